@@ -1,0 +1,249 @@
+"""The protocol's numbers, named as kv_engine names them."""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+from typing import Final
+
+
+class Magic(IntEnum):
+    """First byte of a frame: who speaks, and whether framing extras follow the header."""
+
+    REQUEST = 0x80
+    RESPONSE = 0x81
+    ALT_REQUEST = 0x08
+    ALT_RESPONSE = 0x18
+    SERVER_REQUEST = 0x82
+    SERVER_RESPONSE = 0x83
+
+
+class Datatype(IntFlag):
+    """Byte 5 of a frame: how the value is to be read."""
+
+    RAW = 0
+    JSON = 1
+    SNAPPY = 2
+    XATTR = 4
+
+
+class Feature(IntEnum):
+    """What a HELLO can ask for."""
+
+    TLS = 0x02
+    TCP_NODELAY = 0x03
+    MUTATION_SEQNO = 0x04
+    TCP_DELAY = 0x05
+    XATTR = 0x06
+    XERROR = 0x07
+    SELECT_BUCKET = 0x08
+    SNAPPY = 0x0A
+    JSON = 0x0B
+    DUPLEX = 0x0C
+    CLUSTERMAP_CHANGE = 0x0D
+    UNORDERED = 0x0E
+    TRACING = 0x0F
+    ALT_REQUEST = 0x10
+    SYNC_REPLICATION = 0x11
+    COLLECTIONS = 0x12
+    SNAPPY_EVERYWHERE = 0x13
+    PRESERVE_TTL = 0x14
+    VATTR = 0x15
+    PITR = 0x16
+    CREATE_AS_DELETED = 0x17
+    DOCUMENT_MACRO = 0x18
+    REPLACE_BODY_WITH_XATTR = 0x19
+    REPORT_UNITS = 0x1A
+    NON_BLOCKING_THROTTLING = 0x1B
+    SUBDOC_REPLICA_READ = 0x1C
+    CONFIG_KNOWN_VERSION = 0x1D
+    DEDUPE_NMVB = 0x1E
+    CLUSTERMAP_BRIEF = 0x1F
+    SUBDOC_MULTI_XATTR = 0x20
+    SUBDOC_BINARY_XATTR = 0x21
+
+
+class ServerOpcode(IntEnum):
+    """Operations that a server asks of a client (magic 0x82)."""
+
+    CLUSTERMAP_CHANGE = 0x01
+    AUTHENTICATE = 0x02
+    ACTIVE_EXTERNAL_USERS = 0x03
+
+
+class Opcode(IntEnum):
+    """Operations that a client asks of a server."""
+
+    GET = 0x00
+    SET = 0x01
+    ADD = 0x02
+    REPLACE = 0x03
+    DELETE = 0x04
+    INCREMENT = 0x05
+    DECREMENT = 0x06
+    QUIT = 0x07
+    FLUSH = 0x08
+    GETQ = 0x09
+    NOOP = 0x0A
+    VERSION = 0x0B
+    GETK = 0x0C
+    GETKQ = 0x0D
+    APPEND = 0x0E
+    PREPEND = 0x0F
+    STAT = 0x10
+    SETQ = 0x11
+    ADDQ = 0x12
+    REPLACEQ = 0x13
+    DELETEQ = 0x14
+    INCREMENTQ = 0x15
+    DECREMENTQ = 0x16
+    QUITQ = 0x17
+    FLUSHQ = 0x18
+    APPENDQ = 0x19
+    PREPENDQ = 0x1A
+    VERBOSITY = 0x1B
+    TOUCH = 0x1C
+    GAT = 0x1D
+    GATQ = 0x1E
+    HELLO = 0x1F
+    SASL_LIST_MECHS = 0x20
+    SASL_AUTH = 0x21
+    SASL_STEP = 0x22
+    GET_ALL_VB_SEQNOS = 0x48
+    GET_REPLICA = 0x83
+    LIST_BUCKETS = 0x87
+    SELECT_BUCKET = 0x89
+    OBSERVE_SEQNO = 0x91
+    OBSERVE = 0x92
+    GET_LOCKED = 0x94
+    UNLOCK_KEY = 0x95
+    GET_FAILOVER_LOG = 0x96
+    GET_META = 0xA0
+    GET_CLUSTER_CONFIG = 0xB5
+    GET_RANDOM_KEY = 0xB6
+    COLLECTIONS_GET_MANIFEST = 0xBA
+    COLLECTIONS_GET_ID = 0xBB
+    COLLECTIONS_GET_SCOPE_ID = 0xBC
+    SUBDOC_GET = 0xC5
+    SUBDOC_EXISTS = 0xC6
+    SUBDOC_DICT_ADD = 0xC7
+    SUBDOC_DICT_UPSERT = 0xC8
+    SUBDOC_DELETE = 0xC9
+    SUBDOC_REPLACE = 0xCA
+    SUBDOC_ARRAY_PUSH_LAST = 0xCB
+    SUBDOC_ARRAY_PUSH_FIRST = 0xCC
+    SUBDOC_ARRAY_INSERT = 0xCD
+    SUBDOC_ARRAY_ADD_UNIQUE = 0xCE
+    SUBDOC_COUNTER = 0xCF
+    SUBDOC_MULTI_LOOKUP = 0xD0
+    SUBDOC_MULTI_MUTATION = 0xD1
+    SUBDOC_GET_COUNT = 0xD2
+    SUBDOC_REPLACE_BODY_WITH_XATTR = 0xD3
+    RANGE_SCAN_CREATE = 0xDA
+    RANGE_SCAN_CONTINUE = 0xDB
+    RANGE_SCAN_CANCEL = 0xDC
+    GET_ERROR_MAP = 0xFE
+
+
+COLLECTION_OPCODES: Final[frozenset[int]] = frozenset(
+    {
+        *range(0x00, 0x07),
+        0x09,
+        *range(0x0C, 0x10),
+        *range(0x11, 0x17),
+        0x19,
+        0x1A,
+        *range(0x1C, 0x1F),
+        0x49,
+        0x4A,
+        0x83,
+        0x94,
+        0x95,
+        0xA0,
+        *range(0xC5, 0xD4),
+    }
+)
+"""Opcodes whose key carries the collection's id once COLLECTIONS is negotiated."""
+
+
+class Status(IntEnum):
+    """Bytes 6 and 7 of a response."""
+
+    SUCCESS = 0x00
+    KEY_ENOENT = 0x01
+    KEY_EEXISTS = 0x02
+    E2BIG = 0x03
+    EINVAL = 0x04
+    NOT_STORED = 0x05
+    DELTA_BADVAL = 0x06
+    NOT_MY_VBUCKET = 0x07
+    NO_BUCKET = 0x08
+    LOCKED = 0x09
+    WOULD_THROTTLE = 0x0C
+    CONFIG_ONLY = 0x0D
+    NOT_LOCKED = 0x0E
+    CAS_VALUE_INVALID = 0x0F
+    AUTH_STALE = 0x1F
+    AUTH_ERROR = 0x20
+    AUTH_CONTINUE = 0x21
+    ERANGE = 0x22
+    ROLLBACK = 0x23
+    EACCESS = 0x24
+    NOT_INITIALIZED = 0x25
+    EXPIRY_OVERFLOW = 0x28
+    LOCK_EXPIRY_OVERFLOW = 0x29
+    RATE_LIMITED_NETWORK_INGRESS = 0x30
+    RATE_LIMITED_NETWORK_EGRESS = 0x31
+    RATE_LIMITED_MAX_CONNECTIONS = 0x32
+    RATE_LIMITED_MAX_COMMANDS = 0x33
+    SCOPE_SIZE_LIMIT_EXCEEDED = 0x34
+    BUCKET_SIZE_LIMIT_EXCEEDED = 0x35
+    BUCKET_RESIDENT_RATIO_TOO_LOW = 0x36
+    BUCKET_DATA_SIZE_TOO_BIG = 0x37
+    BUCKET_DISK_SPACE_TOO_LOW = 0x38
+    BUCKET_PAUSED = 0x50
+    CANCELLED = 0x51
+    UNKNOWN_FRAME_INFO = 0x80
+    UNKNOWN_COMMAND = 0x81
+    ENOMEM = 0x82
+    NOT_SUPPORTED = 0x83
+    EINTERNAL = 0x84
+    EBUSY = 0x85
+    ETMPFAIL = 0x86
+    XATTR_EINVAL = 0x87
+    UNKNOWN_COLLECTION = 0x88
+    COLLECTIONS_MANIFEST_AHEAD = 0x8A
+    UNKNOWN_SCOPE = 0x8C
+    DURABILITY_INVALID_LEVEL = 0xA0
+    DURABILITY_IMPOSSIBLE = 0xA1
+    SYNC_WRITE_IN_PROGRESS = 0xA2
+    SYNC_WRITE_AMBIGUOUS = 0xA3
+    SYNC_WRITE_RE_COMMIT_IN_PROGRESS = 0xA4
+    RANGE_SCAN_CANCELLED = 0xA5
+    RANGE_SCAN_MORE = 0xA6
+    RANGE_SCAN_COMPLETE = 0xA7
+    VB_UUID_NOT_EQUAL = 0xA8
+    SUBDOC_PATH_ENOENT = 0xC0
+    SUBDOC_PATH_MISMATCH = 0xC1
+    SUBDOC_PATH_EINVAL = 0xC2
+    SUBDOC_PATH_E2BIG = 0xC3
+    SUBDOC_DOC_E2DEEP = 0xC4
+    SUBDOC_VALUE_CANTINSERT = 0xC5
+    SUBDOC_DOC_NOTJSON = 0xC6
+    SUBDOC_NUM_ERANGE = 0xC7
+    SUBDOC_DELTA_EINVAL = 0xC8
+    SUBDOC_PATH_EEXISTS = 0xC9
+    SUBDOC_VALUE_ETOODEEP = 0xCA
+    SUBDOC_INVALID_COMBO = 0xCB
+    SUBDOC_MULTI_PATH_FAILURE = 0xCC
+    SUBDOC_SUCCESS_DELETED = 0xCD
+    SUBDOC_XATTR_INVALID_FLAG_COMBO = 0xCE
+    SUBDOC_XATTR_INVALID_KEY_COMBO = 0xCF
+    SUBDOC_XATTR_UNKNOWN_MACRO = 0xD0
+    SUBDOC_XATTR_UNKNOWN_VATTR = 0xD1
+    SUBDOC_XATTR_CANT_MODIFY_VATTR = 0xD2
+    SUBDOC_MULTI_PATH_FAILURE_DELETED = 0xD3
+    SUBDOC_INVALID_XATTR_ORDER = 0xD4
+    SUBDOC_XATTR_UNKNOWN_VATTR_MACRO = 0xD5
+    SUBDOC_CAN_ONLY_REVIVE_DELETED = 0xD6
+    SUBDOC_DELETED_CANT_HAVE_VALUE = 0xD7
+    SUBDOC_FIELD_NOT_BINARY = 0xD8

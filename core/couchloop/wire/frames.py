@@ -1,0 +1,300 @@
+"""Frames: the 24-byte header and what follows it (kv_engine docs/BinaryProtocol.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from struct import Struct
+from typing import Final, NamedTuple
+
+from couchloop.exceptions import ProtocolError
+from couchloop.wire.constants import Magic
+
+HEADER: Final = Struct(">BBHBBHIIQ")
+"""magic, opcode, key length, extras length, datatype, vbucket or status, body, opaque, CAS."""
+
+MAX_BODY: Final = 30 * 1024 * 1024
+"""Longest body, in bytes, that is read: a real server closes the connection on a longer one."""
+
+_HEADER_SIZE: Final = HEADER.size
+_ESCAPE: Final = 15
+_DURATION_ID: Final = 0
+_DURATION_EXPONENT: Final = 1.74
+
+_HINTS: Final = {
+    0x15: "the peer speaks TLS",
+    0x16: "the peer speaks TLS",
+    0x48: "the peer speaks HTTP",
+}
+
+
+class Frame(NamedTuple):
+    """One frame of any kind, its collection prefix (if any) still in the key."""
+
+    magic: int
+    opcode: int
+    datatype: int
+    status: int
+    """Status of a response; vbucket of a request."""
+    opaque: int
+    cas: int
+    framing: bytes
+    extras: bytes
+    key: bytes
+    value: bytes
+
+    @property
+    def vbucket(self) -> int:
+        """The vbucket of a request: it stands where a response has its status."""
+        return self.status
+
+    def encode(self) -> bytes:
+        """Give the frame's bytes."""
+        return _encode(*self)
+
+
+RequestFrame: Final = frozenset({Magic.REQUEST, Magic.ALT_REQUEST, Magic.SERVER_RESPONSE})
+"""Magics that a server reads."""
+
+ResponseFrame: Final = frozenset({Magic.RESPONSE, Magic.ALT_RESPONSE, Magic.SERVER_REQUEST})
+"""Magics that a client reads."""
+
+_WITH_FRAMING: Final = frozenset({0x08, 0x18})
+_new_frame = tuple.__new__
+
+
+def _encode(
+    magic: int,
+    opcode: int,
+    datatype: int,
+    status: int,
+    opaque: int,
+    cas: int,
+    framing: bytes,
+    extras: bytes,
+    key: bytes,
+    value: bytes,
+) -> bytes:
+    lengths = len(key)
+    if framing:
+        lengths |= len(framing) << 8
+    body = len(framing) + len(extras) + len(key) + len(value)
+    header = HEADER.pack(magic, opcode, lengths, len(extras), datatype, status, body, opaque, cas)
+    return b"".join((header, framing, extras, key, value))
+
+
+def encode_request(
+    opcode: int,
+    *,
+    key: bytes = b"",
+    extras: bytes = b"",
+    value: bytes = b"",
+    vbucket: int = 0,
+    opaque: int = 0,
+    cas: int = 0,
+    datatype: int = 0,
+    framing: bytes = b"",
+) -> bytes:
+    """Encode a client's request; *framing* selects the alternative header (0x08)."""
+    magic = Magic.ALT_REQUEST if framing else Magic.REQUEST
+    return _encode(magic, opcode, datatype, vbucket, opaque, cas, framing, extras, key, value)
+
+
+def encode_response(
+    opcode: int,
+    status: int = 0,
+    *,
+    key: bytes = b"",
+    extras: bytes = b"",
+    value: bytes = b"",
+    opaque: int = 0,
+    cas: int = 0,
+    datatype: int = 0,
+    framing: bytes = b"",
+) -> bytes:
+    """Encode a server's response; *framing* selects the alternative header (0x18)."""
+    magic = Magic.ALT_RESPONSE if framing else Magic.RESPONSE
+    return _encode(magic, opcode, datatype, status, opaque, cas, framing, extras, key, value)
+
+
+class FrameDecoder:
+    """Bytes in any fragmentation to frames.
+
+    Args:
+        accept: the first bytes that are legal here: `RequestFrame` for a server,
+            `ResponseFrame` for a client.
+        max_body: longest body in bytes; a longer one is refused when its header arrives.
+    """
+
+    __slots__ = ("_accept", "_chunks", "_max_body", "_needed", "_size", "error")
+
+    def __init__(self, accept: frozenset[Magic] = ResponseFrame, max_body: int = MAX_BODY) -> None:
+        self._accept: frozenset[int] = accept
+        self._max_body = max_body
+        # Chunks of an unfinished frame are joined once it is whole: joining them as they come
+        # would make the cost of a large document quadratic.
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._needed = 1
+        self.error: ProtocolError | None = None
+
+    @property
+    def buffered(self) -> int:
+        """Bytes held of a frame that is not yet whole."""
+        return self._size
+
+    def receive(self, data: bytes) -> list[Frame]:
+        """Take the next bytes; give the frames that they complete.
+
+        Frames before a fault are given; the fault then stands in `error`. Raises
+        ProtocolError if nothing precedes the fault, and on every call after it.
+        """
+        if self.error is not None:
+            raise self.error
+        if self._chunks:
+            self._chunks.append(data)
+            self._size += len(data)
+            if self._size < self._needed:
+                return []
+            data = b"".join(self._chunks)
+            self._chunks.clear()
+        frames: list[Frame] = []
+        position, end = 0, len(data)
+        unpack, accept, max_body = HEADER.unpack_from, self._accept, self._max_body
+        needed = _HEADER_SIZE
+        while end - position >= _HEADER_SIZE:
+            magic, opcode, lengths, extras_length, datatype, status, body, opaque, cas = unpack(
+                data, position
+            )
+            if magic in _WITH_FRAMING:
+                framing_length, key_length = lengths >> 8, lengths & 0xFF
+            else:
+                framing_length, key_length = 0, lengths
+            if (
+                magic not in accept
+                or body > max_body
+                or framing_length + extras_length + key_length > body
+            ):
+                break
+            needed = _HEADER_SIZE + body
+            if end - position < needed:
+                break
+            start = position + _HEADER_SIZE
+            extras_at = start + framing_length
+            key_at = extras_at + extras_length
+            value_at = key_at + key_length
+            position += needed
+            needed = _HEADER_SIZE
+            frames.append(
+                _new_frame(
+                    Frame,
+                    (
+                        magic,
+                        opcode,
+                        datatype,
+                        status,
+                        opaque,
+                        cas,
+                        data[start:extras_at],
+                        data[extras_at:key_at],
+                        data[key_at:value_at],
+                        data[value_at:position],
+                    ),
+                )
+            )
+        self._size = end - position
+        self._needed = needed
+        if position < end:
+            rest = data[position:] if position else data
+            self._chunks.append(rest)
+            # Only an unfinished frame comes here, so its header is looked at once per call.
+            self.error = self._fault(rest)
+            if self.error is not None:
+                self._chunks.clear()
+                self._size = 0
+                if not frames:
+                    raise self.error
+        return frames
+
+    def _fault(self, data: bytes) -> ProtocolError | None:
+        """Say what is wrong with a frame that begins with *data*, of which all may not be here."""
+        magic = data[0]
+        if magic not in self._accept:
+            hint = _HINTS.get(magic)
+            reason = f"illegal first byte 0x{magic:02x}" + (f": {hint}" if hint else "")
+            return ProtocolError(reason)
+        if len(data) < _HEADER_SIZE:
+            return None
+        _, _, lengths, extras_length, _, _, body, _, _ = HEADER.unpack_from(data)
+        if magic in _WITH_FRAMING:
+            lengths = (lengths >> 8) + (lengths & 0xFF)
+        if body > self._max_body:
+            return ProtocolError(f"body of {body} bytes exceeds the limit of {self._max_body}")
+        if lengths + extras_length > body:
+            return ProtocolError(f"key and extras do not fit the body of {body} bytes")
+        return None
+
+
+def encode_framing(items: Iterable[tuple[int, bytes]]) -> bytes:
+    """Encode framing extras from (id, payload) pairs, with escapes for ids and lengths over 14.
+
+    Raises ValueError for an id or a length that no escape can hold, or when all of them
+    together exceed the header's field (255 bytes).
+    """
+    encoded = bytearray()
+    for identifier, payload in items:
+        escapes = bytearray()
+        nibbles = 0
+        for number, shift in ((identifier, 4), (len(payload), 0)):
+            if not 0 <= number <= _ESCAPE + 255:
+                raise ValueError(f"framing id or length out of range: {number}")
+            if number >= _ESCAPE:
+                escapes.append(number - _ESCAPE)
+            nibbles |= min(number, _ESCAPE) << shift
+        encoded.append(nibbles)
+        encoded += escapes
+        encoded += payload
+    if len(encoded) > 0xFF:
+        raise ValueError(f"framing extras of {len(encoded)} bytes exceed 255")
+    return bytes(encoded)
+
+
+def decode_framing(framing: bytes) -> list[tuple[int, bytes]]:
+    """Split framing extras into (id, payload) pairs.
+
+    Raises ProtocolError if an escape or a payload is cut off.
+    """
+    items: list[tuple[int, bytes]] = []
+    position, end = 0, len(framing)
+    while position < end:
+        nibbles = framing[position]
+        position += 1
+        numbers = [nibbles >> 4, nibbles & 0x0F]
+        for index, number in enumerate(numbers):
+            if number == _ESCAPE:
+                if position >= end:
+                    raise ProtocolError("framing extras end within an escape")
+                numbers[index] += framing[position]
+                position += 1
+        identifier, length = numbers
+        if position + length > end:
+            raise ProtocolError("framing extras end within an item")
+        items.append((identifier, framing[position : position + length]))
+        position += length
+    return items
+
+
+def server_duration(framing: bytes) -> float | None:
+    """Microseconds that the server spent on a response, if its framing extras tell.
+
+    Raises ProtocolError if the framing extras are malformed.
+    """
+    for identifier, payload in decode_framing(framing):
+        if identifier == _DURATION_ID and len(payload) == 2:  # noqa: PLR2004 - a u16
+            return float(int.from_bytes(payload) ** _DURATION_EXPONENT / 2)
+    return None
+
+
+def encode_server_duration(microseconds: float) -> bytes:
+    """Encode how long the server took as framing extras (saturating at about 120 s)."""
+    encoded = min(0xFFFF, round((microseconds * 2) ** (1 / _DURATION_EXPONENT)))
+    return encode_framing([(_DURATION_ID, encoded.to_bytes(2))])
