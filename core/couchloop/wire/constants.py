@@ -146,7 +146,7 @@ class Opcode(IntEnum):
 
 COLLECTION_OPCODES: Final[frozenset[int]] = frozenset(
     {
-        *range(0x00, 0x07),
+        *range(0x07),
         0x09,
         *range(0x0C, 0x10),
         *range(0x11, 0x17),

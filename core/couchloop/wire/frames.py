@@ -289,7 +289,7 @@ def server_duration(framing: bytes) -> float | None:
     Raises ProtocolError if the framing extras are malformed.
     """
     for identifier, payload in decode_framing(framing):
-        if identifier == _DURATION_ID and len(payload) == 2:  # noqa: PLR2004 - a u16
+        if identifier == _DURATION_ID and len(payload) == 2:  # a u16
             return float(int.from_bytes(payload) ** _DURATION_EXPONENT / 2)
     return None
 

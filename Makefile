@@ -1,0 +1,56 @@
+# The two commands of the README are `make demo` and `make test`; both set up .venv by themselves.
+# PYTHON=/path/to/python chooses the interpreter that .venv is made of.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# An installation is done again only when one of these changes.
+METADATA := setup.cfg pyproject.toml
+DEMO_READY := $(VENV)/ready-for-demo
+TEST_READY := $(VENV)/ready-for-test
+
+export PYTHON
+
+.PHONY: demo test format bench clean
+
+demo: $(DEMO_READY)
+	$(BIN)/python examples/demo.py
+
+test: $(TEST_READY)
+	$(BIN)/python tools/check.py
+
+format: $(TEST_READY)
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+
+bench: $(TEST_READY)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info core/*.egg-info _trial_temp* \
+		.coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(DEMO_READY): $(METADATA) | $(BIN)/python
+	$(PIP) install -e '.[all]'
+	@touch $@
+
+$(TEST_READY): $(METADATA) | $(BIN)/python
+	$(PIP) install -e '.[all,test]'
+	@touch $@ $(DEMO_READY)
+
+# `make -j` must not let two installations write into one environment.
+.NOTPARALLEL:
+
+# A launcher of that name may exist and yet start nothing, or lack ensurepip (Debian splits it off).
+$(BIN)/python:
+	@for python in $${PYTHON:-python3.13 python3.12 python3.11 python3}; do \
+		if "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
+			2>/dev/null; then \
+			echo "making $(VENV) with $$python"; \
+			exec "$$python" -m venv --clear $(VENV); \
+		fi; \
+	done; \
+	echo "couchloop needs Python 3.11 or newer with its venv module" \
+		"(on Debian: python3-venv); PYTHON=/path/to/python names one." >&2; \
+	exit 1

@@ -1,0 +1,142 @@
+"""Run every check of the project, each in a process of its own, and sum up.
+
+    python tools/check.py [format | lint | types | layers | trial-REACTOR | tests/FOLDER ...]
+
+Without arguments all steps run, in order, whether or not an earlier one failed. The exit status
+is 1 if any failed. Only the standard library is used; run it with the Python of the environment
+that holds the tools.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+
+PROGRAMS: Final[Mapping[str, str]] = {}
+"""Outside programs that some tests need, and what is left out without them."""
+
+REACTORS: Final = ("select", "poll", "epoll", "asyncio")
+"""Reactors that the socket tests must pass on, each in a process of its own."""
+
+_REACTOR_TESTS: Final = "tests/txcouchbase/test_reactors.py"
+
+_NO_TWISTED: Final = ("-p", "no:twisted")
+"""pytest-twisted runs every test in a reactor's greenlet: only the Twisted tests want that."""
+
+TEST_RUNS: Final[Sequence[tuple[tuple[str, ...], tuple[str, ...]]]] = (
+    (("tests/core", "tests/project"), _NO_TWISTED),
+    (("tests/txcouchbase",), ()),
+    (("tests/gcouchbase",), _NO_TWISTED),
+)
+"""Test folders and pytest options of each process: Twisted and gevent must not share one."""
+
+
+class Step(NamedTuple):
+    """One check: its name in the summary and its command line."""
+
+    name: str
+    command: tuple[str, ...]
+
+
+def _module(name: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", name, *arguments)
+
+
+def _pytest(options: Sequence[str], paths: Sequence[str]) -> Step:
+    return Step(" ".join(paths), _module("pytest", *options, *paths))
+
+
+def all_steps() -> list[Step]:
+    """Give every step in the order in which they run."""
+    steps = [
+        Step("format", _module("ruff", "format", "--check")),
+        Step("lint", _module("ruff", "check")),
+        Step("types", _module("mypy")),
+        Step("layers", (str(Path(sys.executable).with_name("lint-imports")),)),
+    ]
+    steps += [_pytest(options, folders) for folders, options in TEST_RUNS]
+    if (ROOT / _REACTOR_TESTS).exists():
+        module = _REACTOR_TESTS.removesuffix(".py").replace("/", ".")
+        steps += [
+            Step(f"trial-{reactor}", _module("twisted.trial", f"--reactor={reactor}", module))
+            for reactor in REACTORS
+        ]
+    return steps
+
+
+def choose_steps(wanted: Iterable[str]) -> list[Step]:
+    """Give the steps that *wanted* names: by name, or a test folder or file to run alone.
+
+    Raises ValueError for a name that no step has.
+    """
+    steps = {step.name: step for step in all_steps()}
+    chosen: list[Step] = []
+    for name in wanted:
+        path = name.rstrip("/")
+        runs = [
+            _pytest(options, (path,))
+            for folders, options in TEST_RUNS
+            if any(f"{path}/".startswith(f"{folder}/") for folder in folders)
+        ]
+        if name in steps:
+            chosen.append(steps[name])
+        elif runs:
+            chosen += runs
+        else:
+            raise ValueError(f"no step is called {name!r}; there are: {', '.join(steps)}")
+    return chosen
+
+
+def missing_programs(programs: Mapping[str, str]) -> list[str]:
+    """Say for each program that is not installed which tests are left out."""
+    return [
+        f"{name} is not installed: left out are {tests}"
+        for name, tests in programs.items()
+        if shutil.which(name) is None
+    ]
+
+
+def run(steps: Sequence[Step]) -> dict[str, int]:
+    """Run *steps* one after another; give the exit status of each."""
+    environment = dict(os.environ)
+    # Not relative: tests start programs in other folders.
+    paths = [str(ROOT), str(ROOT / "core"), environment.get("PYTHONPATH", "")]
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    statuses = {}
+    for step in steps:
+        print(f"\n=== {step.name}", flush=True)
+        statuses[step.name] = subprocess.run(
+            step.command, cwd=ROOT, env=environment, check=False
+        ).returncode
+    return statuses
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for; give the exit status."""
+    parser = argparse.ArgumentParser(description="Run the project's checks.")
+    parser.add_argument("steps", nargs="*", metavar="STEP", help="step or test folder; all if none")
+    wanted = parser.parse_args(arguments).steps
+    try:
+        steps = choose_steps(wanted) if wanted else all_steps()
+    except ValueError as error:
+        parser.error(str(error))
+    missing = missing_programs(PROGRAMS)
+    statuses = run(steps)
+    print("\n=== summary")
+    for name, status in statuses.items():
+        print(f"{'ok    ' if status == 0 else 'FAILED'} {name}")
+    for line in missing:
+        print(f"note   {line}")
+    return 1 if any(statuses.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
