@@ -1,0 +1,981 @@
+"""Every error couchloop raises: SDK 2.5's tree and names, and RFC 0058's for what is newer.
+
+Two ways lead to a class. By meaning: `NotFoundError`, `TimeoutError`, `AuthError`. By category:
+`CouchbaseTransientError` (trying later may help), `CouchbaseNetworkError`, `CouchbaseInputError`
+(the caller can mend it), `CouchbaseDataError` (the document's state forbids it),
+`CouchbaseFatalError` (trying again will not help). A class is a subclass of each of
+its categories.
+
+`CODE` is the code of SDK 2.5 (`rc`; 0 where it had none), `ID` the number of RFC 0058 (None where
+it has none). `status_error` turns a server's status into the class that means it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+INPUT: Final = 1
+NETWORK: Final = 2
+FATAL: Final = 4
+TRANSIENT: Final = 8
+DATAOP: Final = 16
+INTERNAL: Final = 32
+PLUGIN: Final = 64
+SRVLOAD: Final = 128
+SRVGEN: Final = 256
+SUBDOC: Final = 512
+
+_LONGEST_SHOWN: Final = 256
+"""Characters of one context value that `str(error)` shows: room for any legal key."""
+
+
+@dataclass(slots=True)
+class ErrorContext:
+    """Where and how an operation failed (RFC 0058); what is unknown or does not apply stays unset.
+
+    `attempts` counts the times the request was sent, `reasons` names why it was retried, `seeds` is
+    what bootstrap met at each seed as ("host:port", error). None of it may hold a secret.
+    """
+
+    operation: str | None = None
+    key: str | bytes | None = None
+    bucket: str | None = None
+    scope: str | None = None
+    collection: str | None = None
+    node: str | None = None
+    connection_id: str | None = None
+    opaque: int | None = None
+    status: int | None = None
+    status_name: str | None = None
+    attempts: int = 0
+    reasons: tuple[str, ...] = ()
+    server_ref: str | None = None
+    server_context: str | None = None
+    seeds: tuple[tuple[str, BaseException], ...] = ()
+
+
+class CouchbaseError(Exception):
+    """The operation failed.
+
+    Args:
+        message: One sentence; empty means the class's own.
+        context: Where and how it failed.
+        key: The document's key; by default the context's.
+        result: The failed result, if there is one.
+        all_results: Of a `*_multi` call: every key with its result, the good ones too.
+        inner_cause: The error behind this one; becomes `__cause__` as well.
+
+    """
+
+    CODE: ClassVar[int] = 0
+    ID: ClassVar[int | None] = None
+    _FLAGS: ClassVar[int] = 0
+    _SENTENCE: ClassVar[str] = "The operation failed."
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        doc = vars(cls).get("__doc__")
+        if doc:
+            cls._SENTENCE = doc.partition("\n")[0].strip()
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        context: ErrorContext | None = None,
+        key: str | bytes | None = None,
+        result: object = None,
+        all_results: Mapping[Any, Any] | None = None,
+        inner_cause: BaseException | None = None,
+    ) -> None:
+        # `args` is the message alone: pickle and copy rebuild the error from it and `__dict__`.
+        super().__init__(message)
+        self.message: str = message or self._SENTENCE
+        self.rc: int = self.CODE
+        self.context: ErrorContext | None = context
+        self.key: str | bytes | None = context.key if key is None and context else key
+        self.result: Any = result
+        self.all_results: Mapping[Any, Any] | None = all_results
+        self.inner_cause: BaseException | None = inner_cause
+        if inner_cause is not None:
+            self.__cause__ = inner_cause
+
+    def __setstate__(self, state: dict[str, Any] | None) -> None:
+        super().__setstate__(state)
+        if self.inner_cause is not None:
+            self.__cause__ = self.inner_cause
+
+    @property
+    def categories(self) -> int:
+        """The category bits of SDK 2.5 (`INPUT`, `NETWORK`, …) that apply, or'ed together."""
+        bits = 0
+        for cls in type(self).__mro__:
+            bits |= vars(cls).get("_FLAGS", 0)
+        return bits
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether trying again later may succeed."""
+        return isinstance(self, CouchbaseTransientError)
+
+    @property
+    def is_fatal(self) -> bool:
+        """Whether trying again will fail until the program or its environment changes."""
+        return isinstance(self, CouchbaseFatalError)
+
+    @property
+    def is_network(self) -> bool:
+        """Whether the network, not the document, is the cause."""
+        return isinstance(self, CouchbaseNetworkError)
+
+    @property
+    def is_data(self) -> bool:
+        """Whether the state of the document is the cause."""
+        return isinstance(self, CouchbaseDataError)
+
+    @property
+    def ref(self) -> str | None:
+        """The server's reference for this error, to be looked up in its log."""
+        return self.context.server_ref if self.context else None
+
+    def split_results(self) -> tuple[dict[Any, Any], dict[Any, Any]]:
+        """Return (good, bad): what succeeded among `all_results`, and what failed."""
+        good: dict[Any, Any] = {}
+        bad: dict[Any, Any] = {}
+        for key, result in (self.all_results or {}).items():
+            (good if getattr(result, "success", True) else bad)[key] = result
+        return good, bad
+
+    @classmethod
+    def rc_to_exctype(cls, rc: int) -> type[CouchbaseError]:
+        """Return the class for an error code of SDK 2.5; `CouchbaseError` when no class has it."""
+        return _BY_RC.get(rc, CouchbaseError)
+
+    @classmethod
+    def pyexc(
+        cls, message: str = "", obj: object = None, inner: BaseException | None = None
+    ) -> CouchbaseError:
+        """Build an error as SDK 2.5 does; the offending `obj` is shown after the message."""
+        shown = message if obj is None else f"{message}: {_shown(obj)}"
+        return cls(shown, inner_cause=inner)
+
+    def __str__(self) -> str:
+        """Return one sentence, then in parentheses what the context knows."""
+        details = _details(self.context, self.key)
+        bad = 0
+        if self.all_results:
+            bad = sum(not getattr(r, "success", True) for r in self.all_results.values())
+        if bad:
+            details.append(f"{bad} of {len(self.all_results or ())} keys failed")
+        return f"{self.message.rstrip('.')} ({', '.join(details)})" if details else self.message
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} rc={self.rc:#04x}: {self}>"
+
+
+def _shown(value: object) -> str:
+    """Return a short repr; never raises, whatever the object's own methods do."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - an error message must not become another error
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
+
+
+def _details(context: ErrorContext | None, key: object) -> list[str]:
+    shown_key = None if key is None else f"key {_shown(key)}"
+    if context is None:
+        return [shown_key] if shown_key else []
+    c = context
+    parts = [
+        c.operation,
+        shown_key,
+        c.bucket and f"bucket {_shown(c.bucket)}",
+        c.collection and f"collection {c.scope or '_default'}.{c.collection}",
+        c.node and f"node {c.node}",
+        c.connection_id and f"connection {c.connection_id}",
+        None if c.opaque is None else f"opaque {c.opaque}",
+        None if c.status is None else f"status 0x{c.status:02x} {c.status_name or ''}".rstrip(),
+        c.attempts and f"{c.attempts} attempt{'s' if c.attempts > 1 else ''}",
+        c.reasons and f"retried for {', '.join(c.reasons)}",
+        c.server_context and f"server says {_shown(c.server_context)}",
+        c.server_ref and f"server reference {c.server_ref}",
+    ]
+    for node, error in c.seeds:
+        # The seed's own message, not its str(): its context would repeat ours.
+        why = error.message if isinstance(error, CouchbaseError) else _shown(error)
+        parts.append(f"at {node}: {type(error).__name__}: {why}")
+    return [str(part) for part in parts if part]
+
+
+# Categories ---------------------------------------------------------------------------------------
+
+
+class CouchbaseNetworkError(CouchbaseError):
+    """The network, or the peer's end of it, is the cause."""
+
+    _FLAGS = NETWORK
+
+
+class CouchbaseInputError(CouchbaseError):
+    """The caller's input is the cause."""
+
+    _FLAGS = INPUT
+
+
+class CouchbaseTransientError(CouchbaseError):
+    """The cause may go away by itself; trying again later may succeed."""
+
+    _FLAGS = TRANSIENT
+
+
+class CouchbaseFatalError(CouchbaseError):
+    """Trying again will fail until the program or its environment changes."""
+
+    _FLAGS = FATAL
+
+
+class CouchbaseDataError(CouchbaseError):
+    """The state of the document is the cause."""
+
+    _FLAGS = DATAOP
+
+
+class InternalSDKError(CouchbaseError):
+    """The client broke one of its own rules; please report it."""
+
+
+class CouchbaseInternalError(InternalSDKError):
+    """The client or the server broke one of its own rules."""
+
+    _FLAGS = INTERNAL
+
+
+class AmbiguousError(CouchbaseError):
+    """The request was sent and its outcome is unknown: it may have been carried out, or not."""
+
+
+# Arguments ----------------------------------------------------------------------------------------
+
+
+class ArgumentError(CouchbaseInputError):
+    """An argument is not valid."""
+
+    ID = 3
+
+
+class InvalidError(CouchbaseInputError):
+    """The input is not valid."""
+
+    CODE, ID = 0x07, 3
+
+
+class ServerInvalidArgumentError(InvalidError):
+    """The server found the request malformed."""
+
+    CODE = 0x4B
+
+
+class EmptyKeyError(ArgumentError):
+    """A key must have at least one byte."""
+
+    CODE = 0x35
+
+
+class KeyTooLongError(ArgumentError):
+    """The key is too long: 250 bytes of UTF-8 are allowed, 246 in a named collection."""
+
+
+class InvalidTtlError(ArgumentError):
+    """A time to live is a number of seconds, zero or more."""
+
+
+class InvalidCasError(ArgumentError):
+    """A CAS is an unsigned 64-bit number that the server gave; some operations need one."""
+
+
+class InvalidDeltaError(ArgumentError):
+    """A counter's delta is an integer of at most 64 bits."""
+
+
+class InvalidTimeoutError(ArgumentError, ValueError):
+    """A timeout is a number of seconds greater than zero."""
+
+
+class InvalidOptionError(ArgumentError):
+    """The option is unknown, or its value is not valid."""
+
+    CODE = 0x32
+
+
+class InvalidConnectionStringError(InvalidError):
+    """The connection string is not valid.
+
+    `text` is the string with any password masked, `position` the index in it where the offending
+    part begins.
+    """
+
+    CODE = 0x1F
+
+    def __init__(self, message: str = "", *, text: str = "", position: int = 0) -> None:
+        super().__init__(message)
+        self.text: str = text
+        self.position: int = position
+
+
+class ValueFormatError(CouchbaseError):
+    """The value cannot be written or read in this format."""
+
+
+class NoBucketError(CouchbaseError):
+    """No bucket is open."""
+
+
+class MixedAuthError(CouchbaseError):
+    """Credentials of two kinds, or from two places, contradict each other."""
+
+
+class MissingTokenError(CouchbaseError):
+    """The result carries no mutation token; open the bucket with fetch_mutation_tokens=true."""
+
+
+class PipelineError(CouchbaseError):
+    """A pipeline is open already, or cannot be used here."""
+
+
+class QueueEmpty(CouchbaseDataError):  # noqa: N818 - 2.5's name
+    """The queue has no element."""
+
+
+class HTTPError(CouchbaseError):
+    """The server answered an HTTP request with a failure."""
+
+    CODE = 0x3B
+
+
+# The document's state -----------------------------------------------------------------------------
+
+
+class NotFoundError(CouchbaseDataError):
+    """The document does not exist."""
+
+    CODE, ID = 0x0D, 101
+
+
+class KeyExistsError(CouchbaseDataError):
+    """The document exists already, or its CAS differs from the one given."""
+
+    CODE = 0x0C
+
+
+class DocumentExistsError(KeyExistsError):
+    """The document exists already."""
+
+    ID = 105
+
+
+class CasMismatchError(KeyExistsError):
+    """The document changed since its CAS was read; read it again."""
+
+    ID = 9
+
+
+class NotStoredError(CouchbaseDataError):
+    """The document does not exist, so nothing can be appended or prepended to it."""
+
+    CODE, ID = 0x12, 101
+
+
+class TooBigError(CouchbaseInputError, CouchbaseDataError):
+    """The document is larger than the server takes (20 MiB)."""
+
+    CODE, ID = 0x04, 104
+
+
+class DeltaBadvalError(CouchbaseInputError, CouchbaseDataError):
+    """The document is not a number that can be counted up or down."""
+
+    CODE, ID = 0x03, 122
+
+
+class RangeError(CouchbaseInputError, CouchbaseDataError):
+    """The value is out of the range that the server takes."""
+
+    CODE = 0x09
+
+
+class DocumentNotLockedError(CouchbaseDataError):
+    """The document is not locked."""
+
+
+# Temporary refusals -------------------------------------------------------------------------------
+
+
+class TemporaryFailError(CouchbaseTransientError):
+    """The server cannot do this now; trying again later may succeed."""
+
+    CODE, ID, _FLAGS = 0x0B, 7, SRVLOAD
+
+
+class BusyError(TemporaryFailError):
+    """The server is busy."""
+
+    CODE = 0x05
+
+
+class NoMemoryError(TemporaryFailError):
+    """The server has no memory left for this bucket at the moment."""
+
+    CODE = 0x08
+
+
+class DocumentLockedError(TemporaryFailError):
+    """The document is locked; wait for the lock's end, or use the CAS that locked it."""
+
+    ID = 103
+
+
+class StoreLockedError(DocumentLockedError, KeyExistsError):
+    """The document is locked; only the holder of the lock's CAS can change it."""
+
+    CODE = 0x0C
+
+
+class ClientTemporaryFailError(CouchbaseTransientError):
+    """The client cannot do this now, for instance because no cluster config arrived yet."""
+
+    CODE = 0x1B
+
+
+class OverloadedError(CouchbaseTransientError):
+    """Too many operations wait for an answer already; nothing was sent."""
+
+
+class RateLimitedError(CouchbaseTransientError):
+    """The user has exceeded a rate limit of the server."""
+
+    ID, _FLAGS = 21, SRVLOAD
+
+
+class QuotaLimitedError(CouchbaseError):
+    """The bucket or scope has reached a limit of its size."""
+
+    ID = 22
+
+
+# Durability ---------------------------------------------------------------------------------------
+
+
+class DurabilityImpossibleError(CouchbaseTransientError):
+    """Not enough data nodes are up for the durability asked for."""
+
+    ID = 108
+
+
+class DurabilityAmbiguousError(AmbiguousError):
+    """The durable write was not confirmed; its outcome is unknown."""
+
+    ID = 109
+
+
+class DurabilityLevelNotAvailableError(CouchbaseInputError):
+    """The bucket does not have the durability level asked for."""
+
+    ID = 107
+
+
+class DurableWriteInProgressError(CouchbaseTransientError, CouchbaseDataError):
+    """Another durable write of this document is under way."""
+
+    ID = 110
+
+
+class DurableWriteReCommitInProgressError(CouchbaseTransientError, CouchbaseDataError):
+    """The server is still committing an earlier durable write of this document."""
+
+    ID = 111
+
+
+# The bucket, its collections, rights --------------------------------------------------------------
+
+
+class AuthError(CouchbaseFatalError, CouchbaseInputError):
+    """The server did not accept the user name and password."""
+
+    CODE, ID = 0x02, 6
+
+
+class SaslMechanismError(AuthError):
+    """Client and server have no authentication mechanism in common."""
+
+    CODE = 0x28
+
+
+class CleartextPasswordError(AuthError):
+    """PLAIN would send the password in clear text; use couchbases:// or sasl_allow_plain=true."""
+
+
+class ServerSignatureError(AuthError):
+    """The server did not prove that it knows the password; it may be an impostor."""
+
+
+class NotAuthorizedError(CouchbaseInputError):
+    """The user lacks a privilege for this operation."""
+
+    CODE, ID = 0x54, 6
+
+
+class BucketNotFoundError(CouchbaseInputError, CouchbaseFatalError):
+    """The bucket does not exist, or the user may not use it."""
+
+    CODE, ID = 0x19, 10
+
+
+class CollectionNotFoundError(CouchbaseInputError):
+    """The collection does not exist."""
+
+    ID = 11
+
+
+class ScopeNotFoundError(CouchbaseInputError):
+    """The scope does not exist."""
+
+    ID = 16
+
+
+class NotSupportedError(CouchbaseError):
+    """The server does not support this operation."""
+
+    CODE, ID = 0x13, 12
+
+
+class UnknownCommandError(NotSupportedError):
+    """The server does not know this operation."""
+
+    CODE = 0x14
+
+
+class FeatureNotAvailableError(NotSupportedError):
+    """The server, or the bucket, does not have the feature."""
+
+    ID = 15
+
+
+class ServerError(CouchbaseError):
+    """The server answered with a status that has no class of its own.
+
+    `name` and `description` are those of the server's error map (RFC 0013), empty if it has none.
+    """
+
+    CODE = 0x3D
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        name: str = "",
+        description: str = "",
+        **kwargs: Any,
+    ) -> None:
+        if not message and (name or description):
+            message = f"The server answered {name or 'with an error'}" + (
+                f": {description}" if description else "."
+            )
+        super().__init__(message, **kwargs)
+        self.name: str = name
+        self.description: str = description
+
+
+class InternalError(CouchbaseInternalError):
+    """The server reported an internal failure."""
+
+    CODE, ID = 0x06, 5
+
+
+# The network --------------------------------------------------------------------------------------
+
+
+class NetworkError(CouchbaseNetworkError):
+    """The network failed."""
+
+    CODE = 0x10
+
+
+class ConnectionLostError(NetworkError):
+    """The connection to the node was lost before the answer came."""
+
+
+class AmbiguousConnectionLostError(ConnectionLostError, AmbiguousError):
+    """The connection was lost after the request was sent; its outcome is unknown."""
+
+
+class RequestCanceledError(CouchbaseError):
+    """The operation was cancelled before its answer came."""
+
+    ID = 2
+
+
+class TimeoutError(CouchbaseNetworkError, CouchbaseTransientError):  # noqa: A001 - 2.5's name
+    """The operation was not answered in time."""
+
+    CODE, ID = 0x17, 1
+
+
+class AmbiguousTimeoutError(TimeoutError, AmbiguousError):
+    """The request was sent and not answered in time; its outcome is unknown."""
+
+    ID = 13
+
+
+class UnambiguousTimeoutError(TimeoutError):
+    """The operation ran out of time; it changed nothing."""
+
+    ID = 14
+
+
+class ProtocolError(CouchbaseNetworkError):
+    """The peer sent what the protocol does not allow."""
+
+    CODE = 0x16
+
+
+class NotMyVbucketError(CouchbaseNetworkError, CouchbaseTransientError):
+    """The node does not own the document's vbucket."""
+
+    CODE = 0x11
+
+
+class ConnectError(CouchbaseNetworkError):
+    """No connection could be made."""
+
+    CODE = 0x18
+
+
+class NodeUnreachableError(ConnectError):
+    """The node cannot be reached."""
+
+
+class UnknownHostError(ConnectError, CouchbaseInputError):
+    """The host name is not known."""
+
+    CODE = 0x15
+
+
+class NodeTimeoutError(TimeoutError, ConnectError):
+    """The node did not answer in time while connecting."""
+
+
+class NotDataNodeError(ConnectError):
+    """The node does not run the data service."""
+
+
+class WrongProtocolError(ProtocolError, ConnectError):
+    """What answered at this address does not speak the protocol of a data node."""
+
+
+class HandshakeClosedError(ConnectError):
+    """The server closed the connection during the handshake."""
+
+
+class BootstrapTimeoutError(TimeoutError, ConnectError):
+    """No seed gave a cluster config in time."""
+
+
+class TlsError(ConnectError):
+    """The TLS handshake failed."""
+
+    CODE = 0x36
+
+
+# Life of a Bucket ---------------------------------------------------------------------------------
+
+
+class ObjectDestroyedError(CouchbaseError):
+    """The Bucket is closed."""
+
+
+class ObjectThreadError(CouchbaseError):
+    """The object is in use by another thread."""
+
+
+class WrongLoopError(ObjectThreadError, CouchbaseInputError):
+    """The Bucket belongs to another event loop or thread."""
+
+
+class ForkedProcessError(CouchbaseFatalError):
+    """The Bucket was opened before the process forked; open it in the child instead."""
+
+
+class BucketAlreadyOpenError(CouchbaseInputError):
+    """The bucket is open on this loop with other settings."""
+
+
+# Sub-documents ------------------------------------------------------------------------------------
+
+
+class SubdocError(CouchbaseError):
+    """The sub-document operation failed."""
+
+    CODE, _FLAGS = 0x51, SUBDOC
+
+
+class SubdocPathNotFoundError(SubdocError, CouchbaseDataError):
+    """The path does not exist in the document."""
+
+    CODE, ID = 0x3F, 113
+
+
+class SubdocPathMismatchError(SubdocError, CouchbaseDataError):
+    """The path does not fit the document's structure."""
+
+    CODE, ID = 0x40, 114
+
+
+class SubdocPathInvalidError(SubdocError, CouchbaseInputError):
+    """The path is malformed, or not allowed for this operation."""
+
+    CODE, ID = 0x41, 115
+
+
+class SubdocPathTooBigError(SubdocError, CouchbaseInputError):
+    """The path has too many components."""
+
+    CODE, ID = 0x42, 116
+
+
+class DocumentTooDeepError(SubdocError, CouchbaseDataError):
+    """The document is nested too deeply for sub-document operations."""
+
+    CODE, ID = 0x43, 117
+
+
+class SubdocCantInsertValueError(SubdocError, CouchbaseInputError):
+    """The value cannot be put there, or is not JSON."""
+
+    CODE, ID = 0x44, 119
+
+
+class DocumentNotJsonError(SubdocError, CouchbaseDataError):
+    """The document is not JSON."""
+
+    CODE, ID = 0x45, 120
+
+
+class SubdocNumberTooBigError(SubdocError, CouchbaseDataError):
+    """The number at the path is out of the 64-bit range."""
+
+    CODE, ID = 0x46, 121
+
+
+class SubdocBadDeltaError(SubdocError, CouchbaseDataError):
+    """The delta is zero, not an integer, or would leave the 64-bit range."""
+
+    CODE, ID = 0x47, 122
+
+
+class SubdocPathExistsError(SubdocError, CouchbaseDataError):
+    """The path exists already."""
+
+    CODE, ID = 0x48, 123
+
+
+class SubdocMultipleErrors(SubdocError, CouchbaseDataError):  # noqa: N818 - 2.5's name
+    """One or more of the sub-document specs failed; the result has each one's error."""
+
+    CODE = 0x49
+
+
+class SubdocValueTooDeepError(SubdocError, CouchbaseInputError):
+    """The value would nest the document too deeply."""
+
+    CODE, ID = 0x4A, 118
+
+
+class SubdocEmptyPathError(SubdocError, CouchbaseInputError):
+    """The path is empty."""
+
+    CODE = 0x4C
+
+
+class SubdocInvalidComboError(SubdocError, CouchbaseInputError):
+    """These sub-document specs or flags cannot be combined; at most 16 specs are allowed."""
+
+    CODE = 0x55
+
+
+class SubdocXattrInvalidFlagComboError(SubdocError, CouchbaseInputError):
+    """These flags of an extended attribute cannot be combined."""
+
+    CODE = 0x58
+
+
+class SubdocXattrInvalidKeyComboError(SubdocError, CouchbaseInputError):
+    """Only one extended attribute can be addressed at a time."""
+
+    CODE, ID = 0x59, 126
+
+
+class SubdocXattrUnknownMacroError(SubdocError, CouchbaseInputError):
+    """The macro is not known to the server."""
+
+    CODE, ID = 0x5A, 124
+
+
+class SubdocXattrUnknownVattrError(SubdocError, CouchbaseInputError):
+    """The virtual attribute is not known to the server."""
+
+    CODE, ID = 0x5B, 127
+
+
+class SubdocXattrCantModifyVattrError(SubdocError, CouchbaseInputError):
+    """Virtual attributes cannot be changed."""
+
+    CODE, ID = 0x5C, 128
+
+
+class SubdocXattrOrderError(SubdocError, CouchbaseInputError):
+    """Specs of extended attributes must come before the others."""
+
+    CODE = 0x5E
+
+
+# From codes to classes ----------------------------------------------------------------------------
+
+_BY_RC: Final[dict[int, type[CouchbaseError]]] = {}
+for _cls in list(globals().values()):
+    # The first definition wins: StoreLockedError shares its code with KeyExistsError.
+    if isinstance(_cls, type) and issubclass(_cls, CouchbaseError) and vars(_cls).get("CODE"):
+        _BY_RC.setdefault(_cls.CODE, _cls)
+_BY_RC.update(
+    {
+        0x1F: InvalidError,  # INVALID_HOST_FORMAT
+        0x20: InvalidError,  # INVALID_CHAR
+        0x21: ArgumentError,  # DURABILITY_ETOOMANY
+        0x22: ArgumentError,  # DUPLICATE_COMMANDS
+        0x2C: NodeUnreachableError,  # ECONNREFUSED
+        0x2D: ConnectionLostError,  # ESOCKSHUTDOWN
+        0x2E: ConnectionLostError,  # ECONNRESET
+        0x31: NodeUnreachableError,  # ENETUNREACH
+        0x33: InvalidOptionError,  # ECTL_UNSUPPMODE
+        0x34: InvalidOptionError,  # ECTL_BADARG
+        0x37: TlsError,  # SSL_CANTVERIFY
+        0x39: FeatureNotAvailableError,  # CLIENT_FEATURE_UNAVAILABLE
+        0x50: TemporaryFailError,  # GENERIC_TMPERR
+        0x56: SubdocMultipleErrors,  # the code that 0xcc would have without 0x49
+        0x5D: SubdocMultipleErrors,  # some paths failed, and the document is deleted
+    }
+)
+
+
+def exc_from_rc(rc: int, msg: str = "", obj: object = None) -> CouchbaseError:
+    """Build the error for a code of SDK 2.5, as 2.5's function of this name does."""
+    error = CouchbaseError.rc_to_exctype(rc).pyexc(msg, obj)
+    error.rc = rc
+    return error
+
+
+_BY_STATUS: Final[Mapping[int, type[CouchbaseError]]] = MappingProxyType(
+    {
+        0x01: NotFoundError,
+        0x02: KeyExistsError,
+        0x03: TooBigError,
+        0x04: ServerInvalidArgumentError,
+        0x05: NotStoredError,
+        0x06: DeltaBadvalError,
+        0x07: NotMyVbucketError,
+        0x08: BucketNotFoundError,
+        0x09: DocumentLockedError,
+        0x0C: TemporaryFailError,  # would throttle
+        0x0D: TemporaryFailError,  # the node has only the config, not the data yet
+        0x0E: DocumentNotLockedError,
+        0x0F: InvalidCasError,
+        0x1F: AuthError,  # stale
+        0x20: AuthError,
+        0x22: RangeError,
+        0x24: NotAuthorizedError,
+        0x25: TemporaryFailError,  # not initialised yet
+        0x28: InvalidTtlError,
+        0x29: InvalidTtlError,
+        **dict.fromkeys(range(0x30, 0x34), RateLimitedError),
+        **dict.fromkeys(range(0x34, 0x39), QuotaLimitedError),
+        0x50: TemporaryFailError,  # bucket paused
+        0x51: TemporaryFailError,  # cancelled by the server, not by the caller
+        0x80: NotSupportedError,  # unknown frame info
+        0x81: UnknownCommandError,
+        0x82: NoMemoryError,
+        0x83: NotSupportedError,
+        0x84: InternalError,
+        0x85: BusyError,
+        0x86: TemporaryFailError,
+        0x87: ServerInvalidArgumentError,  # malformed extended attribute
+        0x88: CollectionNotFoundError,
+        0x8C: ScopeNotFoundError,
+        0xA0: DurabilityLevelNotAvailableError,
+        0xA1: DurabilityImpossibleError,
+        0xA2: DurableWriteInProgressError,
+        0xA3: DurabilityAmbiguousError,
+        0xA4: DurableWriteReCommitInProgressError,
+        0xC0: SubdocPathNotFoundError,
+        0xC1: SubdocPathMismatchError,
+        0xC2: SubdocPathInvalidError,
+        0xC3: SubdocPathTooBigError,
+        0xC4: DocumentTooDeepError,
+        0xC5: SubdocCantInsertValueError,
+        0xC6: DocumentNotJsonError,
+        0xC7: SubdocNumberTooBigError,
+        0xC8: SubdocBadDeltaError,
+        0xC9: SubdocPathExistsError,
+        0xCA: SubdocValueTooDeepError,
+        0xCB: SubdocInvalidComboError,
+        0xCC: SubdocMultipleErrors,
+        0xCE: SubdocXattrInvalidFlagComboError,
+        0xCF: SubdocXattrInvalidKeyComboError,
+        0xD0: SubdocXattrUnknownMacroError,
+        0xD1: SubdocXattrUnknownVattrError,
+        0xD2: SubdocXattrCantModifyVattrError,
+        0xD3: SubdocMultipleErrors,
+        0xD4: SubdocXattrOrderError,
+        0xD5: SubdocXattrUnknownMacroError,
+        0xD6: SubdocInvalidComboError,
+        0xD7: SubdocInvalidComboError,
+        0xD8: SubdocInvalidComboError,
+    }
+)
+
+_SUBDOC_MUTATIONS: Final = frozenset({*range(0xC7, 0xD0), 0xD1, 0xD3})
+_ADDS: Final = frozenset({0x02, 0x12})
+_CHANGES: Final = _SUBDOC_MUTATIONS | {0x01, 0x11, *range(0x03, 0x07), *range(0x13, 0x17)}
+_CHANGES_TO_LOCKED: Final = _CHANGES | {0x0E, 0x0F, 0x19, 0x1A}
+_SELECT_BUCKET: Final = 0x89
+_KEY_EEXISTS: Final = 0x02
+
+# What a status means for some operations only.
+_BY_STATUS_AND_OPCODE: Final[Mapping[tuple[int, int], type[CouchbaseError]]] = MappingProxyType(
+    {
+        **{(0x02, op): DocumentExistsError for op in _ADDS},
+        # Without a CAS only the document flag "add" makes a sub-document mutation collide.
+        **{(0x02, op): DocumentExistsError for op in _SUBDOC_MUTATIONS},
+        **{(0x05, op): DocumentExistsError for op in _ADDS},
+        **{(0x09, op): StoreLockedError for op in _CHANGES_TO_LOCKED},
+        **{(status, _SELECT_BUCKET): BucketNotFoundError for status in (0x01, 0x24)},
+    }
+)
+
+
+def status_error(status: int, opcode: int, cas: int) -> type[CouchbaseError]:
+    """Return the class that means a server's status.
+
+    Args:
+        status: Of the response; anything but success (0x00, 0xcd, and SASL's 0x21).
+        opcode: Of the request.
+        cas: That the request carried, 0 for none.
+
+    """
+    if status == _KEY_EEXISTS and cas and opcode not in _ADDS:
+        return CasMismatchError
+    return _BY_STATUS_AND_OPCODE.get((status, opcode)) or _BY_STATUS.get(status, ServerError)
