@@ -1,0 +1,1 @@
+"""One connection to one data node: its handshake, its authentication and its frames."""
