@@ -77,8 +77,8 @@ class CouchbaseError(Exception):
     _FLAGS: ClassVar[int] = 0
     _SENTENCE: ClassVar[str] = "The operation failed."
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
         doc = vars(cls).get("__doc__")
         if doc:
             cls._SENTENCE = doc.partition("\n")[0].strip()
@@ -313,7 +313,7 @@ class InvalidOptionError(ArgumentError):
     CODE = 0x32
 
 
-class InvalidConnectionStringError(InvalidError):
+class InvalidConnectionStringError(InvalidError, ValueError):
     """The connection string is not valid.
 
     `text` is the string with any password masked, `position` the index in it where the offending
@@ -580,13 +580,14 @@ class ServerError(CouchbaseError):
         *,
         name: str = "",
         description: str = "",
-        **kwargs: Any,
+        context: ErrorContext | None = None,
+        key: str | bytes | None = None,
+        result: object = None,
     ) -> None:
         if not message and (name or description):
-            message = f"The server answered {name or 'with an error'}" + (
-                f": {description}" if description else "."
-            )
-        super().__init__(message, **kwargs)
+            message = f"The server answered {name or 'with an error'}"
+            message += f": {description}" if description else "."
+        super().__init__(message, context=context, key=key, result=result)
         self.name: str = name
         self.description: str = description
 
@@ -618,6 +619,10 @@ class RequestCanceledError(CouchbaseError):
     """The operation was cancelled before its answer came."""
 
     ID = 2
+
+
+class AmbiguousRequestCanceledError(RequestCanceledError, AmbiguousError):
+    """The operation was cancelled after it had been sent: the server may have done it or not."""
 
 
 class TimeoutError(CouchbaseNetworkError, CouchbaseTransientError):  # noqa: A001 - 2.5's name
