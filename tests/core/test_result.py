@@ -1,0 +1,88 @@
+"""Results."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+from couchloop.result import MultiResult, OperationResult, Result, ValueResult
+
+
+class TestResult:
+    """Results of one key."""
+
+    def test_success(self) -> None:
+        """A result with code 0 is a success."""
+        result = ValueResult("k", {"a": 1}, 0x1F, 0x02000000)
+        assert result.success
+        assert result.errstr == "Success"
+        assert (result.key, result.value, result.cas, result.flags) == (
+            "k",
+            {"a": 1},
+            0x1F,
+            0x02000000,
+        )
+        assert repr(result) == "ValueResult(key='k', value={'a': 1}, cas=0x1f, flags=0x2000000)"
+
+    def test_failure(self) -> None:
+        """A quiet miss says so: no value, the code of NotFoundError, and its words."""
+        result = ValueResult("k", None, 0, 0, 0x0D)
+        assert not result.success
+        assert result.rc == 0x0D
+        assert result.errstr == "The document does not exist."
+        assert "rc=0x0d 'The document does not exist.'" in repr(result)
+
+    def test_bare_result_has_defaults(self) -> None:
+        """As in 2.5, every result can be asked for its value and its CAS."""
+        result = Result("k")
+        assert (result.success, result.value, result.cas) == (True, None, 0)
+        assert repr(result) == "Result(key='k')"
+
+    def test_token(self) -> None:
+        """The mutation token is there under 2.5's name as well."""
+        token = (1, 2, 3, "b")
+        assert OperationResult("k", 5, token)._mutinfo == token
+        assert ValueResult("k", 1, 5, 0, token=token)._mutinfo == token
+        assert OperationResult("k", 5).token is None
+
+    def test_hierarchy(self) -> None:
+        """As in 2.5, a ValueResult is an OperationResult, which is a Result."""
+        assert issubclass(ValueResult, OperationResult)
+        assert issubclass(OperationResult, Result)
+
+    def test_small(self) -> None:
+        """No result carries a dict: a million of them must fit."""
+        for result in (Result("k"), OperationResult("k", 1), ValueResult("k", 1, 1, 0)):
+            assert not hasattr(result, "__dict__")
+
+    def test_copies(self) -> None:
+        """Results survive pickle and copy."""
+        result = ValueResult("k", [1], 5, 2, 0, (1, 2, 3, "b"))
+        for other in (pickle.loads(pickle.dumps(result)), copy.copy(result)):  # noqa: S301
+            assert repr(other) == repr(result)
+            assert other.token == result.token
+
+    def test_long_values_are_cut(self) -> None:
+        """A repr shows the beginning of a large value only."""
+        assert len(repr(ValueResult("k", "x" * 100_000, 1, 0))) < 400
+
+
+class TestMultiResult:
+    """Results of many keys."""
+
+    def test_all_ok(self) -> None:
+        """all_ok is whether every key succeeded."""
+        results = MultiResult({"a": OperationResult("a", 1)})
+        assert results.all_ok
+        assert not MultiResult({**results, "b": OperationResult("b", 0, rc=0x0D)}).all_ok
+        assert MultiResult[Result]().all_ok
+
+    def test_repr(self) -> None:
+        """A repr counts all keys, and shows the first."""
+        results = MultiResult({n: OperationResult(n, 1, rc=0x0D * (n == 7)) for n in range(1000)})
+        text = repr(results)
+        assert text.startswith(
+            "<MultiResult of 1000, 1 failed: {0: OperationResult(key=0, cas=0x1)"
+        )
+        assert text.endswith(", …}>")
+        assert len(text) < 400
