@@ -372,6 +372,12 @@ class HostileInputTests:
             decoder.receive(impossible[-1:])
         assert decoder.buffered == 0
 
+    def test_a_body_over_the_limit_that_is_here_already(self) -> None:
+        """The limit also holds for a frame that arrives whole."""
+        [_] = FrameDecoder(max_body=10).receive(header(body=10) + bytes(10))
+        with pytest.raises(ProtocolError, match="11 bytes"):
+            FrameDecoder(max_body=10).receive(header(body=11) + bytes(11))
+
     def test_just_possible_lengths(self) -> None:
         """Key and extras may fill the body."""
         [frame] = FrameDecoder().receive(header(key=6, extras=4, body=10) + b"extrabykey")
