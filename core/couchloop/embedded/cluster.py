@@ -1,0 +1,529 @@
+"""The embedded cluster: nodes, buckets, topology, and what a test does to them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from couchloop.embedded.auth import User, UserDatabase
+from couchloop.embedded.config import Configuration, NodeAddress
+from couchloop.embedded.server import ServerConnection
+from couchloop.embedded.store import Clock, Generator, ManualClock, State, Vault
+
+_NO_NODE: Final = -1
+
+
+class NodeState(Enum):
+    """What a node does with its connections."""
+
+    RUNNING = 1
+    STOPPED = 2
+    """Connections are closed and new ones refused."""
+    HUNG = 3
+    """Connections are accepted and kept, requests wait until the node runs again."""
+
+
+@dataclass(frozen=True)
+class BucketSettings:
+    """How to make a bucket; None takes the cluster's default."""
+
+    name: str
+    replicas: int | None = None
+    vbuckets: int | None = None
+    ephemeral: bool = False
+    quota: int = 0
+    """Bytes of values after which writes are refused, 0 for no limit."""
+
+
+class Bucket:
+    """A bucket: its documents, and which nodes own which of its vbuckets."""
+
+    def __init__(self, settings: BucketSettings, replicas: int, vault: Vault, uuid: str) -> None:
+        self.name = settings.name
+        self.uuid = uuid
+        self.ephemeral = settings.ephemeral
+        self.replicas = replicas
+        self.vault = vault
+        self.chains: list[list[int]] = []
+        """For each vbucket the ids of active and replica nodes, -1 for none."""
+        self.config_only: set[int] = set()
+        """Ids of nodes that have the configuration, but no data."""
+        self.holds_replication = False
+        """Replicas do not acknowledge synchronous writes while this is set."""
+
+    def lay_out(self, node_ids: Sequence[int]) -> None:
+        """Put vbucket v on node v % n, its replicas on the nodes after that."""
+        count = len(node_ids)
+        for vbucket in self.vault.vbuckets:
+            chain = [
+                node_ids[(vbucket.number + index) % count] if index < count else _NO_NODE
+                for index in range(self.replicas + 1)
+            ]
+            self.set_chain(vbucket.number, chain)
+
+    def set_chain(self, number: int, chain: list[int]) -> None:
+        """Give a vbucket to other nodes."""
+        if number < len(self.chains):
+            self.chains[number] = chain
+        else:
+            self.chains.append(chain)
+        states = self.vault.vbuckets[number].states
+        states.clear()
+        for index, node_id in enumerate(chain):
+            if node_id != _NO_NODE:
+                states[node_id] = State.REPLICA if index else State.ACTIVE
+
+
+class Node:
+    """One node. Whoever serves it fills in `ports` and calls `EmbeddedCluster.changed`."""
+
+    def __init__(self, cluster: EmbeddedCluster, node_id: int, host: str) -> None:
+        self.cluster = cluster
+        self.node_id = node_id
+        self.host = host
+        self.ports: dict[str, int] = {}
+        """Port by service: `kv`, `kvSSL`, `mgmt`, `mgmtSSL`, …"""
+        self.serves_data = True
+        self.state = NodeState.RUNNING
+        self.connections: list[ServerConnection] = []
+        self.accepted = 0
+        self.configurations: dict[str | None, Configuration] = {}
+        """What this node knows, by bucket (None: the global configuration)."""
+        self._subscribers: list[Callable[[Node], None]] = []
+
+    def __repr__(self) -> str:
+        return f"<Node {self.node_id} {self.host} {self.ports} {self.state.name.lower()}>"
+
+    def accept(
+        self, peer: str = "", *, tls: bool = False, client_user: str | None = None
+    ) -> ServerConnection:
+        """Take a new connection.
+
+        Args:
+            peer: the client's address, for whoever looks at `connections`.
+            tls: whether the bytes come out of TLS.
+            client_user: user name in a verified client certificate, which logs that user in.
+
+        On a stopped node the connection comes back closed.
+        """
+        connection = ServerConnection(self, peer, tls=tls, client_user=client_user)
+        self.accepted += 1
+        if self.state is NodeState.STOPPED:
+            connection.close()
+        else:
+            self.connections.append(connection)
+        return connection
+
+    def subscribe(self, callback: Callable[[Node], None]) -> None:
+        """Call *callback* with this node at each new revision (as a streaming endpoint needs)."""
+        self._subscribers.append(callback)
+
+    def unsubscribe(self, callback: Callable[[Node], None]) -> None:
+        """End a subscription."""
+        self._subscribers.remove(callback)
+
+    def address(self) -> NodeAddress:
+        """How configurations name this node."""
+        return NodeAddress(self.host, tuple(self.ports.items()), self.serves_data)
+
+    def receive_configurations(
+        self, configurations: Mapping[str | None, Configuration], *, push: bool
+    ) -> None:
+        """Take a new revision, and tell whoever asked to be told."""
+        self.configurations = dict(configurations)
+        for subscriber in list(self._subscribers):
+            subscriber(self)
+        if push:
+            for connection in list(self.connections):
+                connection.push_configurations()
+
+
+@dataclass
+class Injection:
+    """A fault that requests meet; what is None matches everything.
+
+    `hits` counts the requests that met it; `remove` ends it.
+    """
+
+    opcode: int | None = None
+    key: bytes | None = None
+    node: Node | None = None
+    bucket: str | None = None
+    status: int | None = None
+    """Answer with this status instead of doing the operation."""
+    value: bytes = b""
+    """Body of that answer."""
+    delay: float = 0.0
+    """Seconds before the request is looked at."""
+    silent: bool = False
+    """Never answer (the operation is not done)."""
+    lose_answer: bool = False
+    """Do the operation, then close the connection instead of answering."""
+    close: bool = False
+    """Close the connection (the operation is not done)."""
+    count: int | None = None
+    """How many requests meet it; None: all."""
+    hits: int = 0
+    _remove: Callable[[Injection], None] | None = field(default=None, repr=False)
+
+    def matches(self, opcode: int, key: bytes, node: Node, bucket: str | None) -> bool:
+        """Tell whether a request meets this fault."""
+        return (
+            (self.opcode is None or self.opcode == opcode)
+            and (self.key is None or self.key == key)
+            and (self.node is None or self.node is node)
+            and (self.bucket is None or self.bucket == bucket)
+            and (self.count is None or self.hits < self.count)
+        )
+
+    def remove(self) -> None:
+        """End the fault."""
+        if self._remove is not None:
+            self._remove(self)
+            self._remove = None
+
+
+class EmbeddedCluster:
+    """A Couchbase cluster in memory, as far as clients can tell; no sockets, no threads.
+
+    Args:
+        nodes: how many data nodes.
+        buckets: names or :class:`BucketSettings`.
+        users: a mapping of user names to passwords (all data rights on all buckets), or `User`s.
+        replicas: replicas of each vbucket (cut to the number of nodes when they are laid out).
+        vbuckets: how many vbuckets a bucket has.
+        seed: whatever seems random (uuids, nonces) follows from it.
+        clock: where the time comes from; a :class:`ManualClock` if left out.
+        name: the cluster's name.
+        host: host name of the nodes in configurations.
+
+    `on_node_change` is called with a node whenever its state changes, and when it joins or leaves:
+    whoever serves the cluster opens or closes listeners then.
+    """
+
+    def __init__(
+        self,
+        nodes: int = 3,
+        buckets: Iterable[str | BucketSettings] = ("default",),
+        users: Iterable[User] | Mapping[str, str] | None = None,
+        *,
+        replicas: int = 1,
+        vbuckets: int = 1024,
+        seed: int | str = 0,
+        clock: Clock | None = None,
+        name: str = "embedded",
+        host: str = "127.0.0.1",
+    ) -> None:
+        self.clock: Clock = clock if clock is not None else ManualClock()
+        self.generator = Generator(seed)
+        self.name = name
+        self.uuid = self.generator.randbytes(16).hex()
+        if users is None:
+            users = {"user": "password"}
+        self.users = UserDatabase(users, self.generator.randbytes(16))
+        self.host = host
+        self.epoch = 1
+        self.rev = 1
+        self.operations: Counter[str] = Counter()
+        """Requests by the name of their operation."""
+        self.injections: list[Injection] = []
+        self.on_node_change: Callable[[Node], None] | None = None
+        self._replicas = replicas
+        self._vbuckets = vbuckets
+        self._next_node_id = 0
+        self._seen = False
+        self.nodes: list[Node] = [self._new_node(host) for _ in range(nodes)]
+        self.buckets: dict[str, Bucket] = {}
+        for settings in buckets:
+            self._new_bucket(settings)
+        self._distribute(self.nodes, push=False)
+
+    # --- what a server and a demo ask -----------------------------------------------------------
+
+    @property
+    def accepted(self) -> int:
+        """How many connections were ever accepted."""
+        return sum(node.accepted for node in self.nodes)
+
+    def connections(
+        self, node: Node | None = None, bucket: str | None = None
+    ) -> list[ServerConnection]:
+        """The connections open now, of one node or of all, on one bucket or on any."""
+        return [
+            connection
+            for each in self.nodes
+            if node is None or each is node
+            for connection in each.connections
+            if bucket is None or (connection.bucket and connection.bucket.name == bucket)
+        ]
+
+    def connection_string(self, service: str = "kv") -> str:
+        """Give a connection string that names every data node."""
+        scheme = "couchbases" if service.endswith("SSL") else "couchbase"
+        hosts = ",".join(
+            f"{node.address().bracketed}:{node.ports[service]}"
+            for node in self.nodes
+            if service in node.ports
+        )
+        return f"{scheme}://{hosts}"
+
+    def configuration_seen(self) -> None:
+        """Note that a client was told the present revision, which can no more be rewritten."""
+        self._seen = True
+
+    # --- buckets and nodes ----------------------------------------------------------------------
+
+    def add_bucket(
+        self, settings: str | BucketSettings, *, config_only: Iterable[Node] = ()
+    ) -> Bucket:
+        """Create a bucket on all data nodes; those in *config_only* get its configuration alone."""
+        bucket = self._new_bucket(settings)
+        bucket.config_only.update(node.node_id for node in config_only)
+        self.changed()
+        return bucket
+
+    def remove_bucket(self, name: str) -> None:
+        """Delete a bucket: its connections are closed."""
+        bucket = self.buckets.pop(name)
+        for node in self.nodes:
+            for connection in list(node.connections):
+                if connection.bucket is bucket:
+                    connection.close()
+        self.changed()
+
+    def add_node(self, host: str | None = None, *, serves_data: bool = True) -> Node:
+        """Let a node join; it owns no vbucket until `rebalance`."""
+        node = self._new_node(self.host if host is None else host)
+        node.serves_data = serves_data
+        # Vbucket maps point to data nodes by their position, so those come first.
+        self.nodes.append(node)
+        self.nodes.sort(key=lambda each: not each.serves_data)
+        self._notify(node)
+        self.changed()
+        return node
+
+    def remove_node(self, node: Node) -> None:
+        """Let a node leave in an orderly way: its vbuckets go to the others first."""
+        self.nodes.remove(node)
+        for bucket in self.buckets.values():
+            bucket.lay_out(self._data_node_ids())
+        self.changed()
+        node.receive_configurations(self.nodes[0].configurations, push=True)
+        node.state = NodeState.STOPPED
+        self._close_connections(node)
+        self._notify(node)
+
+    def rebalance(self) -> None:
+        """Spread all vbuckets over the present data nodes."""
+        for bucket in self.buckets.values():
+            bucket.lay_out(self._data_node_ids())
+        self.changed()
+
+    def failover(self, node: Node) -> None:
+        """Promote the replicas of a node, which leaves the vbucket map (and need not run)."""
+        for bucket in self.buckets.values():
+            for number, chain in enumerate(bucket.chains):
+                if node.node_id not in chain:
+                    continue
+                rest = [each for each in chain if each not in (node.node_id, _NO_NODE)]
+                if rest and chain[0] == node.node_id:
+                    uuid = int.from_bytes(self.generator.randbytes(6))
+                    bucket.vault.vbuckets[number].promote(uuid)
+                bucket.set_chain(number, rest + [_NO_NODE] * (len(chain) - len(rest)))
+        self.changed()
+
+    def stop(self, node: Node) -> None:
+        """Kill a node: its connections are closed, new ones refused."""
+        node.state = NodeState.STOPPED
+        self._close_connections(node)
+        self._notify(node)
+
+    def hang(self, node: Node) -> None:
+        """Let a node accept connections and read, but answer nothing."""
+        node.state = NodeState.HUNG
+        self._notify(node)
+
+    def restart(self, node: Node) -> None:
+        """Let a stopped or hung node run (again), with the present configuration."""
+        node.state = NodeState.RUNNING
+        node.receive_configurations(self._configurations(), push=False)
+        self._notify(node)
+        self.wake()
+
+    # --- topology -------------------------------------------------------------------------------
+
+    def changed(self, *, nodes: Iterable[Node] | None = None, push: bool = True) -> None:
+        """Publish the present topology as a new revision.
+
+        Args:
+            nodes: those that get it; all by default.
+            push: whether those nodes tell their clients.
+
+        A revision that no client has seen is not used up: ports may be filled in one by one.
+        """
+        if self._seen:
+            self.rev += 1
+            self._seen = False
+        self._distribute(self.nodes if nodes is None else nodes, push=push)
+        self.wake()
+
+    def bump(self) -> None:
+        """Publish a new revision in which nothing has changed."""
+        self._seen = True
+        self.changed()
+
+    def move_vbucket(
+        self,
+        bucket: str,
+        number: int,
+        to: Node,
+        *,
+        nodes: Iterable[Node] | None = None,
+        push: bool = True,
+    ) -> None:
+        """Make *to* the active node of a vbucket; the old one keeps nothing.
+
+        *nodes* and *push* as in `changed`.
+        """
+        target = self.buckets[bucket]
+        chain = list(target.chains[number])
+        old = chain[0]
+        if to.node_id in chain:
+            chain[chain.index(to.node_id)] = old
+        chain[0] = to.node_id
+        target.set_chain(number, chain)
+        self.changed(nodes=nodes, push=push)
+
+    def set_vbucket_state(self, bucket: str, number: int, node: Node, state: State | None) -> None:
+        """Change what a node does with a vbucket, without telling anybody (None: no copy)."""
+        states = self.buckets[bucket].vault.vbuckets[number].states
+        states.pop(node.node_id, None)
+        if state is not None:
+            states[node.node_id] = state
+        self.wake()
+
+    def hold_replication(self, bucket: str, *, hold: bool = True) -> None:
+        """Hold back (or let go) the replicas' acknowledgements of synchronous writes."""
+        self.buckets[bucket].holds_replication = hold
+        self.wake()
+
+    # --- faults ---------------------------------------------------------------------------------
+
+    def inject(  # noqa: PLR0913 - each is a condition or a consequence by itself
+        self,
+        *,
+        opcode: int | None = None,
+        key: bytes | str | None = None,
+        node: Node | None = None,
+        bucket: str | None = None,
+        status: int | None = None,
+        value: bytes = b"",
+        delay: float = 0.0,
+        silent: bool = False,
+        lose_answer: bool = False,
+        close: bool = False,
+        count: int | None = None,
+    ) -> Injection:
+        """Let requests meet a fault: see :class:`Injection`. *delay* is in seconds."""
+        injection = Injection(
+            opcode=opcode,
+            key=key.encode() if isinstance(key, str) else key,
+            node=node,
+            bucket=bucket,
+            status=status,
+            value=value,
+            delay=delay,
+            silent=silent,
+            lose_answer=lose_answer,
+            close=close,
+            count=count,
+            _remove=self.injections.remove,
+        )
+        self.injections.append(injection)
+        return injection
+
+    def drop_connections(self, node: Node | None = None, bucket: str | None = None) -> int:
+        """Close connections at once; give how many."""
+        dropped = self.connections(node, bucket)
+        for connection in dropped:
+            connection.close()
+        return len(dropped)
+
+    def wake(self) -> None:
+        """Let requests that wait for a change of the cluster look again."""
+        for node in self.nodes:
+            for connection in list(node.connections):
+                connection.resume()
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _new_node(self, host: str) -> Node:
+        node = Node(self, self._next_node_id, host)
+        self._next_node_id += 1
+        return node
+
+    def _new_bucket(self, settings: str | BucketSettings) -> Bucket:
+        if isinstance(settings, str):
+            settings = BucketSettings(settings)
+        vault = Vault(
+            self._vbuckets if settings.vbuckets is None else settings.vbuckets,
+            self.generator,
+            settings.quota,
+        )
+        replicas = self._replicas if settings.replicas is None else settings.replicas
+        bucket = Bucket(settings, replicas, vault, self.generator.randbytes(16).hex())
+        bucket.lay_out(self._data_node_ids())
+        self.buckets[bucket.name] = bucket
+        return bucket
+
+    def _data_node_ids(self) -> list[int]:
+        return [node.node_id for node in self.nodes if node.serves_data]
+
+    def _configurations(self) -> dict[str | None, Configuration]:
+        addresses = tuple(node.address() for node in self.nodes)
+        ids = tuple(node.node_id for node in self.nodes)
+        position = {node_id: index for index, node_id in enumerate(ids)}
+        position[_NO_NODE] = _NO_NODE
+
+        def configuration(bucket: Bucket | None) -> Configuration:
+            if bucket is None:
+                return Configuration(self.rev, self.epoch, self.uuid, self.name, addresses, ids)
+            return Configuration(
+                self.rev,
+                self.epoch,
+                self.uuid,
+                self.name,
+                addresses,
+                ids,
+                bucket=bucket.name,
+                bucket_uuid=bucket.uuid,
+                ephemeral=bucket.ephemeral,
+                manifest_uid=bucket.vault.manifest.uid,
+                replicas=bucket.replicas,
+                chains=tuple(
+                    tuple(position.get(node_id, _NO_NODE) for node_id in chain)
+                    for chain in bucket.chains
+                ),
+            )
+
+        return {
+            None: configuration(None),
+            **{name: configuration(bucket) for name, bucket in self.buckets.items()},
+        }
+
+    def _distribute(self, nodes: Iterable[Node], *, push: bool) -> None:
+        configurations = self._configurations()
+        for node in nodes:
+            if node.state is not NodeState.STOPPED:
+                node.receive_configurations(configurations, push=push)
+
+    def _close_connections(self, node: Node) -> None:
+        for connection in list(node.connections):
+            connection.close()
+
+    def _notify(self, node: Node) -> None:
+        if self.on_node_change is not None:
+            self.on_node_change(node)

@@ -1,0 +1,156 @@
+"""Cluster configurations as a server writes them: terse JSON with nodesExt and a vbucket map."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from couchloop.wire import snappy
+
+_CAPABILITIES: Final = (
+    "collections",
+    "durableWrite",
+    "tombstonedUserXAttrs",
+    "couchapi",
+    "subdoc.ReplaceBodyWithXattr",
+    "subdoc.DocumentMacroSupport",
+    "subdoc.ReviveDocument",
+    "dcp.IgnorePurgedTombstones",
+    "preserveExpiry",
+    "querySystemCollection",
+    "mobileSystemCollection",
+    "subdoc.ReplicaRead",
+    "rangeScan",
+    "dcp",
+    "cbhello",
+    "touch",
+    "cccp",
+    "xdcrCheckpointing",
+    "nodesExt",
+    "xattr",
+)
+_NOT_EPHEMERAL: Final = frozenset({"couchapi", "rangeScan"})
+_MGMT: Final = 8091
+
+
+@dataclass(frozen=True)
+class NodeAddress:
+    """How a configuration names one node."""
+
+    host: str
+    services: tuple[tuple[str, int], ...]
+    """Service (`kv`, `kvSSL`, `mgmt`, …) and port."""
+    serves_data: bool = True
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Port by service."""
+        return dict(self.services)
+
+    @property
+    def bracketed(self) -> str:
+        """The host as it stands in `host:port`."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One revision of the global configuration, or of a bucket's if *bucket* is set.
+
+    The node that hands it out is marked in the text, so there is one text for each node.
+    """
+
+    rev: int
+    epoch: int
+    cluster_uuid: str
+    cluster_name: str
+    nodes: tuple[NodeAddress, ...]
+    node_ids: tuple[int, ...]
+    """Number of each node, in the order of `nodes`: numbers are never used again."""
+    bucket: str | None = None
+    bucket_uuid: str = ""
+    ephemeral: bool = False
+    manifest_uid: int = 0
+    replicas: int = 0
+    chains: tuple[tuple[int, ...], ...] = ()
+    """For each vbucket the positions in `nodes` of active and replicas, -1 for none."""
+    _texts: dict[tuple[int | None, bool], bytes] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+
+    def text(self, node_id: int | None, *, compressed: bool = False) -> bytes:
+        """Give the JSON as the node with that number hands it out (None: without a mark)."""
+        text = self._texts.get((node_id, compressed))
+        if text is None:
+            if compressed:
+                text = snappy.compress(self.text(node_id))
+            else:
+                text = json.dumps(self._document(node_id), separators=(",", ":")).encode()
+            self._texts[node_id, compressed] = text
+        return text
+
+    def newer_than(self, epoch: int, rev: int) -> bool:
+        """Compare with a revision that a client knows."""
+        return (self.epoch, self.rev) > (epoch, rev)
+
+    def _document(self, node_id: int | None) -> dict[str, Any]:
+        document: dict[str, Any] = {
+            "rev": self.rev,
+            "revEpoch": self.epoch,
+            "nodesExt": [
+                {
+                    "services": node.ports,
+                    "hostname": node.host,
+                    **({"thisNode": True} if number == node_id else {}),
+                }
+                for number, node in zip(self.node_ids, self.nodes, strict=True)
+            ],
+            "clusterCapabilitiesVer": [1, 0],
+            "clusterCapabilities": {
+                "n1ql": ["enhancedPreparedStatements", "readFromReplica"],
+                "search": ["vectorSearch"],
+            },
+            "clusterUUID": self.cluster_uuid,
+            "clusterName": self.cluster_name,
+        }
+        if self.bucket is not None:
+            document |= self._bucket_members(self.bucket)
+        return document
+
+    def _bucket_members(self, name: str) -> dict[str, Any]:
+        capabilities = [
+            capability
+            for capability in _CAPABILITIES
+            if not (self.ephemeral and capability in _NOT_EPHEMERAL)
+        ]
+        query = f"?bucket_uuid={self.bucket_uuid}"
+        data_nodes = [node for node in self.nodes if node.serves_data]
+        return {
+            "name": name,
+            "nodeLocator": "vbucket",
+            "bucketType": "ephemeral" if self.ephemeral else "membase",
+            "storageBackend": "undefined" if self.ephemeral else "couchstore",
+            "uuid": self.bucket_uuid,
+            "uri": f"/pools/default/buckets/{name}{query}",
+            "streamingUri": f"/pools/default/bucketsStreaming/{name}{query}",
+            "numVBuckets": len(self.chains),
+            "bucketCapabilitiesVer": "",
+            "bucketCapabilities": capabilities,
+            "collectionsManifestUid": f"{self.manifest_uid:x}",
+            "nodes": [
+                {
+                    "hostname": f"{node.bracketed}:{node.ports.get('mgmt', _MGMT)}",
+                    "ports": {"direct": node.ports.get("kv", 0)},
+                }
+                for node in data_nodes
+            ],
+            "vBucketServerMap": {
+                "hashAlgorithm": "CRC",
+                "numReplicas": self.replicas,
+                "serverList": [
+                    f"{node.bracketed}:{node.ports.get('kv', 0)}" for node in data_nodes
+                ],
+                "vBucketMap": [list(chain) for chain in self.chains],
+            },
+        }

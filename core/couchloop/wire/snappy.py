@@ -1,0 +1,61 @@
+"""Raw Snappy blocks, where the extra `couchloop[snappy]` (cramjam) is installed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from couchloop.exceptions import ProtocolError
+
+try:
+    from cramjam import DecompressionError, snappy
+except ImportError:  # the extra is not installed
+    _AVAILABLE = False
+else:
+    _AVAILABLE = True
+
+_MAX_LENGTH_BYTES: Final = 5
+
+
+def available() -> bool:
+    """Tell whether values can be compressed and inflated here."""
+    return _AVAILABLE
+
+
+def compress(data: bytes) -> bytes:
+    """Compress to a raw block (no framing format)."""
+    return bytes(snappy.compress_raw(data))
+
+
+def decompress(data: bytes, limit: int) -> bytes:
+    """Inflate a raw block.
+
+    Args:
+        data: the whole block.
+        limit: longest result in bytes; the length that the block declares is checked against it
+            before any memory is taken.
+
+    Raises ProtocolError if the block is corrupt or declares more than *limit* bytes.
+    """
+    length = declared_length(data)
+    if length > limit:
+        raise ProtocolError(f"Snappy block inflates to {length} bytes: the limit is {limit}")
+    try:
+        inflated = bytes(snappy.decompress_raw(data))
+    except DecompressionError as error:
+        raise ProtocolError(f"corrupt Snappy block: {error}") from None
+    if len(inflated) != length:
+        raise ProtocolError("Snappy block does not inflate to the length it declares")
+    return inflated
+
+
+def declared_length(data: bytes) -> int:
+    """Give the length in bytes that a block says it inflates to.
+
+    Raises ProtocolError if the block does not begin with a length.
+    """
+    length = 0
+    for index, byte in enumerate(data[:_MAX_LENGTH_BYTES]):
+        length |= (byte & 0x7F) << (7 * index)
+        if byte < 0x80:  # noqa: PLR2004 - the continuation bit of a varint
+            return length
+    raise ProtocolError("Snappy block does not begin with its length")
