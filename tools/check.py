@@ -31,12 +31,12 @@ _REACTOR_TESTS: Final = "tests/txcouchbase/test_reactors.py"
 _NO_TWISTED: Final = ("-p", "no:twisted")
 """pytest-twisted runs every test in a reactor's greenlet: only the Twisted tests want that."""
 
-TEST_RUNS: Final[Sequence[tuple[tuple[str, ...], tuple[str, ...]]]] = (
-    (("tests/core", "tests/project"), _NO_TWISTED),
-    (("tests/txcouchbase",), ()),
-    (("tests/gcouchbase",), _NO_TWISTED),
-)
-"""Test folders and pytest options of each process: Twisted and gevent must not share one."""
+
+class PytestRun(NamedTuple):
+    """One process of pytest."""
+
+    folders: tuple[str, ...]
+    options: tuple[str, ...] = _NO_TWISTED
 
 
 class Step(NamedTuple):
@@ -44,6 +44,14 @@ class Step(NamedTuple):
 
     name: str
     command: tuple[str, ...]
+
+
+TEST_RUNS: Final[Sequence[PytestRun]] = (
+    PytestRun(("tests/core", "tests/project")),
+    PytestRun(("tests/txcouchbase",), options=()),
+    PytestRun(("tests/gcouchbase",)),
+)
+"""Every folder of tests; Twisted and gevent must not share a process."""
 
 
 def _module(name: str, *arguments: str) -> tuple[str, ...]:
@@ -62,7 +70,7 @@ def all_steps() -> list[Step]:
         Step("types", _module("mypy")),
         Step("layers", (str(Path(sys.executable).with_name("lint-imports")),)),
     ]
-    steps += [_pytest(options, folders) for folders, options in TEST_RUNS]
+    steps += [_pytest(run.options, run.folders) for run in TEST_RUNS]
     if (ROOT / _REACTOR_TESTS).exists():
         module = _REACTOR_TESTS.removesuffix(".py").replace("/", ".")
         steps += [
@@ -82,9 +90,9 @@ def choose_steps(wanted: Iterable[str]) -> list[Step]:
     for name in wanted:
         path = name.rstrip("/")
         runs = [
-            _pytest(options, (path,))
-            for folders, options in TEST_RUNS
-            if any(f"{path}/".startswith(f"{folder}/") for folder in folders)
+            _pytest(run.options, (path,))
+            for run in TEST_RUNS
+            if any(f"{path}/".startswith(f"{folder}/") for folder in run.folders)
         ]
         if name in steps:
             chosen.append(steps[name])
@@ -119,6 +127,16 @@ def run(steps: Sequence[Step]) -> dict[str, int]:
     return statuses
 
 
+def report(statuses: Mapping[str, int], missing: Iterable[str]) -> int:
+    """Print one line per step and per missing program; give the exit status of the whole."""
+    print("\n=== summary")
+    for name, status in statuses.items():
+        print(f"{'FAILED' if status else 'ok    '} {name}")
+    for line in missing:
+        print(f"note   {line}")
+    return int(any(statuses.values()))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; give the exit status."""
     parser = argparse.ArgumentParser(description="Run the project's checks.")
@@ -128,14 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         steps = choose_steps(wanted) if wanted else all_steps()
     except ValueError as error:
         parser.error(str(error))
-    missing = missing_programs(PROGRAMS)
-    statuses = run(steps)
-    print("\n=== summary")
-    for name, status in statuses.items():
-        print(f"{'ok    ' if status == 0 else 'FAILED'} {name}")
-    for line in missing:
-        print(f"note   {line}")
-    return 1 if any(statuses.values()) else 0
+    return report(run(steps), missing_programs(PROGRAMS))
 
 
 if __name__ == "__main__":

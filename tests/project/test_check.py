@@ -1,0 +1,79 @@
+"""The program behind `make test`: it leaves nothing out, and says so when it must."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools import check
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_every_test_folder_is_run() -> None:
+    """A folder of tests that no step runs would never fail."""
+    folders = {
+        f"tests/{path.relative_to(ROOT / 'tests').parts[0]}"
+        for path in (ROOT / "tests").rglob("test_*.py")
+    }
+    assert folders <= {folder for run in check.TEST_RUNS for folder in run.folders}
+
+
+def test_twisted_and_gevent_run_apart() -> None:
+    """pytest-twisted is on for the Twisted tests only, and those share no process."""
+    for run in check.TEST_RUNS:
+        if "tests/txcouchbase" in run.folders:
+            assert run == check.PytestRun(("tests/txcouchbase",), ())
+        else:
+            assert run.options == ("-p", "no:twisted")
+
+
+def test_later_steps_run_after_a_failure(capfd: pytest.CaptureFixture[str]) -> None:
+    """A failing step does not hide what comes after it; one is enough to fail."""
+    steps = [
+        check.Step("bad", (sys.executable, "-c", "raise SystemExit(3)")),
+        check.Step("good", (sys.executable, "-c", "print('I ran')")),
+    ]
+    assert check.run(steps) == {"bad": 3, "good": 0}
+    assert "I ran" in capfd.readouterr().out
+    assert check.report({"bad": 3, "good": 0}, []) == 1
+    assert check.report({"good": 0}, []) == 0
+
+
+def test_steps_find_the_packages(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """What a step starts finds couchloop, from any folder."""
+    script = tmp_path / "elsewhere.py"
+    script.write_text(
+        "import os, subprocess, sys\n"
+        f"os.chdir({str(tmp_path)!r})\n"
+        "subprocess.run([sys.executable, '-c', 'import couchloop; print(couchloop.__file__)'])\n"
+    )
+    check.run([check.Step("elsewhere", (sys.executable, str(script)))])
+    assert str(ROOT / "core" / "couchloop") in capfd.readouterr().out
+
+
+def test_a_folder_or_file_runs_alone() -> None:
+    """Folders and files of tests may be named, and run as their folder does."""
+    (step,) = check.choose_steps(["tests/gcouchbase/test_x.py"])
+    assert step.command[1:] == ("-m", "pytest", "-p", "no:twisted", "tests/gcouchbase/test_x.py")
+    (step,) = check.choose_steps(["tests/core/"])
+    assert step.command[-1] == "tests/core"
+    names = [step.name for step in check.choose_steps(["types", "lint"])]
+    assert names == ["types", "lint"]
+
+
+@pytest.mark.parametrize("name", ["linting", "tests/cor", "tests", ""])
+def test_unknown_steps(name: str) -> None:
+    """A name that no step has is an error, not an empty success."""
+    with pytest.raises(ValueError, match="no step is called"):
+        check.choose_steps([name])
+
+
+def test_missing_programs() -> None:
+    """A program that is not installed is named, with what is left out without it."""
+    programs = {"no-such-program-here": "the tests of nothing", "env": "nothing at all"}
+    assert check.missing_programs(programs) == [
+        "no-such-program-here is not installed: left out are the tests of nothing"
+    ]
