@@ -47,7 +47,7 @@ class Step(NamedTuple):
 
 
 TEST_RUNS: Final[Sequence[PytestRun]] = (
-    PytestRun(("tests/core", "tests/project")),
+    PytestRun(("tests/core", "tests/embedded", "tests/project")),
     PytestRun(("tests/txcouchbase",), options=()),
     PytestRun(("tests/gcouchbase",)),
 )
