@@ -1,0 +1,243 @@
+"""What both adapters do after anything: perform the session's events, write, arm one timer.
+
+An adapter subclasses `Driver` with what differs between loops: transports, a timer, threads for key
+derivation, a log, and how a caller is woken. Nothing here knows the public Bucket.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+from couchloop.exceptions import CouchbaseError, NodeUnreachableError, UnknownHostError
+from couchloop.operations import Batch, Operation
+from couchloop.session import (
+    CloseConnection,
+    DeriveKey,
+    LogRecord,
+    OpenConnection,
+    Opened,
+    OpenFailed,
+    Random,
+    Session,
+    SessionState,
+)
+from couchloop.settings import Address, Settings
+
+
+class Transport(Protocol):
+    """What a driver needs of a connection of its loop."""
+
+    def open(self) -> object:
+        """Begin to connect; the driver hears `connected` or `connect_failed`."""
+
+    def write(self, data: bytes, /) -> object:
+        """Send *data*, keeping what the network does not take yet."""
+
+    def finish(self) -> object:
+        """Send what was written, then close; or give up connecting."""
+
+
+class Driver(ABC):
+    """One session on one loop.
+
+    Args:
+        settings: handed to the session.
+        random: likewise.
+        entropy: likewise.
+    """
+
+    def __init__(self, settings: Settings, random: Random, entropy: Callable[[int], bytes]) -> None:
+        self.session = Session(settings, self.wake, random, entropy)
+        self.transports: dict[int, Transport] = {}
+        self._in_turn = False
+        self._scheduled = False
+        self._armed: float | None = None
+
+    # What an adapter brings
+
+    @abstractmethod
+    def now(self) -> float:
+        """Give the loop's monotonic time in seconds."""
+
+    @abstractmethod
+    def wake(self, completed: Operation[Any] | Batch[Any]) -> None:
+        """Hand *completed* to the caller that waits for it."""
+
+    @abstractmethod
+    def call_soon(self) -> None:
+        """Have the loop call `flush` in its next turn."""
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """Have the loop call `close`, from whatever thread this is called in."""
+
+    @abstractmethod
+    def arm(self, when: float | None) -> None:
+        """Have the loop call `deadline` at *when*, and at no other time."""
+
+    @abstractmethod
+    def make_transport(self, event: OpenConnection) -> Transport:
+        """Give a transport for the connection; it is entered before it is opened."""
+
+    @abstractmethod
+    def derive(self, event: DeriveKey) -> None:
+        """Run the derivation in a thread; `key_derived` follows."""
+
+    @abstractmethod
+    def log(self, record: LogRecord) -> None:
+        """Write a line to the loop's log."""
+
+    @abstractmethod
+    def opened(self) -> None:
+        """Tell those who wait for the Bucket that it is open."""
+
+    @abstractmethod
+    def open_failed(self, error: CouchbaseError) -> None:
+        """Tell those who wait for the Bucket why it is not open, and the registry to forget it."""
+
+    @abstractmethod
+    def closed(self) -> None:
+        """Take note that the last transport is gone."""
+
+    # What a Bucket calls
+
+    def start(self) -> None:
+        """Begin to open the bucket, if it is not open or being opened."""
+        self.session.start(self.now())
+        self.schedule()
+
+    def submit(self, pending: Operation[Any] | Batch[Any]) -> None:
+        """Send an operation or a batch; what one turn of the loop sends leaves in one write."""
+        if isinstance(pending, Operation):
+            self.session.submit(pending, self.now())
+        else:
+            self.session.submit_batch(pending, self.now())
+        if not (self._in_turn or self._scheduled):
+            self.schedule()
+
+    def cancel(self, pending: Operation[Any] | Batch[Any]) -> None:
+        """Forget an operation or a batch whose caller has gone."""
+        if isinstance(pending, Batch):
+            self.session.cancel_batch(pending)
+        else:
+            self.session.cancel(pending)
+
+    def close(self) -> None:
+        """End the session: queued bytes are still written, then the transports close."""
+        if self.session.state is SessionState.CLOSED:
+            return
+        self.session.close()
+        self.transmit()
+        if not self.transports:
+            self.closed()
+
+    # What the loop calls
+
+    def schedule(self) -> None:
+        """See to it that `transmit` runs when this turn is over."""
+        if not (self._in_turn or self._scheduled):
+            self._scheduled = True
+            self.call_soon()
+
+    def flush(self) -> None:
+        """Run the `transmit` that `schedule` asked for."""
+        self._scheduled = False
+        self.transmit()
+
+    def deadline(self) -> None:
+        """Let the session do what is due."""
+        self._armed = None
+        self._turn(self.session.handle_deadline, self.now())
+
+    def connected(self, connection_id: int) -> None:
+        """Pass on that a transport is connected."""
+        self._turn(self.session.connected, connection_id, self.now())
+
+    def connect_failed(self, connection_id: int, error: BaseException) -> None:
+        """Pass on that a transport could not be connected."""
+        self._gone(connection_id)
+        self._turn(self.session.connect_failed, connection_id, error, self.now())
+
+    def receive_data(self, connection_id: int, data: bytes) -> None:
+        """Pass on bytes."""
+        self._turn(self.session.receive_data, connection_id, data, self.now())
+
+    def connection_lost(self, connection_id: int, reason: BaseException | None) -> None:
+        """Pass on that a transport is gone."""
+        self._gone(connection_id)
+        self._turn(self.session.connection_lost, connection_id, reason, self.now())
+
+    def key_derived(self, connection_id: int, salted_password: bytes) -> None:
+        """Pass on a derived key."""
+        self._turn(self.session.key_derived, connection_id, salted_password, self.now())
+
+    def _gone(self, connection_id: int) -> None:
+        known = self.transports.pop(connection_id, None) is not None
+        if known and not self.transports and self.session.state is SessionState.CLOSED:
+            self.closed()
+
+    def _turn(self, call: Callable[..., None], *arguments: Any) -> None:
+        """Make one call into the session; what user code does meanwhile is transmitted once."""
+        if self._in_turn:
+            call(*arguments)
+            return
+        self._in_turn = True
+        try:
+            call(*arguments)
+        finally:
+            self._in_turn = False
+            self.transmit()
+
+    def transmit(self) -> None:
+        """Do all that the session has decided: the one thing an adapter does after anything."""
+        if self._in_turn:
+            return
+        session = self.session
+        self._in_turn = True
+        try:
+            while True:
+                for connection_id, data in session.take_output():
+                    transport = self.transports.get(connection_id)
+                    if transport is not None:
+                        transport.write(data)
+                events = session.take_events()
+                if not events:
+                    break
+                for event in events:
+                    self._perform(event)
+        finally:
+            self._in_turn = False
+        when = session.next_deadline()
+        if when != self._armed:
+            self._armed = when
+            self.arm(when)
+
+    def _perform(self, event: object) -> None:
+        match event:
+            case OpenConnection():
+                transport = self.transports[event.id] = self.make_transport(event)
+                transport.open()
+            case CloseConnection():
+                if event.id in self.transports:
+                    self.transports[event.id].finish()
+            case DeriveKey():
+                self.derive(event)
+            case Opened():
+                self.opened()
+            case OpenFailed():
+                self.open_failed(event.error)
+            case LogRecord():
+                self.log(event)
+
+
+def connect_error(kind: type[CouchbaseError], address: Address, reason: str) -> CouchbaseError:
+    """Say why a transport could not be connected; *kind* is UnknownHostError and the like."""
+    return kind(_CURES.get(kind, "{reason}").format(host=address.host, node=address, reason=reason))
+
+
+_CURES: Final[Mapping[type[CouchbaseError], str]] = {
+    UnknownHostError: "host {host} is unknown: {reason}",
+    NodeUnreachableError: "nothing reachable at {node}: {reason}; is a data node listening there?",
+}

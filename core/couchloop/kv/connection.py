@@ -1,0 +1,380 @@
+"""One connection to one data node: bytes in, completed operations and bytes out.
+
+The states and every transition between them:
+
+    OPENING ---opened---> HANDSHAKE ---dialogue ends---> READY
+    any of them ---close(), lost(), a fault---> CLOSED
+
+A connection knows its owner (the session) through the five calls of `Owner`, and nothing else
+of the world. A CLOSED connection stays closed: its node gets a new one.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from itertools import chain
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+
+from couchloop.exceptions import (
+    ConnectError,
+    CouchbaseError,
+    ErrorContext,
+    HandshakeClosedError,
+    ProtocolError,
+    WrongProtocolError,
+)
+from couchloop.kv.handshake import ErrorMap, Hello, Negotiated, Step, handshake
+from couchloop.kv.scram import KeyDerivation
+from couchloop.settings import Address, Login
+from couchloop.wire import Feature, Frame, FrameDecoder, Magic, snappy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_HEADER: Final = Struct(">BBHBBHIIQ")
+_MAX_OPAQUE: Final = 0xFFFFFFFF
+_DEFAULT_COLLECTION: Final = b"\0"
+_LARGE: Final = 4096
+"""Values from this many bytes are not copied into the request but written behind it."""
+_COMPRESS_FROM: Final = 32
+_COMPRESS_RATIO: Final = 0.83
+_STORES: Final = frozenset({0x01, 0x02, 0x03, 0x0E, 0x0F})
+"""SET, ADD, REPLACE, APPEND, PREPEND: the requests whose value may be compressed (RFC 0030)."""
+
+
+class State(Enum):
+    """Where a connection is in its life."""
+
+    OPENING = auto()
+    HANDSHAKE = auto()
+    READY = auto()
+    CLOSED = auto()
+
+
+class Request(Protocol):
+    """What a connection needs of an operation."""
+
+    opcode: int
+    raw: bytes
+    """The key without its collection; empty where the request has none."""
+    extras: bytes
+    value: bytes
+    cas: int
+    quiet: bool
+    """Whether KEY_ENOENT is an answer, not an error."""
+    opaque: int
+    connection: Connection[Any] | None
+    answer: Frame | None
+
+
+R = TypeVar("R", bound=Request)
+
+
+class Owner(Protocol[R]):
+    """What a connection tells its session."""
+
+    def has_output(self, connection: Connection[R]) -> None:
+        """Say that output appeared where there was none."""
+
+    def derive_key(self, connection: Connection[R], derivation: KeyDerivation) -> None:
+        """Ask for a salted password; it comes back through `key_derived`."""
+
+    def handshake_done(self, connection: Connection[R], negotiated: Negotiated, now: float) -> None:
+        """Say that the connection is ready."""
+
+    def completed(self, op: R) -> None:
+        """Say that *op* has its answer."""
+
+    def refused(self, op: R, answer: Frame, now: float) -> None:
+        """Say that the server answered *op* with an error."""
+
+    def pushed(self, connection: Connection[R], frame: Frame, now: float) -> None:
+        """Say that the server asked something of us (magic 0x82)."""
+
+    def failed(self, connection: Connection[R], error: CouchbaseError, now: float) -> None:
+        """Say that the connection is of no more use; its transport is to be closed."""
+
+
+class Connection(Generic[R]):
+    """A socket's worth of protocol."""
+
+    __slots__ = (
+        "_decoder",
+        "_dialogue",
+        "_out",
+        "_owner",
+        "_prefix",
+        "_queued",
+        "_snappy",
+        "address",
+        "bucket",
+        "error_map",
+        "features",
+        "hello",
+        "id",
+        "last_activity",
+        "opaque",
+        "orphans",
+        "pending",
+        "state",
+        "tls",
+    )
+
+    def __init__(
+        self,
+        owner: Owner[R],
+        connection_id: int,
+        address: Address,
+        bucket: str,
+        hello: Hello,
+        *,
+        tls: bool,
+        opaque: int = 0,
+    ) -> None:
+        self._owner = owner
+        self.id = connection_id
+        self.address = address
+        self.bucket = bucket
+        self.hello = hello
+        self.tls = tls
+        self.state = State.OPENING
+        self.opaque = opaque
+        self.pending: dict[int, R] = {}
+        self.features: frozenset[int] = frozenset()
+        self.error_map: ErrorMap = {}
+        self.orphans = 0
+        self.last_activity = 0.0
+        self._decoder = FrameDecoder()
+        self._dialogue: Step | None = None
+        self._out: list[bytes] = []
+        self._queued = False
+        self._prefix = b""
+        self._snappy = False
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.id} to {self.address}: {self.state.name}>"
+
+    def opened(self, login: Login, nonce: Callable[[], str], now: float) -> None:
+        """Begin the handshake: the transport is connected."""
+        if self.state is not State.OPENING:
+            return
+        self.state = State.HANDSHAKE
+        self.last_activity = now
+        self._dialogue = handshake(self.hello, login, self.bucket, tls=self.tls, nonce=nonce)
+        self._advance(None, now)
+
+    def close(self) -> list[R]:
+        """End the connection; give the operations that were not answered, in order of sending."""
+        if self.state is State.CLOSED:
+            return []
+        self.state = State.CLOSED
+        if self._dialogue is not None:
+            self._dialogue.close()
+            self._dialogue = None
+        unanswered = list(self.pending.values())
+        self.pending.clear()
+        return unanswered
+
+    def lost(self, reason: BaseException | None, now: float) -> None:
+        """Take note that the transport is gone."""
+        if self.state is State.CLOSED:
+            return
+        error: CouchbaseError
+        if isinstance(reason, CouchbaseError):
+            error = reason
+        elif self.state is State.HANDSHAKE:
+            error = HandshakeClosedError(
+                "the server closed the connection during the handshake: it may be starting, be out "
+                "of connections, or not speak the key-value protocol"
+            )
+        else:
+            error = ConnectError("the connection was lost")
+        self._fail(error, now, reason)
+
+    # The hot path: out
+
+    def send(self, op: R, vbucket: int) -> None:
+        """Encode *op* behind what is waiting to be written."""
+        opaque = self.opaque = (self.opaque + 1) & _MAX_OPAQUE
+        pending = self.pending
+        while opaque in pending:
+            opaque = self.opaque = (opaque + 1) & _MAX_OPAQUE
+        pending[opaque] = op
+        op.opaque = opaque
+        op.connection = self
+        key = self._prefix + op.raw if op.raw else b""
+        extras, value = op.extras, op.value
+        datatype = 0
+        if self._snappy and len(value) >= _COMPRESS_FROM and op.opcode in _STORES:
+            compressed = snappy.compress(value)
+            if len(compressed) <= len(value) * _COMPRESS_RATIO:
+                value, datatype = compressed, 2
+        size = len(value)
+        header = _HEADER.pack(
+            0x80,
+            op.opcode,
+            len(key),
+            len(extras),
+            datatype,
+            vbucket,
+            len(extras) + len(key) + size,
+            opaque,
+            op.cas,
+        )
+        if size < _LARGE:
+            self._out.append(header + extras + key + value)
+        else:
+            self._out.append(header + extras + key)
+            self._out.append(value)
+        if not self._queued:
+            self._queued = True
+            self._owner.has_output(self)
+
+    def take_output(self) -> bytes:
+        """Give what is to be written now, and forget it."""
+        self._queued = False
+        out = self._out
+        if len(out) == 1:
+            data = out[0]
+            out.clear()
+            return data
+        data = b"".join(out)
+        out.clear()
+        return data
+
+    def _write(self, data: bytes) -> None:
+        if data:
+            self._out.append(data)
+            if not self._queued:
+                self._queued = True
+                self._owner.has_output(self)
+
+    # The hot path: in
+
+    def receive_data(self, data: bytes, now: float) -> None:
+        """Take bytes from the transport; complete what they answer."""
+        if self.state is not State.READY:
+            self._receive_early(data, now)
+            return
+        self.last_activity = now
+        decoder = self._decoder
+        try:
+            frames = decoder.receive(data)
+        except ProtocolError as error:
+            self._fail(error, now)
+            return
+        self._dispatch(frames, now)
+        if decoder.error is not None:
+            self._fail(decoder.error, now)
+
+    def _dispatch(self, frames: list[Frame] | chain[Frame], now: float) -> None:
+        # User code runs within completed(): it may send, and it may close this connection,
+        # whose remaining answers then find nobody.
+        owner = self._owner
+        completed = owner.completed
+        pop = self.pending.pop
+        for frame in frames:
+            if frame[0] == Magic.SERVER_REQUEST:
+                owner.pushed(self, frame, now)
+                continue
+            op = pop(frame[4], None)
+            if op is None:
+                self.orphans += 1
+            elif op.opcode != frame[1]:
+                self.pending[frame[4]] = op
+                self._fail(
+                    ProtocolError(
+                        f"the server answered opcode 0x{frame[1]:02x} to a request of "
+                        f"0x{op.opcode:02x}"
+                    ),
+                    now,
+                )
+                return
+            elif not frame[3] or (op.quiet and frame[3] == 1):
+                op.answer = frame
+                completed(op)
+            else:
+                owner.refused(op, frame, now)
+
+    # The handshake
+
+    def _receive_early(self, data: bytes, now: float) -> None:
+        if self._dialogue is None:
+            return
+        self.last_activity = now
+        try:
+            frames = iter(self._decoder.receive(data))
+        except ProtocolError as error:
+            self._fail(self._wrong_protocol(error), now)
+            return
+        for frame in frames:
+            if frame.magic == Magic.SERVER_REQUEST:
+                self._owner.pushed(self, frame, now)
+            elif self._dialogue is not None:
+                self._advance(frame, now)
+            elif self.state is State.READY:
+                self._dispatch(chain((frame,), frames), now)
+        if self._decoder.error is not None:
+            self._fail(self._wrong_protocol(self._decoder.error), now)
+
+    def key_derived(self, salted_password: bytes, now: float) -> None:
+        """Go on with the handshake: the answer to `Owner.derive_key`."""
+        if self._dialogue is not None:
+            self._advance(salted_password, now)
+
+    def _advance(self, answer: Frame | bytes | None, now: float) -> None:
+        """Take one step of the handshake."""
+        dialogue = self._dialogue
+        assert dialogue is not None
+        try:
+            step = dialogue.send(answer)
+        except StopIteration as end:
+            self._become_ready(end.value, now)
+            return
+        except ProtocolError as error:
+            self._fail(self._wrong_protocol(error), now)
+            return
+        except CouchbaseError as error:
+            self._fail(error, now)
+            return
+        if isinstance(step, KeyDerivation):
+            self._owner.derive_key(self, step)
+        else:
+            self._write(step)
+
+    def _become_ready(self, negotiated: Negotiated, now: float) -> None:
+        self._dialogue = None
+        self.features = negotiated.features
+        self.error_map = negotiated.error_map
+        self._prefix = _DEFAULT_COLLECTION if Feature.COLLECTIONS in self.features else b""
+        self._snappy = Feature.SNAPPY in self.features
+        self.state = State.READY
+        self._owner.handshake_done(self, negotiated, now)
+
+    # Failure
+
+    @staticmethod
+    def _wrong_protocol(error: ProtocolError) -> WrongProtocolError:
+        message = error.message
+        if "TLS" in message:
+            cure = "use couchbases:// for this port"
+        elif "HTTP" in message:
+            cure = "give the data port (11210, or 11207 with TLS), not a web port"
+        else:
+            cure = "is this the data port of a Couchbase node?"
+        wrong = WrongProtocolError(f"{message}; {cure}", context=error.context)
+        wrong.__cause__ = error
+        return wrong
+
+    def _fail(self, error: CouchbaseError, now: float, cause: BaseException | None = None) -> None:
+        if self.state is State.CLOSED:
+            return
+        context = error.context or ErrorContext()
+        context.node = str(self.address)
+        context.bucket = self.bucket
+        context.connection_id = self.hello.connection_id
+        error.context = context
+        if error.__cause__ is None and cause is not error:
+            error.__cause__ = cause
+        self._owner.failed(self, error, now)

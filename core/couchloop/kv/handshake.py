@@ -1,0 +1,303 @@
+"""The dialogue that makes a socket usable, in three writes (RFC 0048).
+
+1. HELLO, SASL_LIST_MECHS, SASL_AUTH with the best guess of a mechanism
+2. SASL_STEP, if the mechanism wants one
+3. GET_ERROR_MAP, SELECT_BUCKET, GET_CLUSTER_CONFIG
+
+A generator: it yields bytes to write (perhaps none) and is sent the next frame, or yields a
+`KeyDerivation` and is sent the salted password.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from struct import Struct
+from typing import Any, Final, NamedTuple
+
+from couchloop.exceptions import (
+    AuthError,
+    BucketNotFoundError,
+    CleartextPasswordError,
+    CouchbaseError,
+    ErrorContext,
+    NotDataNodeError,
+    ProtocolError,
+    SaslMechanismError,
+    status_error,
+)
+from couchloop.kv.scram import MECHANISMS, KeyDerivation, ScramClient
+from couchloop.settings import Login
+from couchloop.wire import Datatype, Feature, Frame, Opcode, Status, encode_request, snappy
+
+MAX_CONFIG: Final = 20 * 1024 * 1024
+_ERROR_MAP_VERSION: Final = b"\x00\x02"
+_AGENT_BYTES: Final = 200
+_U16: Final = Struct(">H")
+PLAIN: Final = "PLAIN"
+
+Step = Generator[bytes | KeyDerivation, Any, "Negotiated"]
+
+
+class ErrorMapEntry(NamedTuple):
+    """What the server's own error map says of a status (RFC 0013)."""
+
+    name: str
+    description: str
+    attributes: frozenset[str]
+
+
+ErrorMap = Mapping[int, ErrorMapEntry]
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """How we introduce ourselves on one connection."""
+
+    agent: str
+    connection_id: str
+    """`<16 hex digits of the client>/<16 hex digits of the connection>` (RFC 0035)."""
+
+    def key(self) -> bytes:
+        """Give the key of the HELLO request; the agent is cut to 200 bytes."""
+        agent = self.agent.encode()[:_AGENT_BYTES].decode(errors="ignore")
+        return json.dumps({"a": agent, "i": self.connection_id}, separators=(",", ":")).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Negotiated:
+    """What the handshake has brought."""
+
+    features: frozenset[int]
+    error_map: ErrorMap
+    config: bytes
+    """The cluster config as JSON text; empty if the node had none."""
+
+
+def wanted_features() -> tuple[Feature, ...]:
+    """Features that this client truly supports, in the order of their numbers."""
+    features = [
+        Feature.TCP_NODELAY,
+        Feature.XERROR,
+        Feature.SELECT_BUCKET,
+        Feature.JSON,
+        Feature.COLLECTIONS,
+        Feature.CONFIG_KNOWN_VERSION,
+    ]
+    if snappy.available():
+        features.append(Feature.SNAPPY)
+    return tuple(sorted(features))
+
+
+def allowed_mechanisms(login: Login, *, tls: bool) -> tuple[str, ...]:
+    """Mechanisms that may be used, best first."""
+    if login.mechanisms is not None:
+        wanted: tuple[str, ...] = login.mechanisms
+    elif tls:
+        wanted = (PLAIN, *MECHANISMS)
+    else:
+        wanted = (*MECHANISMS, PLAIN)
+    if tls or login.allow_plain:
+        return wanted
+    return tuple(name for name in wanted if name != PLAIN)
+
+
+def handshake(
+    hello: Hello,
+    login: Login,
+    bucket: str,
+    *,
+    tls: bool,
+    nonce: Callable[[], str],
+    features: Sequence[int] | None = None,
+) -> Step:
+    """Run the dialogue.
+
+    Raises a subclass of AuthError, BucketNotFoundError, NotDataNodeError or ProtocolError; its
+    context has the status and what the server said.
+    """
+    asked = wanted_features() if features is None else features
+    allowed = allowed_mechanisms(login, tls=tls)
+    opening = encode_request(
+        Opcode.HELLO, key=hello.key(), value=b"".join(_U16.pack(feature) for feature in asked)
+    ) + encode_request(Opcode.SASL_LIST_MECHS)
+    attempt: _Attempt | None = None
+    if allowed:
+        attempt = _Attempt(allowed[0], login, nonce())
+        opening += attempt.first()
+
+    reply = yield opening
+    granted = _granted(_expect(reply, Opcode.HELLO), asked)
+    listed = _expect((yield b""), Opcode.SASL_LIST_MECHS)
+    offered = () if listed.status else tuple(listed.value.decode("ascii", "replace").split())
+
+    tried: list[str] = []
+    while True:
+        if attempt is None:
+            # Nothing was safe to offer unasked.
+            raise _no_mechanism(login, offered, tls=tls)
+        tried.append(attempt.mechanism)
+        failure = yield from attempt.run()
+        if failure is None:
+            break
+        remaining = [name for name in allowed if name in offered and name not in tried]
+        if attempt.mechanism in offered or not offered:
+            raise failure
+        if not remaining:
+            raise _no_mechanism(login, offered, tls=tls) from failure
+        # RFC 0048: our guess is not among the server's; the same socket takes another.
+        attempt = _Attempt(remaining[0], login, nonce())
+        attempt.unsent = attempt.first()
+
+    requests = encode_request(Opcode.SELECT_BUCKET, key=bucket.encode()) + encode_request(
+        Opcode.GET_CLUSTER_CONFIG
+    )
+    error_map: ErrorMap = {}
+    if Feature.XERROR in granted:
+        reply = yield encode_request(Opcode.GET_ERROR_MAP, value=_ERROR_MAP_VERSION) + requests
+        error_map = parse_error_map(_expect(reply, Opcode.GET_ERROR_MAP))
+        requests = b""
+    selected = _expect((yield requests), Opcode.SELECT_BUCKET)
+    if selected.status:
+        raise _not_selected(selected, bucket, login.username)
+    config = _expect((yield b""), Opcode.GET_CLUSTER_CONFIG)
+    if config.status not in (Status.SUCCESS, Status.KEY_ENOENT):
+        raise NotDataNodeError(
+            "the node has no cluster configuration to give: it is no data node, or too old",
+            context=_context(config),
+        )
+    return Negotiated(granted, error_map, b"" if config.status else config_text(config))
+
+
+class _Attempt:
+    """One login with one mechanism."""
+
+    def __init__(self, mechanism: str, login: Login, nonce: str) -> None:
+        self.mechanism = mechanism
+        self.unsent = b""
+        self._login = login
+        self._scram: ScramClient | None = None
+        if mechanism != PLAIN:
+            self._scram = ScramClient(mechanism, login.username, login.password, nonce)
+
+    def first(self) -> bytes:
+        if self._scram is None:
+            payload = f"\0{self._login.username}\0{self._login.password}".encode()
+        else:
+            payload = self._scram.first()
+        return encode_request(Opcode.SASL_AUTH, key=self.mechanism.encode(), value=payload)
+
+    def run(self) -> Generator[bytes | KeyDerivation, Any, CouchbaseError | None]:
+        """Give None once logged in, else the error."""
+        reply = _expect((yield self.unsent), Opcode.SASL_AUTH)
+        if reply.status == Status.AUTH_CONTINUE and self._scram is not None:
+            salted = yield self._scram.challenge(reply.value)
+            final = encode_request(
+                Opcode.SASL_STEP, key=self.mechanism.encode(), value=self._scram.final(salted)
+            )
+            reply = _expect((yield final), Opcode.SASL_STEP)
+            if reply.status == Status.SUCCESS:
+                self._scram.verify(reply.value)
+                return None
+        elif reply.status == Status.SUCCESS and self._scram is None:
+            return None
+        elif reply.status == Status.SUCCESS:
+            # Nothing was proven: the peer may not know the password.
+            return SaslMechanismError(
+                f"the server ended {self.mechanism} before its signature could be verified",
+                context=_context(reply),
+            )
+        return AuthError(
+            f"the server refused user {self._login.username!r}: check the user name and the "
+            f"password, and that the user exists on this cluster ({self.mechanism})",
+            context=_context(reply),
+        )
+
+
+def _no_mechanism(
+    login: Login, offered: Sequence[str], *, tls: bool
+) -> SaslMechanismError | AuthError:
+    names = " ".join(offered) or "none"
+    if not tls and PLAIN in offered and not login.allow_plain:
+        return CleartextPasswordError(
+            f"the server offers {names}, and PLAIN would send the password in clear text: use "
+            "couchbases:// (TLS), or sasl_allow_plain=true if the network is trusted"
+        )
+    return SaslMechanismError(
+        f"no common authentication mechanism: the server offers {names}, allowed here: "
+        f"{' '.join(allowed_mechanisms(login, tls=tls)) or 'none'}"
+    )
+
+
+def _expect(reply: Frame, opcode: int) -> Frame:
+    if reply.opcode != opcode:
+        raise ProtocolError(
+            f"the server answered opcode 0x{reply.opcode:02x} where 0x{opcode:02x} was due"
+        )
+    return reply
+
+
+def _granted(reply: Frame, asked: Sequence[int]) -> frozenset[int]:
+    if reply.status:
+        raise NotDataNodeError(
+            "the server does not know HELLO: it is no Couchbase data node, or too old",
+            context=_context(reply),
+        )
+    if len(reply.value) % 2:
+        raise ProtocolError("the list of features has an odd length", context=_context(reply))
+    return frozenset(number for (number,) in _U16.iter_unpack(reply.value)) & frozenset(asked)
+
+
+def _not_selected(reply: Frame, bucket: str, username: str) -> CouchbaseError:
+    context = _context(reply)
+    if reply.status == Status.KEY_ENOENT:
+        return BucketNotFoundError(f"there is no bucket {bucket!r} on this node", context=context)
+    if reply.status == Status.EACCESS:
+        return BucketNotFoundError(
+            f"there is no bucket {bucket!r}, or user {username!r} has no role on it",
+            context=context,
+        )
+    return status_error(reply.status, Opcode.SELECT_BUCKET, 0)(
+        f"bucket {bucket!r} cannot be selected", context=context
+    )
+
+
+def _context(reply: Frame) -> ErrorContext:
+    context = ErrorContext(status=reply.status)
+    read_error_body(reply, context)
+    return context
+
+
+def read_error_body(reply: Frame, context: ErrorContext) -> None:
+    """Put what the server says of an error into *context*: `{"error": {"ref", "context"}}`."""
+    if not reply.value or (not reply.datatype & Datatype.JSON and reply.value[:1] != b"{"):
+        return
+    try:
+        error = json.loads(reply.value).get("error", {})
+        context.server_ref = error.get("ref")
+        context.server_context = error.get("context")
+    except (ValueError, AttributeError, RecursionError):
+        return
+
+
+def config_text(reply: Frame) -> bytes:
+    """Give the JSON text of a configuration, inflated if need be; ProtocolError if corrupt."""
+    if reply.datatype & Datatype.SNAPPY:
+        return snappy.decompress(reply.value, MAX_CONFIG)
+    return reply.value
+
+
+def parse_error_map(reply: Frame) -> ErrorMap:
+    """Read an error map; a node that has none, or a damaged one, counts as having an empty one."""
+    if reply.status:
+        return {}
+    try:
+        return {
+            int(code, 16): ErrorMapEntry(
+                str(entry["name"]), str(entry["desc"]), frozenset(map(str, entry["attrs"]))
+            )
+            for code, entry in json.loads(reply.value)["errors"].items()
+        }
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return {}

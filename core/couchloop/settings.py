@@ -1,0 +1,70 @@
+"""Everything that decides how a Bucket connects: made once at opening, compared by value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+DATA_PORT: Final = 11210
+DATA_PORT_TLS: Final = 11207
+
+DEFAULT_NETWORK: Final = "default"
+EXTERNAL_NETWORK: Final = "external"
+AUTO_NETWORK: Final = "auto"
+
+
+class Address(NamedTuple):
+    """Where a service listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who connects, and by which means. The password stays out of every repr."""
+
+    username: str
+    password: str = field(repr=False)
+    mechanisms: tuple[str, ...] | None = None
+    """Only these SASL mechanisms; None: whatever is safe on the connection."""
+    allow_plain: bool = False
+    """Send the password itself over a connection without TLS if nothing else is offered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How one Bucket connects. Two openings with equal settings mean the same Bucket.
+
+    Times are in seconds.
+    """
+
+    seeds: tuple[Address, ...]
+    bucket: str
+    login: Login
+    tls: bool = False
+    network: str = AUTO_NETWORK
+    randomize_nodes: bool = False
+    config_total_timeout: float = 5.0
+    """For opening the bucket, all seeds together."""
+    config_node_timeout: float = 2.0
+    """For one node to connect and finish the handshake."""
+    operation_timeout: float = 2.5
+    quiet: bool = False
+    default_format: int = 0
+    transcoder: Any = None
+    """What the user gave; None: the Bucket's own."""
+    agent: str = field(default="couchloop", compare=False)
+
+    def differences(self, other: Settings) -> list[str]:
+        """Name what differs between two settings, without values: some are secret."""
+        names = (
+            name
+            for name in self.__dataclass_fields__
+            if name != "agent" and getattr(self, name) != getattr(other, name)
+        )
+        return sorted(names)

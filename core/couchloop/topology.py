@@ -1,0 +1,211 @@
+"""Cluster configurations: parse, compare, choose a network, find the node that owns a key.
+
+A configuration is the JSON that a node gives for GET_CLUSTER_CONFIG (opcode 0xb5), in the body of
+a not-my-vbucket answer, or in a push.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+from zlib import crc32
+
+from couchloop.exceptions import ProtocolError
+from couchloop.settings import AUTO_NETWORK, DEFAULT_NETWORK, EXTERNAL_NETWORK, Address
+
+_MAX_VBUCKETS: Final = 0x10000
+_NO_NODE: Final = -1
+
+
+class Revision(NamedTuple):
+    """Age of a configuration; the greater is the newer, the epoch counts first."""
+
+    epoch: int
+    rev: int
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One way to reach a node: a host name and the ports of its services."""
+
+    host: str
+    services: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node of the cluster, by every network it can be reached on."""
+
+    networks: Mapping[str, Network]
+    this_node: bool = False
+
+    def address(self, network: str, service: str) -> Address | None:
+        """Where *service* (`kv`, `kvSSL`, `mgmt`, …) listens on *network*, if anywhere."""
+        way = self.networks.get(network)
+        if way is None or service not in way.services:
+            return None
+        return Address(way.host, way.services[service])
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterConfig:
+    """What a node told about the cluster, and about one bucket if *bucket* is set.
+
+    Only what routing needs is kept, vbucket maps as arrays of node indices (-1: no node).
+    """
+
+    revision: Revision
+    nodes: tuple[Node, ...]
+    bucket: str | None = None
+    uuid: str | None = None
+    cluster_uuid: str | None = None
+    data_nodes: int = 0
+    """The first so many of `nodes` are those that vbucket maps point to."""
+    replicas: int = 0
+    active: array[int] = field(default_factory=lambda: array("h"))
+    chains: tuple[array[int], ...] = ()
+    """The replicas' nodes: one array for each replica, as long as `active`."""
+    forward: array[int] | None = None
+    """Where the active vbuckets are going while a rebalance runs."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the bucket can be used: a bucket that is warming up has an empty map."""
+        return len(self.active) > 0
+
+    def vbucket(self, key: bytes) -> int:
+        """Give the vbucket of *key* (without its collection prefix)."""
+        return ((crc32(key) >> 16) & 0x7FFF) % len(self.active)
+
+
+def parse_config(text: bytes, origin: str) -> ClusterConfig:
+    """Parse a configuration that came from the host *origin*.
+
+    *origin* stands in for host names that are missing or `$HOST`. Raises ProtocolError if it is
+    not a configuration.
+    """
+    try:
+        document = json.loads(text)
+        return _config(document, origin)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as why:
+        raise ProtocolError(f"not a cluster configuration: {type(why).__name__}: {why}") from why
+
+
+def _config(document: Any, origin: str) -> ClusterConfig:
+    server_map = document.get("vBucketServerMap") or {}
+    servers = server_map.get("serverList") or []
+    plain = document.get("nodes") or []
+    extended = document.get("nodesExt")
+    if extended is not None:
+        nodes = tuple(_node(entry, origin) for entry in extended)
+    else:
+        nodes = tuple(_old_node(entry, origin) for entry in plain)
+    data_nodes = min(len(plain) or len(servers) or len(nodes), len(nodes))
+    rows = server_map.get("vBucketMap") or []
+    if len(rows) > _MAX_VBUCKETS:
+        raise ValueError(f"{len(rows)} vbuckets")
+    replicas = int(server_map.get("numReplicas", 0))
+    if not 0 <= replicas <= 3:
+        raise ValueError(f"{replicas} replicas")
+    forward = server_map.get("vBucketMapForward")
+    if forward is not None and len(forward) != len(rows):
+        raise ValueError("forward map of another length")
+    return ClusterConfig(
+        revision=Revision(int(document.get("revEpoch", 0)), int(document.get("rev", 0))),
+        nodes=nodes,
+        bucket=_text(document.get("name")),
+        uuid=_text(document.get("uuid")),
+        cluster_uuid=_text(document.get("clusterUUID")),
+        data_nodes=data_nodes,
+        replicas=replicas,
+        active=_column(rows, 0, data_nodes),
+        chains=tuple(_column(rows, index + 1, data_nodes) for index in range(replicas)),
+        forward=None if forward is None else _column(forward, 0, data_nodes),
+    )
+
+
+def _text(value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"expected text, got {type(value).__name__}")
+    return value
+
+
+def _column(rows: list[list[int]], index: int, data_nodes: int) -> array[int]:
+    # Rows may be shorter than numReplicas + 1.
+    column = array("h", (row[index] if index < len(row) else _NO_NODE for row in rows))
+    for node in column:
+        if not _NO_NODE <= node < data_nodes:
+            raise ValueError(f"vbucket map points to node {node} of {data_nodes}")
+    return column
+
+
+def _node(entry: Any, origin: str) -> Node:
+    services = _ports(entry["services"])
+    host = _host(entry.get("hostname"), origin)
+    networks = {DEFAULT_NETWORK: Network(host, services)}
+    for name, alternate in (entry.get("alternateAddresses") or {}).items():
+        # Ports that are given are all that can be reached; none given means the internal ones.
+        ports = alternate.get("ports")
+        networks[name] = Network(
+            _host(alternate["hostname"], origin), services if ports is None else _ports(ports)
+        )
+    return Node(networks, this_node=entry.get("thisNode") is True)
+
+
+def _old_node(entry: Any, origin: str) -> Node:
+    """Read an entry of `nodes`, all that servers before 3.0 have."""
+    host = _host(entry.get("hostname"), origin)
+    if ":" in host.rpartition("]")[2]:
+        host = host.rpartition(":")[0]
+    ports = {"kv": entry["ports"]["direct"]}
+    return Node(
+        {DEFAULT_NETWORK: Network(host, _ports(ports))}, this_node=entry.get("thisNode") is True
+    )
+
+
+def _ports(ports: Any) -> dict[str, int]:
+    checked = {str(name): int(port) for name, port in ports.items()}
+    for name, port in checked.items():
+        if not 0 < port < 0x10000:
+            raise ValueError(f"port {port} of {name}")
+    return checked
+
+
+def _host(name: Any, origin: str) -> str:
+    if not name:
+        return origin
+    if not isinstance(name, str):
+        raise TypeError(f"host name is {type(name).__name__}")
+    text: str = name
+    if "$HOST" in text:
+        text = text.replace("$HOST", f"[{origin}]" if ":" in origin else origin)
+    if text.startswith("[") and text.endswith("]"):
+        return text[1:-1]
+    return text
+
+
+def select_network(config: ClusterConfig, seed: Address, wanted: str = AUTO_NETWORK) -> str:
+    """Choose the network on which to reach the nodes, once per bootstrap.
+
+    A name other than `auto` wins. Otherwise: the network on which *seed* (the address that gave
+    the configuration) is listed, by host and port first, then by host; failing that `external`
+    if every data node has it, else `default`.
+    """
+    if wanted != AUTO_NETWORK:
+        return wanted
+    for exactly in (True, False):
+        # `default` stands first in each node, and wins over alternates of every other node.
+        for alternates in (False, True):
+            for node in config.nodes:
+                for name, way in node.networks.items():
+                    if (name != DEFAULT_NETWORK) is not alternates or way.host != seed.host:
+                        continue
+                    if not exactly or seed.port in way.services.values():
+                        return name
+    data_nodes = config.nodes[: config.data_nodes]
+    if data_nodes and all(EXTERNAL_NETWORK in node.networks for node in data_nodes):
+        return EXTERNAL_NETWORK
+    return DEFAULT_NETWORK

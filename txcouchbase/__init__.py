@@ -1,0 +1,4 @@
+"""Couchbase for Twisted: Protocols and Deferreds over the sans-I/O core `couchloop`.
+
+Importing this package, or any module of it, installs no reactor.
+"""

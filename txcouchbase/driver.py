@@ -1,0 +1,235 @@
+"""Drives a session on a reactor: transports from endpoints, one DelayedCall, Deferreds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.error import ConnectError as TwistedConnectError
+from twisted.internet.error import DNSLookupError
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IProtocol,
+    IReactorFromThreads,
+    IReactorThreads,
+    IStreamClientEndpoint,
+)
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger, LogLevel
+from twisted.python.failure import Failure
+
+from couchloop.driver import Driver, connect_error
+from couchloop.exceptions import CouchbaseError, NodeUnreachableError, UnknownHostError
+from couchloop.operations import Batch, Operation
+from couchloop.session import DeriveKey, LogRecord, OpenConnection, SessionState
+from couchloop.settings import Address, Settings
+from txcouchbase.protocol import CouchbaseFactory
+
+T = TypeVar("T")
+
+EndpointFactory = Callable[[Any, Address, bool], IStreamClientEndpoint]
+"""Makes the endpoint for (reactor, address, tls)."""
+
+
+def default_endpoint(reactor: Any, address: Address, tls: bool) -> IStreamClientEndpoint:
+    """Connect by name or number over TCP; with *tls*, verified by the system's trust store."""
+    endpoint: IStreamClientEndpoint = HostnameEndpoint(reactor, address.host, address.port)
+    if tls:
+        # Here, so that those who use plain TCP need no TLS library.
+        from twisted.internet.endpoints import wrapClientTLS  # noqa: PLC0415
+        from twisted.internet.ssl import optionsForClientTLS  # noqa: PLC0415
+
+        endpoint = wrapClientTLS(optionsForClientTLS(address.host), endpoint)
+    return endpoint
+
+
+class TwistedDriver(Driver):
+    """One Bucket's session on *reactor*."""
+
+    _log = Logger()
+
+    def __init__(
+        self, settings: Settings, reactor: Any, endpoint_factory: EndpointFactory | None = None
+    ) -> None:
+        super().__init__(settings, Random(), os.urandom)
+        self.reactor = reactor
+        self.endpoint_factory = endpoint_factory or default_endpoint
+        self.leave: Callable[[], None] = lambda: None
+        """Takes the Bucket out of the registry."""
+        self.now = reactor.seconds  # type: ignore[method-assign]  # a call less per operation
+        self._delayed: IDelayedCall | None = None
+        self._opening: list[Deferred[None]] = []
+        self._closing: list[Deferred[None]] = []
+
+    # Deferreds
+
+    def run(self, pending: Operation[T], owner: object) -> Deferred[T]:
+        """Submit an operation (or a batch); *owner* lives until its callbacks ran."""
+        deferred: Deferred[T] = Deferred(partial(self._cancelled, pending))
+        pending.waiter = deferred
+        pending.owner = owner
+        self.submit(pending)
+        return deferred
+
+    def _cancelled(self, pending: Operation[Any] | Batch[Any], _: Deferred[Any]) -> None:
+        # The Deferred itself errbacks with CancelledError when this returns.
+        pending.waiter = pending.owner = None
+        self.cancel(pending)
+
+    def wake(self, completed: Operation[Any] | Batch[Any]) -> None:
+        """Fire the Deferred."""
+        deferred = completed.waiter
+        completed.waiter = None
+        try:
+            result = completed.result()
+        except CouchbaseError as error:
+            # A traceback of our own frames tells nothing, and would make a cycle with the Deferred.
+            deferred.errback(Failure(error.with_traceback(None)))  # type: ignore[no-untyped-call]
+        except Exception:  # noqa: BLE001 - whatever the user's transcoder raised is the user's
+            deferred.errback(Failure())  # type: ignore[no-untyped-call]
+        else:
+            deferred.callback(result)
+        completed.owner = None
+
+    def when_open(self) -> Deferred[None]:
+        """Give a new Deferred: None once the bucket is open, or why it is not."""
+        state = self.session.state
+        deferred: Deferred[None] = Deferred(self._stop_waiting)
+        if state is SessionState.OPEN:
+            deferred.callback(None)
+        elif state in (SessionState.FAILED, SessionState.CLOSED):
+            deferred.errback(self.session.failure())
+        else:
+            self._opening.append(deferred)
+        return deferred
+
+    def _stop_waiting(self, deferred: Deferred[None]) -> None:
+        self._opening.remove(deferred)
+
+    def opened(self) -> None:
+        """See `Driver`."""
+        waiting, self._opening = self._opening, []
+        for deferred in waiting:
+            deferred.callback(None)
+
+    def open_failed(self, error: CouchbaseError) -> None:  # noqa: ARG002 - each gets its own
+        """See `Driver`."""
+        self.leave()
+        waiting, self._opening = self._opening, []
+        for deferred in waiting:
+            deferred.errback(self.session.failure())
+
+    def when_closed(self) -> Deferred[None]:
+        """Give a new Deferred: None once the last transport is gone."""
+        deferred: Deferred[None] = Deferred()
+        if self.session.state is SessionState.CLOSED and not self.transports:
+            deferred.callback(None)
+        else:
+            self._closing.append(deferred)
+        return deferred
+
+    def close(self) -> None:
+        """See `Driver`."""
+        self.leave()
+        super().close()
+        self.open_failed(self.session.failure())
+
+    def closed(self) -> None:
+        """See `Driver`."""
+        waiting, self._closing = self._closing, []
+        for deferred in waiting:
+            deferred.callback(None)
+
+    # Loop
+
+    def now(self) -> float:
+        """Give the reactor's time."""
+        return float(self.reactor.seconds())
+
+    def call_soon(self) -> None:
+        """See `Driver`."""
+        self.reactor.callLater(0, self.flush)
+
+    def abandon(self) -> None:
+        """See `Driver`."""
+        if IReactorFromThreads.providedBy(self.reactor):
+            self.reactor.callFromThread(self.close)
+        else:
+            # A reactor for tests.
+            self.reactor.callLater(0, self.close)
+
+    def arm(self, when: float | None) -> None:
+        """See `Driver`."""
+        delayed = self._delayed
+        if delayed is not None and delayed.active():
+            if when is None:
+                delayed.cancel()
+                self._delayed = None
+                return
+            delayed.reset(max(0.0, when - self.now()))
+        elif when is not None:
+            self._delayed = self.reactor.callLater(max(0.0, when - self.now()), self.deadline)
+
+    def make_transport(self, event: OpenConnection) -> _Attempt:
+        """See `Driver`."""
+        return _Attempt(self, event)
+
+    def derive(self, event: DeriveKey) -> None:
+        """See `Driver`."""
+        reactor = self.reactor
+        if not IReactorThreads.providedBy(reactor):
+            # A reactor for tests: there is nobody to keep waiting.
+            self.key_derived(event.id, event.derivation.derive())
+            return
+        deferred = deferToThreadPool(reactor, reactor.getThreadPool(), event.derivation.derive)
+        deferred.addCallback(partial(self.key_derived, event.id))
+        deferred.addErrback(lambda failure: self.connection_lost(event.id, failure.value))
+
+    def log(self, record: LogRecord) -> None:
+        """See `Driver`."""
+        self._log.emit(LogLevel.levelWithName(record.level), record.text, **record.fields)
+
+
+class _Attempt:
+    """A connection that is being made; the Protocol takes its place once it is."""
+
+    def __init__(self, driver: TwistedDriver, event: OpenConnection) -> None:
+        self._driver = driver
+        self._event = event
+        self._connecting: Deferred[IProtocol] | None = None
+
+    def open(self) -> None:
+        driver, event = self._driver, self._event
+        endpoint = driver.endpoint_factory(driver.reactor, event.address, event.tls)
+        self._connecting = endpoint.connect(CouchbaseFactory(driver, event.id))
+        self._connecting.addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        self._driver.connect_failed(self._event.id, _translated(failure, self._event.address))
+
+    def write(self, data: bytes) -> None:
+        """Do nothing: the session says nothing before it is connected."""
+
+    def finish(self) -> None:
+        if self._connecting is not None:
+            self._connecting.cancel()
+
+
+def _translated(failure: Failure, address: Address) -> BaseException:
+    """Say in the core's terms why a connection could not be made."""
+    why = failure.value
+    if isinstance(why, CouchbaseError):
+        return why
+    if isinstance(why, DNSLookupError):
+        error = connect_error(UnknownHostError, address, str(why))
+    elif isinstance(why, TwistedConnectError):
+        error = connect_error(NodeUnreachableError, address, str(why).rstrip("."))
+    else:
+        error = connect_error(NodeUnreachableError, address, f"{type(why).__name__}: {why}")
+    error.__cause__ = why
+    return error
