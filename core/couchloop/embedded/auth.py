@@ -208,11 +208,12 @@ class ScramServer:
         message = f"{self._client_first_bare},{self.server_first},{without_proof}".encode()
         user = self._database.users.get(self.name)
         signature = hmac.digest(self._secret.stored_key, message, digest)
+        if len(proof) != hashlib.new(digest).digest_size:
+            raise MalformedMessage
         if (
             user is None
             or attributes["c"] != self._binding
             or attributes["r"] != self._nonce
-            or len(proof) != len(signature)
         ):
             raise AuthenticationFailed
         client_key = bytes(a ^ b for a, b in zip(proof, signature, strict=True))

@@ -277,12 +277,19 @@ class EmbeddedCluster:
     # --- buckets and nodes ----------------------------------------------------------------------
 
     def add_bucket(
-        self, settings: str | BucketSettings, *, config_only: Iterable[Node] = ()
+        self,
+        settings: str | BucketSettings,
+        *,
+        config_only: Iterable[Node] = (),
+        same_revision: bool = False,
     ) -> Bucket:
-        """Create a bucket on all data nodes; those in *config_only* get its configuration alone."""
+        """Create a bucket on all data nodes; those in *config_only* get its configuration alone.
+
+        *same_revision* as in `changed`.
+        """
         bucket = self._new_bucket(settings)
         bucket.config_only.update(node.node_id for node in config_only)
-        self.changed()
+        self.changed(same_revision=same_revision)
         return bucket
 
     def remove_bucket(self, name: str) -> None:
@@ -355,16 +362,23 @@ class EmbeddedCluster:
 
     # --- topology -------------------------------------------------------------------------------
 
-    def changed(self, *, nodes: Iterable[Node] | None = None, push: bool = True) -> None:
+    def changed(
+        self,
+        *,
+        nodes: Iterable[Node] | None = None,
+        push: bool = True,
+        same_revision: bool = False,
+    ) -> None:
         """Publish the present topology as a new revision.
 
         Args:
             nodes: those that get it; all by default.
             push: whether those nodes tell their clients.
+            same_revision: publish it under the present number.
 
         A revision that no client has seen is not used up: ports may be filled in one by one.
         """
-        if self._seen:
+        if self._seen and not same_revision:
             self.rev += 1
             self._seen = False
         self._distribute(self.nodes if nodes is None else nodes, push=push)
@@ -389,12 +403,10 @@ class EmbeddedCluster:
         *nodes* and *push* as in `changed`.
         """
         target = self.buckets[bucket]
-        chain = list(target.chains[number])
-        old = chain[0]
-        if to.node_id in chain:
-            chain[chain.index(to.node_id)] = old
-        chain[0] = to.node_id
-        target.set_chain(number, chain)
+        chain = target.chains[number]
+        replicas = [node_id for node_id in chain[1:] if node_id not in (to.node_id, _NO_NODE)]
+        missing = len(chain) - 1 - len(replicas)
+        target.set_chain(number, [to.node_id, *replicas, *[_NO_NODE] * missing])
         self.changed(nodes=nodes, push=push)
 
     def set_vbucket_state(self, bucket: str, number: int, node: Node, state: State | None) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from couchloop.embedded import kv, session
-from couchloop.embedded.request import Answer, Request
+from couchloop.embedded import inspect, kv, session
+from couchloop.embedded.request import Answer, Refusal, Request
 from couchloop.embedded.store import State
-from couchloop.wire.constants import Datatype, Opcode, Status
+from couchloop.embedded.validate import split_key
+from couchloop.wire.constants import Datatype, Feature, Opcode, Status
 
 Handler = Callable[[Request], Answer | Iterable[Answer] | None]
 
@@ -188,6 +189,163 @@ COMMANDS: Final[dict[int, Command]] = {
         bucket=True,
         cas=False,
     ),
+}
+
+_BUCKET_WIDE: Final = {"bucket": True, "cas": False}
+
+COMMANDS |= {
+    Opcode.STAT: _plain(
+        "STAT", inspect.stat, key=None, value=None, privileges=("SimpleStats",), **_BUCKET_WIDE
+    ),
+    Opcode.OBSERVE: _plain(
+        "OBSERVE",
+        inspect.observe,
+        value=True,
+        check=inspect.check_observe,
+        privileges=("Read",),
+        **_BUCKET_WIDE,
+    ),
+    Opcode.OBSERVE_SEQNO: _plain(
+        "OBSERVE_SEQNO", inspect.observe_seqno, value=8, privileges=("Read",), **_BUCKET_WIDE
+    ),
+    Opcode.GET_ALL_VB_SEQNOS: _plain(
+        "GET_ALL_VB_SEQNOS",
+        inspect.get_all_vb_seqnos,
+        extras=(0, 4, 8),
+        check=inspect.check_vb_seqnos,
+        **_BUCKET_WIDE,
+    ),
+    Opcode.GET_RANDOM_KEY: _plain(
+        "GET_RANDOM_KEY",
+        inspect.get_random_key,
+        extras=None,
+        check=inspect.check_random_key,
+        privileges=("Read",),
+        **_BUCKET_WIDE,
+    ),
+    Opcode.GET_FAILOVER_LOG: _plain(
+        "GET_FAILOVER_LOG", inspect.get_failover_log, **_BUCKET_WIDE
+    ),
+    Opcode.RANGE_SCAN_CREATE: _plain(
+        "RANGE_SCAN_CREATE",
+        inspect.create_range_scan,
+        value=None,
+        datatype=int(Datatype.JSON),
+        check=inspect.check_range_scan,
+        **_BUCKET_WIDE,
+    ),
+    0x3E: _plain("GET_VBUCKET", inspect.get_vbucket, **_BUCKET_WIDE),
+}
+
+
+# --- what is known, and not done ----------------------------------------------------------------
+
+
+def _not_supported(_: Request) -> Answer:
+    raise Refusal(Status.NOT_SUPPORTED)
+
+
+def _check_get_keys(request: Request) -> None:
+    # Its key is prefixed like a document's, though clients do not count it among those.
+    request.collection_id, request.key = split_key(
+        request.frame.key, collections=request.has(Feature.COLLECTIONS)
+    )
+
+
+def _says(context: str) -> Callable[[Request], None]:
+    def check(_: Request) -> None:
+        raise Refusal(Status.EINVAL, context)
+
+    return check
+
+
+def _check_new_configuration(request: Request) -> None:
+    extras = request.frame.extras
+    if int.from_bytes(extras[8:], signed=True) < 1 or int.from_bytes(extras[:8], signed=True) < 1:
+        raise Refusal(Status.EINVAL, "Revision number must not be less than 1")
+
+
+def _refused(name: str, **rules: object) -> Command:
+    """Give an operation of which only the header's rules and the privilege are true here."""
+    return _plain(name, _not_supported, **({"key": None, "value": None} | rules))
+
+
+# Operations of administrators and of replication. Names matter: they stand in refusals.
+_SUPERVISED: Final = {
+    0x08: "FLUSH",
+    0x18: "FLUSHQ",
+    0x26: "CONFIG_RELOAD",
+    0x28: "AUDIT_CONFIG_RELOAD",
+    0x3F: "DEL_VBUCKET",
+    0x8A: "PAUSE_BUCKET",
+    0x8B: "RESUME_BUCKET",
+    0xAD: "ENABLE_TRAFFIC",
+    0xAE: "DISABLE_TRAFFIC",
+    0xF1: "ISASL_REFRESH",
+    0xF2: "SSL_CERTS_REFRESH",
+    0xF5: "GET_CTRL_TOKEN",
+    0xF7: "RBAC_REFRESH",
+    0xF8: "AUTH_PROVIDER",
+}
+_ADMINISTRATED: Final = {
+    0x80: "STOP_PERSISTENCE",
+    0x81: "START_PERSISTENCE",
+    0xF0: "SCRUB",
+}
+_RETIRED: Final = bytes.fromhex(
+    "2a2c303132333435363738393a3b3c40414243444546475a979e9fa6a7aaacb0b1c1c2"
+)
+_WITH_KEY: Final = bytes.fromhex("23245e8586a1a2a3a4a5a8a9affb")
+_WITH_VALUE: Final = bytes.fromhex("25f6")
+_WITH_EXTRAS: Final = {
+    1: "5bf3",
+    2: "2b",
+    4: "2751555d82",
+    8: "5061b7f4",
+    9: "fc",
+    12: "b2fd",
+    13: "5f",
+    16: "6263dc",
+    20: "59",
+    21: "58",
+    24: "b3",
+    28: "db",
+    31: "5760",
+    48: "53",
+}
+_FOR_DCP: Final = b"\x52\x54\x5c"
+_DCP_ONLY: Final = "The command can only be sent on a DCP connection"
+_VBUCKET_FORMAT: Final = "Invalid format. Use 1 byte state in extras and an optional JSON value"
+_SUPERVISOR: Final = ("NodeSupervisor",)
+_ADMINISTRATOR: Final = ("Administrator",)
+
+COMMANDS |= {
+    **{code: _refused(name, privileges=_SUPERVISOR) for code, name in _SUPERVISED.items()},
+    **{code: _refused(name, privileges=_ADMINISTRATOR) for code, name in _ADMINISTRATED.items()},
+    **{code: _refused(f"0x{code:02x}", extras=None) for code in _RETIRED},
+    **{code: _refused(f"0x{code:02x}", extras=None, key=True) for code in _WITH_KEY},
+    **{code: _refused(f"0x{code:02x}", extras=None, value=True) for code in _WITH_VALUE},
+    **{
+        code: _refused(f"0x{code:02x}", extras=length)
+        for length, codes in _WITH_EXTRAS.items()
+        for code in bytes.fromhex(codes)
+    },
+    **{
+        code: _refused(f"0x{code:02x}", extras=None, check=_says(_DCP_ONLY)) for code in _FOR_DCP
+    },
+    0x1B: _refused("VERBOSITY", extras=4, privileges=_ADMINISTRATOR),
+    0x29: _refused("0x29", extras=None, cas=True),
+    0x3D: _refused("SET_VBUCKET", extras=None, check=_says(_VBUCKET_FORMAT)),
+    0x56: _refused("0x56", extras=None, check=_says("")),
+    0x93: _refused("EVICT_KEY", key=True, privileges=_ADMINISTRATOR),
+    0xB4: _refused(
+        "SET_CLUSTER_CONFIG",
+        extras=16,
+        check=_check_new_configuration,
+        privileges=_SUPERVISOR,
+    ),
+    0xB8: Command("GET_KEYS", _not_supported, extras=None, check=_check_get_keys),
+    0xB9: _refused("COLLECTIONS_SET_MANIFEST", value=True, privileges=_SUPERVISOR),
 }
 
 BEFORE_LOGIN: Final[frozenset[int]] = frozenset(

@@ -159,7 +159,7 @@ def store(request: Request) -> Answer:
         check_cas(request, document)
     refuse_full(request, len(value))
     flags, expiry = int.from_bytes(frame.extras[:4]), int.from_bytes(frame.extras[4:])
-    xattrs = _surviving(vbucket, request) if document is None else document.xattrs
+    xattrs = {} if document is None else document.xattrs
     commit(
         request,
         vbucket,
@@ -193,7 +193,8 @@ def delete(request: Request) -> Answer:
     document = existing(request, vbucket)
     refuse_prepared(request, vbucket)
     check_cas(request, document)
-    commit(request, vbucket, tombstone(document, request.wall))
+    timed = not request.bucket.ephemeral
+    commit(request, vbucket, tombstone(document, request.wall, timed=timed))
     return mutated(request, vbucket)
 
 
@@ -213,7 +214,6 @@ def count(request: Request) -> Answer:
             str(number).encode(),
             Datatype.JSON,
             expiry=new_expiry(request, None, expiry),
-            xattrs=_surviving(vbucket, request),
         )
     else:
         match = _NUMBER.match(document.body())
@@ -275,11 +275,6 @@ def detect(value: bytes) -> int:
 def rewritten(document: Document, value: bytes) -> Document:
     """Give the document with another value; flags, expiry and xattrs stay, a lock ends."""
     return Document(value, detect(value), document.flags, document.expiry, xattrs=document.xattrs)
-
-
-def _surviving(vbucket: VBucket, request: Request) -> dict[str, object]:
-    """Give the xattrs that a tombstone keeps for the document that comes after it."""
-    return {}
 
 
 def check_cas(request: Request, document: Document) -> None:

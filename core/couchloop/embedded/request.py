@@ -100,6 +100,8 @@ class Request:
     key: bytes = b""
     """Without the collection prefix."""
     collection_id: int = 0
+    state: State = State.ACTIVE
+    """State of the vbucket that the operation works on."""
     durability: Durability | None = None
     preserve_ttl: bool = False
     barrier: bool = False

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 from couchloop.embedded.commands import BEFORE_LOGIN, COMMANDS, REORDERED
 from couchloop.embedded.request import Answer, Hold, Refusal, Request
-from couchloop.embedded.store import State
 from couchloop.embedded.validate import BARRIER, check_framing, check_header
 from couchloop.exceptions import ProtocolError
 from couchloop.wire.constants import Datatype, Feature, Magic, Opcode, ServerOpcode, Status
@@ -85,6 +84,7 @@ class ServerConnection:
         self._output: list[bytes] = []
         self._known: dict[str | None, tuple[int, int]] = {}
         self._receiving = False
+        self._last = False
 
     def __repr__(self) -> str:
         who = self.user.name if self.user else "nobody"
@@ -110,6 +110,13 @@ class ServerConnection:
         if self._decoder.error is not None:
             self.close()
         self._receiving = False
+
+    def eof_received(self) -> None:
+        """Take note that the client sends no more: close once all it sent is answered."""
+        if self._held or self._waiting:
+            self._last = True
+        else:
+            self.close()
 
     def data_to_send(self) -> bytes:
         """Give (once) the bytes to write now."""
@@ -250,6 +257,8 @@ class ServerConnection:
             while self._waiting and not self.closed and self._may_start(self._waiting[0]):
                 self._attempt(self._waiting.popleft())
                 again = True
+        if self._last and not self._held and not self._waiting:
+            self.close()
 
     def _may_start(self, request: Request) -> bool:
         if not self._held:
@@ -306,7 +315,7 @@ class ServerConnection:
             if self._suffer(request.injection):
                 return ()
         if command.document and request.collection_id:
-            self._check_collection(request, command.state)
+            self._check_collection(request)
         if command.bucket:
             bucket = request.bucket
             if self.node.node_id in bucket.config_only:
@@ -318,9 +327,9 @@ class ServerConnection:
             return ()
         return (answer,) if isinstance(answer, Answer) else answer
 
-    def _check_collection(self, request: Request, state: State) -> None:
+    def _check_collection(self, request: Request) -> None:
         if self.bucket is not None and self.node.node_id not in self.bucket.config_only:
-            request.vbucket(state)
+            request.vbucket(request.state)
             _ = request.collection
 
     def _meet_injection(self, request: Request) -> None:
@@ -345,7 +354,8 @@ class ServerConnection:
     def _refuse(self, request: Request, refusal: Refusal) -> None:
         status = refusal.status
         if Feature.XERROR not in self.features:
-            if status in _CLOSES_WITHOUT_XERROR and self.user is not None and not refusal.early:
+            closes = status in _CLOSES_WITHOUT_XERROR and not refusal.early
+            if closes and self.user is not None:
                 self.close()
                 return
             status = self._older_status(request, status)

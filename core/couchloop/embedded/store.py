@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import sha256
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from couchloop.wire import snappy
 from couchloop.wire.constants import Datatype
@@ -102,7 +102,8 @@ class Document:
     cas: int = 0
     seqno: int = 0
     rev_seqno: int = 1
-    xattrs: dict[str, Any] = field(default_factory=dict)
+    xattrs: dict[str, str] = field(default_factory=dict)
+    """JSON text by X-key."""
     deleted: bool = False
     locked_until: float = 0.0
     lock_cas: int = 0
@@ -187,10 +188,11 @@ class VBucket:
         self.failover_log.insert(0, (uuid, self.seqno))
 
 
-def tombstone(document: Document, wall: float) -> Document:
-    """Give what a deletion leaves: the flags and the system xattrs."""
+def tombstone(document: Document, wall: float, *, timed: bool = True) -> Document:
+    """Give what a deletion leaves: the flags and the system xattrs, and *timed*: when it was."""
     system = {name: value for name, value in document.xattrs.items() if name.startswith("_")}
-    return Document(b"", 0, document.flags, int(wall), xattrs=system, deleted=True)
+    deleted_at = int(wall) if timed else 0
+    return Document(b"", 0, document.flags, deleted_at, xattrs=system, deleted=True)
 
 
 def absolute_expiry(expiry: int, wall: float, max_ttl: int = 0) -> int:

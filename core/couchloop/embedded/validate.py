@@ -22,6 +22,7 @@ _STREAM_ID: Final = 2
 _IMPERSONATE: Final = 4
 _PRESERVE_TTL: Final = 5
 
+_ALL_DATATYPES: Final = Datatype.JSON | Datatype.SNAPPY | Datatype.XATTR
 _MAX_KEY: Final = 250
 _MAX_KEY_FIELD: Final = 251
 _MAX_KEY_IN_COLLECTION: Final = 246
@@ -39,6 +40,8 @@ def invalid(context: str = "") -> Refusal:
 def check_header(request: Request, command: Command) -> None:
     """Check a request's header and take its key apart. Raises Refusal."""
     frame = request.frame
+    if frame.datatype > _ALL_DATATYPES:
+        raise invalid("Request datatype invalid")
     _check_extras(len(frame.extras), command.extras)
     if command.key is not None and bool(frame.key) is not command.key:
         raise invalid(f"Request must {'' if command.key else 'not '}include key")
@@ -49,9 +52,10 @@ def check_header(request: Request, command: Command) -> None:
         raise invalid(f"Request value must be of length {command.value}")
     if command.cas is not None and bool(frame.cas) is not command.cas:
         raise invalid(f"Request CAS must {'' if command.cas else 'not '}be set")
-    if frame.datatype & ~(command.datatype & enabled_datatypes(request)):
+    if frame.datatype & ~int(command.datatype & enabled_datatypes(request)):
         raise invalid("Request datatype invalid")
     request.key = frame.key
+    request.state = command.state
     if frame.opcode in COLLECTION_OPCODES:
         request.collection_id, request.key = split_key(
             frame.key, collections=request.has(Feature.COLLECTIONS)

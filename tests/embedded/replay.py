@@ -1,0 +1,489 @@
+"""Send recorded requests to an embedded cluster and compare what it answers.
+
+``python -m tests.embedded.replay FILE [SCENARIO]`` prints every difference.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+from zlib import crc32
+
+from couchloop.embedded import (
+    ADMIN,
+    DATA_READER,
+    FULL_ACCESS,
+    BucketSettings,
+    EmbeddedCluster,
+    Grant,
+    ManualClock,
+    ServerConnection,
+    State,
+    User,
+)
+from couchloop.exceptions import ProtocolError
+from couchloop.wire import (
+    HEADER,
+    Frame,
+    FrameDecoder,
+    Magic,
+    Opcode,
+    ResponseFrame,
+    encode_request,
+)
+from tests.embedded.recordings import Line, Scenario, decode, differences, load
+
+_WALL = 1_795_339_000.25
+_LATENCY = 0.001
+_MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One of the clusters that the recordings were made on."""
+
+    nodes: int
+    port: int
+    replicas: int = 1
+    ephemeral: bool = False
+    quota: int = 0
+
+
+LAYOUTS = {
+    "A": Layout(3, 12500),
+    "B": Layout(3, 12510),
+    "D": Layout(1, 12530, replicas=0),
+    "E": Layout(2, 12520, ephemeral=True, quota=103 * _MEBIBYTE + _MEBIBYTE // 2),
+    "F": Layout(3, 12560),
+}
+
+
+def users() -> list[User]:
+    """Give the users of the recordings."""
+    settings = frozenset({"SystemSettings"})
+    nothing: frozenset[str] = frozenset()
+    crud = frozenset({"Read", "Insert", "Delete", "Upsert"})
+
+    def bucket(privileges: frozenset[str]) -> tuple[Grant, ...]:
+        return (Grant(privileges, "default"),)
+
+    return [
+        User("Administrator", "password", (Grant(ADMIN),), ADMIN),
+        User("user", "password", bucket(FULL_ACCESS), settings),
+        User("reader", "password", bucket(DATA_READER), settings),
+        User("nobucket", "password", (), settings),
+        User("nosys", "password", bucket(crud), nothing),
+        User("writeonly", "password", bucket(frozenset({"Upsert"})), nothing),
+        User("c1only", "password", (Grant(crud, "default", "app", "c1"),), nothing),
+    ]
+
+
+def build(letter: str, clock: ManualClock) -> EmbeddedCluster:
+    """Make a cluster as the recordings describe it."""
+    layout = LAYOUTS[letter]
+    cluster = EmbeddedCluster(
+        layout.nodes,
+        [BucketSettings("default", ephemeral=layout.ephemeral, quota=layout.quota)],
+        users(),
+        replicas=layout.replicas,
+        clock=clock,
+        name="kv-local",
+    )
+    for index, node in enumerate(cluster.nodes):
+        node.ports = {"kv": layout.port + index, "kvSSL": layout.port + 1000 + index}
+    manifest = cluster.buckets["default"].vault.manifest
+    manifest.uid = 1
+    manifest.add_scope("app", 8)
+    manifest.add_collection("app", "c1", 8)
+    manifest.add_collection("app", "c2", 9)
+    manifest.add_collection("app", "ttl", 10, max_ttl=5)
+    cluster.changed()
+    return cluster
+
+
+@dataclass
+class Outcome:
+    """What came of one expectation: an answer, a push, a silence or an end."""
+
+    line: Line
+    operation: str
+    status: int | None
+    differences: list[str]
+    """Empty if all is as recorded."""
+    answer: Frame | None = None
+
+    @property
+    def same(self) -> bool:
+        return not self.differences
+
+
+@dataclass
+class _Client:
+    connection: ServerConnection
+    decoder: FrameDecoder = field(default_factory=lambda: FrameDecoder(ResponseFrame))
+    inbox: list[Frame] = field(default_factory=list)
+    output: bytearray = field(default_factory=bytearray)
+
+    def read(self) -> None:
+        self.inbox += self.decoder.receive(self.connection.data_to_send())
+
+    def take(self, wanted: Frame) -> Frame | None:
+        """Take the answer that belongs to a recorded one: by opaque, a push by its bucket."""
+        for index, frame in enumerate(self.inbox):
+            if wanted.magic == Magic.SERVER_REQUEST:
+                fits = frame.magic == Magic.SERVER_REQUEST and frame.key == wanted.key
+            else:
+                fits = frame.magic != Magic.SERVER_REQUEST and frame.opaque == wanted.opaque
+                fits &= wanted.opcode != Opcode.STAT or frame.key == wanted.key
+            if fits:
+                return self.inbox.pop(index)
+        return None
+
+
+class Replay:
+    """Replays the scenarios of one recording, one after another, on one cluster."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock(_WALL)
+        self._cluster: EmbeddedCluster | None = None
+        self._letter = ""
+        self._clients: dict[int, _Client] = {}
+        self._seen: dict[int, Frame] = {}
+        self._uncertain: set[int] = set()
+        self._operations: dict[tuple[int, int], str] = {}
+
+    @property
+    def cluster(self) -> EmbeddedCluster:
+        assert self._cluster is not None
+        return self._cluster
+
+    def run(self, scenario: Scenario) -> list[Outcome]:
+        """Replay one scenario."""
+        if self._cluster is None or scenario.cluster != self._letter:
+            self._letter = scenario.cluster
+            self._cluster = build(scenario.cluster, self.clock)
+        self._clients.clear()
+        self._seen.clear()
+        self._uncertain.clear()
+        outcomes: list[Outcome] = []
+        began = self.clock.now()
+        for index, line in enumerate(scenario.lines):
+            # The recording's own times: locks and expiry depend on them.
+            ahead = began + line.milliseconds / 1000 - self.clock.now()
+            self.clock.advance(max(ahead, _LATENCY))
+            self._handle_deadlines()
+            if line.event is not None:
+                outcome = self._event(line)
+            elif line.sent:
+                self._write(line, scenario.lines)
+                following = scenario.lines[index + 1 : index + 2]
+                if not (following and _is_sent_on(following[0], line.connection)):
+                    self._flush(line.connection)
+                outcome = None
+            else:
+                outcome = self._compare(line)
+            if outcome is not None:
+                outcomes.append(outcome)
+            if index + 1 == len(scenario.lines) or line.event == "close":
+                outcomes += self._left_over(line)
+        for client in self._clients.values():
+            client.connection.connection_lost()
+        return outcomes
+
+    # --- requests -------------------------------------------------------------------------------
+
+    def _write(self, line: Line, lines: list[Line]) -> None:
+        """Put a request into the client's next write: requests in a row were one write."""
+        client = self._clients[line.connection]
+        raw = line.recorded()
+        assert raw is not None
+        request = self._renew(line, raw, lines)
+        if len(request) >= HEADER.size:
+            opcode, opaque = request[1], int.from_bytes(request[12:16])
+            self._operations[line.connection, opaque] = operation_name(opcode)
+            if line.data.get("timing"):
+                self._uncertain.add(opaque)
+        client.output += request
+
+    def _flush(self, number: int) -> None:
+        client = self._clients[number]
+        client.connection.receive_data(bytes(client.output))
+        client.output.clear()
+        client.read()
+
+    def _renew(self, line: Line, raw: bytes, lines: list[Line]) -> bytes:
+        """Put in what only this run knows: CAS values, tokens, SCRAM proofs."""
+        if "subst" not in line.data and "recompute" not in line.data:
+            return raw
+        frame = decode(raw)
+        parts = {name: bytearray(getattr(frame, name)) for name in ("extras", "key", "value")}
+        cas = frame.cas
+        for change in line.data.get("subst", ()):
+            source = change["from"]
+            found = self._seen.get(source["step"])
+            if found is None:
+                continue
+            if source["field"] == "cas":
+                cas = found.cas
+            else:
+                at, length = source["at"], source["len"]
+                piece = getattr(found, source["field"])[at : at + length]
+                parts[change["field"]][change["at"] : change["at"] + length] = piece
+        recipe = line.data.get("recompute")
+        if recipe:
+            parts["value"] = bytearray(self._recompute(recipe, bytes(parts["value"]), lines))
+        return frame._replace(
+            cas=cas, **{name: bytes(part) for name, part in parts.items()}
+        ).encode()
+
+    def _recompute(self, recipe: dict[str, Any], value: bytes, lines: list[Line]) -> bytes:
+        if recipe["kind"] == "scram":
+            found = self._seen.get(recipe["server_first_step"])
+            return value if found is None else _scram_final(recipe, found.value.decode(), value)
+        token = self._seen.get(recipe["token_step"])
+        recorded = next(line for line in lines if line.step == recipe["token_step"]).recorded()
+        if token is None or recorded is None:
+            return value
+        old, new = decode(recorded).extras, token.extras
+        document = json.loads(value)
+        wanted = document["snapshot_requirements"]
+        uuids = int.from_bytes(old[:8]) ^ int.from_bytes(new[:8])
+        wanted["vb_uuid"] = str(int(wanted["vb_uuid"]) ^ uuids)
+        if wanted["seqno"] > 1:
+            wanted["seqno"] += int.from_bytes(new[8:]) - int.from_bytes(old[8:])
+        return json.dumps(document, separators=(",", ":")).encode()
+
+    # --- answers --------------------------------------------------------------------------------
+
+    def _compare(self, line: Line) -> Outcome:
+        client = self._clients[line.connection]
+        recorded = line.recorded()
+        wanted = decode(recorded) if recorded is not None else _header_of(line.head)
+        operation = self._operations.get((line.connection, wanted.opaque), "")
+        if wanted.magic == Magic.SERVER_REQUEST:
+            operation = "CLUSTERMAP_CHANGE"
+        self._deliver(client)
+        answer = client.take(wanted)
+        while answer is None and (deadline := client.connection.next_deadline()) is not None:
+            self.clock.advance(max(0.0, deadline - self.clock.now()))
+            self._handle_deadlines()
+            answer = client.take(wanted)
+        if answer is None:
+            return Outcome(line, operation, wanted.status, ["no answer"])
+        self._seen[line.step] = answer
+        if wanted.opaque in self._uncertain:
+            return Outcome(line, operation, wanted.status, [], answer)
+        return Outcome(line, operation, wanted.status, differences(answer, line), answer)
+
+    def _left_over(self, line: Line) -> list[Outcome]:
+        outcomes = []
+        for number, client in self._clients.items():
+            if line.event == "close" and number != line.connection:
+                continue
+            self._deliver(client)
+            for frame in client.inbox:
+                name = self._operations.get((number, frame.opaque), "")
+                outcomes.append(Outcome(line, name, None, ["unexpected answer"], frame))
+            client.inbox.clear()
+        return outcomes
+
+    def _deliver(self, client: _Client) -> None:
+        client.read()
+
+    def _handle_deadlines(self) -> None:
+        for client in self._clients.values():
+            deadline = client.connection.next_deadline()
+            if deadline is not None and deadline <= self.clock.now():
+                client.connection.handle_deadline()
+                client.read()
+
+    # --- events ---------------------------------------------------------------------------------
+
+    def _event(self, line: Line) -> Outcome | None:
+        data = line.data
+        match line.event:
+            case "open":
+                node = self.cluster.nodes[data["node"]]
+                certified = "user" if data["client_cert"] else None
+                self._clients[line.connection] = _Client(
+                    node.accept("replay", tls=data["tls"], client_user=certified)
+                )
+            case "close":
+                self._clients[line.connection].connection.connection_lost()
+            case "closed_by_server":
+                closed = self._clients[line.connection].connection.closed
+                return Outcome(line, "closed", None, [] if closed else ["still open"])
+            case "no_answer":
+                client = self._clients[line.connection]
+                client.read()
+                silent = not client.inbox and not client.connection.closed
+                return Outcome(line, "silence", None, [] if silent else ["not silent"])
+            case "half_close":
+                client = self._clients[line.connection]
+                client.connection.eof_received()
+                client.read()
+            case "control":
+                self._control(data["command"])
+            case "admin":
+                self._administer(data["what"])
+            case _:
+                # scenario, sleep (the lines have their times), send_failed, mark: nothing to do.
+                pass
+        return None
+
+    def _control(self, command: str) -> None:
+        words = command.split()
+        cluster, bucket = self.cluster, self.cluster.buckets["default"]
+        match words:
+            case ["bump"]:
+                cluster.bump()
+            case ["vbstate", node, number, state]:
+                cluster.set_vbucket_state(
+                    "default", int(number), cluster.nodes[int(node)], State[state.upper()]
+                )
+            case ["move", vbucket, _, to, *rest]:
+                nodes = cluster.nodes[:2] if "nopush" in rest else None
+                cluster.move_vbucket(
+                    "default", int(vbucket.removeprefix("vb=")), cluster.nodes[int(to)], nodes=nodes
+                )
+            case ["kill", node]:
+                cluster.stop(cluster.nodes[int(node)])
+            case ["failover", node]:
+                cluster.failover(cluster.nodes[int(node)])
+            case ["hold" | "release", *_]:
+                cluster.hold_replication(bucket.name, hold=words[0] == "hold")
+            case _:
+                pass
+
+    def _administer(self, what: str) -> None:
+        if "unknown bucket 'cfgonly'" in what:
+            bucket = self.cluster.add_bucket(
+                "cfgonly", config_only=self.cluster.nodes, same_revision=True
+            )
+            for number, chain in enumerate(self.cluster.buckets["default"].chains):
+                bucket.set_chain(number, list(chain))
+            self.cluster.changed(same_revision=True)
+        elif "documents of 1 MiB" in what:
+            self._fill()
+
+    def _fill(self) -> None:
+        """Store documents of 1 MiB on node 0 until it refuses one."""
+        connection = self.cluster.nodes[0].accept("administrator")
+        connection.receive_data(
+            encode_request(Opcode.SASL_AUTH, key=b"PLAIN", value=b"\0user\0password")
+            + encode_request(Opcode.SELECT_BUCKET, key=b"default")
+        )
+        decoder = FrameDecoder(ResponseFrame)
+        decoder.receive(connection.data_to_send())
+        stored = 0
+        while True:
+            key = _key_on_node(f"fill-{stored}", len(self.cluster.nodes))
+            connection.receive_data(
+                encode_request(
+                    Opcode.SET,
+                    key=key,
+                    extras=bytes(8),
+                    value=b"x" * _MEBIBYTE,
+                    vbucket=_vbucket(key),
+                )
+            )
+            (answer,) = decoder.receive(connection.data_to_send())
+            if answer.status:
+                break
+            stored += 1
+        connection.connection_lost()
+
+
+def _is_sent_on(line: Line, connection: int) -> bool:
+    return line.event is None and line.sent and line.connection == connection
+
+
+def _vbucket(key: bytes) -> int:
+    return (crc32(key) >> 16 & 0x7FFF) % 1024
+
+
+def _key_on_node(prefix: str, nodes: int) -> bytes:
+    """Give a key of node 0 as the recorder named it: with a suffix where one is needed."""
+    number = 0
+    key = prefix.encode()
+    while _vbucket(key) % nodes:
+        number += 1
+        key = f"{prefix}.{number}".encode()
+    return key
+
+
+def _header_of(head: bytes) -> Frame:
+    """Give the header of a frame that is not kept whole."""
+    magic, opcode, _, _, datatype, status, _, opaque, cas = HEADER.unpack_from(head)
+    return Frame(magic, opcode, datatype, status, opaque, cas, b"", b"", b"", b"")
+
+
+def operation_name(opcode: int) -> str:
+    """Give the name of an opcode, or its number."""
+    try:
+        return Opcode(opcode).name
+    except ValueError:
+        return f"0x{opcode:02x}"
+
+
+def _scram_final(recipe: dict[str, Any], server_first: str, was: bytes) -> bytes:
+    """Compute the client's last message; one that was spoiled is spoiled in the same way."""
+    digest = recipe["mech"].replace("SCRAM-SHA", "sha")
+    attributes = dict(part.split("=", 1) for part in server_first.split(","))
+    salted = hashlib.pbkdf2_hmac(
+        digest,
+        recipe["password"].encode(),
+        base64.b64decode(attributes["s"]),
+        int(attributes["i"]),
+    )
+    without_proof = "c=biws,r=" + attributes["r"]
+    message = f"{recipe['client_first_bare']},{server_first},{without_proof}".encode()
+    client_key = hmac.digest(salted, b"Client Key", digest)
+    signature = hmac.digest(hashlib.new(digest, client_key).digest(), message, digest)
+    proof = bytes(a ^ b for a, b in zip(client_key, signature, strict=True))
+    final = f"{without_proof},p={base64.b64encode(proof).decode()}"
+    if recipe["spoiled"]:
+        text = was.decode()
+        if "r=Fyko" in text:
+            final = final.replace("r=fyko", "r=Fyko")
+        elif "c=eSws" in text:
+            final = final.replace("c=biws", "c=eSws")
+        elif text.endswith(("AAA=", "BBB=")):
+            final = final[:-4] + text[-4:]
+        else:
+            final = text
+    return final.encode()
+
+
+def replay(name: str) -> list[tuple[Scenario, list[Outcome]]]:
+    """Replay a whole recording on fresh clusters."""
+    player = Replay()
+    return [(scenario, player.run(scenario)) for scenario in load(name)]
+
+
+def _print_differences(name: str, only: str | None) -> None:
+    for scenario, outcomes in replay(name):
+        if only is not None and scenario.name != only:
+            continue
+        wrong = [outcome for outcome in outcomes if not outcome.same]
+        print(f"{scenario.name}: {len(outcomes) - len(wrong)} of {len(outcomes)}")
+        for outcome in wrong:
+            line = outcome.line
+            print(f"  step {line.step} {outcome.operation} {outcome.differences} | {line.note}")
+            recorded = line.recorded() if line.event is None else None
+            if recorded is not None:
+                print("     recorded", str(decode(recorded))[:300])
+            if outcome.answer is not None:
+                print("     answered", str(outcome.answer)[:300])
+
+
+if __name__ == "__main__":
+    try:
+        _print_differences(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None)
+    except ProtocolError as problem:
+        sys.exit(str(problem))
