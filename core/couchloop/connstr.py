@@ -1,0 +1,444 @@
+"""Connection strings: libcouchbase 2.10's grammar, which SDK 2.5 and RFC 0011 build on.
+
+    [scheme://] [host [:port [=type]] {(, | ;) host …}] [/bucket] [?name=value {&name=value}]
+
+Host part, bucket, names and values are percent-decoded (a `+` stays a `+`).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, NamedTuple, NoReturn, Self, TypeVar
+from urllib.parse import quote, unquote_to_bytes
+
+from couchloop.exceptions import InvalidConnectionStringError
+from couchloop.options import OPTIONS, SECRET_NAMES, parse_bool
+
+C = TypeVar("C", bound="ConnectionString")
+
+
+class _Scheme(NamedTuple):
+    port: int
+    type: str
+    tls: bool = False
+    srv: bool = False
+
+
+_SCHEMES: Final[Mapping[str, _Scheme]] = {
+    "couchbase": _Scheme(11210, "mcd"),
+    "couchbases": _Scheme(11207, "mcds", tls=True),
+    "http": _Scheme(8091, "http"),
+    "couchbase+dnssrv": _Scheme(11210, "mcd", srv=True),
+    "couchbases+dnssrv": _Scheme(11207, "mcds", tls=True, srv=True),
+    "": _Scheme(8091, "http"),
+}
+_TYPES: Final = frozenset({"http", "https", "mcd", "mcds"})
+_HTTP_PORT: Final = 8091
+_SRV_OPTIONS: Final = OPTIONS["dnssrv"].names
+
+_SEPARATOR: Final = re.compile(r"[,;]")
+_HOST_NAME: Final = re.compile(r"[^\s\x00-\x20\x7f:/?#@\[\]\\=%&,;<>\"']+")
+_IPV6: Final = re.compile(r"[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.~-]+)?")
+_PORT: Final = re.compile(r"([0-9]{1,5})(?:=([A-Za-z]+))?")
+_BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_MASK: Final = "***"
+
+
+class Host(NamedTuple):
+    """One seed.
+
+    Attributes:
+        host: Name or address; an IPv6 address without brackets.
+        port: As written; None if none was.
+        type: The service at the port: http, https, mcd or mcds (the data service, plain and TLS).
+            None: whatever the scheme means, on its usual ports.
+
+    """
+
+    host: str
+    port: int | None = None
+    type: str | None = None
+
+
+class ConnectionString:
+    """Where the nodes are, and how to connect.
+
+    Args:
+        bucket: The bucket's name; None if the string names none (SDK 2.5 says "default").
+        hosts: `Host`s, or texts such as "10.0.0.1" and "[::1]:11210"; none mean localhost.
+        options: Name to value, or to several values.
+        scheme: couchbase, couchbases, http, couchbase+dnssrv, couchbases+dnssrv, or "" for none,
+            which means what http means.
+
+    Raises:
+        InvalidConnectionStringError: No connection string says this.
+
+    """
+
+    def __init__(
+        self,
+        bucket: str | None = None,
+        hosts: Iterable[Host | str] | None = None,
+        options: Mapping[str, str | Iterable[str]] | None = None,
+        scheme: str = "couchbase",
+    ) -> None:
+        if scheme not in _SCHEMES:
+            raise InvalidConnectionStringError(_about_scheme(scheme))
+        if bucket is not None and not (bucket and _is_text(bucket)):
+            raise InvalidConnectionStringError("The bucket's name is empty, or no valid text")
+        self.bucket: str | None = bucket
+        self.scheme: str = scheme
+        try:
+            self.hosts: tuple[Host, ...] = tuple(
+                _read_host(host if isinstance(host, str) else _write_host(host), scheme)
+                for host in hosts or ()
+            )
+        except ValueError as error:
+            raise InvalidConnectionStringError(str(error)) from None
+        self.options: dict[str, list[str]] = {}
+        for name, given in (options or {}).items():
+            values = [given] if isinstance(given, str) else list(given)
+            for value in values:
+                _check_option(name, value)
+            if values:
+                self.options[name] = values
+        self._check_srv()
+        if not self.hosts:
+            self.hosts = (Host("localhost"),)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a connection string; the empty one means couchbase://localhost.
+
+        Raises:
+            InvalidConnectionStringError: With the position of the offending part.
+
+        """
+        return _Parser(text).parse(cls)
+
+    def encode(self) -> str:
+        """Return the text that `parse` reads back as an equal object. It shows the password."""
+        scheme = f"{self.scheme}://" if self.scheme else ""
+        hosts = ",".join(self._encode_host(host) for host in self.hosts)
+        bucket = "" if self.bucket is None else f"/{quote(self.bucket, safe='')}"
+        options = "&".join(
+            f"{quote(name, safe='')}={quote(value, safe='/:,')}"
+            for name, value in self.option_pairs()
+        )
+        return f"{scheme}{hosts}{bucket}{'?' if options else ''}{options}"
+
+    def _encode_host(self, host: Host) -> str:
+        name = f"[{quote(host.host, safe=':')}]" if ":" in host.host else quote(host.host, safe="")
+        return _write_host(host._replace(host=name))
+
+    @property
+    def implicit_port(self) -> int:
+        """The port that the scheme means when a host has none."""
+        return _SCHEMES[self.scheme].port
+
+    @property
+    def tls(self) -> bool:
+        """Whether the scheme asks for TLS."""
+        return _SCHEMES[self.scheme].tls
+
+    @property
+    def srv_required(self) -> bool:
+        """Whether the scheme says that the host is an SRV name and nothing else."""
+        return _SCHEMES[self.scheme].srv
+
+    @property
+    def srv_host(self) -> str | None:
+        """The host whose SRV record replaces the hosts if it has one; None: look up nothing.
+
+        RFC 0011: a single host without a port, under couchbase or couchbases. The option dnssrv
+        forbids that, or asks for it whatever the hosts are. Never an IP address or localhost.
+        """
+        first = self.hosts[0]
+        wanted: bool | None = None
+        for name, value in self.option_pairs():
+            if name in _SRV_OPTIONS:
+                wanted = parse_bool(value)
+        if wanted is None:
+            wanted = self.srv_required or (
+                len(self.hosts) == 1
+                and first.port is None
+                and self.scheme in {"couchbase", "couchbases"}
+            )
+        if not wanted or first.host.rstrip(".").lower() == "localhost" or _is_address(first.host):
+            return None
+        return first.host
+
+    def get_option(self, name: str, default: str | None = None) -> str | None:
+        """Return the first value of an option, `default` if it is not given."""
+        values = self.options.get(name)
+        return values[0] if values else default
+
+    def set_option(self, name: str, value: str | float) -> None:
+        """Give an option this value, and no other."""
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        _check_option(name, text)
+        self.options[name] = [text]
+
+    def clear_option(self, name: str) -> None:
+        """Remove an option, if it is there."""
+        self.options.pop(name, None)
+
+    def option_pairs(self) -> Iterator[tuple[str, str]]:
+        """Return (name, value) of every option, as `parse_options` takes them."""
+        return ((name, value) for name, values in self.options.items() for value in values)
+
+    def _check_srv(self) -> None:
+        if not self.srv_required:
+            return
+        if len(self.hosts) != 1 or self.hosts[0].port is not None:
+            raise InvalidConnectionStringError(
+                f"{self.scheme}:// takes exactly one host, without a port"
+            )
+        if not self.options.keys().isdisjoint(_SRV_OPTIONS):
+            raise InvalidConnectionStringError(
+                f"{self.scheme}:// says already that SRV is used; leave out the option dnssrv"
+            )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ConnectionString):
+            return NotImplemented
+        return (self.scheme, self.hosts, self.bucket, self.options) == (
+            other.scheme,
+            other.hosts,
+            other.bucket,
+            other.options,
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # set_option changes it
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {_Masked(self.encode()).text}>"
+
+
+def parse_query(text: str) -> list[tuple[str, str]]:
+    """Return the options in what follows the `?` of a connection string, as in `LCB_OPTIONS`.
+
+    Raises:
+        InvalidConnectionStringError: With the position of the offending part.
+
+    """
+    parser = _Parser(f"?{text}")
+    parser.check_text()
+    return list(parser.options(1))
+
+
+class _Masked:
+    """A connection string without its secrets, and where its positions went."""
+
+    def __init__(self, text: str) -> None:
+        self._spans = list(_secret_spans(text))
+        self.text = text
+        for start, end in reversed(self._spans):
+            self.text = f"{self.text[:start]}{_MASK}{self.text[end:]}"
+
+    def position(self, original: int) -> int:
+        moved = original
+        for start, end in self._spans:
+            if original >= end:
+                moved += len(_MASK) - (end - start)
+            elif original > start:
+                moved -= original - start
+        return moved
+
+
+def _secret_spans(text: str) -> Iterator[tuple[int, int]]:
+    scheme, separator, _ = text.partition("://")
+    begin = len(scheme + separator) if separator and not {"/", "?"} & set(scheme) else 0
+    # Not our grammar, but written by hand often enough: scheme://user:password@host, where the
+    # password may hold a ? itself. An @ after a = belongs to an option.
+    query = text.find("?", begin)
+    equals = text.find("=", query) if query >= 0 else -1
+    rest = text[begin : equals if equals >= 0 else len(text)].replace("%40", "@  ")
+    at = rest.rfind("@")
+    if at >= 0 and re.search(":|%3A", rest[:at], re.IGNORECASE):
+        yield begin, begin + at
+        query = text.find("?", begin + at)
+    if query < 0:
+        return
+    position, secret = query + 1, False
+    for segment in text[position:].split("&"):
+        name, sign, _ = segment.partition("=")
+        if sign:
+            secret = "pass" in name.lower() or _decode(name) in SECRET_NAMES
+        # A piece without a = after a password may be the password's own, with its & unescaped.
+        if secret and segment:
+            yield position + (len(name) + 1 if sign else 0), position + len(segment)
+        position += len(segment) + 1
+
+
+class _Parser:
+    """Reads one connection string; knows where it is, for the error."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def parse(self, cls: type[C]) -> C:
+        self.check_text()
+        scheme, begin = self._scheme()
+        query = self.text.find("?", begin)
+        query = len(self.text) if query < 0 else query
+        slash = self.text.find("/", begin, query)
+        hosts = list(self._hosts(begin, query if slash < 0 else slash, scheme))
+        bucket = None if slash < 0 else self._bucket(slash + 1, query)
+        options: dict[str, list[str]] = {}
+        for name, value in self.options(query + 1):
+            options.setdefault(name, []).append(value)
+        try:
+            return cls(bucket, hosts, options, scheme)
+        except InvalidConnectionStringError as error:
+            # Every part is valid: what is wrong is their combination.
+            self.fail(error.message, 0, len(self.text))
+
+    def check_text(self) -> None:
+        if not _is_text(self.text):
+            raise InvalidConnectionStringError("The connection string is not valid Unicode text")
+
+    def _scheme(self) -> tuple[str, int]:
+        scheme, separator, _ = self.text.partition("://")
+        if not separator or "/" in scheme or "?" in scheme:
+            return ("" if self.text else "couchbase"), 0
+        if not scheme or scheme not in _SCHEMES:
+            self.fail(_about_scheme(scheme), 0, len(scheme) + 3)
+        return scheme, len(scheme) + 3
+
+    def _hosts(self, begin: int, end: int, scheme: str) -> Iterator[Host]:
+        if self.text.startswith("//", end) and self.text[begin:end].endswith(":"):
+            self.fail("A scheme can stand only once, at the beginning", begin, end)
+        for written in _SEPARATOR.split(self.text[begin:end]):
+            decoded = self._decoded(begin, begin + len(written))
+            for host in filter(None, _SEPARATOR.split(decoded)):
+                try:
+                    yield _read_host(host, scheme)
+                except ValueError as error:
+                    self.fail(str(error), begin, begin + len(written))
+            begin += len(written) + 1
+
+    def _bucket(self, begin: int, end: int) -> str:
+        if begin == end:
+            self.fail("A bucket's name must follow the /", begin - 1, end)
+        return self._decoded(begin, end)
+
+    def options(self, begin: int) -> Iterator[tuple[str, str]]:
+        for segment in self.text[begin:].split("&"):
+            end = begin + len(segment)
+            name, equals, value = segment.partition("=")
+            if segment:
+                if not (name and equals and value):
+                    self.fail("An option is written name=value", begin, end)
+                yield (
+                    self._decoded(begin, begin + len(name)),
+                    self._decoded(begin + len(name) + 1, end),
+                )
+            begin = end + 1
+
+    def _decoded(self, begin: int, end: int) -> str:
+        decoded = _decode(self.text[begin:end])
+        if decoded is None:
+            self.fail("A % must begin the code of a UTF-8 byte; itself it is %25", begin, end)
+        return decoded
+
+    def fail(self, why: str, begin: int, end: int) -> NoReturn:
+        """Raise the error; the message, like its attributes, shows no secret."""
+        masked = _Masked(self.text)
+        position = masked.position(begin)
+        part = masked.text[position : masked.position(end)]
+        message = f"{why}: {part!r}, at position {position} of {masked.text!r}"
+        raise InvalidConnectionStringError(message, text=masked.text, position=position)
+
+
+def _about_scheme(scheme: str) -> str:
+    if scheme == "https":
+        return "There is no scheme https://; for TLS use couchbases://"
+    near = next((known for known in _SCHEMES if known and known == scheme.lower()), None)
+    hint = f"; did you mean {near}://?" if near else ""
+    return f"Unknown scheme; use couchbase:// or couchbases://{hint}"
+
+
+def _read_host(text: str, scheme: str) -> Host:
+    """Read one host, percent-decoded; raises ValueError with the reason."""
+    if "@" in text:
+        raise ValueError("A host holds no credentials; use an authenticator, or ?username=")
+    port_text: str | None = None
+    bracketed = text.startswith("[")
+    is_name = not bracketed and text.count(":") < 2
+    if bracketed:
+        name, bracket, rest = text[1:].partition("]")
+        if not bracket or rest[:1] not in {"", ":"}:
+            raise ValueError("An IPv6 address is written [address] or [address]:port")
+        port_text = rest[1:] if rest else None
+    elif not is_name:
+        name = text
+    else:
+        name, colon, after = text.partition(":")
+        port_text = after if colon else None
+    if is_name and not _HOST_NAME.fullmatch(name):
+        raise ValueError("The host is missing, or has a character that no host name has")
+    if not is_name and not (_IPV6.fullmatch(name) and _is_address(name)):
+        raise ValueError("An address with several colons must be an IPv6 address")
+    if port_text is None:
+        return Host(name)
+    return _with_port(name, port_text, scheme)
+
+
+def _with_port(name: str, text: str, scheme: str) -> Host:
+    match = _PORT.fullmatch(text)
+    if not match or not 0 < int(match[1]) < 65536:
+        raise ValueError("A port is a number from 1 to 65535, or number=type")
+    port, kind = int(match[1]), match[2]
+    if kind is not None:
+        kind = kind.lower()
+        if kind == "mccompat":
+            raise ValueError("Plain memcached servers are not supported")
+        if kind not in _TYPES:
+            raise ValueError(f"The type of a port is one of {', '.join(sorted(_TYPES))}")
+        return Host(name, port, kind)
+    meant = _SCHEMES[scheme]
+    if port == meant.port:
+        return Host(name, port)
+    if meant.port == 11210 and port == _HTTP_PORT:
+        # couchbase://host:8091 is a common slip; 2.5 takes it as couchbase://host.
+        return Host(name)
+    return Host(name, port, meant.type)
+
+
+def _write_host(host: Host) -> str:
+    name = f"[{host.host}]" if ":" in host.host and host.host[0] != "[" else host.host
+    port = "" if host.port is None else f":{host.port}"
+    return f"{name}{port}" + ("" if host.type is None else f"={host.type}")
+
+
+def _check_option(name: str, value: str) -> None:
+    if not (name and value and _is_text(name) and _is_text(value)):
+        raise InvalidConnectionStringError(f"Option {name!r} is empty, or no valid text")
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return True
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _decode(text: str) -> str | None:
+    if _BAD_PERCENT.search(text):
+        return None
+    try:
+        return unquote_to_bytes(text).decode()
+    except UnicodeDecodeError:
+        return None

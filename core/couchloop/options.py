@@ -1,0 +1,784 @@
+"""The options of a connection string: one table, from which they are parsed, checked, documented.
+
+Names and units are those of SDK 2.5 (libcouchbase 2.10): a bare number of a time is seconds. Names
+that only SDK 4.x knows are accepted too; there a bare number is milliseconds. Under either name a
+time may carry its unit: `2.5s`, `2500ms`, `1m30s`. Where 2.5's documentation and code spell
+something differently, both spellings work.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, Literal
+
+from couchloop.exceptions import InvalidOptionError
+
+Kind = Literal["bool", "int", "float", "seconds", "text", "path", "choice", "list"]
+OptionValue = bool | int | float | str | tuple[str, ...]
+
+_YEAR: Final = 365 * 86_400.0
+_TICK: Final = 0.001
+"""The shortest timeout, in seconds."""
+
+_BOOLEANS: Final = {
+    **dict.fromkeys(("true", "on", "yes", "1"), True),
+    **dict.fromkeys(("false", "off", "no", "0"), False),
+}
+# What to multiply by and divide by: 700 / 1000 is 0.7, 700 * 0.001 is not.
+_UNITS: Final = {
+    "ns": (1.0, 1e9),
+    "us": (1.0, 1e6),
+    "µs": (1.0, 1e6),
+    "ms": (1.0, 1e3),
+    "s": (1.0, 1.0),
+    "m": (60.0, 1.0),
+    "h": (3600.0, 1.0),
+}
+_NUMBER: Final = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_BARE_NUMBER: Final = re.compile(_NUMBER)
+_WITH_UNIT: Final = re.compile(rf"({_NUMBER})({'|'.join(_UNITS)})")
+_WITH_UNITS: Final = re.compile(rf"(?:{_WITH_UNIT.pattern})+")
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One row of the table.
+
+    Attributes:
+        name: The canonical name.
+        kind: What the value is; `seconds` is a time, `list` is words parted by blanks or commas.
+        default: What applies when it is not given; None: nothing, or decided at run time.
+        meaning: For the reference page; of an ignored option also why.
+        aliases: Other names, with the same units.
+        modern: Names under which a bare number is milliseconds (the name itself may be one).
+        minimum: The least legal number (of times: seconds).
+        maximum: The greatest.
+        choices: Each accepted word with the one it stands for.
+        translated: Other names whose values mean something else: {name: {value: our value}}.
+        secret: The value must never be shown.
+        effect: `ignored` options are accepted; the client says once that they have no effect.
+
+    """
+
+    name: str
+    kind: Kind
+    meaning: str
+    default: OptionValue | None = None
+    aliases: tuple[str, ...] = ()
+    modern: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: Mapping[str, str] = field(default_factory=dict)
+    translated: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    secret: bool = False
+    effect: Literal["used", "ignored"] = "used"
+
+    @property
+    def unit(self) -> str:
+        """The unit of parsed values and of bare numbers under 2.5's names."""
+        return "seconds" if self.kind == "seconds" else ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name it can be given under, the canonical one first."""
+        return tuple(dict.fromkeys((self.name, *self.aliases, *self.modern, *self.translated)))
+
+    def parse(self, text: str, name: str | None = None) -> OptionValue:
+        """Return the value that `text` means under this name (by default the canonical one).
+
+        Raises:
+            InvalidOptionError: The text is no legal value; the message says what would be.
+
+        """
+        name = name or self.name
+        translation = self.translated.get(name)
+        if translation is not None:
+            translated = translation.get(text.lower())
+            if translated is None:
+                raise self._refused(name, text, f"one of {', '.join(translation)}")
+            text = translated
+        match self.kind:
+            case "bool":
+                value = parse_bool(text)
+                if value is None:
+                    raise self._refused(name, text, "true or false (or on, off, yes, no, 1, 0)")
+                return value
+            case "choice":
+                word = self.choices.get(text.lower())
+                if word is None:
+                    raise self._refused(name, text, f"one of {', '.join(self.choices)}")
+                return word
+            case "list":
+                return tuple(text.replace(",", " ").split())
+            case "text" | "path":
+                return text
+        return self._number(name, text)
+
+    def _number(self, name: str, text: str) -> float:
+        number: float | None = None
+        if self.kind == "int":
+            wanted = "an integer"
+            number = int(text) if _INTEGER.fullmatch(text) else None
+        elif self.kind == "float":
+            wanted = "a number"
+            number = float(text) if _BARE_NUMBER.fullmatch(text) else None
+        else:
+            unit = "ms" if name in self.modern else "s"
+            word = "milliseconds" if unit == "ms" else "seconds"
+            wanted = f"a time in {word}, or with a unit such as 2.5s or 2500ms,"
+            number = _duration(text, unit)
+        low, high = self._bounds()
+        if number is None or not low <= number <= high:
+            limits = [f"at least {low:g}"] if low > -math.inf else []
+            limits += [f"at most {high:g}"] if high < math.inf else []
+            if self.kind == "seconds" and limits:
+                limits[-1] += " seconds"
+            raise self._refused(name, text, " ".join([wanted, " and ".join(limits)]).rstrip(" ,"))
+        return number
+
+    def _bounds(self) -> tuple[float, float]:
+        timed = self.kind == "seconds"
+        low = self.minimum if self.minimum is not None else 0.0 if timed else -math.inf
+        high = self.maximum if self.maximum is not None else _YEAR if timed else math.inf
+        return low, high
+
+    def _refused(self, name: str, text: str, wanted: str) -> InvalidOptionError:
+        shown = "its value" if self.secret else repr(text)
+        return InvalidOptionError(f"Option {name} must be {wanted}; {shown} is not")
+
+
+def parse_bool(text: str) -> bool | None:
+    """Return the truth value that a text means, None if it means none."""
+    return _BOOLEANS.get(text.lower())
+
+
+def _duration(text: str, bare_unit: str) -> float | None:
+    if _BARE_NUMBER.fullmatch(text):
+        text += bare_unit
+    if not _WITH_UNITS.fullmatch(text):
+        return None
+    parts = ((float(number), *_UNITS[unit]) for number, unit in _WITH_UNIT.findall(text))
+    return sum(number * times / by for number, times, by in parts)
+
+
+def _words(*words: str, **others: str) -> Mapping[str, str]:
+    return MappingProxyType({**{word: word for word in words}, **others})
+
+
+_IPV4_ONLY: Final = {word: "disabled" if yes else "allow" for word, yes in _BOOLEANS.items()}
+_INVERTED: Final = {word: "false" if yes else "true" for word, yes in _BOOLEANS.items()}
+_ON_OFF: Final = {word: "on" if yes else "off" for word, yes in _BOOLEANS.items()}
+_RETRY_POLICIES: Final = _words(
+    *(
+        f"{mode}:{policy}"
+        for mode in ("all", "topochange", "sockerr", "maperr", "missingnode")
+        for policy in ("all", "get", "safe", "none")
+    )
+)
+
+_TABLE: Final = (
+    # Finding the cluster
+    Option(
+        name="bootstrap_on",
+        kind="choice",
+        default="all",
+        choices=_words("all", "cccp", "http", "file_only", both="all"),
+        meaning="Where a cluster config may come from: the data service (cccp), HTTP streaming "
+        "(http), both and the config cache (all), or the config cache alone (file_only).",
+    ),
+    Option(
+        name="network",
+        kind="text",
+        default="auto",
+        meaning="Which addresses of the nodes to use: default (internal), external, another name "
+        "of alternate addresses, or auto: decided by the address that was dialled.",
+    ),
+    Option(
+        name="dnssrv",
+        kind="bool",
+        modern=("enable_dns_srv",),
+        meaning="Look up the first host's DNS SRV record; by default only when it is the only "
+        "host and has no port.",
+    ),
+    Option(
+        name="ipv6",
+        kind="choice",
+        default="disabled",
+        choices=_words("disabled", "allow", "only", disable="disabled"),
+        translated={
+            "ip_protocol": {"any": "allow", "force_ipv4": "disabled", "force_ipv6": "only"},
+            "force_ipv4": _IPV4_ONLY,
+        },
+        meaning="Which addresses of a name to use: IPv4 (disabled), both (allow), IPv6 (only).",
+    ),
+    Option(
+        name="randomize_nodes",
+        kind="bool",
+        default=False,
+        translated={"preserve_bootstrap_nodes_order": _INVERTED},
+        meaning="Try the seeds in random order.",
+    ),
+    Option(
+        name="config_total_timeout",
+        kind="seconds",
+        default=5.0,
+        minimum=_TICK,
+        modern=("bootstrap_timeout",),
+        meaning="For opening the bucket, all seeds together.",
+    ),
+    Option(
+        name="config_node_timeout",
+        kind="seconds",
+        default=2.0,
+        minimum=_TICK,
+        modern=("kv_connect_timeout",),
+        meaning="For one node to connect and finish the handshake.",
+    ),
+    Option(
+        name="resolve_timeout",
+        kind="seconds",
+        default=2.0,
+        minimum=_TICK,
+        modern=("resolve_timeout",),
+        meaning="For resolving one host name.",
+    ),
+    Option(
+        name="config_poll_interval",
+        kind="seconds",
+        default=2.5,
+        minimum=0.0,
+        meaning="Between two looks for a newer cluster config; 0: never look.",
+    ),
+    Option(
+        name="config_poll_floor",
+        kind="seconds",
+        default=0.05,
+        modern=("config_poll_floor",),
+        meaning="The least time between two looks for a newer cluster config.",
+    ),
+    Option(
+        name="config_cache",
+        kind="path",
+        meaning="A file that keeps the cluster config for the next start; with a / at its end, a "
+        "folder that holds one file per bucket.",
+    ),
+    Option(
+        name="config_cache_ro",
+        kind="path",
+        meaning="As config_cache, but the file is never written or removed.",
+    ),
+    Option(
+        name="http_urlmode",
+        kind="int",
+        default=3,
+        minimum=0,
+        maximum=3,
+        meaning="Which addresses to ask for HTTP streaming configs: 1 terse, 2 compatible, 3 both.",
+    ),
+    Option(
+        name="enable_clustermap_notification",
+        kind="bool",
+        default=True,
+        meaning="Let nodes push new cluster configs.",
+    ),
+    Option(
+        name="server_group",
+        kind="text",
+        meaning="Prefer replicas in this server group where a read allows it.",
+    ),
+    Option(
+        name="enable_lazy_connections",
+        kind="bool",
+        default=False,
+        meaning="Connect to a node when the first operation needs it.",
+    ),
+    # TLS and credentials
+    Option(
+        name="ssl",
+        kind="choice",
+        choices=_words("on", "off", "no_verify", no_global_init="on"),
+        meaning="TLS: by default the scheme decides; no_verify checks no certificate.",
+    ),
+    Option(
+        name="tls_verify",
+        kind="choice",
+        default="peer",
+        choices=_words("peer", "none"),
+        meaning="Whether to check the server's certificate (peer) or not (none).",
+    ),
+    Option(
+        name="truststorepath",
+        kind="path",
+        aliases=("trust_store_path", "trust_certificate"),
+        meaning="PEM file with the CA certificates to trust; by default those of the system.",
+    ),
+    Option(
+        name="certpath",
+        kind="path",
+        aliases=("cert_path",),
+        meaning="PEM file with the CA certificates to trust; with keypath, the client's own "
+        "certificate.",
+    ),
+    Option(
+        name="keypath",
+        kind="path",
+        aliases=("key_path",),
+        meaning="PEM file with the key of the client's certificate.",
+    ),
+    Option(
+        name="username",
+        kind="text",
+        aliases=("user",),
+        meaning="The user's name, when no authenticator is given.",
+    ),
+    Option(
+        name="password",
+        kind="text",
+        aliases=("pass",),
+        secret=True,
+        meaning="The user's password, when no authenticator is given.",
+    ),
+    Option(
+        name="bucket_cred",
+        kind="text",
+        secret=True,
+        meaning="A bucket and its password, as a JSON array, for queries over several buckets.",
+    ),
+    Option(
+        name="sasl_mech_force",
+        kind="list",
+        meaning="The authentication mechanisms to choose from, for example SCRAM-SHA512.",
+    ),
+    Option(
+        name="sasl_allow_plain",
+        kind="bool",
+        default=False,
+        meaning="Allow PLAIN, which shows the password to the network, without TLS.",
+    ),
+    # Times of operations
+    Option(
+        name="operation_timeout",
+        kind="seconds",
+        default=2.5,
+        minimum=_TICK,
+        aliases=("timeout",),
+        modern=("kv_timeout", "key_value_timeout"),
+        meaning="For an operation on a document.",
+    ),
+    Option(
+        name="kv_durable_timeout",
+        kind="seconds",
+        default=10.0,
+        minimum=_TICK,
+        modern=("kv_durable_timeout",),
+        meaning="For a durable write.",
+    ),
+    Option(
+        name="durability_timeout",
+        kind="seconds",
+        default=5.0,
+        minimum=_TICK,
+        aliases=("durabilty_timeout",),
+        meaning="For waiting until a write is persisted or replicated (persist_to, replicate_to).",
+    ),
+    Option(
+        name="durability_interval",
+        kind="seconds",
+        default=0.1,
+        aliases=("durabilty_interval",),
+        meaning="Between two looks whether a write is persisted or replicated.",
+    ),
+    Option(
+        name="views_timeout",
+        kind="seconds",
+        default=75.0,
+        minimum=_TICK,
+        modern=("view_timeout",),
+        meaning="For a view query.",
+    ),
+    Option(
+        name="n1ql_timeout",
+        kind="seconds",
+        default=75.0,
+        minimum=_TICK,
+        modern=("query_timeout",),
+        meaning="For a query.",
+    ),
+    Option(
+        name="n1ql_grace_period",
+        kind="seconds",
+        default=0.0,
+        meaning="How much longer than n1ql_timeout to wait for the server's own timeout.",
+    ),
+    Option(
+        name="search_timeout",
+        kind="seconds",
+        default=75.0,
+        minimum=_TICK,
+        modern=("search_timeout",),
+        meaning="For a search.",
+    ),
+    Option(
+        name="analytics_timeout",
+        kind="seconds",
+        default=75.0,
+        minimum=_TICK,
+        modern=("analytics_timeout",),
+        meaning="For an analytics query.",
+    ),
+    Option(
+        name="http_timeout",
+        kind="seconds",
+        default=75.0,
+        minimum=_TICK,
+        modern=("management_timeout",),
+        meaning="For other HTTP requests, management among them.",
+    ),
+    # Retries
+    Option(
+        name="error_thresh_count",
+        kind="int",
+        default=100,
+        minimum=1,
+        meaning="After how many network errors to look for a newer cluster config.",
+    ),
+    Option(
+        name="error_thresh_delay",
+        kind="seconds",
+        default=0.01,
+        meaning="The least time between two such looks.",
+    ),
+    Option(
+        name="retry_policy",
+        kind="choice",
+        choices=_RETRY_POLICIES,
+        meaning="Which operations to retry after what: mode:policy, mode topochange, sockerr, "
+        "maperr, missingnode or all, policy all, get, safe or none.",
+    ),
+    Option(
+        name="retry_interval",
+        kind="seconds",
+        default=0.01,
+        minimum=_TICK,
+        meaning="Before the first retry.",
+    ),
+    Option(
+        name="retry_backoff",
+        kind="float",
+        default=1.5,
+        minimum=1.0,
+        maximum=1000.0,
+        meaning="By how much the interval grows with each retry.",
+    ),
+    Option(
+        name="retry_nmv_imm",
+        kind="bool",
+        default=True,
+        meaning="Retry at once when a node refuses a document as not its own and sends a newer "
+        "cluster config.",
+    ),
+    Option(
+        name="retry_nmv_delay",
+        kind="seconds",
+        default=0.1,
+        aliases=("retry_nmv_interval",),
+        meaning="Before such a retry otherwise.",
+    ),
+    Option(
+        name="wait_for_config",
+        kind="bool",
+        default=False,
+        meaning="Wait for a newer cluster config before such a retry.",
+    ),
+    Option(
+        name="vb_noremap",
+        kind="bool",
+        default=False,
+        meaning="Never look for a document where a rebalance is about to move it.",
+    ),
+    # What is said on the wire
+    Option(
+        name="compression",
+        kind="choice",
+        default="on",
+        choices=_words("on", "off", "inflate_only", "deflate_only", "force"),
+        translated={"enable_compression": _ON_OFF},
+        meaning="Snappy compression of documents, in both directions, one, or none.",
+    ),
+    Option(
+        name="compression_min_size",
+        kind="int",
+        default=32,
+        minimum=32,
+        meaning="Documents with fewer bytes are sent as they are.",
+    ),
+    Option(
+        name="compression_min_ratio",
+        kind="float",
+        default=0.83,
+        minimum=0.0,
+        maximum=1.0,
+        meaning="Documents that would not shrink to this part of their size are sent as they are.",
+    ),
+    Option(
+        name="fetch_mutation_tokens",
+        kind="bool",
+        default=False,
+        aliases=("enable_mutation_tokens",),
+        meaning="Ask for the mutation tokens that consistent queries need.",
+    ),
+    Option(
+        name="dur_mutation_tokens",
+        kind="bool",
+        default=True,
+        meaning="Use mutation tokens, if fetched, to watch persistence and replication.",
+    ),
+    Option(
+        name="enable_errmap",
+        kind="bool",
+        default=True,
+        meaning="Ask each node what its error codes mean.",
+    ),
+    Option(
+        name="enable_unordered_execution",
+        kind="bool",
+        default=False,
+        meaning="Let nodes answer out of order.",
+    ),
+    Option(
+        name="client_string",
+        kind="text",
+        aliases=("user_agent_extra",),
+        meaning="Appended to the name under which the client shows in the server's logs.",
+    ),
+    # Sockets
+    Option(
+        name="tcp_nodelay",
+        kind="bool",
+        default=True,
+        meaning="Send small packets at once.",
+    ),
+    Option(
+        name="tcp_keepalive",
+        kind="bool",
+        default=True,
+        aliases=("enable_tcp_keep_alive",),
+        meaning="Let the system probe idle connections.",
+    ),
+    Option(
+        name="tcp_keepidle",
+        kind="seconds",
+        default=0.0,
+        modern=("tcp_keep_alive_interval",),
+        meaning="Idle time before the first probe; 0: the system's.",
+    ),
+    Option(
+        name="tcp_keepintvl",
+        kind="seconds",
+        default=0.0,
+        meaning="Between two probes; 0: the system's.",
+    ),
+    Option(
+        name="tcp_keepcnt",
+        kind="int",
+        default=0,
+        minimum=0,
+        maximum=127,
+        meaning="Probes without an answer before the connection counts as lost; 0: the system's.",
+    ),
+    Option(
+        name="http_poolsize",
+        kind="int",
+        default=1,
+        minimum=0,
+        meaning="Idle HTTP connections to keep per node; 0: none.",
+    ),
+    Option(
+        name="max_http_connections",
+        kind="int",
+        default=0,
+        minimum=0,
+        meaning="HTTP connections per node at most; 0: no limit.",
+    ),
+    Option(
+        name="http_pool_timeout",
+        kind="seconds",
+        default=10.0,
+        modern=("idle_http_connection_timeout",),
+        meaning="How long to keep an idle HTTP connection.",
+    ),
+    # Observation
+    Option(
+        name="log_redaction",
+        kind="bool",
+        default=False,
+        meaning="Wrap users' data in log messages in <ud> and </ud>.",
+    ),
+    Option(
+        name="metrics",
+        kind="bool",
+        default=False,
+        aliases=("enable_metrics",),
+        meaning="Count what happens on each connection.",
+    ),
+    Option(
+        name="enable_tracing",
+        kind="bool",
+        default=True,
+        meaning="Log slow operations, and answers that came after their operation had ended.",
+    ),
+    *(
+        Option(
+            name=f"tracing_{queue}_queue_flush_interval",
+            kind="seconds",
+            default=10.0,
+            minimum=_TICK,
+            meaning=f"Between two reports of {what}.",
+        )
+        for queue, what in (("orphaned", "late answers"), ("threshold", "slow operations"))
+    ),
+    *(
+        Option(
+            name=f"tracing_{queue}_queue_size",
+            kind="int",
+            default=128,
+            minimum=1,
+            meaning=f"How many {what} one report holds at most.",
+        )
+        for queue, what in (("orphaned", "late answers"), ("threshold", "slow operations"))
+    ),
+    *(
+        Option(
+            name=f"tracing_threshold_{service}",
+            kind="seconds",
+            default=threshold,
+            meaning=f"From when on {what} is slow.",
+        )
+        for service, threshold, what in (
+            ("kv", 0.5, "an operation on a document"),
+            ("n1ql", 1.0, "a query"),
+            ("view", 1.0, "a view query"),
+            ("fts", 1.0, "a search"),
+            ("analytics", 1.0, "an analytics query"),
+        )
+    ),
+    Option(
+        name="enable_app_telemetry",
+        kind="bool",
+        default=False,
+        meaning="Report measurements of the client to the cluster.",
+    ),
+    # Without a meaning here
+    Option(
+        name="console_log_level",
+        kind="int",
+        minimum=0,
+        maximum=5,
+        effect="ignored",
+        meaning="Ignored: the logging of the program decides what is logged.",
+    ),
+    Option(
+        name="console_log_file",
+        kind="path",
+        effect="ignored",
+        meaning="Ignored: the logging of the program decides where to.",
+    ),
+    Option(
+        name="dump_configuration",
+        kind="bool",
+        effect="ignored",
+        meaning="Ignored: cluster configs are logged at debug level.",
+    ),
+    Option(
+        name="detailed_errcodes",
+        kind="bool",
+        effect="ignored",
+        meaning="Ignored: errors are always detailed.",
+    ),
+    Option(
+        name="vbguess_persist",
+        kind="bool",
+        effect="ignored",
+        meaning="Ignored: the client never guesses which node has a document.",
+    ),
+    Option(
+        name="readj_ts_wait",
+        kind="bool",
+        aliases=("readj_wait_tmo",),
+        effect="ignored",
+        meaning="Ignored: an operation's time runs from its call on.",
+    ),
+    Option(
+        name="read_chunk_size",
+        kind="int",
+        minimum=0,
+        effect="ignored",
+        meaning="Ignored: the event loop decides how much it reads at once.",
+    ),
+    Option(
+        name="select_bucket",
+        kind="bool",
+        effect="ignored",
+        meaning="Ignored: a connection always selects its bucket.",
+    ),
+    Option(
+        name="send_hello",
+        kind="bool",
+        effect="ignored",
+        meaning="Ignored: a connection always begins with HELLO, on which all else depends.",
+    ),
+    *(
+        Option(
+            name=name,
+            kind="text",
+            effect="ignored",
+            meaning="Ignored: it tunes the C library, which is not used here.",
+        )
+        for name in ("unsafe_optimize", "sync_dtor", "_reinit_connstr")
+    ),
+)
+
+OPTIONS: Final[Mapping[str, Option]] = MappingProxyType({option.name: option for option in _TABLE})
+"""Every option by its canonical name, in the order of the reference page."""
+
+_BY_ANY_NAME: Final = {name: option for option in _TABLE for name in option.names}
+
+SECRET_NAMES: Final = frozenset(name for name, option in _BY_ANY_NAME.items() if option.secret)
+"""Names of options whose values must never be shown."""
+
+
+def find_option(name: str) -> Option:
+    """Return the option of this name or alias.
+
+    Raises:
+        InvalidOptionError: There is none; the message suggests the nearest.
+
+    """
+    option = _BY_ANY_NAME.get(name)
+    if option is None:
+        near = difflib.get_close_matches(name.lower(), _BY_ANY_NAME, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise InvalidOptionError(f"There is no option {name!r}{hint}")
+    return option
+
+
+def parse_options(pairs: Iterable[tuple[str, str]]) -> dict[str, OptionValue]:
+    """Return what the (name, text) pairs mean, by canonical name; of repeated ones the last counts.
+
+    Options that are not given are absent: their defaults stand in `OPTIONS`.
+
+    Raises:
+        InvalidOptionError: A name is unknown, or a text is no legal value of its option.
+
+    """
+    values: dict[str, OptionValue] = {}
+    for name, text in pairs:
+        option = find_option(name)
+        values[option.name] = option.parse(text, name)
+    return values

@@ -1,0 +1,336 @@
+"""The grammar of connection strings."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from couchloop.connstr import ConnectionString, Host, parse_query
+from couchloop.exceptions import InvalidConnectionStringError
+
+SCHEMES = ["couchbase", "couchbases", "http", "couchbase+dnssrv", "couchbases+dnssrv", ""]
+
+names = st.text(st.characters(exclude_characters=":/?#@[]\\=%&,;<>\"'", categories=("L", "N", "P")))
+addresses = st.ip_addresses().map(str) | st.just("fe80::1%eth0")
+host_names = (names.filter(bool) | addresses).filter(lambda name: not name.isspace())
+ports = st.integers(1, 65535) | st.sampled_from([8091, 11207, 11210])
+types = st.sampled_from(["http", "https", "mcd", "mcds"])
+hosts = (
+    st.tuples(host_names) | st.tuples(host_names, ports) | st.tuples(host_names, ports, types)
+).map(lambda parts: Host(*parts))
+texts = st.text(min_size=1)
+options = st.dictionaries(texts, st.lists(texts, min_size=1, max_size=2), max_size=3)
+plain = st.builds(
+    ConnectionString,
+    st.none() | texts,
+    st.lists(hosts, max_size=3),
+    options,
+    st.sampled_from(["couchbase", "couchbases", "http", ""]),
+)
+srv = st.builds(
+    ConnectionString,
+    st.none() | texts,
+    st.tuples(host_names.map(Host)),
+    options,
+    st.sampled_from(["couchbase+dnssrv", "couchbases+dnssrv"]),
+)
+pieces = [*SCHEMES, "://", "a", "h.x", ":", "11210", "8091", "=", "mcd", "MCDS", ",", ";", "/", "?"]
+pieces += ["[", "]", "::1", "[::1]", "&", "%20", "%2C", "%", "@", "password", "pass=", "dnssrv=1"]
+pieces += ["é", " ", "\x00", "\ud800", "#", "%00", "%5B", "%ff"]
+grammar = st.lists(st.sampled_from(pieces), max_size=12).map("".join)
+
+
+class TestGrammar:
+    """What strings mean."""
+
+    @pytest.mark.parametrize(
+        ("text", "scheme", "expected", "bucket"),
+        [
+            ("", "couchbase", [Host("localhost")], None),
+            ("couchbase://", "couchbase", [Host("localhost")], None),
+            ("couchbase://h", "couchbase", [Host("h")], None),
+            ("couchbase://h1,h2;h3", "couchbase", [Host("h1"), Host("h2"), Host("h3")], None),
+            ("couchbase://h1,,h2,", "couchbase", [Host("h1"), Host("h2")], None),
+            ("couchbase://h:11210", "couchbase", [Host("h", 11210)], None),
+            ("couchbase://h:8091", "couchbase", [Host("h")], None),
+            ("couchbase://h:12000", "couchbase", [Host("h", 12000, "mcd")], None),
+            ("couchbase://h:12000=mcd", "couchbase", [Host("h", 12000, "mcd")], None),
+            ("couchbase://h:12000=HTTP", "couchbase", [Host("h", 12000, "http")], None),
+            ("couchbase://h:8091=http", "couchbase", [Host("h", 8091, "http")], None),
+            ("couchbases://h:11207", "couchbases", [Host("h", 11207)], None),
+            ("couchbases://h:12000", "couchbases", [Host("h", 12000, "mcds")], None),
+            ("http://h", "http", [Host("h")], None),
+            ("http://h:8091", "http", [Host("h", 8091)], None),
+            ("http://h:9000/b", "http", [Host("h", 9000, "http")], "b"),
+            ("h", "", [Host("h")], None),
+            ("h:8091", "", [Host("h", 8091)], None),
+            ("h1,h2", "", [Host("h1"), Host("h2")], None),
+            ("10.0.0.1:8091/b", "", [Host("10.0.0.1", 8091)], "b"),
+            ("couchbase+dnssrv://h", "couchbase+dnssrv", [Host("h")], None),
+            ("couchbases+dnssrv://h", "couchbases+dnssrv", [Host("h")], None),
+            (
+                "couchbase://[::1]:11210,[fe80::1]",
+                "couchbase",
+                [Host("::1", 11210), Host("fe80::1")],
+                None,
+            ),
+            ("couchbase://::1", "couchbase", [Host("::1")], None),
+            ("couchbase://[fe80::1%25eth0]", "couchbase", [Host("fe80::1%eth0")], None),
+            ("couchbase://a%2Cb", "couchbase", [Host("a"), Host("b")], None),
+            ("couchbase://h/b%20x", "couchbase", [Host("h")], "b x"),
+            ("couchbase:///b", "couchbase", [Host("localhost")], "b"),
+            ("couchbase://h/a://b", "couchbase", [Host("h")], "a://b"),
+        ],
+    )
+    def test_hosts_and_bucket(
+        self, text: str, scheme: str, expected: list[Host], bucket: str | None
+    ) -> None:
+        """Scheme, hosts, ports with their types, and bucket are read by libcouchbase's rules."""
+        parsed = ConnectionString.parse(text)
+        assert parsed.scheme == scheme
+        assert list(parsed.hosts) == expected
+        assert parsed.bucket == bucket
+        assert not parsed.options
+
+    def test_options(self) -> None:
+        """Options are percent-decoded, a + stays, empty pieces do not count."""
+        parsed = ConnectionString.parse("couchbase://h/b%20x?a=2.5&&b=x+y&certpath=/a%2Fb.pem&a=3&")
+        assert parsed.options == {"a": ["2.5", "3"], "b": ["x+y"], "certpath": ["/a/b.pem"]}
+        assert parsed.get_option("a") == "2.5"
+        assert parsed.get_option("z") is None
+        assert parsed.get_option("z", "y") == "y"
+        assert list(parsed.option_pairs())[:2] == [("a", "2.5"), ("a", "3")]
+
+    def test_urls_as_values(self) -> None:
+        """A :// behind the ? is no scheme."""
+        parsed = ConnectionString.parse("h?a=b://c/d?e=f")
+        assert parsed.scheme == ""
+        assert parsed.options == {"a": ["b://c/d?e=f"]}
+
+    @pytest.mark.parametrize(
+        ("text", "position", "part"),
+        [
+            ("couchbase://h/", 13, "/"),
+            ("couchbase://h/?a=b", 13, "/"),
+            ("couchbase://h?x", 14, "x"),
+            ("couchbase://h?x=", 14, "x="),
+            ("couchbase://h?a=b&=c", 18, "=c"),
+            ("couchbase://h?a=%zz", 16, "%zz"),
+            ("couchbase://h?a=%ff", 16, "%ff"),
+            ("couchbase://h/%", 14, "%"),
+            ("couchbase://:11210", 12, ":11210"),
+            ("couchbase://a,b:,c", 14, "b:"),
+            ("couchbase://a,b:0", 14, "b:0"),
+            ("couchbase://a,b:65536", 14, "b:65536"),
+            ("couchbase://a,b:x", 14, "b:x"),
+            ("couchbase://a,b:1=udp", 14, "b:1=udp"),
+            ("couchbase://a,b:1=mccompat", 14, "b:1=mccompat"),
+            ("couchbase://a b", 12, "a b"),
+            ("couchbase://[::1", 12, "[::1"),
+            ("couchbase://[::1]x", 12, "[::1]x"),
+            ("couchbase://[h]", 12, "[h]"),
+            ("couchbase://1:2:x", 12, "1:2:x"),
+            ("ftp://h", 0, "ftp://"),
+            ("https://h", 0, "https://"),
+            ("Couchbase://h", 0, "Couchbase://"),
+            ("memcached://h", 0, "memcached://"),
+            ("://h", 0, "://"),
+            ("http://a,http://b", 7, "a,http:"),
+            ("couchbase+dnssrv://a,b", 0, "couchbase+dnssrv://a,b"),
+            ("couchbase+dnssrv://a:1", 0, "couchbase+dnssrv://a:1"),
+            ("couchbases+dnssrv://", 0, "couchbases+dnssrv://"),
+            ("couchbase+dnssrv://a?dnssrv=1", 0, "couchbase+dnssrv://a?dnssrv=1"),
+        ],
+    )
+    def test_errors(self, text: str, position: int, part: str) -> None:
+        """What is wrong is refused, and the error points at the offending part."""
+        with pytest.raises(InvalidConnectionStringError) as info:
+            ConnectionString.parse(text)
+        assert info.value.text == text
+        assert info.value.position == position
+        assert text[position:].startswith(part)
+        assert f": {part!r}, at position {position} of " in str(info.value)
+
+    def test_hints(self) -> None:
+        """Common slips get a hint."""
+        with pytest.raises(InvalidConnectionStringError, match="use couchbases://"):
+            ConnectionString.parse("https://h")
+        with pytest.raises(InvalidConnectionStringError, match="did you mean couchbase://"):
+            ConnectionString.parse("Couchbase://h")
+        with pytest.raises(InvalidConnectionStringError, match="username="):
+            ConnectionString.parse("couchbase://user@h")
+
+
+class TestProperties:
+    """What holds for every string."""
+
+    @given(plain | srv)
+    def test_round_trip(self, connection_string: ConnectionString) -> None:
+        """Whatever can be built comes back equal from its text."""
+        assert ConnectionString.parse(connection_string.encode()) == connection_string
+
+    @given(st.text(st.characters(exclude_categories=())) | grammar)
+    @example("couchbase://fe80::1%25]x")
+    @example("couchbase://fe80::1%25a=b")
+    def test_any_text(self, text: str) -> None:
+        """A text is a connection string that survives encode(), or an error of the one class."""
+        with contextlib.suppress(InvalidConnectionStringError):
+            parsed = ConnectionString.parse(text)
+            assert ConnectionString.parse(parsed.encode()) == parsed
+            assert isinstance(repr(parsed), str)
+            assert parsed.srv_host in {None, parsed.hosts[0].host}
+
+    @given(
+        st.text(st.characters(exclude_categories=()), max_size=8),
+        st.lists(st.text(st.characters(exclude_categories=()), max_size=8), max_size=2),
+        st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=2),
+        st.sampled_from([*SCHEMES, "x"]),
+    )
+    def test_any_parts(
+        self, bucket: str, hosts: list[str], options: dict[str, str], scheme: str
+    ) -> None:
+        """Whatever the constructor takes can be encoded and read; it refuses with the one class."""
+        with contextlib.suppress(InvalidConnectionStringError):
+            built = ConnectionString(bucket, hosts, options, scheme)
+            assert ConnectionString.parse(built.encode()) == built
+
+
+class TestSecrets:
+    """Passwords are in encode(), and nowhere else."""
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "couchbase://h?password=s3cr3t&x",
+            "couchbase://h?x&pass=s3cr3t",
+            "couchbase://h?p%61ss=s3cr3t&x=",
+            "couchbase://h?Password=s3cr3t&x=",
+            "couchbase://h?passwd=s3cr3t&x=",
+            "couchbase://h?password=s3cr3t%",
+            "couchbase://h?password=a&s3cr3t",
+            "couchbase://h?password=s3cr3t?x&y",
+            "couchbase://:1?password=s3cr3t",
+            'couchbase://h/?bucket_cred=["b","s3cr3t"]',
+            "couchbase://user:s3cr3t@h",
+            "couchbase://user:s3cr3t%40h",
+            "couchbase://user:a/s3cr3t@h?a=b",
+            "couchbase://user:a?s3cr3t@h?a=b",
+            "couchbase://user%3As3cr3t@h",
+            "user:s3cr3t@h/b",
+            "https://user:s3cr3t@h/b",
+            "couchbase:/user:s3cr3t@h/b",
+        ],
+    )
+    def test_errors(self, text: str) -> None:
+        """No attribute and no text of an error shows a password, wherever the error is."""
+        with pytest.raises(InvalidConnectionStringError) as info:
+            ConnectionString.parse(text)
+        error = info.value
+        for shown in (str(error), repr(error), error.text, repr(error.args), repr(vars(error))):
+            assert "s3cr3t" not in shown
+        assert "***" in error.text
+        assert error.__cause__ is None
+
+    def test_position_behind_a_mask(self) -> None:
+        """Masking moves the position with the text."""
+        with pytest.raises(InvalidConnectionStringError) as info:
+            ConnectionString.parse("couchbase://h?password=a-very-long-one&a=1&=bad")
+        assert info.value.text == "couchbase://h?password=***&a=1&=bad"
+        assert info.value.text[info.value.position :] == "=bad"
+
+    def test_repr(self) -> None:
+        """repr() and str() mask, encode() does not."""
+        parsed = ConnectionString.parse("couchbase://h/b?username=u@x&password=s3cr3t")
+        assert repr(parsed) == "<ConnectionString couchbase://h/b?username=u%40x&password=***>"
+        assert "s3cr3t" not in str(parsed)
+        assert "s3cr3t" in parsed.encode()
+
+
+class TestAttributes:
+    """2.5's attributes and methods."""
+
+    def test_constructor(self) -> None:
+        """The constructor takes 2.5's arguments in 2.5's order."""
+        built = ConnectionString("b", ["h1", "h2:12000"], {"a": "1", "b": ["2", "3"]}, "couchbases")
+        assert built.encode() == "couchbases://h1,h2:12000=mcds/b?a=1&b=2&b=3"
+
+    def test_set_and_clear(self) -> None:
+        """Options can be set and cleared."""
+        built = ConnectionString()
+        built.set_option("timeout", 2.5)
+        built.set_option("dnssrv", value=True)
+        assert built.encode() == "couchbase://localhost?timeout=2.5&dnssrv=true"
+        built.clear_option("timeout")
+        built.clear_option("timeout")
+        assert built.encode() == "couchbase://localhost?dnssrv=true"
+        with pytest.raises(InvalidConnectionStringError):
+            built.set_option("a", "")
+
+    @pytest.mark.parametrize(
+        ("text", "port", "tls"),
+        [
+            ("couchbase://", 11210, False),
+            ("couchbases://", 11207, True),
+            ("http://", 8091, False),
+            ("h", 8091, False),
+            ("couchbase+dnssrv://h", 11210, False),
+            ("couchbases+dnssrv://h", 11207, True),
+        ],
+    )
+    def test_scheme(self, text: str, port: int, tls: bool) -> None:
+        """A scheme means a port, and TLS or not."""
+        parsed = ConnectionString.parse(text)
+        assert (parsed.implicit_port, parsed.tls) == (port, tls)
+
+    def test_equality(self) -> None:
+        """Strings that say the same in other words are equal; they are no dict keys."""
+        one = ConnectionString.parse("couchbase://a:12000;b")
+        two = ConnectionString.parse("couchbase://a:12000=mcd,b")
+        assert one == two
+        assert one != ConnectionString.parse("couchbases://a:12000=mcd,b")
+        assert one != "couchbase://a"
+        with pytest.raises(TypeError):
+            hash(one)
+
+    @pytest.mark.parametrize(
+        ("text", "host"),
+        [
+            ("couchbase://h.x", "h.x"),
+            ("couchbases://h.x/b", "h.x"),
+            ("couchbase+dnssrv://h.x", "h.x"),
+            ("couchbase://a,b", None),
+            ("couchbase://h.x:11210", None),
+            ("couchbase://10.0.0.1", None),
+            ("couchbase://[::1]", None),
+            ("couchbase://localhost", None),
+            ("couchbase://", None),
+            ("couchbase+dnssrv://localhost", None),
+            ("http://h.x", None),
+            ("h.x", None),
+            ("couchbase://h.x?dnssrv=0", None),
+            ("couchbase://h.x?enable_dns_srv=false", None),
+            ("couchbase://a,b?dnssrv=on", "a"),
+            ("couchbase://10.0.0.1,b?dnssrv=on", None),
+        ],
+    )
+    def test_srv(self, text: str, host: str | None) -> None:
+        """SRV is looked up for a lone name without a port, or when asked for."""
+        assert ConnectionString.parse(text).srv_host == host
+
+
+class TestQuery:
+    """The options alone, as LCB_OPTIONS holds them."""
+
+    def test_pairs(self) -> None:
+        """They are read as behind a ?."""
+        assert parse_query("network=default&&a=%20") == [("network", "default"), ("a", " ")]
+        assert parse_query("") == []
+
+    @given(st.text(st.characters(exclude_categories=())))
+    def test_any_text(self, text: str) -> None:
+        """Any text is a list of options, or an error of the one class."""
+        with contextlib.suppress(InvalidConnectionStringError):
+            assert all(name and value for name, value in parse_query(text))
