@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from couchloop.embedded import inspect, kv, session
+from couchloop.embedded import inspect, kv, session, subdocument
 from couchloop.embedded.request import Answer, Refusal, Request
 from couchloop.embedded.store import State
 from couchloop.embedded.validate import split_key
@@ -235,6 +235,37 @@ COMMANDS |= {
         **_BUCKET_WIDE,
     ),
     0x3E: _plain("GET_VBUCKET", inspect.get_vbucket, **_BUCKET_WIDE),
+}
+
+
+_LOOKUP: Final = Command(
+    "SUBDOC_GET",
+    subdocument.look_up,
+    extras=None,
+    value=None,
+    check=subdocument.check_single,
+    privileges=("Read",),
+)
+_MUTATION: Final = replace(
+    _LOOKUP,
+    handler=subdocument.mutate,
+    privileges=("Upsert",),
+    durable=True,
+    preserves_ttl=True,
+)
+_LOOKUPS: Final = (Opcode.SUBDOC_GET, Opcode.SUBDOC_EXISTS, Opcode.SUBDOC_GET_COUNT)
+
+COMMANDS |= {
+    Opcode(code): replace(_LOOKUP if code in _LOOKUPS else _MUTATION, name=Opcode(code).name)
+    for code in range(Opcode.SUBDOC_GET, Opcode.SUBDOC_REPLACE_BODY_WITH_XATTR + 1)
+}
+COMMANDS |= {
+    Opcode.SUBDOC_MULTI_LOOKUP: replace(
+        _LOOKUP, name="SUBDOC_MULTI_LOOKUP", check=subdocument.check_multi
+    ),
+    Opcode.SUBDOC_MULTI_MUTATION: replace(
+        _MUTATION, name="SUBDOC_MULTI_MUTATION", check=subdocument.check_multi
+    ),
 }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from couchloop.embedded.store import Collection, DocumentId, State, VBucket
-from couchloop.wire.constants import Datatype, Feature, Status
+from couchloop.wire.constants import Datatype, Feature, Opcode, Status
 from couchloop.wire.frames import Frame
 
 if TYPE_CHECKING:
@@ -88,6 +88,24 @@ class Durability:
     timeout: float | None
 
 
+class Spec(NamedTuple):
+    """One path of a sub-document operation."""
+
+    opcode: Opcode
+    flags: int
+    path: bytes
+    value: bytes
+
+
+class Plan(NamedTuple):
+    """What a sub-document operation is to do."""
+
+    specs: tuple[Spec, ...]
+    flags: int
+    expiry: int
+    multi: bool
+
+
 @dataclass(slots=True)
 class Request:
     """One request on its way, with what its header and framing extras say."""
@@ -105,6 +123,7 @@ class Request:
     durability: Durability | None = None
     preserve_ttl: bool = False
     barrier: bool = False
+    plan: Plan | None = None
     injection: Injection | None = None
     not_before: float = 0.0
     deadline: float | None = None
