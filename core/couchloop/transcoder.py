@@ -129,6 +129,15 @@ class Transcoder:
     def __init__(self, *, allow_pickle: bool = False) -> None:
         self.allow_pickle = allow_pickle
 
+    def __eq__(self, other: object) -> bool:
+        # Opening a bucket twice with Transcoder(allow_pickle=True) is opening it the same way.
+        if not isinstance(other, Transcoder):
+            return NotImplemented
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}(allow_pickle={self.allow_pickle})"
 

@@ -6,9 +6,11 @@ import dataclasses
 import datetime as dt
 import decimal
 import enum
+import importlib.util
 import json
 import math
 import pickle
+import sys
 import uuid
 import warnings
 from collections import OrderedDict, UserDict
@@ -197,6 +199,23 @@ class TestJsonAgrees:
         assert encode_json is not transcoder._plain_encode
         assert transcoder._try_decode is not transcoder._plain_decode
 
+    def test_without_the_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without msgspec and orjson the module works, with the standard library alone."""
+        for name in ("msgspec", "orjson"):
+            monkeypatch.setitem(sys.modules, name, None)
+        spec = importlib.util.find_spec("couchloop.transcoder")
+        assert spec
+        assert spec.loader
+        bare = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(bare)
+        assert bare.encode_json is bare._plain_encode
+        coder = bare.Transcoder()
+        assert coder.encode_value({"a": [1, "é"]}) == ('{"a":[1,"é"]}'.encode(), FMT_JSON)
+        assert coder.decode_value(b'{"a":1e400}', FMT_JSON) == {"a": math.inf}
+        for flags in (FMT_JSON, 0):
+            with pytest.raises(ValueFormatError):
+                coder.decode_value(b"{", flags)
+
     @given(values)
     def test_encoding(self, value: Value) -> None:
         """Both encoders refuse the same values in the same words, and write what reads the same."""
@@ -259,7 +278,7 @@ class TestJsonAgrees:
         self.check_decoding(data)
 
     @given(json_values, st.booleans(), st.sampled_from([None, 1, "\t"]))
-    def test_decoding_of_json(self, value: Value, ascii_only: bool, indent: Value) -> None:  # noqa: FBT001
+    def test_decoding_of_json(self, value: Value, ascii_only: bool, indent: Value) -> None:
         """Valid JSON in any layout is read as the standard library reads it."""
         data = json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode()
         self.check_decoding(data)
@@ -460,6 +479,22 @@ class TestPickle:
             trusting.encode_value(lambda: None, FMT_PICKLE)
         with pytest.raises(ValueFormatError):
             trusting.decode_value(b"no pickle", FMT_PICKLE)
+
+
+class TestEquality:
+    """Transcoders are compared when a bucket is opened again."""
+
+    def test_equal(self) -> None:
+        """Two of one class with the same settings are equal, others are not."""
+
+        class Mine(Transcoder):
+            pass
+
+        assert Transcoder(allow_pickle=True) == Transcoder(allow_pickle=True)
+        assert hash(Transcoder()) == hash(Transcoder())
+        assert Transcoder(allow_pickle=True) != Transcoder()
+        assert Mine() != Transcoder()
+        assert Transcoder() != "transcoder"
 
 
 class TestKeys:
