@@ -21,7 +21,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from couchloop.wire import Frame, FrameDecoder, Magic, Opcode, decode_framing, snappy
+from couchloop.wire import HEADER, Frame, FrameDecoder, Magic, Opcode, decode_framing, snappy
 
 FOLDER = Path(__file__).parent / "recordings"
 
@@ -71,12 +71,9 @@ class Line:
         """Give the bytes of the frame; None if they are too long to be kept."""
         if "hex" in self.data:
             return bytes.fromhex(self.data["hex"])
-        made = re.fullmatch(r"([0-9a-f]{2}) repeated (\d+) times", self.data.get("value_gen", ""))
-        if made is None:
-            return None
-        head = bytes.fromhex(self.data["hex_omitted"]["head"])
-        lengths = int.from_bytes(head[2:4]) if head[0] == Magic.REQUEST else head[2] + head[3]
-        return head[: 24 + head[4] + lengths] + bytes.fromhex(made[1]) * int(made[2])
+        if "value_gen" in self.data:
+            return _rebuilt(self.data["value_gen"], self.data["hex_omitted"])
+        return None
 
     @property
     def head(self) -> bytes:
@@ -91,6 +88,21 @@ class Line:
         if frame.framing:
             mine[25:27] = head[25:27]
         return sha256(mine).hexdigest() == self.data["hex_omitted"]["sha256"]
+
+
+def _rebuilt(recipe: str, omitted: dict[str, Any]) -> bytes:
+    """Make a long request again: its beginning is kept, the rest is one byte many times."""
+    head = bytes.fromhex(omitted["head"])
+    made = re.fullmatch(r"(.*?)([0-9a-f]{2}) repeated (\d+) times(?: \+ (.*))?", recipe)
+    assert made is not None, recipe
+    filler, end = bytes.fromhex(made[2]) * int(made[3]), (made[4] or "").encode()
+    if made[1] == "snappy of ":
+        magic, opcode, key, extras, datatype, vbucket, _, opaque, cas = HEADER.unpack_from(head)
+        block = snappy.compress(filler)
+        length = extras + key + len(block)
+        header = HEADER.pack(magic, opcode, key, extras, datatype, vbucket, length, opaque, cas)
+        return header + head[24 : 24 + extras + key] + block
+    return head[: omitted["len"] - len(filler) - len(end)] + filler + end
 
 
 @dataclass

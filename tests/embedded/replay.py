@@ -50,6 +50,8 @@ class Layout:
     nodes: int
     port: int
     replicas: int = 1
+    tls_ports: int = 1000
+    """How far the TLS ports are from the others."""
     ephemeral: bool = False
     quota: int = 0
 
@@ -59,8 +61,13 @@ LAYOUTS = {
     "B": Layout(3, 12510),
     "D": Layout(1, 12530, replicas=0),
     "E": Layout(2, 12520, ephemeral=True, quota=103 * _MEBIBYTE + _MEBIBYTE // 2),
-    "F": Layout(3, 12560),
+    "F": Layout(3, 12560, tls_ports=980),
 }
+
+
+_TOPOLOGY = "22-sdk-python-topology"
+CONTINUED = {"23-sdk-python-login": (_TOPOLOGY,), "24-sdk-node": (_TOPOLOGY,)}
+"""Recordings that were not made on a fresh cluster."""
 
 
 def users() -> list[User]:
@@ -95,7 +102,7 @@ def build(letter: str, clock: ManualClock) -> EmbeddedCluster:
         name="kv-local",
     )
     for index, node in enumerate(cluster.nodes):
-        node.ports = {"kv": layout.port + index, "kvSSL": layout.port + 1000 + index}
+        node.ports = {"kv": layout.port + index, "kvSSL": layout.port + layout.tls_ports + index}
     manifest = cluster.buckets["default"].vault.manifest
     manifest.uid = 1
     manifest.add_scope("app", 8)
@@ -156,6 +163,10 @@ class Replay:
         self._seen: dict[int, Frame] = {}
         self._uncertain: set[int] = set()
         self._operations: dict[tuple[int, int], str] = {}
+        self._lost: set[tuple[int, int]] = set()
+        self._dialogues: dict[int, _Dialogue] = {}
+        self._numbers: dict[int, int] = {}
+        """CAS values and uuids of this run by the recorded ones: SDKs' requests have no `subst`."""
 
     @property
     def cluster(self) -> EmbeddedCluster:
@@ -170,9 +181,13 @@ class Replay:
         self._clients.clear()
         self._seen.clear()
         self._uncertain.clear()
+        self._operations.clear()
+        self._lost.clear()
+        self._dialogues.clear()
         outcomes: list[Outcome] = []
         began = self.clock.now()
-        for index, line in enumerate(scenario.lines):
+        lines = _causes_first(scenario.lines)
+        for index, line in enumerate(lines):
             # The recording's own times: locks and expiry depend on them.
             ahead = began + line.milliseconds / 1000 - self.clock.now()
             self.clock.advance(max(ahead, _LATENCY))
@@ -181,7 +196,7 @@ class Replay:
                 outcome = self._event(line)
             elif line.sent:
                 self._write(line, scenario.lines)
-                following = scenario.lines[index + 1 : index + 2]
+                following = lines[index + 1 : index + 2]
                 if not (following and _is_sent_on(following[0], line.connection)):
                     self._flush(line.connection)
                 outcome = None
@@ -189,8 +204,7 @@ class Replay:
                 outcome = self._compare(line)
             if outcome is not None:
                 outcomes.append(outcome)
-            if index + 1 == len(scenario.lines) or line.event == "close":
-                outcomes += self._left_over(line)
+        outcomes += self._left_over(lines[-1])
         for client in self._clients.values():
             client.connection.connection_lost()
         return outcomes
@@ -201,7 +215,10 @@ class Replay:
         """Put a request into the client's next write: requests in a row were one write."""
         client = self._clients[line.connection]
         raw = line.recorded()
-        assert raw is not None
+        if raw is None:
+            opaque = _header_of(line.head).opaque if "head" in line.data["hex_omitted"] else -1
+            self._lost.add((line.connection, opaque))
+            return
         request = self._renew(line, raw, lines)
         if len(request) >= HEADER.size:
             opcode, opaque = request[1], int.from_bytes(request[12:16])
@@ -218,7 +235,13 @@ class Replay:
 
     def _renew(self, line: Line, raw: bytes, lines: list[Line]) -> bytes:
         """Put in what only this run knows: CAS values, tokens, SCRAM proofs."""
+        if raw[1:2] == bytes([Opcode.SASL_STEP]) and line.connection in self._dialogues:
+            return self._dialogues[line.connection].answer(decode(raw))
         if "subst" not in line.data and "recompute" not in line.data:
+            if self._letter == "F":
+                raw = self._translate(raw)
+            if raw[1:2] == bytes([Opcode.SASL_AUTH]):
+                self._dialogues[line.connection] = _Dialogue(decode(raw))
             return raw
         frame = decode(raw)
         parts = {name: bytearray(getattr(frame, name)) for name in ("extras", "key", "value")}
@@ -240,6 +263,15 @@ class Replay:
         return frame._replace(
             cas=cas, **{name: bytes(part) for name, part in parts.items()}
         ).encode()
+
+    def _translate(self, raw: bytes) -> bytes:
+        """Put this run's CAS or vbucket uuid into a request of an SDK."""
+        cas, uuid = int.from_bytes(raw[16:24]), int.from_bytes(raw[24:])
+        if cas and cas in self._numbers:
+            return raw[:16] + self._numbers[cas].to_bytes(8) + raw[24:]
+        if raw[1] == Opcode.OBSERVE_SEQNO and uuid in self._numbers:
+            return raw[:24] + self._numbers[uuid].to_bytes(8)
+        return raw
 
     def _recompute(self, recipe: dict[str, Any], value: bytes, lines: list[Line]) -> bytes:
         if recipe["kind"] == "scram":
@@ -267,15 +299,24 @@ class Replay:
         operation = self._operations.get((line.connection, wanted.opaque), "")
         if wanted.magic == Magic.SERVER_REQUEST:
             operation = "CLUSTERMAP_CHANGE"
-        self._deliver(client)
+        client.read()
         answer = client.take(wanted)
         while answer is None and (deadline := client.connection.next_deadline()) is not None:
             self.clock.advance(max(0.0, deadline - self.clock.now()))
             self._handle_deadlines()
             answer = client.take(wanted)
         if answer is None:
-            return Outcome(line, operation, wanted.status, ["no answer"])
+            lost = (line.connection, wanted.opaque) in self._lost
+            return Outcome(
+                line, operation, wanted.status, ["request not kept" if lost else "no answer"]
+            )
         self._seen[line.step] = answer
+        self._numbers[wanted.cas] = answer.cas
+        if len(wanted.extras) == len(answer.extras) == 16:
+            uuid = int.from_bytes(wanted.extras[:8])
+            self._numbers[uuid] = int.from_bytes(answer.extras[:8])
+        if wanted.opcode == Opcode.SASL_AUTH and line.connection in self._dialogues:
+            self._dialogues[line.connection].learn(wanted, answer)
         if wanted.opaque in self._uncertain:
             return Outcome(line, operation, wanted.status, [], answer)
         return Outcome(line, operation, wanted.status, differences(answer, line), answer)
@@ -283,17 +324,12 @@ class Replay:
     def _left_over(self, line: Line) -> list[Outcome]:
         outcomes = []
         for number, client in self._clients.items():
-            if line.event == "close" and number != line.connection:
-                continue
-            self._deliver(client)
+            client.read()
             for frame in client.inbox:
                 name = self._operations.get((number, frame.opaque), "")
                 outcomes.append(Outcome(line, name, None, ["unexpected answer"], frame))
             client.inbox.clear()
         return outcomes
-
-    def _deliver(self, client: _Client) -> None:
-        client.read()
 
     def _handle_deadlines(self) -> None:
         for client in self._clients.values():
@@ -355,6 +391,8 @@ class Replay:
                 cluster.stop(cluster.nodes[int(node)])
             case ["failover", node]:
                 cluster.failover(cluster.nodes[int(node)])
+            case ["manifest", *_]:
+                cluster.set_manifest("default", json.loads(command.removeprefix("manifest ")))
             case ["hold" | "release", *_]:
                 cluster.hold_replication(bucket.name, hold=words[0] == "hold")
             case _:
@@ -399,8 +437,49 @@ class Replay:
         connection.connection_lost()
 
 
+def _causes_first(lines: list[Line]) -> list[Line]:
+    """Put what an administrator did before the pushes that it caused (an SDK's log has it after)."""
+    ordered: list[Line] = []
+    for line in lines:
+        at = len(ordered)
+        while line.event == "control" and at and _is_push(ordered[at - 1]):
+            at -= 1
+        ordered.insert(at, line)
+    return ordered
+
+
+def _is_push(line: Line) -> bool:
+    return line.event is None and line.data.get("hex", "").startswith("82")
+
+
 def _is_sent_on(line: Line, connection: int) -> bool:
     return line.event is None and line.sent and line.connection == connection
+
+
+class _Dialogue:
+    """A SCRAM exchange of a recorded SDK, which says not how to compute its proof anew."""
+
+    def __init__(self, client_first: Frame) -> None:
+        self._recipe = {
+            "mech": client_first.key.decode(),
+            "password": "password",
+            "client_first_bare": client_first.value.decode("utf-8", "replace")[3:],
+            "spoiled": False,
+        }
+        self._recorded = self._answered = b""
+
+    def learn(self, recorded: Frame, answered: Frame) -> None:
+        """Keep both servers' first messages."""
+        self._recorded, self._answered = recorded.value, answered.value
+
+    def answer(self, recorded: Frame) -> bytes:
+        """Give the client's last message to this server; a wrong proof stays wrong."""
+        if not self._recorded.startswith(b"r=") or not self._answered.startswith(b"r="):
+            return recorded.encode()
+        if _scram_final(self._recipe, self._recorded.decode(), b"") != recorded.value:
+            return recorded.encode()
+        value = _scram_final(self._recipe, self._answered.decode(), b"")
+        return recorded._replace(value=value).encode()
 
 
 def _vbucket(key: bytes) -> int:
@@ -461,8 +540,11 @@ def _scram_final(recipe: dict[str, Any], server_first: str, was: bytes) -> bytes
 
 
 def replay(name: str) -> list[tuple[Scenario, list[Outcome]]]:
-    """Replay a whole recording on fresh clusters."""
+    """Replay a whole recording on fresh clusters, or on that of the recording before it."""
     player = Replay()
+    for earlier in CONTINUED.get(name, ()):
+        for scenario in load(earlier):
+            player.run(scenario)
     return [(scenario, player.run(scenario)) for scenario in load(name)]
 
 

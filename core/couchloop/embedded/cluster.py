@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 from couchloop.embedded.auth import User, UserDatabase
 from couchloop.embedded.config import Configuration, NodeAddress
 from couchloop.embedded.server import ServerConnection
-from couchloop.embedded.store import Clock, Generator, ManualClock, State, Vault
+from couchloop.embedded.store import Clock, Generator, ManualClock, Manifest, State, Vault
 
 _NO_NODE: Final = -1
 
@@ -416,6 +416,11 @@ class EmbeddedCluster:
         if state is not None:
             states[node.node_id] = state
         self.wake()
+
+    def set_manifest(self, bucket: str, document: Mapping[str, Any]) -> None:
+        """Give a bucket other scopes and collections: a manifest as a server prints it, parsed."""
+        self.buckets[bucket].vault.set_manifest(Manifest.decode(document))
+        self.changed()
 
     def hold_replication(self, bucket: str, *, hold: bool = True) -> None:
         """Hold back (or let go) the replicas' acknowledgements of synchronous writes."""

@@ -161,7 +161,7 @@ COMMANDS: Final[dict[int, Command]] = {
         session.get_error_map,
         value=2,
         cas=False,
-        check=session.check_error_map,
+        check=session.check_no_vbucket,
     ),
     Opcode.GET_CLUSTER_CONFIG: _plain(
         "GET_CLUSTER_CONFIG",
@@ -171,7 +171,11 @@ COMMANDS: Final[dict[int, Command]] = {
         check=session.check_cluster_config,
     ),
     Opcode.COLLECTIONS_GET_MANIFEST: _plain(
-        "COLLECTIONS_GET_MANIFEST", session.get_manifest, bucket=True, cas=False
+        "COLLECTIONS_GET_MANIFEST",
+        session.get_manifest,
+        bucket=True,
+        cas=False,
+        check=session.check_no_vbucket,
     ),
     Opcode.COLLECTIONS_GET_ID: _plain(
         "COLLECTIONS_GET_ID",
@@ -180,6 +184,7 @@ COMMANDS: Final[dict[int, Command]] = {
         value=None,
         bucket=True,
         cas=False,
+        check=session.check_name,
     ),
     Opcode.COLLECTIONS_GET_SCOPE_ID: _plain(
         "COLLECTIONS_GET_SCOPE_ID",
@@ -188,6 +193,7 @@ COMMANDS: Final[dict[int, Command]] = {
         value=None,
         bucket=True,
         cas=False,
+        check=session.check_name,
     ),
 }
 

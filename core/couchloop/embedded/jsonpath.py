@@ -298,14 +298,8 @@ def _parent(text: str, components: list[Component], *, create: bool) -> tuple[_C
         container = _open(text, span)
         item = container.find(component)
         if item is None:
-            if not create:
+            if not create or any(isinstance(rest, int) for rest in components[used:]):
                 raise PathError(Status.SUBDOC_PATH_ENOENT)
-            if any(isinstance(rest, int) for rest in components[used:]):
-                raise PathError(
-                    Status.SUBDOC_PATH_ENOENT
-                    if isinstance(component, int)
-                    else Status.SUBDOC_PATH_EINVAL
-                )
             return container, used
         span = item.value
     return _open(text, span), len(components) - 1
@@ -371,7 +365,8 @@ def delete(text: str, components: list[Component]) -> str:
         # With the comma before it.
         return _splice(text, Span(container.items[index - 1].value.end, item.value.end), "")
     if len(container.items) > 1:
-        return _splice(text, Span(item.start, container.items[1].start), "")
+        # With the comma after it, but not the white space that follows.
+        return _splice(text, Span(item.start, text.index(",", item.value.end) + 1), "")
     return _splice(text, Span(item.start, item.value.end), "")
 
 

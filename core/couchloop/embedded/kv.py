@@ -63,8 +63,8 @@ def get_and_touch(request: Request) -> Answer:
 def get_locked(request: Request) -> Answer:
     """GET_LOCKED (0x94): the CAS of the answer unlocks."""
     vbucket = request.vbucket()
-    document = existing(request, vbucket)
     refuse_prepared(request, vbucket)
+    document = existing(request, vbucket)
     if document.locked(request.now):
         raise Refusal(Status.LOCKED)
     seconds = int.from_bytes(request.frame.extras)
@@ -149,6 +149,7 @@ def store(request: Request) -> Answer:
     adding = frame.opcode in (Opcode.ADD, Opcode.ADDQ)
     replacing = frame.opcode in (Opcode.REPLACE, Opcode.REPLACEQ)
     if document is None and replacing:
+        refuse_impossible(request, vbucket)
         raise Refusal(Status.KEY_ENOENT)
     refuse_prepared(request, vbucket)
     if document is None and frame.cas:
@@ -264,6 +265,9 @@ def _incoming(request: Request) -> tuple[bytes, int]:
         inflated = snappy.decompress(value, MAX_VALUE)
     except ProtocolError:
         raise invalid("Failed to inflate payload") from None
+    if len(value) >= len(inflated):
+        # Compression that does not pay is undone.
+        return inflated, detect(inflated)
     return value, detect(inflated) | Datatype.SNAPPY
 
 
@@ -313,6 +317,11 @@ def refuse_prepared(request: Request, vbucket: VBucket) -> None:
     """Refuse a write while another one waits for the replicas, or that never can be durable."""
     if request.document_id in vbucket.prepared and request.abandon is None:
         raise Refusal(Status.SYNC_WRITE_IN_PROGRESS)
+    refuse_impossible(request, vbucket)
+
+
+def refuse_impossible(request: Request, vbucket: VBucket) -> None:
+    """Refuse a synchronous write that can never be durable."""
     durability = request.durability
     if durability is None or request.abandon is not None:
         return

@@ -314,7 +314,7 @@ class ServerConnection:
         if request.injection is not None:
             if self._suffer(request.injection):
                 return ()
-        if command.document and request.collection_id:
+        if command.document:
             self._check_collection(request)
         if command.bucket:
             bucket = request.bucket
@@ -328,9 +328,16 @@ class ServerConnection:
         return (answer,) if isinstance(answer, Answer) else answer
 
     def _check_collection(self, request: Request) -> None:
-        if self.bucket is not None and self.node.node_id not in self.bucket.config_only:
-            request.vbucket(request.state)
-            _ = request.collection
+        """Refuse an unknown collection: any copy of the vbucket is enough to know."""
+        if self.bucket is None or self.node.node_id in self.bucket.config_only:
+            return
+        vault = self.bucket.vault
+        if not request.collection_id and 0 in vault.manifest.collections:
+            return
+        number, vbuckets = request.frame.vbucket, vault.vbuckets
+        if number >= len(vbuckets) or self.node.node_id not in vbuckets[number].states:
+            raise self.not_my_vbucket()
+        _ = request.collection
 
     def _meet_injection(self, request: Request) -> None:
         cluster = self.node.cluster

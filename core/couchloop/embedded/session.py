@@ -31,7 +31,7 @@ _NEEDS: Final = (
     (Feature.DOCUMENT_MACRO, Feature.XATTR, "SubdocDocumentMacroSupport needs XATTR"),
 )
 _NO_BUCKET_NAME: Final = b"@no bucket@"
-_NAME: Final = re.compile(rb"[A-Za-z0-9_%-]*")
+_NAME: Final = re.compile(rb"[A-Za-z0-9_%$-]{0,251}")
 _NEVER: Final = -1
 _SCRAM_NONCE: Final = 8
 
@@ -173,10 +173,17 @@ def get_error_map(request: Request) -> Answer:
     return Answer(value=error_map(version), datatype=request.json_datatype())
 
 
-def check_error_map(request: Request) -> None:
-    """Check what is special about GET_ERROR_MAP."""
+def check_no_vbucket(request: Request) -> None:
+    """Check that no vbucket is named where there can be none."""
     if request.frame.vbucket:
         raise invalid("Request vbucket id must be 0")
+
+
+def check_name(request: Request) -> None:
+    """Check that a scope or a collection is named once."""
+    check_no_vbucket(request)
+    if request.frame.key and request.frame.value:
+        raise invalid("Cannot set both key and value")
 
 
 def get_cluster_config(request: Request) -> Answer:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import sha256
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from couchloop.wire import snappy
 from couchloop.wire.constants import Datatype
@@ -265,6 +265,21 @@ class Manifest:
         """Create a collection in a scope that exists."""
         self.collections[uid] = Collection(uid, scope, name, max_ttl)
 
+    @classmethod
+    def decode(cls, document: Mapping[str, Any]) -> Manifest:
+        """Read a manifest as `encode` writes it (JSON already parsed)."""
+        manifest = cls(int(document["uid"], 16), {}, {})
+        for scope in document["scopes"]:
+            manifest.add_scope(scope["name"], int(scope["uid"], 16))
+            for collection in scope["collections"]:
+                manifest.add_collection(
+                    scope["name"],
+                    collection["name"],
+                    int(collection["uid"], 16),
+                    collection.get("maxTTL", 0),
+                )
+        return manifest
+
     def find(self, scope: str, name: str) -> Collection | None:
         """Find a collection by its names."""
         for collection in self.collections.values():
@@ -302,6 +317,14 @@ class Vault:
         self.manifest = Manifest()
         self.quota = quota
         """Bytes of values that fit, 0 for no limit; see `full`."""
+
+    def set_manifest(self, manifest: Manifest) -> None:
+        """Take another manifest: what was in collections that are gone is gone."""
+        self.manifest = manifest
+        for vbucket in self.vbuckets:
+            for document_id in list(vbucket.documents):
+                if document_id[0] not in manifest.collections:
+                    del vbucket.documents[document_id]
 
     def used(self) -> int:
         """Bytes of all values."""

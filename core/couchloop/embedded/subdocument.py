@@ -35,7 +35,7 @@ _MAX_PATH: Final = 1024
 _MAX_XATTR_KEY: Final = 15
 _MAX_SYSTEM_XATTRS: Final = 1024 * 1024
 _BINARY_PREFIX: Final = "cb-content-base64-encoded:"
-_XATTR_KEY: Final = re.compile(r"(?:[_$]\w|\w)[^.\[`]*")
+_XATTR_KEY: Final = re.compile(r"(?:[_$]\w|[^\W_])[^.\[`]*")
 _SINGLE_EXTRAS: Final = (3, 4, 7, 8)
 
 
@@ -60,7 +60,7 @@ class DocFlag(IntFlag):
 
 
 _ALL_DOC_FLAGS: Final = 0x3F
-_LOOKUP_DOC_FLAGS: Final = DocFlag.ACCESS_DELETED | DocFlag.REPLICA
+_LOOKUP_DOC_FLAGS: Final = int(DocFlag.ACCESS_DELETED | DocFlag.REPLICA)
 _CREATES: Final = DocFlag.MAKE | DocFlag.ADD
 
 
@@ -74,10 +74,11 @@ class _Rule(NamedTuple):
     flags: int
 
 
-_X: Final = PathFlag.XATTR
-_XB: Final = PathFlag.XATTR | PathFlag.BINARY
-_XM: Final = PathFlag.XATTR | PathFlag.EXPAND_MACROS
-_CXM: Final = PathFlag.CREATE_PARENTS | _XM
+# As plain numbers: the complement of an IntFlag leaves unknown bits out.
+_X: Final = int(PathFlag.XATTR)
+_XB: Final = int(PathFlag.XATTR | PathFlag.BINARY)
+_XM: Final = int(PathFlag.XATTR | PathFlag.EXPAND_MACROS)
+_CXM: Final = int(PathFlag.CREATE_PARENTS | _XM)
 
 _RULES: Final = {
     Opcode.SUBDOC_GET: _Rule(edits=False, path=True, value=False, flags=_XB),
@@ -93,7 +94,7 @@ _RULES: Final = {
     Opcode.SUBDOC_ARRAY_INSERT: _Rule(edits=True, path=True, value=True, flags=_XM),
     Opcode.SUBDOC_ARRAY_ADD_UNIQUE: _Rule(edits=True, path=None, value=True, flags=_CXM),
     Opcode.SUBDOC_COUNTER: _Rule(
-        edits=True, path=True, value=True, flags=PathFlag.CREATE_PARENTS | _X
+        edits=True, path=True, value=True, flags=int(PathFlag.CREATE_PARENTS | _X)
     ),
     Opcode.SUBDOC_REPLACE_BODY_WITH_XATTR: _Rule(edits=True, path=True, value=False, flags=_XB),
     Opcode.SET: _Rule(edits=True, path=False, value=None, flags=0),
@@ -241,7 +242,7 @@ def _check_spec(request: Request, spec: Spec) -> None:
     if rule.value is not None and bool(spec.value) is not rule.value:
         raise invalid(f"Request must {'' if rule.value else 'not '}include value")
     # Macros and binary values are taken for what they are even where they cannot be.
-    known = rule.flags | (_XM | PathFlag.BINARY if rule.edits and rule.value else 0)
+    known = rule.flags | (_XM | _XB if rule.edits and rule.value else 0)
     if spec.flags & ~known:
         raise invalid("Request flags invalid")
     for flag in (PathFlag.EXPAND_MACROS, PathFlag.BINARY):
@@ -462,7 +463,7 @@ def mutate(request: Request) -> Answer:
     if document is None and flags & DocFlag.ACCESS_DELETED:
         document = vbucket.documents.get(request.document_id)
     if document is None:
-        if not flags & _CREATES or request.frame.cas:
+        if not flags & _CREATES:
             raise Refusal(Status.KEY_ENOENT)
         refuse_prepared(request, vbucket)
     else:
@@ -592,6 +593,10 @@ class _Draft:
         create = self.create or bool(spec.flags & PathFlag.CREATE_PARENTS)
         text, result = _edit(_join(self.xattrs), spec, value, create=create)
         self.xattrs = vattr.split(text)
+        name = _xattr_key(spec.path)
+        if name in self.xattrs and spec.path != name.encode():
+            # A real server writes an xattr anew, members sorted, once something in it changes.
+            self.xattrs[name] = vattr.normalised(self.xattrs[name])
         return result
 
     def _expand(self, spec: Spec) -> str:

@@ -22,6 +22,11 @@ _STREAM_ID: Final = 2
 _IMPERSONATE: Final = 4
 _PRESERVE_TTL: Final = 5
 
+_DATATYPES: Final = (
+    ("snappy", Datatype.SNAPPY, Feature.SNAPPY),
+    ("json", Datatype.JSON, Feature.JSON),
+    ("xattr", Datatype.XATTR, Feature.XATTR),
+)
 _ALL_DATATYPES: Final = Datatype.JSON | Datatype.SNAPPY | Datatype.XATTR
 _MAX_KEY: Final = 250
 _MAX_KEY_FIELD: Final = 251
@@ -52,8 +57,10 @@ def check_header(request: Request, command: Command) -> None:
         raise invalid(f"Request value must be of length {command.value}")
     if command.cas is not None and bool(frame.cas) is not command.cas:
         raise invalid(f"Request CAS must {'' if command.cas else 'not '}be set")
-    if frame.datatype & ~int(command.datatype & enabled_datatypes(request)):
+    if frame.datatype & ~command.datatype:
         raise invalid("Request datatype invalid")
+    if frame.datatype:
+        _check_enabled(request)
     request.key = frame.key
     request.state = command.state
     if frame.opcode in COLLECTION_OPCODES:
@@ -81,17 +88,14 @@ def _check_extras(length: int, allowed: int | tuple[int, ...] | None) -> None:
         )
 
 
-def enabled_datatypes(request: Request) -> int:
-    """Give the datatype bits that the connection has negotiated."""
-    bits = 0
-    for feature, bit in (
-        (Feature.JSON, Datatype.JSON),
-        (Feature.SNAPPY, Datatype.SNAPPY),
-        (Feature.XATTR, Datatype.XATTR),
-    ):
-        if request.has(feature):
-            bits |= bit
-    return bits
+def _check_enabled(request: Request) -> None:
+    names = [
+        name
+        for name, bit, feature in _DATATYPES
+        if request.frame.datatype & bit and not request.has(feature)
+    ]
+    if names:
+        raise invalid(f"Datatype ({','.join(names)}) not enabled for the connection")
 
 
 def split_key(field: bytes, *, collections: bool) -> tuple[int, bytes]:

@@ -88,12 +88,12 @@ def macro(value: bytes) -> str | None:
 def document_member(of: Document, vbucket_uuid: int, name: str) -> str | None:
     """Expand `$document` or a member of it, as the document was before the write."""
     members = _members(of, vbucket_uuid)
-    # A real server does not compute the checksum for a macro, and gives the time as a number.
-    del members["value_crc32c"]
-    members["last_modified"] = int(of.modified)
     _, _, member = name.partition(".")
     if not member:
         return _dump(members)
+    # By itself a real server does not give the checksum, and gives the time as a number.
+    del members["value_crc32c"]
+    members["last_modified"] = int(of.modified)
     return _dump(members[member]) if member in members else None
 
 
@@ -114,6 +114,13 @@ def resolve(text: str, cas: int, seqno: int, body: bytes) -> str:
     ):
         text = text.replace(placeholder(name), f'"0x{number}"')
     return text
+
+
+def normalised(text: str) -> str:
+    """Give a JSON text with sorted members and no white space."""
+    return json.dumps(
+        json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    )
 
 
 def split(text: str) -> dict[str, str]:
