@@ -26,11 +26,12 @@ from couchloop.wire import HEADER, Frame, FrameDecoder, Magic, Opcode, decode_fr
 FOLDER = Path(__file__).parent / "recordings"
 
 # The decoded view of a frame says nothing that its bytes do not.
-_DECODED = frozenset(
-    "magic opcode op status status_name vbucket datatype opaque cas body_len framing "
-    "framing_decoded extras extras_decoded cid key key_encoding value_len value value_encoding "
-    "features specs results path fragment observe observe_seqno auth".split()
-)
+_DECODED_NAMES = """
+magic opcode op status status_name vbucket datatype opaque cas body_len framing framing_decoded
+extras extras_decoded cid key key_encoding value_len value value_encoding features specs results
+path fragment observe observe_seqno auth
+"""
+_DECODED = frozenset(_DECODED_NAMES.split())
 _UUIDS = frozenset({"uuid", "clusterUUID", "uri", "streamingUri"})
 _FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME}]
 
@@ -87,7 +88,7 @@ class Line:
         mine[16:24] = head[16:24]
         if frame.framing:
             mine[25:27] = head[25:27]
-        return sha256(mine).hexdigest() == self.data["hex_omitted"]["sha256"]
+        return sha256(mine).hexdigest() == str(self.data["hex_omitted"]["sha256"])
 
 
 def _rebuilt(recipe: str, omitted: dict[str, Any]) -> bytes:
@@ -249,7 +250,7 @@ def _observed(value: bytes) -> object:
 
 
 def _result_shapes(frame: Frame, value: object, index: int) -> object:
-    results = value
+    results: Any = value
     if isinstance(value, bytes):
         results, at = [], 0
         while at < len(frame.value):
@@ -269,9 +270,7 @@ def _result_shapes(frame: Frame, value: object, index: int) -> object:
 def _shape(document: object) -> object:
     if isinstance(document, dict):
         # Missing until the vbucket was first written to disk.
-        return {
-            name: _shape(part) for name, part in document.items() if name != "last_modified"
-        }
+        return {name: _shape(part) for name, part in document.items() if name != "last_modified"}
     if isinstance(document, list):
         return [_shape(part) for part in document[:1]]
     return type(document).__name__

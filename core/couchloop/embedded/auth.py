@@ -136,7 +136,7 @@ class UserDatabase:
         """
         # authzid NUL user NUL password; the password takes all the rest, as the server has it.
         parts = message.split(b"\0", 2)
-        if len(parts) != 3:  # noqa: PLR2004
+        if len(parts) != 3:
             raise MalformedMessage
         user = self.users.get(parts[1].decode("utf-8", "replace"))
         known = user.password.encode() if user else b""
@@ -145,7 +145,7 @@ class UserDatabase:
         return user
 
     def secret(self, name: str, mechanism: str) -> _Secret:
-        """Give salt and keys of a user; somebody unknown gets a salt as well, and can never pass."""
+        """Give salt and keys of a user; somebody unknown gets a salt too, and can never pass."""
         user = self.users.get(name)
         digest = _DIGESTS[mechanism]
         password = user.password if user else ""
@@ -210,11 +210,7 @@ class ScramServer:
         signature = hmac.digest(self._secret.stored_key, message, digest)
         if len(proof) != hashlib.new(digest).digest_size:
             raise MalformedMessage
-        if (
-            user is None
-            or attributes["c"] != self._binding
-            or attributes["r"] != self._nonce
-        ):
+        if user is None or attributes["c"] != self._binding or attributes["r"] != self._nonce:
             raise AuthenticationFailed
         client_key = bytes(a ^ b for a, b in zip(proof, signature, strict=True))
         stored_key = hashlib.new(digest, client_key).digest()

@@ -11,7 +11,7 @@ from typing import Any, Final
 from couchloop.embedded.auth import User, UserDatabase
 from couchloop.embedded.config import Configuration, NodeAddress
 from couchloop.embedded.server import ServerConnection
-from couchloop.embedded.store import Clock, Generator, ManualClock, Manifest, State, Vault
+from couchloop.embedded.store import Clock, Generator, Manifest, ManualClock, State, Vault
 
 _NO_NODE: Final = -1
 
@@ -429,7 +429,7 @@ class EmbeddedCluster:
 
     # --- faults ---------------------------------------------------------------------------------
 
-    def inject(  # noqa: PLR0913 - each is a condition or a consequence by itself
+    def inject(
         self,
         *,
         opcode: int | None = None,

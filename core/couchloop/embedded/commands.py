@@ -48,9 +48,15 @@ class Command:
     """Whether it may be synchronous; None: asking is malformed, False: it is just not possible."""
     preserves_ttl: bool = False
 
-    def quietly(self, name: str, *statuses: int, **changes: bool) -> Command:
-        """Give the quiet form, which does not answer with *statuses*."""
-        return replace(self, name=name, silent=frozenset(statuses), durable=None, **changes)
+    def quietly(self, name: str, status: int, *, talks_with_tokens: bool = False) -> Command:
+        """Give the quiet form, which does not answer with *status*."""
+        return replace(
+            self,
+            name=name,
+            silent=frozenset({status}),
+            talks_with_tokens=talks_with_tokens,
+            durable=None,
+        )
 
 
 def _plain(name: str, handler: Handler, **rules: object) -> Command:
@@ -199,49 +205,51 @@ COMMANDS: Final[dict[int, Command]] = {
 
 _BUCKET_WIDE: Final = {"bucket": True, "cas": False}
 
-COMMANDS |= {
-    Opcode.STAT: _plain(
-        "STAT", inspect.stat, key=None, value=None, privileges=("SimpleStats",), **_BUCKET_WIDE
-    ),
-    Opcode.OBSERVE: _plain(
-        "OBSERVE",
-        inspect.observe,
-        value=True,
-        check=inspect.check_observe,
-        privileges=("Read",),
-        **_BUCKET_WIDE,
-    ),
-    Opcode.OBSERVE_SEQNO: _plain(
-        "OBSERVE_SEQNO", inspect.observe_seqno, value=8, privileges=("Read",), **_BUCKET_WIDE
-    ),
-    Opcode.GET_ALL_VB_SEQNOS: _plain(
-        "GET_ALL_VB_SEQNOS",
-        inspect.get_all_vb_seqnos,
-        extras=(0, 4, 8),
-        check=inspect.check_vb_seqnos,
-        **_BUCKET_WIDE,
-    ),
-    Opcode.GET_RANDOM_KEY: _plain(
-        "GET_RANDOM_KEY",
-        inspect.get_random_key,
-        extras=None,
-        check=inspect.check_random_key,
-        privileges=("Read",),
-        **_BUCKET_WIDE,
-    ),
-    Opcode.GET_FAILOVER_LOG: _plain(
-        "GET_FAILOVER_LOG", inspect.get_failover_log, **_BUCKET_WIDE
-    ),
-    Opcode.RANGE_SCAN_CREATE: _plain(
-        "RANGE_SCAN_CREATE",
-        inspect.create_range_scan,
-        value=None,
-        datatype=int(Datatype.JSON),
-        check=inspect.check_range_scan,
-        **_BUCKET_WIDE,
-    ),
-    0x3E: _plain("GET_VBUCKET", inspect.get_vbucket, **_BUCKET_WIDE),
-}
+COMMANDS.update(
+    {
+        Opcode.STAT: _plain(
+            "STAT", inspect.stat, key=None, value=None, privileges=("SimpleStats",), **_BUCKET_WIDE
+        ),
+        Opcode.OBSERVE: _plain(
+            "OBSERVE",
+            inspect.observe,
+            value=True,
+            check=inspect.check_observe,
+            privileges=("Read",),
+            **_BUCKET_WIDE,
+        ),
+        Opcode.OBSERVE_SEQNO: _plain(
+            "OBSERVE_SEQNO", inspect.observe_seqno, value=8, privileges=("Read",), **_BUCKET_WIDE
+        ),
+        Opcode.GET_ALL_VB_SEQNOS: _plain(
+            "GET_ALL_VB_SEQNOS",
+            inspect.get_all_vb_seqnos,
+            extras=(0, 4, 8),
+            check=inspect.check_vb_seqnos,
+            **_BUCKET_WIDE,
+        ),
+        Opcode.GET_RANDOM_KEY: _plain(
+            "GET_RANDOM_KEY",
+            inspect.get_random_key,
+            extras=None,
+            check=inspect.check_random_key,
+            privileges=("Read",),
+            **_BUCKET_WIDE,
+        ),
+        Opcode.GET_FAILOVER_LOG: _plain(
+            "GET_FAILOVER_LOG", inspect.get_failover_log, **_BUCKET_WIDE
+        ),
+        Opcode.RANGE_SCAN_CREATE: _plain(
+            "RANGE_SCAN_CREATE",
+            inspect.create_range_scan,
+            value=None,
+            datatype=int(Datatype.JSON),
+            check=inspect.check_range_scan,
+            **_BUCKET_WIDE,
+        ),
+        0x3E: _plain("GET_VBUCKET", inspect.get_vbucket, **_BUCKET_WIDE),
+    }
+)
 
 
 _LOOKUP: Final = Command(
@@ -261,18 +269,22 @@ _MUTATION: Final = replace(
 )
 _LOOKUPS: Final = (Opcode.SUBDOC_GET, Opcode.SUBDOC_EXISTS, Opcode.SUBDOC_GET_COUNT)
 
-COMMANDS |= {
-    Opcode(code): replace(_LOOKUP if code in _LOOKUPS else _MUTATION, name=Opcode(code).name)
-    for code in range(Opcode.SUBDOC_GET, Opcode.SUBDOC_REPLACE_BODY_WITH_XATTR + 1)
-}
-COMMANDS |= {
-    Opcode.SUBDOC_MULTI_LOOKUP: replace(
-        _LOOKUP, name="SUBDOC_MULTI_LOOKUP", check=subdocument.check_multi
-    ),
-    Opcode.SUBDOC_MULTI_MUTATION: replace(
-        _MUTATION, name="SUBDOC_MULTI_MUTATION", check=subdocument.check_multi
-    ),
-}
+COMMANDS.update(
+    {
+        Opcode(code): replace(_LOOKUP if code in _LOOKUPS else _MUTATION, name=Opcode(code).name)
+        for code in range(Opcode.SUBDOC_GET, Opcode.SUBDOC_REPLACE_BODY_WITH_XATTR + 1)
+    }
+)
+COMMANDS.update(
+    {
+        Opcode.SUBDOC_MULTI_LOOKUP: replace(
+            _LOOKUP, name="SUBDOC_MULTI_LOOKUP", check=subdocument.check_multi
+        ),
+        Opcode.SUBDOC_MULTI_MUTATION: replace(
+            _MUTATION, name="SUBDOC_MULTI_MUTATION", check=subdocument.check_multi
+        ),
+    }
+)
 
 
 # --- what is known, and not done ----------------------------------------------------------------
@@ -356,34 +368,39 @@ _VBUCKET_FORMAT: Final = "Invalid format. Use 1 byte state in extras and an opti
 _SUPERVISOR: Final = ("NodeSupervisor",)
 _ADMINISTRATOR: Final = ("Administrator",)
 
-COMMANDS |= {
-    **{code: _refused(name, privileges=_SUPERVISOR) for code, name in _SUPERVISED.items()},
-    **{code: _refused(name, privileges=_ADMINISTRATOR) for code, name in _ADMINISTRATED.items()},
-    **{code: _refused(f"0x{code:02x}", extras=None) for code in _RETIRED},
-    **{code: _refused(f"0x{code:02x}", extras=None, key=True) for code in _WITH_KEY},
-    **{code: _refused(f"0x{code:02x}", extras=None, value=True) for code in _WITH_VALUE},
-    **{
-        code: _refused(f"0x{code:02x}", extras=length)
-        for length, codes in _WITH_EXTRAS.items()
-        for code in bytes.fromhex(codes)
-    },
-    **{
-        code: _refused(f"0x{code:02x}", extras=None, check=_says(_DCP_ONLY)) for code in _FOR_DCP
-    },
-    0x1B: _refused("VERBOSITY", extras=4, privileges=_ADMINISTRATOR),
-    0x29: _refused("0x29", extras=None, cas=True),
-    0x3D: _refused("SET_VBUCKET", extras=None, check=_says(_VBUCKET_FORMAT)),
-    0x56: _refused("0x56", extras=None, check=_says("")),
-    0x93: _refused("EVICT_KEY", key=True, privileges=_ADMINISTRATOR),
-    0xB4: _refused(
-        "SET_CLUSTER_CONFIG",
-        extras=16,
-        check=_check_new_configuration,
-        privileges=_SUPERVISOR,
-    ),
-    0xB8: Command("GET_KEYS", _not_supported, extras=None, check=_check_get_keys),
-    0xB9: _refused("COLLECTIONS_SET_MANIFEST", value=True, privileges=_SUPERVISOR),
-}
+COMMANDS.update(
+    {
+        **{code: _refused(name, privileges=_SUPERVISOR) for code, name in _SUPERVISED.items()},
+        **{
+            code: _refused(name, privileges=_ADMINISTRATOR) for code, name in _ADMINISTRATED.items()
+        },
+        **{code: _refused(f"0x{code:02x}", extras=None) for code in _RETIRED},
+        **{code: _refused(f"0x{code:02x}", extras=None, key=True) for code in _WITH_KEY},
+        **{code: _refused(f"0x{code:02x}", extras=None, value=True) for code in _WITH_VALUE},
+        **{
+            code: _refused(f"0x{code:02x}", extras=length)
+            for length, codes in _WITH_EXTRAS.items()
+            for code in bytes.fromhex(codes)
+        },
+        **{
+            code: _refused(f"0x{code:02x}", extras=None, check=_says(_DCP_ONLY))
+            for code in _FOR_DCP
+        },
+        0x1B: _refused("VERBOSITY", extras=4, privileges=_ADMINISTRATOR),
+        0x29: _refused("0x29", extras=None, cas=True),
+        0x3D: _refused("SET_VBUCKET", extras=None, check=_says(_VBUCKET_FORMAT)),
+        0x56: _refused("0x56", extras=None, check=_says("")),
+        0x93: _refused("EVICT_KEY", key=True, privileges=_ADMINISTRATOR),
+        0xB4: _refused(
+            "SET_CLUSTER_CONFIG",
+            extras=16,
+            check=_check_new_configuration,
+            privileges=_SUPERVISOR,
+        ),
+        0xB8: Command("GET_KEYS", _not_supported, extras=None, check=_check_get_keys),
+        0xB9: _refused("COLLECTIONS_SET_MANIFEST", value=True, privileges=_SUPERVISOR),
+    }
+)
 
 BEFORE_LOGIN: Final[frozenset[int]] = frozenset(
     {

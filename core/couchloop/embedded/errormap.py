@@ -93,8 +93,10 @@ _ERRORS: Final[tuple[tuple[int, str, str, str], ...]] = (
         0x38,
         "BUCKET_DISK_SPACE_TOO_LOW",
         "item-only system-constraint no-retry",
-        "Disk space where the bucket is deployed is above the configured threshold, writes "
-        "to this bucket is rejected",
+        (
+            "Disk space where the bucket is deployed is above the configured threshold, writes "
+            "to this bucket is rejected"
+        ),
     ),
     (0x50, "BUCKET_PAUSED", "support", "The request is not possible because the bucket is paused"),
     (0x51, "CANCELLED", "item-only retry-now", "The request was cancelled, no state changed"),
@@ -153,8 +155,10 @@ _ERRORS: Final[tuple[tuple[int, str, str, str], ...]] = (
         0xA3,
         "SyncWriteAmbiguous",
         "item-only",
-        "The SyncWrite request has not completed in the specified time and has ambiguous "
-        "result - it may Succeed or Fail; but the final value is not yet known",
+        (
+            "The SyncWrite request has not completed in the specified time and has ambiguous "
+            "result - it may Succeed or Fail; but the final value is not yet known"
+        ),
     ),
     (
         0xA4,

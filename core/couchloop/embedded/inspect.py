@@ -136,9 +136,7 @@ def get_vbucket(request: Request) -> Answer:
     """GET_VBUCKET (0x3e): the vbucket's state on this node."""
     number = request.frame.vbucket
     vbuckets = request.bucket.vault.vbuckets
-    state = (
-        vbuckets[number].states.get(request.node.node_id) if number < len(vbuckets) else None
-    )
+    state = vbuckets[number].states.get(request.node.node_id) if number < len(vbuckets) else None
     if state is None:
         raise request.connection.not_my_vbucket()
     return Answer(value=_NUMBER_OF_STATE[state].to_bytes(4))
@@ -167,9 +165,7 @@ def get_random_key(request: Request) -> Answer:
         if uid == collection_id:
             value, datatype = shown_value(request, document)
             prefix = encode_leb128(uid) if request.has(Feature.COLLECTIONS) else b""
-            return Answer(
-                document.flags.to_bytes(4), prefix + key, value, datatype, document.cas
-            )
+            return Answer(document.flags.to_bytes(4), prefix + key, value, datatype, document.cas)
     raise Refusal(Status.KEY_ENOENT)
 
 

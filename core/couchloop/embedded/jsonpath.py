@@ -370,9 +370,7 @@ def delete(text: str, components: list[Component]) -> str:
     return _splice(text, Span(item.start, item.value.end), "")
 
 
-def push(
-    text: str, components: list[Component], new: str, *, create: bool, first: bool
-) -> str:
+def push(text: str, components: list[Component], new: str, *, create: bool, first: bool) -> str:
     """Add values at one end of an array. Raises PathError."""
     _root(text)
     values(new, len(components) + 1)
@@ -439,9 +437,7 @@ def add_unique(text: str, components: list[Component], new: str, *, create: bool
     return _append(text, array, new)
 
 
-def add(
-    text: str, components: list[Component], delta: str, *, create: bool
-) -> tuple[str, str]:
+def add(text: str, components: list[Component], delta: str, *, create: bool) -> tuple[str, str]:
     """Count up or down; give the text and the number. Raises PathError."""
     if not _INTEGER.match(delta) or not _MIN_COUNTER <= int(delta) <= _MAX_COUNTER:
         raise PathError(Status.SUBDOC_DELTA_EINVAL)

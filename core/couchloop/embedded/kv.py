@@ -106,7 +106,7 @@ def get_meta(request: Request) -> Answer:
 
 def check_get_meta(request: Request) -> None:
     """Check the version of the answer that is asked for."""
-    if request.frame.extras and request.frame.extras[0] > 2:  # noqa: PLR2004 - the newest
+    if request.frame.extras and request.frame.extras[0] > 2:
         raise invalid("Request extras invalid")
 
 
@@ -218,7 +218,7 @@ def count(request: Request) -> Answer:
         )
     else:
         match = _NUMBER.match(document.body())
-        number = int(match[1]) if match and len(match[1]) < 100 else _MAX_U64  # noqa: PLR2004
+        number = int(match[1]) if match and len(match[1]) < 100 else _MAX_U64
         if number >= _MAX_U64:
             raise Refusal(Status.DELTA_BADVAL)
         refuse_prepared(request, vbucket)

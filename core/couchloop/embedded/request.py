@@ -41,7 +41,7 @@ class Refusal(Exception):  # noqa: N818 - an answer, not an accident
         early: found before the operation began, which never costs the connection.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts of one body
+    def __init__(
         self,
         status: int,
         context: str = "",

@@ -311,9 +311,8 @@ class ServerConnection:
         if request.not_before > request.now:
             raise Hold
         request.not_before = 0.0
-        if request.injection is not None:
-            if self._suffer(request.injection):
-                return ()
+        if request.injection is not None and self._suffer(request.injection):
+            return ()
         if command.document:
             self._check_collection(request)
         if command.bucket:

@@ -212,7 +212,7 @@ def check_cluster_config(request: Request) -> None:
     extras = request.frame.extras
     if not extras:
         return
-    if len(extras) != 16:  # noqa: PLR2004 - two i64
+    if len(extras) != 16:
         raise invalid("Request must include extras of length 16")
     epoch = int.from_bytes(extras[:8], signed=True)
     if int.from_bytes(extras[8:], signed=True) < 1 or (epoch < 1 and epoch != _NEVER):

@@ -8,8 +8,8 @@ Each operation is a list of specs, one in a single-path operation. `check_single
 from __future__ import annotations
 
 import re
-from binascii import Error as Base64Error
 from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
 from dataclasses import dataclass
 from enum import IntFlag
 from typing import Final, NamedTuple
@@ -277,9 +277,7 @@ def _check_xattr(request: Request, spec: Spec, *, edits: bool) -> None:
         try:
             b64decode(spec.value[len(_BINARY_PREFIX) + 1 : -1], validate=True)
         except Base64Error:
-            raise Refusal(
-                Status.XATTR_EINVAL, "cb::base64::decode invalid input"
-            ) from None
+            raise Refusal(Status.XATTR_EINVAL, "cb::base64::decode invalid input") from None
 
 
 def _xattr_key(path: bytes) -> str | None:
@@ -331,7 +329,7 @@ def look_up(request: Request) -> Answer:
 
 def _plan(request: Request) -> Plan:
     plan = request.plan
-    assert plan is not None, "the header was checked"  # noqa: S101 - for the type checker
+    assert plan is not None, "the header was checked"
     return plan
 
 
@@ -359,9 +357,7 @@ class _View:
     def look_up_all(self, plan: Plan) -> Answer:
         out, failed = bytearray(), False
         for spec in plan.specs:
-            status, value = (
-                (Status.EACCESS, b"") if self.forbidden(spec) else self.look_up(spec)
-            )
+            status, value = (Status.EACCESS, b"") if self.forbidden(spec) else self.look_up(spec)
             if spec.opcode == Opcode.SUBDOC_EXISTS:
                 value = b""
             failed |= bool(status)
@@ -389,9 +385,7 @@ class _View:
         document = self.document
         if spec.opcode == Opcode.GET:
             empty = document.deleted or not document.value
-            return (
-                (Status.SUBDOC_PATH_ENOENT, b"") if empty else (Status.SUCCESS, document.body())
-            )
+            return (Status.SUBDOC_PATH_ENOENT, b"") if empty else (Status.SUCCESS, document.body())
         try:
             if spec.flags & PathFlag.XATTR:
                 return self._look_up_xattr(spec)
@@ -486,9 +480,8 @@ def mutate(request: Request) -> Answer:
     if results:
         datatype = 0 if plan.multi else request.json_datatype()
         answer = answer._replace(value=results, datatype=datatype)
-    if fresh.deleted and not draft.removes:
-        answer = answer._replace(status=Status.SUBDOC_SUCCESS_DELETED)
-    elif fresh.deleted and document is not None and document.deleted:
+    was_deleted = document is not None and document.deleted
+    if fresh.deleted and (was_deleted or not draft.removes):
         answer = answer._replace(status=Status.SUBDOC_SUCCESS_DELETED)
     return answer
 
@@ -616,9 +609,7 @@ class _Draft:
         old = self.document
         value = self.value if self.text is None else _bytes(self.text)
         if self.removes:
-            self.xattrs = {
-                name: text for name, text in self.xattrs.items() if name.startswith("_")
-            }
+            self.xattrs = {name: text for name, text in self.xattrs.items() if name.startswith("_")}
         sizes = {name: len(name) + len(_bytes(text)) for name, text in self.xattrs.items()}
         system = sum(size for name, size in sizes.items() if name.startswith("_"))
         user = sum(sizes.values()) - system

@@ -113,7 +113,7 @@ def split_key(field: bytes, *, collections: bool) -> tuple[int, bytes]:
     try:
         collection_id, start = decode_leb128(field)
     except ProtocolError:
-        stops = [byte < 0x80 for byte in field[:5]]  # noqa: PLR2004 - LEB128's continuation bit
+        stops = [byte < 0x80 for byte in field[:5]]
         raise invalid(
             "Key contains non-canonical leb128" if any(stops) else "No stop-byte found"
         ) from None

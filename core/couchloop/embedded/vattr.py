@@ -12,7 +12,9 @@ from couchloop.embedded import jsonpath
 from couchloop.embedded.store import Document
 from couchloop.wire.constants import Datatype
 
-_MACRO: Final = re.compile(rb'"\$\{(Mutation\.(?:CAS|seqno|value_crc32c)|\$document(?:\.\w+)?)\}"\Z')
+_MACRO: Final = re.compile(
+    rb'"\$\{(Mutation\.(?:CAS|seqno|value_crc32c)|\$document(?:\.\w+)?)\}"\Z'
+)
 # A private character: no client can have put it there, since it stands unescaped between quotes.
 _MARK: Final = "\ue000\ue001"
 _DATATYPES: Final = (
@@ -46,8 +48,7 @@ def _members(document: Document, vbucket_uuid: int) -> dict[str, object]:
     body = document.body()
     return {
         "CAS": f"0x{document.cas:016x}",
-        "datatype": [name for name, bit in _DATATYPES if document.stored_datatype & bit]
-        or ["raw"],
+        "datatype": [name for name, bit in _DATATYPES if document.stored_datatype & bit] or ["raw"],
         "deleted": document.deleted,
         "exptime": document.expiry,
         "flags": document.flags,
@@ -118,9 +119,7 @@ def resolve(text: str, cas: int, seqno: int, body: bytes) -> str:
 
 def normalised(text: str) -> str:
     """Give a JSON text with sorted members and no white space."""
-    return json.dumps(
-        json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-    )
+    return json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def split(text: str) -> dict[str, str]:

@@ -56,6 +56,6 @@ def declared_length(data: bytes) -> int:
     length = 0
     for index, byte in enumerate(data[:_MAX_LENGTH_BYTES]):
         length |= (byte & 0x7F) << (7 * index)
-        if byte < 0x80:  # noqa: PLR2004 - the continuation bit of a varint
+        if byte < 0x80:
             return length
     raise ProtocolError("Snappy block does not begin with its length")

@@ -1,0 +1,176 @@
+"""How true the embedded cluster is to a real data node: a scoreboard, made from the recordings.
+
+``python -m tests.embedded.fidelity`` writes docs/fidelity.md.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from tests.embedded.recordings import names
+from tests.embedded.replay import Outcome, replay
+
+PAGE = Path(__file__).parents[2] / "docs" / "fidelity.md"
+
+SAME = "same"
+DIFFERENT = "different, for a reason"
+NOT_YET = "not yet"
+UNEXPECTED = "unexpected"
+COLUMNS = (SAME, DIFFERENT, NOT_YET, UNEXPECTED)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Why answers of some operations in one scenario (or all of a file: ``*``) are not the same."""
+
+    recording: str
+    scenario: str
+    column: str
+    reason: str
+    operations: frozenset[str] = frozenset()
+    """Names; none: all of them."""
+
+    def covers(self, recording: str, scenario: str, outcome: Outcome) -> bool:
+        return (
+            recording == self.recording
+            and self.scenario in {"*", scenario}
+            and (not self.operations or outcome.operation in self.operations)
+        )
+
+
+RULES = (
+    Rule(
+        "03-kv-more",
+        "stats",
+        DIFFERENT,
+        "STAT without a group lists the insides of a storage engine, and `clocks` measures the "
+        "machine's; an in-memory cluster has neither",
+        frozenset({"STAT"}),
+    ),
+    Rule(
+        "04-nmvb",
+        "config-only",
+        DIFFERENT,
+        "the recorded configuration was set by hand and did not mark the node that gives it",
+        frozenset({"GET_CLUSTER_CONFIG"}),
+    ),
+    Rule(
+        "08-collections",
+        "coll.manifest",
+        NOT_YET,
+        "manifests come by the programming interface, not by COLLECTIONS_SET_MANIFEST",
+        frozenset({"0xb9"}),
+    ),
+    Rule(
+        "08-collections",
+        "coll.lag",
+        NOT_YET,
+        "all nodes have the same manifest",
+        frozenset({"COLLECTIONS_GET_ID", "SET"}),
+    ),
+    Rule(
+        "09-durability",
+        "dur.recommit",
+        NOT_YET,
+        "a prepared write ends with the connection, so a promoted replica has none to commit again",
+    ),
+    Rule("10-faults", "*", NOT_YET, "what an administrator did there cannot be done here"),
+    Rule("12-rangescan", "*", NOT_YET, "range scans are refused (NOT_SUPPORTED)"),
+    Rule(
+        "21-sdk-python-errors",
+        "sdk-python-errors",
+        DIFFERENT,
+        "one request of 20 MiB is not in the recording, so it cannot be sent",
+        frozenset({""}),
+    ),
+)
+
+
+@dataclass
+class Score:
+    """The outcomes of one scenario, by column."""
+
+    recording: str
+    scenario: str
+    about: str
+    counts: Counter[str] = field(default_factory=Counter)
+    reasons: list[str] = field(default_factory=list)
+    unexpected: list[Outcome] = field(default_factory=list)
+
+
+@cache
+def scores(recording: str) -> tuple[Score, ...]:
+    """Replay a recording and sort its outcomes."""
+    result = []
+    for scenario, outcomes in replay(recording):
+        score = Score(recording, scenario.name, scenario.about)
+        for outcome in outcomes:
+            if outcome.same:
+                score.counts[SAME] += 1
+                continue
+            rule = next(
+                (rule for rule in RULES if rule.covers(recording, scenario.name, outcome)), None
+            )
+            if rule is None:
+                score.counts[UNEXPECTED] += 1
+                score.unexpected.append(outcome)
+                continue
+            score.counts[rule.column] += 1
+            if rule.reason not in score.reasons:
+                score.reasons.append(rule.reason)
+        result.append(score)
+    return tuple(result)
+
+
+_INTRODUCTION = """\
+# Fidelity
+
+How the embedded cluster answers what a real data node was asked: recorded requests are sent to it
+in their order, and each answer (and each silence, and each closed connection) is compared with the
+recorded one: status, extras, framing extras, datatype, key and value, but for what varies from run
+to run (CAS values, uuids, durations, salts). This page is made by
+
+    python -m tests.embedded.fidelity
+
+and a test fails when it is out of date, or when anything is unexpected. The recordings were made
+with version 7.6.7 of the data service, on clusters of one to three nodes; `20` to `24` are whole
+sessions of official SDKs.
+"""
+
+
+def page() -> str:
+    """Give the text of docs/fidelity.md."""
+    lines = [_INTRODUCTION, "| recording | scenarios | " + " | ".join(COLUMNS) + " |"]
+    lines.append("| --- |" + " ---: |" * (len(COLUMNS) + 1))
+    total: Counter[str] = Counter()
+    exceptions: list[Score] = []
+    count = 0
+    for name in names():
+        rows = scores(name)
+        sums: Counter[str] = Counter()
+        for score in rows:
+            sums += score.counts
+        lines.append(_row(name, len(rows), sums))
+        total += sums
+        count += len(rows)
+        exceptions += [score for score in rows if set(score.counts) - {SAME}]
+    lines += [_row("**all**", count, total), "", "## What is not the same", ""]
+    lines += ["| recording | scenario | " + " | ".join(COLUMNS) + " | why |"]
+    lines.append("| --- | --- |" + " ---: |" * len(COLUMNS) + " --- |")
+    for score in exceptions:
+        cells = " | ".join(str(score.counts[column]) for column in COLUMNS)
+        why = "; ".join(score.reasons)
+        lines.append(f"| {score.recording} | {score.scenario} | {cells} | {why} |")
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, scenarios: int, counts: Counter[str]) -> str:
+    cells = " | ".join(str(counts[column]) for column in COLUMNS)
+    return f"| {name} | {scenarios} | {cells} |"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
