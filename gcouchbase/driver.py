@@ -26,7 +26,7 @@ from couchloop.exceptions import (
     UnknownHostError,
     WrongLoopError,
 )
-from couchloop.operations import Batch, Operation
+from couchloop.operations import Batch, Operation, Pending
 from couchloop.session import DeriveKey, LogRecord, OpenConnection, SessionState
 from couchloop.settings import Settings
 
@@ -44,8 +44,6 @@ class GeventDriver(Driver):
     def __init__(self, settings: Settings, log: Callable[[LogRecord], None]) -> None:
         super().__init__(settings, Random(), os.urandom)
         self.hub = get_hub()
-        self.leave: Callable[[], None] = lambda: None
-        """Takes the Bucket out of the registry."""
         self.now = monotonic  # type: ignore[method-assign]  # a call less per operation
         self._loop = self.hub.loop
         self._timer = self._loop.timer(0)
@@ -55,7 +53,7 @@ class GeventDriver(Driver):
 
     # Greenlets
 
-    def run(self, pending: Operation[T], owner: object) -> T:
+    def run(self, pending: Pending[T], owner: object) -> T:
         """Submit an operation (or a batch), and wait for it in this greenlet alone."""
         hub = self.hub
         if get_hub() is not hub:
@@ -114,10 +112,8 @@ class GeventDriver(Driver):
         self.leave()
         self._settled.set()
 
-    def close(self) -> None:
+    def ended(self) -> None:
         """See `Driver`."""
-        self.leave()
-        super().close()
         self._settled.set()
 
     def closed(self) -> None:

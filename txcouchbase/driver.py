@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 
 from couchloop.driver import Driver, connect_error
 from couchloop.exceptions import CouchbaseError, NodeUnreachableError, UnknownHostError
-from couchloop.operations import Batch, Operation
+from couchloop.operations import Batch, Operation, Pending
 from couchloop.session import DeriveKey, LogRecord, OpenConnection, SessionState
 from couchloop.settings import Address, Settings
 from txcouchbase.protocol import CouchbaseFactory
@@ -48,6 +48,9 @@ def default_endpoint(reactor: Any, address: Address, tls: bool) -> IStreamClient
     return endpoint
 
 
+_LEVELS: Final = {"debug": LogLevel.debug, "info": LogLevel.info, "warning": LogLevel.warn}
+
+
 class TwistedDriver(Driver):
     """One Bucket's session on *reactor*."""
 
@@ -59,16 +62,14 @@ class TwistedDriver(Driver):
         super().__init__(settings, Random(), os.urandom)
         self.reactor = reactor
         self.endpoint_factory = endpoint_factory or default_endpoint
-        self.leave: Callable[[], None] = lambda: None
-        """Takes the Bucket out of the registry."""
         self.now = reactor.seconds  # type: ignore[method-assign]  # a call less per operation
         self._delayed: IDelayedCall | None = None
-        self._opening: list[Deferred[None]] = []
+        self._opening: list[tuple[Deferred[None], object]] = []
         self._closing: list[Deferred[None]] = []
 
     # Deferreds
 
-    def run(self, pending: Operation[T], owner: object) -> Deferred[T]:
+    def run(self, pending: Pending[T], owner: object) -> Deferred[T]:
         """Submit an operation (or a batch); *owner* lives until its callbacks ran."""
         deferred: Deferred[T] = Deferred(partial(self._cancelled, pending))
         pending.waiter = deferred
@@ -76,7 +77,7 @@ class TwistedDriver(Driver):
         self.submit(pending)
         return deferred
 
-    def _cancelled(self, pending: Operation[Any] | Batch[Any], _: Deferred[Any]) -> None:
+    def _cancelled(self, pending: Pending[Any], _: Deferred[Any]) -> None:
         # The Deferred itself errbacks with CancelledError when this returns.
         pending.waiter = pending.owner = None
         self.cancel(pending)
@@ -96,32 +97,39 @@ class TwistedDriver(Driver):
             deferred.callback(result)
         completed.owner = None
 
-    def when_open(self) -> Deferred[None]:
-        """Give a new Deferred: None once the bucket is open, or why it is not."""
+    def when_open(self, owner: object) -> Deferred[None]:
+        """Give a new Deferred: None once the bucket is open, or why it is not.
+
+        *owner* lives until it fires.
+        """
         state = self.session.state
         deferred: Deferred[None] = Deferred(self._stop_waiting)
         if state is SessionState.OPEN:
             deferred.callback(None)
-        elif state in (SessionState.FAILED, SessionState.CLOSED):
+        elif state in {SessionState.FAILED, SessionState.CLOSING, SessionState.CLOSED}:
             deferred.errback(self.session.failure())
         else:
-            self._opening.append(deferred)
+            self._opening.append((deferred, owner))
         return deferred
 
     def _stop_waiting(self, deferred: Deferred[None]) -> None:
-        self._opening.remove(deferred)
+        self._opening = [entry for entry in self._opening if entry[0] is not deferred]
 
     def opened(self) -> None:
         """See `Driver`."""
         waiting, self._opening = self._opening, []
-        for deferred in waiting:
+        for deferred, _ in waiting:
             deferred.callback(None)
 
     def open_failed(self, error: CouchbaseError) -> None:  # noqa: ARG002 - each gets its own
         """See `Driver`."""
         self.leave()
+        self.ended()
+
+    def ended(self) -> None:
+        """See `Driver`."""
         waiting, self._opening = self._opening, []
-        for deferred in waiting:
+        for deferred, _ in waiting:
             deferred.errback(self.session.failure())
 
     def when_closed(self) -> Deferred[None]:
@@ -132,12 +140,6 @@ class TwistedDriver(Driver):
         else:
             self._closing.append(deferred)
         return deferred
-
-    def close(self) -> None:
-        """See `Driver`."""
-        self.leave()
-        super().close()
-        self.open_failed(self.session.failure())
 
     def closed(self) -> None:
         """See `Driver`."""
@@ -192,7 +194,7 @@ class TwistedDriver(Driver):
 
     def log(self, record: LogRecord) -> None:
         """See `Driver`."""
-        self._log.emit(LogLevel.levelWithName(record.level), record.text, **record.fields)
+        self._log.emit(_LEVELS[record.level], record.text, **record.fields)
 
 
 class _Attempt:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from couchloop.exceptions import CouchbaseError, NodeUnreachableError, UnknownHostError
-from couchloop.operations import Batch, Operation
+from couchloop.operations import Batch, Operation, Pending
 from couchloop.session import (
     CloseConnection,
+    Closed,
     DeriveKey,
     LogRecord,
     OpenConnection,
@@ -51,6 +52,8 @@ class Driver(ABC):
     def __init__(self, settings: Settings, random: Random, entropy: Callable[[int], bytes]) -> None:
         self.session = Session(settings, self.wake, random, entropy)
         self.transports: dict[int, Transport] = {}
+        self.leave: Callable[[], None] = lambda: None
+        """Takes the Bucket out of the registry."""
         self._in_turn = False
         self._scheduled = False
         self._armed: float | None = None
@@ -98,6 +101,10 @@ class Driver(ABC):
         """Tell those who wait for the Bucket why it is not open, and the registry to forget it."""
 
     @abstractmethod
+    def ended(self) -> None:
+        """Tell those who still wait for the Bucket that it is closed."""
+
+    @abstractmethod
     def closed(self) -> None:
         """Take note that the last transport is gone."""
 
@@ -108,30 +115,28 @@ class Driver(ABC):
         self.session.start(self.now())
         self.schedule()
 
-    def submit(self, pending: Operation[Any] | Batch[Any]) -> None:
+    def submit(self, pending: Pending[Any]) -> None:
         """Send an operation or a batch; what one turn of the loop sends leaves in one write."""
         if isinstance(pending, Operation):
             self.session.submit(pending, self.now())
-        else:
+        elif isinstance(pending, Batch):
             self.session.submit_batch(pending, self.now())
         if not (self._in_turn or self._scheduled):
             self.schedule()
 
-    def cancel(self, pending: Operation[Any] | Batch[Any]) -> None:
+    def cancel(self, pending: Pending[Any]) -> None:
         """Forget an operation or a batch whose caller has gone."""
-        if isinstance(pending, Batch):
-            self.session.cancel_batch(pending)
-        else:
+        if isinstance(pending, Operation):
             self.session.cancel(pending)
+        elif isinstance(pending, Batch):
+            self.session.cancel_batch(pending)
 
-    def close(self) -> None:
-        """End the session: queued bytes are still written, then the transports close."""
+    def close(self, wait: float = 0.0) -> None:
+        """End the session; operations in flight have *wait* seconds, then the transports close."""
         if self.session.state is SessionState.CLOSED:
             return
-        self.session.close()
-        self.transmit()
-        if not self.transports:
-            self.closed()
+        self.leave()
+        self._turn(self.session.close, self.now(), wait)
 
     # What the loop calls
 
@@ -219,6 +224,10 @@ class Driver(ABC):
             case OpenConnection():
                 transport = self.transports[event.id] = self.make_transport(event)
                 transport.open()
+            case Closed():
+                self.ended()
+                if not self.transports:
+                    self.closed()
             case CloseConnection():
                 if event.id in self.transports:
                     self.transports[event.id].finish()

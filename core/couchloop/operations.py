@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from struct import Struct
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
 
 from couchloop.exceptions import (
     ArgumentError,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Result)
+T_co = TypeVar("T_co", covariant=True)
 
 Key = str | bytes
 """A document's key: UTF-8 text or bytes, 1 to 250 bytes long."""
@@ -64,6 +65,20 @@ class Defaults:
     quiet: bool = False
     timeout: float = 2.5
     """Seconds from the call to its answer, waiting and retrying included."""
+
+
+class Pending(Protocol[T_co]):
+    """What a builder gives: an operation, or a batch."""
+
+    waiter: Any
+    owner: Any
+
+    @property
+    def done(self) -> bool:
+        """Whether it is complete."""
+
+    def result(self) -> T_co:
+        """Give its result, or raise its error."""
 
 
 class Operation(Generic[T]):

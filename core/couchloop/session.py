@@ -105,6 +105,11 @@ class OpenFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Closed:
+    """The session has ended; it follows the last `CloseConnection`."""
+
+
+@dataclass(frozen=True, slots=True)
 class LogRecord:
     """Something an operator may want to know; `text` is to be formatted with `fields`."""
 
@@ -114,7 +119,7 @@ class LogRecord:
     fields: Mapping[str, object] = field(default_factory=dict)
 
 
-Event = OpenConnection | CloseConnection | DeriveKey | Opened | OpenFailed | LogRecord
+Event = OpenConnection | CloseConnection | DeriveKey | Opened | OpenFailed | Closed | LogRecord
 
 
 class SessionState(Enum):
@@ -124,6 +129,8 @@ class SessionState(Enum):
     OPENING = auto()
     OPEN = auto()
     FAILED = auto()
+    CLOSING = auto()
+    """No new operation is taken; those in flight may still be answered."""
     CLOSED = auto()
 
 
@@ -270,6 +277,7 @@ class Session:
         self._timers: list[tuple[float, int, _Timer]] = []
         self._timer_numbers = count()
         self._wakeup = inf
+        self._closing = False
         self._with_output: list[Connection] = []
         self._events: list[Event] = []
 
@@ -277,6 +285,8 @@ class Session:
 
     def take_events(self) -> list[Event]:
         """Give what is to be done, in order, and forget it."""
+        if self.state is SessionState.CLOSING and not self.in_flight:
+            self._end()
         events, self._events = self._events, []
         return events
 
@@ -316,6 +326,11 @@ class Session:
         """Operations that have neither answer nor error yet."""
         return sum(map(len, self._deadlines.values()))
 
+    @property
+    def addresses(self) -> list[Address]:
+        """Where the data nodes are, by the configuration that counts."""
+        return list(self._endpoints)
+
     def failure(self) -> CouchbaseError:
         """Give why the bucket is not open, as an exception of the caller's own."""
         if self.error is None:
@@ -343,6 +358,10 @@ class Session:
 
     def submit(self, op: Operation[Any], now: float) -> None:
         """Send *op*, or park it until it can be sent; `wake(op)` follows, perhaps at once."""
+        if self._closing:
+            op.error = ObjectDestroyedError("the Bucket is closed", context=self._context(op))
+            self.completed(op)
+            return
         timeout = op.timeout
         op.deadline = deadline = now + timeout
         queue = self._deadlines.get(timeout)
@@ -380,8 +399,21 @@ class Session:
         for op in batch.operations:
             self.cancel(op)
 
-    def close(self) -> None:
-        """End: what is queued is still written, what is pending fails, connections close."""
+    def close(self, now: float, wait: float = 0.0) -> None:
+        """End: take no new operations, give those in flight *wait* seconds, then close.
+
+        What is queued is written; what is pending then fails.
+        """
+        if self.state is SessionState.CLOSED:
+            return
+        self._closing = True
+        if wait > 0 and self.in_flight and self.state is SessionState.OPEN:
+            self.state = SessionState.CLOSING
+            self._call_at(now + wait, lambda _: self._end())
+        elif self.state is not SessionState.CLOSING or wait <= 0:
+            self._end()
+
+    def _end(self) -> None:
         if self.state is SessionState.CLOSED:
             return
         self.state = SessionState.CLOSED
@@ -406,6 +438,7 @@ class Session:
                 )
                 self._fail(op, kind("the Bucket was closed", context=self._context(op)))
         self._deadlines.clear()
+        self._events.append(Closed())
         self._wakeup = inf
 
     # In: the transports
@@ -705,7 +738,7 @@ class Session:
         known = self.config
         if not config.is_ready or (known is not None and config.revision <= known.revision):
             return False
-        if self.state is not SessionState.OPEN:
+        if self.state not in {SessionState.OPEN, SessionState.CLOSING}:
             return False
         self.config = config
         service = "kvSSL" if self.settings.tls else "kv"
@@ -841,7 +874,7 @@ class Session:
 
     def _send_or_park(self, op: Operation[Any], now: float) -> None:
         """Send *op* to the node that owns its key, or let it wait for what it lacks."""
-        if self.state is SessionState.OPEN:
+        if self.state in {SessionState.OPEN, SessionState.CLOSING}:
             config = self.config
             assert config is not None
             vbucket = config.vbucket(op.raw)
@@ -862,9 +895,6 @@ class Session:
         elif self.state is SessionState.FAILED:
             assert self.error is not None
             self._fail(op, self._fresh(self.error, op))
-            return
-        elif self.state is SessionState.CLOSED:
-            self._fail(op, ObjectDestroyedError("the Bucket is closed", context=self._context(op)))
             return
         else:
             op.parked = self._parked
@@ -898,7 +928,7 @@ class Session:
         if op.queue is None:
             return
         config = self.config
-        if config is not None and self.state is SessionState.OPEN:
+        if config is not None:
             owner = config.active[config.vbucket(op.raw)]
             endpoint = self._by_node[owner] if owner >= 0 else None
             if newer or (endpoint is not None and endpoint.connection is not connection):

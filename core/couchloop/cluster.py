@@ -1,0 +1,383 @@
+"""What `Cluster` and `Bucket` are on either loop; the adapters add what differs.
+
+A public Bucket is a handle: it holds its driver, and nothing holds it but its user, so that the
+last reference going away ends it (docs/architecture.md, "Lifetime").
+"""
+
+from __future__ import annotations
+
+import inspect
+import platform
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, Generic, Self, TypeVar
+from weakref import finalize
+
+from couchloop import __version__
+from couchloop.auth import Authenticator, PasswordAuthenticator
+from couchloop.connstr import ConnectionString, Host
+from couchloop.driver import Driver
+from couchloop.exceptions import (
+    ArgumentError,
+    BucketAlreadyOpenError,
+    FeatureNotAvailableError,
+    InvalidConnectionStringError,
+    InvalidTimeoutError,
+    MixedAuthError,
+)
+from couchloop.operations import Defaults
+from couchloop.options import OPTIONS, parse_options
+from couchloop.registry import Registry
+from couchloop.session import SessionState
+from couchloop.settings import DATA_PORT, DATA_PORT_TLS, Address, Login, Settings
+from couchloop.transcoder import FMT_JSON, Transcoder
+
+B = TypeVar("B", bound="BucketBase")
+F = TypeVar("F", bound=Callable[..., Any])
+
+_WEB_PORT: Final = 8091
+_READ_NOW: Final = frozenset(
+    {
+        "username",
+        "password",
+        "operation_timeout",
+        "config_total_timeout",
+        "config_node_timeout",
+        "network",
+        "randomize_nodes",
+        "sasl_mech_force",
+        "sasl_allow_plain",
+        "client_string",
+    }
+)
+"""Options that something reads. The others are refused: silence would be a lie."""
+
+
+def make_settings(
+    connection_string: str | ConnectionString,
+    *,
+    authenticator: Authenticator | None = None,
+    username: str | None = None,
+    password: str | None = None,
+    quiet: bool = False,
+    default_format: int = FMT_JSON,
+    transcoder: Transcoder | type[Transcoder] | None = None,
+    framework: str = "",
+) -> Settings:
+    """Put together how a Bucket connects.
+
+    Args:
+        connection_string: names the bucket in its path.
+        authenticator: who connects; or *username* and *password* (these, or the options of the
+            same names, make a PasswordAuthenticator).
+        username: see *authenticator*.
+        password: see *authenticator*.
+        quiet: whether a get of a missing document gives a result instead of raising.
+        default_format: of values that are stored.
+        transcoder: an instance or a class.
+        framework: name and version of the loop, for the user agent (RFC 0047).
+
+    Raises InvalidConnectionStringError, InvalidOptionError, MixedAuthError, ArgumentError,
+    FeatureNotAvailableError.
+    """
+    if isinstance(connection_string, str):
+        connection_string = ConnectionString.parse(connection_string)
+    if not connection_string.bucket:
+        raise InvalidConnectionStringError(
+            "the connection string names no bucket: couchbase://host/BUCKET",
+            text=connection_string.encode(),
+        )
+    options = parse_options(connection_string.option_pairs())
+    for name in options:
+        if OPTIONS[name].effect == "used" and name not in _READ_NOW:
+            raise FeatureNotAvailableError(f"the option {name!r} has no effect yet: leave it out")
+    if authenticator is not None and (username is not None or password is not None):
+        raise MixedAuthError("give an authenticator, or username and password, not both")
+    if authenticator is None:
+        if username is None:
+            username = str(options.get("username", ""))
+        if password is None:
+            password = str(options.get("password", ""))
+        if not username:
+            raise ArgumentError("give a username and a password, or an authenticator")
+        authenticator = PasswordAuthenticator(username, password)
+    tls = connection_string.tls
+    credentials = authenticator.credentials_for(connection_string.bucket)
+    if credentials is None or authenticator.cert_path is not None:
+        raise FeatureNotAvailableError("certificates of your own cannot be given yet")
+    if authenticator.needs_tls and not tls:
+        raise ArgumentError("this authenticator needs TLS: use couchbases://")
+    if connection_string.srv_required:
+        raise FeatureNotAvailableError("SRV records are not looked up yet: name the nodes")
+    user, secret = credentials
+    mechanisms = options.get("sasl_mech_force")
+    agent = f"couchloop/{__version__} (python {platform.python_version()}; {framework})"
+    if client := options.get("client_string"):
+        agent += f" {client}"
+    return Settings(
+        seeds=tuple(_seed(host, tls=tls) for host in connection_string.hosts),
+        bucket=connection_string.bucket,
+        login=Login(
+            user,
+            secret,
+            mechanisms if isinstance(mechanisms, tuple) else authenticator.mechanisms,
+            allow_plain=bool(options.get("sasl_allow_plain", False)),
+        ),
+        tls=tls,
+        network=str(options.get("network") or "auto"),
+        randomize_nodes=bool(options.get("randomize_nodes", False)),
+        config_total_timeout=_seconds(options, "config_total_timeout"),
+        config_node_timeout=_seconds(options, "config_node_timeout"),
+        operation_timeout=_seconds(options, "operation_timeout"),
+        quiet=quiet,
+        default_format=default_format,
+        transcoder=transcoder,
+        agent=agent,
+    )
+
+
+def _seconds(options: dict[str, Any], name: str) -> float:
+    value = options.get(name)
+    return float(OPTIONS[name].default if value is None else value)  # type: ignore[arg-type]
+
+
+def _seed(host: Host, *, tls: bool) -> Address:
+    """Give the data port that *host* means; 8091 stands for the data port too (RFC 0011)."""
+    web = host.type in {"http", "https"}
+    if web and host.port not in {None, _WEB_PORT}:
+        raise FeatureNotAvailableError(
+            f"{host.host}:{host.port} is a web port, and configurations are read from data ports: "
+            "give the data port, 11210 (or 11207 with TLS)"
+        )
+    if host.port is None or web:
+        return Address(host.host, DATA_PORT_TLS if tls else DATA_PORT)
+    return Address(host.host, host.port)
+
+
+class BucketBase:
+    """One open bucket; the documents' methods come with the adapters.
+
+    Two openings with equal settings on one loop give the same object, as long as it is in use
+    anywhere. With other settings they raise BucketAlreadyOpenError.
+    """
+
+    _registry: ClassVar[Registry[Any]]
+    _driver: Driver
+    _settings: Settings
+
+    def __new__(cls, *arguments: Any, **keywords: Any) -> Self:
+        """Give the Bucket that is open on this loop with these settings, else a new one."""
+        loop, settings = cls._identify(*arguments, **keywords)
+        found: Self | None = cls._registry.find(loop, settings, cls)
+        return super().__new__(cls) if found is None else found
+
+    @classmethod
+    def _identify(cls, *arguments: Any, **keywords: Any) -> tuple[Any, Settings]:
+        """Give the loop and the settings that the constructor's arguments mean."""
+        raise NotImplementedError
+
+    def _attach(self, settings: Settings, loop: object, driver: Driver) -> None:
+        """Begin to open: enter the registry, tie the driver's end to ours."""
+        transcoder = settings.transcoder
+        if isinstance(transcoder, type):
+            transcoder = transcoder()
+        self._settings = settings
+        self._loop = loop
+        self._driver = driver
+        self._defaults = Defaults(
+            transcoder or Transcoder(),
+            settings.default_format,
+            settings.quiet,
+            settings.operation_timeout,
+        )
+        # The finaliser may run in any thread: the driver only schedules the end.
+        finalize(self, driver.abandon).atexit = False
+        self._open()
+
+    def _open(self) -> None:
+        """Open, or try again where that failed."""
+        if self._driver.session.state not in {SessionState.NEW, SessionState.FAILED}:
+            return
+        if self._registry.find(self._loop, self._settings, type(self)) is not None:
+            raise BucketAlreadyOpenError(
+                f"bucket {self.bucket!r} has been opened again meanwhile: use that Bucket"
+            )
+        self._driver.leave = self._registry.add(self._loop, self._settings, self)
+        self._driver.start()
+
+    def __repr__(self) -> str:
+        seeds = ",".join(map(str, self._settings.seeds))
+        state = self._driver.session.state.name.lower()
+        return (
+            f"<{type(self).__module__}.{type(self).__name__} {self.bucket!r} at {seeds}: {state}>"
+        )
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+        return self._settings.bucket
+
+    @property
+    def connected(self) -> bool:
+        """Whether the bucket is open."""
+        return self._driver.session.state is SessionState.OPEN
+
+    @property
+    def closed(self) -> bool:
+        """Whether the Bucket was closed."""
+        return self._driver.session.state is SessionState.CLOSED
+
+    @property
+    def is_ssl(self) -> bool:
+        """Whether connections use TLS."""
+        return self._settings.tls
+
+    @property
+    def server_nodes(self) -> list[str]:
+        """The data nodes as "host:port"; empty before the bucket is open."""
+        return [str(address) for address in self._driver.session.addresses]
+
+    @property
+    def configured_replica_count(self) -> int:
+        """How many replicas the bucket has; 0 before it is open."""
+        config = self._driver.session.config
+        return 0 if config is None else config.replicas
+
+    @property
+    def quiet(self) -> bool:
+        """Whether operations on missing documents give a result instead of raising."""
+        return self._defaults.quiet
+
+    @quiet.setter
+    def quiet(self, value: bool) -> None:
+        self._defaults.quiet = bool(value)
+
+    @property
+    def default_format(self) -> int:
+        """The format of values that are stored without one."""
+        return self._defaults.format
+
+    @default_format.setter
+    def default_format(self, value: int) -> None:
+        self._defaults.format = value
+
+    @property
+    def transcoder(self) -> Transcoder:
+        """What turns keys and values into bytes and back."""
+        return self._defaults.transcoder
+
+    @transcoder.setter
+    def transcoder(self, value: Transcoder) -> None:
+        self._defaults.transcoder = value
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that an operation has, waiting and retrying included.
+
+        Raises InvalidTimeoutError (a ValueError) when set to something that is not positive.
+        """
+        return self._defaults.timeout
+
+    @timeout.setter
+    def timeout(self, value: float) -> None:
+        if not value > 0:
+            raise InvalidTimeoutError(f"timeout must be a positive number of seconds: {value!r}")
+        self._defaults.timeout = float(value)
+
+    def _close(self) -> None:
+        """Close at once: SDK 2.5's last resort.
+
+        What was issued is still written; what is pending fails with RequestCanceledError (an
+        AmbiguousError where the server may have done it), later calls with ObjectDestroyedError.
+        """
+        self._driver.close()
+
+
+class ClusterBase(Generic[B]):
+    """Where the nodes are and who connects; opens Buckets.
+
+    Args:
+        connection_string: names no bucket.
+        bucket_class: what `open_bucket` makes.
+
+    Raises InvalidConnectionStringError (a ValueError).
+    """
+
+    def __init__(self, connection_string: str, bucket_class: type[B]) -> None:
+        parsed = ConnectionString.parse(connection_string)
+        for what, is_there in (
+            ("a bucket: name it in open_bucket()", parsed.bucket),
+            ("a user: use authenticate()", parsed.get_option("username")),
+        ):
+            if is_there:
+                raise InvalidConnectionStringError(
+                    f"the connection string of a Cluster must not name {what}", text=parsed.encode()
+                )
+        self.connection_string = connection_string
+        self.bucket_class = bucket_class
+        self.authenticator: Authenticator | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__module__}.{type(self).__name__} {self.connection_string!r}>"
+
+    def authenticate(
+        self,
+        authenticator: Authenticator | None = None,
+        username: str | None = None,
+        password: str | None = None,
+    ) -> None:
+        """Say who connects: an authenticator, or a username and a password.
+
+        Raises ArgumentError if neither is given, MixedAuthError if both are.
+        """
+        if authenticator is None:
+            if username is None or password is None:
+                raise ArgumentError("give an authenticator, or a username and a password")
+            authenticator = PasswordAuthenticator(username, password)
+        elif username is not None or password is not None:
+            raise MixedAuthError("give an authenticator, or username and password, not both")
+        self.authenticator = authenticator
+
+    def open_bucket(self, bucket_name: str, **kwargs: Any) -> B:
+        """Open a bucket, or give the Bucket that is open on this loop already.
+
+        Args:
+            bucket_name: the bucket's name.
+            kwargs: as the Bucket takes them.
+
+        Raises BucketAlreadyOpenError if it is open with other settings, MixedAuthError if
+        credentials are given here as well as through `authenticate`.
+        """
+        if self.authenticator is not None:
+            if kwargs.keys() & {"username", "password", "authenticator"}:
+                raise MixedAuthError(
+                    "credentials were given to authenticate(); open_bucket() takes no others"
+                )
+            kwargs["authenticator"] = self.authenticator
+        target = ConnectionString.parse(self.connection_string)
+        target.bucket = bucket_name
+        return self.bucket_class(target, **self._bucket_arguments(), **kwargs)
+
+    def _bucket_arguments(self) -> dict[str, Any]:
+        """Give what an adapter's Cluster hands to each Bucket."""
+        return {}
+
+
+def as_method(method: F, build: Callable[..., Any], returns: str) -> F:
+    """Make *method* look like the method that *build* describes: name, docstring, signature.
+
+    Args:
+        method: a function of (self, arguments of *build* without the first).
+        build: an operation's builder.
+        returns: what *method* returns, as a docstring says it; `{}` is the builder's result.
+    """
+    signature = inspect.signature(build)
+    parameters = list(signature.parameters.values())
+    own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    result = str(signature.return_annotation).split("[")[-1].rstrip("]")
+    method.__name__ = build.__name__
+    method.__qualname__ = f"Bucket.{build.__name__}"
+    method.__doc__ = build.__doc__
+    method.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[own, *parameters[1:]], return_annotation=returns.format(result)
+    )
+    return method

@@ -1,0 +1,147 @@
+"""Bucket: an open Couchbase bucket whose methods block the calling greenlet alone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
+
+import gevent
+from gevent.event import Event
+
+from couchloop import operations
+from couchloop.auth import Authenticator
+from couchloop.cluster import BucketBase, as_method, make_settings
+from couchloop.connstr import ConnectionString
+from couchloop.operations import Defaults, Pending
+from couchloop.registry import Registry
+from couchloop.session import LogRecord
+from couchloop.settings import Settings
+from couchloop.transcoder import FMT_JSON, Transcoder
+from gcouchbase.driver import GeventDriver
+
+__all__ = ["Bucket"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_log = logging.getLogger("gcouchbase")
+_LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
+
+
+def _write_log(record: LogRecord) -> None:
+    level = _LEVELS[record.level]
+    if _log.isEnabledFor(level):
+        _log.log(level, "%s", record.text.format(**record.fields))
+
+
+def _blocking(
+    build: Callable[Concatenate[Defaults, P], Pending[T]],
+) -> Callable[Concatenate[Bucket, P], T]:
+    """Make the method that runs what *build* builds."""
+
+    def method(self: Bucket, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._driver.run(build(self._defaults, *args, **kwargs), self)
+
+    return as_method(method, build, "{}")
+
+
+class Bucket(BucketBase):
+    """One open bucket. The constructor returns when it is connected, or raises.
+
+    Opening the same bucket again on the same hub with the same settings gives this object as long
+    as anything refers to it; it closes by itself when nothing does.
+
+    Args:
+        connection_string: `couchbase://host[,host…]/bucket`; `couchbases://` for TLS.
+        username: who connects (or *authenticator*, or options of the connection string).
+        password: its password.
+        authenticator: who connects.
+        quiet: get and remove give a result instead of NotFoundError where there is no document.
+        default_format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO, for values that are stored.
+        transcoder: an instance, or a class, that turns keys and values into bytes and back.
+
+    Raises:
+        InvalidConnectionStringError, InvalidOptionError, ArgumentError, MixedAuthError: an argument.
+        BucketAlreadyOpenError: the bucket is open on this hub with other settings.
+        AuthError, BucketNotFoundError, ConnectError, BootstrapTimeoutError: it cannot be opened.
+
+    """
+
+    _registry = Registry["Bucket"]()
+    _driver: GeventDriver
+
+    def __init__(
+        self,
+        connection_string: str | ConnectionString,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        authenticator: Authenticator | None = None,
+        quiet: bool = False,
+        default_format: int = FMT_JSON,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+    ) -> None:
+        if not hasattr(self, "_driver"):
+            hub, settings = self._identify(
+                connection_string,
+                username=username,
+                password=password,
+                authenticator=authenticator,
+                quiet=quiet,
+                default_format=default_format,
+                transcoder=transcoder,
+            )
+            self._attach(settings, hub, GeventDriver(settings, _write_log))
+        self._driver.wait_open()
+
+    @classmethod
+    def _identify(
+        cls, connection_string: str | ConnectionString, **keywords: Any
+    ) -> tuple[Any, Settings]:
+        settings = make_settings(
+            connection_string, framework=f"gevent {gevent.__version__}", **keywords
+        )
+        return gevent.get_hub(), settings
+
+    def close(self, timeout: float = 2.5) -> None:
+        """Take no more operations, give those in flight *timeout* seconds, then close.
+
+        Returns when the last connection is gone. What is not answered in time fails with
+        RequestCanceledError (an AmbiguousError if the server may have done it), later calls with
+        ObjectDestroyedError. Calling it again is harmless.
+        """
+        self._driver.close(timeout)
+        self._driver.wait_closed()
+
+    def _get_close_future(self) -> Event:
+        """Give an Event that is set once the last connection is gone (SDK 2.5)."""
+        return self._driver.close_event
+
+    def __enter__(self) -> Self:
+        """Give the Bucket: it is open."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    get = _blocking(operations.get)
+    upsert = _blocking(operations.upsert)
+    insert = _blocking(operations.insert)
+    replace = _blocking(operations.replace)
+    append = _blocking(operations.append)
+    prepend = _blocking(operations.prepend)
+    remove = _blocking(operations.remove)
+    touch = _blocking(operations.touch)
+    counter = _blocking(operations.counter)
+
+    get_multi = _blocking(operations.get_multi)
+    upsert_multi = _blocking(operations.upsert_multi)
+    insert_multi = _blocking(operations.insert_multi)
+    replace_multi = _blocking(operations.replace_multi)
+    append_multi = _blocking(operations.append_multi)
+    prepend_multi = _blocking(operations.prepend_multi)
+    remove_multi = _blocking(operations.remove_multi)
+    touch_multi = _blocking(operations.touch_multi)
+    counter_multi = _blocking(operations.counter_multi)

@@ -1,0 +1,158 @@
+"""An embedded Couchbase cluster on a gevent hub: for tests of applications, and for ours.
+
+with serve() as served:
+cluster = Cluster(served.connection_string)
+…
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Self
+
+import gevent
+from gevent import socket as gsocket
+from gevent.pool import Pool
+from gevent.queue import Queue
+from gevent.server import StreamServer
+
+from couchloop.embedded import EmbeddedCluster, Node
+from couchloop.embedded.hosting import Hosting, Peer
+
+__all__ = ["ServedCluster", "SystemClock", "serve"]
+
+_CHUNK = 65536
+
+
+class SystemClock:
+    """The system's time, as an embedded cluster wants it."""
+
+    @staticmethod
+    def now() -> float:
+        """Give monotonic seconds."""
+        return time.monotonic()
+
+    @staticmethod
+    def wall() -> float:
+        """Give seconds since the epoch."""
+        return time.time()
+
+
+class _GeventPeer(Peer):
+    """Reads in the greenlet that accepted; a second one writes, so that nobody else blocks."""
+
+    def __init__(self, node: Node, sock: gsocket.socket, peer: str) -> None:
+        self._sock = sock
+        self._queue: Queue[bytes | None] = Queue()
+        self._hub = gevent.get_hub()
+        self._timer = self._hub.loop.timer(0)
+        super().__init__(node, peer, tls=False)
+
+    def run(self) -> None:
+        writer = gevent.spawn(self._write_all)
+        try:
+            self.flush()
+            while not self.connection.closed:
+                data = self._sock.recv(_CHUNK)
+                if not data:
+                    break
+                self.received(data)
+        except OSError:
+            # The client is gone: that is its right.
+            pass
+        finally:
+            self._timer.stop()
+            self._timer.close()
+            self.connection.wakeup = None
+            self.connection.connection_lost()
+            self._queue.put(None)
+            writer.join()
+            self._sock.close()
+
+    def _write_all(self) -> None:
+        try:
+            for data in self._queue:
+                if data is None:
+                    break
+                self._sock.sendall(data)
+            self._sock.shutdown(gsocket.SHUT_RDWR)
+        except OSError:
+            pass
+
+    def wakeup(self) -> None:
+        self._hub.loop.run_callback(self.flush)
+
+    def write(self, data: bytes) -> None:
+        self._queue.put(data)
+
+    def finish(self) -> None:
+        self._queue.put(None)
+
+    def arm(self, delay: float | None) -> None:
+        self._timer.stop()
+        if delay is not None:
+            self._timer.close()
+            self._timer = self._hub.loop.timer(delay)
+            self._timer.start(self.timer_fired)
+
+
+class _GeventListener:
+    def __init__(self, server: StreamServer) -> None:
+        self._server = server
+        self.port: int = server.address[1]
+
+    def close(self) -> None:
+        self._server.close()
+
+
+class ServedCluster(Hosting):
+    """An embedded cluster that listens on this thread's hub.
+
+    Attributes:
+        cluster: the `EmbeddedCluster`: ask it for connections, stop its nodes, inject faults.
+        connection_string: what clients are to be given.
+
+    """
+
+    def __init__(self, cluster: EmbeddedCluster, host: str, first_port: int) -> None:
+        self._greenlets = Pool()
+        super().__init__(cluster, host, first_port)
+
+    def listen(self, node: Node, service: str, port: int) -> _GeventListener:
+        """See `Hosting`."""
+        del service
+
+        def handle(sock: gsocket.socket, address: tuple[str, int]) -> None:
+            _GeventPeer(node, sock, f"{address[0]}:{address[1]}").run()
+
+        server = StreamServer((self.host, port), handle, spawn=self._greenlets)
+        server.start()
+        return _GeventListener(server)
+
+    def stop(self) -> None:
+        """Stop listening and close every connection; returns when that is done."""
+        self.shut_down()
+        self._greenlets.join()
+
+    def __enter__(self) -> Self:
+        """Give the cluster: it listens."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
+        self.stop()
+
+
+def serve(
+    cluster: EmbeddedCluster | None = None, *, host: str = "127.0.0.1", first_port: int = 0
+) -> ServedCluster:
+    """Serve an embedded cluster on this thread's hub.
+
+    Args:
+        cluster: None: three nodes, one bucket `default`, one user `user` with password `password`.
+        host: the address to listen on.
+        first_port: the first node's data port, the others follow; 0: whatever is free.
+    """
+    if cluster is None:
+        cluster = EmbeddedCluster(clock=SystemClock())
+    return ServedCluster(cluster, host, first_port)

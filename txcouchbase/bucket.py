@@ -1,0 +1,157 @@
+"""Bucket: an open Couchbase bucket whose methods return Deferreds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+import twisted
+from twisted.internet.defer import Deferred, fail
+
+from couchloop import operations
+from couchloop.auth import Authenticator
+from couchloop.cluster import BucketBase, as_method, make_settings
+from couchloop.connstr import ConnectionString
+from couchloop.exceptions import CouchbaseError
+from couchloop.operations import Defaults, Pending
+from couchloop.registry import Registry
+from couchloop.settings import Settings
+from couchloop.transcoder import FMT_JSON, Transcoder
+from txcouchbase.driver import EndpointFactory, TwistedDriver
+
+__all__ = ["Bucket"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _deferred(
+    build: Callable[Concatenate[Defaults, P], Pending[T]],
+) -> Callable[Concatenate[Bucket, P], Deferred[T]]:
+    """Make the method that runs what *build* builds."""
+
+    def method(self: Bucket, /, *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        try:
+            pending = build(self._defaults, *args, **kwargs)
+        except CouchbaseError as error:
+            return fail(error.with_traceback(None))
+        return self._driver.run(pending, self)
+
+    return as_method(method, build, "Deferred[{}]")
+
+
+class Bucket(BucketBase):
+    """One open bucket. It begins to connect at once; operations issued before that wait for it.
+
+    Opening the same bucket again on the same reactor with the same settings gives this object as
+    long as anything refers to it; it closes by itself when nothing does.
+
+    Args:
+        connection_string: `couchbase://host[,host…]/bucket`; `couchbases://` for TLS.
+        username: who connects (or *authenticator*, or options of the connection string).
+        password: its password.
+        authenticator: who connects.
+        quiet: get and remove give a result instead of NotFoundError where there is no document.
+        default_format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO, for values that are stored.
+        transcoder: an instance, or a class, that turns keys and values into bytes and back.
+        reactor: None: the global one, which is imported (and so installed) now.
+        endpoint_factory: makes the endpoint for (reactor, address, tls), for proxies and tests.
+
+    Raises:
+        InvalidConnectionStringError, InvalidOptionError, ArgumentError, MixedAuthError: an argument.
+        BucketAlreadyOpenError: the bucket is open on this reactor with other settings.
+
+    """
+
+    _registry = Registry["Bucket"]()
+    _driver: TwistedDriver
+
+    def __init__(
+        self,
+        connection_string: str | ConnectionString,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        authenticator: Authenticator | None = None,
+        quiet: bool = False,
+        default_format: int = FMT_JSON,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        reactor: Any = None,
+        endpoint_factory: EndpointFactory | None = None,
+    ) -> None:
+        if hasattr(self, "_driver"):
+            # __new__ has given a Bucket that is open.
+            return
+        loop, settings = self._identify(
+            connection_string,
+            username=username,
+            password=password,
+            authenticator=authenticator,
+            quiet=quiet,
+            default_format=default_format,
+            transcoder=transcoder,
+            reactor=reactor,
+        )
+        self._attach(settings, loop, TwistedDriver(settings, loop, endpoint_factory))
+
+    @classmethod
+    def _identify(
+        cls,
+        connection_string: str | ConnectionString,
+        *,
+        reactor: Any = None,
+        endpoint_factory: EndpointFactory | None = None,  # noqa: ARG003 - the constructor's
+        **keywords: Any,
+    ) -> tuple[Any, Settings]:
+        settings = make_settings(
+            connection_string, framework=f"twisted {twisted.__version__}", **keywords
+        )
+        if reactor is None:
+            from twisted.internet import reactor  # noqa: PLC0415 - only where a user wants it
+        return reactor, settings
+
+    def connect(self) -> Deferred[None]:
+        """Give a new Deferred that fires with None once the bucket is open.
+
+        It fails with the error that opening met; calling `connect` after that tries anew.
+        """
+        self._open()
+        return self._driver.when_open(self)
+
+    def close(self, timeout: float = 2.5) -> Deferred[None]:
+        """Take no more operations, give those in flight *timeout* seconds, then close.
+
+        The Deferred fires with None when the last connection is gone. What is not answered in time
+        fails with RequestCanceledError (an AmbiguousError if the server may have done it), later
+        calls with ObjectDestroyedError. Calling it again is harmless.
+        """
+        self._driver.close(timeout)
+        return self._driver.when_closed()
+
+    def __aenter__(self) -> Deferred[Self]:
+        """Wait until the bucket is open."""
+        return self.connect().addCallback(lambda _: self)
+
+    def __aexit__(self, *_: object) -> Deferred[None]:
+        """Close it."""
+        return self.close()
+
+    get = _deferred(operations.get)
+    upsert = _deferred(operations.upsert)
+    insert = _deferred(operations.insert)
+    replace = _deferred(operations.replace)
+    append = _deferred(operations.append)
+    prepend = _deferred(operations.prepend)
+    remove = _deferred(operations.remove)
+    touch = _deferred(operations.touch)
+    counter = _deferred(operations.counter)
+
+    get_multi = _deferred(operations.get_multi)
+    upsert_multi = _deferred(operations.upsert_multi)
+    insert_multi = _deferred(operations.insert_multi)
+    replace_multi = _deferred(operations.replace_multi)
+    append_multi = _deferred(operations.append_multi)
+    prepend_multi = _deferred(operations.prepend_multi)
+    remove_multi = _deferred(operations.remove_multi)
+    touch_multi = _deferred(operations.touch_multi)
+    counter_multi = _deferred(operations.counter_multi)

@@ -1,0 +1,36 @@
+"""Cluster: where the nodes are and who connects; opens Buckets on a reactor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuthenticator
+from couchloop.cluster import ClusterBase
+from txcouchbase.bucket import Bucket
+
+__all__ = ["CertAuthenticator", "ClassicAuthenticator", "Cluster", "PasswordAuthenticator"]
+
+
+class Cluster(ClusterBase[Bucket]):
+    """Where the nodes are and who connects. Does no I/O before a Bucket is opened.
+
+    Args:
+        connection_string: `couchbase://host[,host…]`; names no bucket.
+        bucket_class: what `open_bucket` makes.
+        reactor: handed to each Bucket. None: the global one, imported when a Bucket is opened.
+
+    Raises InvalidConnectionStringError (a ValueError).
+    """
+
+    def __init__(
+        self,
+        connection_string: str = "couchbase://localhost",
+        bucket_class: type[Bucket] = Bucket,
+        *,
+        reactor: Any = None,
+    ) -> None:
+        super().__init__(connection_string, bucket_class)
+        self._reactor = reactor
+
+    def _bucket_arguments(self) -> dict[str, Any]:
+        return {"reactor": self._reactor}
