@@ -77,7 +77,13 @@ RULES = (
         NOT_YET,
         "a prepared write ends with the connection, so a promoted replica has none to commit again",
     ),
-    Rule("10-faults", "*", NOT_YET, "what an administrator did there cannot be done here"),
+    Rule(
+        "10-faults",
+        "*",
+        NOT_YET,
+        "range scans are refused (NOT_SUPPORTED)",
+        frozenset({"RANGE_SCAN_CREATE"}),
+    ),
     Rule("12-rangescan", "*", NOT_YET, "range scans are refused (NOT_SUPPORTED)"),
     Rule(
         "21-sdk-python-errors",

@@ -33,6 +33,7 @@ from couchloop.wire import (
     Magic,
     Opcode,
     ResponseFrame,
+    Status,
     encode_request,
 )
 from tests.embedded.recordings import Line, Scenario, decode, differences, load
@@ -398,15 +399,46 @@ class Replay:
                 pass
 
     def _administer(self, what: str) -> None:
-        if "unknown bucket 'cfgonly'" in what:
-            bucket = self.cluster.add_bucket(
-                "cfgonly", config_only=self.cluster.nodes, same_revision=True
-            )
-            for number, chain in enumerate(self.cluster.buckets["default"].chains):
-                bucket.set_chain(number, list(chain))
-            self.cluster.changed(same_revision=True)
-        elif "documents of 1 MiB" in what:
-            self._fill()
+        cluster = self.cluster
+        match what.split():
+            case ["SET_CLUSTER_CONFIG", *_]:
+                bucket = cluster.add_bucket(
+                    "cfgonly", config_only=cluster.nodes, same_revision=True
+                )
+                for number, chain in enumerate(cluster.buckets["default"].chains):
+                    bucket.set_chain(number, list(chain))
+                cluster.changed(same_revision=True)
+            case ["documents", "of", "1", "MiB", *_]:
+                self._fill()
+            case ["DISABLE_TRAFFIC" | "ENABLE_TRAFFIC" as word] if "late" not in cluster.buckets:
+                cluster.set_traffic("default", enabled=word == "ENABLE_TRAFFIC")
+            case ["SET_BUCKET_DATA_LIMIT_EXCEEDED", "status", number]:
+                cluster.refuse_ingress("default", Status(int(number, 16)) or None)
+            case ["PAUSE_BUCKET"]:
+                cluster.pause_bucket("default")
+            case ["RESUME_BUCKET"]:
+                cluster.resume_bucket("default")
+            case ["CREATE_BUCKET", name]:
+                cluster.add_bucket(name, ready=False)
+            case ["ENABLE_TRAFFIC"]:
+                cluster.make_ready("late")
+            case ["DELETE_BUCKET", name]:
+                cluster.remove_bucket(name)
+            case ["the", "user", *rest]:
+                self._change_user(rest)
+            case ["all", "rights", "back"]:
+                cluster.users.put(next(user for user in users() if user.name == "user"))
+            case _:
+                pass
+
+    def _change_user(self, how: list[str]) -> None:
+        database = self.cluster.users
+        if "removed," in how:
+            database.remove("user")
+        elif "read" in how:
+            database.put(User("user", "password", (Grant(DATA_READER, "default"),)))
+        else:
+            database.put(User("user", "password", ()))
 
     def _fill(self) -> None:
         """Store documents of 1 MiB on node 0 until it refuses one."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
+
+from couchloop.exceptions import ProtocolError
+from couchloop.kv import scram
 
 DATA_READER: Final = frozenset({"Read", "SimpleStats"})
 DATA_WRITER: Final = frozenset({"Insert", "Delete", "Upsert"})
@@ -24,8 +27,7 @@ FULL_ACCESS: Final = (
     }
 )
 
-MECHANISMS: Final = ("SCRAM-SHA512", "SCRAM-SHA256", "SCRAM-SHA1", "PLAIN")
-_DIGESTS: Final = {"SCRAM-SHA512": "sha512", "SCRAM-SHA256": "sha256", "SCRAM-SHA1": "sha1"}
+MECHANISMS: Final = (*scram.MECHANISMS, "PLAIN")
 _ITERATIONS: Final = 4000
 _UNKNOWN_USER_ITERATIONS: Final = 15000
 
@@ -129,6 +131,14 @@ class UserDatabase:
         self._salt_seed = salt_seed
         self._secrets: dict[tuple[str, str, str], _Secret] = {}
 
+    def put(self, user: User) -> None:
+        """Add a user, or give one other rights: living connections have them at once."""
+        self.users[user.name] = user
+
+    def remove(self, name: str) -> None:
+        """Remove a user: living connections stay, without any right."""
+        del self.users[name]
+
     def check_plain(self, message: bytes) -> User:
         """Read a PLAIN message; give the user whose credentials it carries.
 
@@ -147,7 +157,7 @@ class UserDatabase:
     def secret(self, name: str, mechanism: str) -> _Secret:
         """Give salt and keys of a user; somebody unknown gets a salt too, and can never pass."""
         user = self.users.get(name)
-        digest = _DIGESTS[mechanism]
+        digest = scram.mechanism_hash(mechanism)
         password = user.password if user else ""
         cached = self._secrets.get((name, mechanism, password))
         if cached is not None:
@@ -156,12 +166,11 @@ class UserDatabase:
         if user is None:
             return _Secret(salt, _UNKNOWN_USER_ITERATIONS, b"", b"")
         salted = hashlib.pbkdf2_hmac(digest, password.encode(), salt, _ITERATIONS)
-        client_key = hmac.digest(salted, b"Client Key", digest)
         secret = _Secret(
             salt,
             _ITERATIONS,
-            hashlib.new(digest, client_key).digest(),
-            hmac.digest(salted, b"Server Key", digest),
+            scram.stored_key(digest, scram.client_key(digest, salted)),
+            scram.server_key(digest, salted),
         )
         self._secrets[name, mechanism, password] = secret
         return secret
@@ -174,16 +183,17 @@ class ScramServer:
     """
 
     def __init__(
-        self, database: UserDatabase, mechanism: str, client_first: bytes, nonce: str
+        self, database: UserDatabase, mechanism: str, client_first: bytes, nonce: bytes
     ) -> None:
         self._database = database
         self.mechanism = mechanism
+        self._digest = scram.mechanism_hash(mechanism)
         gs2, self.name, client_nonce, self._client_first_bare = _read_client_first(client_first)
-        self._binding = b64encode(gs2.encode()).decode()
+        self._binding = b64encode(gs2)
         self._secret = database.secret(self.name, mechanism)
         self._nonce = client_nonce + nonce
-        salt = b64encode(self._secret.salt).decode()
-        self.server_first = f"r={self._nonce},s={salt},i={self._secret.iterations}"
+        salt = b64encode(self._secret.salt)
+        self.server_first = b"r=%b,s=%b,i=%d" % (self._nonce, salt, self._secret.iterations)
 
     def finish(self, client_final: bytes) -> tuple[User, bytes]:
         """Check the client's proof; give the user and the server's last message.
@@ -192,47 +202,43 @@ class ScramServer:
         """
         if not client_final:
             raise MalformedMessage
+        without_proof, _, encoded = client_final.rpartition(b",p=")
         try:
-            text = client_final.decode()
-            without_proof, _, encoded = text.rpartition(",p=")
-            attributes = dict(part.split("=", 1) for part in text.split(","))
-        except ValueError:
+            attributes = dict(scram.parse_attributes(client_final))
+        except ProtocolError:
             raise MalformedMessage(referenced=True) from None
         if not {"c", "r", "p"} <= attributes.keys():
             raise MalformedMessage
         try:
-            proof = b64decode(encoded, validate=True)
-        except ValueError:
+            proof = scram.decode_base64(encoded)
+        except ProtocolError:
             raise MalformedMessage(referenced=True) from None
-        digest = _DIGESTS[self.mechanism]
-        message = f"{self._client_first_bare},{self.server_first},{without_proof}".encode()
-        user = self._database.users.get(self.name)
-        signature = hmac.digest(self._secret.stored_key, message, digest)
-        if len(proof) != hashlib.new(digest).digest_size:
+        if len(proof) != hashlib.new(self._digest).digest_size:
             raise MalformedMessage
-        if user is None or attributes["c"] != self._binding or attributes["r"] != self._nonce:
+        message = scram.auth_message(self._client_first_bare, self.server_first, without_proof)
+        user = self._database.users.get(self.name)
+        if (
+            user is None
+            or attributes["c"] != self._binding
+            or attributes["r"] != self._nonce
+            or not scram.is_proof(self._digest, self._secret.stored_key, message, proof)
+        ):
             raise AuthenticationFailed
-        client_key = bytes(a ^ b for a, b in zip(proof, signature, strict=True))
-        stored_key = hashlib.new(digest, client_key).digest()
-        if not hmac.compare_digest(stored_key, self._secret.stored_key):
-            raise AuthenticationFailed
-        verifier = hmac.digest(self._secret.server_key, message, digest)
+        verifier = scram.signature(self._digest, self._secret.server_key, message)
         return user, b"v=" + b64encode(verifier)
 
 
-def _read_client_first(message: bytes) -> tuple[str, str, str, str]:
+def _read_client_first(message: bytes) -> tuple[bytes, str, bytes, bytes]:
     """Give the GS2 header, the user, the nonce and the bare message."""
+    flag, _, rest = message.partition(b",")
+    identity, _, bare = rest.partition(b",")
     try:
-        text = message.decode()
-        flag, identity, bare = text.split(",", 2)
-        name, nonce = bare.split(",")[:2]
-    except ValueError:
+        attributes = dict(scram.parse_attributes(bare))
+        name = scram.unescape_username(attributes["n"])
+        nonce = attributes["r"]
+    except (ProtocolError, KeyError):
         raise MalformedMessage from None
     # No channel is bound here, so neither `p=…` nor `y` (could bind) is taken.
-    if flag != "n" or not name.startswith("n=") or not nonce.startswith("r="):
+    if flag != b"n":
         raise MalformedMessage
-    escapes = name[2:].replace("=2C", "").replace("=3D", "")
-    if not name[2:] or not nonce[2:] or "=" in escapes:
-        raise MalformedMessage
-    user = name[2:].replace("=2C", ",").replace("=3D", "=")
-    return f"{flag},{identity},", user, nonce[2:], bare
+    return b",".join((flag, identity, b"")), name, nonce, bare

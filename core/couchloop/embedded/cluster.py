@@ -5,25 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any, Final
 
 from couchloop.embedded.auth import User, UserDatabase
 from couchloop.embedded.config import Configuration, NodeAddress
+from couchloop.embedded.request import NodeState
 from couchloop.embedded.server import ServerConnection
 from couchloop.embedded.store import Clock, Generator, Manifest, ManualClock, State, Vault
+from couchloop.wire.constants import Status
 
 _NO_NODE: Final = -1
-
-
-class NodeState(Enum):
-    """What a node does with its connections."""
-
-    RUNNING = 1
-    STOPPED = 2
-    """Connections are closed and new ones refused."""
-    HUNG = 3
-    """Connections are accepted and kept, requests wait until the node runs again."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +44,13 @@ class Bucket:
         """Ids of nodes that have the configuration, but no data."""
         self.holds_replication = False
         """Replicas do not acknowledge synchronous writes while this is set."""
+        self.ready = True
+        """Whether there are vbuckets and a configuration; a bucket just made has none."""
+        self.takes_traffic = True
+        """Whether documents can be written; not so while a node warms up."""
+        self.ingress_refusal: Status | None = None
+        """What is answered to writes while the cluster manager has stopped them."""
+        self.paused = False
 
     def lay_out(self, node_ids: Sequence[int]) -> None:
         """Put vbucket v on node v % n, its replicas on the nodes after that."""
@@ -281,25 +279,47 @@ class EmbeddedCluster:
         settings: str | BucketSettings,
         *,
         config_only: Iterable[Node] = (),
+        ready: bool = True,
         same_revision: bool = False,
     ) -> Bucket:
         """Create a bucket on all data nodes; those in *config_only* get its configuration alone.
 
+        Without *ready* it can be selected and nothing else, until `make_ready`.
         *same_revision* as in `changed`.
         """
         bucket = self._new_bucket(settings)
+        bucket.ready = ready
         bucket.config_only.update(node.node_id for node in config_only)
         self.changed(same_revision=same_revision)
         return bucket
 
+    def make_ready(self, name: str) -> None:
+        """Let a bucket that was created not ready work, and publish its configuration."""
+        self.buckets[name].ready = True
+        self.changed()
+
     def remove_bucket(self, name: str) -> None:
         """Delete a bucket: its connections are closed."""
-        bucket = self.buckets.pop(name)
-        for node in self.nodes:
-            for connection in list(node.connections):
-                if connection.bucket is bucket:
-                    connection.close()
+        self.drop_connections(bucket=name)
+        del self.buckets[name]
         self.changed()
+
+    def pause_bucket(self, name: str) -> None:
+        """Pause a bucket: its connections are closed, and nobody can select it."""
+        self.buckets[name].paused = True
+        self.drop_connections(bucket=name)
+
+    def resume_bucket(self, name: str) -> None:
+        """End a pause."""
+        self.buckets[name].paused = False
+
+    def set_traffic(self, name: str, *, enabled: bool) -> None:
+        """Refuse writes with ETMPFAIL, as a node that warms up, or take them again."""
+        self.buckets[name].takes_traffic = enabled
+
+    def refuse_ingress(self, name: str, status: Status | None) -> None:
+        """Refuse what makes a bucket larger with *status* (0x35 to 0x38); None: take it again."""
+        self.buckets[name].ingress_refusal = status
 
     def add_node(self, host: str | None = None, *, serves_data: bool = True) -> Node:
         """Let a node join; it owns no vbucket until `rebalance`."""
@@ -313,7 +333,12 @@ class EmbeddedCluster:
         return node
 
     def remove_node(self, node: Node) -> None:
-        """Let a node leave in an orderly way: its vbuckets go to the others first."""
+        """Let a node leave in an orderly way: its vbuckets go to the others first.
+
+        Raises ValueError for the last node.
+        """
+        if self.nodes == [node]:
+            raise ValueError("the last node of a cluster cannot leave")
         self.nodes.remove(node)
         for bucket in self.buckets.values():
             bucket.lay_out(self._data_node_ids())
@@ -528,7 +553,9 @@ class EmbeddedCluster:
 
         return {
             None: configuration(None),
-            **{name: configuration(bucket) for name, bucket in self.buckets.items()},
+            **{
+                name: configuration(bucket) for name, bucket in self.buckets.items() if bucket.ready
+            },
         }
 
     def _distribute(self, nodes: Iterable[Node], *, push: bool) -> None:

@@ -247,7 +247,7 @@ def _all(request: Request, _: list[str]) -> Statistics:
     yield "vb_replica_num", _count(request, State.REPLICA)
     yield "vb_pending_num", _count(request, State.PENDING)
     yield "vb_dead_num", _count(request, State.DEAD)
-    yield "mem_used", sum(document.size() for _, document in active)
+    yield "mem_used", sum(len(document.value) for _, document in active)
     yield "ep_bucket_type", "ephemeral" if request.bucket.ephemeral else "persistent"
     yield "time", int(cluster.clock.wall())
     yield "uptime", int(cluster.clock.now())
@@ -361,7 +361,7 @@ def _numbers(request: Request, prefix: str, collection_ids: set[int]) -> Statist
     documents = [
         document for (uid, _), document in _active_documents(request) if uid in collection_ids
     ]
-    size = sum(document.size() for document in documents)
+    size = sum(len(document.value) for document in documents)
     yield prefix + "collections_mem_used", size
     yield prefix + "items", len(documents)
     yield prefix + "data_size", size
@@ -387,8 +387,9 @@ def _scopes(request: Request, _: list[str]) -> Statistics:
 
 
 def _connections(request: Request, _: list[str]) -> Statistics:
+    user = request.connection.user
     for connection in request.node.connections:
-        if connection.user is request.connection.user:
+        if connection.user == user:
             document = {
                 "agent_name": connection.agent,
                 "peername": connection.peer,

@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from typing import Final
 
-from couchloop.embedded.request import Answer, Hold, Refusal, Request
+from couchloop.embedded.request import Answer, Hold, NodeState, Refusal, Request
 from couchloop.embedded.store import (
     MAX_VALUE,
     Document,
@@ -145,6 +145,7 @@ def store(request: Request) -> Answer:
     frame = request.frame
     value, datatype = _incoming(request)
     vbucket = request.vbucket()
+    refuse_ingress(request, traffic=True)
     document = vbucket.find(request.document_id, request.wall)
     adding = frame.opcode in (Opcode.ADD, Opcode.ADDQ)
     replacing = frame.opcode in (Opcode.REPLACE, Opcode.REPLACEQ)
@@ -175,6 +176,7 @@ def concatenate(request: Request) -> Answer:
     if datatype & Datatype.SNAPPY:
         added = snappy.decompress(added, MAX_VALUE)
     vbucket = request.vbucket()
+    refuse_ingress(request, traffic=True)
     document = existing(request, vbucket, Status.NOT_STORED)
     refuse_prepared(request, vbucket)
     check_cas(request, document)
@@ -205,6 +207,7 @@ def count(request: Request) -> Answer:
     delta, initial = int.from_bytes(extras[:8]), int.from_bytes(extras[8:16])
     expiry = int.from_bytes(extras[16:])
     vbucket = request.vbucket()
+    refuse_ingress(request)
     document = vbucket.find(request.document_id, request.wall)
     if document is None:
         if expiry == _DO_NOT_CREATE:
@@ -239,6 +242,7 @@ def touch(request: Request) -> Answer:
 
 def _touch(request: Request) -> Document:
     vbucket = request.vbucket()
+    refuse_ingress(request)
     document = existing(request, vbucket)
     refuse_prepared(request, vbucket)
     if document.locked(request.now):
@@ -296,6 +300,18 @@ def new_expiry(request: Request, document: Document | None, expiry: int) -> int:
     if request.preserve_ttl and document is not None:
         return document.expiry
     return absolute_expiry(expiry, request.wall, request.collection.max_ttl)
+
+
+def refuse_ingress(request: Request, *, traffic: bool = False) -> None:
+    """Refuse what makes the bucket larger while that is forbidden.
+
+    With *traffic* also while the bucket warms up.
+    """
+    bucket = request.bucket
+    if bucket.ingress_refusal is not None:
+        raise Refusal(bucket.ingress_refusal)
+    if traffic and not bucket.takes_traffic:
+        raise Refusal(Status.ETMPFAIL)
 
 
 def refuse_full(request: Request, size: int) -> None:
@@ -365,5 +381,5 @@ def _acknowledged(request: Request, vbucket: VBucket) -> bool:
     if bucket.holds_replication:
         return False
     chain = bucket.chains[vbucket.number]
-    running = {node.node_id for node in request.cluster.nodes if node.state.name == "RUNNING"}
+    running = {node.node_id for node in request.cluster.nodes if node.state is NodeState.RUNNING}
     return sum(node_id in running for node_id in chain) >= len(chain) // 2 + 1

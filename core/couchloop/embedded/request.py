@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from couchloop.embedded.store import Collection, DocumentId, State, VBucket
@@ -15,6 +16,16 @@ if TYPE_CHECKING:
     from couchloop.embedded.cluster import Bucket, EmbeddedCluster, Injection, Node
     from couchloop.embedded.commands import Command
     from couchloop.embedded.server import ServerConnection
+
+
+class NodeState(Enum):
+    """What a node does with its connections."""
+
+    RUNNING = 1
+    STOPPED = 2
+    """Connections are closed and new ones refused."""
+    HUNG = 3
+    """Connections are accepted and kept, requests wait until the node runs again."""
 
 
 class Answer(NamedTuple):
@@ -172,9 +183,11 @@ class Request:
         user = self.connection.user
         if collection is None:
             raise self.unknown_collection()
-        if user is None or not user.sees_collection(
-            self.bucket.name, collection.scope, collection.name
-        ):
+        name = self.bucket.name
+        hidden = user is not None and not user.sees_collection(
+            name, collection.scope, collection.name
+        )
+        if user is not None and hidden and user.sees(name):
             # The default collection is looked up before the manifest is.
             raise self.unknown_collection(manifest.uid if self.collection_id else 0)
         return collection
@@ -190,6 +203,8 @@ class Request:
         """
         if number is None:
             number = self.frame.vbucket
+        if not self.bucket.ready:
+            raise Refusal(Status.ETMPFAIL)
         vbuckets = self.bucket.vault.vbuckets
         if number < len(vbuckets):
             vbucket = vbuckets[number]

@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
+from couchloop.embedded.auth import User
 from couchloop.embedded.commands import BEFORE_LOGIN, COMMANDS, REORDERED
-from couchloop.embedded.request import Answer, Hold, Refusal, Request
+from couchloop.embedded.request import Answer, Hold, NodeState, Refusal, Request
 from couchloop.embedded.validate import BARRIER, check_framing, check_header
 from couchloop.exceptions import ProtocolError
 from couchloop.wire.constants import Datatype, Feature, Magic, Opcode, ServerOpcode, Status
@@ -25,7 +26,7 @@ from couchloop.wire.frames import (
 )
 
 if TYPE_CHECKING:
-    from couchloop.embedded.auth import ScramServer, User
+    from couchloop.embedded.auth import ScramServer
     from couchloop.embedded.cluster import Bucket, Injection, Node
 
 _MICROSECONDS: Final = 1_000_000
@@ -67,10 +68,8 @@ class ServerConnection:
         self.agent = ""
         """What the client calls itself in its HELLO."""
         self.features: frozenset[int] = frozenset()
-        self.user: User | None = None
         self.by_certificate = client_user is not None
-        if client_user is not None:
-            self.user = node.cluster.users.users.get(client_user)
+        self._user_name = client_user
         self.scram: ScramServer | None = None
         self.bucket: Bucket | None = None
         self.closing = False
@@ -131,6 +130,8 @@ class ServerConnection:
 
     def next_deadline(self) -> float | None:
         """When to call `handle_deadline`: monotonic seconds of the cluster's clock, or None."""
+        if self.node.state is not NodeState.RUNNING:
+            return None
         times = [request.not_before for request in self._held if request.not_before]
         times += [request.deadline for request in self._held if request.deadline is not None]
         return min(times, default=None)
@@ -146,7 +147,9 @@ class ServerConnection:
         if self._receiving or self.closed or not (self._held or self._waiting):
             return
         self._pump()
-        self._wake()
+        if self.wakeup is not None:
+            # Even without output: the deadline may be another one now.
+            self.wakeup()
 
     def close(self) -> None:
         """Close the connection once what is pending was written."""
@@ -166,6 +169,22 @@ class ServerConnection:
         """Close the connection without writing what is pending."""
         self._output.clear()
         self.close()
+
+    @property
+    def user(self) -> User | None:
+        """Who is logged in, with the rights of this moment (none if the user was removed)."""
+        if self._user_name is None:
+            return None
+        user = self.node.cluster.users.users.get(self._user_name)
+        return user if user is not None else User(self._user_name, "", (), frozenset())
+
+    def log_in(self, user: User) -> None:
+        """Let the connection act for *user*."""
+        self._user_name = user.name
+
+    def log_out(self) -> None:
+        """Take the login away."""
+        self._user_name = None
 
     @property
     def in_flight(self) -> bool:
@@ -246,7 +265,7 @@ class ServerConnection:
 
     def _pump(self) -> None:
         """Do what can be done now, in order (or out of order, where that was negotiated)."""
-        if self.node.state.name != "RUNNING":
+        if self.node.state is not NodeState.RUNNING:
             return
         again = True
         while again and not self.closed:
@@ -296,7 +315,7 @@ class ServerConnection:
 
     def _execute(self, request: Request) -> Iterable[Answer]:
         frame = request.frame
-        if self.user is None and frame.opcode not in BEFORE_LOGIN:
+        if self._user_name is None and frame.opcode not in BEFORE_LOGIN:
             raise Refusal(Status.EACCESS)
         command = COMMANDS.get(frame.opcode)
         if command is None:
@@ -361,7 +380,7 @@ class ServerConnection:
         status = refusal.status
         if Feature.XERROR not in self.features:
             closes = status in _CLOSES_WITHOUT_XERROR and not refusal.early
-            if closes and self.user is not None:
+            if closes and self._user_name is not None:
                 self.close()
                 return
             status = self._older_status(request, status)

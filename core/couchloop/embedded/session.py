@@ -11,7 +11,6 @@ from couchloop.embedded.auth import (
     AuthenticationFailed,
     MalformedMessage,
     ScramServer,
-    User,
 )
 from couchloop.embedded.errormap import NEWEST, error_map
 from couchloop.embedded.request import Answer, Refusal, Request
@@ -91,21 +90,21 @@ def sasl_auth(request: Request) -> Answer:
     name = request.frame.key.decode("utf-8", "replace")
     mechanism = name.upper()
     # A login ends with the next attempt, whatever becomes of that.
-    connection.user = None
+    connection.log_out()
     if mechanism not in MECHANISMS:
         raise Refusal(Status.AUTH_ERROR, f'Requested mechanism "{name}" is not supported')
     try:
         if mechanism == "PLAIN":
-            _log_in(request, request.cluster.users.check_plain(request.frame.value))
+            connection.log_in(request.cluster.users.check_plain(request.frame.value))
             return Answer()
-        nonce = request.cluster.generator.randbytes(_SCRAM_NONCE).hex()
+        nonce = request.cluster.generator.randbytes(_SCRAM_NONCE).hex().encode()
         scram = ScramServer(request.cluster.users, mechanism, request.frame.value, nonce)
     except MalformedMessage as error:
         raise Refusal(Status.EINVAL, reference=error.referenced) from None
     except AuthenticationFailed:
         raise Refusal(Status.AUTH_ERROR, reference=True) from None
     connection.scram = scram
-    return Answer(value=scram.server_first.encode(), status=Status.AUTH_CONTINUE)
+    return Answer(value=scram.server_first, status=Status.AUTH_CONTINUE)
 
 
 def sasl_step(request: Request) -> Answer:
@@ -126,12 +125,8 @@ def sasl_step(request: Request) -> Answer:
         raise Refusal(Status.EINVAL, reference=error.referenced) from None
     except AuthenticationFailed:
         raise Refusal(Status.AUTH_ERROR, reference=True) from None
-    _log_in(request, user)
+    connection.log_in(user)
     return Answer(value=server_final)
-
-
-def _log_in(request: Request, user: User) -> None:
-    request.connection.user = user
 
 
 def _refuse_by_certificate(request: Request) -> None:
@@ -151,6 +146,8 @@ def select_bucket(request: Request) -> Answer:
     bucket = request.cluster.buckets.get(text)
     user = connection.user
     if not name or (bucket is None and user is not None and user.sees_all_buckets()):
+        raise Refusal(Status.KEY_ENOENT)
+    if bucket is not None and bucket.paused:
         raise Refusal(Status.KEY_ENOENT)
     if bucket is None or user is None or not user.sees(text):
         raise Refusal(Status.EACCESS)

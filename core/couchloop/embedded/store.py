@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import sha256
@@ -106,7 +106,6 @@ class Document:
     """JSON text by X-key."""
     deleted: bool = False
     locked_until: float = 0.0
-    lock_cas: int = 0
     modified: float = 0.0
 
     @property
@@ -123,10 +122,6 @@ class Document:
     def locked(self, now: float) -> bool:
         """Tell whether the lock still holds at *now* (monotonic seconds)."""
         return self.locked_until > now
-
-    def size(self) -> int:
-        """Bytes that count against the bucket's quota."""
-        return len(self.value)
 
 
 @dataclass(slots=True)
@@ -148,6 +143,8 @@ class VBucket:
     last_cas: int = 0
     prepared: set[DocumentId] = field(default_factory=set)
     """Documents with a synchronous write that waits for its replicas."""
+    size: int = 0
+    """Bytes of all values."""
 
     def __post_init__(self) -> None:
         """Begin the history of failovers."""
@@ -181,6 +178,7 @@ class VBucket:
         document.rev_seqno = previous.rev_seqno + 1 if previous else 1
         document.modified = wall
         self.documents[document_id] = document
+        self.size += len(document.value) - (len(previous.value) if previous else 0)
 
     def promote(self, uuid: int) -> None:
         """Begin a new branch of history, as a replica that takes over does."""
@@ -324,17 +322,12 @@ class Vault:
         for vbucket in self.vbuckets:
             for document_id in list(vbucket.documents):
                 if document_id[0] not in manifest.collections:
-                    del vbucket.documents[document_id]
+                    vbucket.size -= len(vbucket.documents.pop(document_id).value)
 
     def used(self) -> int:
         """Bytes of all values."""
-        return sum(document.size() for _, document in self.items())
+        return sum(vbucket.size for vbucket in self.vbuckets)
 
     def full(self, size: int) -> bool:
         """Tell whether *size* more bytes do not fit any more."""
         return bool(self.quota) and self.used() + size > self.quota
-
-    def items(self) -> Iterator[tuple[DocumentId, Document]]:
-        """Every document and tombstone."""
-        for vbucket in self.vbuckets:
-            yield from vbucket.documents.items()

@@ -23,6 +23,7 @@ from couchloop.embedded.kv import (
     mutated,
     new_expiry,
     refuse_full,
+    refuse_ingress,
     refuse_prepared,
 )
 from couchloop.embedded.request import Answer, Plan, Refusal, Request, Spec
@@ -453,6 +454,7 @@ def mutate(request: Request) -> Answer:
         # What a real server does with this combination.
         raise Refusal(Status.EINTERNAL)
     vbucket = request.vbucket()
+    refuse_ingress(request, traffic=True)
     document = vbucket.find(request.document_id, request.wall)
     if document is None and flags & DocFlag.ACCESS_DELETED:
         document = vbucket.documents.get(request.document_id)
