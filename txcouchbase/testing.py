@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -139,7 +140,12 @@ class ServedCluster(Hosting):
     def listen(self, node: Node, service: str, port: int) -> _TwistedListener:
         """See `Hosting`."""
         del service
-        listening = self.reactor.listenTCP(port, _ServerFactory(self, node), interface=self.host)
+        try:
+            listening = self.reactor.listenTCP(
+                port, _ServerFactory(self, node), interface=self.host
+            )
+        except CannotListenError as error:
+            raise OSError(str(error)) from error
         return _TwistedListener(self, listening)
 
     def stop(self) -> Deferred[None]:

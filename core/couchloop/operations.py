@@ -173,9 +173,13 @@ class Operation(Generic[T]):
         """Give the result of a completed operation, or raise its error."""
         error = self.error
         if error is not None:
-            # Not kept: a traceback that points to its own exception lives until a gc run.
+            # An exception whose own frames point to it, and with it the frames of its callers and
+            # their Bucket, would live until a gc run.
             self.error = None
-            raise error
+            try:
+                raise error
+            finally:
+                del error
         assert self.answer is not None
         return self.decode(self.answer)
 
@@ -600,7 +604,10 @@ class Batch(Generic[R]):
                     first = error
         if first is not None:
             first.all_results = results
-            raise first
+            try:
+                raise first
+            finally:
+                del first
         return results
 
 

@@ -14,6 +14,8 @@ from couchloop.embedded.server import ServerConnection
 from couchloop.embedded.store import Clock, Generator, Manifest, ManualClock, State, Vault
 from couchloop.wire.constants import Status
 
+__all__ = ["Bucket", "BucketSettings", "EmbeddedCluster", "Injection", "Node", "NodeState"]
+
 _NO_NODE: Final = -1
 
 
@@ -113,6 +115,7 @@ class Node:
             connection.close()
         else:
             self.connections.append(connection)
+            self.cluster.connections_changed()
         return connection
 
     def subscribe(self, callback: Callable[[Node], None]) -> None:
@@ -229,6 +232,8 @@ class EmbeddedCluster:
         """Requests by the name of their operation."""
         self.injections: list[Injection] = []
         self.on_node_change: Callable[[Node], None] | None = None
+        self.on_connections_change: Callable[[], None] | None = None
+        """Called when a connection was accepted or is gone."""
         self._replicas = replicas
         self._vbuckets = vbuckets
         self._next_node_id = 0
@@ -257,6 +262,11 @@ class EmbeddedCluster:
             for connection in each.connections
             if bucket is None or (connection.bucket and connection.bucket.name == bucket)
         ]
+
+    def connections_changed(self) -> None:
+        """Tell whoever wants to know that a connection came or went."""
+        if self.on_connections_change is not None:
+            self.on_connections_change()
 
     def connection_string(self, service: str = "kv") -> str:
         """Give a connection string that names every data node."""

@@ -118,6 +118,7 @@ class Hosting(ABC):
     def shut_down(self) -> None:
         """Stop listening, and close every connection."""
         self.cluster.on_node_change = None
+        self.cluster.on_connections_change = None
         for node in list(self._listeners):
             self._shut(node)
         self.cluster.drop_connections()

@@ -163,6 +163,7 @@ class ServerConnection:
         self._held.clear()
         if self in self.node.connections:
             self.node.connections.remove(self)
+            self.node.cluster.connections_changed()
         self._wake()
 
     def close_now(self) -> None:

@@ -1,0 +1,142 @@
+"""Serve an embedded cluster as a program.
+
+    python -m couchloop.embedded --nodes 3 --bucket default --user user:password --port 0
+
+prints one JSON line, {"connection_string": …, "pid": …}, then serves until SIGTERM or SIGINT.
+A program is where a loop may be picked: whichever of Twisted and gevent is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+from couchloop.embedded import BucketSettings, Clock, EmbeddedCluster
+from couchloop.embedded.hosting import Hosting
+
+LOOPS = ("twisted", "gevent")
+
+
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m couchloop.embedded",
+        description="An in-memory Couchbase cluster for tests and demonstrations: no database.",
+    )
+    parser.add_argument("--nodes", type=int, default=3, help="how many nodes (3)")
+    parser.add_argument("--bucket", action="append", help="a bucket's name; repeatable (default)")
+    parser.add_argument(
+        "--user",
+        action="append",
+        type=_user,
+        metavar="NAME:PASSWORD",
+        help="a user who may read and write; repeatable (user:password)",
+    )
+    parser.add_argument("--replicas", type=int, default=1, help="copies of each document (1)")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
+    parser.add_argument(
+        "--port", type=int, default=0, help="the first node's data port; 0: whatever is free (0)"
+    )
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help='after that print {"connections": N} whenever that number changes',
+    )
+    parser.add_argument("--loop", choices=LOOPS, help="the loop to run on (what is installed)")
+    options = parser.parse_args(arguments)
+    if not 1 <= options.nodes <= 100:
+        parser.error("--nodes must be from 1 to 100")
+    if not 0 <= options.replicas <= 3:
+        parser.error("--replicas must be from 0 to 3")
+    if not 0 <= options.port <= 65535 - options.nodes:
+        parser.error("--port must leave room for every node below 65536")
+    return options
+
+
+def _user(text: str) -> tuple[str, str]:
+    name, colon, password = text.partition(":")
+    if not name or not colon:
+        raise argparse.ArgumentTypeError("give NAME:PASSWORD")
+    return name, password
+
+
+def make_cluster(options: argparse.Namespace, clock: Clock) -> EmbeddedCluster:
+    """Make the cluster that the command line asks for."""
+    return EmbeddedCluster(
+        nodes=options.nodes,
+        buckets=[BucketSettings(name) for name in options.bucket or ["default"]],
+        users=dict(options.user or [("user", "password")]),
+        replicas=min(options.replicas, options.nodes - 1),
+        clock=clock,
+        host=options.host,
+    )
+
+
+def announce(served: Hosting, *, report: bool) -> None:
+    """Print the one line that whoever started the program waits for, and begin to report."""
+    _print(connection_string=served.connection_string, pid=os.getpid())
+    cluster = served.cluster
+    if report:
+        cluster.on_connections_change = lambda: _print(connections=len(cluster.connections()))
+
+
+def _print(**members: object) -> None:
+    print(json.dumps(members), flush=True)
+
+
+def serve_on_twisted(options: argparse.Namespace) -> None:
+    """Serve on the default reactor until a signal ends it."""
+    from twisted.internet import reactor  # noqa: PLC0415 - only if Twisted was picked
+
+    from txcouchbase.testing import ReactorClock, serve  # noqa: PLC0415
+
+    served = serve(
+        make_cluster(options, ReactorClock(reactor)),
+        reactor=reactor,
+        host=options.host,
+        first_port=options.port,
+    )
+    reactor.addSystemEventTrigger("before", "shutdown", served.stop)  # type: ignore[attr-defined]
+    reactor.callWhenRunning(lambda: announce(served, report=options.report))  # type: ignore[attr-defined]
+    reactor.run()  # type: ignore[attr-defined]
+
+
+def serve_on_gevent(options: argparse.Namespace) -> None:
+    """Serve on this thread's hub until a signal ends it."""
+    import gevent  # noqa: PLC0415 - only if gevent was picked
+    from gevent.event import Event  # noqa: PLC0415
+
+    from gcouchbase.testing import SystemClock, serve  # noqa: PLC0415
+
+    ended = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, ended.set)
+    with serve(
+        make_cluster(options, SystemClock()), host=options.host, first_port=options.port
+    ) as served:
+        announce(served, report=options.report)
+        ended.wait()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; give its exit status."""
+    options = parse_arguments(sys.argv[1:] if arguments is None else arguments)
+    loop = options.loop or next((name for name in LOOPS if find_spec(name)), None)
+    if loop is None:
+        print("install couchloop[twisted] or couchloop[gevent]", file=sys.stderr)
+        return 1
+    try:
+        {"twisted": serve_on_twisted, "gevent": serve_on_gevent}[loop](options)
+    except OSError as error:
+        print(f"cannot listen on {options.host}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
