@@ -196,7 +196,7 @@ class _Container:
 
 
 def _open(text: str, span: Span) -> _Container:
-    if text[span.start] not in "{[":
+    if text[span.start : span.start + 1] not in {"{", "["}:
         raise PathError(Status.SUBDOC_PATH_MISMATCH)
     return _Container(text, span.start)
 
