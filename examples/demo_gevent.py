@@ -46,7 +46,7 @@ def main(connection_string: str) -> None:
     cluster.authenticate(PasswordAuthenticator("user", "password"))
     documents(cluster)
     print("the Bucket has fallen out of scope")
-    FileObject(sys.stdin).readline()
+    FileObject(sys.stdin.fileno()).readline()
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ async def main(reactor: Any, connection_string: str) -> None:
     await documents(cluster)
     print("the Bucket has fallen out of scope")
     line = Line()
-    StandardIO(line, reactor=reactor)
+    StandardIO(line, reactor=reactor)  # type: ignore[no-untyped-call]
     await line.received
 
 
