@@ -270,6 +270,7 @@ class Session:
         self._by_node: list[_Endpoint | None] = []
         self._route: list[Connection | None] = []
         self._parked: dict[Operation[Any], None] = {}
+        self._stranded: list[tuple[CouchbaseError, dict[Operation[Any], None]]] = []
         self._bootstrap: _Bootstrap | None = None
         self._config_request: _ConfigRequest | None = None
         self._config_asked = -inf
@@ -287,6 +288,10 @@ class Session:
         """Give what is to be done, in order, and forget it."""
         if self.state is SessionState.CLOSING and not self.in_flight:
             self._end()
+        while self._stranded and not self._events:
+            error, parked = self._stranded.pop(0)
+            for op in list(parked):
+                self._fail(op, self._fresh(error, op))
         events, self._events = self._events, []
         return events
 
@@ -708,10 +713,9 @@ class Session:
         self.error = error
         self.state = SessionState.FAILED
         self._events.append(OpenFailed(error))
-        parked, self._parked = self._parked, {}
-        for op in parked:
-            op.parked = None
-            self._fail(op, self._fresh(error, op))
+        # They fail once that event is performed: user code may then start anew.
+        self._stranded.append((error, self._parked))
+        self._parked = {}
 
     def _end_bootstrap(self) -> None:
         bootstrap, self._bootstrap = self._bootstrap, None
