@@ -130,6 +130,9 @@ class Driver(ABC):
             self.session.cancel(pending)
         elif isinstance(pending, Batch):
             self.session.cancel_batch(pending)
+        if self.session.state is SessionState.CLOSING:
+            # It may have been what the end waits for.
+            self.schedule()
 
     def close(self, wait: float = 0.0) -> None:
         """End the session; operations in flight have *wait* seconds, then the transports close."""
@@ -142,9 +145,14 @@ class Driver(ABC):
 
     def schedule(self) -> None:
         """See to it that `transmit` runs when this turn is over."""
-        if not (self._in_turn or self._scheduled):
-            self._scheduled = True
-            self.call_soon()
+        if self._in_turn or self._scheduled:
+            return
+        if self.session.state in {SessionState.FAILED, SessionState.CLOSED}:
+            # Nothing will be written: leave no call behind in the loop.
+            self.transmit()
+            return
+        self._scheduled = True
+        self.call_soon()
 
     def flush(self) -> None:
         """Run the `transmit` that `schedule` asked for."""
