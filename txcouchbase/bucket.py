@@ -12,12 +12,12 @@ from couchloop import operations
 from couchloop.auth import Authenticator
 from couchloop.cluster import BucketBase, as_method, make_settings
 from couchloop.connstr import ConnectionString
-from couchloop.exceptions import CouchbaseError
+from couchloop.exceptions import BucketAlreadyOpenError, CouchbaseError
 from couchloop.operations import Defaults, Pending
 from couchloop.registry import Registry
 from couchloop.settings import Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
-from txcouchbase.driver import EndpointFactory, TwistedDriver
+from txcouchbase.driver import EndpointFactory, TwistedDriver, default_endpoint
 
 __all__ = ["Bucket"]
 
@@ -46,6 +46,9 @@ class Bucket(BucketBase):
     Opening the same bucket again on the same reactor with the same settings gives this object as
     long as anything refers to it; it closes by itself when nothing does.
 
+    Every operation's Deferred can be awaited and cancelled. It errbacks with CancelledError at
+    once then; a change that was on its way may have happened, or not.
+
     Args:
         connection_string: `couchbase://host[,host…]/bucket`; `couchbases://` for TLS.
         username: who connects (or *authenticator*, or options of the connection string).
@@ -58,7 +61,8 @@ class Bucket(BucketBase):
         endpoint_factory: makes the endpoint for (reactor, address, tls), for proxies and tests.
 
     Raises:
-        InvalidConnectionStringError, InvalidOptionError, ArgumentError, MixedAuthError: an argument.
+        InvalidConnectionStringError, InvalidOptionError, ArgumentError, MixedAuthError,
+            FeatureNotAvailableError: an argument.
         BucketAlreadyOpenError: the bucket is open on this reactor with other settings.
 
     """
@@ -81,6 +85,11 @@ class Bucket(BucketBase):
     ) -> None:
         if hasattr(self, "_driver"):
             # __new__ has given a Bucket that is open.
+            if self._driver.endpoint_factory != (endpoint_factory or default_endpoint):
+                raise BucketAlreadyOpenError(
+                    f"bucket {self.bucket!r} is already open on this reactor with another "
+                    "endpoint_factory: use that Bucket, or close it first"
+                )
             return
         loop, settings = self._identify(
             connection_string,
@@ -113,9 +122,14 @@ class Bucket(BucketBase):
     def connect(self) -> Deferred[None]:
         """Give a new Deferred that fires with None once the bucket is open.
 
-        It fails with the error that opening met; calling `connect` after that tries anew.
+        It fails with the error that opening met; calling `connect` after that tries anew (and
+        fails with BucketAlreadyOpenError where another Bucket has taken the place meanwhile).
+        Cancelling it leaves the opening to others who wait.
         """
-        self._open()
+        try:
+            self._open()
+        except CouchbaseError as error:
+            return fail(error.with_traceback(None))
         return self._driver.when_open(self)
 
     def close(self, timeout: float = 2.5) -> Deferred[None]:

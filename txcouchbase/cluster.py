@@ -7,6 +7,7 @@ from typing import Any
 from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuthenticator
 from couchloop.cluster import ClusterBase
 from txcouchbase.bucket import Bucket
+from txcouchbase.driver import EndpointFactory
 
 __all__ = ["CertAuthenticator", "ClassicAuthenticator", "Cluster", "PasswordAuthenticator"]
 
@@ -18,6 +19,7 @@ class Cluster(ClusterBase[Bucket]):
         connection_string: `couchbase://host[,host…]`; names no bucket.
         bucket_class: what `open_bucket` makes.
         reactor: handed to each Bucket. None: the global one, imported when a Bucket is opened.
+        endpoint_factory: likewise; see `Bucket`.
 
     Raises InvalidConnectionStringError (a ValueError).
     """
@@ -28,9 +30,14 @@ class Cluster(ClusterBase[Bucket]):
         bucket_class: type[Bucket] = Bucket,
         *,
         reactor: Any = None,
+        endpoint_factory: EndpointFactory | None = None,
     ) -> None:
         super().__init__(connection_string, bucket_class)
         self._reactor = reactor
+        self._endpoint_factory = endpoint_factory
 
     def _bucket_arguments(self) -> dict[str, Any]:
-        return {"reactor": self._reactor}
+        arguments: dict[str, Any] = {"reactor": self._reactor}
+        if self._endpoint_factory is not None:
+            arguments["endpoint_factory"] = self._endpoint_factory
+        return arguments

@@ -8,7 +8,7 @@ from functools import partial
 from random import Random
 from typing import Any, Final, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectError as TwistedConnectError
 from twisted.internet.error import DNSLookupError
@@ -121,7 +121,7 @@ class TwistedDriver(Driver):
         for deferred, _ in waiting:
             deferred.callback(None)
 
-    def open_failed(self, error: CouchbaseError) -> None:  # noqa: ARG002 - each gets its own
+    def open_failed(self, error: CouchbaseError) -> None:  # noqa: ARG002 - each has its own
         """See `Driver`."""
         self.leave()
         self.ended()
@@ -129,8 +129,10 @@ class TwistedDriver(Driver):
     def ended(self) -> None:
         """See `Driver`."""
         waiting, self._opening = self._opening, []
-        for deferred, _ in waiting:
-            deferred.errback(self.session.failure())
+        # All errors before any callback: that may start anew.
+        errors = [self.session.failure() for _ in waiting]
+        for (deferred, _), error in zip(waiting, errors, strict=True):
+            deferred.errback(error)
 
     def when_closed(self) -> Deferred[None]:
         """Give a new Deferred: None once the last transport is gone."""
@@ -170,12 +172,18 @@ class TwistedDriver(Driver):
         delayed = self._delayed
         if delayed is not None and delayed.active():
             if when is None:
-                delayed.cancel()
                 self._delayed = None
-                return
-            delayed.reset(max(0.0, when - self.now()))
+                delayed.cancel()
+            else:
+                delayed.reset(max(0.0, when - self.now()))
         elif when is not None:
             self._delayed = self.reactor.callLater(max(0.0, when - self.now()), self.deadline)
+
+    def deadline(self) -> None:
+        """See `Driver`."""
+        # A DelayedCall that has run still holds what it called.
+        self._delayed = None
+        super().deadline()
 
     def make_transport(self, event: OpenConnection) -> _Attempt:
         """See `Driver`."""
@@ -203,13 +211,17 @@ class _Attempt:
     def __init__(self, driver: TwistedDriver, event: OpenConnection) -> None:
         self._driver = driver
         self._event = event
-        self._connecting: Deferred[IProtocol] | None = None
+        self._connecting: Deferred[Any] | None = None
 
     def open(self) -> None:
+        # Endpoints and their factories may be the user's, and may raise.
+        self._connecting = maybeDeferred(self._connect)
+        self._connecting.addErrback(self._failed)
+
+    def _connect(self) -> Deferred[IProtocol]:
         driver, event = self._driver, self._event
         endpoint = driver.endpoint_factory(driver.reactor, event.address, event.tls)
-        self._connecting = endpoint.connect(CouchbaseFactory(driver, event.id))
-        self._connecting.addErrback(self._failed)
+        return endpoint.connect(CouchbaseFactory(driver, event.id))
 
     def _failed(self, failure: Failure) -> None:
         self._driver.connect_failed(self._event.id, _translated(failure, self._event.address))

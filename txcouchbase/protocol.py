@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from twisted.internet.error import ConnectionClosed
 from twisted.internet.interfaces import IAddress, IDelayedCall, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
+
+from couchloop.exceptions import TlsError
 
 if TYPE_CHECKING:
     from txcouchbase.driver import TwistedDriver
@@ -39,7 +42,7 @@ class CouchbaseProtocol(Protocol):
         self._writer = transport
         if self.connection_id not in self._driver.transports:
             # Given up meanwhile.
-            transport.abortConnection()
+            self._abort()
             return
         if ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
@@ -56,7 +59,7 @@ class CouchbaseProtocol(Protocol):
         if self._grace is not None and self._grace.active():
             self._grace.cancel()
         self._writer = None
-        self._driver.connection_lost(self.connection_id, reason.value)
+        self._driver.connection_lost(self.connection_id, _translated(reason))
 
     def logPrefix(self) -> str:
         """Give the name under which Twisted logs what goes wrong in here."""
@@ -75,8 +78,28 @@ class CouchbaseProtocol(Protocol):
     def finish(self) -> None:
         """Close once everything is written; abort if the peer does not take it in time."""
         if self._grace is None and self._writer is not None:
+            # The timer first: connectionLost may come from within.
+            self._grace = self._driver.reactor.callLater(_GRACE, self._abort)
             self._writer.loseConnection()
-            self._grace = self._driver.reactor.callLater(_GRACE, self._writer.abortConnection)
+
+    def _abort(self) -> None:
+        # Not all transports can be aborted, a pipe to a process for one.
+        transport = self._writer
+        getattr(transport, "abortConnection", transport.loseConnection)()
+
+
+def _translated(failure: Failure) -> BaseException | None:
+    """Say in the core's terms why a connection was lost, where more is known than that it was."""
+    reason = failure.value
+    if reason is None or isinstance(reason, ConnectionClosed):
+        return reason
+    # TLS transports give the error of the TLS library.
+    error = TlsError(
+        f"TLS failed: {reason}; is this a TLS port, and does its certificate name this host and "
+        "come from an issuer that is trusted?"
+    )
+    error.__cause__ = reason
+    return error
 
 
 class CouchbaseFactory(Factory):

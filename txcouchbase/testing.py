@@ -85,7 +85,7 @@ class _ServerProtocol(Protocol):
         assert self._peer is not None
         self._peer.received(data)
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
         if self._peer is not None:
             self._peer.arm(None)
             self._peer.connection.connection_lost()
