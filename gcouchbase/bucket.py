@@ -32,7 +32,8 @@ _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": loggi
 def _write_log(record: LogRecord) -> None:
     level = _LEVELS[record.level]
     if _log.isEnabledFor(level):
-        _log.log(level, "%s", record.text.format(**record.fields))
+        # A handler may block, and this is the hub.
+        gevent.spawn(_log.log, level, "%s", record.text.format(**record.fields))
 
 
 def _blocking(
@@ -41,7 +42,14 @@ def _blocking(
     """Make the method that runs what *build* builds."""
 
     def method(self: Bucket, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._driver.run(build(self._defaults, *args, **kwargs), self)
+        driver = self._driver
+        try:
+            pending = build(self._defaults, *args, **kwargs)
+            pending.owner = self
+        finally:
+            # This frame is part of every error's traceback, which must not keep the Bucket open.
+            del self
+        return driver.run(pending)
 
     return as_method(method, build, "{}")
 
@@ -50,7 +58,8 @@ class Bucket(BucketBase):
     """One open bucket. The constructor returns when it is connected, or raises.
 
     Opening the same bucket again on the same hub with the same settings gives this object as long
-    as anything refers to it; it closes by itself when nothing does.
+    as anything refers to it; it closes by itself when nothing does. It belongs to the thread that
+    opened it: calls from another raise WrongLoopError.
 
     Args:
         connection_string: `couchbase://host[,host…]/bucket`; `couchbases://` for TLS.
@@ -62,7 +71,8 @@ class Bucket(BucketBase):
         transcoder: an instance, or a class, that turns keys and values into bytes and back.
 
     Raises:
-        InvalidConnectionStringError, InvalidOptionError, ArgumentError, MixedAuthError: an argument.
+        InvalidConnectionStringError, InvalidOptionError, ArgumentError, MixedAuthError: something
+            is wrong with an argument.
         BucketAlreadyOpenError: the bucket is open on this hub with other settings.
         AuthError, BucketNotFoundError, ConnectError, BootstrapTimeoutError: it cannot be opened.
 
@@ -93,7 +103,10 @@ class Bucket(BucketBase):
                 transcoder=transcoder,
             )
             self._attach(settings, hub, GeventDriver(settings, _write_log))
-        self._driver.wait_open()
+        driver = self._driver
+        # As in `_blocking`: an error raised here must not keep the Bucket.
+        del self
+        driver.wait_open()
 
     @classmethod
     def _identify(
@@ -109,10 +122,18 @@ class Bucket(BucketBase):
 
         Returns when the last connection is gone. What is not answered in time fails with
         RequestCanceledError (an AmbiguousError if the server may have done it), later calls with
-        ObjectDestroyedError. Calling it again is harmless.
+        ObjectDestroyedError. Any greenlet of the Bucket's thread may call it, and call it again.
+
+        Raises WrongLoopError in another thread.
         """
+        self._driver.check_thread()
         self._driver.close(timeout)
         self._driver.wait_closed()
+
+    def _close(self) -> None:
+        """Close at once, without waiting: SDK 2.5's last resort (see `BucketBase._close`)."""
+        self._driver.check_thread()
+        super()._close()
 
     def _get_close_future(self) -> Event:
         """Give an Event that is set once the last connection is gone (SDK 2.5)."""

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from _socket import socket as RawSocket  # noqa: N812 - see _Socket
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from random import Random
 from time import monotonic
@@ -18,6 +21,8 @@ from typing import Any, Final, TypeVar
 from gevent import Greenlet, get_hub, getcurrent
 from gevent import socket as gsocket
 from gevent.event import Event
+from gevent.exceptions import BlockingSwitchOutError
+from gevent.monkey import get_original
 
 from couchloop.driver import Driver, Transport, connect_error
 from couchloop.exceptions import (
@@ -26,16 +31,20 @@ from couchloop.exceptions import (
     UnknownHostError,
     WrongLoopError,
 )
+from couchloop.kv.scram import SaltedPasswords
 from couchloop.operations import Batch, Operation, Pending
 from couchloop.session import DeriveKey, LogRecord, OpenConnection, SessionState
-from couchloop.settings import Settings
+from couchloop.settings import Address, Settings
 
 T = TypeVar("T")
 
 _READ, _WRITE = 1, 2
 _CHUNK: Final = 65536
 _GRACE: Final = 2.0
-"""Seconds that a peer has to take what is still to be written once a connection is closing."""
+"""Seconds that a closing connection waits for a peer that takes nothing of what is to be sent."""
+
+_thread_ident: Final[Callable[[], int]] = get_original("_thread", "get_ident")
+_salted_passwords: Final = SaltedPasswords()
 
 
 class GeventDriver(Driver):
@@ -45,36 +54,61 @@ class GeventDriver(Driver):
         super().__init__(settings, Random(), os.urandom)
         self.hub = get_hub()
         self.now = monotonic  # type: ignore[method-assign]  # a call less per operation
+        self._thread = _thread_ident()
         self._loop = self.hub.loop
-        self._timer = self._loop.timer(0)
+        self._timer: Any = self._loop.timer(0)  # its type lacks `ref`
+        self._waiting = 0
+        """Greenlets that wait for this driver: they must not meet a loop that has ended."""
         self._log = log
         self._settled = Event()
         self._ended = Event()
 
     # Greenlets
 
-    def run(self, pending: Pending[T], owner: object) -> T:
-        """Submit an operation (or a batch), and wait for it in this greenlet alone."""
-        hub = self.hub
-        if get_hub() is not hub:
+    def check_thread(self) -> None:
+        """Raise WrongLoopError if this is not the thread of the hub, or the hub is no more."""
+        if _thread_ident() != self._thread:
             raise WrongLoopError(
                 "this Bucket belongs to the hub of another thread: open one in this thread"
             )
-        self.submit(pending)
-        if not pending.done:
-            pending.owner = owner
-            del owner
-            pending.waiter = getcurrent()
-            try:
-                while pending.waiter is not None:
-                    hub.switch()
-            except BaseException:
-                # Killed, or a Timeout: the answer, if one comes, belongs to nobody.
-                pending.waiter = None
-                self.cancel(pending)
-                raise
-            finally:
-                pending.owner = None
+        if self.hub.loop is None:
+            raise WrongLoopError("the hub of this Bucket was destroyed: open the bucket again")
+
+    def run(self, pending: Pending[T]) -> T:
+        """Submit an operation (or a batch), and wait for it in this greenlet alone.
+
+        The operation's owner is let go when that is over.
+        """
+        hub = self.hub
+        greenlet = getcurrent()
+        try:
+            if _thread_ident() != self._thread or hub.loop is None:
+                self.check_thread()
+            if greenlet is hub:
+                raise BlockingSwitchOutError(
+                    "the hub itself must not wait: spawn a greenlet for operations on a Bucket"
+                )
+            self.submit(pending)
+            if not pending.done:
+                pending.waiter = greenlet
+                if not self._waiting:
+                    self._timer.ref = True
+                self._waiting += 1
+                try:
+                    # Whoever switches to this greenlet without reason finds it waiting again.
+                    while pending.waiter is not None:
+                        hub.switch()
+                except BaseException:
+                    # Killed, or a Timeout: the answer, if one comes, belongs to nobody.
+                    pending.waiter = None
+                    self.cancel(pending)
+                    # What was cancelled must not keep the timer, and with it the loop, going.
+                    self.schedule()
+                    raise
+                finally:
+                    self._waiting -= 1
+        finally:
+            pending.owner = None
         return pending.result()
 
     def wake(self, completed: Operation[Any] | Batch[Any]) -> None:
@@ -97,9 +131,20 @@ class GeventDriver(Driver):
         except BaseException:  # noqa: BLE001 - a raw greenlet's error ends in its parent, the hub
             self.hub.handle_error(greenlet, *sys.exc_info())
 
+    @contextmanager
+    def _keeping_loop(self) -> Iterator[None]:
+        """Let the loop go on as long as this waits, whatever the timer is for."""
+        self._timer.ref = True
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+
     def wait_open(self) -> None:
         """Wait until the bucket is open; raise why it is not."""
-        self._settled.wait()
+        with self._keeping_loop():
+            self._settled.wait()
         if self.session.state is not SessionState.OPEN:
             raise self.session.failure()
 
@@ -124,7 +169,8 @@ class GeventDriver(Driver):
 
     def wait_closed(self) -> None:
         """Wait until the last socket is closed."""
-        self._ended.wait()
+        with self._keeping_loop():
+            self._ended.wait()
 
     @property
     def close_event(self) -> Event:
@@ -139,24 +185,32 @@ class GeventDriver(Driver):
 
     def call_soon(self) -> None:
         """See `Driver`."""
-        self._loop.run_callback(self._guarded, self.flush)
+        self._loop.run_callback(self.guarded, self.flush)
 
     def abandon(self) -> None:
         """See `Driver`."""
-        self._loop.run_callback_threadsafe(self._guarded, self.close)
+        # A thread may end without destroying its hub, whose loop then just stands still.
+        if self.hub.loop is None or self._thread not in sys._current_frames():  # noqa: SLF001
+            for transport in list(self.transports.values()):
+                if isinstance(transport, _Socket):
+                    transport.drop()
+            return
+        self._loop.run_callback_threadsafe(self.guarded, self.close)
 
     def arm(self, when: float | None) -> None:
         """See `Driver`."""
         self._timer.stop()
         if when is not None:
             self._timer.close()
-            self._timer = self._loop.timer(max(0.0, when - self.now()))
-            self._timer.start(self._guarded, self.deadline)
+            # Unreferenced when nobody waits: a node that stays away must not keep the loop going.
+            self._timer = self._loop.timer(max(0.0, when - self.now()), ref=self._waiting > 0)
+            self._timer.start(self.guarded, self.deadline)
 
-    def _guarded(self, call: Callable[..., object], *arguments: object) -> None:
+    def guarded(self, call: Callable[..., object], *arguments: object) -> None:
+        """Call from the loop: an error is reported, and the hub goes on."""
         try:
             call(*arguments)
-        except BaseException:  # noqa: BLE001 - the hub must go on
+        except BaseException:  # noqa: BLE001 - see above
             self.hub.handle_error(self, *sys.exc_info())
 
     def make_transport(self, event: OpenConnection) -> _Attempt:
@@ -165,14 +219,22 @@ class GeventDriver(Driver):
 
     def derive(self, event: DeriveKey) -> None:
         """See `Driver`."""
+        derivation = event.derivation
+        salted_password = _salted_passwords.get(derivation)
+        if salted_password is not None:
+            self.key_derived(event.id, salted_password)
+            return
 
         def derived(result: Any) -> None:
+            transport = self.transports.get(event.id)
             if result.successful():
+                _salted_passwords.put(derivation, result.get())
                 self.key_derived(event.id, result.get())
-            else:
-                self.connection_lost(event.id, result.exception)
+            elif isinstance(transport, _Socket):
+                transport.abort(result.exception)
 
-        self.hub.threadpool.spawn(event.derivation.derive).rawlink(partial(self._guarded, derived))
+        work = self.hub.threadpool.spawn(derivation.derive)
+        work.rawlink(lambda result: self.guarded(derived, result))
 
     def log(self, record: LogRecord) -> None:
         """See `Driver`."""
@@ -194,27 +256,33 @@ class _Attempt(Transport):
     def _connect(self) -> None:
         driver, event = self._driver, self._event
         address = event.address
-        error: CouchbaseError
         try:
-            sock = gsocket.create_connection(address)
-        except gsocket.gaierror as why:
-            error = connect_error(UnknownHostError, address, why.strerror or str(why))
-            error.__cause__ = why
+            sock = _dial(address, driver.session.settings.config_node_timeout)
+        except (gsocket.gaierror, UnicodeError) as why:
+            # UnicodeError: a name that IDNA cannot express.
+            error = connect_error(
+                UnknownHostError, address, getattr(why, "strerror", None) or str(why)
+            )
+            # Without its traceback, whose frames would keep all this alive with the error.
+            error.__cause__ = why.with_traceback(None)
         except OSError as why:
             error = connect_error(NodeUnreachableError, address, why.strerror or str(why))
-            error.__cause__ = why
+            error.__cause__ = why.with_traceback(None)
         except BaseException as why:
+            # Killed, by us when nobody wants the connection any more, or by the application.
             error = connect_error(NodeUnreachableError, address, f"{type(why).__name__}: {why}")
             driver.connect_failed(event.id, error)
             raise
         else:
             if driver.transports.get(event.id) is self:
-                driver.transports[event.id] = _Socket(driver, event.id, sock)
+                transport = driver.transports[event.id] = _Socket(driver, event.id, sock)
+                transport.open()
                 driver.connected(event.id)
             else:
+                # Given up a moment ago.
                 sock.close()
             return
-        driver.connect_failed(event.id, error.with_traceback(None))
+        driver.connect_failed(event.id, error)
 
     def write(self, data: bytes) -> None:
         """Do nothing: the session says nothing before it is connected."""
@@ -224,45 +292,83 @@ class _Attempt(Transport):
         self._greenlet.kill(block=False)
 
 
+def _dial(address: Address, limit: float) -> gsocket.socket:
+    """Connect to the first of a host's addresses that answers.
+
+    Args:
+        address: where to.
+        limit: seconds for all of them; an address that stays silent leaves the others their share.
+
+    Raises gaierror or UnicodeError if the name means nothing, else OSError.
+    """
+    found = gsocket.getaddrinfo(address.host, address.port, 0, gsocket.SOCK_STREAM)
+    failure: OSError | None = None
+    for family, kind, protocol, _, where in found:
+        sock = gsocket.socket(family, kind, protocol)
+        try:
+            if len(found) > 1:
+                sock.settimeout(limit / len(found))
+            sock.connect(where)
+        except OSError as why:
+            sock.close()
+            failure = why.with_traceback(None)
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    try:
+        raise failure or OSError("the host has no address")
+    finally:
+        del failure
+
+
 class _Socket(Transport):
-    """A connected socket and its watchers."""
+    """A connected socket and its watchers.
+
+    The socket is the plain one below gevent's, never waited on but by our watchers: gevent's own
+    would bring two watchers more, and could not be closed once its hub is gone.
+    """
 
     def __init__(self, driver: GeventDriver, connection_id: int, sock: gsocket.socket) -> None:
-        sock.setblocking(False)
-        sock.setsockopt(gsocket.IPPROTO_TCP, gsocket.TCP_NODELAY, 1)
-        sock.setsockopt(gsocket.SOL_SOCKET, gsocket.SO_KEEPALIVE, 1)
+        self._sock = RawSocket(fileno=sock.detach())
+        self._sock.setblocking(False)
+        self._sock.setsockopt(gsocket.IPPROTO_TCP, gsocket.TCP_NODELAY, 1)
+        self._sock.setsockopt(gsocket.SOL_SOCKET, gsocket.SO_KEEPALIVE, 1)
         self._driver = driver
         self._id = connection_id
-        self._sock = sock
-        self._backlog: list[bytes | memoryview] = []
+        self._backlog: deque[bytes | memoryview] = deque()
         self._finishing = False
-        loop = driver.hub.loop
+        self._loop = driver.hub.loop
         # Unreferenced: an idle connection must not keep the loop from ending. Whoever waits for
         # an answer has a deadline, and the driver's timer is referenced.
-        self._reader = loop.io(sock.fileno(), _READ, ref=False)
-        self._writer = loop.io(sock.fileno(), _WRITE)
-        self._grace = loop.timer(_GRACE)
-        self._reader.start(self._readable)
+        self._reader = self._loop.io(self._sock.fileno(), _READ, ref=False)
+        self._writer = self._loop.io(self._sock.fileno(), _WRITE)
+        self._grace = self._loop.timer(_GRACE)
 
     def open(self) -> None:
-        """Do nothing: it is open."""
+        self._reader.start(self._guarded, self._readable)
+
+    def _guarded(self, call: Callable[[], None]) -> None:
+        """Call from the loop: an error ends the connection, and the hub goes on."""
+        try:
+            call()
+        except BaseException as why:  # noqa: BLE001 - would stop the watcher for good
+            self._driver.hub.handle_error(self, *sys.exc_info())
+            self._driver.guarded(self.abort, why.with_traceback(None))
 
     def _readable(self) -> None:
         try:
-            try:
-                data = self._sock.recv(_CHUNK)
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as why:
-                self._close(why)
-                return
-            if data:
-                self._driver.receive_data(self._id, data)
-            else:
-                self._close(None)
-        except BaseException as why:  # noqa: BLE001 - must not leave a watcher's callback
-            self._driver.hub.handle_error(self, *sys.exc_info())
-            self._close(why)
+            data = self._sock.recv(_CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as why:
+            self.abort(why.with_traceback(None))
+            return
+        if data:
+            self._driver.receive_data(self._id, data)
+        else:
+            self.abort(None)
 
     def write(self, data: bytes) -> None:
         if self._backlog:
@@ -277,26 +383,29 @@ class _Socket(Transport):
             return
         if sent < len(data):
             self._backlog.append(memoryview(data)[sent:])
-            self._writer.start(self._writable)
+            self._writer.start(self._guarded, self._writable)
 
     def _writable(self) -> None:
+        """Send what the network takes: one piece per turn, for other greenlets want theirs."""
         backlog = self._backlog
+        data = backlog[0]
         try:
-            while backlog:
-                data = backlog[0]
-                sent = self._sock.send(data)
-                if sent < len(data):
-                    backlog[0] = memoryview(data)[sent:]
-                    return
-                del backlog[0]
+            sent = self._sock.send(data)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as why:
-            self._driver._guarded(self._close, why)  # noqa: SLF001 - same file
+            self.abort(why.with_traceback(None))
             return
-        self._writer.stop()
-        if self._finishing:
-            self._driver._guarded(self._close, None)  # noqa: SLF001 - same file
+        if sent < len(data):
+            backlog[0] = memoryview(data)[sent:]
+        else:
+            backlog.popleft()
+        if not backlog:
+            self._writer.stop()
+            if self._finishing:
+                self.abort(None)
+        elif self._finishing:
+            self._await_peer()
 
     def finish(self) -> None:
         if self._finishing:
@@ -304,15 +413,27 @@ class _Socket(Transport):
         self._finishing = True
         self._reader.stop()
         if self._backlog:
-            self._grace.start(self._driver._guarded, self._close, None)  # noqa: SLF001 - same file
+            self._await_peer()
         else:
-            self._close(None)
+            self.abort(None)
 
-    def _close(self, reason: BaseException | None) -> None:
+    def _await_peer(self) -> None:
+        """Give the peer time to take more of the backlog."""
+        self._grace.stop()
+        self._grace.close()
+        self._grace = self._loop.timer(_GRACE)
+        self._grace.start(self._guarded, partial(self.abort, None))
+
+    def abort(self, reason: BaseException | None) -> None:
+        """Close at once, and say so; *reason* None: in order."""
         # Watchers first: libuv aborts the process if a watched descriptor goes.
         for watcher in (self._reader, self._writer, self._grace):
             watcher.stop()
             watcher.close()
+        self.drop()
+        self._driver.connection_lost(self._id, reason)
+
+    def drop(self) -> None:
+        """Close the descriptor; nothing else, for the loop may be gone."""
         self._sock.close()
         self._backlog.clear()
-        self._driver.connection_lost(self._id, reason)

@@ -1,14 +1,28 @@
-"""An embedded Couchbase cluster on a gevent hub: for tests of applications, and for ours.
+"""An embedded Couchbase cluster on a gevent hub, for tests of applications.
 
-with serve() as served:
-cluster = Cluster(served.connection_string)
-…
+With plain pytest, nothing else is needed:
+
+    @pytest.fixture
+    def cluster():
+        with serve() as served:
+            cluster = Cluster(served.connection_string)
+            cluster.authenticate(PasswordAuthenticator("user", "password"))
+            yield cluster
+
+
+    def test_greeting_is_kept(cluster):
+        bucket = cluster.open_bucket("default")
+        bucket.upsert("greeting", {"text": "hello"})
+        assert bucket.get("greeting").value == {"text": "hello"}
+
+`served.cluster` is the other side: ask it for its connections, stop and restart its nodes, inject
+errors and delays (`couchloop.embedded.EmbeddedCluster`).
 """
 
 from __future__ import annotations
 
 import time
-from typing import Self
+from typing import Final, Self
 
 import gevent
 from gevent import socket as gsocket
@@ -21,7 +35,9 @@ from couchloop.embedded.hosting import Hosting, Peer
 
 __all__ = ["ServedCluster", "SystemClock", "serve"]
 
-_CHUNK = 65536
+_CHUNK: Final = 65536
+_GRACE: Final = 2.0
+"""Seconds that a client has to take what is still to be written when the cluster stops."""
 
 
 class SystemClock:
@@ -66,8 +82,11 @@ class _GeventPeer(Peer):
             self.connection.wakeup = None
             self.connection.connection_lost()
             self._queue.put(None)
-            writer.join()
-            self._sock.close()
+            try:
+                writer.join()
+            finally:
+                writer.kill(block=False)
+                self._sock.close()
 
     def _write_all(self) -> None:
         try:
@@ -80,7 +99,12 @@ class _GeventPeer(Peer):
             pass
 
     def wakeup(self) -> None:
-        self._hub.loop.run_callback(self.flush)
+        self._hub.loop.run_callback(self._flush_if_open)
+
+    def _flush_if_open(self) -> None:
+        # The connection may have ended since; its timer has too, then.
+        if self.connection.wakeup is not None:
+            self.flush()
 
     def write(self, data: bytes) -> None:
         self._queue.put(data)
@@ -99,7 +123,7 @@ class _GeventPeer(Peer):
 class _GeventListener:
     def __init__(self, server: StreamServer) -> None:
         self._server = server
-        self.port: int = server.address[1]
+        self.port: int = server.socket.getsockname()[1]
 
     def close(self) -> None:
         self._server.close()
@@ -130,9 +154,13 @@ class ServedCluster(Hosting):
         return _GeventListener(server)
 
     def stop(self) -> None:
-        """Stop listening and close every connection; returns when that is done."""
+        """Stop listening and close every connection; returns when that is done.
+
+        Clients that do not read have two seconds, then their connections are cut.
+        """
         self.shut_down()
-        self._greenlets.join()
+        if not self._greenlets.join(timeout=_GRACE):
+            self._greenlets.kill()
 
     def __enter__(self) -> Self:
         """Give the cluster: it listens."""
