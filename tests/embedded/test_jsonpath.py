@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchloop.embedded import jsonpath
+from couchloop.embedded import jsonpath, vattr
 from couchloop.embedded.jsonpath import PathError
 from couchloop.wire import Status
 
@@ -149,3 +149,33 @@ def test_any_text_is_edited_or_refused(text: str, path: str) -> None:
             attempt()
         except PathError:
             continue
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "-" + "9" * 5000])
+def test_a_number_of_thousands_of_digits_is_out_of_range(text: str) -> None:
+    """As a counter's value and as its delta; Python itself refuses to read such a number."""
+    with pytest.raises(PathError) as caught:
+        jsonpath.add(f'{{"n":{text}}}', ["n"], "1", create=False)
+    assert caught.value.status == Status.SUBDOC_NUM_ERANGE
+    with pytest.raises(PathError) as caught:
+        jsonpath.add('{"n":1}', ["n"], text, create=False)
+    assert caught.value.status == Status.SUBDOC_DELTA_EINVAL
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"b": 1, "a": {"d": 2, "c": "\u00e9"}}', '{"a":{"c":"\u00e9","d":2},"b":1}'),
+        ('{"b":"\\ud800","a":1}', '{"b":"\\ud800","a":1}'),
+        (f'{{"b":{"9" * 5000},"a":1}}', f'{{"b":{"9" * 5000},"a":1}}'),
+    ],
+    ids=["sorted", "half a surrogate pair", "thousands of digits"],
+)
+def test_an_xattr_is_written_anew_or_left_alone(text: str, expected: str) -> None:
+    """What cannot be written again in full is better left as it is."""
+    assert vattr.normalised(text) == expected
+
+
+def test_the_checksum_of_a_value() -> None:
+    """CRC-32C by its published check value (RFC 3720 names the polynomial)."""
+    assert vattr.crc32c(b"123456789") == 0xE3069283

@@ -20,7 +20,9 @@ _INDEX: Final = re.compile(r"-?\d*")
 _KEY: Final = re.compile(r'(?:[^\x00-\x1f"\\`.\[\]]|\\.)+')
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 _BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
-_INTEGER: Final = re.compile(r"-?(?:0|[1-9]\d*)\Z")
+_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)\Z")
+_DIGITS: Final = 25
+"""More than a counter can have, and few enough to be read as a number quickly."""
 _MAX_INDEX: Final = 2**63
 _MIN_COUNTER: Final = -(2**63)
 _MAX_COUNTER: Final = 2**63 - 1
@@ -439,9 +441,8 @@ def add_unique(text: str, components: list[Component], new: str, *, create: bool
 
 def add(text: str, components: list[Component], delta: str, *, create: bool) -> tuple[str, str]:
     """Count up or down; give the text and the number. Raises PathError."""
-    if not _INTEGER.match(delta) or not _MIN_COUNTER <= int(delta) <= _MAX_COUNTER:
-        raise PathError(Status.SUBDOC_DELTA_EINVAL)
-    if not int(delta):
+    step = _counter(delta)
+    if not step:
         raise PathError(Status.SUBDOC_DELTA_EINVAL)
     try:
         span = find(text, components)
@@ -452,9 +453,18 @@ def add(text: str, components: list[Component], delta: str, *, create: bool) -> 
     present = text[slice(*span)]
     if not _INTEGER.match(present):
         raise PathError(Status.SUBDOC_PATH_MISMATCH)
-    if not _MIN_COUNTER <= int(present) <= _MAX_COUNTER:
+    number = _counter(present)
+    if number is None:
         raise PathError(Status.SUBDOC_NUM_ERANGE)
-    total = int(present) + int(delta)
+    total = number + step
     if not _MIN_COUNTER <= total <= _MAX_COUNTER:
         raise PathError(Status.SUBDOC_VALUE_CANTINSERT)
     return _splice(text, span, str(total)), str(total)
+
+
+def _counter(text: str) -> int | None:
+    """Read a number that a counter can hold; None if it is none."""
+    if len(text) > _DIGITS or not _INTEGER.match(text):
+        return None
+    number = int(text)
+    return number if _MIN_COUNTER <= number <= _MAX_COUNTER else None

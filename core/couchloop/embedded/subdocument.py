@@ -403,7 +403,7 @@ class _View:
         components = jsonpath.parse(_text(spec.path))
         name = components[0]
         if isinstance(name, str) and name.startswith("$"):
-            text = self.virtual(name)
+            text = self.virtual(name, components[1:])
             if text is None:
                 return Status.SUBDOC_XATTR_UNKNOWN_VATTR, b""
             source = f'{{"{name}":{text}}}'
@@ -416,10 +416,11 @@ class _View:
             return Status.SUCCESS, b64decode(value[len(_BINARY_PREFIX) + 1 : -1])
         return Status.SUCCESS, _bytes(value)
 
-    def virtual(self, name: str) -> str | None:
-        """Give the text of a virtual xattr."""
+    def virtual(self, name: str, members: list[jsonpath.Component]) -> str | None:
+        """Give the text of a virtual xattr, of which *members* are wanted (none: all)."""
         if name == "$document":
-            return vattr.document(self.document, self.vbucket.uuid)
+            checksum = not members or members[0] == "value_crc32c"
+            return vattr.document(self.document, self.vbucket.uuid, checksum=checksum)
         if name == "$vbucket":
             return vattr.vbucket(self.request.wall)
         if name == "$XTOC":
