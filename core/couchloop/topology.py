@@ -114,7 +114,7 @@ def _config(document: Any, origin: str) -> ClusterConfig:
     if forward is not None and len(forward) != len(rows):
         raise ValueError("forward map of another length")
     return ClusterConfig(
-        revision=Revision(int(document.get("revEpoch", 0)), int(document.get("rev", 0))),
+        revision=Revision(_number(document.get("revEpoch", 0)), _number(document.get("rev", 0))),
         nodes=nodes,
         bucket=_text(document.get("name")),
         uuid=_text(document.get("uuid")),
@@ -125,6 +125,13 @@ def _config(document: Any, origin: str) -> ClusterConfig:
         chains=tuple(_column(rows, index + 1, data_nodes) for index in range(replicas)),
         forward=None if forward is None else _column(forward, 0, data_nodes),
     )
+
+
+def _number(value: Any) -> int:
+    number = int(value)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError("revision of more than 64 bits")
+    return number
 
 
 def _text(value: Any) -> str | None:
@@ -157,9 +164,9 @@ def _node(entry: Any, origin: str) -> Node:
 
 def _old_node(entry: Any, origin: str) -> Node:
     """Read an entry of `nodes`, all that servers before 3.0 have."""
-    host = _host(entry.get("hostname"), origin)
-    if ":" in host.rpartition("]")[2]:
-        host = host.rpartition(":")[0]
+    # Always with the port of the web console, which is of no use here.
+    name = entry.get("hostname")
+    host = _host(name.rpartition(":")[0] if name and ":" in name else name, origin)
     ports = {"kv": entry["ports"]["direct"]}
     return Node(
         {DEFAULT_NETWORK: Network(host, _ports(ports))}, this_node=entry.get("thisNode") is True
@@ -183,7 +190,9 @@ def _host(name: Any, origin: str) -> str:
     if "$HOST" in text:
         text = text.replace("$HOST", f"[{origin}]" if ":" in origin else origin)
     if text.startswith("[") and text.endswith("]"):
-        return text[1:-1]
+        text = text[1:-1]
+    if not text or not text.isprintable() or " " in text:
+        raise ValueError(f"host name {text!r}")
     return text
 
 
@@ -201,7 +210,9 @@ def select_network(config: ClusterConfig, seed: Address, wanted: str = AUTO_NETW
         for alternates in (False, True):
             for node in config.nodes:
                 for name, way in node.networks.items():
-                    if (name != DEFAULT_NETWORK) is not alternates or way.host != seed.host:
+                    if (name != DEFAULT_NETWORK) is not alternates:
+                        continue
+                    if way.host.lower() != seed.host.lower():
                         continue
                     if not exactly or seed.port in way.services.values():
                         return name
