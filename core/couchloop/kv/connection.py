@@ -17,10 +17,11 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from couchloop.exceptions import (
-    ConnectError,
+    ConnectionLostError,
     CouchbaseError,
     ErrorContext,
     HandshakeClosedError,
+    NodeUnreachableError,
     ProtocolError,
     WrongProtocolError,
 )
@@ -101,6 +102,7 @@ class Connection(Generic[R]):
 
     __slots__ = (
         "_decoder",
+        "_deriving",
         "_dialogue",
         "_out",
         "_owner",
@@ -147,6 +149,7 @@ class Connection(Generic[R]):
         self.last_activity = 0.0
         self._decoder = FrameDecoder()
         self._dialogue: Step | None = None
+        self._deriving = False
         self._out: list[bytes] = []
         self._queued = False
         self._prefix = b""
@@ -169,6 +172,7 @@ class Connection(Generic[R]):
         if self.state is State.CLOSED:
             return []
         self.state = State.CLOSED
+        self._deriving = False
         if self._dialogue is not None:
             self._dialogue.close()
             self._dialogue = None
@@ -188,8 +192,10 @@ class Connection(Generic[R]):
                 "the server closed the connection during the handshake: it may be starting, be out "
                 "of connections, or not speak the key-value protocol"
             )
+        elif self.state is State.OPENING:
+            error = NodeUnreachableError("no connection to the node could be made")
         else:
-            error = ConnectError("the connection was lost")
+            error = ConnectionLostError("the connection was lost")
         self._fail(error, now, reason)
 
     # The hot path: out
@@ -311,6 +317,8 @@ class Connection(Generic[R]):
         for frame in frames:
             if frame.magic == Magic.SERVER_REQUEST:
                 self._owner.pushed(self, frame, now)
+            elif self._deriving:
+                self._fail(ProtocolError("the server spoke out of turn during the login"), now)
             elif self._dialogue is not None:
                 self._advance(frame, now)
             elif self.state is State.READY:
@@ -320,7 +328,8 @@ class Connection(Generic[R]):
 
     def key_derived(self, salted_password: bytes, now: float) -> None:
         """Go on with the handshake: the answer to `Owner.derive_key`."""
-        if self._dialogue is not None:
+        if self._deriving and self._dialogue is not None:
+            self._deriving = False
             self._advance(salted_password, now)
 
     def _advance(self, answer: Frame | bytes | None, now: float) -> None:
@@ -339,6 +348,7 @@ class Connection(Generic[R]):
             self._fail(error, now)
             return
         if isinstance(step, KeyDerivation):
+            self._deriving = True
             self._owner.derive_key(self, step)
         else:
             self._write(step)
@@ -363,9 +373,7 @@ class Connection(Generic[R]):
             cure = "give the data port (11210, or 11207 with TLS), not a web port"
         else:
             cure = "is this the data port of a Couchbase node?"
-        wrong = WrongProtocolError(f"{message}; {cure}", context=error.context)
-        wrong.__cause__ = error
-        return wrong
+        return WrongProtocolError(f"{message}; {cure}", context=error.context)
 
     def _fail(self, error: CouchbaseError, now: float, cause: BaseException | None = None) -> None:
         if self.state is State.CLOSED:
@@ -375,6 +383,8 @@ class Connection(Generic[R]):
         context.bucket = self.bucket
         context.connection_id = self.hello.connection_id
         error.context = context
+        # It is kept and shown to others; the frames of its traceback hold the login.
+        error.__traceback__ = None
         if error.__cause__ is None and cause is not error:
             error.__cause__ = cause
         self._owner.failed(self, error, now)

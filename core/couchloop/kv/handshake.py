@@ -17,6 +17,7 @@ from struct import Struct
 from typing import Any, Final, NamedTuple
 
 from couchloop.exceptions import (
+    ArgumentError,
     AuthError,
     BucketNotFoundError,
     CleartextPasswordError,
@@ -61,7 +62,7 @@ class Hello:
 
     def key(self) -> bytes:
         """Give the key of the HELLO request; the agent is cut to 200 bytes."""
-        agent = self.agent.encode()[:_AGENT_BYTES].decode(errors="ignore")
+        agent = self.agent.encode(errors="replace")[:_AGENT_BYTES].decode(errors="ignore")
         return json.dumps({"a": agent, "i": self.connection_id}, separators=(",", ":")).encode()
 
 
@@ -183,7 +184,13 @@ class _Attempt:
 
     def first(self) -> bytes:
         if self._scram is None:
-            payload = f"\0{self._login.username}\0{self._login.password}".encode()
+            try:
+                payload = f"\0{self._login.username}\0{self._login.password}".encode()
+            except UnicodeEncodeError:
+                # Not from the cause: it carries the password.
+                raise ArgumentError(
+                    "the user name or the password is not Unicode text: it has a lone surrogate"
+                ) from None
         else:
             payload = self._scram.first()
         return encode_request(Opcode.SASL_AUTH, key=self.mechanism.encode(), value=payload)
