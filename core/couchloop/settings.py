@@ -62,9 +62,12 @@ class Settings:
 
     def differences(self, other: Settings) -> list[str]:
         """Name what differs between two settings, without values: some are secret."""
-        names = (
+        names = {
             name
             for name in self.__dataclass_fields__
             if name != "agent" and getattr(self, name) != getattr(other, name)
-        )
+        }
+        if frozenset(self.seeds) == frozenset(other.seeds):
+            # In whatever order they are named, they are the same nodes.
+            names.discard("seeds")
         return sorted(names)
