@@ -279,7 +279,7 @@ class BucketBase:
 
     @timeout.setter
     def timeout(self, value: float) -> None:
-        if not value > 0:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
             raise InvalidTimeoutError(f"timeout must be a positive number of seconds: {value!r}")
         self._defaults.timeout = float(value)
 

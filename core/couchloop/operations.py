@@ -133,9 +133,11 @@ class Operation(Generic[T]):
             raise _bad_key(key, raw)
         if timeout is None:
             timeout = defaults.timeout
-        elif not (isinstance(timeout, int | float) and timeout > 0):
+        elif not (_is_number(timeout, int | float) and timeout > 0):
             raise InvalidTimeoutError(f"timeout must be a positive number of seconds: {timeout!r}")
-        if cas and not (isinstance(cas, int) and 0 < cas <= MAX_CAS):
+        if not cas:
+            cas = 0
+        elif not (_is_number(cas, int) and 0 < cas <= MAX_CAS):
             raise InvalidCasError(f"CAS must be an integer from 0 to 2**64-1: {cas!r}", key=key)
         self.opcode = opcode
         self.defaults = defaults
@@ -200,8 +202,13 @@ def _bad_key(key: Key, raw: bytes) -> ArgumentError:
     )
 
 
+def _is_number(value: object, kinds: Any) -> bool:
+    """Tell whether *value* is one of *kinds*; True and False are not: they are slips."""
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
 def _ttl(ttl: int) -> int:
-    if not isinstance(ttl, int) or not 0 <= ttl <= MAX_TTL:
+    if not _is_number(ttl, int) or not 0 <= ttl <= MAX_TTL:
         raise InvalidTtlError(
             f"ttl must be whole seconds from 0 (never expire) to 2**32-1: {ttl!r}"
         )
@@ -553,13 +560,15 @@ def counter(
     Raises NotFoundError, DeltaBadvalError if the document is not a number, StoreLockedError,
     InvalidDeltaError.
     """
-    if not isinstance(delta, int) or not -MAX_CAS <= delta <= MAX_CAS:
+    if not _is_number(delta, int) or not -MAX_CAS <= delta <= MAX_CAS:
         raise InvalidDeltaError(f"delta must be an integer of 64 bits: {delta!r}", key=key)
     if initial is None:
         first, expiry = 0, _DO_NOT_CREATE
     else:
         first, expiry = initial, _ttl(ttl)
-        if not isinstance(initial, int) or not 0 <= initial <= MAX_CAS:
+        if expiry == _DO_NOT_CREATE:
+            raise InvalidTtlError(f"ttl of a counter must be less than 2**32-1: {ttl!r}", key=key)
+        if not _is_number(initial, int) or not 0 <= initial <= MAX_CAS:
             raise InvalidDeltaError(
                 f"initial must be an integer from 0 to 2**64-1: {initial!r}", key=key
             )
@@ -621,8 +630,11 @@ def _batch(
     if isinstance(what, Mapping):
         operations = [build(key, value) for key, value in what.items()]
     else:
-        keys = list(what)
-        unique = dict.fromkeys(keys)
+        try:
+            keys = list(what)
+            unique = dict.fromkeys(keys)
+        except TypeError as error:
+            raise ArgumentError(f"a batch takes an iterable of keys or a dict: {error}") from error
         if len(unique) < len(keys):
             warnings.warn("duplicate keys in a batch are sent once", RuntimeWarning, stacklevel=4)
         operations = [build(key, None) for key in unique]
