@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from itertools import count
 from math import inf
+from operator import attrgetter
 from typing import Any, Final, Protocol
 from zlib import crc32
 
@@ -27,6 +28,7 @@ from couchloop.exceptions import (
     CouchbaseError,
     ErrorContext,
     NodeTimeoutError,
+    NodeUnreachableError,
     NotDataNodeError,
     ObjectDestroyedError,
     ProtocolError,
@@ -42,7 +44,7 @@ from couchloop.operations import Batch, Operation
 from couchloop.retries import REROUTE_DELAY, Action, backoff, verdict
 from couchloop.settings import Address, Settings
 from couchloop.topology import ClusterConfig, parse_config, select_network
-from couchloop.wire import Frame, Opcode, ServerOpcode, Status
+from couchloop.wire import Feature, Frame, Opcode, ServerOpcode, Status
 
 _CONFIG_FLOOR: Final = 0.05
 """Least seconds between two requests for a configuration (RFC 0024)."""
@@ -50,9 +52,13 @@ _NOT_READY_DELAY: Final = 0.1
 _DRAIN_DELAY: Final = 0.05
 _RECONNECT_FIRST: Final = 0.05
 _RECONNECT_LONGEST: Final = 2.0
+_STEADY: Final = 2.0
+"""A connection that was ready for so many seconds makes earlier failures forgotten."""
 
 
 Connection = AnyConnection[Operation[Any]]
+
+_deadline: Final = attrgetter("deadline")
 
 
 class Random(Protocol):
@@ -162,12 +168,14 @@ class _Timer:
 class _Endpoint:
     """A data node as this session sees it: its connection, and what waits for one."""
 
-    __slots__ = ("address", "connection", "failures", "parked", "timer")
+    __slots__ = ("address", "connection", "failures", "parked", "ready_since", "timer")
 
     def __init__(self, address: Address) -> None:
         self.address = address
         self.connection: Connection | None = None
         self.failures = 0
+        """How often in a row its connection was lost soon, or could not be made."""
+        self.ready_since = 0.0
         self.parked: dict[Operation[Any], None] = {}
         self.timer: _Timer | None = None
 
@@ -189,7 +197,7 @@ class _ConfigRequest(Operation[None]):
     def __init__(self, timeout: float, known: ClusterConfig | None) -> None:
         # Not the constructor of user operations: there is no key.
         extras = b""
-        if known is not None and known.revision.epoch > 0 and known.revision.rev > 0:
+        if known is not None and min(known.revision) > 0:
             extras = b"".join(number.to_bytes(8) for number in known.revision)
         self.opcode = Opcode.GET_CLUSTER_CONFIG
         self.key = self.raw = self.value = b""
@@ -235,6 +243,15 @@ class _Bootstrap:
 _TELLING: Final = (AuthError, BucketNotFoundError, ProtocolError, NotDataNodeError)
 
 
+def _own_copy(error: CouchbaseError) -> CouchbaseError:
+    """Give *error* anew: one that several callers share would collect their tracebacks."""
+    own = copy(error)
+    own.__cause__ = error.__cause__
+    if own.context is not None:
+        own.context = replace(own.context)
+    return own
+
+
 class Session:
     """One bucket's client side.
 
@@ -267,6 +284,8 @@ class Session:
         self._connections: dict[int, Connection] = {}
         self._handshake_timers: dict[int, _Timer] = {}
         self._endpoints: dict[Address, _Endpoint] = {}
+        self._draining: dict[Address, Connection] = {}
+        """Connections to nodes that the configuration no longer lists."""
         self._by_node: list[_Endpoint | None] = []
         self._route: list[Connection | None] = []
         self._parked: dict[Operation[Any], None] = {}
@@ -274,6 +293,7 @@ class Session:
         self._bootstrap: _Bootstrap | None = None
         self._config_request: _ConfigRequest | None = None
         self._config_asked = -inf
+        self._config_turn = 0
         self._deadlines: dict[float, dict[Operation[Any], None]] = {}
         self._timers: list[tuple[float, int, _Timer]] = []
         self._timer_numbers = count()
@@ -310,7 +330,15 @@ class Session:
         timers = self._timers
         while timers and not timers[0][2].live:
             heapq.heappop(timers)
-        if not timers and not any(self._deadlines.values()):
+        deadlines = self._deadlines
+        empty = []
+        for timeout, queue in deadlines.items():
+            if queue:
+                break
+            empty.append(timeout)
+        for timeout in empty:
+            del deadlines[timeout]
+        if not timers and not deadlines:
             # Idle: the loop is free to exit.
             self._wakeup = inf
             return None
@@ -340,9 +368,7 @@ class Session:
         """Give why the bucket is not open, as an exception of the caller's own."""
         if self.error is None:
             return ObjectDestroyedError(f"bucket {self.settings.bucket!r} is closed")
-        error = copy(self.error)
-        error.__cause__ = self.error.__cause__
-        return error
+        return _own_copy(self.error)
 
     # In: the user
 
@@ -479,15 +505,17 @@ class Session:
     def handle_deadline(self, now: float) -> None:
         """Do what is due: expire operations, connect again, retry."""
         self._wakeup = inf
-        for timeout, queue in list(self._deadlines.items()):
-            while queue:
-                op = next(iter(queue))
+        expired: list[Operation[Any]] = []
+        for queue in self._deadlines.values():
+            for op in queue:
                 if op.deadline > now:
                     self._wakeup = min(self._wakeup, op.deadline)
                     break
+                expired.append(op)
+        expired.sort(key=_deadline)
+        for op in expired:
+            if op.queue is not None:
                 self._expire(op)
-            if not queue and self._deadlines.get(timeout) is queue:
-                del self._deadlines[timeout]
         timers = self._timers
         while timers and (timers[0][0] <= now or not timers[0][2].live):
             heapq.heappop(timers)[2].fire(now)
@@ -520,7 +548,7 @@ class Session:
         """See `couchloop.kv.connection.Owner`."""
         connection = op.connection
         assert connection is not None
-        if op is self._config_request:
+        if isinstance(op, _ConfigRequest):
             op.answer = answer
             self.completed(op)
             return
@@ -552,7 +580,7 @@ class Session:
             and frame.key.decode(errors="replace") == self.settings.bucket
         ):
             if frame.value:
-                self._take_config(config_text(frame), connection, now)
+                self._take_config(frame, connection, now)
             else:
                 self._ask_for_config(now)
 
@@ -567,9 +595,9 @@ class Session:
             self._take_config(negotiated.config, connection, now)
         endpoint = self._endpoints.get(connection.address)
         if endpoint is None or endpoint.connection is not connection:
-            self._drain(connection, now)
+            # The configuration that it brought does not list its node.
             return
-        endpoint.failures = 0
+        endpoint.ready_since = now
         self._log("debug", "connected to {node}", node=connection.address)
         self._rebuild_route()
         self._send_parked(endpoint.parked, now)
@@ -577,39 +605,43 @@ class Session:
     def failed(self, connection: Connection, error: CouchbaseError, now: float) -> None:
         """See `couchloop.kv.connection.Owner`."""
         was_ready = connection.state is State.READY
-        unanswered = connection.close()
-        self._forget(connection)
-        request = self._config_request
-        if request is not None and request.connection is connection:
-            self._config_request = None
-            self._detach(request)
+        unanswered = self._drop(connection)
         bootstrap = self._bootstrap
         if bootstrap is not None and bootstrap.connection is connection:
             self._seed_failed(connection.address, error, now)
             return
         endpoint = self._endpoints.get(connection.address)
-        if endpoint is not None and endpoint.connection is connection:
-            endpoint.connection = None
-            self._rebuild_route()
-            delay = 0.0
-            if endpoint.failures or not was_ready:
-                delay = min(
-                    _RECONNECT_FIRST * 2.0 ** min(endpoint.failures, 16), _RECONNECT_LONGEST
-                )
-                # Half of it is jitter, so that many clients do not come back in step.
-                delay *= 0.5 + self._random.random() / 2
-            endpoint.failures += 1
-            endpoint.timer = self._call_at(now + delay, lambda at: self._connect(endpoint, at))
-            self._log(
-                "warning",
-                "lost {node} of bucket {bucket}: {reason}; connecting again in {delay:.3f} s",
-                node=connection.address,
-                bucket=self.settings.bucket,
-                reason=str(error),
-                delay=delay,
-            )
-            self._ask_for_config(now)
+        if endpoint is None or endpoint.connection is not connection:
+            # The configuration no longer lists its node.
+            self._save_or_fail(unanswered, None, error, now)
+            return
+        endpoint.connection = None
+        self._rebuild_route()
+        self._connect_later(endpoint, error, now, was_ready=was_ready)
+        self._ask_for_config(now)
         self._save_or_fail(unanswered, endpoint, error, now)
+
+    def _connect_later(
+        self, endpoint: _Endpoint, error: CouchbaseError, now: float, *, was_ready: bool
+    ) -> None:
+        """Replace the connection of *endpoint*: at once if it was steady, else after a while."""
+        if was_ready and now - endpoint.ready_since >= _STEADY:
+            endpoint.failures = 0
+        delay = 0.0
+        if endpoint.failures or not was_ready:
+            delay = min(_RECONNECT_FIRST * 2.0 ** min(endpoint.failures, 16), _RECONNECT_LONGEST)
+            # Half of it is jitter, so that many clients do not come back in step.
+            delay *= 0.5 + self._random.random() / 2
+        endpoint.failures += 1
+        endpoint.timer = self._call_at(now + delay, lambda at: self._connect(endpoint, at))
+        self._log(
+            "warning",
+            "lost {node} of bucket {bucket}: {reason}; connecting again in {delay:.3f} s",
+            node=endpoint.address,
+            bucket=self.settings.bucket,
+            reason=str(error),
+            delay=delay,
+        )
 
     # Bootstrap
 
@@ -653,7 +685,19 @@ class Session:
             # The bucket is being created or warming up: ask again until time is up.
             self._call_at(now + _NOT_READY_DELAY, lambda at: self._ask(connection, at))
             return
-        self.network = select_network(config, connection.address, self.settings.network)
+        network = select_network(config, connection.address, self.settings.network)
+        if not any(self._data_addresses(config, network)):
+            known = sorted({name for node in config.nodes for name in node.networks})
+            port = "TLS data port" if self.settings.tls else "data port"
+            connection.lost(
+                NodeUnreachableError(
+                    f"no node of bucket {self.settings.bucket!r} has a {port} on network "
+                    f"{network!r}: its networks are {', '.join(known)}"
+                ),
+                now,
+            )
+            return
+        self.network = network
         self._end_bootstrap()
         self.state = SessionState.OPEN
         self._log(
@@ -685,14 +729,17 @@ class Session:
         bootstrap = self._bootstrap
         assert bootstrap is not None
         connection = bootstrap.connection
-        error = BootstrapTimeoutError(
-            f"no usable configuration of the bucket within "
-            f"{self.settings.config_total_timeout:g} s (config_total_timeout)",
-        )
+        limit = f"within {self.settings.config_total_timeout:g} s (config_total_timeout)"
+        what = "no node gave a configuration of the bucket"
+        context = ErrorContext()
+        if connection is not None:
+            context.node = str(connection.address)
+            if connection.state is State.READY:
+                what = "the bucket was not ready: it is being created, or warming up"
+        error = BootstrapTimeoutError(f"{what} {limit}", context=context)
         if connection is not None:
             bootstrap.met.append((str(connection.address), error))
-            connection.close()
-            self._forget(connection)
+            self._drop(connection)
         self._bootstrap_failed(error)
 
     def _bootstrap_failed(self, error: CouchbaseError | None = None) -> None:
@@ -703,9 +750,7 @@ class Session:
         if error is None:
             causes = [cause for _, cause in met if isinstance(cause, CouchbaseError)]
             told = [cause for kind in _TELLING for cause in causes if isinstance(cause, kind)]
-            cause = (told or causes)[0]
-            error = copy(cause)
-            error.__cause__ = cause
+            error = _own_copy((told or causes)[0])
         context = replace(error.context or ErrorContext(), bucket=self.settings.bucket)
         if len(met) > 1:
             context.seeds = met
@@ -725,9 +770,13 @@ class Session:
 
     # Configurations
 
-    def _take_config(self, text: bytes, connection: Connection, now: float) -> bool:
-        """Apply a configuration that came on *connection* if it is newer; tell whether it was."""
+    def _take_config(self, source: Frame | bytes, connection: Connection, now: float) -> bool:
+        """Apply a configuration that came on *connection* if it is newer; tell whether it was.
+
+        *source* is a frame that carries it, or its text.
+        """
         try:
+            text = source if isinstance(source, bytes) else config_text(source)
             config = parse_config(text, connection.address.host)
         except ProtocolError as error:
             self._log("warning", "{node} gave {reason}", node=connection.address, reason=str(error))
@@ -744,16 +793,26 @@ class Session:
             return False
         if self.state not in {SessionState.OPEN, SessionState.CLOSING}:
             return False
+        addresses = self._data_addresses(config, self.network)
+        if not any(addresses):
+            self._log(
+                "warning",
+                "configuration {rev} lists no data node on network {network}: ignored",
+                rev="/".join(map(str, config.revision)),
+                network=self.network,
+            )
+            return False
         self.config = config
-        service = "kvSSL" if self.settings.tls else "kv"
         endpoints: dict[Address, _Endpoint] = {}
         self._by_node = []
-        for node in config.nodes[: config.data_nodes]:
-            address = node.address(self.network, service)
+        for node, address in zip(config.nodes, addresses, strict=False):
             if address is None:
                 self._by_node.append(None)
                 continue
-            endpoint = self._endpoints.get(address) or endpoints.get(address) or _Endpoint(address)
+            endpoint = self._endpoints.get(address) or endpoints.get(address)
+            if endpoint is None:
+                endpoint = _Endpoint(address)
+                endpoint.connection = self._draining.pop(address, None)
             endpoints[address] = endpoint
             self._by_node.append(endpoint)
             if first is not None and (node.this_node or address == first.address):
@@ -764,30 +823,35 @@ class Session:
         self._endpoints = endpoints
         if first is not None:
             # It gave the configuration, but is no data node of this bucket.
-            first.close()
-            self._forget(first)
+            self._drop(first)
         for endpoint in endpoints.values():
             if endpoint.connection is None and endpoint.timer is None:
                 self._connect(endpoint, now)
         self._rebuild_route()
+        for endpoint in (*removed, *endpoints.values()):
+            if endpoint.parked:
+                # Another node may own the keys now.
+                self._send_parked(endpoint.parked, now)
         for endpoint in removed:
-            self._remove(endpoint, now)
+            if endpoint.timer is not None:
+                endpoint.timer.cancel()
+            connection = endpoint.connection
+            if connection is not None:
+                self._draining[connection.address] = connection
+                self._drain(connection, now)
         return True
 
-    def _remove(self, endpoint: _Endpoint, now: float) -> None:
-        """Let a node go that is no longer in the configuration."""
-        if endpoint.timer is not None:
-            endpoint.timer.cancel()
-        self._send_parked(endpoint.parked, now)
-        if endpoint.connection is not None:
-            self._drain(endpoint.connection, now)
+    def _data_addresses(self, config: ClusterConfig, network: str) -> list[Address | None]:
+        """Give where each data node of *config* is reached on *network*; None: it is not."""
+        service = "kvSSL" if self.settings.tls else "kv"
+        return [node.address(network, service) for node in config.nodes[: config.data_nodes]]
 
     def _drain(self, connection: Connection, now: float) -> None:
-        """Close *connection* as soon as nothing is in flight on it."""
+        """Close *connection* as soon as nothing is in flight on it, unless its node comes back."""
+        if self._draining.get(connection.address) is not connection:
+            return
         if connection.state is not State.READY or not connection.pending:
-            unanswered = connection.close()
-            assert not unanswered
-            self._forget(connection)
+            self._drop(connection)
         else:
             self._call_at(now + _DRAIN_DELAY, lambda at: self._drain(connection, at))
 
@@ -803,17 +867,19 @@ class Session:
         """Ask any node for a newer configuration, unless that is being done or was just done."""
         if self._config_request is not None or now - self._config_asked < _CONFIG_FLOOR:
             return
-        for endpoint in self._endpoints.values():
-            connection = endpoint.ready
-            if connection is not None:
-                self._ask(connection, now)
-                return
+        ready = [c for e in self._endpoints.values() if (c := e.ready) is not None]
+        if ready:
+            # In turn, so that a node that hangs is not asked for ever.
+            self._config_turn += 1
+            self._ask(ready[self._config_turn % len(ready)], now)
 
     def _ask(self, connection: Connection, now: float) -> None:
         if connection.state is not State.READY:
             return
         self._config_asked = now
-        request = _ConfigRequest(self.settings.config_node_timeout, self.config)
+        # Older servers refuse a request that names the revision we have.
+        known = self.config if Feature.CONFIG_KNOWN_VERSION in connection.features else None
+        request = _ConfigRequest(self.settings.config_node_timeout, known)
         self._config_request = request
         request.batch = _ConfigAnswer(self, connection)
         self._enqueue(request, now)
@@ -823,16 +889,31 @@ class Session:
         """Take the answer to the session's own request for a configuration."""
         if self._config_request is request:
             self._config_request = None
+        if connection.state is not State.READY:
+            return
         answer = request.answer
-        if answer is None or connection.state is not State.READY:
+        bootstrap = self._bootstrap
+        is_first = bootstrap is not None and bootstrap.connection is connection
+        if answer is None:
+            if is_first:
+                connection.lost(
+                    NodeTimeoutError(
+                        "the node did not give a configuration within "
+                        f"{request.timeout:g} s (config_node_timeout)"
+                    ),
+                    request.deadline,
+                )
             return
         now = connection.last_activity
-        text = b"" if answer.status else config_text(answer)
-        bootstrap = self._bootstrap
-        if bootstrap is not None and bootstrap.connection is connection:
+        if is_first:
+            try:
+                text = b"" if answer.status else config_text(answer)
+            except ProtocolError as error:
+                connection.lost(error, now)
+                return
             self._take_first_config(connection, text, now)
-        elif text:
-            self._take_config(text, connection, now)
+        elif answer.value and not answer.status:
+            self._take_config(answer, connection, now)
 
     # Connections
 
@@ -857,12 +938,24 @@ class Session:
         endpoint.connection = self._open(endpoint.address)
         self._give_up_later(endpoint.connection, now)
 
+    def _drop(self, connection: Connection) -> list[Operation[Any]]:
+        """End *connection*; give the operations that were in flight on it."""
+        unanswered = connection.close()
+        request = self._config_request
+        if request is not None and request.connection is connection:
+            self._config_request = None
+            self._detach(request)
+        self._forget(connection)
+        return unanswered
+
     def _forget(self, connection: Connection) -> None:
         if self._connections.pop(connection.id, None) is not None:
             timer = self._handshake_timers.pop(connection.id, None)
             if timer is not None:
                 timer.cancel()
             self._orphans += connection.orphans
+            if self._draining.get(connection.address) is connection:
+                del self._draining[connection.address]
             self._events.append(CloseConnection(connection.id))
 
     def _nonce(self) -> str:
@@ -918,7 +1011,8 @@ class Session:
             if op.queue is not None:
                 self._send_or_park(op, now)
 
-        self._call_at(when, send)
+        # Nothing is to be kept when its time is up.
+        self._call_at(min(when, op.deadline), send)
 
     def _reroute(
         self, op: Operation[Any], answer: Frame, connection: Connection, now: float
@@ -926,7 +1020,7 @@ class Session:
         """Handle not-my-vbucket: the answer may carry the configuration that tells whose it is."""
         newer = False
         if answer.value:
-            newer = self._take_config(config_text(answer), connection, now)
+            newer = self._take_config(answer, connection, now)
         else:
             self._ask_for_config(now)
         if op.queue is None:
@@ -961,17 +1055,11 @@ class Session:
                 saved[op] = None
             else:
                 lost.append(op)
-        if endpoint is None:
-            # The node is gone: another owns the keys now.
-            self._send_parked(saved, now)
-        else:
-            # They were issued before those that wait already.
-            for op in saved:
-                op.parked = endpoint.parked
-            waiting = dict(endpoint.parked)
+        if endpoint is not None:
+            # Those that wait for the node already were issued after them.
+            saved.update(endpoint.parked)
             endpoint.parked.clear()
-            endpoint.parked.update(saved)
-            endpoint.parked.update(waiting)
+        self._send_parked(saved, now)
         for op in lost:
             failure = AmbiguousConnectionLostError(
                 "the connection was lost before the answer came: the server may have done it, "
@@ -1061,11 +1149,9 @@ class Session:
 
     def _fresh(self, error: CouchbaseError, op: Operation[Any]) -> CouchbaseError:
         """Give *op* an exception of its own: a shared one would collect tracebacks."""
-        own = copy(error)
-        context = error.context or ErrorContext()
-        own.context = replace(context, operation=op.name, key=op.key)
+        own = _own_copy(error)
+        own.context = replace(own.context or ErrorContext(), operation=op.name, key=op.key)
         own.key = op.key
-        own.__cause__ = error
         return own
 
     # Time and log
