@@ -24,7 +24,7 @@ format: $(TEST_READY)
 	$(BIN)/ruff format
 
 bench: $(TEST_READY)
-	$(BIN)/python -m benchmarks
+	PYTHONPATH=.:core $(BIN)/python -m benchmarks
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info core/*.egg-info _trial_temp* \

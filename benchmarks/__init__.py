@@ -1,0 +1,1 @@
+"""What an operation costs: `make bench`. See docs/performance.md."""

@@ -1,0 +1,188 @@
+"""The official SDK under the same measurement; runs in its own environment (tools/peers.py).
+
+    python client_official.py API OPERATION SHAPE PORT COUNT SETTING
+
+API: sync (64 in flight: 64 threads) or twisted. SETTING: default, or lean (tracing and metrics
+off, an orjson transcoder): its fastest.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import orjson
+from measure import DOCUMENT, KEYS, Meter
+
+WARM_UP = 2000
+BATCH = 1000
+LATENCIES = 3000
+FLAGS = 0x02000000
+
+
+def make_options(setting, loop=None):
+    """Give the cluster options of a setting."""
+    from couchbase.auth import PasswordAuthenticator
+    from couchbase.options import ClusterOptions, ClusterTracingOptions
+    from couchbase.transcoder import Transcoder
+
+    class OrjsonTranscoder(Transcoder):
+        def encode_value(self, value):
+            return orjson.dumps(value), FLAGS
+
+        def decode_value(self, value, flags):
+            return orjson.loads(value)
+
+    more = {}
+    if setting == "lean":
+        more = {
+            "enable_tracing": False,
+            "enable_metrics": False,
+            "transcoder": OrjsonTranscoder(),
+            "tracing_options": ClusterTracingOptions(),
+        }
+    return ClusterOptions(PasswordAuthenticator("user", "password"), **more)
+
+
+def sync(meter, operation, shape, port, count, setting):
+    """The blocking API: one thread, 64 threads, or the multi calls."""
+    from couchbase.cluster import Cluster
+
+    cluster = Cluster(f"couchbase://127.0.0.1:{port}", make_options(setting))
+    collection = cluster.bucket("default").default_collection()
+    if operation == "get":
+        call = collection.get
+    else:
+
+        def call(key):
+            return collection.upsert(key, DOCUMENT)
+
+    if shape == "batch":
+        documents = dict.fromkeys(KEYS, DOCUMENT)
+
+        def batch():
+            if operation == "get":
+                collection.get_multi(KEYS)
+            else:
+                collection.upsert_multi(documents)
+
+        for _ in range(WARM_UP // BATCH):
+            batch()
+        meter.start()
+        for _ in range(count // BATCH):
+            batch()
+        meter.stop(count // BATCH * BATCH)
+        return
+    window = int(shape)
+
+    def chain(left):
+        for number in range(left):
+            call(KEYS[number % 1000])
+
+    def timed_chain(left):
+        for number in range(left):
+            began = time.perf_counter()
+            call(KEYS[number % 1000])
+            meter.latencies.append(time.perf_counter() - began)
+
+    def run(total, work):
+        if window == 1:
+            work(total)
+            return
+        threads = [threading.Thread(target=work, args=(total // window,)) for _ in range(window)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    run(WARM_UP, chain)
+    meter.start()
+    run(count, chain)
+    meter.stop(count // window * window)
+    run(LATENCIES, timed_chain)
+
+
+def on_twisted(meter, operation, shape, port, count, setting):
+    """Its Twisted API: Deferreds, chained by callbacks as ours are."""
+    import txcouchbase  # noqa: F401 - installs its reactor
+    from twisted.internet import reactor
+    from twisted.internet.defer import Deferred, gatherResults
+    from txcouchbase.cluster import TxCluster
+
+    window = int(shape)
+    failures = []
+
+    async def main():
+        cluster = TxCluster(f"couchbase://127.0.0.1:{port}", make_options(setting))
+        await cluster.on_connect()
+        bucket = cluster.bucket("default")
+        await bucket.on_connect()
+        collection = bucket.default_collection()
+        if operation == "get":
+            call = collection.get
+        else:
+
+            def call(key):
+                return collection.upsert(key, DOCUMENT)
+
+        def run(total, latencies=None):
+            return gatherResults([chain(total // window, latencies) for _ in range(window)])
+
+        def chain(left, latencies):
+            done = Deferred()
+            began = 0.0
+
+            def step(_):
+                nonlocal left, began
+                if latencies is not None:
+                    ended = time.perf_counter()
+                    if began:
+                        latencies.append(ended - began)
+                    began = ended
+                if left == 0:
+                    done.callback(None)
+                    return
+                left -= 1
+                call(KEYS[left % 1000]).addCallbacks(step, done.errback)
+
+            step(None)
+            return done
+
+        await run(WARM_UP)
+        meter.start()
+        await run(count)
+        meter.stop(count // window * window)
+        await run(LATENCIES, meter.latencies)
+
+    def end(result):
+        if result is not None:
+            failures.append(result)
+        reactor.stop()
+
+    # Not callWhenRunning: its event loop must run already.
+    reactor.callLater(0, lambda: Deferred.fromCoroutine(main()).addBoth(end))
+    reactor.run()
+    if failures:
+        failures[0].raiseException()
+
+
+def main(api, operation, shape, port, count, setting):
+    """Run one measurement and print it."""
+    meter = Meter()
+    {"sync": sync, "twisted": on_twisted}[api](
+        meter, operation, shape, int(port), int(count), setting
+    )
+    meter.tell()
+    sys.stdout.flush()
+    # Its destructors may hang: what was to be measured is measured.
+    import os
+
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,132 @@
+"""A canned data node: answers each read at once, so that it is never the bottleneck.
+
+Handshakes, configurations and whatever is rare go through the embedded cluster; a GET or a SET gets
+prepared bytes with its opaque put in.
+
+    python -m benchmarks.responder CPU      # prints the port, serves until it is killed
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import sys
+import time
+from pathlib import Path
+from struct import Struct
+
+from couchloop.embedded import EmbeddedCluster, Node, ServerConnection
+from couchloop.wire import Feature, encode_response
+
+DOCUMENT = (Path(__file__).parent / "document.json").read_bytes()
+
+_GET, _SET = 0x00, 0x01
+_CHUNK = 1 << 20
+_HEAD = Struct(">BB6xI")
+"""Magic, opcode and body length of a request."""
+
+
+class SystemClock:
+    """The system's time, as the embedded cluster wants it."""
+
+    @staticmethod
+    def now() -> float:
+        """Give monotonic seconds."""
+        return time.monotonic()
+
+    @staticmethod
+    def wall() -> float:
+        """Give seconds since the epoch."""
+        return time.time()
+
+
+class Client:
+    """One accepted connection."""
+
+    def __init__(self, sock: socket.socket, node: Node) -> None:
+        self.sock = sock
+        self.server: ServerConnection = node.accept()
+        self._rest = b""
+        self._got: tuple[bytes, bytes] | None = None
+        self._stored: tuple[bytes, bytes] | None = None
+
+    def answer(self, data: bytes) -> bytes:
+        """Give the answers to what *data* completes."""
+        if self._rest:
+            data = self._rest + data
+        position, end = 0, len(data)
+        out: list[bytes] = []
+        append, unpack = out.append, _HEAD.unpack_from
+        if self._got is None and self.server.bucket is not None:
+            self._prepare()
+        while end - position >= 24:
+            magic, opcode, body = unpack(data, position)
+            begin, position = position, position + 24 + body
+            if position > end:
+                position = begin
+                break
+            if opcode == _GET and self._got is not None:
+                append(self._got[0])
+                append(data[begin + 12 : begin + 16])
+                append(self._got[1])
+            elif opcode == _SET and self._stored is not None:
+                append(self._stored[0])
+                append(data[begin + 12 : begin + 16])
+                append(self._stored[1])
+            else:
+                del magic
+                self.server.receive_data(data[begin:position])
+                append(self.server.data_to_send())
+                if self._got is None and self.server.bucket is not None:
+                    self._prepare()
+        self._rest = data[position:]
+        return b"".join(out)
+
+    def _prepare(self) -> None:
+        """Make the prepared answers, split where the opaque stands."""
+        token = b"\0" * 16 if Feature.MUTATION_SEQNO in self.server.features else b""
+        framing = b"\x02\x00\x01" if Feature.TRACING in self.server.features else b""
+        flags = b"\x02\x00\x00\x00"
+        got = encode_response(
+            _GET, extras=flags, value=DOCUMENT, cas=1, datatype=1, framing=framing
+        )
+        stored = encode_response(_SET, extras=token, cas=1, framing=framing)
+        self._got = got[:12], got[16:]
+        self._stored = stored[:12], stored[16:]
+
+
+def serve(cpu: int) -> None:
+    """Serve one node on a free port."""
+    if cpu >= 0:
+        os.sched_setaffinity(0, {cpu})
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    cluster = EmbeddedCluster(nodes=1, replicas=0, clock=SystemClock())
+    node = cluster.nodes[0]
+    node.ports["kv"] = listener.getsockname()[1]
+    cluster.changed()
+    print(node.ports["kv"], flush=True)
+    selector = selectors.DefaultSelector()
+    selector.register(listener, selectors.EVENT_READ, None)
+    while True:
+        for key, _ in selector.select():
+            client: Client | None = key.data
+            if client is None:
+                sock, _address = listener.accept()
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                selector.register(sock, selectors.EVENT_READ, Client(sock, node))
+                continue
+            try:
+                data = client.sock.recv(_CHUNK)
+                if data:
+                    client.sock.sendall(client.answer(data))
+            except OSError:
+                data = b""
+            if not data or client.server.closed:
+                selector.unregister(client.sock)
+                client.server.connection_lost()
+                client.sock.close()
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))
