@@ -1,4 +1,4 @@
-"""What every gevent test must leave behind: no error that nobody saw."""
+"""What every gevent test must leave behind: no error that nobody saw, and nothing open."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from types import TracebackType
 
 import gevent
 import pytest
+
+from gcouchbase.bucket import Bucket
+from gcouchbase.cluster import Cluster
+from gcouchbase.testing import ServedCluster, serve
+from tests.gcouchbase.support import cluster_of, open_sockets, until
 
 
 @pytest.fixture(autouse=True)
@@ -35,3 +40,31 @@ def background_errors() -> Iterator[list[BaseException]]:
     finally:
         hub.handle_error = handle_error  # type: ignore[method-assign]
     assert not errors, "an error in the background, printed above"
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(background_errors: list[BaseException]) -> Iterator[None]:
+    """Compare the sockets of this process before and after each test."""
+    before = open_sockets()
+    yield
+    until(lambda: open_sockets() == before, "the test has left a socket open")
+
+
+@pytest.fixture
+def served() -> Iterator[ServedCluster]:
+    """Three nodes with the bucket `default`, served in this process."""
+    with serve() as served:
+        yield served
+
+
+@pytest.fixture
+def cluster(served: ServedCluster) -> Cluster:
+    """Say where it is and who connects."""
+    return cluster_of(served)
+
+
+@pytest.fixture
+def bucket(cluster: Cluster) -> Iterator[Bucket]:
+    """Its bucket, open."""
+    with cluster.open_bucket("default") as bucket:
+        yield bucket

@@ -1,0 +1,106 @@
+"""What the gevent tests share: waiting for conditions, a ticker, and who is still connected."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import gevent
+from gevent import Greenlet
+
+from couchloop.wire import Opcode
+from gcouchbase.bucket import Bucket
+from gcouchbase.cluster import Cluster, PasswordAuthenticator
+from gcouchbase.testing import ServedCluster
+
+ROOT: Final = Path(__file__).resolve().parent.parent.parent
+LIMIT: Final = 30.0
+"""Seconds after which something that must happen counts as not happening."""
+
+
+def until(condition: Callable[[], object], what: str = "the condition never held") -> None:
+    """Let other greenlets run until *condition* holds."""
+    with gevent.Timeout(LIMIT, AssertionError(what)):
+        while not condition():
+            gevent.sleep(0.001)
+
+
+def cluster_of(served: ServedCluster, password: str = "password") -> Cluster:
+    """Give the client's Cluster of an embedded one."""
+    cluster = Cluster(served.connection_string)
+    cluster.authenticate(PasswordAuthenticator("user", password))
+    return cluster
+
+
+def key_of_node(served: ServedCluster, bucket: Bucket, node: int) -> str:
+    """Give a key whose document lives on the node of that number."""
+    config = bucket._driver.session.config
+    assert config is not None
+    port = served.cluster.nodes[node].ports["kv"]
+    for number in range(10_000):
+        key = f"key-{number}"
+        owner = config.nodes[config.active[config.vbucket(key.encode())]]
+        if owner.services["kv"] == port:
+            return key
+    raise AssertionError("no key of that node")
+
+
+def hellos(served: ServedCluster) -> int:
+    """Count the HELLO requests that the cluster has answered so far."""
+    return served.cluster.operations[Opcode.HELLO.name]
+
+
+def is_idle(bucket: Bucket) -> bool:
+    """Tell whether no table of the Bucket's session holds an operation."""
+    session = bucket._driver.session
+    return (
+        session.in_flight == 0
+        and not session._parked
+        and not any(connection.pending for connection in session.connections)
+        and not any(endpoint.parked for endpoint in session._endpoints.values())
+    )
+
+
+def open_sockets() -> list[str]:
+    """Name the sockets of this process."""
+    links = []
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            link = os.readlink(f"/proc/self/fd/{number}")
+        except OSError:
+            continue
+        if link.startswith("socket:"):
+            links.append(f"{number} {link}")
+    return sorted(links)
+
+
+class Ticker:
+    """Counts as long as the hub lets other greenlets run."""
+
+    def __init__(self) -> None:
+        self.ticks = 0
+
+    def run(self) -> None:
+        """Tick for ever."""
+        while True:
+            self.ticks += 1
+            gevent.sleep(0.001)
+
+    def goes_on(self) -> None:
+        """Wait for ten more ticks."""
+        seen = self.ticks
+        until(lambda: self.ticks >= seen + 10, "the ticker stands still")
+
+
+@contextmanager
+def ticking() -> Iterator[Ticker]:
+    """Run a ticker beside what follows."""
+    ticker = Ticker()
+    greenlet: Greenlet[[], None] = gevent.spawn(ticker.run)
+    try:
+        yield ticker
+    finally:
+        greenlet.kill()
