@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from random import Random
 from typing import Any
 
 from couchloop.embedded import EmbeddedCluster, ManualClock
-from couchloop.embedded.server import ServerConnection
 from couchloop.exceptions import NodeUnreachableError
+from couchloop.kv.scram import KeyDerivation
 from couchloop.operations import Batch, Defaults, Operation
 from couchloop.session import (
     CloseConnection,
@@ -21,8 +22,20 @@ from couchloop.session import (
 )
 from couchloop.settings import Address, Login, Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
+from couchloop.wire import Frame, FrameDecoder, RequestFrame
 
 FIRST_PORT = 10000
+_MANY_ROUNDS = 20_000
+
+_derived: dict[KeyDerivation, bytes] = {}
+
+
+def derive(derivation: KeyDerivation) -> bytes:
+    """Compute a salted password, once for all tests."""
+    salted = _derived.get(derivation)
+    if salted is None:
+        salted = _derived[derivation] = derivation.derive()
+    return salted
 
 
 def defaults() -> Defaults:
@@ -30,10 +43,78 @@ def defaults() -> Defaults:
     return Defaults(Transcoder(), FMT_JSON)
 
 
-class World:
-    """One client and its cluster. Nothing happens but in `run` and its friends."""
+class ScriptedNode:
+    """A node that answers as a test wants.
 
-    def __init__(self, cluster: EmbeddedCluster | None = None, **settings: Any) -> None:
+    Args:
+        answer: given each request, gives the bytes to send; None closes the connection.
+        greeting: what it sends unasked when it is connected.
+    """
+
+    def __init__(self, answer: Callable[[Frame], bytes | None], greeting: bytes = b"") -> None:
+        self.answer = answer
+        self.greeting = greeting
+        self.links: list[ScriptedLink] = []
+
+    def accept(self, *, peer: str) -> ScriptedLink:
+        link = ScriptedLink(self)
+        self.links.append(link)
+        return link
+
+
+class ScriptedLink:
+    """A connection to a `ScriptedNode`, with the methods of a `ServerConnection`."""
+
+    def __init__(self, node: ScriptedNode) -> None:
+        self.closed = False
+        self.requests: list[Frame] = []
+        self._node = node
+        self._output = node.greeting
+        self._decoder = FrameDecoder(RequestFrame)
+
+    def receive_data(self, data: bytes) -> None:
+        for frame in self._decoder.receive(data):
+            self.requests.append(frame)
+            if not self.closed:
+                answer = self._node.answer(frame)
+                if answer is None:
+                    self.closed = True
+                else:
+                    self._output += answer
+
+    def send(self, data: bytes) -> None:
+        """Send something unasked."""
+        self._output += data
+
+    def data_to_send(self) -> bytes:
+        data, self._output = self._output, b""
+        return data
+
+    def next_deadline(self) -> float | None:
+        return None
+
+    def handle_deadline(self) -> None:
+        """Nothing is ever due."""
+
+    def connection_lost(self) -> None:
+        self.closed = True
+
+
+class World:
+    """One client and its cluster. Nothing happens but in `settle` and `advance`.
+
+    At no time may the client have two connections to one node: `World` asserts it.
+
+    Args:
+        cluster: what to connect to.
+        chop: cuts all bytes into pieces at random; None: they come as they were written.
+        settings: for the session; what is missing fits the cluster.
+    """
+
+    def __init__(
+        self, cluster: EmbeddedCluster | None = None, *, chop: Random | None = None, **settings: Any
+    ) -> None:
+        self.chop = chop
         self.clock = ManualClock()
         self.cluster = cluster or EmbeddedCluster(clock=self.clock)
         if cluster is not None:
@@ -41,7 +122,9 @@ class World:
         for index, node in enumerate(self.cluster.nodes):
             node.ports["kv"] = FIRST_PORT + index
         self.cluster.changed()
-        self.nodes = {Address("127.0.0.1", n.ports["kv"]): n for n in self.cluster.nodes}
+        self.nodes: dict[Address, Any] = {
+            Address("127.0.0.1", n.ports["kv"]): n for n in self.cluster.nodes
+        }
         made: dict[str, Any] = {
             "seeds": tuple(self.nodes),
             "bucket": "default",
@@ -51,8 +134,14 @@ class World:
         self.woken: list[Operation[Any] | Batch[Any]] = []
         self.on_wake: Callable[[Any], None] = lambda _: None
         self.session = Session(Settings(**made), self._wake, Random(1), Random(2).randbytes)
-        self.links: dict[int, ServerConnection] = {}
+        self.links: dict[int, Any] = {}
+        self.opened: dict[int, Address] = {}
+        """Transports that are open or being opened, by connection id."""
+        self.attempts: list[tuple[float, Address]] = []
+        """When each connection was begun."""
         self.unreachable: set[Address] = set()
+        self.unanswering: set[Address] = set()
+        """Addresses where a connection is neither made nor refused."""
         self.events: list[Event] = []
         self.writes: list[tuple[int, bytes]] = []
         self.defaults = defaults()
@@ -95,19 +184,27 @@ class World:
 
     def settle(self) -> None:
         """Carry bytes to and fro, time standing still, until nothing moves."""
-        while self._perform() or self._carry():
-            pass
+        for _ in range(_MANY_ROUNDS):
+            if not (self._perform() or self._carry()):
+                return
+        raise AssertionError("bytes run in circles")
 
     def advance(self, seconds: float) -> None:
         """Let time pass, stopping at each deadline."""
         end = self.now + seconds
         while True:
             self.settle()
-            due = self.session.next_deadline()
+            session_due = self.session.next_deadline()
+            dues = [link.next_deadline() for link in self.links.values()]
+            due = min((d for d in (session_due, *dues) if d is not None), default=None)
             if due is None or due > end:
                 break
             self.clock.advance(max(0.0, due - self.now))
-            self.session.handle_deadline(self.now)
+            for link, at in zip(list(self.links.values()), dues, strict=True):
+                if at is not None and at <= self.now:
+                    link.handle_deadline()
+            if session_due is not None and session_due <= self.now:
+                self.session.handle_deadline(self.now)
         self.clock.advance(end - self.now)
         self.settle()
 
@@ -123,43 +220,97 @@ class World:
                     if link is not None:
                         self._deliver(event.id, link)
                         link.connection_lost()
+                    self.opened.pop(event.id, None)
                 case DeriveKey():
-                    self.session.key_derived(event.id, event.derivation.derive(), self.now)
+                    self.session.key_derived(event.id, derive(event.derivation), self.now)
         return bool(events)
 
     def _open(self, event: OpenConnection) -> None:
-        if event.address in self.unreachable or event.address not in self.nodes:
+        assert event.address not in self.opened.values(), "two connections to one node"
+        self.opened[event.id] = event.address
+        self.attempts.append((self.now, event.address))
+        if event.address in self.unanswering:
+            return
+        link = None
+        if event.address not in self.unreachable and event.address in self.nodes:
+            link = self.nodes[event.address].accept(peer=f"127.0.0.1:{event.id}")
+        if link is None or link.closed:
+            del self.opened[event.id]
             error = NodeUnreachableError(f"nothing at {event.address}")
             self.session.connect_failed(event.id, error, self.now)
             return
-        self.links[event.id] = self.nodes[event.address].accept(peer=f"127.0.0.1:{event.id}")
+        self.links[event.id] = link
         self.session.connected(event.id, self.now)
 
-    def _deliver(self, number: int, link: ServerConnection) -> bool:
+    def _pieces(self, data: bytes) -> list[bytes]:
+        if self.chop is None:
+            return [data]
+        pieces = []
+        while data:
+            size = self.chop.choice((1, 2, 23, 24, 25, 100, 1000, 100_000))
+            pieces.append(data[:size])
+            data = data[size:]
+        return pieces
+
+    def _deliver(self, number: int, link: Any) -> bool:
         moved = False
         for connection_id, data in self.session.take_output():
             self.writes.append((connection_id, data))
             moved = True
-            if connection_id in self.links:
-                self.links[connection_id].receive_data(data)
-            elif connection_id == number:
-                link.receive_data(data)
+            target = self.links.get(connection_id)
+            if target is None and connection_id == number:
+                target = link
+            if target is not None:
+                for piece in self._pieces(data):
+                    target.receive_data(piece)
         return moved
 
     def _carry(self) -> bool:
-        moved = self._deliver(0, None)  # type: ignore[arg-type]
+        moved = self._deliver(0, None)
         for number, link in list(self.links.items()):
             data = link.data_to_send()
             if data:
                 moved = True
-                self.session.receive_data(number, data, self.now)
+                for piece in self._pieces(data):
+                    self.session.receive_data(number, piece, self.now)
             if link.closed and number in self.links:
                 moved = True
                 self.lose(number)
         return moved
 
+    def link_to(self, address: Address) -> int:
+        """Give the id of the connection that is open to *address*."""
+        return next(n for n, where in self.opened.items() if where == address and n in self.links)
+
+    def owner(self, key: str) -> Address:
+        """Where *key* is, by the session's configuration."""
+        config = self.session.config
+        assert config is not None
+        address = config.nodes[config.active[config.vbucket(key.encode())]].address(
+            self.session.network, "kv"
+        )
+        assert address is not None
+        return address
+
+    def keys_of(self, address: Address, count: int = 1) -> list[str]:
+        """Give *count* keys that the node at *address* owns."""
+        found = (key for number in range(100_000) if self.owner(key := f"key{number}") == address)
+        return list(islice(found, count))
+
+    def assert_idle(self) -> None:
+        """Assert that nothing is retained of any operation, and no timer runs."""
+        session = self.session
+        assert session.in_flight == 0
+        assert session.next_deadline() is None
+        assert not session._deadlines
+        assert not session._parked
+        assert session._config_request is None
+        assert all(not endpoint.parked for endpoint in session._endpoints.values())
+        assert all(not connection.pending for connection in session.connections)
+
     def lose(self, number: int, reason: BaseException | None = None) -> None:
         """Cut a connection."""
         link = self.links.pop(number)
+        self.opened.pop(number, None)
         link.connection_lost()
         self.session.connection_lost(number, reason, self.now)
