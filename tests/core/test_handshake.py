@@ -241,7 +241,7 @@ class TestGood:
         assert (entry.name, entry.description, entry.attributes) == (
             "STRANGE",
             "odd",
-            {"retry-later"},
+            frozenset({"retry-later"}),
         )
         assert dialogue.connection.state is State.READY
 
