@@ -1,25 +1,87 @@
-"""An embedded Couchbase cluster on a reactor: for tests of applications, and for ours.
+"""An embedded Couchbase cluster for tests of applications, in memory or on sockets of a reactor.
 
-served = serve(reactor=reactor)
-cluster = Cluster(served.connection_string, reactor=reactor)
-…
-yield served.stop()
+In memory, on a clock that stands still: fast, and the same each time. `advance(0)` lets everything
+happen that takes no time. With trial::
+
+    class GreetingTests(SynchronousTestCase):
+        def test_greeting(self):
+            memory = MemoryCluster()
+            bucket = Bucket(
+                memory.connection_string + "/default",
+                username="user",
+                password="password",
+                reactor=memory.reactor,
+                endpoint_factory=memory.endpoint_factory,
+            )
+            bucket.upsert("greeting", "hello")
+            got = bucket.get("greeting")
+            memory.reactor.advance(0)
+            self.assertEqual(self.successResultOf(got).value, "hello")
+
+The reactor that runs may be used as well: then nothing needs to be advanced. With pytest-twisted::
+
+    async def test_greeting():
+        from twisted.internet import reactor
+
+        memory = MemoryCluster(reactor=reactor)
+        cluster = Cluster(
+            memory.connection_string, reactor=reactor, endpoint_factory=memory.endpoint_factory
+        )
+        cluster.authenticate(PasswordAuthenticator("user", "password"))
+        async with cluster.open_bucket("default") as bucket:
+            await bucket.upsert("greeting", "hello")
+            assert (await bucket.get("greeting")).value == "hello"
+
+On sockets, for tests of a program as a whole::
+
+    async def test_greeting():
+        from twisted.internet import reactor
+
+        served = serve(reactor=reactor)
+        cluster = Cluster(served.connection_string, reactor=reactor)
+        cluster.authenticate(PasswordAuthenticator("user", "password"))
+        async with cluster.open_bucket("default") as bucket:
+            await bucket.upsert("greeting", "hello")
+        await served.stop()
+
+Either has the `EmbeddedCluster` as its attribute `cluster`: stop its nodes, inject faults, count
+connections.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
+from itertools import count
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.error import (
+    CannotListenError,
+    ConnectionDone,
+    NoProtocol,
+)
+from twisted.internet.error import ConnectionRefusedError as RefusedError
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IProtocol,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+    ITransport,
+)
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from couchloop.embedded import EmbeddedCluster, Node
 from couchloop.embedded.hosting import Hosting, Peer
+from couchloop.exceptions import FeatureNotAvailableError
+from couchloop.settings import DATA_PORT, Address
 
-__all__ = ["ReactorClock", "ServedCluster", "serve"]
+__all__ = ["MemoryCluster", "ReactorClock", "ServedCluster", "serve"]
 
 
 class ReactorClock:
@@ -37,19 +99,51 @@ class ReactorClock:
         return float(self._reactor.seconds())
 
 
-class _TwistedPeer(Peer):
-    def __init__(self, protocol: _ServerProtocol, node: Node, peer: str) -> None:
-        self._protocol = protocol
-        self._reactor = protocol.reactor
+class _ReactorPeer(Peer):
+    """A node's end of a connection, whose timer and wake-up are calls of a reactor."""
+
+    def __init__(self, reactor: Any, node: Node, peer: str) -> None:
+        self._reactor = reactor
         self._timer: IDelayedCall | None = None
+        self._woken: IDelayedCall | None = None
         super().__init__(node, peer, tls=False)
 
     def wakeup(self) -> None:
-        self._reactor.callLater(0, self._woken)
+        if self._woken is None:
+            self._woken = self._reactor.callLater(0, self._flush_woken)
 
-    def _woken(self) -> None:
-        if self._protocol.connected:
-            self.flush()
+    def _flush_woken(self) -> None:
+        self._woken = None
+        self.flush()
+
+    def arm(self, delay: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if delay is not None:
+            self._timer = self._reactor.callLater(delay, self.timer_fired)
+
+    def timer_fired(self) -> None:
+        self._timer = None
+        super().timer_fired()
+
+    def gone(self) -> None:
+        """Take note that the transport is gone: leave nothing in the reactor."""
+        self.connection.wakeup = None
+        self.connection.connection_lost()
+        self.arm(None)
+        if self._woken is not None:
+            self._woken.cancel()
+            self._woken = None
+
+
+# On sockets ---------------------------------------------------------------------------------------
+
+
+class _TwistedPeer(_ReactorPeer):
+    def __init__(self, protocol: _ServerProtocol, node: Node, peer: str) -> None:
+        self._protocol = protocol
+        super().__init__(protocol.reactor, node, peer)
 
     def write(self, data: bytes) -> None:
         self._protocol.write(data)
@@ -57,13 +151,6 @@ class _TwistedPeer(Peer):
     def finish(self) -> None:
         self.arm(None)
         self._protocol.finish()
-
-    def arm(self, delay: float | None) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
-        if delay is not None:
-            self._timer = self._reactor.callLater(delay, self.timer_fired)
 
 
 class _ServerProtocol(Protocol):
@@ -87,8 +174,7 @@ class _ServerProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
         if self._peer is not None:
-            self._peer.arm(None)
-            self._peer.connection.connection_lost()
+            self._peer.gone()
         self._hosting.protocols.discard(self)
         self.gone.callback(None)
 
@@ -113,17 +199,45 @@ class _ServerFactory(Factory):
 
 
 class _TwistedListener:
-    def __init__(self, hosting: ServedCluster, listening: Any) -> None:
+    """A port of a reactor; where that is still being closed, as on a restart, it waits for that."""
+
+    def __init__(self, hosting: ServedCluster, factory: Factory, port: int) -> None:
         self._hosting = hosting
-        self._listening = listening
-        self.port: int = listening.getHost().port
+        self._factory = factory
+        self._listening: Any = None
+        self._closed = False
+        self.port = port
+        stopping = hosting.stopping.get(port)
+        if stopping is None:
+            self._listen()
+        else:
+            stopping.addCallback(lambda _: self._listen())
+
+    def _listen(self) -> None:
+        if self._closed:
+            return
+        hosting = self._hosting
+        try:
+            self._listening = hosting.reactor.listenTCP(
+                self.port, self._factory, interface=hosting.host
+            )
+        except CannotListenError as error:
+            raise OSError(str(error)) from error
+        self.port = self._listening.getHost().port
 
     def close(self) -> None:
-        self._hosting.stopping.append(maybeDeferred(self._listening.stopListening))
+        self._closed = True
+        if self._listening is not None:
+            stopping = self._hosting.stopping
+            stopping[self.port] = stopped = maybeDeferred(self._listening.stopListening)
+            stopped.addCallback(partial(self._stopped, stopping))
+
+    def _stopped(self, stopping: dict[int, Deferred[Any]], _: object) -> None:
+        del stopping[self.port]
 
 
 class ServedCluster(Hosting):
-    """An embedded cluster that listens on a reactor.
+    """An embedded cluster that listens on a reactor; `serve` makes it.
 
     Attributes:
         cluster: the `EmbeddedCluster`: ask it for connections, stop its nodes, inject faults.
@@ -134,19 +248,13 @@ class ServedCluster(Hosting):
     def __init__(self, cluster: EmbeddedCluster, reactor: Any, host: str, first_port: int) -> None:
         self.reactor = reactor
         self.protocols: set[_ServerProtocol] = set()
-        self.stopping: list[Deferred[Any]] = []
+        self.stopping: dict[int, Deferred[Any]] = {}
         super().__init__(cluster, host, first_port)
 
     def listen(self, node: Node, service: str, port: int) -> _TwistedListener:
         """See `Hosting`."""
         del service
-        try:
-            listening = self.reactor.listenTCP(
-                port, _ServerFactory(self, node), interface=self.host
-            )
-        except CannotListenError as error:
-            raise OSError(str(error)) from error
-        return _TwistedListener(self, listening)
+        return _TwistedListener(self, _ServerFactory(self, node), port)
 
     def stop(self) -> Deferred[None]:
         """Stop listening and close every connection; fires when that is done."""
@@ -154,7 +262,7 @@ class ServedCluster(Hosting):
         self.shut_down()
         for protocol in list(self.protocols):
             protocol.finish()
-        waiting: Deferred[Any] = DeferredList([*self.stopping, *gone])
+        waiting: Deferred[Any] = DeferredList([*self.stopping.values(), *gone])
         return waiting.addCallback(lambda _: None)
 
 
@@ -178,3 +286,177 @@ def serve(
     if cluster is None:
         cluster = EmbeddedCluster(clock=ReactorClock(reactor))
     return ServedCluster(cluster, reactor, host, first_port)
+
+
+# In memory ----------------------------------------------------------------------------------------
+
+
+class _MemoryPeer(_ReactorPeer):
+    def __init__(self, transport: _MemoryTransport, reactor: Any, node: Node, peer: str) -> None:
+        self._transport = transport
+        super().__init__(reactor, node, peer)
+
+    def write(self, data: bytes) -> None:
+        self._transport.answer(data)
+
+    def finish(self) -> None:
+        self.arm(None)
+        self._transport.answered()
+
+
+@implementer(ITransport)
+class _MemoryTransport:
+    """The client's end of a connection to a node; bytes travel in turns of the reactor."""
+
+    def __init__(self, reactor: Any, node: Node, number: int, protocol: IProtocol) -> None:
+        self.connected = True
+        self.disconnecting = False
+        self._reactor = reactor
+        self._protocol = protocol
+        self._host = IPv4Address("TCP", "127.0.0.1", number)
+        self._address = IPv4Address("TCP", node.host, node.ports["kv"])
+        self._requests: list[bytes] = []
+        self._answers: list[bytes] = []
+        self._answered = False
+        self._turn: IDelayedCall | None = None
+        self._peer = _MemoryPeer(self, reactor, node, f"{self._host.host}:{number}")
+
+    # The client's side
+
+    def write(self, data: bytes) -> None:
+        if self.connected and not self.disconnecting:
+            self._requests.append(data)
+            self._schedule()
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        self.write(b"".join(data))
+
+    def loseConnection(self) -> None:
+        self.disconnecting = True
+        self._schedule()
+
+    def abortConnection(self) -> None:
+        self._requests.clear()
+        self.loseConnection()
+
+    def getPeer(self) -> IPv4Address:
+        return self._address
+
+    def getHost(self) -> IPv4Address:
+        return self._host
+
+    # The node's side
+
+    def answer(self, data: bytes) -> None:
+        self._answers.append(data)
+        self._schedule()
+
+    def answered(self) -> None:
+        self._answered = True
+        self._schedule()
+
+    # Between them
+
+    def _schedule(self) -> None:
+        if self._turn is None and self.connected:
+            self._turn = self._reactor.callLater(0, self._carry)
+
+    def _carry(self) -> None:
+        self._turn = None
+        requests, self._requests = b"".join(self._requests), []
+        if requests:
+            self._peer.received(requests)
+        answers, self._answers = b"".join(self._answers), []
+        if answers and not self.disconnecting:
+            self._protocol.dataReceived(answers)
+        if not (self._requests or self._answers) and (self.disconnecting or self._answered):
+            self._end()
+
+    def _end(self) -> None:
+        self.connected = False
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+        self._peer.gone()
+        self._protocol.connectionLost(Failure(ConnectionDone()))  # type: ignore[no-untyped-call]
+
+
+@implementer(IStreamClientEndpoint)
+class _MemoryEndpoint:
+    def __init__(self, hosting: MemoryCluster, address: Address) -> None:
+        self._hosting = hosting
+        self._address = address
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        deferred: Deferred[IProtocol] = Deferred(lambda _: call.cancel())
+        deferred.addCallback(lambda _: self._hosting.connect(self._address, protocolFactory))
+        call = self._hosting.reactor.callLater(0, deferred.callback, None)
+        return deferred
+
+
+class _MemoryListener:
+    def __init__(self, listening: dict[Address, Node], node: Node, port: int) -> None:
+        self._listening = listening
+        self._address = Address(node.host, port)
+        self.port = port
+        listening[self._address] = node
+
+    def close(self) -> None:
+        del self._listening[self._address]
+
+
+class MemoryCluster(Hosting):
+    """An embedded cluster that Buckets reach without sockets.
+
+    Args:
+        cluster: None: three nodes, one bucket `default`, one user `user` with password `password`.
+            One of your own wants `clock=ReactorClock(reactor)`, where its time matters.
+        reactor: anything with the time of a reactor. None: a new `Clock`.
+
+    Attributes:
+        cluster: the `EmbeddedCluster`: ask it for connections, stop its nodes, inject faults.
+        connection_string: what clients are to be given, together with `endpoint_factory`.
+        reactor: what clients must run on.
+
+    """
+
+    def __init__(self, cluster: EmbeddedCluster | None = None, *, reactor: Any = None) -> None:
+        self.reactor = Clock() if reactor is None else reactor
+        self._listening: dict[Address, Node] = {}
+        self._ports = count(DATA_PORT)
+        if cluster is None:
+            cluster = EmbeddedCluster(clock=ReactorClock(self.reactor))
+        super().__init__(cluster, "127.0.0.1", 0)
+
+    def listen(self, node: Node, service: str, port: int) -> _MemoryListener:
+        """See `Hosting`."""
+        del service
+        return _MemoryListener(self._listening, node, port or next(self._ports))
+
+    def endpoint_factory(self, reactor: Any, address: Address, tls: bool) -> IStreamClientEndpoint:
+        """Give the endpoint that leads to the node at *address*; hand this method to a Bucket.
+
+        Raises FeatureNotAvailableError if TLS is asked for.
+        """
+        del reactor
+        if tls:
+            raise FeatureNotAvailableError(
+                "there is no TLS in memory: use couchbase://, or serve() on sockets"
+            )
+        return _MemoryEndpoint(self, address)
+
+    def connect(self, address: Address, factory: IProtocolFactory) -> IProtocol:
+        """Connect a Protocol of *factory* at once; endpoints do this.
+
+        Raises Twisted's ConnectionRefusedError if no node listens at *address*, NoProtocol if the
+        factory makes none.
+        """
+        node = self._listening.get(address)
+        if node is None:
+            raise RefusedError
+        protocol = factory.buildProtocol(IPv4Address("TCP", *address))
+        if protocol is None:
+            raise NoProtocol
+        number = self.cluster.accepted + 1
+        protocol.makeConnection(_MemoryTransport(self.reactor, node, number, protocol))
+        return protocol
