@@ -20,7 +20,10 @@ from typing import Final, NamedTuple
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
-PROGRAMS: Final[Mapping[str, str]] = {}
+PROGRAMS: Final[Mapping[str, str]] = {
+    "node": "the tests with the official Node.js SDK",
+    "npm": "the tests with the official Node.js SDK",
+}
 """Outside programs that some tests need, and what is left out without them."""
 
 REACTORS: Final = ("select", "poll", "epoll", "asyncio")
@@ -50,6 +53,7 @@ TEST_RUNS: Final[Sequence[PytestRun]] = (
     PytestRun(("tests/core", "tests/embedded", "tests/project")),
     PytestRun(("tests/txcouchbase",), options=()),
     PytestRun(("tests/gcouchbase",)),
+    PytestRun(("tests/interop",)),
 )
 """Every folder of tests; Twisted and gevent must not share a process."""
 

@@ -55,7 +55,7 @@ def node_sdk() -> Path | None:
     not be installed.
     """
     npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
+    if npm is None or node_program() is None:
         return None
     folder = CACHE / "node"
     with _made_once(folder, NODE_PACKAGES, folder / "node_modules") as missing:
@@ -64,6 +64,11 @@ def node_sdk() -> Path | None:
             options = ("--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error")
             _run(npm, "install", "--prefix", str(folder), *options, *NODE_PACKAGES)
     return folder
+
+
+def node_program() -> str | None:
+    """Give the path of Node.js; None where it or npm is missing."""
+    return shutil.which("node") if shutil.which("npm") else None
 
 
 @contextmanager

@@ -16,7 +16,15 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from couchloop.embedded import BucketSettings, Clock, EmbeddedCluster
+from couchloop.embedded import (
+    DATA_READER,
+    FULL_ACCESS,
+    BucketSettings,
+    Clock,
+    EmbeddedCluster,
+    Grant,
+    User,
+)
 from couchloop.embedded.hosting import Hosting
 
 LOOPS = ("twisted", "gevent")
@@ -36,6 +44,20 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         type=_user,
         metavar="NAME:PASSWORD",
         help="a user who may read and write; repeatable (user:password)",
+    )
+    parser.add_argument(
+        "--reader",
+        action="append",
+        type=_user,
+        metavar="NAME:PASSWORD",
+        help="a user who may only read; repeatable",
+    )
+    parser.add_argument(
+        "--collection",
+        action="append",
+        type=_collection,
+        metavar="SCOPE.NAME",
+        help="a collection to have in every bucket; repeatable",
     )
     parser.add_argument("--replicas", type=int, default=1, help="copies of each document (1)")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
@@ -65,16 +87,55 @@ def _user(text: str) -> tuple[str, str]:
     return name, password
 
 
+def _collection(text: str) -> tuple[str, str]:
+    scope, dot, name = text.partition(".")
+    if not scope or not dot or not name:
+        raise argparse.ArgumentTypeError("give SCOPE.NAME")
+    return scope, name
+
+
 def make_cluster(options: argparse.Namespace, clock: Clock) -> EmbeddedCluster:
     """Make the cluster that the command line asks for."""
-    return EmbeddedCluster(
+    buckets = options.bucket or ["default"]
+
+    def users(privileges: frozenset[str], logins: Sequence[tuple[str, str]]) -> list[User]:
+        # Bucket by bucket: who has rights on all buckets is told that an unknown one does not
+        # exist, and official SDKs take that for a bucket that is still being made.
+        grants = tuple(Grant(privileges, bucket) for bucket in buckets)
+        return [User(name, password, grants) for name, password in logins]
+
+    cluster = EmbeddedCluster(
         nodes=options.nodes,
-        buckets=[BucketSettings(name) for name in options.bucket or ["default"]],
-        users=dict(options.user or [("user", "password")]),
+        buckets=[BucketSettings(name) for name in buckets],
+        users=users(FULL_ACCESS, options.user or [("user", "password")])
+        + users(DATA_READER, options.reader or []),
         replicas=min(options.replicas, options.nodes - 1),
         clock=clock,
         host=options.host,
     )
+    if options.collection:
+        manifest = _manifest(options.collection)
+        for name in cluster.buckets:
+            cluster.set_manifest(name, manifest)
+    return cluster
+
+
+def _manifest(collections: Sequence[tuple[str, str]]) -> dict[str, object]:
+    """Give a manifest as a server prints it; ids below 8 are the server's own."""
+    scopes: dict[str, dict[str, str]] = {"_default": {"_default": "0"}}
+    for uid, (scope, name) in enumerate(dict.fromkeys(collections), 8):
+        scopes.setdefault(scope, {}).setdefault(name, f"{uid:x}")
+    return {
+        "uid": "1",
+        "scopes": [
+            {
+                "name": scope,
+                "uid": f"{7 + number:x}" if number else "0",
+                "collections": [{"name": name, "uid": uid} for name, uid in names.items()],
+            }
+            for number, (scope, names) in enumerate(scopes.items())
+        ],
+    }
 
 
 def announce(served: Hosting, *, report: bool) -> None:
