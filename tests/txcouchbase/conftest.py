@@ -49,6 +49,6 @@ def logged_errors(request: pytest.FixtureRequest) -> Iterator[list[str]]:
     assert not _sockets(reactor) - sockets, "a socket was left in the reactor"
 
 
-def _sockets(reactor: Any) -> set[Any]:  # noqa: ANN401 - reactors share no class that has these
+def _sockets(reactor: Any) -> set[Any]:
     # The waker is always there, and is made when the reactor first runs.
     return {*reactor.getReaders(), *reactor.getWriters()}.difference(reactor._internalReaders)

@@ -1,0 +1,90 @@
+"""What the tests of the Twisted adapter share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from couchloop.embedded import EmbeddedCluster
+from txcouchbase.bucket import Bucket
+from txcouchbase.testing import MemoryCluster, ReactorClock
+
+T = TypeVar("T")
+
+
+def outcome(deferred: Deferred[T]) -> list[Any]:
+    """Give a list of the Deferred's result or exception, empty as long as there is none.
+
+    A failure counts as handled.
+    """
+    outcomes: list[Any] = []
+
+    def take(result: T | Failure) -> None:
+        outcomes.append(result.value if isinstance(result, Failure) else result)
+
+    deferred.addBoth(take)
+    return outcomes
+
+
+def error_of(deferred: Deferred[Any]) -> BaseException:
+    """Give the exception that a Deferred has failed with."""
+    (error,) = outcome(deferred)
+    assert isinstance(error, BaseException), f"no error, but {error!r}"
+    return error
+
+
+def turn(reactor: Any, condition: Callable[[], object]) -> Deferred[None]:
+    """Give a Deferred that fires in the first turn of *reactor* in which *condition* holds.
+
+    The test's own time limit is what ends it otherwise.
+    """
+    done: Deferred[None] = Deferred()
+
+    def look() -> None:
+        if condition():
+            done.callback(None)
+        else:
+            reactor.callLater(0.001, look)
+
+    reactor.callLater(0, look)
+    return done
+
+
+class Memory(MemoryCluster):
+    """A cluster in memory on a clock of its own, and Buckets on it."""
+
+    def __init__(self, cluster: EmbeddedCluster | None = None, **settings: Any) -> None:
+        super().__init__(cluster, **settings)
+        if cluster is not None:
+            cluster.clock = ReactorClock(self.reactor)
+
+    def open(self, name: str = "default", options: str = "", **settings: Any) -> Bucket:
+        """Open a Bucket; nothing moves before the clock is advanced."""
+        arguments: dict[str, Any] = {
+            "username": "user",
+            "password": "password",
+            "reactor": self.reactor,
+            "endpoint_factory": self.endpoint_factory,
+        }
+        return Bucket(f"{self.connection_string}/{name}{options}", **{**arguments, **settings})
+
+    def result(self, deferred: Deferred[T]) -> T:
+        """Let everything happen that takes no time; give the Deferred's result, which is there."""
+        self.reactor.advance(0)
+        (result,) = outcome(deferred)
+        if isinstance(result, BaseException):
+            raise result
+        return result  # type: ignore[no-any-return]
+
+    def error(self, deferred: Deferred[Any]) -> BaseException:
+        """Let everything happen that takes no time; give the Deferred's exception."""
+        self.reactor.advance(0)
+        return error_of(deferred)
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is no connection and no timer."""
+        return not (self.cluster.connections() or self.reactor.getDelayedCalls())

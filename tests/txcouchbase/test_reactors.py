@@ -1,0 +1,260 @@
+"""Buckets over real sockets, on whatever reactor runs: `trial --reactor=NAME` runs them on each."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import pytest
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.defer import TimeoutError as DeferredTimeoutError
+from twisted.trial.unittest import TestCase
+
+from couchloop.exceptions import (
+    CasMismatchError,
+    CouchbaseError,
+    DocumentExistsError,
+    NotFoundError,
+    NotStoredError,
+    ObjectDestroyedError,
+)
+from couchloop.transcoder import FMT_BYTES, FMT_UTF8
+from couchloop.wire import Opcode
+from tests.txcouchbase.support import error_of, turn
+from txcouchbase.bucket import Bucket
+from txcouchbase.cluster import Cluster, PasswordAuthenticator
+from txcouchbase.testing import serve
+
+
+class SocketTests(TestCase):
+    """A cluster of three nodes on sockets; every test closes what it opens (trial looks)."""
+
+    timeout = 30
+
+    def setUp(self) -> None:
+        from twisted.internet import reactor  # noqa: PLC0415 - the runner has installed it
+
+        self.reactor: Any = reactor
+        self.served = serve(reactor=reactor)
+        self.addCleanup(self.served.stop)
+        self.cluster = Cluster(self.served.connection_string, reactor=reactor)
+        self.cluster.authenticate(PasswordAuthenticator("user", "password"))
+
+    def disconnected(self) -> Deferred[None]:
+        """Fire once the cluster has no connection any more."""
+        return turn(self.reactor, lambda: not self.served.cluster.connections())
+
+
+class OperationTests(SocketTests):
+    """What every operation does."""
+
+    async def test_documents(self) -> None:
+        """Every operation on one document, and how each fails."""
+        async with self.cluster.open_bucket("default") as bucket:
+            stored = await bucket.upsert("k", {"n": 1})
+            got = await bucket.get("k")
+            assert (got.value, got.cas, got.rc) == ({"n": 1}, stored.cas, 0)
+            with pytest.raises(DocumentExistsError):
+                await bucket.insert("k", 2)
+            await bucket.replace("k", [2], cas=got.cas)
+            with pytest.raises(CasMismatchError) as raised:
+                await bucket.replace("k", [3], cas=got.cas)
+            assert raised.value.key == "k"
+            assert (await bucket.get("k")).value == [2]
+            await bucket.touch("k", ttl=100)
+            assert (await bucket.get("k", ttl=50)).value == [2]
+            await bucket.remove("k")
+            for missing in (bucket.get, bucket.remove, bucket.touch):
+                with pytest.raises(NotFoundError):
+                    await missing("k")
+            assert not (await bucket.get("k", quiet=True)).success
+            with pytest.raises(NotFoundError):
+                await bucket.counter("c")
+            assert (await bucket.counter("c", initial=7)).value == 7
+            assert (await bucket.counter("c", delta=-2)).value == 5
+            with pytest.raises(NotStoredError):
+                await bucket.append("t", "x")
+            await bucket.insert("t", "b", format=FMT_UTF8)
+            await bucket.append("t", "c")
+            await bucket.prepend("t", "a")
+            assert (await bucket.get("t")).value == "abc"
+            await bucket.upsert("b", b"\0\xff", format=FMT_BYTES)
+            assert (await bucket.get("b")).value == b"\0\xff"
+
+    async def test_batches(self) -> None:
+        """Every operation on many documents, and the results that come with a failure."""
+        keys = [f"k{n}" for n in range(100)]
+        async with self.cluster.open_bucket("default") as bucket:
+            assert (await bucket.upsert_multi(dict.fromkeys(keys, "v"))).all_ok
+            got = await bucket.get_multi(keys)
+            assert [got[key].value for key in keys] == ["v"] * 100
+            await bucket.replace_multi({key: key for key in keys})
+            await bucket.touch_multi(keys, ttl=100)
+            removed = await bucket.remove_multi(dict(got.items()), quiet=True).addErrback(
+                lambda failure: failure.value
+            )
+            assert isinstance(removed, CasMismatchError), "the CAS of before the replace"
+            await bucket.remove_multi(keys[1:])
+            with pytest.raises(NotFoundError) as raised:
+                await bucket.get_multi(keys[:2])
+            results = raised.value.all_results
+            assert results is not None
+            assert (results["k0"].value, results["k1"].success) == ("k0", False)
+            assert not (await bucket.get_multi(keys[:2], quiet=True)).all_ok
+            counters = await bucket.counter_multi(["c1", "c2"], initial=3)
+            assert [result.value for result in counters.values()] == [3, 3]
+            await bucket.insert_multi({"t1": "b", "t2": "b"}, format=FMT_UTF8)
+            await bucket.append_multi({"t1": "c", "t2": "c"})
+            await bucket.prepend_multi({"t1": "a", "t2": "a"})
+            texts = await bucket.get_multi(["t1", "t2"])
+            assert [result.value for result in texts.values()] == ["abc", "abc"]
+
+    async def test_large_values(self) -> None:
+        """Values that take many reads and writes arrive whole, many at once."""
+        async with self.cluster.open_bucket("default") as bucket:
+            values = {f"large{n}": bytes([n]) * 1_000_000 for n in range(8)}
+            await gatherResults(
+                [bucket.upsert(key, value, format=FMT_BYTES) for key, value in values.items()]
+            )
+            for key, value in values.items():
+                assert (await bucket.get(key)).value == value
+
+
+class LifeTests(SocketTests):
+    """From open to the last reference."""
+
+    async def test_operations_wait(self) -> None:
+        """What is issued before the bucket is open is done, in order, once it is."""
+        bucket = self.cluster.open_bucket("default")
+        assert not bucket.connected
+        bucket.upsert("k", 1)
+        last = bucket.upsert("k", 2)
+        assert (await bucket.get("k")).value == 2
+        await last
+        assert bucket.connected
+        assert len(bucket.server_nodes) == 3
+        await bucket.close()
+
+    async def test_close(self) -> None:
+        """close() waits for what is in flight, and fires when the connections are gone."""
+        bucket = self.cluster.open_bucket("default")
+        await bucket.connect()
+        waiting = gatherResults([bucket.upsert(f"k{n}", n) for n in range(50)])
+        await bucket.close()
+        assert len(await waiting) == 50
+        await self.disconnected()
+        for refused in (bucket.get("k"), bucket.connect()):
+            with pytest.raises(ObjectDestroyedError):
+                await refused
+        await bucket.close()
+        again = self.cluster.open_bucket("default")
+        assert again is not bucket
+        await again.get("k0")
+        await again.close()
+
+    async def test_same_object(self) -> None:
+        """Opening twice gives one Bucket, and as many connections as nodes."""
+        bucket = self.cluster.open_bucket("default")
+        assert self.cluster.open_bucket("default") is bucket
+        await gatherResults([bucket.upsert(f"k{n}", n) for n in range(50)])
+        assert self.served.cluster.accepted == 3
+        await bucket.close()
+
+    async def test_last_reference(self) -> None:
+        """The last reference going away closes the connections, without a run of the collector."""
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        bucket = self.cluster.open_bucket("default")
+        await bucket.upsert("k", 1)
+        with pytest.raises(NotFoundError):
+            await bucket.get("missing")
+        assert self.served.cluster.connections()
+        del bucket
+        await self.disconnected()
+
+    async def test_operation_keeps_its_bucket(self) -> None:
+        """An operation in flight is answered though nobody else holds its Bucket."""
+        gc.disable()
+        self.addCleanup(gc.enable)
+        await self.cluster.open_bucket("default").upsert("k", 1)
+        await self.disconnected()
+        assert (await self.cluster.open_bucket("default").get("k")).value == 1
+        await self.disconnected()
+
+
+class FaultTests(SocketTests):
+    """Cancelling, and nodes that go away."""
+
+    async def test_cancel(self) -> None:
+        """A cancelled operation ends at once; its late answer reaches nobody else."""
+        async with self.cluster.open_bucket("default") as bucket:
+            await bucket.upsert_multi({"a": "a", "b": "b"})
+            held = self.served.cluster.inject(opcode=Opcode.GET, key=b"a", delay=0.05, count=1)
+            slow, other = bucket.get("a"), bucket.get("b")
+            await turn(self.reactor, lambda: held.hits)
+            slow.cancel()
+            assert isinstance(error_of(slow), CancelledError)
+            assert (await other).value == "b"
+            assert (await bucket.get("a")).value == "a"
+            assert self.served.cluster.accepted == 3
+
+    async def test_add_timeout(self) -> None:
+        """A timeout by addTimeout ends an operation that the server does not answer."""
+        async with self.cluster.open_bucket("default") as bucket:
+            await bucket.upsert("a", 1)
+            self.served.cluster.inject(opcode=Opcode.GET, silent=True, count=1)
+            with pytest.raises(DeferredTimeoutError):
+                await bucket.get("a").addTimeout(0.01, self.reactor)
+            assert (await bucket.get("a")).value == 1
+
+    async def test_node_restart(self) -> None:
+        """Operations wait for a node that is away, and go on when it is back."""
+        keys = [f"k{n}" for n in range(64)]
+        async with self.cluster.open_bucket("default") as bucket:
+            await bucket.upsert_multi(dict.fromkeys(keys, 1))
+            for node in self.served.cluster.nodes:
+                self.served.cluster.stop(node)
+            await turn(self.reactor, lambda: not self.served.cluster.connections())
+            waiting = bucket.get_multi(keys, timeout=20)
+            assert not waiting.called
+            for node in self.served.cluster.nodes:
+                self.served.cluster.restart(node)
+            assert (await waiting).all_ok
+
+    async def test_restart_at_once(self) -> None:
+        """A node that is stopped and started in one turn listens on its old port again."""
+        async with self.cluster.open_bucket("default") as bucket:
+            await bucket.upsert("k", 1)
+            for node in self.served.cluster.nodes:
+                self.served.cluster.stop(node)
+                self.served.cluster.restart(node)
+            assert (await bucket.get("k", timeout=20)).value == 1
+        assert self.served.cluster.accepted > 3
+
+    async def test_connect_after_failure(self) -> None:
+        """After a failure connect() tries anew, and finds the cluster that came up meanwhile."""
+        for node in self.served.cluster.nodes:
+            self.served.cluster.stop(node)
+        bucket = self.cluster.open_bucket("default")
+        waiting = bucket.get("k", quiet=True)
+        with pytest.raises(CouchbaseError):
+            await bucket.connect()
+        with pytest.raises(CouchbaseError):
+            await waiting
+        for node in self.served.cluster.nodes:
+            self.served.cluster.restart(node)
+        await bucket.connect()
+        assert self.cluster.open_bucket("default") is bucket
+        assert not (await bucket.get("k", quiet=True)).success
+        await bucket.close()
+
+    async def test_failure_nobody_sees(self) -> None:
+        """A Bucket that fails to open makes no noise where nobody waits, and leaves nothing."""
+        for node in self.served.cluster.nodes:
+            self.served.cluster.stop(node)
+        bucket: Bucket | None = self.cluster.open_bucket("default")
+        assert bucket is not None
+        await turn(self.reactor, lambda: "failed" in repr(bucket))
+        bucket = None
+        gc.collect()
