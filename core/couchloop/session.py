@@ -516,6 +516,8 @@ class Session:
         for op in expired:
             if op.queue is not None:
                 self._expire(op)
+        for timeout in [timeout for timeout, queue in self._deadlines.items() if not queue]:
+            del self._deadlines[timeout]
         timers = self._timers
         while timers and (timers[0][0] <= now or not timers[0][2].live):
             heapq.heappop(timers)[2].fire(now)
