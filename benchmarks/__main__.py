@@ -4,8 +4,8 @@
 
 Every figure is client CPU (user and system) per operation, the median of the rounds. Each client
 is a process of its own, pinned to another core than the responder; rounds are interleaved, so that
-whatever else the machine does falls on all alike. `--save` renews docs/performance.svg and the table
-in docs/performance.md, and keeps the raw data in benchmarks/results.json.
+whatever else the machine does falls on all alike. `--save` renews docs/performance.svg and the
+table in docs/performance.md, and keeps the raw data in benchmarks/results.json.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Work(NamedTuple):
     loop: str
     operation: str
     shape: str
-    count: int
+    times: int
     setting: str = ""
 
     @property
@@ -95,7 +95,7 @@ def measure(work: Work, port: str, cpu: int, official: Path | None) -> dict[str,
 
     Raises subprocess.CalledProcessError if it fails.
     """
-    arguments = [work.operation, work.shape, port, str(work.count)]
+    arguments = [work.operation, work.shape, port, str(work.times)]
     environment = _environment()
     if work.client == "official":
         # Not our paths: the official package has a `txcouchbase` of its own.
@@ -130,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     works = [work for work in all_works() if options.only in work.name]
     rounds = 1 if options.quick else options.rounds
     if options.quick:
-        works = [work._replace(count=max(1000, work.count // 10)) for work in works]
+        works = [work._replace(times=max(1000, work.times // 10)) for work in works]
     official = None
     if any(work.client == "official" for work in works):
         from tools import peers

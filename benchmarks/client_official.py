@@ -24,7 +24,7 @@ LATENCIES = 3000
 FLAGS = 0x02000000
 
 
-def make_options(setting, loop=None):
+def make_options(setting):
     """Give the cluster options of a setting."""
     from couchbase.auth import PasswordAuthenticator
     from couchbase.options import ClusterOptions, ClusterTracingOptions
@@ -34,7 +34,7 @@ def make_options(setting, loop=None):
         def encode_value(self, value):
             return orjson.dumps(value), FLAGS
 
-        def decode_value(self, value, flags):
+        def decode_value(self, value, flags):  # noqa: ARG002 - the SDK's interface
             return orjson.loads(value)
 
     more = {}
