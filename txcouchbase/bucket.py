@@ -17,7 +17,7 @@ from couchloop.operations import Defaults, Pending
 from couchloop.registry import Registry
 from couchloop.settings import Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
-from txcouchbase.driver import EndpointFactory, TwistedDriver, default_endpoint
+from txcouchbase.driver import EndpointFactory, TwistedDriver, default_endpoint, without_frames
 
 __all__ = ["Bucket"]
 
@@ -34,7 +34,7 @@ def _deferred(
         try:
             pending = build(self._defaults, *args, **kwargs)
         except CouchbaseError as error:
-            return fail(error.with_traceback(None))
+            return fail(without_frames(error))
         return self._driver.run(pending, self)
 
     return as_method(method, build, "Deferred[{}]")
@@ -129,7 +129,7 @@ class Bucket(BucketBase):
         try:
             self._open()
         except CouchbaseError as error:
-            return fail(error.with_traceback(None))
+            return fail(without_frames(error))
         return self._driver.when_open(self)
 
     def close(self, timeout: float = 2.5) -> Deferred[None]:

@@ -48,13 +48,14 @@ def default_endpoint(reactor: Any, address: Address, tls: bool) -> IStreamClient
     return endpoint
 
 
+_log: Final = Logger()
+"""Of the module, not of the class: an event that is kept must not hold a driver."""
+
 _LEVELS: Final = {"debug": LogLevel.debug, "info": LogLevel.info, "warning": LogLevel.warn}
 
 
 class TwistedDriver(Driver):
     """One Bucket's session on *reactor*."""
-
-    _log = Logger()
 
     def __init__(
         self, settings: Settings, reactor: Any, endpoint_factory: EndpointFactory | None = None
@@ -89,8 +90,7 @@ class TwistedDriver(Driver):
         try:
             result = completed.result()
         except CouchbaseError as error:
-            # A traceback of our own frames tells nothing, and would make a cycle with the Deferred.
-            deferred.errback(Failure(error.with_traceback(None)))  # type: ignore[no-untyped-call]
+            deferred.errback(without_frames(error))
         except Exception:  # noqa: BLE001 - whatever the user's transcoder raised is the user's
             deferred.errback(Failure())  # type: ignore[no-untyped-call]
         else:
@@ -107,7 +107,7 @@ class TwistedDriver(Driver):
         if state is SessionState.OPEN:
             deferred.callback(None)
         elif state in {SessionState.FAILED, SessionState.CLOSING, SessionState.CLOSED}:
-            deferred.errback(self.session.failure())
+            deferred.errback(without_frames(self.session.failure()))
         else:
             self._opening.append((deferred, owner))
         return deferred
@@ -130,7 +130,7 @@ class TwistedDriver(Driver):
         """See `Driver`."""
         waiting, self._opening = self._opening, []
         # All errors before any callback: that may start anew.
-        errors = [self.session.failure() for _ in waiting]
+        errors = [without_frames(self.session.failure()) for _ in waiting]
         for (deferred, _), error in zip(waiting, errors, strict=True):
             deferred.errback(error)
 
@@ -202,7 +202,19 @@ class TwistedDriver(Driver):
 
     def log(self, record: LogRecord) -> None:
         """See `Driver`."""
-        self._log.emit(_LEVELS[record.level], record.text, **record.fields)
+        _log.emit(_LEVELS[record.level], record.text, **record.fields)
+
+
+def without_frames(error: CouchbaseError) -> CouchbaseError:
+    """Take the tracebacks from *error* and its causes; give it.
+
+    Frames know their callers, and so hold whatever was a variable there: the Bucket, the Deferred.
+    """
+    each: BaseException | None = error
+    while each is not None:
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__
+    return error
 
 
 class _Attempt:

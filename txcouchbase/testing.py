@@ -50,9 +50,12 @@ connections.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import partial
 from itertools import count
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -66,6 +69,7 @@ from twisted.internet.error import ConnectionRefusedError as RefusedError
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
+    IHandshakeListener,
     IProtocol,
     IProtocolFactory,
     IStreamClientEndpoint,
@@ -77,11 +81,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from couchloop.embedded import EmbeddedCluster, Node
-from couchloop.embedded.hosting import Hosting, Peer
+from couchloop.embedded.hosting import Hosting, Peer, ServerCertificate, is_tls, services
 from couchloop.exceptions import FeatureNotAvailableError
 from couchloop.settings import DATA_PORT, Address
 
-__all__ = ["MemoryCluster", "ReactorClock", "ServedCluster", "serve"]
+__all__ = ["MemoryCluster", "ReactorClock", "ServedCluster", "ServerCertificate", "serve"]
 
 
 class ReactorClock:
@@ -102,11 +106,13 @@ class ReactorClock:
 class _ReactorPeer(Peer):
     """A node's end of a connection, whose timer and wake-up are calls of a reactor."""
 
-    def __init__(self, reactor: Any, node: Node, peer: str) -> None:
+    def __init__(
+        self, reactor: Any, node: Node, service: str, peer: str, client_user: str | None = None
+    ) -> None:
         self._reactor = reactor
         self._timer: IDelayedCall | None = None
         self._woken: IDelayedCall | None = None
-        super().__init__(node, peer, tls=False)
+        super().__init__(node, service, peer, client_user)
 
     def wakeup(self) -> None:
         if self._woken is None:
@@ -141,9 +147,16 @@ class _ReactorPeer(Peer):
 
 
 class _TwistedPeer(_ReactorPeer):
-    def __init__(self, protocol: _ServerProtocol, node: Node, peer: str) -> None:
+    def __init__(
+        self,
+        protocol: _ServerProtocol,
+        node: Node,
+        service: str,
+        peer: str,
+        client_user: str | None,
+    ) -> None:
         self._protocol = protocol
-        super().__init__(protocol.reactor, node, peer)
+        super().__init__(protocol.reactor, node, service, peer, client_user)
 
     def write(self, data: bytes) -> None:
         self._protocol.write(data)
@@ -153,19 +166,32 @@ class _TwistedPeer(_ReactorPeer):
         self._protocol.finish()
 
 
+@implementer(IHandshakeListener)
 class _ServerProtocol(Protocol):
-    def __init__(self, hosting: ServedCluster, node: Node) -> None:
+    def __init__(self, hosting: ServedCluster, node: Node, service: str) -> None:
         self.reactor = hosting.reactor
         self._hosting = hosting
         self._node = node
+        self._service = service
         self._peer: _TwistedPeer | None = None
         self.gone: Deferred[None] = Deferred()
 
     def connectionMade(self) -> None:
-        transport: Any = self.transport
-        peer = transport.getPeer()
         self._hosting.protocols.add(self)
-        self._peer = _TwistedPeer(self, self._node, f"{peer.host}:{peer.port}")
+        if not is_tls(self._service):
+            self._accept(None)
+
+    def handshakeCompleted(self) -> None:
+        # Who the client is stands in its certificate, which was not there before.
+        transport: Any = self.transport
+        certificate = transport.getPeerCertificate()
+        self._accept(None if certificate is None else _common_name(certificate))
+
+    def _accept(self, client_user: str | None) -> None:
+        transport: Any = self.transport
+        address = transport.getPeer()
+        peer = f"{address.host}:{address.port}"
+        self._peer = _TwistedPeer(self, self._node, self._service, peer, client_user)
         self._peer.flush()
 
     def dataReceived(self, data: bytes) -> None:
@@ -186,22 +212,73 @@ class _ServerProtocol(Protocol):
         transport: Any = self.transport
         transport.loseConnection()
 
+    def stop(self) -> None:
+        """Close, and under TLS do not wait until the client has agreed."""
+        transport: Any = self.transport
+        if is_tls(self._service):
+            transport.abortConnection()
+        else:
+            transport.loseConnection()
+
+
+def _common_name(certificate: Any) -> str | None:
+    names = [value for name, value in certificate.get_subject().get_components() if name == b"CN"]
+    return names[0].decode() if names else None
+
 
 class _ServerFactory(Factory):
     noisy = False
 
-    def __init__(self, hosting: ServedCluster, node: Node) -> None:
+    def __init__(self, hosting: ServedCluster, node: Node, service: str) -> None:
         self._hosting = hosting
         self._node = node
+        self.service = service
 
     def buildProtocol(self, addr: IAddress | None) -> _ServerProtocol:  # noqa: ARG002
-        return _ServerProtocol(self._hosting, self._node)
+        return _ServerProtocol(self._hosting, self._node, self.service)
+
+
+def _context_factory(tls: ServerCertificate) -> Any:
+    """Read the certificates; give what a reactor makes TLS contexts with."""
+    # pyOpenSSL is needed only for this.
+    from OpenSSL.crypto import FILETYPE_PEM, Error, load_privatekey  # noqa: PLC0415
+    from twisted.internet.ssl import Certificate, CertificateOptions  # noqa: PLC0415
+
+    def certificates(path: str | PathLike[str]) -> list[Any]:
+        blocks = re.findall(
+            rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----",
+            Path(path).read_bytes(),
+            re.DOTALL,
+        )
+        if not blocks:
+            raise OSError(f"{path} holds no certificate in PEM")
+        return [Certificate.loadPEM(block) for block in blocks]
+
+    own, *chain = certificates(tls.certificate)
+    try:
+        key = load_privatekey(FILETYPE_PEM, Path(tls.key).read_bytes())
+    except Error:
+        raise OSError(f"{tls.key} holds no private key in PEM") from None
+    asked: dict[str, Any] = {}
+    if tls.client_ca is not None:
+        # Clients may log in by password as well.
+        asked = {
+            "verify": True,
+            "caCerts": [each.original for each in certificates(tls.client_ca)],
+            "requireCertificate": False,
+        }
+    return CertificateOptions(
+        privateKey=key,
+        certificate=own.original,
+        extraCertChain=[each.original for each in chain],
+        **asked,
+    )
 
 
 class _TwistedListener:
     """A port of a reactor; where that is still being closed, as on a restart, it waits for that."""
 
-    def __init__(self, hosting: ServedCluster, factory: Factory, port: int) -> None:
+    def __init__(self, hosting: ServedCluster, factory: _ServerFactory, port: int) -> None:
         self._hosting = hosting
         self._factory = factory
         self._listening: Any = None
@@ -218,9 +295,14 @@ class _TwistedListener:
             return
         hosting = self._hosting
         try:
-            self._listening = hosting.reactor.listenTCP(
-                self.port, self._factory, interface=hosting.host
-            )
+            if is_tls(self._factory.service):
+                self._listening = hosting.reactor.listenSSL(
+                    self.port, self._factory, hosting.context_factory, interface=hosting.host
+                )
+            else:
+                self._listening = hosting.reactor.listenTCP(
+                    self.port, self._factory, interface=hosting.host
+                )
         except CannotListenError as error:
             raise OSError(str(error)) from error
         self.port = self._listening.getHost().port
@@ -245,23 +327,30 @@ class ServedCluster(Hosting):
 
     """
 
-    def __init__(self, cluster: EmbeddedCluster, reactor: Any, host: str, first_port: int) -> None:
+    def __init__(
+        self,
+        cluster: EmbeddedCluster,
+        reactor: Any,
+        host: str,
+        first_port: int,
+        tls: ServerCertificate | None,
+    ) -> None:
         self.reactor = reactor
+        self.context_factory = None if tls is None else _context_factory(tls)
         self.protocols: set[_ServerProtocol] = set()
         self.stopping: dict[int, Deferred[Any]] = {}
-        super().__init__(cluster, host, first_port)
+        super().__init__(cluster, host, first_port, services(tls))
 
     def listen(self, node: Node, service: str, port: int) -> _TwistedListener:
         """See `Hosting`."""
-        del service
-        return _TwistedListener(self, _ServerFactory(self, node), port)
+        return _TwistedListener(self, _ServerFactory(self, node, service), port)
 
     def stop(self) -> Deferred[None]:
         """Stop listening and close every connection; fires when that is done."""
         gone = [protocol.gone for protocol in self.protocols]
         self.shut_down()
         for protocol in list(self.protocols):
-            protocol.finish()
+            protocol.stop()
         waiting: Deferred[Any] = DeferredList([*self.stopping.values(), *gone])
         return waiting.addCallback(lambda _: None)
 
@@ -272,6 +361,7 @@ def serve(
     reactor: Any = None,
     host: str = "127.0.0.1",
     first_port: int = 0,
+    tls: ServerCertificate | None = None,
 ) -> ServedCluster:
     """Serve an embedded cluster on a reactor.
 
@@ -280,12 +370,15 @@ def serve(
         reactor: None: the global one.
         host: the address to listen on.
         first_port: the first node's data port, the others follow; 0: whatever is free.
+        tls: listen for TLS too, with this certificate; `connection_string_tls` leads there.
+
+    Raises OSError if a port is taken or a certificate is of no use.
     """
     if reactor is None:
         from twisted.internet import reactor  # noqa: PLC0415 - only where a user wants it
     if cluster is None:
         cluster = EmbeddedCluster(clock=ReactorClock(reactor))
-    return ServedCluster(cluster, reactor, host, first_port)
+    return ServedCluster(cluster, reactor, host, first_port, tls)
 
 
 # In memory ----------------------------------------------------------------------------------------
@@ -294,7 +387,7 @@ def serve(
 class _MemoryPeer(_ReactorPeer):
     def __init__(self, transport: _MemoryTransport, reactor: Any, node: Node, peer: str) -> None:
         self._transport = transport
-        super().__init__(reactor, node, peer)
+        super().__init__(reactor, node, "kv", peer)
 
     def write(self, data: bytes) -> None:
         self._transport.answer(data)
