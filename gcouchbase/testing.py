@@ -22,18 +22,20 @@ errors and delays (`couchloop.embedded.EmbeddedCluster`).
 from __future__ import annotations
 
 import time
-from typing import Final, Self
+from ssl import CERT_OPTIONAL, PROTOCOL_TLS_SERVER
+from typing import Any, Final, Self
 
 import gevent
 from gevent import socket as gsocket
 from gevent.pool import Pool
 from gevent.queue import Queue
 from gevent.server import StreamServer
+from gevent.ssl import SSLContext
 
 from couchloop.embedded import EmbeddedCluster, Node
-from couchloop.embedded.hosting import Hosting, Peer
+from couchloop.embedded.hosting import Hosting, Peer, ServerCertificate, is_tls, services
 
-__all__ = ["ServedCluster", "SystemClock", "serve"]
+__all__ = ["ServedCluster", "ServerCertificate", "SystemClock", "serve"]
 
 _CHUNK: Final = 65536
 _GRACE: Final = 2.0
@@ -57,12 +59,19 @@ class SystemClock:
 class _GeventPeer(Peer):
     """Reads in the greenlet that accepted; a second one writes, so that nobody else blocks."""
 
-    def __init__(self, node: Node, sock: gsocket.socket, peer: str) -> None:
+    def __init__(
+        self,
+        sock: gsocket.socket,
+        node: Node,
+        service: str,
+        peer: str,
+        client_user: str | None,
+    ) -> None:
         self._sock = sock
         self._queue: Queue[bytes | None] = Queue()
         self._hub = gevent.get_hub()
         self._timer = self._hub.loop.timer(0)
-        super().__init__(node, peer, tls=False)
+        super().__init__(node, service, peer, client_user)
 
     def run(self) -> None:
         writer = gevent.spawn(self._write_all)
@@ -94,7 +103,8 @@ class _GeventPeer(Peer):
                 if data is None:
                     break
                 self._sock.sendall(data)
-            self._sock.shutdown(gsocket.SHUT_RDWR)
+            # Not the method of TLS sockets, which would take the session from whoever reads.
+            gsocket.socket.shutdown(self._sock, gsocket.SHUT_RDWR)
         except OSError:
             pass
 
@@ -120,6 +130,21 @@ class _GeventPeer(Peer):
             self._timer.start(self.timer_fired)
 
 
+def _context(tls: ServerCertificate) -> SSLContext:
+    context = SSLContext(PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tls.certificate, tls.key)
+    if tls.client_ca is not None:
+        context.load_verify_locations(tls.client_ca)
+        # Clients may log in by password as well.
+        context.verify_mode = CERT_OPTIONAL
+    return context
+
+
+def _common_name(certificate: Any) -> str | None:
+    subject = (certificate or {}).get("subject", ())
+    return next((value for ((name, value),) in subject if name == "commonName"), None)
+
+
 class _GeventListener:
     def __init__(self, server: StreamServer) -> None:
         self._server = server
@@ -138,16 +163,33 @@ class ServedCluster(Hosting):
 
     """
 
-    def __init__(self, cluster: EmbeddedCluster, host: str, first_port: int) -> None:
+    def __init__(
+        self,
+        cluster: EmbeddedCluster,
+        host: str,
+        first_port: int,
+        tls: ServerCertificate | None,
+    ) -> None:
         self._greenlets = Pool()
-        super().__init__(cluster, host, first_port)
+        self._context = None if tls is None else _context(tls)
+        super().__init__(cluster, host, first_port, services(tls))
 
     def listen(self, node: Node, service: str, port: int) -> _GeventListener:
         """See `Hosting`."""
-        del service
 
         def handle(sock: gsocket.socket, address: tuple[str, int]) -> None:
-            _GeventPeer(node, sock, f"{address[0]}:{address[1]}").run()
+            client_user = None
+            if is_tls(service):
+                assert self._context is not None
+                try:
+                    sock = self._context.wrap_socket(sock, server_side=True)
+                except OSError:
+                    # The client does not trust us, or speaks no TLS: that is its right.
+                    sock.close()
+                    return
+                client_user = _common_name(sock.getpeercert())
+            peer = f"{address[0]}:{address[1]}"
+            _GeventPeer(sock, node, service, peer, client_user).run()
 
         server = StreamServer((self.host, port), handle, spawn=self._greenlets)
         server.start()
@@ -172,7 +214,11 @@ class ServedCluster(Hosting):
 
 
 def serve(
-    cluster: EmbeddedCluster | None = None, *, host: str = "127.0.0.1", first_port: int = 0
+    cluster: EmbeddedCluster | None = None,
+    *,
+    host: str = "127.0.0.1",
+    first_port: int = 0,
+    tls: ServerCertificate | None = None,
 ) -> ServedCluster:
     """Serve an embedded cluster on this thread's hub.
 
@@ -180,7 +226,10 @@ def serve(
         cluster: None: three nodes, one bucket `default`, one user `user` with password `password`.
         host: the address to listen on.
         first_port: the first node's data port, the others follow; 0: whatever is free.
+        tls: listen for TLS too, with this certificate; `connection_string_tls` leads there.
+
+    Raises OSError (of which ssl.SSLError is one) if a port is taken or a certificate is of no use.
     """
     if cluster is None:
         cluster = EmbeddedCluster(clock=SystemClock())
-    return ServedCluster(cluster, host, first_port)
+    return ServedCluster(cluster, host, first_port, tls)

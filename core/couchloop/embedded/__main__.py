@@ -3,6 +3,7 @@
     python -m couchloop.embedded --nodes 3 --bucket default --user user:password --port 0
 
 prints one JSON line, {"connection_string": …, "pid": …}, then serves until SIGTERM or SIGINT.
+With --tls-cert and --tls-key the line has "connection_string_tls" too.
 A program is where a loop may be picked: whichever of Twisted and gevent is installed.
 """
 
@@ -25,7 +26,7 @@ from couchloop.embedded import (
     Grant,
     User,
 )
-from couchloop.embedded.hosting import Hosting
+from couchloop.embedded.hosting import Hosting, ServerCertificate
 
 LOOPS = ("twisted", "gevent")
 
@@ -65,6 +66,15 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         "--port", type=int, default=0, help="the first node's data port; 0: whatever is free (0)"
     )
     parser.add_argument(
+        "--tls-cert", metavar="FILE", help="listen for TLS too, with this certificate (PEM)"
+    )
+    parser.add_argument("--tls-key", metavar="FILE", help="its private key (PEM)")
+    parser.add_argument(
+        "--tls-client-ca",
+        metavar="FILE",
+        help="let clients log in by certificates that these CAs signed (PEM); the CN is the user",
+    )
+    parser.add_argument(
         "--report",
         action="store_true",
         help='after that print {"connections": N} whenever that number changes',
@@ -77,6 +87,10 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         parser.error("--replicas must be from 0 to 3")
     if not 0 <= options.port <= 65535 - options.nodes:
         parser.error("--port must leave room for every node below 65536")
+    if (options.tls_cert is None) is not (options.tls_key is None):
+        parser.error("--tls-cert and --tls-key go together")
+    if options.tls_client_ca is not None and options.tls_cert is None:
+        parser.error("--tls-client-ca needs --tls-cert")
     return options
 
 
@@ -138,9 +152,19 @@ def _manifest(collections: Sequence[tuple[str, str]]) -> dict[str, object]:
     }
 
 
-def announce(served: Hosting, *, report: bool) -> None:
+def server_certificate(options: argparse.Namespace) -> ServerCertificate | None:
+    """Give the certificate that the command line names, if any."""
+    if options.tls_cert is None:
+        return None
+    return ServerCertificate(options.tls_cert, options.tls_key, options.tls_client_ca)
+
+
+def announce(served: Hosting, *, tls: bool, report: bool) -> None:
     """Print the one line that whoever started the program waits for, and begin to report."""
-    _print(connection_string=served.connection_string, pid=os.getpid())
+    line: dict[str, object] = {"connection_string": served.connection_string}
+    if tls:
+        line["connection_string_tls"] = served.connection_string_tls
+    _print(**line, pid=os.getpid())
     cluster = served.cluster
     if report:
         cluster.on_connections_change = lambda: _print(connections=len(cluster.connections()))
@@ -156,15 +180,17 @@ def serve_on_twisted(options: argparse.Namespace) -> None:
 
     from txcouchbase.testing import ReactorClock, serve  # noqa: PLC0415
 
+    tls = server_certificate(options)
     served = serve(
         make_cluster(options, ReactorClock(reactor)),
         reactor=reactor,
         host=options.host,
         first_port=options.port,
+        tls=tls,
     )
-    reactor.addSystemEventTrigger("before", "shutdown", served.stop)  # type: ignore[attr-defined]
-    reactor.callWhenRunning(lambda: announce(served, report=options.report))  # type: ignore[attr-defined]
-    reactor.run()  # type: ignore[attr-defined]
+    reactor.addSystemEventTrigger("before", "shutdown", served.stop)
+    reactor.callWhenRunning(lambda: announce(served, tls=tls is not None, report=options.report))
+    reactor.run()
 
 
 def serve_on_gevent(options: argparse.Namespace) -> None:
@@ -177,10 +203,10 @@ def serve_on_gevent(options: argparse.Namespace) -> None:
     ended = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, ended.set)
-    with serve(
-        make_cluster(options, SystemClock()), host=options.host, first_port=options.port
-    ) as served:
-        announce(served, report=options.report)
+    tls = server_certificate(options)
+    cluster = make_cluster(options, SystemClock())
+    with serve(cluster, host=options.host, first_port=options.port, tls=tls) as served:
+        announce(served, tls=tls is not None, report=options.report)
         ended.wait()
 
 

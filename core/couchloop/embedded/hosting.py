@@ -5,12 +5,41 @@ An adapter brings listeners (`Hosting`) and transports with a timer (`Peer`).
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from typing import Final, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 from couchloop.embedded.cluster import EmbeddedCluster, Node, NodeState
+from couchloop.embedded.store import Clock
 
-SERVICES: Final = ("kv",)
+PLAIN_SERVICES = ("kv",)
+TLS_SERVICES = ("kvSSL",)
+
+
+@dataclass(frozen=True)
+class ServerCertificate:
+    """What nodes show to clients that speak TLS, and whose certificates they accept.
+
+    All are paths of PEM files: the certificate (with the chain behind it, if any), its private
+    key, and the CA certificates that sign clients' certificates. A client with such a certificate
+    is logged in as its common name (CN); without *client_ca* no client is asked for one.
+    """
+
+    certificate: str | os.PathLike[str]
+    key: str | os.PathLike[str]
+    client_ca: str | os.PathLike[str] | None = None
+
+
+def is_tls(service: str) -> bool:
+    """Tell whether connections for *service* speak TLS."""
+    return service.endswith("SSL")
+
+
+def services(tls: ServerCertificate | None) -> tuple[str, ...]:
+    """Name what nodes listen for, with a certificate or without."""
+    return PLAIN_SERVICES if tls is None else PLAIN_SERVICES + TLS_SERVICES
 
 
 class Listener(Protocol):
@@ -22,13 +51,46 @@ class Listener(Protocol):
         """Stop listening; connections that were accepted stay."""
 
 
-class Peer(ABC):
-    """One accepted connection: carries bytes between a transport and the cluster."""
+class Conversation(Protocol):
+    """The cluster's end of a connection, whatever it speaks."""
 
-    def __init__(self, node: Node, peer: str, *, tls: bool) -> None:
-        self.connection = node.accept(peer, tls=tls)
+    closed: bool
+    """Close the transport once `data_to_send` is written."""
+    wakeup: Callable[[], None] | None
+    """Called when there is output, or `closed` is set, outside `receive_data`."""
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes from the client. Never raises."""
+
+    def data_to_send(self) -> bytes:
+        """Give (once) the bytes to write now."""
+
+    def next_deadline(self) -> float | None:
+        """When to call `handle_deadline`: seconds of the cluster's clock, or None."""
+
+    def handle_deadline(self) -> None:
+        """Go on with what was delayed until now."""
+
+    def connection_lost(self) -> None:
+        """Take note that the transport is gone."""
+
+
+class Peer(ABC):
+    """One accepted connection: carries bytes between a transport and the cluster.
+
+    Args:
+        node: the node that accepts.
+        service: what it accepted for, as `Hosting.listen` was told.
+        peer: the client's address.
+        client_user: common name in the client's verified certificate.
+    """
+
+    def __init__(self, node: Node, service: str, peer: str, client_user: str | None = None) -> None:
+        self.connection: Conversation = node.accept(
+            peer, tls=is_tls(service), client_user=client_user
+        )
         self.connection.wakeup = self.wakeup
-        self._clock = node.cluster.clock
+        self._clock: Clock = node.cluster.clock
 
     @abstractmethod
     def wakeup(self) -> None:
@@ -74,12 +136,21 @@ class Hosting(ABC):
     Args:
         cluster: what to serve.
         host: the address to listen on.
-        first_port: the first node's data port, the others follow; 0: whatever is free.
+        first_port: the first node's data port, the others follow; 0: whatever is free. Other
+            services listen wherever is free.
+        services: what every node listens for.
     """
 
-    def __init__(self, cluster: EmbeddedCluster, host: str, first_port: int) -> None:
+    def __init__(
+        self,
+        cluster: EmbeddedCluster,
+        host: str,
+        first_port: int,
+        services: tuple[str, ...] = PLAIN_SERVICES,
+    ) -> None:
         self.cluster = cluster
         self.host = host
+        self._services = services
         self._listeners: dict[Node, list[Listener]] = {}
         port = first_port
         for node in cluster.nodes:
@@ -94,14 +165,29 @@ class Hosting(ABC):
         """What clients are to be given."""
         return self.cluster.connection_string()
 
+    @property
+    def connection_string_tls(self) -> str:
+        """What clients that want TLS are to be given.
+
+        Raises LookupError if the cluster is served without a certificate.
+        """
+        if "kvSSL" not in self._services:
+            raise LookupError("the cluster is served without a certificate: give serve() tls=")
+        return self.cluster.connection_string("kvSSL")
+
     @abstractmethod
     def listen(self, node: Node, service: str, port: int) -> Listener:
-        """Listen on *port* (0: any) and serve *service* of *node* there."""
+        """Listen on *port* (0: any) and serve *service* of *node* there.
+
+        The services are named as in cluster configurations: `kv`, `mgmt`, and with TLS `kvSSL`,
+        `mgmtSSL`. Raises OSError if that is not possible.
+        """
 
     def _open(self, node: Node, port: int = 0) -> None:
         listeners = self._listeners[node] = []
-        for service in SERVICES:
-            listener = self.listen(node, service, node.ports.get(service, port))
+        for service in self._services:
+            wanted = node.ports.get(service, port if service == "kv" else 0)
+            listener = self.listen(node, service, wanted)
             node.ports[service] = listener.port
             listeners.append(listener)
 
