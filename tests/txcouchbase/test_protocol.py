@@ -1,0 +1,165 @@
+"""The Protocol, on transports that only record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides
+
+from couchloop.embedded import EmbeddedCluster
+from couchloop.exceptions import (
+    HandshakeClosedError,
+    ObjectDestroyedError,
+    TlsError,
+    WrongProtocolError,
+)
+from couchloop.wire import Magic, Opcode
+from tests.txcouchbase.support import Memory, error_of, outcome
+from txcouchbase.protocol import CouchbaseProtocol
+
+
+class Endpoint:
+    """Hands the factory out, and connects when the test does."""
+
+    def __init__(self) -> None:
+        self.connecting: Deferred[Any] = Deferred()
+        self.factories: list[Any] = []
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        self.factories.append(factory)
+        return self.connecting
+
+
+class ProtocolTests(SynchronousTestCase):
+    """One connection's bytes."""
+
+    def setUp(self) -> None:
+        self.memory = Memory(EmbeddedCluster(nodes=1))
+        self.clock = self.memory.reactor
+        endpoint = Endpoint()
+        self.bucket = self.memory.open(endpoint_factory=lambda *_: endpoint)
+        self.ready = self.bucket.connect()
+        self.clock.advance(0)
+        self.protocol: CouchbaseProtocol = endpoint.factories[0].buildProtocol(None)
+        self.transport: Any = StringTransport()  # type: ignore[no-untyped-call]
+        self.endpoint = endpoint
+
+    def connect(self) -> None:
+        self.protocol.makeConnection(self.transport)  # type: ignore[no-untyped-call]
+        self.endpoint.connecting.callback(self.protocol)
+
+    def lose(self, reason: Exception) -> None:
+        failure = Failure(reason)  # type: ignore[no-untyped-call]
+        self.protocol.connectionLost(failure)
+
+    def test_first_write(self) -> None:
+        """The handshake's first requests leave in one write, as soon as there is a connection."""
+        writes: list[bytes] = []
+        self.transport.write = writes.append
+        self.connect()
+        (data,) = writes
+        assert data[:2] == bytes([Magic.REQUEST, Opcode.HELLO])
+
+    def test_socket_options(self) -> None:
+        """A TCP connection is told not to delay, and to notice a peer that is gone."""
+        called = []
+        self.transport.setTcpNoDelay = lambda on: called.append(("no delay", on))
+        self.transport.setTcpKeepAlive = lambda on: called.append(("keep alive", on))
+        directlyProvides(self.transport, ITCPTransport)
+        self.connect()
+        assert called == [("no delay", True), ("keep alive", True)]
+
+    def test_lost_once(self) -> None:
+        """A connection that is lost ends the attempt, and leaves no timer of its own."""
+        self.connect()
+        self.lose(ConnectionLost())
+        assert isinstance(error_of(self.ready), HandshakeClosedError)
+        assert not self.clock.getDelayedCalls()
+
+    def test_wrong_protocol(self) -> None:
+        """What is not the protocol closes the connection, and aborts it if the peer holds on."""
+        self.connect()
+        self.protocol.dataReceived(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 2)
+        assert self.transport.disconnecting
+        assert isinstance(error_of(self.ready), WrongProtocolError)
+        aborted: list[bool] = []
+        self.transport.abortConnection = lambda: aborted.append(True)
+        self.clock.advance(1.9)
+        assert not aborted
+        self.clock.advance(0.1)
+        assert aborted == [True]
+        self.protocol.dataReceived(b"more of it")
+        self.lose(ConnectionDone())
+        assert not self.clock.getDelayedCalls()
+
+    def test_transport_that_closes_at_once(self) -> None:
+        """A transport may call connectionLost within loseConnection."""
+        self.connect()
+        self.transport.loseConnection = lambda: self.lose(ConnectionDone())
+        closed = self.bucket.close()
+        assert outcome(closed) == [None]
+        assert isinstance(error_of(self.ready), ObjectDestroyedError)
+        self.clock.advance(0)
+        assert not self.clock.getDelayedCalls()
+
+    def test_transport_that_cannot_abort(self) -> None:
+        """A transport without abortConnection is asked to close once more instead."""
+
+        class Pipe(StringTransport):
+            abortConnection = property()  # noqa: N815 - as if it were not there
+            closed = 0
+
+            def loseConnection(self) -> None:
+                self.closed += 1
+
+        self.transport = Pipe()  # type: ignore[no-untyped-call]
+        self.connect()
+        closed = self.bucket.close()
+        self.clock.advance(2)
+        assert self.transport.closed == 2
+        self.lose(ConnectionDone())
+        assert outcome(closed) == [None]
+        assert isinstance(error_of(self.ready), ObjectDestroyedError)
+
+    def test_tls_failure(self) -> None:
+        """What only a TLS library can say becomes TlsError, with the original as its cause."""
+        self.connect()
+        original = RuntimeError("certificate verify failed")
+        self.lose(original)
+        error = error_of(self.ready)
+        assert isinstance(error, TlsError)
+        causes = [error.__cause__, error.__cause__ and error.__cause__.__cause__]
+        assert original in causes
+        assert "certificate verify failed" in str(error)
+
+    def test_bytes_in_any_pieces(self) -> None:
+        """A whole handshake and an operation, byte by byte in both directions."""
+        stored = self.bucket.upsert("k", "v")
+        self.connect()
+        server = self.memory.cluster.nodes[0].accept("by hand")
+        while not stored.called:
+            self.clock.advance(0)
+            sent = self.transport.value()
+            self.transport.clear()
+            for n in range(len(sent)):
+                server.receive_data(sent[n : n + 1])
+            received = server.data_to_send()
+            assert sent or received, "nothing moves, and the operation is not done"
+            for n in range(len(received)):
+                self.protocol.dataReceived(received[n : n + 1])
+        assert outcome(self.ready) == [None]
+        assert outcome(stored)[0].success
+        closed = self.bucket.close()
+        assert self.transport.disconnecting
+        self.lose(ConnectionDone())
+        assert outcome(closed) == [None]
+
+    def test_log_prefix(self) -> None:
+        """Twisted's log lines name the connection."""
+        assert self.protocol.logPrefix() == f"couchbase-{self.protocol.connection_id}"
