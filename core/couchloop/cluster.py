@@ -35,6 +35,7 @@ B = TypeVar("B", bound="BucketBase")
 F = TypeVar("F", bound=Callable[..., Any])
 
 _WEB_PORT: Final = 8091
+_LONGEST_BUCKET_NAME: Final = 100
 _READ_NOW: Final = frozenset(
     {
         "username",
@@ -79,13 +80,13 @@ def make_settings(
     Raises InvalidConnectionStringError, InvalidOptionError, MixedAuthError, ArgumentError,
     FeatureNotAvailableError.
     """
-    if isinstance(connection_string, str):
-        connection_string = ConnectionString.parse(connection_string)
+    connection_string = _parsed(connection_string)
     if not connection_string.bucket:
         raise InvalidConnectionStringError(
             "the connection string names no bucket: couchbase://host/BUCKET",
-            text=connection_string.encode(),
+            text=connection_string.masked(),
         )
+    _check_bucket_name(connection_string.bucket)
     options = parse_options(connection_string.option_pairs())
     for name in options:
         if OPTIONS[name].effect == "used" and name not in _READ_NOW:
@@ -133,6 +134,24 @@ def make_settings(
         transcoder=transcoder,
         agent=agent,
     )
+
+
+def _parsed(connection_string: str | ConnectionString) -> ConnectionString:
+    if isinstance(connection_string, ConnectionString):
+        return connection_string
+    if not isinstance(connection_string, str):
+        raise ArgumentError(f"a connection string is str, not {type(connection_string).__name__}")
+    return ConnectionString.parse(connection_string)
+
+
+def _check_bucket_name(name: object) -> None:
+    """Refuse what no bucket can be called: the server takes 1 to 100 bytes."""
+    if not isinstance(name, str):
+        raise ArgumentError(f"a bucket's name is str, not {type(name).__name__}")
+    if not (name.isprintable() and 0 < len(name.encode()) <= _LONGEST_BUCKET_NAME):
+        raise ArgumentError(
+            f"a bucket's name has 1 to {_LONGEST_BUCKET_NAME} printable characters: {name[:120]!r}"
+        )
 
 
 def _seconds(options: dict[str, Any], name: str) -> float:
@@ -299,19 +318,21 @@ class ClusterBase(Generic[B]):
         connection_string: names no bucket.
         bucket_class: what `open_bucket` makes.
 
-    Raises InvalidConnectionStringError (a ValueError).
+    Raises InvalidConnectionStringError (a ValueError), InvalidOptionError, ArgumentError.
     """
 
     def __init__(self, connection_string: str, bucket_class: type[B]) -> None:
-        parsed = ConnectionString.parse(connection_string)
+        parsed = _parsed(connection_string)
         for what, is_there in (
             ("a bucket: name it in open_bucket()", parsed.bucket),
             ("a user: use authenticate()", parsed.get_option("username")),
+            ("a password: use authenticate()", parsed.get_option("password")),
         ):
             if is_there:
                 raise InvalidConnectionStringError(
-                    f"the connection string of a Cluster must not name {what}", text=parsed.encode()
+                    f"the connection string of a Cluster must not name {what}", text=parsed.masked()
                 )
+        parse_options(parsed.option_pairs())
         self.connection_string = connection_string
         self.bucket_class = bucket_class
         self.authenticator: Authenticator | None = None
@@ -345,7 +366,8 @@ class ClusterBase(Generic[B]):
             kwargs: as the Bucket takes them.
 
         Raises BucketAlreadyOpenError if it is open with other settings, MixedAuthError if
-        credentials are given here as well as through `authenticate`.
+        credentials are given here as well as through `authenticate`, ArgumentError for a name that
+        no bucket can have.
         """
         if self.authenticator is not None:
             if kwargs.keys() & {"username", "password", "authenticator"}:
@@ -353,6 +375,7 @@ class ClusterBase(Generic[B]):
                     "credentials were given to authenticate(); open_bucket() takes no others"
                 )
             kwargs["authenticator"] = self.authenticator
+        _check_bucket_name(bucket_name)
         target = ConnectionString.parse(self.connection_string)
         target.bucket = bucket_name
         return self.bucket_class(target, **self._bucket_arguments(), **kwargs)

@@ -213,8 +213,12 @@ class ConnectionString:
 
     __hash__ = None  # type: ignore[assignment]  # set_option changes it
 
+    def masked(self) -> str:
+        """Return `encode()` with *** for the password: what may be shown."""
+        return _Masked(self.encode()).text
+
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {_Masked(self.encode()).text}>"
+        return f"<{type(self).__name__} {self.masked()}>"
 
 
 def parse_query(text: str) -> list[tuple[str, str]]:

@@ -1,0 +1,583 @@
+"""What both adapters' Clusters and Buckets have in common, on a loop made of nothing."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import weakref
+from random import Random
+from typing import Any, ClassVar
+
+import pytest
+
+from couchloop import operations as ops
+from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuthenticator
+from couchloop.cluster import BucketBase, ClusterBase, as_method, make_settings
+from couchloop.connstr import ConnectionString
+from couchloop.driver import Driver, connect_error
+from couchloop.exceptions import (
+    ArgumentError,
+    AuthError,
+    BucketAlreadyOpenError,
+    CouchbaseError,
+    FeatureNotAvailableError,
+    InvalidConnectionStringError,
+    InvalidOptionError,
+    InvalidTimeoutError,
+    MixedAuthError,
+    NodeUnreachableError,
+    RequestCanceledError,
+    UnknownHostError,
+)
+from couchloop.operations import Batch, Operation
+from couchloop.registry import Registry
+from couchloop.session import DeriveKey, LogRecord, OpenConnection
+from couchloop.settings import Address, Login, Settings
+from couchloop.transcoder import FMT_JSON, FMT_UTF8, Transcoder
+from tests.core.world import World, derive
+
+SECRET = "s3cr3t-pass"
+WHO = PasswordAuthenticator("user", "password")
+
+
+class TestSettings:
+    """What connection strings, options and credentials become."""
+
+    def test_everything(self) -> None:
+        """Each part finds its place."""
+        settings = make_settings(
+            "couchbase://a,b:999,c:8091/beer?operation_timeout=9&config_total_timeout=8"
+            "&config_node_timeout=7&network=external&randomize_nodes=1&sasl_allow_plain=1"
+            "&sasl_mech_force=SCRAM-SHA1&client_string=me/1",
+            username="user",
+            password=SECRET,
+            quiet=True,
+            default_format=FMT_UTF8,
+            framework="Twisted 1",
+        )
+        assert settings.seeds == (Address("a", 11210), Address("b", 999), Address("c", 11210))
+        assert settings.bucket == "beer"
+        assert settings.login == Login("user", SECRET, ("SCRAM-SHA1",), allow_plain=True)
+        assert (settings.tls, settings.network, settings.randomize_nodes) == (
+            False,
+            "external",
+            True,
+        )
+        assert settings.operation_timeout == 9.0
+        assert settings.config_total_timeout == 8.0
+        assert settings.config_node_timeout == 7.0
+        assert (settings.quiet, settings.default_format) == (True, FMT_UTF8)
+        assert settings.agent.startswith("couchloop/")
+        assert "Twisted 1" in settings.agent
+        assert settings.agent.endswith(" me/1")
+        assert SECRET not in repr(settings)
+
+    def test_defaults(self) -> None:
+        """What is not said has the values of SDK 2.5."""
+        settings = make_settings("couchbase://localhost/b", authenticator=WHO)
+        assert settings.seeds == (Address("localhost", 11210),)
+        assert settings.operation_timeout == 2.5
+        assert settings.config_total_timeout == 5.0
+        assert settings.config_node_timeout == 2.0
+        assert (settings.network, settings.quiet, settings.default_format) == (
+            "auto",
+            False,
+            FMT_JSON,
+        )
+
+    def test_tls(self) -> None:
+        """`couchbases` means TLS and its port."""
+        settings = make_settings("couchbases://a,b:9/beer", authenticator=WHO)
+        assert settings.tls
+        assert settings.seeds == (Address("a", 11207), Address("b", 9))
+
+    def test_ldap(self) -> None:
+        """An authenticator for LDAP wants PLAIN, and therefore TLS."""
+        who = PasswordAuthenticator.ldap_compatible("user", SECRET)
+        settings = make_settings("couchbases://a/b", authenticator=who)
+        assert settings.login.mechanisms == ("PLAIN",)
+        with pytest.raises(ArgumentError, match="couchbases://"):
+            make_settings("couchbase://a/b", authenticator=who)
+
+    def test_classic(self) -> None:
+        """A ClassicAuthenticator gives each bucket its password."""
+        who = ClassicAuthenticator(buckets={"b": SECRET})
+        assert make_settings("couchbase://a/b", authenticator=who).login == Login("b", SECRET)
+
+    def test_credentials_in_options(self) -> None:
+        """User and password may stand in the string; arguments win."""
+        text = f"couchbase://a/b?username=u&password={SECRET}"
+        assert make_settings(text).login == Login("u", SECRET)
+        assert make_settings(text, username="v").login == Login("v", SECRET)
+        assert make_settings(text, password="other").login == Login("u", "other")
+
+    def test_parsed_string(self) -> None:
+        """A parsed connection string does as well."""
+        parsed = ConnectionString.parse("couchbase://a/b")
+        assert make_settings(parsed, authenticator=WHO) == make_settings(
+            "couchbase://a/b", authenticator=WHO
+        )
+
+    @pytest.mark.parametrize(
+        ("text", "kind"),
+        [
+            ("couchbase://", InvalidConnectionStringError),
+            ("couchbase://a", InvalidConnectionStringError),
+            ("couchbase://a/", InvalidConnectionStringError),
+            ("memcached://a/b", InvalidConnectionStringError),
+            ("couchbase://a:x/b", InvalidConnectionStringError),
+            ("couchbase://a/b?nonsense=1", InvalidOptionError),
+            ("couchbase://a/b?operation_timeout=-1", InvalidOptionError),
+            ("couchbase://a/b?durability_timeout=5", FeatureNotAvailableError),
+            ("couchbase+dnssrv://a/b", FeatureNotAvailableError),
+            ("http://a:9000/b", FeatureNotAvailableError),
+            ("couchbase://a/" + "b" * 101, ArgumentError),
+            ("couchbase://a/b%0ab", ArgumentError),
+            (None, ArgumentError),
+            (5, ArgumentError),
+            (b"couchbase://a/b", ArgumentError),
+        ],
+    )
+    def test_refused(self, text: Any, kind: type[CouchbaseError]) -> None:
+        """Each mistake has its class, and is found before anything is opened."""
+        with pytest.raises(kind):
+            make_settings(text, authenticator=WHO)
+
+    def test_secrets_in_errors(self) -> None:
+        """No error shows the password of a connection string."""
+        with pytest.raises(InvalidConnectionStringError) as caught:
+            make_settings(f"couchbase://a?username=u&password={SECRET}")
+        assert SECRET not in f"{caught.value} {caught.value!r} {vars(caught.value)}"
+
+    def test_credentials(self) -> None:
+        """Credentials are given once: as an authenticator, or as user and password."""
+        for name in ("username", "password"):
+            more: dict[str, Any] = {name: "x"}
+            with pytest.raises(MixedAuthError):
+                make_settings("couchbase://a/b", authenticator=WHO, **more)
+        with pytest.raises(ArgumentError, match="username"):
+            make_settings("couchbase://a/b")
+        with pytest.raises(ArgumentError):
+            make_settings("couchbase://a/b", username="")
+
+    def test_certificates(self) -> None:
+        """Certificates are refused as long as nothing uses them."""
+        for who in (
+            PasswordAuthenticator("user", SECRET, cert_path="ca.pem"),
+            CertAuthenticator(cert_path="c.pem", key_path="k.pem"),
+        ):
+            with pytest.raises(FeatureNotAvailableError):
+                make_settings("couchbases://a/b", authenticator=who)
+
+    def test_differences(self) -> None:
+        """Differences are named, never shown."""
+        one = make_settings("couchbase://a/b", username="u", password=SECRET)
+        other = make_settings("couchbase://a/b?operation_timeout=3", username="u", password="x")
+        assert one.differences(other) == ["login", "operation_timeout"]
+        assert one.differences(one) == []
+
+
+class Loop:
+    """A loop that a test turns by hand, in front of an embedded cluster."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.calls: list[Any] = []
+        self.drivers: list[ManualDriver] = []
+
+    def run(self, seconds: float = 0.0) -> None:
+        """Run until nothing moves, then until *seconds* have passed."""
+        end = self.world.now + seconds
+        while True:
+            moved = True
+            while moved:
+                moved = bool(self.calls)
+                calls, self.calls = self.calls, []
+                for call in calls:
+                    call()
+                for driver in self.drivers:
+                    for transport in list(driver.transports.values()):
+                        assert isinstance(transport, Transport)
+                        moved |= transport.carry()
+            whens = [d.armed for d in self.drivers if d.armed is not None]
+            due = min(whens, default=end + 1)
+            if due > end:
+                break
+            self.world.clock.advance(max(0.0, due - self.world.now))
+            for driver in self.drivers:
+                if driver.armed is not None and driver.armed <= self.world.now:
+                    driver.armed = None
+                    driver.deadline()
+        self.world.clock.advance(end - self.world.now)
+
+
+class Transport:
+    """Bytes between a driver and an embedded node."""
+
+    def __init__(self, driver: ManualDriver, event: OpenConnection) -> None:
+        self.driver = driver
+        self.event = event
+        self.link: Any = None
+        self.finished = False
+
+    def open(self) -> None:
+        node = self.driver.loop.world.nodes.get(self.event.address)
+        if node is None:
+            error = connect_error(NodeUnreachableError, self.event.address, "refused")
+            self.driver.connect_failed(self.event.id, error)
+            return
+        self.link = node.accept(peer="test")
+        self.driver.connected(self.event.id)
+
+    def write(self, data: bytes) -> None:
+        assert not self.finished
+        self.link.receive_data(data)
+
+    def finish(self) -> None:
+        self.finished = True
+
+    def carry(self) -> bool:
+        data = self.link.data_to_send()
+        if self.finished or self.link.closed:
+            self.link.connection_lost()
+            self.driver.connection_lost(self.event.id, None)
+            return True
+        if data:
+            self.driver.receive_data(self.event.id, data)
+        return bool(data)
+
+
+class ManualDriver(Driver):
+    """A driver on a `Loop`."""
+
+    def __init__(self, settings: Settings, loop: Loop) -> None:
+        super().__init__(settings, Random(1), Random(2).randbytes)
+        self.loop = loop
+        self.armed: float | None = None
+        self.told: list[str] = []
+        self.logged: list[LogRecord] = []
+        loop.drivers.append(self)
+
+    def now(self) -> float:
+        return self.loop.world.now
+
+    def wake(self, completed: Operation[Any] | Batch[Any]) -> None:
+        completed.waiter = True
+
+    def call_soon(self) -> None:
+        self.loop.calls.append(self.flush)
+
+    def abandon(self) -> None:
+        self.loop.calls.append(self.close)
+
+    def arm(self, when: float | None) -> None:
+        self.armed = when
+
+    def make_transport(self, event: OpenConnection) -> Transport:
+        return Transport(self, event)
+
+    def derive(self, event: DeriveKey) -> None:
+        self.loop.calls.append(lambda: self.key_derived(event.id, derive(event.derivation)))
+
+    def log(self, record: LogRecord) -> None:
+        self.logged.append(record)
+
+    def opened(self) -> None:
+        self.told.append("opened")
+
+    def open_failed(self, error: CouchbaseError) -> None:
+        self.leave()
+        self.told.append(type(error).__name__)
+
+    def ended(self) -> None:
+        self.told.append("ended")
+
+    def closed(self) -> None:
+        self.told.append("closed")
+
+
+class Bucket(BucketBase):
+    """A Bucket on a `Loop`."""
+
+    _registry: ClassVar[Registry[Any]] = Registry()
+
+    @classmethod
+    def _identify(cls, *arguments: Any, **keywords: Any) -> tuple[Any, Settings]:
+        loop = keywords.pop("loop")
+        return loop, make_settings(*arguments, **keywords)
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        if hasattr(self, "_driver"):
+            return
+        loop, settings = self._identify(*arguments, **keywords)
+        self._attach(settings, loop, ManualDriver(settings, loop))
+
+    def do(self, op: Any) -> Any:
+        """Run an operation."""
+        self._driver.submit(op)
+        self._loop.run()  # type: ignore[attr-defined]
+        return op.result()
+
+
+class Cluster(ClusterBase[Bucket]):
+    """A Cluster on a `Loop`."""
+
+    def __init__(self, connection_string: str, loop: Loop) -> None:
+        super().__init__(connection_string, Bucket)
+        self._loop = loop
+
+    def _bucket_arguments(self) -> dict[str, Any]:
+        return {"loop": self._loop}
+
+
+TEXT = "couchbase://127.0.0.1:10000"
+
+
+@pytest.fixture(name="loop")
+def _loop() -> Loop:
+    return Loop()
+
+
+def opened(loop: Loop, **more: Any) -> Bucket:
+    """Open `default` as the embedded cluster's user."""
+    cluster = Cluster(TEXT, loop)
+    cluster.authenticate(WHO)
+    return cluster.open_bucket("default", **more)
+
+
+def told(bucket: Bucket) -> list[str]:
+    """Give what the driver was told."""
+    driver = bucket._driver
+    assert isinstance(driver, ManualDriver)
+    return driver.told
+
+
+class TestCluster:
+    """The factory of Buckets."""
+
+    def test_refused_strings(self, loop: Loop) -> None:
+        """A Cluster's string names neither bucket nor user nor password; nothing is shown."""
+        for text in (
+            "couchbase://a/b",
+            "couchbase://a?username=u",
+            f"couchbase://a?password={SECRET}",
+            f"couchbase://u:{SECRET}@a",
+            "nonsense://a",
+        ):
+            with pytest.raises(InvalidConnectionStringError) as caught:
+                Cluster(text, loop)
+            assert isinstance(caught.value, ValueError)
+            assert SECRET not in f"{caught.value!r} {vars(caught.value)}"
+        with pytest.raises(InvalidOptionError):
+            Cluster("couchbase://a?nonsense=1", loop)
+        with pytest.raises(ArgumentError):
+            Cluster(None, loop)  # type: ignore[arg-type]
+
+    def test_authenticate(self, loop: Loop) -> None:
+        """An authenticator, or a user and a password; not both, not neither."""
+        cluster = Cluster(TEXT, loop)
+        cluster.authenticate(username="user", password="password")
+        assert cluster.authenticator == WHO
+        cluster.authenticate(WHO)
+        assert cluster.authenticator is WHO
+        for arguments in ((), (None, "user"), (None, None, "password")):
+            with pytest.raises(ArgumentError):
+                cluster.authenticate(*arguments)
+        with pytest.raises(MixedAuthError):
+            cluster.authenticate(WHO, "user", "password")
+
+    def test_mixed_auth(self, loop: Loop) -> None:
+        """After authenticate(), open_bucket() takes no other credentials."""
+        cluster = Cluster(TEXT, loop)
+        cluster.authenticate(WHO)
+        for more in ({"username": "u"}, {"password": "p"}, {"authenticator": WHO}):
+            with pytest.raises(MixedAuthError):
+                cluster.open_bucket("default", **more)
+
+    @pytest.mark.parametrize("name", ["", None, 5, b"default", "b" * 101, "a\nb", "\ud800"])
+    def test_bucket_names(self, loop: Loop, name: Any) -> None:
+        """What no bucket can be called is refused at once."""
+        cluster = Cluster(TEXT, loop)
+        cluster.authenticate(WHO)
+        with pytest.raises(ArgumentError):
+            cluster.open_bucket(name)
+        assert loop.drivers == []
+
+    def test_repr(self, loop: Loop) -> None:
+        """It says where the cluster is."""
+        assert repr(Cluster(TEXT, loop)).endswith(f"Cluster {TEXT!r}>")
+
+
+class TestBucket:
+    """The handle."""
+
+    def test_use(self, loop: Loop) -> None:
+        """Open, use, look, close."""
+        bucket = opened(loop)
+        assert (bucket.connected, bucket.server_nodes, bucket.configured_replica_count) == (
+            False,
+            [],
+            0,
+        )
+        loop.run()
+        assert told(bucket) == ["opened"]
+        assert bucket.connected
+        assert bucket.bucket == "default"
+        assert not bucket.is_ssl
+        assert bucket.server_nodes == [f"127.0.0.1:{10000 + n}" for n in range(3)]
+        assert bucket.configured_replica_count == 1
+        bucket.do(ops.upsert(bucket._defaults, "k", 5))
+        assert bucket.do(ops.get(bucket._defaults, "k")).value == 5
+        assert "'default' at 127.0.0.1:10000: open" in repr(bucket)
+        bucket._close()
+        loop.run()
+        assert bucket.closed
+        assert told(bucket) == ["opened", "ended", "closed"]
+        assert loop.world.cluster.connections() == []
+        assert loop.drivers[0].armed is None
+
+    def test_same_object(self, loop: Loop) -> None:
+        """Opening again alike gives the very same Bucket, while it opens and after."""
+        bucket = opened(loop)
+        assert opened(loop) is bucket
+        loop.run()
+        assert opened(loop) is bucket
+        assert Bucket(TEXT + "/default", username="user", password="password", loop=loop) is bucket
+        assert loop.world.cluster.accepted == 3
+
+    def test_conflict(self, loop: Loop) -> None:
+        """Opening with other settings is refused."""
+        bucket = opened(loop)
+        with pytest.raises(BucketAlreadyOpenError, match="quiet"):
+            opened(loop, quiet=True)
+        assert bucket.quiet is False
+        bucket.quiet = True
+        assert opened(loop) is bucket
+
+    def test_last_reference(self, loop: Loop) -> None:
+        """When the last reference goes, connections go, and the loop has nothing left to do."""
+        bucket = opened(loop)
+        loop.run()
+        watch = weakref.ref(bucket)
+        gc.disable()
+        try:
+            del bucket
+            assert watch() is None
+        finally:
+            gc.enable()
+        loop.run()
+        assert loop.world.cluster.connections() == []
+        assert loop.calls == []
+        assert loop.drivers[0].armed is None
+        assert Bucket._registry.buckets(loop) == []
+        again = opened(loop)
+        loop.run()
+        assert again.connected
+
+    def test_closing_makes_room(self, loop: Loop) -> None:
+        """After a close the bucket can be opened anew, with other settings too."""
+        first = opened(loop)
+        loop.run()
+        first._close()
+        second = opened(loop, quiet=True)
+        loop.run()
+        assert second is not first
+        assert second.connected
+        first._close()
+        assert opened(loop, quiet=True) is second
+
+    def test_failure_makes_room(self, loop: Loop) -> None:
+        """A Bucket that failed to open leaves the registry, and may try again."""
+        cluster = Cluster(TEXT, loop)
+        bucket = cluster.open_bucket("default", username="user", password="wrong")
+        waiting = ops.get(bucket._defaults, "k")
+        bucket._driver.submit(waiting)
+        loop.run()
+        with pytest.raises(AuthError):
+            waiting.result()
+        assert told(bucket) == ["AuthError"]
+        assert Bucket._registry.buckets(loop) == []
+        bucket._open()
+        loop.run()
+        assert told(bucket) == ["AuthError", "AuthError"]
+        good = opened(loop)
+        with pytest.raises(BucketAlreadyOpenError):
+            bucket._open()
+        loop.run()
+        assert good.connected
+        with pytest.raises(BucketAlreadyOpenError, match="again meanwhile"):
+            _reopened(bucket, good)
+
+    def test_closed_with_pending(self, loop: Loop) -> None:
+        """What is pending at a close fails, and is still written."""
+        bucket = opened(loop)
+        loop.run()
+        op = ops.upsert(bucket._defaults, "k", 1)
+        bucket._driver.submit(op)
+        bucket._close()
+        with pytest.raises(RequestCanceledError):
+            op.result()
+        loop.run()
+        assert loop.world.cluster.operations["SET"] == 1
+
+    def test_properties(self, loop: Loop) -> None:
+        """Settings that may change later, and what they refuse."""
+        bucket = opened(loop)
+        bucket.timeout = 9
+        assert (bucket.timeout, bucket._defaults.timeout) == (9.0, 9.0)
+        for bad in (0, -1, float("nan"), True, "5", None):
+            with pytest.raises(InvalidTimeoutError):
+                bucket.timeout = bad  # type: ignore[assignment]
+        bucket.default_format = FMT_UTF8
+        bucket.transcoder = other = Transcoder(allow_pickle=True)
+        assert (bucket.default_format, bucket.transcoder) == (FMT_UTF8, other)
+
+    def test_transcoder_class(self, loop: Loop) -> None:
+        """A transcoder may be given as a class, as in 2.5."""
+        bucket = opened(loop, transcoder=Transcoder)
+        assert isinstance(bucket.transcoder, Transcoder)
+
+
+def _reopened(failed: Bucket, good: Bucket) -> None:
+    """Open *failed* again as if it had the settings of *good*."""
+    failed._settings = good._settings
+    failed._open()
+
+
+class TestDriver:
+    """The one `transmit`."""
+
+    def test_one_write_per_turn(self, loop: Loop) -> None:
+        """What one turn submits leaves in one write per connection, in the next turn."""
+        bucket = opened(loop)
+        loop.run()
+        writes: list[int] = []
+        for transport in bucket._driver.transports.values():
+            transport.write = lambda data: writes.append(len(data))  # type: ignore[method-assign]
+        for number in range(100):
+            bucket._driver.submit(ops.get(bucket._defaults, f"k{number}"))
+        assert writes == []
+        assert len(loop.calls) == 1
+        loop.calls.pop()()
+        assert len(writes) == 3
+
+    def test_connect_errors(self) -> None:
+        """Errors of connecting name the node and the cure."""
+        address = Address("h", 5)
+        unknown = connect_error(UnknownHostError, address, "no such name")
+        assert str(unknown) == "host h is unknown: no such name"
+        assert "h:5" in str(connect_error(NodeUnreachableError, address, "refused"))
+
+
+def test_as_method() -> None:
+    """A method made of a builder has its name, its documentation and its arguments."""
+
+    def method(self: object, *args: Any, **kwargs: Any) -> None:
+        """Nothing."""
+
+    made = as_method(method, ops.get, "Deferred[{}]")
+    assert made.__name__ == "get"
+    assert made.__qualname__ == "Bucket.get"
+    assert made.__doc__ == ops.get.__doc__
+    names = list(inspect.signature(made).parameters)
+    assert names[:4] == ["self", "key", "ttl", "quiet"]

@@ -1,0 +1,149 @@
+"""One Bucket per bucket per loop."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from couchloop.exceptions import BucketAlreadyOpenError
+from couchloop.registry import Registry
+from couchloop.settings import Address, Login, Settings
+from couchloop.transcoder import FMT_UTF8, Transcoder
+
+A, B = Address("a", 11210), Address("b", 11210)
+SETTINGS = Settings(seeds=(A, B), bucket="default", login=Login("user", "s3cr3t"))
+
+
+class Loop:
+    """Stands for a reactor or a hub."""
+
+
+class Bucket:
+    """Stands for a public Bucket."""
+
+
+class OtherBucket(Bucket):
+    """One of another class."""
+
+
+def test_same_settings() -> None:
+    """Equal settings on one loop mean the very same Bucket."""
+    registry: Registry[Any] = Registry()
+    loop, bucket = Loop(), Bucket()
+    assert registry.find(loop, SETTINGS, Bucket) is None
+    registry.add(loop, SETTINGS, bucket)
+    assert registry.find(loop, replace(SETTINGS), Bucket) is bucket
+    assert registry.buckets(loop) == [bucket]
+
+
+def test_order_of_seeds() -> None:
+    """Seeds in another order are the same nodes."""
+    registry: Registry[Any] = Registry()
+    loop, bucket = Loop(), Bucket()
+    registry.add(loop, SETTINGS, bucket)
+    assert registry.find(loop, replace(SETTINGS, seeds=(B, A, B)), Bucket) is bucket
+
+
+def test_agent_does_not_count() -> None:
+    """How we introduce ourselves is no difference."""
+    registry: Registry[Any] = Registry()
+    loop, bucket = Loop(), Bucket()
+    registry.add(loop, SETTINGS, bucket)
+    assert registry.find(loop, replace(SETTINGS, agent="x"), Bucket) is bucket
+
+
+def test_other_loop_or_bucket() -> None:
+    """Another loop, another bucket or other nodes have Buckets of their own."""
+    registry: Registry[Any] = Registry()
+    loop, other, bucket = Loop(), Loop(), Bucket()
+    registry.add(loop, SETTINGS, bucket)
+    assert registry.find(other, SETTINGS, Bucket) is None
+    assert registry.buckets(other) == []
+    assert registry.find(loop, replace(SETTINGS, bucket="beer"), Bucket) is None
+    assert registry.find(loop, replace(SETTINGS, seeds=(A,)), Bucket) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("login", Login("other", "s3cr3t")),
+        ("login", Login("user", "0ther-s3cr3t")),
+        ("login", Login("user", "s3cr3t", allow_plain=True)),
+        ("tls", True),
+        ("network", "external"),
+        ("quiet", True),
+        ("default_format", FMT_UTF8),
+        ("operation_timeout", 9.0),
+        ("transcoder", Transcoder(allow_pickle=True)),
+    ],
+)
+def test_conflict(name: str, value: Any) -> None:
+    """Other settings are refused; the error names what differs, and shows no secret."""
+    registry: Registry[Any] = Registry()
+    loop, bucket = Loop(), Bucket()
+    registry.add(loop, SETTINGS, bucket)
+    with pytest.raises(BucketAlreadyOpenError) as caught:
+        registry.find(loop, replace(SETTINGS, **{name: value}), Bucket)
+    text = str(caught.value)
+    assert f"({name} differ)" in text
+    assert "'default'" in text
+    assert "a:11210, b:11210" in text
+    assert "s3cr3t" not in text
+    assert "s3cr3t" not in repr(SETTINGS)
+
+
+def test_class_counts() -> None:
+    """A Bucket of another class is a conflict; of a subclass it is not."""
+    registry: Registry[Any] = Registry()
+    loop, bucket = Loop(), OtherBucket()
+    registry.add(loop, SETTINGS, bucket)
+    assert registry.find(loop, SETTINGS, Bucket) is bucket
+    plain_loop, plain = Loop(), Bucket()
+    registry.add(plain_loop, SETTINGS, plain)
+    with pytest.raises(BucketAlreadyOpenError, match="bucket_class"):
+        registry.find(plain_loop, SETTINGS, OtherBucket)
+
+
+def test_equal_transcoders() -> None:
+    """Transcoders are compared by value."""
+    registry: Registry[Any] = Registry()
+    loop, bucket = Loop(), Bucket()
+    registry.add(loop, replace(SETTINGS, transcoder=Transcoder()), bucket)
+    assert registry.find(loop, replace(SETTINGS, transcoder=Transcoder()), Bucket) is bucket
+
+
+def test_weak() -> None:
+    """The registry keeps neither Buckets nor loops alive."""
+    registry: Registry[Any] = Registry()
+    loop, bucket = Loop(), Bucket()
+    leave = registry.add(loop, SETTINGS, bucket)
+    gc.disable()
+    try:
+        del bucket
+        assert registry.find(loop, SETTINGS, Bucket) is None
+        assert registry.buckets(loop) == []
+        leave()
+        registry.add(loop, SETTINGS, kept := Bucket())
+        del loop
+        assert len(registry._loops) == 0
+        del kept
+    finally:
+        gc.enable()
+
+
+def test_leaving() -> None:
+    """One that left makes room; leaving twice, or after another has come, does no harm."""
+    registry: Registry[Any] = Registry()
+    loop, first, second = Loop(), Bucket(), Bucket()
+    leave = registry.add(loop, SETTINGS, first)
+    leave()
+    assert registry.find(loop, SETTINGS, Bucket) is None
+    registry.add(loop, SETTINGS, second)
+    leave()
+    assert registry.find(loop, SETTINGS, Bucket) is second
+    del first
+    gc.collect()
+    assert registry.find(loop, SETTINGS, Bucket) is second
