@@ -14,14 +14,18 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def environment() -> dict[str, str]:
+    """Give the environment in which our programs find our packages, from any folder."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "core")])}
+
+
 @contextmanager
 def served(*arguments: str) -> Iterator[dict[str, Any]]:
     """Run the program; give what it says when it is ready."""
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "core")])
     process = subprocess.Popen(
         [sys.executable, "-m", "couchloop.embedded", *arguments],
         stdout=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": paths},
+        env=environment(),
     )
     try:
         assert process.stdout is not None

@@ -16,6 +16,7 @@ from typing import Any, Final
 import pytest
 
 from tests.embedded import recordings
+from tests.interop.conftest import Certificates
 from tests.interop.served import served
 from tools import peers
 
@@ -170,12 +171,26 @@ def shortened(mine: Outcomes, wanted: Outcomes) -> Outcomes:
     return cut
 
 
-@pytest.fixture(scope="module")
-def arguments() -> Iterator[list[str]]:
+@pytest.fixture(
+    scope="module",
+    params=[("twisted", False), ("twisted", True), ("gevent", True)],
+    ids=["twisted", "twisted-tls", "gevent-tls"],
+)
+def arguments(request: pytest.FixtureRequest, certificates: Certificates) -> Iterator[list[str]]:
     """Connection string of a served cluster, and what else the clients need."""
-    program = ("--user=user:password", "--reader=reader:password", "--collection=app.c1")
-    with served(*program) as announced:
-        yield [announced["connection_string"]]
+    loop, tls = request.param
+    program = [
+        f"--loop={loop}",
+        "--user=user:password",
+        "--reader=reader:password",
+        "--collection=app.c1",
+    ]
+    if tls:
+        with served(*program, *certificates.arguments) as announced:
+            yield [announced["connection_string_tls"], str(certificates.ca)]
+    else:
+        with served(*program) as announced:
+            yield [announced["connection_string"]]
 
 
 def test_python_sdk(arguments: list[str]) -> None:
