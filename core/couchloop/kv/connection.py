@@ -188,9 +188,13 @@ class Connection(Generic[R]):
         if isinstance(reason, CouchbaseError):
             error = reason
         elif self.state is State.HANDSHAKE:
+            # OpenSSL closes without an alert when the first bytes are not TLS.
+            guess = "or not speak the key-value protocol"
+            if not self.tls:
+                guess = "not speak the key-value protocol, or want TLS (then use couchbases://)"
             error = HandshakeClosedError(
                 "the server closed the connection during the handshake: it may be starting, be out "
-                "of connections, or not speak the key-value protocol"
+                f"of connections, {guess}"
             )
         elif self.state is State.OPENING:
             error = NodeUnreachableError("no connection to the node could be made")
