@@ -1,0 +1,375 @@
+"""What is wrong in the input or at the other end: a clear error, and nothing left open.
+
+The fixture `logged_errors` looks for sockets and timers that are left in the reactor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import pytest_twisted  # type: ignore[import-untyped]
+import trustme
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.ssl import CertificateOptions, KeyPair, PrivateCertificate
+from twisted.python.failure import Failure
+
+from couchloop.exceptions import (
+    ArgumentError,
+    AuthError,
+    BootstrapTimeoutError,
+    BucketAlreadyOpenError,
+    BucketNotFoundError,
+    CouchbaseError,
+    EmptyKeyError,
+    FeatureNotAvailableError,
+    HandshakeClosedError,
+    InvalidCasError,
+    InvalidConnectionStringError,
+    InvalidDeltaError,
+    InvalidOptionError,
+    InvalidTimeoutError,
+    InvalidTtlError,
+    KeyTooLongError,
+    MixedAuthError,
+    NodeTimeoutError,
+    NodeUnreachableError,
+    NotDataNodeError,
+    TlsError,
+    ValueFormatError,
+    WrongProtocolError,
+)
+from couchloop.transcoder import FMT_BYTES, FMT_UTF8
+from couchloop.wire import Opcode, Status
+from tests.txcouchbase.support import turn
+from txcouchbase.bucket import Bucket
+from txcouchbase.cluster import Cluster, PasswordAuthenticator
+from txcouchbase.testing import ServedCluster, serve
+
+Opener = Callable[..., Bucket]
+
+
+@pytest.fixture
+def reactor() -> Any:
+    """Give the reactor that pytest-twisted has installed."""
+    from twisted.internet import reactor as installed  # noqa: PLC0415 - it is installed by now
+
+    return installed
+
+
+@pytest_twisted.async_yield_fixture  # type: ignore[untyped-decorator]
+async def served(reactor: Any) -> AsyncIterator[ServedCluster]:
+    """Serve a cluster of three nodes."""
+    served = serve(reactor=reactor)
+    yield served
+    await served.stop()
+
+
+def opened(reactor: Any, connection_string: str, **changes: Any) -> Bucket:
+    """Open the bucket `default` unless the string names another."""
+    keywords: dict[str, Any] = {"username": "user", "password": "password", "reactor": reactor}
+    return Bucket(connection_string, **{**keywords, **changes})
+
+
+async def failure(deferred: Deferred[Any]) -> CouchbaseError:
+    """Give the error that a Deferred fails with, as it is."""
+    with pytest.raises(CouchbaseError) as raised:
+        await deferred
+    return raised.value
+
+
+async def opening_fails(bucket: Bucket, kind: type[CouchbaseError], *texts: str) -> None:
+    """Check that waiters, waiting operations and later ones fail with *kind*, telling *texts*."""
+    for deferred in (bucket.connect(), bucket.get("k"), bucket.get_multi(["k", "l"])):
+        error = await failure(deferred)
+        assert type(error) is kind
+        for text in (*texts, "default"):
+            assert text in str(error)
+    assert bucket._driver.session.next_deadline() is None
+    await bucket.close()
+    assert not bucket._driver.transports
+
+
+@pytest.mark.parametrize(
+    ("connection_string", "keywords", "kind", "text"),
+    [
+        ("ftp://host/default", {}, InvalidConnectionStringError, "ftp"),
+        ("couchbase://host:99999/default", {}, InvalidConnectionStringError, "99999"),
+        ("couchbase://[::1/default", {}, InvalidConnectionStringError, "::1"),
+        ("couchbase://host", {}, InvalidConnectionStringError, "bucket"),
+        ("couchbase://host/default?operation_timeout=x", {}, InvalidOptionError, "operation"),
+        ("couchbase://host/default", {"username": None, "password": None}, ArgumentError, "user"),
+        (
+            "couchbase://host/default",
+            {"authenticator": PasswordAuthenticator("user", "secret")},
+            MixedAuthError,
+            "authenticator",
+        ),
+        ("couchbase://host/default?enable_tracing=on", {}, CouchbaseError, "enable_tracing"),
+        ("couchbase://host:8092=http/default", {}, FeatureNotAvailableError, "11210"),
+    ],
+)
+def test_opening(
+    reactor: Any,
+    connection_string: str,
+    keywords: dict[str, Any],
+    kind: type[CouchbaseError],
+    text: str,
+) -> None:
+    """What is wrong in the arguments is raised where they are given, before anything is opened."""
+    with pytest.raises(kind) as raised:
+        opened(reactor, connection_string, **keywords)
+    assert text in str(raised.value)
+    assert "secret" not in str(raised.value)
+
+
+def test_cluster_strings() -> None:
+    """A Cluster's connection string is checked when it is made, without I/O."""
+    for connection_string in ("couchbase://host/bucket", "couchbase://host?username=u", "host:x"):
+        with pytest.raises(InvalidConnectionStringError):
+            Cluster(connection_string)
+
+
+async def test_wrong_password(served: ServedCluster, reactor: Any) -> None:
+    """A wrong password is an AuthError that names node and user, never the password."""
+    bucket = opened(reactor, served.connection_string + "/default", password="not it")
+    error = await failure(bucket.connect())
+    assert "not it" not in repr(error) + repr(error.__cause__)
+    assert served.cluster.accepted == 1, "no other node would say otherwise"
+    await opening_fails(bucket, AuthError, "127.0.0.1:", "'user'")
+
+
+async def test_unknown_bucket(served: ServedCluster, reactor: Any) -> None:
+    """A bucket that is not there, or not for this user, is a BucketNotFoundError with its name."""
+    bucket = opened(reactor, served.connection_string + "/no-default")
+    await opening_fails(bucket, BucketNotFoundError, "no-default", "127.0.0.1:")
+
+
+async def test_unreachable_node(served: ServedCluster, reactor: Any) -> None:
+    """A port where nothing listens is a NodeUnreachableError that names it."""
+    bucket = opened(reactor, served.connection_string + "/default")
+    await served.stop()
+    ports = [str(node.ports["kv"]) for node in served.cluster.nodes]
+    await opening_fails(bucket, NodeUnreachableError, "refused", *ports)
+
+
+async def test_one_node_is_enough(served: ServedCluster, reactor: Any) -> None:
+    """Seeds that fail are no failure as long as one works."""
+    served.cluster.stop(served.cluster.nodes[0])
+    async with opened(reactor, served.connection_string + "/default") as bucket:
+        assert bucket.connected
+
+
+async def test_not_a_data_node(served: ServedCluster, reactor: Any) -> None:
+    """A node that has no configuration to give is a NotDataNodeError that names it."""
+    served.cluster.inject(opcode=Opcode.GET_CLUSTER_CONFIG, status=Status.UNKNOWN_COMMAND)
+    port = served.cluster.nodes[0].ports["kv"]
+    bucket = opened(reactor, f"couchbase://127.0.0.1:{port}/default")
+    await opening_fails(bucket, NotDataNodeError, f"127.0.0.1:{port}")
+
+
+async def test_a_node_that_knows_the_way(served: ServedCluster, reactor: Any) -> None:
+    """A node without the data service that knows the configuration is as good a seed as any."""
+    node = served.cluster.add_node(serves_data=False)
+    async with opened(reactor, f"couchbase://127.0.0.1:{node.ports['kv']}/default") as bucket:
+        assert (await bucket.upsert("k", 1)).success
+        assert len(bucket.server_nodes) == 3
+
+
+async def test_node_that_hangs(served: ServedCluster, reactor: Any) -> None:
+    """A node that accepts and is silent costs config_node_timeout, or what is left in total."""
+    for node in served.cluster.nodes:
+        served.cluster.hang(node)
+    string = served.connection_string + "/default?"
+    bucket = opened(reactor, string + "config_node_timeout=0.02&config_total_timeout=5")
+    await opening_fails(bucket, NodeTimeoutError, "0.02 s", "config_node_timeout")
+    bucket = opened(reactor, string + "config_node_timeout=5&config_total_timeout=0.03")
+    await opening_fails(bucket, BootstrapTimeoutError, "0.03 s", "config_total_timeout")
+
+
+class Answering(Protocol):
+    """Says something as soon as it hears something; counts those that are connected."""
+
+    answer = b""
+    open = 0
+
+    def connectionMade(self) -> None:
+        Answering.open += 1
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        Answering.open -= 1
+
+    def dataReceived(self, data: bytes) -> None:
+        transport: Any = self.transport
+        transport.write(self.answer)
+
+
+class WebServer(Answering):
+    """What a web server says to bytes that are no HTTP."""
+
+    answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class Garbage(Answering):
+    """Speaks some protocol of its own."""
+
+    answer = b"220 mail.example.com ESMTP ready when you are\r\n"
+
+
+class Alert(Answering):
+    """What other TLS servers say to bytes that are no TLS: a fatal alert."""
+
+    answer = b"\x15\x03\x01\x00\x02\x02\x46"
+
+
+class Closing(Answering):
+    """Closes at once."""
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        transport: Any = self.transport
+        transport.loseConnection()
+
+
+async def listening_fails(
+    reactor: Any,
+    listening: Any,
+    kind: type[CouchbaseError],
+    *texts: str,
+    scheme: str = "couchbase",
+) -> None:
+    """Check that opening a bucket at this port fails with *kind*; stop listening."""
+    port = listening.getHost().port
+    try:
+        bucket = opened(reactor, f"{scheme}://127.0.0.1:{port}/default")
+        await opening_fails(bucket, kind, f"127.0.0.1:{port}", *texts)
+    finally:
+        await maybeDeferred(listening.stopListening)
+        await turn(reactor, lambda: not Answering.open)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "kind", "texts"),
+    [
+        (WebServer, WrongProtocolError, ("HTTP", "data port")),
+        (Garbage, WrongProtocolError, ("data port",)),
+        (Alert, WrongProtocolError, ("TLS", "couchbases://")),
+        (Closing, HandshakeClosedError, ("closed the connection",)),
+    ],
+)
+async def test_other_servers(
+    reactor: Any, protocol: type[Protocol], kind: type[CouchbaseError], texts: tuple[str, ...]
+) -> None:
+    """A port that speaks something else, or closes, is told from one that is down."""
+    factory = Factory.forProtocol(protocol)
+    factory.noisy = False
+    listening = reactor.listenTCP(0, factory, interface="127.0.0.1")
+    await listening_fails(reactor, listening, kind, *texts)
+
+
+def tls_options() -> CertificateOptions:
+    """Give a server's certificate, of an authority that nobody trusts."""
+    issued = trustme.CA().issue_cert("127.0.0.1")
+    pem = issued.private_key_pem.bytes() + issued.cert_chain_pems[0].bytes()
+    certificate: Any = PrivateCertificate.loadPEM(pem)  # type: ignore[no-untyped-call]
+    assert isinstance(certificate.privateKey, KeyPair)
+    options: CertificateOptions = certificate.options()
+    return options
+
+
+@pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
+async def test_tls_port(reactor: Any) -> None:
+    """A port that speaks TLS closes without a word; the error names couchbases:// as a cure."""
+    factory = Factory.forProtocol(Answering)
+    factory.noisy = False
+    listening = reactor.listenSSL(0, factory, tls_options(), interface="127.0.0.1")
+    await listening_fails(reactor, listening, HandshakeClosedError, "TLS", "couchbases://")
+
+
+@pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
+async def test_untrusted_certificate(reactor: Any) -> None:
+    """A certificate that nobody trusts is a TlsError that says so."""
+    factory = Factory.forProtocol(Answering)
+    factory.noisy = False
+    listening = reactor.listenSSL(0, factory, tls_options(), interface="127.0.0.1")
+    await listening_fails(reactor, listening, TlsError, "certificate", scheme="couchbases")
+
+
+async def test_tls_to_a_cleartext_port(reactor: Any) -> None:
+    """TLS spoken to a port without it is an error of the connection that names the node."""
+    factory = Factory.forProtocol(Garbage)
+    factory.noisy = False
+    listening = reactor.listenTCP(0, factory, interface="127.0.0.1")
+    await listening_fails(reactor, listening, TlsError, "TLS port", scheme="couchbases")
+
+
+@pytest.mark.parametrize(
+    ("issue", "kind", "text"),
+    [
+        (lambda b: b.get(""), EmptyKeyError, "empty"),
+        (lambda b: b.get(b""), EmptyKeyError, "empty"),
+        (lambda b: b.get("k" * 251), KeyTooLongError, "251"),
+        (lambda b: b.get("ä" * 126), KeyTooLongError, "252"),
+        (lambda b: b.get_multi(["k", "x" * 300]), KeyTooLongError, "300"),
+        (lambda b: b.get("\ud800"), CouchbaseError, "key"),
+        (lambda b: b.get(7), CouchbaseError, "key"),
+        (lambda b: b.get_multi([]), ArgumentError, "empty"),
+        (lambda b: b.get_multi("key"), ArgumentError, "one key"),
+        (lambda b: b.upsert("k", object()), ValueFormatError, "object"),
+        (lambda b: b.upsert("k", float("nan")), ValueFormatError, "float"),
+        (lambda b: b.upsert("k", 1, format=FMT_BYTES), ValueFormatError, "bytes"),
+        (lambda b: b.upsert("k", 1, format=FMT_UTF8), ValueFormatError, "str"),
+        (lambda b: b.upsert_multi({"k": 1, "l": {1, 2}}), ValueFormatError, "set"),
+        (lambda b: b.upsert_multi(["k"]), ArgumentError, "dict"),
+        (lambda b: b.upsert("k", 1, ttl=-1), InvalidTtlError, "-1"),
+        (lambda b: b.upsert("k", 1, ttl=2**32), InvalidTtlError, str(2**32)),
+        (lambda b: b.touch("k", ttl=1.5), InvalidTtlError, "1.5"),
+        (lambda b: b.get("k", ttl=-5), InvalidTtlError, "-5"),
+        (lambda b: b.replace("k", 1, cas=-1), InvalidCasError, "-1"),
+        (lambda b: b.replace("k", 1, cas=2**64), InvalidCasError, str(2**64)),
+        (lambda b: b.remove("k", cas="x"), InvalidCasError, "x"),
+        (lambda b: b.counter("k", delta=2**64), InvalidDeltaError, str(2**64)),
+        (lambda b: b.counter("k", initial=-1), InvalidDeltaError, "-1"),
+        (lambda b: b.get("k", timeout=0), InvalidTimeoutError, "0"),
+        (lambda b: b.append("k", "x", format=0), ArgumentError, "FMT_UTF8"),
+    ],
+)
+async def test_arguments(
+    served: ServedCluster,
+    reactor: Any,
+    issue: Callable[[Any], Deferred[Any]],
+    kind: type[CouchbaseError],
+    text: str,
+) -> None:
+    """A bad argument fails the Deferred at once, with a class of its own; nothing is sent."""
+    async with opened(reactor, served.connection_string + "/default") as bucket:
+        sent = sum(served.cluster.operations.values())
+        deferred = issue(bucket)
+        assert deferred.called
+        error = await failure(deferred)
+        assert isinstance(error, kind)
+        assert type(error) is kind or kind is CouchbaseError
+        assert text in str(error)
+        assert bucket._driver.session.in_flight == 0
+        assert sum(served.cluster.operations.values()) == sent
+
+
+async def test_largest_arguments(served: ServedCluster, reactor: Any) -> None:
+    """The limits themselves are allowed."""
+    async with opened(reactor, served.connection_string + "/default") as bucket:
+        await bucket.upsert("k" * 246, 1, ttl=2**32 - 1)
+        assert (await bucket.get("k" * 246)).value == 1
+
+
+async def test_other_settings(served: ServedCluster, reactor: Any) -> None:
+    """Opening an open bucket with other settings names what differs, and opens nothing."""
+    string = served.connection_string + "/default"
+    async with opened(reactor, string) as bucket:
+        with pytest.raises(BucketAlreadyOpenError, match="login"):
+            opened(reactor, string, password="other")
+        with pytest.raises(BucketAlreadyOpenError, match="quiet"):
+            opened(reactor, string, quiet=True)
+        assert opened(reactor, string) is bucket
+        assert served.cluster.accepted <= 3
