@@ -27,6 +27,7 @@ from couchloop.exceptions import (
     BucketNotFoundError,
     CouchbaseError,
     ErrorContext,
+    FeatureNotAvailableError,
     NodeTimeoutError,
     NodeUnreachableError,
     NotDataNodeError,
@@ -240,7 +241,13 @@ class _Bootstrap:
 
 
 # Errors that tell more than others when seeds failed in different ways, most telling first.
-_TELLING: Final = (AuthError, BucketNotFoundError, ProtocolError, NotDataNodeError)
+_TELLING: Final = (
+    AuthError,
+    BucketNotFoundError,
+    FeatureNotAvailableError,
+    ProtocolError,
+    NotDataNodeError,
+)
 
 
 def _own_copy(error: CouchbaseError) -> CouchbaseError:
@@ -615,13 +622,13 @@ class Session:
         endpoint = self._endpoints.get(connection.address)
         if endpoint is None or endpoint.connection is not connection:
             # The configuration no longer lists its node.
-            self._save_or_fail(unanswered, None, error, now)
+            self._save_or_fail(unanswered, error, now)
             return
         endpoint.connection = None
         self._rebuild_route()
         self._connect_later(endpoint, error, now, was_ready=was_ready)
         self._ask_for_config(now)
-        self._save_or_fail(unanswered, endpoint, error, now)
+        self._save_or_fail(unanswered, error, now)
 
     def _connect_later(
         self, endpoint: _Endpoint, error: CouchbaseError, now: float, *, was_ready: bool
@@ -683,6 +690,15 @@ class Session:
             except ProtocolError as error:
                 connection.lost(error, now)
                 return
+        if config is not None and config.locator == "ketama":
+            connection.lost(
+                FeatureNotAvailableError(
+                    f"bucket {self.settings.bucket!r} is of type memcached, which is not "
+                    "supported: use an ephemeral bucket"
+                ),
+                now,
+            )
+            return
         if config is None or not config.is_ready:
             # The bucket is being created or warming up: ask again until time is up.
             self._call_at(now + _NOT_READY_DELAY, lambda at: self._ask(connection, at))
@@ -1039,7 +1055,6 @@ class Session:
     def _save_or_fail(
         self,
         unanswered: list[Operation[Any]],
-        endpoint: _Endpoint | None,
         error: CouchbaseError,
         now: float,
     ) -> None:
@@ -1057,10 +1072,7 @@ class Session:
                 saved[op] = None
             else:
                 lost.append(op)
-        if endpoint is not None:
-            # Those that wait for the node already were issued after them.
-            saved.update(endpoint.parked)
-            endpoint.parked.clear()
+        # Nothing waits for a node whose connection was ready: these are the first in line.
         self._send_parked(saved, now)
         for op in lost:
             failure = AmbiguousConnectionLostError(

@@ -62,6 +62,8 @@ class ClusterConfig:
     bucket: str | None = None
     uuid: str | None = None
     cluster_uuid: str | None = None
+    locator: str | None = None
+    """How keys find their node: `vbucket`, or `ketama` in a bucket of type memcached."""
     data_nodes: int = 0
     """The first so many of `nodes` are those that vbucket maps point to."""
     replicas: int = 0
@@ -119,6 +121,7 @@ def _config(document: Any, origin: str) -> ClusterConfig:
         bucket=_text(document.get("name")),
         uuid=_text(document.get("uuid")),
         cluster_uuid=_text(document.get("clusterUUID")),
+        locator=_text(document.get("nodeLocator")),
         data_nodes=data_nodes,
         replicas=replicas,
         active=_column(rows, 0, data_nodes),

@@ -24,12 +24,14 @@ from couchloop.exceptions import (
     CasMismatchError,
     CouchbaseError,
     DocumentExistsError,
+    FeatureNotAvailableError,
     HandshakeClosedError,
     NodeTimeoutError,
     NodeUnreachableError,
     NotFoundError,
     NotStoredError,
     ObjectDestroyedError,
+    ProtocolError,
     RequestCanceledError,
     StoreLockedError,
     TooBigError,
@@ -40,7 +42,7 @@ from couchloop.operations import Batch, Operation
 from couchloop.session import CloseConnection, Closed, Opened, OpenFailed, SessionState
 from couchloop.settings import Address, Login
 from couchloop.transcoder import FMT_BYTES, FMT_UTF8
-from couchloop.wire import Feature, Frame, Opcode, Status, encode_response
+from couchloop.wire import Feature, Frame, FrameDecoder, Opcode, Status, encode_response
 from tests.core.world import FIRST_PORT, ScriptedNode, World
 
 FIRST, SECOND, THIRD = (Address("127.0.0.1", FIRST_PORT + number) for number in range(3))
@@ -247,7 +249,9 @@ class TestNotMyVbucket:
         """Without a newer configuration it is tried again after 100 ms, until it fits."""
         w = opened()
         (key,) = w.keys_of(FIRST)
-        fault = w.cluster.inject(key=key, status=Status.NOT_MY_VBUCKET, count=3)
+        before = w.session.config
+        text = w.cluster.nodes[0].configurations["default"].text(0)
+        fault = w.cluster.inject(key=key, status=Status.NOT_MY_VBUCKET, value=text, count=3)
         op = w.submit(ops.upsert(w.defaults, key, 1))
         w.advance(0.05)
         assert fault.hits == 1
@@ -255,6 +259,7 @@ class TestNotMyVbucket:
         assert fault.hits == 2
         w.advance(0.2)
         assert op.done
+        assert w.session.config is before
         op.result()
         assert op.attempts == 3
 
@@ -772,6 +777,31 @@ class TestTopologyChanges:
         assert w.session.config is before
 
 
+class _SpokenFor:
+    """A node whose answers to requests for a configuration are replaced."""
+
+    def __init__(self, node: Any, config: bytes) -> None:
+        self._node = node
+        self._config = config
+
+    def accept(self, *, peer: str) -> Any:
+        link = self._node.accept(peer=peer)
+        original = link.data_to_send
+
+        def data_to_send() -> bytes:
+            return b"".join(
+                (
+                    encode_response(frame.opcode, value=self._config, opaque=frame.opaque)
+                    if frame.opcode == Opcode.GET_CLUSTER_CONFIG
+                    else frame.encode()
+                )
+                for frame in FrameDecoder().receive(original())
+            )
+
+        link.data_to_send = data_to_send
+        return link
+
+
 def _push(text: bytes, bucket: bytes = b"default") -> bytes:
     return Frame(0x82, 1, 1, 0, 0, 0, b"", bytes(16), bucket, text).encode()
 
@@ -948,16 +978,38 @@ class TestBootstrap:
         assert state(w) is SessionState.OPEN
         assert any("did not give a configuration" in line for line in w.logs)
 
-    def test_garbage_config(self) -> None:
+    @pytest.mark.parametrize("value", [b"{", b"[]", b"null", b'{"nodesExt":[{}]}'])
+    def test_garbage_config(self, value: bytes) -> None:
         """A seed whose configuration cannot be read is left for the next."""
-        for value in (b"{}", b"{", b"[]"):
-            w = World()
-            w.cluster.inject(
-                opcode=Opcode.GET_CLUSTER_CONFIG, node=node_at(w, FIRST), status=0, value=value
-            )
-            w.session.start(w.now)
-            w.advance(60)
-            assert state(w) in {SessionState.OPEN, SessionState.FAILED}
+        w = World()
+        w.nodes[FIRST] = _SpokenFor(node_at(w, FIRST), value)
+        w.open()
+        assert any("not a cluster configuration" in line for line in w.logs)
+        alone = World(seeds=(FIRST,))
+        alone.nodes[FIRST] = _SpokenFor(node_at(alone, FIRST), value)
+        assert isinstance(self.failure(alone, 0), ProtocolError)
+
+    def test_empty_map(self) -> None:
+        """A configuration with an empty map is that of a bucket that warms up."""
+        w = World(seeds=(FIRST,))
+        good = w.nodes[FIRST]
+        spoken_for = _SpokenFor(good, b'{"rev":1,"nodeLocator":"vbucket","vBucketServerMap":{}}')
+        w.nodes[FIRST] = spoken_for
+        w.session.start(w.now)
+        w.advance(1)
+        assert state(w) is SessionState.OPENING
+        spoken_for._config = good.configurations["default"].text(0)
+        w.advance(0.2)
+        assert state(w) is SessionState.OPEN
+
+    def test_memcached_bucket(self) -> None:
+        """A bucket of type memcached is refused at once, for what it is."""
+        w = World(seeds=(FIRST,))
+        text = b'{"rev":1,"nodeLocator":"ketama","nodesExt":[{"services":{"kv":11210}}]}'
+        w.nodes[FIRST] = _SpokenFor(node_at(w, FIRST), text)
+        error = self.failure(w, 0)
+        assert type(error) is FeatureNotAvailableError
+        assert "memcached" in str(error)
 
     def test_unknown_network(self) -> None:
         """A network that no data node is on fails with the networks there are."""
