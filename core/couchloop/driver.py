@@ -56,6 +56,8 @@ class Driver(ABC):
         """Takes the Bucket out of the registry."""
         self._in_turn = False
         self._scheduled = False
+        self._has_ended = False
+        self._is_closed = False
         self._armed: float | None = None
 
     # What an adapter brings
@@ -187,8 +189,12 @@ class Driver(ABC):
         self._turn(self.session.key_derived, connection_id, salted_password, self.now())
 
     def _gone(self, connection_id: int) -> None:
-        known = self.transports.pop(connection_id, None) is not None
-        if known and not self.transports and self.session.state is SessionState.CLOSED:
+        self.transports.pop(connection_id, None)
+        self._check_closed()
+
+    def _check_closed(self) -> None:
+        if self._has_ended and not self.transports and not self._is_closed:
+            self._is_closed = True
             self.closed()
 
     def _turn(self, call: Callable[..., None], *arguments: Any) -> None:
@@ -233,9 +239,9 @@ class Driver(ABC):
                 transport = self.transports[event.id] = self.make_transport(event)
                 transport.open()
             case Closed():
+                self._has_ended = True
                 self.ended()
-                if not self.transports:
-                    self.closed()
+                self._check_closed()
             case CloseConnection():
                 if event.id in self.transports:
                     self.transports[event.id].finish()

@@ -576,7 +576,8 @@ class Session:
             self._send_later(op, now + backoff(op.attempts))
             error = self._status_error(op, answer, connection)
             error.key = None
-            self.failed(connection, error, now)
+            # Not at once: the answers that came together with this one still count.
+            self._call_at(now, lambda at: connection.lost(error, at))
         else:
             if status == Status.CONFIG_ONLY:
                 self._ask_for_config(now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import inspect
 import weakref
+from functools import partial
 from random import Random
 from typing import Any, ClassVar
 
@@ -560,6 +561,18 @@ class TestDriver:
         assert len(loop.calls) == 1
         loop.calls.pop()()
         assert len(writes) == 3
+
+    def test_transports_that_close_at_once(self, loop: Loop) -> None:
+        """The end is told once, even if every transport is gone the moment it is asked to go."""
+        bucket = opened(loop)
+        loop.run()
+        driver = bucket._driver
+        for number, transport in driver.transports.items():
+            transport.finish = partial(driver.connection_lost, number, None)  # type: ignore[method-assign]
+        bucket._close()
+        loop.run()
+        assert told(bucket) == ["opened", "ended", "closed"]
+        assert driver.transports == {}
 
     def test_connect_errors(self) -> None:
         """Errors of connecting name the node and the cure."""

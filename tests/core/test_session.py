@@ -409,6 +409,19 @@ class TestTemporaryFailure:
         op.result()
         assert w.cluster.accepted == 4
 
+    def test_answers_of_one_read(self) -> None:
+        """All that were refused together are sent again, and what was done counts as done."""
+        w = opened()
+        keys = w.keys_of(SECOND, 10)
+        for key in keys[:9]:
+            w.cluster.inject(key=key, status=Status.NO_BUCKET, count=1)
+        counts = [w.submit(ops.counter(w.defaults, key, 1, 1)) for key in keys]
+        w.advance(1)
+        assert [op.result().value for op in counts] == [1] * 10
+        assert [w.do(ops.get(w.defaults, key)).value for key in keys] == [1] * 10
+        assert [op.attempts for op in counts] == [1] * 9 + [0]
+        assert w.cluster.accepted == 4
+
 
 class TestDeadlines:
     """No operation outlives its time, and nothing of it stays."""

@@ -415,6 +415,18 @@ class TestNetwork:
         assert select_network(parse(document), Address("h", 11210)) == "default"
         assert select_network(parse(document), Address("h", 1)) == "default"
 
+    def test_default_wins_over_alternates(self) -> None:
+        """A seed that is one node's own name and another's alternate is the former."""
+        way = {"external": {"hostname": "h", "ports": {"kv": 2}}}
+        document = changed(
+            nodesExt=[
+                {"hostname": "g", "services": {"kv": 2}, "alternateAddresses": way},
+                {"hostname": "h", "services": {"kv": 2}},
+            ]
+        )
+        assert select_network(parse(document), Address("h", 2)) == "default"
+        assert select_network(parse(document), Address("h", 3)) == "default"
+
     def test_any_alternate(self) -> None:
         """An alternate network of another name is found as well."""
         way = {"tunnel": {"hostname": "t", "ports": {"kv": 1}}}
