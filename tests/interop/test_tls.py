@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 
-from couchloop.wire import FrameDecoder, Magic, Opcode, Status, encode_request
+from couchloop.wire import Frame, FrameDecoder, Opcode, ResponseFrame, Status, encode_request
 from tests.interop.conftest import Certificates
 from tests.interop.served import environment, served
 
@@ -27,19 +29,32 @@ def node(request: pytest.FixtureRequest, certificates: Certificates) -> Iterator
         yield host, int(port)
 
 
+def ask(connection: socket.socket, request: bytes) -> Frame:
+    """Send a request and give its answer."""
+    connection.sendall(request)
+    decoder = FrameDecoder(ResponseFrame)
+    while True:
+        data = connection.recv(65536)
+        assert data, "the node closed the connection"
+        for frame in decoder.receive(data):
+            return frame
+
+
 def select_bucket(node: tuple[str, int], context: ssl.SSLContext) -> int:
     """Select a bucket without logging in; give the status."""
     with (
         socket.create_connection(node, timeout=10) as raw,
         context.wrap_socket(raw, server_hostname=node[0]) as connection,
     ):
-        connection.sendall(encode_request(Opcode.SELECT_BUCKET, key=b"default"))
-        decoder = FrameDecoder(frozenset(Magic))
-        while True:
-            data = connection.recv(4096)
-            assert data, "the node closed the connection"
-            for frame in decoder.receive(data):
-                return frame.status
+        return ask(connection, encode_request(Opcode.SELECT_BUCKET, key=b"default")).status
+
+
+def cluster_config(node: tuple[str, int]) -> Any:
+    """Log in without TLS, and give the global configuration."""
+    login = encode_request(Opcode.SASL_AUTH, key=b"PLAIN", value=b"\0user\0password")
+    with socket.create_connection(node, timeout=10) as connection:
+        assert ask(connection, login).status == Status.SUCCESS
+        return json.loads(ask(connection, encode_request(Opcode.GET_CLUSTER_CONFIG)).value)
 
 
 def test_the_chain_is_served(node: tuple[str, int], certificates: Certificates) -> None:

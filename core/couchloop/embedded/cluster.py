@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from couchloop.embedded.auth import User, UserDatabase
 from couchloop.embedded.config import Configuration, NodeAddress
+from couchloop.embedded.http import HttpConnection
 from couchloop.embedded.request import NodeState
 from couchloop.embedded.server import ServerConnection
 from couchloop.embedded.store import Clock, Generator, Manifest, ManualClock, State, Vault
@@ -89,6 +90,7 @@ class Node:
         self.serves_data = True
         self.state = NodeState.RUNNING
         self.connections: list[ServerConnection] = []
+        self.http_connections: list[HttpConnection] = []
         self.accepted = 0
         self.configurations: dict[str | None, Configuration] = {}
         """What this node knows, by bucket (None: the global configuration)."""
@@ -117,6 +119,10 @@ class Node:
             self.connections.append(connection)
             self.cluster.connections_changed()
         return connection
+
+    def accept_http(self, *, client_user: str | None = None) -> HttpConnection:
+        """Take a new connection to the cluster manager's port; *client_user* as in `accept`."""
+        return HttpConnection(self, client_user=client_user)
 
     def subscribe(self, callback: Callable[[Node], None]) -> None:
         """Call *callback* with this node at each new revision (as a streaming endpoint needs)."""
@@ -577,6 +583,8 @@ class EmbeddedCluster:
     def _close_connections(self, node: Node) -> None:
         for connection in list(node.connections):
             connection.close()
+        for http_connection in list(node.http_connections):
+            http_connection.close()
 
     def _notify(self, node: Node) -> None:
         if self.on_node_change is not None:

@@ -14,8 +14,8 @@ from typing import Protocol
 from couchloop.embedded.cluster import EmbeddedCluster, Node, NodeState
 from couchloop.embedded.store import Clock
 
-PLAIN_SERVICES = ("kv",)
-TLS_SERVICES = ("kvSSL",)
+PLAIN_SERVICES = ("kv", "mgmt")
+TLS_SERVICES = ("kvSSL", "mgmtSSL")
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,11 @@ class Peer(ABC):
     """
 
     def __init__(self, node: Node, service: str, peer: str, client_user: str | None = None) -> None:
-        self.connection: Conversation = node.accept(
-            peer, tls=is_tls(service), client_user=client_user
-        )
+        self.connection: Conversation
+        if service in {"mgmt", "mgmtSSL"}:
+            self.connection = node.accept_http(client_user=client_user)
+        else:
+            self.connection = node.accept(peer, tls=is_tls(service), client_user=client_user)
         self.connection.wakeup = self.wakeup
         self._clock: Clock = node.cluster.clock
 
@@ -146,7 +148,7 @@ class Hosting(ABC):
         cluster: EmbeddedCluster,
         host: str,
         first_port: int,
-        services: tuple[str, ...] = PLAIN_SERVICES,
+        services: tuple[str, ...] = ("kv",),
     ) -> None:
         self.cluster = cluster
         self.host = host
@@ -208,3 +210,6 @@ class Hosting(ABC):
         for node in list(self._listeners):
             self._shut(node)
         self.cluster.drop_connections()
+        for node in self.cluster.nodes:
+            for connection in list(node.http_connections):
+                connection.close()
