@@ -1,0 +1,87 @@
+"""What a type checker says to a consumer: mypy reads this (`files` in setup.cfg), nobody runs it.
+
+An `ignore` that is not needed is an error too, so the lines that must be refused are.
+"""
+
+from __future__ import annotations
+
+from typing import Any, assert_type
+
+from twisted.internet.defer import Deferred
+
+from couchloop.result import MultiResult, OperationResult, ValueResult
+from couchloop.transcoder import FMT_UTF8
+from txcouchbase.bucket import Bucket
+from txcouchbase.cluster import Cluster, PasswordAuthenticator
+from txcouchbase.testing import MemoryCluster, ServedCluster, serve
+
+
+class OwnBucket(Bucket):
+    """An application's own."""
+
+
+def opening(reactor: Any) -> None:
+    """Clusters and Buckets."""
+    cluster = Cluster("couchbase://localhost", reactor=reactor)
+    cluster.authenticate(PasswordAuthenticator("user", "password"))
+    assert_type(cluster.open_bucket("default"), Bucket)
+    assert_type(Cluster().connection_string, str)
+    assert_type(Bucket("couchbase://host/name", username="u", password="p"), Bucket)
+    assert_type(OwnBucket("couchbase://host/name", username="u", password="p"), OwnBucket)
+    assert_type(serve(reactor=reactor), ServedCluster)
+    memory = MemoryCluster()
+    Cluster(memory.connection_string, endpoint_factory=memory.endpoint_factory)
+    Cluster("couchbase://localhost", Bucket, reactor)  # type: ignore[call-arg]
+    Cluster(1)  # type: ignore[arg-type]
+    Bucket("couchbase://host/name", user="u")  # type: ignore[call-arg]
+    Bucket("couchbase://host/name", endpoint_factory=len)  # type: ignore[arg-type]
+
+
+def operations(bucket: Bucket) -> None:
+    """Deferreds know what they will fire with."""
+    assert_type(bucket.connect(), Deferred[None])
+    assert_type(bucket.close(), Deferred[None])
+    assert_type(bucket.get("k"), Deferred[ValueResult])
+    assert_type(bucket.get(b"k", 10, quiet=True, timeout=1.5), Deferred[ValueResult])
+    assert_type(bucket.upsert("k", {"any": ["thing"]}, ttl=10), Deferred[OperationResult])
+    assert_type(bucket.insert("k", "v", format=FMT_UTF8), Deferred[OperationResult])
+    assert_type(bucket.replace("k", 1, cas=1), Deferred[OperationResult])
+    assert_type(bucket.append("k", "v"), Deferred[OperationResult])
+    assert_type(bucket.prepend("k", "v"), Deferred[OperationResult])
+    assert_type(bucket.remove("k"), Deferred[OperationResult])
+    assert_type(bucket.touch("k", 10), Deferred[OperationResult])
+    assert_type(bucket.counter("k", delta=2, initial=0), Deferred[ValueResult])
+    assert_type(bucket.get_multi(["k"]), Deferred[MultiResult[ValueResult]])
+    assert_type(bucket.upsert_multi({"k": 1}), Deferred[MultiResult[OperationResult]])
+    assert_type(bucket.insert_multi({"k": 1}), Deferred[MultiResult[OperationResult]])
+    assert_type(bucket.replace_multi({"k": 1}), Deferred[MultiResult[OperationResult]])
+    assert_type(bucket.append_multi({"k": "v"}), Deferred[MultiResult[OperationResult]])
+    assert_type(bucket.prepend_multi({"k": "v"}), Deferred[MultiResult[OperationResult]])
+    assert_type(bucket.remove_multi(["k"]), Deferred[MultiResult[OperationResult]])
+    assert_type(bucket.touch_multi(["k"], ttl=1), Deferred[MultiResult[OperationResult]])
+    assert_type(bucket.counter_multi(["k"]), Deferred[MultiResult[ValueResult]])
+    bucket.get()  # type: ignore[call-arg]
+    bucket.get(1)  # type: ignore[arg-type]
+    bucket.get("k", ttl="10")  # type: ignore[arg-type]
+    bucket.get("k", nosuch=1)  # type: ignore[call-arg]
+    bucket.upsert("k")  # type: ignore[call-arg]
+    bucket.get("k").value  # type: ignore[attr-defined]  # noqa: B018 - not awaited
+    bucket.timeout = "1"  # type: ignore[assignment]
+    bucket.connected = True  # type: ignore[misc]
+
+
+async def awaited(bucket: Bucket) -> None:
+    """Awaiting gives results; results know their parts."""
+    got = await bucket.get("k")
+    assert_type(got, ValueResult)
+    assert_type(got.cas, int)
+    assert_type(got.success, bool)
+    assert_type((await bucket.get_multi(["k"]))["k"], ValueResult)
+    assert_type((await bucket.upsert_multi({"k": 1})).all_ok, bool)
+    assert_type(bucket.get("k").addCallback(lambda result: result.cas), Deferred[int])
+    async with bucket as opened:
+        assert_type(opened, Bucket)
+    async with OwnBucket("couchbase://host/name") as own:
+        assert_type(own, OwnBucket)
+    (await bucket.upsert("k", 1)).value.nosuch  # noqa: B018 - values are of any type
+    got.nosuch  # type: ignore[attr-defined]  # noqa: B018 - the line that is refused
