@@ -7,18 +7,19 @@ good.
 
 from __future__ import annotations
 
+import _socket  # nothing of it that blocks: see _Socket and _look_up
 import os
 import sys
-from _socket import socket as RawSocket  # noqa: N812 - see _Socket
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from errno import EAGAIN, EINPROGRESS, ETIMEDOUT
 from functools import partial
 from random import Random
 from time import monotonic
 from typing import Any, Final, TypeVar
 
-from gevent import Greenlet, get_hub, getcurrent
+from gevent import Greenlet, Timeout, get_hub, getcurrent
 from gevent import socket as gsocket
 from gevent.event import Event
 from gevent.exceptions import BlockingSwitchOutError
@@ -39,6 +40,7 @@ from couchloop.settings import Address, Settings
 T = TypeVar("T")
 
 _READ, _WRITE = 1, 2
+_CONNECTING: Final = frozenset({EINPROGRESS, EAGAIN})
 _CHUNK: Final = 65536
 _GRACE: Final = 2.0
 """Seconds that a closing connection waits for a peer that takes nothing of what is to be sent."""
@@ -192,7 +194,7 @@ class GeventDriver(Driver):
         # A thread may end without destroying its hub, whose loop then just stands still.
         if self.hub.loop is None or self._thread not in sys._current_frames():  # noqa: SLF001
             for transport in list(self.transports.values()):
-                if isinstance(transport, _Socket):
+                if isinstance(transport, _Attempt | _Socket):
                     transport.drop()
             return
         self._loop.run_callback_threadsafe(self.guarded, self.close)
@@ -247,6 +249,7 @@ class _Attempt(Transport):
     def __init__(self, driver: GeventDriver, event: OpenConnection) -> None:
         self._driver = driver
         self._event = event
+        self._sock: _socket.socket | None = None
         self._greenlet: Greenlet[[], None] = Greenlet(self._connect)
         self._greenlet.name = f"couchbase-connect-{event.id}"
 
@@ -257,17 +260,16 @@ class _Attempt(Transport):
         driver, event = self._driver, self._event
         address = event.address
         try:
-            sock = _dial(address, driver.session.settings.config_node_timeout)
+            sock = self._dial(address, driver.session.settings.config_node_timeout)
         except (gsocket.gaierror, UnicodeError) as why:
             # UnicodeError: a name that IDNA cannot express.
             error = connect_error(
                 UnknownHostError, address, getattr(why, "strerror", None) or str(why)
             )
-            # Without its traceback, whose frames would keep all this alive with the error.
-            error.__cause__ = why.with_traceback(None)
+            error.__cause__ = _bare(why)
         except OSError as why:
             error = connect_error(NodeUnreachableError, address, why.strerror or str(why))
-            error.__cause__ = why.with_traceback(None)
+            error.__cause__ = _bare(why)
         except BaseException as why:
             # Killed, by us when nobody wants the connection any more, or by the application.
             error = connect_error(NodeUnreachableError, address, f"{type(why).__name__}: {why}")
@@ -284,6 +286,51 @@ class _Attempt(Transport):
             return
         driver.connect_failed(event.id, error)
 
+    def _dial(self, address: Address, limit: float) -> _socket.socket:
+        """Connect to the first of a host's addresses that answers.
+
+        Args:
+            address: where to.
+            limit: seconds for all; one that stays silent leaves the others their share.
+
+        Raises gaierror or UnicodeError if the name means nothing, else OSError.
+        """
+        found = _look_up(address)
+        failures: list[OSError] = []
+        for family, kind, protocol, _, where in found:
+            sock = self._sock = _socket.socket(family, kind, protocol)
+            try:
+                sock.setblocking(False)
+                status = sock.connect_ex(where)
+                if status in _CONNECTING:
+                    status = self._connected(sock, limit / len(found))
+                if status:
+                    failures.append(OSError(status, os.strerror(status)))
+                    sock.close()
+                else:
+                    return sock
+            except BaseException:
+                sock.close()
+                raise
+        raise failures[-1] if failures else OSError("the host has no address")
+
+    def _connected(self, sock: _socket.socket, limit: float) -> int:
+        """Wait until *sock* is connected; give 0, or the number of the error."""
+        hub = self._driver.hub
+        # Unreferenced: whoever waits for this has a deadline, and the driver's timer.
+        watcher = hub.loop.io(sock.fileno(), _WRITE, ref=False)
+        try:
+            with Timeout(limit) as patience:
+                hub.wait(watcher)
+        except Timeout as timeout:
+            if timeout is not patience:
+                raise
+            return ETIMEDOUT
+        else:
+            return sock.getsockopt(gsocket.SOL_SOCKET, gsocket.SO_ERROR)
+        finally:
+            watcher.close()
+
     def write(self, data: bytes) -> None:
         """Do nothing: the session says nothing before it is connected."""
 
@@ -291,36 +338,25 @@ class _Attempt(Transport):
         self._driver.connection_lost(self._event.id, None)
         self._greenlet.kill(block=False)
 
+    def drop(self) -> None:
+        """See `_Socket.drop`."""
+        if self._sock is not None:
+            self._sock.close()
 
-def _dial(address: Address, limit: float) -> gsocket.socket:
-    """Connect to the first of a host's addresses that answers.
 
-    Args:
-        address: where to.
-        limit: seconds for all of them; an address that stays silent leaves the others their share.
+def _look_up(address: Address) -> list[Any]:
+    """Give a host's addresses, as getaddrinfo does, by the resolver that gevent is set to."""
+    where = (address.host, address.port, 0, gsocket.SOCK_STREAM)
+    with suppress(gsocket.gaierror):
+        # A numeric address needs no resolver, nor its threads.
+        return _socket.getaddrinfo(*where, 0, gsocket.AI_NUMERICHOST)
+    return list(gsocket.getaddrinfo(*where))
 
-    Raises gaierror or UnicodeError if the name means nothing, else OSError.
-    """
-    found = gsocket.getaddrinfo(address.host, address.port, 0, gsocket.SOCK_STREAM)
-    failure: OSError | None = None
-    for family, kind, protocol, _, where in found:
-        sock = gsocket.socket(family, kind, protocol)
-        try:
-            if len(found) > 1:
-                sock.settimeout(limit / len(found))
-            sock.connect(where)
-        except OSError as why:
-            sock.close()
-            failure = why.with_traceback(None)
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock
-    try:
-        raise failure or OSError("the host has no address")
-    finally:
-        del failure
+
+def _bare(error: BaseException) -> BaseException:
+    """Take from *error* its traceback and origin: their frames would keep the driver alive."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 class _Socket(Transport):
@@ -330,9 +366,8 @@ class _Socket(Transport):
     would bring two watchers more, and could not be closed once its hub is gone.
     """
 
-    def __init__(self, driver: GeventDriver, connection_id: int, sock: gsocket.socket) -> None:
-        self._sock = RawSocket(fileno=sock.detach())
-        self._sock.setblocking(False)
+    def __init__(self, driver: GeventDriver, connection_id: int, sock: _socket.socket) -> None:
+        self._sock = sock
         self._sock.setsockopt(gsocket.IPPROTO_TCP, gsocket.TCP_NODELAY, 1)
         self._sock.setsockopt(gsocket.SOL_SOCKET, gsocket.SO_KEEPALIVE, 1)
         self._driver = driver
@@ -355,7 +390,7 @@ class _Socket(Transport):
             call()
         except BaseException as why:  # noqa: BLE001 - would stop the watcher for good
             self._driver.hub.handle_error(self, *sys.exc_info())
-            self._driver.guarded(self.abort, why.with_traceback(None))
+            self._driver.guarded(self.abort, _bare(why))
 
     def _readable(self) -> None:
         try:
@@ -363,7 +398,7 @@ class _Socket(Transport):
         except (BlockingIOError, InterruptedError):
             return
         except OSError as why:
-            self.abort(why.with_traceback(None))
+            self.abort(_bare(why))
             return
         if data:
             self._driver.receive_data(self._id, data)
@@ -394,7 +429,7 @@ class _Socket(Transport):
         except (BlockingIOError, InterruptedError):
             return
         except OSError as why:
-            self.abort(why.with_traceback(None))
+            self.abort(_bare(why))
             return
         if sent < len(data):
             backlog[0] = memoryview(data)[sent:]

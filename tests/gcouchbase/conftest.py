@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from types import TracebackType
 
@@ -44,9 +45,12 @@ def background_errors() -> Iterator[list[BaseException]]:
 
 @pytest.fixture(autouse=True)
 def nothing_left(background_errors: list[BaseException]) -> Iterator[None]:
-    """Compare the sockets of this process before and after each test."""
+    """Compare the sockets and the Buckets of this process before and after each test."""
     before = open_sockets()
     yield
+    # An exception that the test has caught refers to the test's frame, which refers to it.
+    gc.collect()
+    until(lambda: not Bucket._registry.buckets(gevent.get_hub()), "the test has left a Bucket")
     until(lambda: open_sockets() == before, "the test has left a socket open")
 
 

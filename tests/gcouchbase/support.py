@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import gevent
 from gevent import Greenlet
@@ -16,8 +15,11 @@ from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
 from gcouchbase.testing import ServedCluster
 
+T = TypeVar("T")
+
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
-LIMIT: Final = 30.0
+PASSWORD: Final = "password"
+LIMIT: Final = 20.0
 """Seconds after which something that must happen counts as not happening."""
 
 
@@ -28,7 +30,7 @@ def until(condition: Callable[[], object], what: str = "the condition never held
             gevent.sleep(0.001)
 
 
-def cluster_of(served: ServedCluster, password: str = "password") -> Cluster:
+def cluster_of(served: ServedCluster, password: str = PASSWORD) -> Cluster:
     """Give the client's Cluster of an embedded one."""
     cluster = Cluster(served.connection_string)
     cluster.authenticate(PasswordAuthenticator("user", password))
@@ -43,7 +45,8 @@ def key_of_node(served: ServedCluster, bucket: Bucket, node: int) -> str:
     for number in range(10_000):
         key = f"key-{number}"
         owner = config.nodes[config.active[config.vbucket(key.encode())]]
-        if owner.services["kv"] == port:
+        address = owner.address("default", "kv")
+        if address is not None and address.port == port:
             return key
     raise AssertionError("no key of that node")
 
@@ -67,14 +70,25 @@ def is_idle(bucket: Bucket) -> bool:
 def open_sockets() -> list[str]:
     """Name the sockets of this process."""
     links = []
-    for number in os.listdir("/proc/self/fd"):
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            links.append(str(descriptor.readlink()))
+    return sorted(link for link in links if link.startswith("socket:"))
+
+
+def start(call: Callable[..., T], *arguments: Any, **keywords: Any) -> Greenlet[[], T | Exception]:
+    """Spawn a greenlet that gives what *call* gives, or the exception that it raises.
+
+    An exception that leaves a greenlet counts as an error in the background.
+    """
+
+    def run() -> T | Exception:
         try:
-            link = os.readlink(f"/proc/self/fd/{number}")
-        except OSError:
-            continue
-        if link.startswith("socket:"):
-            links.append(f"{number} {link}")
-    return sorted(links)
+            return call(*arguments, **keywords)
+        except Exception as error:  # noqa: BLE001 - any, for the test to look at
+            return error
+
+    return gevent.spawn(run)
 
 
 class Ticker:
