@@ -209,6 +209,8 @@ class SessionMachine(RuleBasedStateMachine):
             world.cluster.restart(node)
         for injection in list(world.cluster.injections):
             injection.remove()
+        # A revision that is newer than all that anybody was told.
+        world.cluster.bump()
         world.advance(60)
         assert not self.issued, "an operation was never completed"
         if self.closed:
@@ -225,8 +227,12 @@ class SessionMachine(RuleBasedStateMachine):
             world.advance(3)
             assert not self.issued
             world.on_wake = lambda _: None
-            for key in COUNTERS:
-                value = world.do(ops.get(world.defaults, key, quiet=True)).value or 0
+            reads = {key: ops.get(world.defaults, key, quiet=True) for key in COUNTERS}
+            for read in reads.values():
+                world.submit(read)
+            world.advance(3)
+            for key, read in reads.items():
+                value = read.result().value or 0
                 sure, perhaps = self.surely_counted[key], self.perhaps_counted[key]
                 assert sure <= value <= sure + perhaps, "counted too often, or not at all"
             assert world.session.state is SessionState.OPEN
