@@ -1,0 +1,187 @@
+"""The examples, each run as a program against an embedded cluster that this process serves."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted  # type: ignore[import-untyped]
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.error import ProcessDone, ProcessTerminated
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.threads import deferToThread
+from twisted.internet.utils import getProcessOutputAndValue
+from twisted.python.failure import Failure
+
+from couchloop.wire import Opcode
+from tests.txcouchbase.support import turn
+from txcouchbase.testing import ServedCluster, serve
+
+_ROOT = Path(__file__).resolve().parent.parent.parent
+_EXAMPLES = _ROOT / "examples"
+_ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{_ROOT}{os.pathsep}{_ROOT / 'core'}"}
+
+
+def _run(arguments: list[str], environment: dict[str, str]) -> Deferred[tuple[bytes, bytes, int]]:
+    """Run a Python program; give its output, its error output and its status."""
+    return getProcessOutputAndValue(  # type: ignore[no-untyped-call,no-any-return]
+        sys.executable, arguments, environment
+    )
+
+
+@pytest.fixture
+def reactor() -> Any:
+    """Give the reactor that pytest-twisted has installed."""
+    from twisted.internet import reactor as installed  # noqa: PLC0415 - it is installed by now
+
+    return installed
+
+
+@pytest_twisted.async_yield_fixture  # type: ignore[untyped-decorator]
+async def served(reactor: Any) -> AsyncIterator[ServedCluster]:
+    """Serve a cluster of three nodes."""
+    served = serve(reactor=reactor)
+    yield served
+    await served.stop()
+
+
+@pytest.mark.parametrize("by_environment", [False, True])
+async def test_quickstart(served: ServedCluster, by_environment: bool) -> None:
+    """The quickstart says what it does, ends with status 0, and leaves no connection."""
+    arguments = ["-W", "error", str(_EXAMPLES / "twisted_quickstart.py")]
+    environment = {**_ENVIRONMENT}
+    if by_environment:
+        environment["COUCHBASE"] = served.connection_string
+    else:
+        arguments.append(served.connection_string)
+    out, err, status = await _run(arguments, environment)
+    assert (err.decode(), status) == ("", 0)
+    assert out.decode().splitlines() == [
+        "stored and read: {'name': 'Ada', 'logins': 1}",
+        "not overwritten: {'name': 'Ada', 'logins': 2}",
+        "visits: 1 - a page so far: False",
+        "a batch of 100 documents, all there: True",
+        "deleted: The document does not exist.",
+    ]
+    assert served.cluster.accepted == 3
+    assert not served.cluster.connections()
+
+
+async def test_quickstart_without_a_cluster(served: ServedCluster) -> None:
+    """Without a cluster the quickstart ends with status 1, and says why."""
+    connection_string = served.connection_string
+    await served.stop()
+    arguments = [str(_EXAMPLES / "twisted_quickstart.py"), connection_string]
+    _, err, status = await _run(arguments, _ENVIRONMENT)
+    assert status == 1
+    assert b"NodeUnreachableError" in err
+
+
+class Program(ProcessProtocol):
+    """A program that says in its first line where it listens."""
+
+    def __init__(self) -> None:
+        self.out = b""
+        self.err = b""
+        self.url: Deferred[bytes] = Deferred()
+        self.ended: Deferred[int | None] = Deferred()
+
+    def outReceived(self, data: bytes) -> None:
+        self.out += data
+        if b"\n" in self.out and not self.url.called:
+            self.url.callback(self.out.split(b"\n")[0])
+
+    def errReceived(self, data: bytes) -> None:
+        self.err += data
+
+    def processEnded(self, reason: Failure) -> None:
+        assert isinstance(reason.value, ProcessDone | ProcessTerminated)
+        if not self.url.called:
+            self.url.errback(RuntimeError(self.err.decode()))
+        self.ended.callback(reason.value.exitCode)
+
+
+class Browser:
+    """Makes requests, each on a connection of its own, in threads."""
+
+    def __init__(self, url: bytes) -> None:
+        self._host = url.decode().removeprefix("http://").rstrip("/")
+
+    def _request(
+        self, method: str, path: str, body: bytes, etag: str | None
+    ) -> tuple[int, bytes, str | None]:
+        connection = HTTPConnection(self._host)
+        try:
+            headers = {"If-Match": etag} if etag else {}
+            connection.request(method, f"/{path}", body or None, headers)
+            response = connection.getresponse()
+            return response.status, response.read(), response.getheader("ETag")
+        finally:
+            connection.close()
+
+    def request(
+        self, method: str, path: str, body: bytes = b"", etag: str | None = None
+    ) -> Deferred[tuple[int, bytes, str | None]]:
+        """Give the status, the body and the ETag."""
+        return deferToThread(self._request, method, path, body, etag)
+
+
+def start(reactor: Any, served: ServedCluster) -> tuple[Program, Any]:
+    """Start the web server on a free port."""
+    program = Program()
+    name = str(_EXAMPLES / "twisted_web.py")
+    command = [sys.executable, "-W", "error", name, served.connection_string, "--port", "0"]
+    return program, reactor.spawnProcess(program, sys.executable, command, _ENVIRONMENT)
+
+
+async def test_web(served: ServedCluster, reactor: Any) -> None:
+    """Documents go in and out over HTTP, and each error has its status."""
+    program, process = start(reactor, served)
+    browser = Browser(await program.url)
+    request = browser.request
+    assert (await request("GET", "k"))[:2] == (404, b'{"error": "NotFoundError"}')
+    status, _, first = await request("PUT", "k", b'{"n": 1}')
+    assert status == 204
+    assert await request("GET", "k") == (200, b'{"n": 1}', first)
+    status, _, second = await request("PUT", "k", b'{"n": 2}', first)
+    assert (status, second != first) == (204, True)
+    assert (await request("PUT", "k", b'{"n": 3}', first))[0] == 412
+    assert (await request("DELETE", "k", b"", first))[0] == 412
+    assert (await request("DELETE", "k", b"", '"x"'))[0] == 400
+    assert json.loads((await request("GET", "k"))[1]) == {"n": 2}
+    assert (await request("PUT", "k", b"no JSON"))[0] == 400
+    assert (await request("PUT", "k", b"\xff\xfe"))[0] == 400
+    assert (await request("GET", "k" * 251))[:2] == (400, b'{"error": "KeyTooLongError"}')
+    assert (await request("GET", ""))[0] == 400
+    assert (await request("PUT", "a%20%C3%A4", b"1"))[0] == 204
+    assert (await request("GET", "a%20%C3%A4"))[1] == b"1"
+    assert (await request("DELETE", "k"))[0] == 204
+    assert (await request("DELETE", "k"))[0] == 404
+    served.cluster.inject(opcode=Opcode.GET, silent=True, count=1)
+    assert (await request("GET", "k"))[0] == 504
+    assert served.cluster.accepted == 3, "opened once"
+    process.signalProcess(signal.SIGTERM)
+    await program.ended
+    assert program.err == b""
+    await turn(reactor, lambda: not served.cluster.connections())
+
+
+async def test_web_orderly_end(served: ServedCluster, reactor: Any) -> None:
+    """Requests that wait when the program is told to end are answered first."""
+    program, process = start(reactor, served)
+    browser = Browser(await program.url)
+    held = served.cluster.inject(opcode=Opcode.SET, delay=0.2)
+    waiting = [browser.request("PUT", f"k{n}", b"1") for n in range(10)]
+    await turn(reactor, lambda: held.hits)
+    process.signalProcess(signal.SIGTERM)
+    assert [status for status, _, _ in await gatherResults(waiting)] == [204] * 10
+    await program.ended
+    assert program.err == b""
+    assert not served.cluster.connections()
