@@ -14,6 +14,10 @@ from zope.interface import provider
 if TYPE_CHECKING:
     from twisted.internet.base import ReactorBase
 
+# trial runs these, in a process for each reactor (tools/check.py): its asynchronous TestCases run
+# the reactor themselves, which pytest-twisted does already.
+collect_ignore = ["test_reactors.py"]
+
 
 @pytest.fixture(autouse=True)
 def logged_errors(request: pytest.FixtureRequest) -> Iterator[list[str]]:
