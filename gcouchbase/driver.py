@@ -45,6 +45,9 @@ _CHUNK: Final = 65536
 _GRACE: Final = 2.0
 """Seconds that a closing connection waits for a peer that takes nothing of what is to be sent."""
 
+_TICK: Final = 0.001
+"""Seconds of the shortest timer: libuv's resolution, and it warns of less."""
+
 _thread_ident: Final[Callable[[], int]] = get_original("_thread", "get_ident")
 _salted_passwords: Final = SaltedPasswords()
 
@@ -205,7 +208,8 @@ class GeventDriver(Driver):
         if when is not None:
             self._timer.close()
             # Unreferenced when nobody waits: a node that stays away must not keep the loop going.
-            self._timer = self._loop.timer(max(0.0, when - self.now()), ref=self._waiting > 0)
+            delay = max(_TICK, when - self.now())
+            self._timer = self._loop.timer(delay, ref=self._waiting > 0)
             self._timer.start(self.guarded, self.deadline)
 
     def guarded(self, call: Callable[..., object], *arguments: object) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import gevent
-from gevent import Greenlet
+from gevent import Greenlet, subprocess
 
 from couchloop.wire import Opcode
 from gcouchbase.bucket import Bucket
@@ -74,6 +74,15 @@ def open_sockets() -> list[str]:
         with suppress(OSError):
             links.append(str(descriptor.readlink()))
     return sorted(link for link in links if link.startswith("socket:"))
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Give what *process* writes until it ends, and end it if it does not."""
+    try:
+        output, errors = process.communicate(timeout=2 * LIMIT)
+    finally:
+        process.kill()
+    return output, errors
 
 
 def start(call: Callable[..., T], *arguments: Any, **keywords: Any) -> Greenlet[[], T | Exception]:

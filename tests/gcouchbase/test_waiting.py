@@ -268,7 +268,7 @@ class TestFaults:
                 key = own.choice(keys)
                 with ExitStack() as stack:
                     if own.random() < 0.2:
-                        patience = gevent.Timeout(own.random() * 0.01, exception=False)  # type: ignore[arg-type]
+                        patience = gevent.Timeout(own.uniform(0.001, 0.01), exception=False)  # type: ignore[arg-type]
                         stack.enter_context(patience)
                     match own.randrange(3):
                         case 0:
