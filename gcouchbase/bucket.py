@@ -13,9 +13,9 @@ from couchloop import operations
 from couchloop.auth import Authenticator
 from couchloop.cluster import BucketBase, as_method, make_settings
 from couchloop.connstr import ConnectionString
+from couchloop.events import LogRecord
 from couchloop.operations import Defaults, Pending
 from couchloop.registry import Registry
-from couchloop.session import LogRecord
 from couchloop.settings import Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
 from gcouchbase.driver import GeventDriver

@@ -24,9 +24,10 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from couchloop.driver import Driver, connect_error
+from couchloop.events import DeriveKey, LogRecord, OpenConnection
 from couchloop.exceptions import CouchbaseError, NodeUnreachableError, UnknownHostError
 from couchloop.operations import Batch, Operation, Pending
-from couchloop.session import DeriveKey, LogRecord, OpenConnection, SessionState
+from couchloop.session import SessionState
 from couchloop.settings import Address, Settings
 from txcouchbase.protocol import CouchbaseFactory
 

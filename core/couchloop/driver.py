@@ -10,9 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
-from couchloop.exceptions import CouchbaseError, NodeUnreachableError, UnknownHostError
-from couchloop.operations import Batch, Operation, Pending
-from couchloop.session import (
+from couchloop.events import (
     CloseConnection,
     Closed,
     DeriveKey,
@@ -20,10 +18,11 @@ from couchloop.session import (
     OpenConnection,
     Opened,
     OpenFailed,
-    Random,
-    Session,
-    SessionState,
 )
+from couchloop.exceptions import CouchbaseError, NodeUnreachableError, UnknownHostError
+from couchloop.nodes import Random
+from couchloop.operations import Batch, Operation, Pending
+from couchloop.session import Session, SessionState
 from couchloop.settings import Address, Settings
 
 

@@ -16,6 +16,7 @@ from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuth
 from couchloop.cluster import BucketBase, ClusterBase, as_method, make_settings
 from couchloop.connstr import ConnectionString
 from couchloop.driver import Driver, connect_error
+from couchloop.events import DeriveKey, LogRecord, OpenConnection
 from couchloop.exceptions import (
     ArgumentError,
     AuthError,
@@ -32,7 +33,6 @@ from couchloop.exceptions import (
 )
 from couchloop.operations import Batch, Operation
 from couchloop.registry import Registry
-from couchloop.session import DeriveKey, LogRecord, OpenConnection
 from couchloop.settings import Address, Login, Settings
 from couchloop.transcoder import FMT_JSON, FMT_UTF8, Transcoder
 from tests.core.world import World, derive

@@ -281,7 +281,7 @@ class ClientTests:
         ("count", "accepted"),
         [("1", True), ("1000000", True), ("1000001", False), ("9" * 5000, False)],
     )
-    def test_iterations(self, count: str, accepted: bool) -> None:  # noqa: FBT001 - a parameter
+    def test_iterations(self, count: str, accepted: bool) -> None:
         """From one iteration up to the limit all are accepted; no number is too long to refuse."""
         server_first = SERVER_FIRST.replace(b"i=7", b"i=" + count.encode())
         if accepted:

@@ -13,6 +13,7 @@ import pytest
 
 from couchloop import operations as ops
 from couchloop.embedded import BucketSettings, EmbeddedCluster
+from couchloop.events import CloseConnection, Closed, Opened, OpenFailed
 from couchloop.exceptions import (
     AmbiguousConnectionLostError,
     AmbiguousError,
@@ -39,7 +40,7 @@ from couchloop.exceptions import (
     WrongProtocolError,
 )
 from couchloop.operations import Batch, Operation
-from couchloop.session import CloseConnection, Closed, Opened, OpenFailed, SessionState
+from couchloop.session import SessionState
 from couchloop.settings import Address, Login
 from couchloop.transcoder import FMT_BYTES, FMT_UTF8
 from couchloop.wire import Feature, Frame, FrameDecoder, Opcode, Status, encode_response
@@ -309,8 +310,8 @@ class TestNotMyVbucket:
         w.session.receive_data(connection.id, push, w.now)
         answer = encode_response(0, 7, opaque=op.opaque, value=body, datatype=datatype)
         w.session.receive_data(connection.id, answer, w.now)
-        w.session._ask_for_config(w.now)
-        request = w.session._config_request
+        w.session._nodes.ask_for_config(w.now)
+        request = w.session._nodes.config_request
         assert request is not None
         assert request.connection is not None
         answer = encode_response(0xB5, opaque=request.opaque, value=body, datatype=datatype)
@@ -1098,16 +1099,16 @@ class TestBootstrap:
         """Without the feature, a request for a configuration does not name the known one."""
         w = opened()
         connection = w.session.connections[0]
-        w.session._ask_for_config(w.now)
-        request = w.session._config_request
+        w.session._nodes.ask_for_config(w.now)
+        request = w.session._nodes.config_request
         assert request is not None
         assert len(request.extras) == 16
         w.settle()
         for connection in w.session.connections:
             connection.features -= {Feature.CONFIG_KNOWN_VERSION}
         w.advance(1)
-        w.session._ask_for_config(w.now)
-        request = w.session._config_request
+        w.session._nodes.ask_for_config(w.now)
+        request = w.session._nodes.config_request
         assert request is not None
         assert request.extras == b""
 
@@ -1117,9 +1118,9 @@ class TestBootstrap:
         asked: Counter[str] = Counter()
         for _ in range(6):
             w.advance(1)
-            w.session._ask_for_config(w.now)
-            w.session._ask_for_config(w.now)
-            request = w.session._config_request
+            w.session._nodes.ask_for_config(w.now)
+            w.session._nodes.ask_for_config(w.now)
+            request = w.session._nodes.config_request
             assert request is not None
             assert request.connection is not None
             asked[str(request.connection.address)] += 1

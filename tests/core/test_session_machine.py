@@ -18,6 +18,7 @@ from hypothesis.stateful import (
 
 from couchloop import operations as ops
 from couchloop.embedded import EmbeddedCluster
+from couchloop.events import OpenFailed
 from couchloop.exceptions import (
     AmbiguousError,
     AmbiguousTimeoutError,
@@ -27,7 +28,7 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
 )
 from couchloop.operations import Operation
-from couchloop.session import OpenFailed, SessionState
+from couchloop.session import SessionState
 from couchloop.wire import Opcode, Status
 from tests.core.world import World
 

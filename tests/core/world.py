@@ -8,18 +8,11 @@ from random import Random
 from typing import Any
 
 from couchloop.embedded import EmbeddedCluster, ManualClock
+from couchloop.events import CloseConnection, DeriveKey, Event, LogRecord, OpenConnection
 from couchloop.exceptions import NodeUnreachableError
 from couchloop.kv.scram import KeyDerivation
 from couchloop.operations import Batch, Defaults, Operation
-from couchloop.session import (
-    CloseConnection,
-    DeriveKey,
-    Event,
-    LogRecord,
-    OpenConnection,
-    Session,
-    SessionState,
-)
+from couchloop.session import Session, SessionState
 from couchloop.settings import Address, Login, Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
 from couchloop.wire import Frame, FrameDecoder, RequestFrame
@@ -304,8 +297,8 @@ class World:
         assert session.next_deadline() is None
         assert not session._deadlines
         assert not session._parked
-        assert session._config_request is None
-        assert all(not endpoint.parked for endpoint in session._endpoints.values())
+        assert session._nodes.config_request is None
+        assert all(not endpoint.parked for endpoint in session._nodes.endpoints.values())
         assert all(not connection.pending for connection in session.connections)
 
     def lose(self, number: int, reason: BaseException | None = None) -> None:

@@ -1,0 +1,212 @@
+"""The search for a first configuration: one seed after the other, within two time limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
+from typing import Final, Protocol
+
+from couchloop.events import Event, LogRecord
+from couchloop.exceptions import (
+    AuthError,
+    BootstrapTimeoutError,
+    BucketNotFoundError,
+    CouchbaseError,
+    ErrorContext,
+    FeatureNotAvailableError,
+    NodeTimeoutError,
+    NodeUnreachableError,
+    NotDataNodeError,
+    ProtocolError,
+)
+from couchloop.kv.connection import State
+from couchloop.kv.handshake import config_text
+from couchloop.nodes import ConfigRequest, Connection, Nodes
+from couchloop.settings import Address, Settings
+from couchloop.timers import Timer, Timers
+from couchloop.topology import ClusterConfig, parse_config, select_network
+
+_NOT_READY_DELAY: Final = 0.1
+"""Seconds before a bucket that is warming up is asked for again."""
+
+# Errors that tell more than others when seeds failed in different ways, most telling first.
+_TELLING: Final = (
+    AuthError,
+    BucketNotFoundError,
+    FeatureNotAvailableError,
+    ProtocolError,
+    NotDataNodeError,
+)
+
+
+def own_copy(error: CouchbaseError) -> CouchbaseError:
+    """Give *error* anew: one that several callers share would collect their tracebacks."""
+    own = copy(error)
+    own.__cause__ = error.__cause__
+    if own.context is not None:
+        own.context = replace(own.context)
+    return own
+
+
+class BootstrapOwner(Protocol):
+    """What the search tells its session."""
+
+    def bootstrapped(
+        self, config: ClusterConfig, network: str, connection: Connection, now: float
+    ) -> None:
+        """Take the first configuration, and the connection that brought it."""
+
+    def bootstrap_failed(self, error: CouchbaseError) -> None:
+        """Take note that no seed would have us."""
+
+
+class Bootstrap:
+    """One search.
+
+    Args:
+        owner: the session.
+        settings: the seeds and the limits.
+        nodes: opens the connections.
+        timers: the session's.
+        events: the session's; this appends to it.
+        order: sorts seeds that are to be tried in a random order.
+    """
+
+    def __init__(
+        self,
+        owner: BootstrapOwner,
+        settings: Settings,
+        nodes: Nodes,
+        timers: Timers,
+        events: list[Event],
+        order: Callable[[], float],
+    ) -> None:
+        self.connection: Connection | None = None
+        """The connection to the seed that is being tried."""
+        self.met: list[tuple[str, BaseException]] = []
+        """What happened at each seed so far, as ("host:port", error)."""
+        self._owner = owner
+        self._settings = settings
+        self._nodes = nodes
+        self._timers = timers
+        self._events = events
+        self._limit: Timer | None = None
+        self._seeds = list(settings.seeds)
+        if settings.randomize_nodes:
+            self._seeds.sort(key=lambda _: order())
+
+    def start(self, now: float) -> None:
+        """Try the first seed."""
+        self._limit = self._timers.call_at(
+            now + self._settings.config_total_timeout, self._took_too_long
+        )
+        self._try_next(now)
+
+    def end(self) -> None:
+        """Stop: the search is over, or its session is."""
+        if self._limit is not None:
+            self._limit.cancel()
+
+    def handshake_done(self, text: bytes, now: float) -> None:
+        """Open the bucket with the configuration of a seed, once that is usable."""
+        connection = self.connection
+        assert connection is not None
+        config: ClusterConfig | None = None
+        if text:
+            try:
+                config = parse_config(text, connection.address.host)
+            except ProtocolError as error:
+                connection.lost(error, now)
+                return
+        if config is not None and config.locator == "ketama":
+            connection.lost(
+                FeatureNotAvailableError(
+                    f"bucket {self._settings.bucket!r} is of type memcached, which is not "
+                    "supported: use an ephemeral bucket"
+                ),
+                now,
+            )
+            return
+        if config is None or not config.is_ready:
+            # The bucket is being created or warming up: ask again until time is up.
+            self._timers.call_at(now + _NOT_READY_DELAY, lambda at: self._nodes.ask(connection, at))
+            return
+        network = select_network(config, connection.address, self._settings.network)
+        if not any(self._nodes.data_addresses(config, network)):
+            known = sorted({name for node in config.nodes for name in node.networks})
+            port = "TLS data port" if self._settings.tls else "data port"
+            connection.lost(
+                NodeUnreachableError(
+                    f"no node of bucket {self._settings.bucket!r} has a {port} on network "
+                    f"{network!r}: its networks are {', '.join(known)}"
+                ),
+                now,
+            )
+            return
+        self._owner.bootstrapped(config, network, connection, now)
+
+    def config_answered(self, request: ConfigRequest) -> None:
+        """Take the answer of a node whose bucket was not ready, or that it gave none."""
+        connection = self.connection
+        assert connection is not None
+        answer = request.answer
+        if answer is None:
+            limit = f"{request.timeout:g} s (config_node_timeout)"
+            connection.lost(
+                NodeTimeoutError(f"the node did not give a configuration within {limit}"),
+                request.deadline,
+            )
+            return
+        now = connection.last_activity
+        try:
+            text = b"" if answer.status else config_text(answer)
+        except ProtocolError as error:
+            connection.lost(error, now)
+            return
+        self.handshake_done(text, now)
+
+    def failed(self, seed: Address, error: CouchbaseError, now: float) -> None:
+        """Note what happened at *seed*, whose connection is gone, and try the next."""
+        self.connection = None
+        self.met.append((str(seed), error))
+        self._events.append(
+            LogRecord("warning", "seed {node}: {reason}", {"node": seed, "reason": str(error)})
+        )
+        if isinstance(error, AuthError):
+            # No other node would say otherwise.
+            self._seeds.clear()
+        self._try_next(now)
+
+    def _try_next(self, now: float) -> None:
+        if not self._seeds:
+            self._give_up()
+            return
+        self.connection = self._nodes.open(self._seeds.pop(0))
+        self._nodes.give_up_later(self.connection, now)
+
+    def _took_too_long(self, _now: float) -> None:
+        connection = self.connection
+        what = "no node gave a configuration of the bucket"
+        context = ErrorContext()
+        if connection is not None:
+            context.node = str(connection.address)
+            if connection.state is State.READY:
+                what = "the bucket was not ready: it is being created, or warming up"
+        limit = f"within {self._settings.config_total_timeout:g} s (config_total_timeout)"
+        error = BootstrapTimeoutError(f"{what} {limit}", context=context)
+        if connection is not None:
+            self.met.append((str(connection.address), error))
+            self._nodes.drop(connection)
+        self._give_up(error)
+
+    def _give_up(self, error: CouchbaseError | None = None) -> None:
+        if error is None:
+            causes = [cause for _, cause in self.met if isinstance(cause, CouchbaseError)]
+            told = [cause for kind in _TELLING for cause in causes if isinstance(cause, kind)]
+            error = own_copy((told or causes)[0])
+        context = replace(error.context or ErrorContext(), bucket=self._settings.bucket)
+        if len(self.met) > 1:
+            context.seeds = tuple(self.met)
+        error.context = context
+        self._owner.bootstrap_failed(error)

@@ -1,0 +1,64 @@
+"""What a session asks of its adapter, and tells it, apart from completed operations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from couchloop.exceptions import CouchbaseError
+from couchloop.kv.scram import KeyDerivation
+from couchloop.settings import Address
+
+
+@dataclass(frozen=True, slots=True)
+class OpenConnection:
+    """Connect to *address*; answer with `connected` or `connect_failed`."""
+
+    id: int
+    address: Address
+    tls: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CloseConnection:
+    """Write what was taken, then close the transport, or give up connecting it."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeriveKey:
+    """Run `derivation.derive()` off the loop's thread; answer with `key_derived`."""
+
+    id: int
+    derivation: KeyDerivation
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The first configuration is there: the bucket can be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFailed:
+    """No seed would have us. Operations fail with *error* until `start` is called again."""
+
+    error: CouchbaseError
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The session has ended; it follows the last `CloseConnection`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """Something an operator may want to know; `text` is to be formatted with `fields`."""
+
+    level: str
+    """`debug`, `info` or `warning`."""
+    text: str
+    fields: Mapping[str, object] = field(default_factory=dict)
+
+
+Event = OpenConnection | CloseConnection | DeriveKey | Opened | OpenFailed | Closed | LogRecord

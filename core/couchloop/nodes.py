@@ -1,0 +1,429 @@
+"""The data nodes of one bucket: their connections, and the configurations that list them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from math import inf
+from typing import Any, Final, Protocol
+
+from couchloop.events import CloseConnection, Event, LogRecord, OpenConnection
+from couchloop.exceptions import CouchbaseError, NodeTimeoutError, ProtocolError
+from couchloop.kv.connection import Connection as AnyConnection
+from couchloop.kv.connection import Owner, State
+from couchloop.kv.handshake import Hello, config_text
+from couchloop.operations import Batch, Operation
+from couchloop.settings import Address, Settings
+from couchloop.timers import Timer, Timers
+from couchloop.topology import ClusterConfig, parse_config
+from couchloop.wire import Feature, Frame, Opcode
+
+_CONFIG_FLOOR: Final = 0.05
+"""Least seconds between two requests for a configuration (RFC 0024)."""
+_DRAIN_DELAY: Final = 0.05
+_RECONNECT_FIRST: Final = 0.05
+_RECONNECT_LONGEST: Final = 2.0
+_STEADY: Final = 2.0
+"""A connection that was ready for so many seconds makes earlier failures forgotten."""
+
+Connection = AnyConnection[Operation[Any]]
+
+
+class Random(Protocol):
+    """What is needed of a generator: jitter, and where to begin."""
+
+    def random(self) -> float:
+        """Give a number from 0.0 up to, not including, 1.0."""
+
+    def getrandbits(self, k: int, /) -> int:
+        """Give a number of *k* bits."""
+
+
+class NodesOwner(Owner[Operation[Any]], Protocol):
+    """What the nodes need of their session, beside what a connection needs."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a configuration may be applied."""
+
+    def send_parked(self, parked: dict[Operation[Any], None], now: float) -> None:
+        """Send what waited in *parked*, in order."""
+
+    def enqueue(self, op: Operation[Any], now: float) -> None:
+        """Give *op* its deadline."""
+
+    def detach(self, op: Operation[Any]) -> None:
+        """Take *op* out of the tables that make it wait."""
+
+    def config_answered(self, connection: Connection, request: ConfigRequest) -> None:
+        """Take the answer to a request for a configuration, or its failure."""
+
+
+class Endpoint:
+    """A data node as this session sees it: its connection, and what waits for one."""
+
+    __slots__ = ("address", "connection", "failures", "parked", "ready_since", "timer")
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.connection: Connection | None = None
+        self.failures = 0
+        """How often in a row its connection was lost soon, or could not be made."""
+        self.ready_since = 0.0
+        self.parked: dict[Operation[Any], None] = {}
+        self.timer: Timer | None = None
+
+    @property
+    def ready(self) -> Connection | None:
+        """The connection, if operations can be sent on it."""
+        connection = self.connection
+        if connection is not None and connection.state is State.READY:
+            return connection
+        return None
+
+
+class ConfigRequest(Operation[None]):
+    """GET_CLUSTER_CONFIG 0xb5, asked by the session itself."""
+
+    __slots__ = ()
+    name = "get_cluster_config"
+    idempotent = True
+
+    def __init__(self, timeout: float, known: ClusterConfig | None) -> None:
+        # Not the constructor of user operations: there is no key.
+        extras = b""
+        if known is not None and min(known.revision) > 0:
+            extras = b"".join(number.to_bytes(8) for number in known.revision)
+        self.opcode = Opcode.GET_CLUSTER_CONFIG
+        self.key = self.raw = self.value = b""
+        self.extras = extras
+        self.timeout = timeout
+        self.cas = self.opaque = self.attempts = 0
+        self.quiet = False
+        self._reset()
+
+    def decode(self, answer: Frame) -> None:
+        """Nobody asks for the result."""
+
+
+class _ConfigAnswer(Batch[Any]):
+    """A batch of one: hands the session the answer to its own request."""
+
+    __slots__ = ("_connection", "_owner")
+
+    def __init__(self, owner: NodesOwner, connection: Connection) -> None:
+        self._owner = owner
+        self._connection = connection
+
+    def member_done(self, op: Operation[Any]) -> bool:
+        """Take the answer; nobody is to be woken."""
+        assert isinstance(op, ConfigRequest)
+        self._owner.config_answered(self._connection, op)
+        return False
+
+
+class Nodes:
+    """Where the keys are, and how to get there.
+
+    Args:
+        owner: the session.
+        settings: what to connect to and how.
+        timers: the session's.
+        events: the session's; this appends to it.
+        random: source of jitter.
+        entropy: source of nonces.
+    """
+
+    def __init__(
+        self,
+        owner: NodesOwner,
+        settings: Settings,
+        timers: Timers,
+        events: list[Event],
+        random: Random,
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        self.config: ClusterConfig | None = None
+        self.network = ""
+        self.connections: dict[int, Connection] = {}
+        self.endpoints: dict[Address, Endpoint] = {}
+        self.by_node: list[Endpoint | None] = []
+        """The endpoint of each data node, by its index in the configuration."""
+        self.route: list[Connection | None] = []
+        """The connection for each vbucket; None: there is none that is ready."""
+        self.config_request: ConfigRequest | None = None
+        self._owner = owner
+        self._settings = settings
+        self._timers = timers
+        self._events = events
+        self._random = random
+        self._entropy = entropy
+        self._client_id = entropy(8).hex()
+        self._ids = count(1)
+        self._handshake_timers: dict[int, Timer] = {}
+        self._draining: dict[Address, Connection] = {}
+        """Connections to nodes that the configuration no longer lists."""
+        self._config_asked = -inf
+        self._config_turn = 0
+        self._orphans = 0
+
+    @property
+    def orphans(self) -> int:
+        """Answers that came when nobody waited for them any more."""
+        return self._orphans + sum(connection.orphans for connection in self.connections.values())
+
+    def owner_of(self, key: bytes) -> Endpoint | None:
+        """Give the node that has *key* by the present configuration; None: no node has it now."""
+        config = self.config
+        assert config is not None
+        index = config.active[config.vbucket(key)]
+        return self.by_node[index] if index >= 0 else None
+
+    def handshake_done(self, connection: Connection, text: bytes, now: float) -> None:
+        """Take a connection that is ready, and the configuration that came with it."""
+        if text:
+            self.take_config(text, connection, now)
+        endpoint = self.endpoints.get(connection.address)
+        if endpoint is None or endpoint.connection is not connection:
+            # The configuration that it brought does not list its node.
+            return
+        endpoint.ready_since = now
+        self._log("debug", "connected to {node}", node=connection.address)
+        self._rebuild_route()
+        self._owner.send_parked(endpoint.parked, now)
+
+    def failed(
+        self, connection: Connection, error: CouchbaseError, now: float, *, was_ready: bool
+    ) -> None:
+        """Replace a connection that was dropped, if its node is still in the configuration."""
+        endpoint = self.endpoints.get(connection.address)
+        if endpoint is None or endpoint.connection is not connection:
+            return
+        endpoint.connection = None
+        self._rebuild_route()
+        self._connect_later(endpoint, error, now, was_ready=was_ready)
+        self.ask_for_config(now)
+
+    def close(self) -> None:
+        """Close every connection; what is in flight is left to the session."""
+        for connection in list(self.connections.values()):
+            connection.close()
+            self._forget(connection)
+        for endpoint in self.endpoints.values():
+            if endpoint.timer is not None:
+                endpoint.timer.cancel()
+        self.endpoints.clear()
+        self.by_node.clear()
+        self.route.clear()
+
+    # Configurations
+
+    def take_config(self, source: Frame | bytes, connection: Connection, now: float) -> bool:
+        """Apply a configuration that came on *connection* if it is newer; tell whether it was.
+
+        *source* is a frame that carries it, or its text.
+        """
+        try:
+            text = source if isinstance(source, bytes) else config_text(source)
+            config = parse_config(text, connection.address.host)
+        except ProtocolError as error:
+            self._log("warning", "{node} gave {reason}", node=connection.address, reason=str(error))
+            return False
+        return self.apply(config, now)
+
+    def apply(self, config: ClusterConfig, now: float, first: Connection | None = None) -> bool:
+        """Make *config* the one that counts, if it is usable and newer.
+
+        *first* is the connection that bootstrap has made: it becomes that of its node.
+        """
+        known = self.config
+        if not config.is_ready or (known is not None and config.revision <= known.revision):
+            return False
+        if not self._owner.is_open:
+            return False
+        addresses = self.data_addresses(config, self.network)
+        if not any(addresses):
+            self._log(
+                "warning",
+                "configuration {rev} lists no data node on network {network}: ignored",
+                rev="/".join(map(str, config.revision)),
+                network=self.network,
+            )
+            return False
+        self.config = config
+        endpoints: dict[Address, Endpoint] = {}
+        self.by_node = []
+        for node, address in zip(config.nodes, addresses, strict=False):
+            if address is None:
+                self.by_node.append(None)
+                continue
+            endpoint = self.endpoints.get(address) or endpoints.get(address)
+            if endpoint is None:
+                endpoint = Endpoint(address)
+                endpoint.connection = self._draining.pop(address, None)
+            endpoints[address] = endpoint
+            self.by_node.append(endpoint)
+            if first is not None and (node.this_node or address == first.address):
+                first.address = address
+                endpoint.connection = first
+                first = None
+        removed = [e for address, e in self.endpoints.items() if address not in endpoints]
+        self.endpoints = endpoints
+        if first is not None:
+            # It gave the configuration, but is no data node of this bucket.
+            self.drop(first)
+        for endpoint in endpoints.values():
+            if endpoint.connection is None and endpoint.timer is None:
+                self._connect(endpoint, now)
+        self._rebuild_route()
+        for endpoint in (*removed, *endpoints.values()):
+            if endpoint.parked:
+                # Another node may own the keys now.
+                self._owner.send_parked(endpoint.parked, now)
+        for endpoint in removed:
+            if endpoint.timer is not None:
+                endpoint.timer.cancel()
+            connection = endpoint.connection
+            if connection is not None:
+                self._draining[connection.address] = connection
+                self._drain(connection, now)
+        return True
+
+    def data_addresses(self, config: ClusterConfig, network: str) -> list[Address | None]:
+        """Give where each data node of *config* is reached on *network*; None: it is not."""
+        service = "kvSSL" if self._settings.tls else "kv"
+        return [node.address(network, service) for node in config.nodes[: config.data_nodes]]
+
+    def _drain(self, connection: Connection, now: float) -> None:
+        """Close *connection* as soon as nothing is in flight on it, unless its node comes back."""
+        if self._draining.get(connection.address) is not connection:
+            return
+        if connection.state is not State.READY or not connection.pending:
+            self.drop(connection)
+        else:
+            self._timers.call_at(now + _DRAIN_DELAY, lambda at: self._drain(connection, at))
+
+    def _rebuild_route(self) -> None:
+        if self.config is None:
+            return
+        ready = [None if endpoint is None else endpoint.ready for endpoint in self.by_node]
+        # Index -1 stands for no node.
+        ready.append(None)
+        self.route = [ready[index] for index in self.config.active]
+
+    def ask_for_config(self, now: float) -> None:
+        """Ask any node for a newer configuration, unless that is being done or was just done."""
+        if self.config_request is not None or now - self._config_asked < _CONFIG_FLOOR:
+            return
+        ready = [c for e in self.endpoints.values() if (c := e.ready) is not None]
+        if ready:
+            # In turn, so that a node that hangs is not asked for ever.
+            self._config_turn += 1
+            self.ask(ready[self._config_turn % len(ready)], now)
+
+    def ask(self, connection: Connection, now: float) -> None:
+        """Ask the node of *connection* for its configuration."""
+        if connection.state is not State.READY:
+            return
+        self._config_asked = now
+        # Older servers refuse a request that names the revision we have.
+        known = self.config if Feature.CONFIG_KNOWN_VERSION in connection.features else None
+        request = ConfigRequest(self._settings.config_node_timeout, known)
+        self.config_request = request
+        request.batch = _ConfigAnswer(self._owner, connection)
+        self._owner.enqueue(request, now)
+        connection.send(request, 0)
+
+    # Connections
+
+    def open(self, address: Address) -> Connection:
+        """Have a connection to *address* opened."""
+        number = next(self._ids)
+        hello = Hello(self._settings.agent, f"{self._client_id}/{number:016x}")
+        connection = Connection(
+            self._owner,
+            number,
+            address,
+            self._settings.bucket,
+            hello,
+            tls=self._settings.tls,
+            opaque=self._random.getrandbits(32),
+        )
+        self.connections[number] = connection
+        self._events.append(OpenConnection(number, address, self._settings.tls))
+        return connection
+
+    def _connect(self, endpoint: Endpoint, now: float) -> None:
+        endpoint.timer = None
+        endpoint.connection = self.open(endpoint.address)
+        self.give_up_later(endpoint.connection, now)
+
+    def _connect_later(
+        self, endpoint: Endpoint, error: CouchbaseError, now: float, *, was_ready: bool
+    ) -> None:
+        """Replace the connection of *endpoint*: at once if it was steady, else after a while."""
+        if was_ready and now - endpoint.ready_since >= _STEADY:
+            endpoint.failures = 0
+        delay = 0.0
+        if endpoint.failures or not was_ready:
+            delay = min(_RECONNECT_FIRST * 2.0 ** min(endpoint.failures, 16), _RECONNECT_LONGEST)
+            # Half of it is jitter, so that many clients do not come back in step.
+            delay *= 0.5 + self._random.random() / 2
+        endpoint.failures += 1
+        endpoint.timer = self._timers.call_at(now + delay, lambda at: self._connect(endpoint, at))
+        self._log(
+            "warning",
+            "lost {node} of bucket {bucket}: {reason}; connecting again in {delay:.3f} s",
+            node=endpoint.address,
+            bucket=self._settings.bucket,
+            reason=str(error),
+            delay=delay,
+        )
+
+    def give_up_later(self, connection: Connection, now: float) -> None:
+        """Fail *connection* if it is not ready within the time that one node has."""
+
+        def too_long(at: float) -> None:
+            doing = "accept" if connection.state is State.OPENING else "answer the handshake"
+            limit = self._settings.config_node_timeout
+            connection.lost(
+                NodeTimeoutError(
+                    f"the node did not {doing} within {limit:g} s (config_node_timeout)"
+                ),
+                at,
+            )
+
+        self._handshake_timers[connection.id] = self._timers.call_at(
+            now + self._settings.config_node_timeout, too_long
+        )
+
+    def handshake_ended(self, connection: Connection) -> None:
+        """Give up no more: *connection* is ready, or gone."""
+        timer = self._handshake_timers.pop(connection.id, None)
+        if timer is not None:
+            timer.cancel()
+
+    def drop(self, connection: Connection) -> list[Operation[Any]]:
+        """End *connection*; give the operations that were in flight on it."""
+        unanswered = connection.close()
+        request = self.config_request
+        if request is not None and request.connection is connection:
+            self.config_request = None
+            self._owner.detach(request)
+        self._forget(connection)
+        return unanswered
+
+    def _forget(self, connection: Connection) -> None:
+        if self.connections.pop(connection.id, None) is not None:
+            self.handshake_ended(connection)
+            self._orphans += connection.orphans
+            if self._draining.get(connection.address) is connection:
+                del self._draining[connection.address]
+            self._events.append(CloseConnection(connection.id))
+
+    def nonce(self) -> str:
+        """Give a nonce for SCRAM."""
+        return self._entropy(18).hex()
+
+    def _log(self, level: str, text: str, **fields: object) -> None:
+        self._events.append(LogRecord(level, text, fields))
