@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 import gevent
+from gevent import ssl
 from gevent.event import Event
 
 from couchloop import operations
@@ -69,6 +70,7 @@ class Bucket(BucketBase):
         quiet: get and remove give a result instead of NotFoundError where there is no document.
         default_format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO, for values that are stored.
         transcoder: an instance, or a class, that turns keys and values into bytes and back.
+        ssl_context: what couchbases:// trusts, any SSLContext; None: the system's trust store.
 
     Raises:
         InvalidConnectionStringError, InvalidOptionError, ArgumentError, MixedAuthError: something
@@ -91,6 +93,7 @@ class Bucket(BucketBase):
         quiet: bool = False,
         default_format: int = FMT_JSON,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         if not hasattr(self, "_driver"):
             hub, settings = self._identify(
@@ -101,8 +104,9 @@ class Bucket(BucketBase):
                 quiet=quiet,
                 default_format=default_format,
                 transcoder=transcoder,
+                ssl_context=ssl_context,
             )
-            self._attach(settings, hub, GeventDriver(settings, _write_log))
+            self._attach(settings, hub, GeventDriver(settings, _write_log, ssl_context))
         driver = self._driver
         # As in `_blocking`: an error raised here must not keep the Bucket.
         del self
@@ -110,10 +114,17 @@ class Bucket(BucketBase):
 
     @classmethod
     def _identify(
-        cls, connection_string: str | ConnectionString, **keywords: Any
+        cls,
+        connection_string: str | ConnectionString,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        **keywords: Any,
     ) -> tuple[Any, Settings]:
         settings = make_settings(
-            connection_string, framework=f"gevent {gevent.__version__}", **keywords
+            connection_string,
+            framework=f"gevent {gevent.__version__}",
+            tls_context=ssl_context,
+            **keywords,
         )
         return gevent.get_hub(), settings
 

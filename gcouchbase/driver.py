@@ -19,23 +19,25 @@ from random import Random
 from time import monotonic
 from typing import Any, Final, TypeVar
 
-from gevent import Greenlet, Timeout, get_hub, getcurrent
+from gevent import Greenlet, Timeout, get_hub, getcurrent, ssl
 from gevent import socket as gsocket
 from gevent.event import Event
 from gevent.exceptions import BlockingSwitchOutError
 from gevent.monkey import get_original
 
 from couchloop.driver import Driver, Transport, connect_error
+from couchloop.events import DeriveKey, LogRecord, OpenConnection
 from couchloop.exceptions import (
     CouchbaseError,
     NodeUnreachableError,
+    TlsError,
     UnknownHostError,
     WrongLoopError,
 )
-from couchloop.kv.scram import SaltedPasswords
 from couchloop.operations import Batch, Operation, Pending
-from couchloop.session import DeriveKey, LogRecord, OpenConnection, SessionState
+from couchloop.session import SessionState
 from couchloop.settings import Address, Settings
+from gcouchbase.tls import TlsStream
 
 T = TypeVar("T")
 
@@ -49,13 +51,17 @@ _TICK: Final = 0.001
 """Seconds of the shortest timer: libuv's resolution, and it warns of less."""
 
 _thread_ident: Final[Callable[[], int]] = get_original("_thread", "get_ident")
-_salted_passwords: Final = SaltedPasswords()
 
 
 class GeventDriver(Driver):
     """One Bucket's session on the hub of the thread that makes it."""
 
-    def __init__(self, settings: Settings, log: Callable[[LogRecord], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        log: Callable[[LogRecord], None],
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
         super().__init__(settings, Random(), os.urandom)
         self.hub = get_hub()
         self.now = monotonic  # type: ignore[method-assign]  # a call less per operation
@@ -65,8 +71,16 @@ class GeventDriver(Driver):
         self._waiting = 0
         """Greenlets that wait for this driver: they must not meet a loop that has ended."""
         self._log = log
+        self._ssl_context = ssl_context
         self._settled = Event()
         self._ended = Event()
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext:
+        """What TLS trusts: the user's context, else one of the system's trust store."""
+        if self._ssl_context is None:
+            self._ssl_context = ssl.create_default_context()
+        return self._ssl_context
 
     # Greenlets
 
@@ -225,21 +239,15 @@ class GeventDriver(Driver):
 
     def derive(self, event: DeriveKey) -> None:
         """See `Driver`."""
-        derivation = event.derivation
-        salted_password = _salted_passwords.get(derivation)
-        if salted_password is not None:
-            self.key_derived(event.id, salted_password)
-            return
 
         def derived(result: Any) -> None:
             transport = self.transports.get(event.id)
             if result.successful():
-                _salted_passwords.put(derivation, result.get())
-                self.key_derived(event.id, result.get())
+                self.key_derived(event, result.get())
             elif isinstance(transport, _Socket):
                 transport.abort(result.exception)
 
-        work = self.hub.threadpool.spawn(derivation.derive)
+        work = self.hub.threadpool.spawn(event.derivation.derive)
         work.rawlink(lambda result: self.guarded(derived, result))
 
     def log(self, record: LogRecord) -> None:
@@ -281,9 +289,9 @@ class _Attempt(Transport):
             raise
         else:
             if driver.transports.get(event.id) is self:
-                transport = driver.transports[event.id] = _Socket(driver, event.id, sock)
+                kind = _TlsSocket if event.tls else _Socket
+                transport = driver.transports[event.id] = kind(driver, event, sock)
                 transport.open()
-                driver.connected(event.id)
             else:
                 # Given up a moment ago.
                 sock.close()
@@ -321,8 +329,7 @@ class _Attempt(Transport):
     def _connected(self, sock: _socket.socket, limit: float) -> int:
         """Wait until *sock* is connected; give 0, or the number of the error."""
         hub = self._driver.hub
-        # Unreferenced: whoever waits for this has a deadline, and the driver's timer.
-        watcher = hub.loop.io(sock.fileno(), _WRITE, ref=False)
+        watcher = _io_watcher(hub.loop, sock, _WRITE)
         try:
             with Timeout(limit) as patience:
                 hub.wait(watcher)
@@ -357,6 +364,19 @@ def _look_up(address: Address) -> list[Any]:
     return list(gsocket.getaddrinfo(*where))
 
 
+def _io_watcher(loop: Any, sock: _socket.socket, events: int) -> Any:
+    """Give a watcher that does not keep the loop going: an idle connection must not.
+
+    Whoever waits has a deadline, and the driver's timer is referenced as long as that is so.
+    """
+    watcher = loop.io(sock.fileno(), events, ref=False)
+    # On libuv gevent ignores `ref` here: what counts is the watcher that all of a descriptor share.
+    shared = getattr(watcher, "_watcher_ref", None)
+    if shared is not None:
+        shared.ref = False
+    return watcher
+
+
 def _bare(error: BaseException) -> BaseException:
     """Take from *error* its traceback and origin: their frames would keep the driver alive."""
     error.__cause__ = error.__context__ = None
@@ -370,23 +390,22 @@ class _Socket(Transport):
     would bring two watchers more, and could not be closed once its hub is gone.
     """
 
-    def __init__(self, driver: GeventDriver, connection_id: int, sock: _socket.socket) -> None:
+    def __init__(self, driver: GeventDriver, event: OpenConnection, sock: _socket.socket) -> None:
         self._sock = sock
         self._sock.setsockopt(gsocket.IPPROTO_TCP, gsocket.TCP_NODELAY, 1)
         self._sock.setsockopt(gsocket.SOL_SOCKET, gsocket.SO_KEEPALIVE, 1)
         self._driver = driver
-        self._id = connection_id
+        self._id = event.id
         self._backlog: deque[bytes | memoryview] = deque()
         self._finishing = False
         self._loop = driver.hub.loop
-        # Unreferenced: an idle connection must not keep the loop from ending. Whoever waits for
-        # an answer has a deadline, and the driver's timer is referenced.
-        self._reader = self._loop.io(self._sock.fileno(), _READ, ref=False)
-        self._writer = self._loop.io(self._sock.fileno(), _WRITE)
+        self._reader = _io_watcher(self._loop, sock, _READ)
+        self._writer = _io_watcher(self._loop, sock, _WRITE)
         self._grace = self._loop.timer(_GRACE)
 
     def open(self) -> None:
         self._reader.start(self._guarded, self._readable)
+        self._driver.connected(self._id)
 
     def _guarded(self, call: Callable[[], None]) -> None:
         """Call from the loop: an error ends the connection, and the hub goes on."""
@@ -404,12 +423,20 @@ class _Socket(Transport):
         except OSError as why:
             self.abort(_bare(why))
             return
+        self._received(data)
+
+    def _received(self, data: bytes) -> None:
+        """Take what the network brought; nothing: the peer has closed."""
         if data:
             self._driver.receive_data(self._id, data)
         else:
             self.abort(None)
 
     def write(self, data: bytes) -> None:
+        self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        """Send *data*, keeping what the network does not take yet."""
         if self._backlog:
             self._backlog.append(data)
             return
@@ -476,3 +503,51 @@ class _Socket(Transport):
         """Close the descriptor; nothing else, for the loop may be gone."""
         self._sock.close()
         self._backlog.clear()
+
+
+class _TlsSocket(_Socket):
+    """The same with TLS in between; the session hears of it once the handshake is done."""
+
+    def __init__(self, driver: GeventDriver, event: OpenConnection, sock: _socket.socket) -> None:
+        super().__init__(driver, event, sock)
+        self._tls = TlsStream(driver.ssl_context, event.address.host)
+
+    def open(self) -> None:
+        self._reader.start(self._guarded, self._readable)
+        self._tls.start()
+        self._send(self._tls.take_output())
+
+    def _received(self, data: bytes) -> None:
+        was_established = self._tls.established
+        if not data:
+            self.abort(None if was_established else self._tls.cut_off())
+            return
+        try:
+            plain, goes_on = self._tls.receive(data)
+        except TlsError as why:
+            # What is left to say is why: an alert.
+            self._send(self._tls.take_output())
+            self.abort(_bare(why))
+            return
+        self._flush()
+        if self._tls.established and not was_established:
+            self._driver.connected(self._id)
+        if plain:
+            self._driver.receive_data(self._id, plain)
+        if not goes_on and self._driver.transports.get(self._id) is self:
+            self.abort(None)
+
+    def write(self, data: bytes) -> None:
+        self._tls.send(data)
+        self._flush()
+
+    def _flush(self) -> None:
+        data = self._tls.take_output()
+        if data:
+            self._send(data)
+
+    def finish(self) -> None:
+        if not self._finishing and self._tls.established:
+            self._tls.finish()
+            self._flush()
+        super().finish()

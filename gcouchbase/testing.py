@@ -173,6 +173,7 @@ class ServedCluster(Hosting):
         tls: ServerCertificate | None,
     ) -> None:
         self._greenlets = Pool()
+        self._in_handshake: set[gevent.Greenlet[..., object]] = set()
         self._context = None if tls is None else _context(tls)
         super().__init__(cluster, host, first_port, services(tls))
 
@@ -183,13 +184,23 @@ class ServedCluster(Hosting):
             client_user = None
             if is_tls(service):
                 assert self._context is not None
+                sock = self._context.wrap_socket(
+                    sock, server_side=True, do_handshake_on_connect=False
+                )
+                greenlet = gevent.getcurrent()
+                self._in_handshake.add(greenlet)
                 try:
-                    sock = self._context.wrap_socket(sock, server_side=True)
+                    sock.do_handshake()
+                    client_user = _common_name(sock.getpeercert())
                 except OSError:
                     # The client does not trust us, or speaks no TLS: that is its right.
                     sock.close()
                     return
-                client_user = _common_name(sock.getpeercert())
+                except gevent.GreenletExit:
+                    sock.close()
+                    raise
+                finally:
+                    self._in_handshake.discard(greenlet)
             peer = f"{address[0]}:{address[1]}"
             _GeventPeer(sock, node, service, peer, client_user).run()
 
@@ -203,6 +214,7 @@ class ServedCluster(Hosting):
         Clients that do not read have two seconds, then their connections are cut.
         """
         self.shut_down()
+        gevent.killall(list(self._in_handshake))
         if not self._greenlets.join(timeout=_GRACE):
             self._greenlets.kill()
 

@@ -73,6 +73,13 @@ class TlsStream:
         """Give what is to be written to the network now."""
         return self._outgoing.read()
 
+    def cut_off(self) -> TlsError:
+        """Say what a peer means that closes before the handshake is done."""
+        return TlsError(
+            f"{self._host} closed the connection during the TLS handshake: the port may not speak "
+            "TLS (TLS data ports are 11207 by default)"
+        )
+
     def _shake_hands(self) -> None:
         try:
             self._object.do_handshake()

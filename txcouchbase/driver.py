@@ -195,10 +195,10 @@ class TwistedDriver(Driver):
         reactor = self.reactor
         if not IReactorThreads.providedBy(reactor):
             # A reactor for tests: there is nobody to keep waiting.
-            self.key_derived(event.id, event.derivation.derive())
+            self.key_derived(event, event.derivation.derive())
             return
         deferred = deferToThreadPool(reactor, reactor.getThreadPool(), event.derivation.derive)
-        deferred.addCallback(partial(self.key_derived, event.id))
+        deferred.addCallback(partial(self.key_derived, event))
         deferred.addErrback(lambda failure: self.connection_lost(event.id, failure.value))
 
     def log(self, record: LogRecord) -> None:

@@ -62,6 +62,7 @@ def make_settings(
     quiet: bool = False,
     default_format: int = FMT_JSON,
     transcoder: Transcoder | type[Transcoder] | None = None,
+    tls_context: object = None,
     framework: str = "",
 ) -> Settings:
     """Put together how a Bucket connects.
@@ -75,6 +76,7 @@ def make_settings(
         quiet: whether a get of a missing document gives a result instead of raising.
         default_format: of values that are stored.
         transcoder: an instance or a class.
+        tls_context: the loop's own kind of TLS context.
         framework: name and version of the loop, for the user agent (RFC 0047).
 
     Raises InvalidConnectionStringError, InvalidOptionError, MixedAuthError, ArgumentError,
@@ -131,6 +133,7 @@ def make_settings(
         operation_timeout=_seconds(options, "operation_timeout"),
         quiet=quiet,
         default_format=default_format,
+        tls_context=tls_context,
         transcoder=transcoder,
         agent=agent,
     )

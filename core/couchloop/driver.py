@@ -20,10 +20,14 @@ from couchloop.events import (
     OpenFailed,
 )
 from couchloop.exceptions import CouchbaseError, NodeUnreachableError, UnknownHostError
+from couchloop.kv.scram import SaltedPasswords
 from couchloop.nodes import Random
 from couchloop.operations import Batch, Operation, Pending
 from couchloop.session import Session, SessionState
 from couchloop.settings import Address, Settings
+
+_salted_passwords: Final = SaltedPasswords()
+"""One derivation serves all connections: a user's salt is the same on every node."""
 
 
 class Transport(Protocol):
@@ -87,7 +91,7 @@ class Driver(ABC):
 
     @abstractmethod
     def derive(self, event: DeriveKey) -> None:
-        """Run the derivation in a thread; `key_derived` follows."""
+        """Run `event.derivation.derive()` in a thread; `key_derived` follows."""
 
     @abstractmethod
     def log(self, record: LogRecord) -> None:
@@ -183,9 +187,10 @@ class Driver(ABC):
         self._gone(connection_id)
         self._turn(self.session.connection_lost, connection_id, reason, self.now())
 
-    def key_derived(self, connection_id: int, salted_password: bytes) -> None:
-        """Pass on a derived key."""
-        self._turn(self.session.key_derived, connection_id, salted_password, self.now())
+    def key_derived(self, event: DeriveKey, salted_password: bytes) -> None:
+        """Pass on a derived key, and keep it for the next connection."""
+        _salted_passwords.put(event.derivation, salted_password)
+        self._turn(self.session.key_derived, event.id, salted_password, self.now())
 
     def _gone(self, connection_id: int) -> None:
         self.transports.pop(connection_id, None)
@@ -245,7 +250,11 @@ class Driver(ABC):
                 if event.id in self.transports:
                     self.transports[event.id].finish()
             case DeriveKey():
-                self.derive(event)
+                salted_password = _salted_passwords.get(event.derivation)
+                if salted_password is None:
+                    self.derive(event)
+                else:
+                    self.key_derived(event, salted_password)
             case Opened():
                 self.opened()
             case OpenFailed():

@@ -56,6 +56,8 @@ class Settings:
     operation_timeout: float = 2.5
     quiet: bool = False
     default_format: int = 0
+    tls_context: Any = None
+    """The loop's own kind of TLS context, if the user gave one; None: the system's trust store."""
     transcoder: Any = None
     """What the user gave; None: the Bucket's own."""
     agent: str = field(default="couchloop", compare=False)

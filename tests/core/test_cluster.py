@@ -278,7 +278,7 @@ class ManualDriver(Driver):
         return Transport(self, event)
 
     def derive(self, event: DeriveKey) -> None:
-        self.loop.calls.append(lambda: self.key_derived(event.id, derive(event.derivation)))
+        self.loop.calls.append(lambda: self.key_derived(event, derive(event.derivation)))
 
     def log(self, record: LogRecord) -> None:
         self.logged.append(record)
