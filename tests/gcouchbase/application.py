@@ -60,7 +60,10 @@ def main(when: str, connection_string: str) -> None:
         except gevent.Timeout:
             say("killed", ticks > before + 5)
         assert bucket.get("key-0").value == {"key": "key-0"}
-    ticker.kill()
+        ticker.kill()
+        # The Bucket is idle: it must not keep the hub from ending.
+        say("idle", gevent.get_hub().join(timeout=10))
+        assert bucket.get("key-0").value == {"key": "key-0"}
     say("closed", bucket.closed, gevent.get_hub().join(timeout=10))
     # Left open on purpose: the end of a program must not be noisy, nor hang.
     cluster.open_bucket("default").get("key-0")

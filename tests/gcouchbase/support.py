@@ -63,7 +63,7 @@ def is_idle(bucket: Bucket) -> bool:
         session.in_flight == 0
         and not session._parked
         and not any(connection.pending for connection in session.connections)
-        and not any(endpoint.parked for endpoint in session._endpoints.values())
+        and not any(endpoint.parked for endpoint in session._nodes.endpoints.values())
     )
 
 

@@ -32,6 +32,7 @@ def test_patching(served: ServedCluster, when: str, loop: str) -> None:
     assert output.splitlines() == [
         "timeout True",
         "killed True",
+        "idle True",
         "closed True True",
         f"end True {when != 'never'}",
     ]
