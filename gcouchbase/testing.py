@@ -31,6 +31,7 @@ from gevent.pool import Pool
 from gevent.queue import Queue
 from gevent.server import StreamServer
 from gevent.ssl import SSLContext
+from greenlet import greenlet
 
 from couchloop.embedded import EmbeddedCluster, Node
 from couchloop.embedded.hosting import Hosting, Peer, ServerCertificate, is_tls, services
@@ -173,7 +174,7 @@ class ServedCluster(Hosting):
         tls: ServerCertificate | None,
     ) -> None:
         self._greenlets = Pool()
-        self._in_handshake: set[gevent.Greenlet[..., object]] = set()
+        self._in_handshake: set[greenlet] = set()
         self._context = None if tls is None else _context(tls)
         super().__init__(cluster, host, first_port, services(tls))
 
@@ -187,8 +188,8 @@ class ServedCluster(Hosting):
                 sock = self._context.wrap_socket(
                     sock, server_side=True, do_handshake_on_connect=False
                 )
-                greenlet = gevent.getcurrent()
-                self._in_handshake.add(greenlet)
+                current = gevent.getcurrent()
+                self._in_handshake.add(current)
                 try:
                     sock.do_handshake()
                     client_user = _common_name(sock.getpeercert())
@@ -200,7 +201,7 @@ class ServedCluster(Hosting):
                     sock.close()
                     raise
                 finally:
-                    self._in_handshake.discard(greenlet)
+                    self._in_handshake.discard(current)
             peer = f"{address[0]}:{address[1]}"
             _GeventPeer(sock, node, service, peer, client_user).run()
 

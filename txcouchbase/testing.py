@@ -50,12 +50,10 @@ connections.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from functools import partial
 from itertools import count
-from os import PathLike
-from pathlib import Path
+from os import fspath
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -70,6 +68,7 @@ from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
     IHandshakeListener,
+    IOpenSSLServerConnectionCreator,
     IProtocol,
     IProtocolFactory,
     IStreamClientEndpoint,
@@ -238,41 +237,36 @@ class _ServerFactory(Factory):
         return _ServerProtocol(self._hosting, self._node, self.service)
 
 
-def _context_factory(tls: ServerCertificate) -> Any:
-    """Read the certificates; give what a reactor makes TLS contexts with."""
-    # pyOpenSSL is needed only for this.
-    from OpenSSL.crypto import FILETYPE_PEM, Error, load_privatekey  # noqa: PLC0415
-    from twisted.internet.ssl import Certificate, CertificateOptions  # noqa: PLC0415
+@implementer(IOpenSSLServerConnectionCreator)
+class _ContextFactory:
+    """Begins TLS on connections that a reactor accepts.
 
-    def certificates(path: str | PathLike[str]) -> list[Any]:
-        blocks = re.findall(
-            rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----",
-            Path(path).read_bytes(),
-            re.DOTALL,
-        )
-        if not blocks:
-            raise OSError(f"{path} holds no certificate in PEM")
-        return [Certificate.loadPEM(block) for block in blocks]
+    twisted.internet.ssl has nothing that takes a chain from a file and lets clients choose.
+    """
 
-    own, *chain = certificates(tls.certificate)
-    try:
-        key = load_privatekey(FILETYPE_PEM, Path(tls.key).read_bytes())
-    except Error:
-        raise OSError(f"{tls.key} holds no private key in PEM") from None
-    asked: dict[str, Any] = {}
-    if tls.client_ca is not None:
-        # Clients may log in by password as well.
-        asked = {
-            "verify": True,
-            "caCerts": [each.original for each in certificates(tls.client_ca)],
-            "requireCertificate": False,
-        }
-    return CertificateOptions(
-        privateKey=key,
-        certificate=own.original,
-        extraCertChain=[each.original for each in chain],
-        **asked,
-    )
+    def __init__(self, tls: ServerCertificate) -> None:
+        # pyOpenSSL is needed only for this.
+        from OpenSSL import SSL  # noqa: PLC0415
+
+        context = SSL.Context(SSL.TLS_METHOD)
+        context.set_min_proto_version(SSL.TLS1_2_VERSION)
+        path = tls.certificate
+        try:
+            context.use_certificate_chain_file(path)
+            path = tls.key
+            context.use_privatekey_file(path)
+            if tls.client_ca is not None:
+                path = tls.client_ca
+                context.load_verify_locations(path)
+                # Clients may log in by password as well.
+                context.set_verify(SSL.VERIFY_PEER)
+                context.set_session_id(b"couchloop.embedded")
+        except SSL.Error:
+            raise OSError(f"{fspath(path)} is missing, or does not hold what it should") from None
+        self._begin = partial(SSL.Connection, context, None)
+
+    def serverConnectionForTLS(self, tlsProtocol: object) -> Any:  # noqa: ARG002
+        return self._begin()
 
 
 class _TwistedListener:
@@ -336,7 +330,7 @@ class ServedCluster(Hosting):
         tls: ServerCertificate | None,
     ) -> None:
         self.reactor = reactor
-        self.context_factory = None if tls is None else _context_factory(tls)
+        self.context_factory = None if tls is None else _ContextFactory(tls)
         self.protocols: set[_ServerProtocol] = set()
         self.stopping: dict[int, Deferred[Any]] = {}
         super().__init__(cluster, host, first_port, services(tls))

@@ -155,10 +155,15 @@ class Hosting(ABC):
         self._services = services
         self._listeners: dict[Node, list[Listener]] = {}
         port = first_port
-        for node in cluster.nodes:
-            self._open(node, port)
-            if first_port:
-                port += 1
+        try:
+            for node in cluster.nodes:
+                self._open(node, port)
+                if first_port:
+                    port += 1
+        except BaseException:
+            for node in list(self._listeners):
+                self._shut(node)
+            raise
         cluster.changed()
         cluster.on_node_change = self._node_changed
 

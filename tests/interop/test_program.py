@@ -1,0 +1,36 @@
+"""The arguments of the embedded cluster's program that the clients here need."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.interop.served import environment
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--collection", "app"), "give SCOPE.NAME"),
+        (("--collection", "app."), "give SCOPE.NAME"),
+        (("--reader", "somebody"), "give NAME:PASSWORD"),
+        (("--tls-cert", "a.pem"), "--tls-cert and --tls-key go together"),
+        (("--tls-key", "a.pem"), "--tls-cert and --tls-key go together"),
+        (("--tls-client-ca", "a.pem"), "--tls-client-ca needs --tls-cert"),
+    ],
+)
+def test_bad_arguments(arguments: tuple[str, ...], reason: str) -> None:
+    """An argument that makes no sense ends the program with usage, the reason, and status 2."""
+    done = subprocess.run(
+        [sys.executable, "-m", "couchloop.embedded", *arguments],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: ")
+    assert reason in done.stderr
