@@ -148,6 +148,19 @@ def _common_name(certificate: Any) -> str | None:
     return next((value for ((name, value),) in subject if name == "commonName"), None)
 
 
+def _listen(host: str, port: int) -> gsocket.socket:
+    # A StreamServer that is given the address leaves the socket open where the port is taken.
+    listener = gsocket.socket(gsocket.AF_INET6 if ":" in host else gsocket.AF_INET)
+    try:
+        listener.setsockopt(gsocket.SOL_SOCKET, gsocket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen()
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
 class _GeventListener:
     def __init__(self, server: StreamServer) -> None:
         self._server = server
@@ -205,7 +218,7 @@ class ServedCluster(Hosting):
             peer = f"{address[0]}:{address[1]}"
             _GeventPeer(sock, node, service, peer, client_user).run()
 
-        server = StreamServer((self.host, port), handle, spawn=self._greenlets)
+        server = StreamServer(_listen(self.host, port), handle, spawn=self._greenlets)
         server.start()
         return _GeventListener(server)
 
