@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import count
 from math import inf
+from struct import Struct
 from typing import Any, Final, Protocol
 
 from couchloop.events import CloseConnection, Event, LogRecord, OpenConnection
@@ -15,11 +16,13 @@ from couchloop.kv.handshake import Hello, config_text
 from couchloop.operations import Batch, Operation
 from couchloop.settings import Address, Settings
 from couchloop.timers import Timer, Timers
-from couchloop.topology import ClusterConfig, parse_config
+from couchloop.topology import ClusterConfig, Revision, parse_config
 from couchloop.wire import Feature, Frame, Opcode
 
 _CONFIG_FLOOR: Final = 0.05
 """Least seconds between two requests for a configuration (RFC 0024)."""
+_ANNOUNCED: Final = Struct(">qq")
+"""Epoch and revision in the extras of a push."""
 _DRAIN_DELAY: Final = 0.05
 _RECONNECT_FIRST: Final = 0.05
 _RECONNECT_LONGEST: Final = 2.0
@@ -164,7 +167,9 @@ class Nodes:
         self._draining: dict[Address, Connection] = {}
         """Connections to nodes that the configuration no longer lists."""
         self._config_asked = -inf
+        self._config_timer: Timer | None = None
         self._config_turn = 0
+        self._ask_again = False
         self._orphans = 0
 
     @property
@@ -311,9 +316,47 @@ class Nodes:
         ready.append(None)
         self.route = [ready[index] for index in self.config.active]
 
+    def start_polling(self, now: float) -> None:
+        """Look for a newer configuration now and then, whatever else hints at one."""
+        interval = self._settings.config_poll_interval
+        if interval:
+            self._timers.call_at(now + interval, self._poll)
+
+    def _poll(self, now: float) -> None:
+        if self._owner.is_open:
+            self.ask_for_config(now)
+            self.start_polling(now)
+
+    def config_announced(self, frame: Frame, connection: Connection, now: float) -> None:
+        """Take a push: it brings a configuration, or only says which revision there is."""
+        if frame.value:
+            self.take_config(frame, connection, now)
+            return
+        if self.config is not None and len(frame.extras) == _ANNOUNCED.size:
+            announced = Revision(*_ANNOUNCED.unpack(frame.extras))
+            if announced <= self.config.revision:
+                return
+        if self.config_request is not None:
+            # What is asked already may be answered with what there was before.
+            self._ask_again = True
+        self.ask_for_config(now)
+
+    def config_answered(self, request: ConfigRequest, now: float) -> None:
+        """Take note that *request* is over, answered or not."""
+        if self.config_request is request:
+            self.config_request = None
+        if self._ask_again:
+            self._ask_again = False
+            self.ask_for_config(now)
+
     def ask_for_config(self, now: float) -> None:
-        """Ask any node for a newer configuration, unless that is being done or was just done."""
-        if self.config_request is not None or now - self._config_asked < _CONFIG_FLOOR:
+        """Ask any node for a newer configuration, unless that is being done: soon, if not now."""
+        if self.config_request is not None:
+            return
+        due = self._config_asked + _CONFIG_FLOOR
+        if now < due:
+            if self._config_timer is None or not self._config_timer.live:
+                self._config_timer = self._timers.call_at(due, self.ask_for_config)
             return
         ready = [c for e in self.endpoints.values() if (c := e.ready) is not None]
         if ready:

@@ -368,10 +368,7 @@ class Session:
             frame.opcode == ServerOpcode.CLUSTERMAP_CHANGE
             and frame.key.decode(errors="replace") == self.settings.bucket
         ):
-            if frame.value:
-                self._nodes.take_config(frame, connection, now)
-            else:
-                self._nodes.ask_for_config(now)
+            self._nodes.config_announced(frame, connection, now)
 
     def handshake_done(self, connection: Connection, negotiated: Negotiated, now: float) -> None:
         """See `couchloop.kv.connection.Owner`."""
@@ -398,8 +395,7 @@ class Session:
     def config_answered(self, connection: Connection, request: ConfigRequest) -> None:
         """See `couchloop.nodes.NodesOwner`."""
         nodes = self._nodes
-        if nodes.config_request is request:
-            nodes.config_request = None
+        nodes.config_answered(request, connection.last_activity)
         if connection.state is not State.READY:
             return
         bootstrap = self._bootstrap
@@ -432,6 +428,7 @@ class Session:
         )
         self._events.append(Opened())
         self._nodes.apply(config, now, connection)
+        self._nodes.start_polling(now)
         self.send_parked(self._parked, now)
 
     def bootstrap_failed(self, error: CouchbaseError) -> None:

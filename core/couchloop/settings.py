@@ -53,6 +53,8 @@ class Settings:
     """For opening the bucket, all seeds together."""
     config_node_timeout: float = 2.0
     """For one node to connect and finish the handshake."""
+    config_poll_interval: float = 0.0
+    """Between two looks for a newer configuration; 0: only when something hints at one."""
     operation_timeout: float = 2.5
     quiet: bool = False
     default_format: int = 0

@@ -309,7 +309,7 @@ class TestGood:
     def test_unasked_feature(self) -> None:
         """What was not asked for is not used, even if it is granted."""
         server = Server()
-        server.features = (Feature.XERROR, Feature.DUPLEX, 0x7777)
+        server.features = (Feature.XERROR, Feature.UNORDERED, 0x7777)
         assert Dialogue(server).run().owner.ready[0].features == {Feature.XERROR}
 
     @pytest.mark.parametrize(

@@ -83,8 +83,11 @@ def wanted_features() -> tuple[Feature, ...]:
         Feature.XERROR,
         Feature.SELECT_BUCKET,
         Feature.JSON,
+        Feature.DUPLEX,
+        Feature.CLUSTERMAP_CHANGE,
         Feature.COLLECTIONS,
         Feature.CONFIG_KNOWN_VERSION,
+        Feature.CLUSTERMAP_BRIEF,
     ]
     if snappy.available():
         features.append(Feature.SNAPPY)
