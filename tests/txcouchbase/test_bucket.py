@@ -362,7 +362,7 @@ class OperationTests(MemoryTests):
 
     def test_deadline(self) -> None:
         """An operation without an answer fails at its deadline, and the timer is gone then."""
-        bucket = self.opened()
+        bucket = self.opened(options="?config_poll_interval=0")
         self.cluster.inject(silent=True)
         reading, writing = bucket.get("k", timeout=1), bucket.upsert("k", 1, timeout=2)
         self.clock.advance(0.99)
@@ -376,7 +376,7 @@ class OperationTests(MemoryTests):
 
     def test_one_timer(self) -> None:
         """However many operations wait, the reactor has one timer of ours, and none when idle."""
-        bucket = self.opened()
+        bucket = self.opened(options="?config_poll_interval=0")
         assert not self.clock.getDelayedCalls()
         held = self.cluster.inject(silent=True)
         waiting = [bucket.get(f"k{n}", timeout=1 + n / 100, quiet=True) for n in range(100)]
