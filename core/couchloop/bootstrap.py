@@ -22,7 +22,7 @@ from couchloop.exceptions import (
 )
 from couchloop.kv.connection import State
 from couchloop.kv.handshake import config_text
-from couchloop.nodes import ConfigRequest, Connection, Nodes
+from couchloop.nodes import Connection, ControlRequest, Nodes
 from couchloop.settings import Address, Settings
 from couchloop.timers import Timer, Timers
 from couchloop.topology import ClusterConfig, parse_config, select_network
@@ -146,7 +146,7 @@ class Bootstrap:
             return
         self._owner.bootstrapped(config, network, connection, now)
 
-    def config_answered(self, request: ConfigRequest) -> None:
+    def config_answered(self, request: ControlRequest) -> None:
         """Take the answer of a node whose bucket was not ready, or that it gave none."""
         connection = self.connection
         assert connection is not None

@@ -23,6 +23,8 @@ _CONFIG_FLOOR: Final = 0.05
 """Least seconds between two requests for a configuration (RFC 0024)."""
 _ANNOUNCED: Final = Struct(">qq")
 """Epoch and revision in the extras of a push."""
+_SILENCE: Final = 10.0
+"""Seconds of silence after which a connection is asked for a sign of life."""
 _DRAIN_DELAY: Final = 0.05
 _RECONNECT_FIRST: Final = 0.05
 _RECONNECT_LONGEST: Final = 2.0
@@ -58,7 +60,10 @@ class NodesOwner(Owner[Operation[Any]], Protocol):
     def detach(self, op: Operation[Any]) -> None:
         """Take *op* out of the tables that make it wait."""
 
-    def config_answered(self, connection: Connection, request: ConfigRequest) -> None:
+    def all_nodes_lost(self, now: float) -> None:
+        """Take note that no data node is connected."""
+
+    def config_answered(self, connection: Connection, request: ControlRequest) -> None:
         """Take the answer to a request for a configuration, or its failure."""
 
 
@@ -85,43 +90,49 @@ class Endpoint:
         return None
 
 
-class ConfigRequest(Operation[None]):
-    """GET_CLUSTER_CONFIG 0xb5, asked by the session itself."""
+class ControlRequest(Operation[None]):
+    """What the session itself asks of a node: a configuration (0xb5), or a sign of life (0x0a).
+
+    *done* is called with it once there is an answer, or will be none; nobody is woken.
+    """
 
     __slots__ = ()
-    name = "get_cluster_config"
+    name = "control"
     idempotent = True
 
-    def __init__(self, timeout: float, known: ClusterConfig | None) -> None:
+    def __init__(
+        self,
+        opcode: int,
+        timeout: float,
+        done: Callable[[ControlRequest], None],
+        extras: bytes = b"",
+    ) -> None:
         # Not the constructor of user operations: there is no key.
-        extras = b""
-        if known is not None and min(known.revision) > 0:
-            extras = b"".join(number.to_bytes(8) for number in known.revision)
-        self.opcode = Opcode.GET_CLUSTER_CONFIG
+        self.opcode = opcode
         self.key = self.raw = self.value = b""
         self.extras = extras
         self.timeout = timeout
         self.cas = self.opaque = self.attempts = 0
         self.quiet = False
         self._reset()
+        self.batch = _Answer(done)
 
     def decode(self, answer: Frame) -> None:
         """Nobody asks for the result."""
 
 
-class _ConfigAnswer(Batch[Any]):
-    """A batch of one: hands the session the answer to its own request."""
+class _Answer(Batch[Any]):
+    """A batch of one, for the session's own requests."""
 
-    __slots__ = ("_connection", "_owner")
+    __slots__ = ("_done",)
 
-    def __init__(self, owner: NodesOwner, connection: Connection) -> None:
-        self._owner = owner
-        self._connection = connection
+    def __init__(self, done: Callable[[ControlRequest], None]) -> None:
+        self._done = done
 
     def member_done(self, op: Operation[Any]) -> bool:
         """Take the answer; nobody is to be woken."""
-        assert isinstance(op, ConfigRequest)
-        self._owner.config_answered(self._connection, op)
+        assert isinstance(op, ControlRequest)
+        self._done(op)
         return False
 
 
@@ -154,7 +165,7 @@ class Nodes:
         """The endpoint of each data node, by its index in the configuration."""
         self.route: list[Connection | None] = []
         """The connection for each vbucket; None: there is none that is ready."""
-        self.config_request: ConfigRequest | None = None
+        self.config_request: ControlRequest | None = None
         self._owner = owner
         self._settings = settings
         self._timers = timers
@@ -170,6 +181,8 @@ class Nodes:
         self._config_timer: Timer | None = None
         self._config_turn = 0
         self._ask_again = False
+        self._probed: set[int] = set()
+        """Connections from which a sign of life is awaited."""
         self._orphans = 0
 
     @property
@@ -207,7 +220,10 @@ class Nodes:
         endpoint.connection = None
         self._rebuild_route()
         self._connect_later(endpoint, error, now, was_ready=was_ready)
-        self.ask_for_config(now)
+        if any(other.ready is not None for other in self.endpoints.values()):
+            self.ask_for_config(now)
+        else:
+            self._owner.all_nodes_lost(now)
 
     def close(self) -> None:
         """Close every connection; what is in flight is left to the session."""
@@ -268,9 +284,16 @@ class Nodes:
                 endpoint.connection = self._draining.pop(address, None)
             endpoints[address] = endpoint
             self.by_node.append(endpoint)
-            if first is not None and (node.this_node or address == first.address):
+            if (
+                first is not None
+                and (node.this_node or address == first.address)
+                and endpoint.connection is None
+            ):
                 first.address = address
                 endpoint.connection = first
+                if endpoint.timer is not None:
+                    endpoint.timer.cancel()
+                    endpoint.timer = None
                 first = None
         removed = [e for address, e in self.endpoints.items() if address not in endpoints]
         self.endpoints = endpoints
@@ -325,6 +348,9 @@ class Nodes:
     def _poll(self, now: float) -> None:
         if self._owner.is_open:
             self.ask_for_config(now)
+            for endpoint in self.endpoints.values():
+                if endpoint.ready is not None:
+                    self.suspect(endpoint.ready, now - _SILENCE, now)
             self.start_polling(now)
 
     def config_announced(self, frame: Frame, connection: Connection, now: float) -> None:
@@ -341,7 +367,7 @@ class Nodes:
             self._ask_again = True
         self.ask_for_config(now)
 
-    def config_answered(self, request: ConfigRequest, now: float) -> None:
+    def config_answered(self, request: ControlRequest, now: float) -> None:
         """Take note that *request* is over, answered or not."""
         if self.config_request is request:
             self.config_request = None
@@ -370,12 +396,53 @@ class Nodes:
             return
         self._config_asked = now
         # Older servers refuse a request that names the revision we have.
-        known = self.config if Feature.CONFIG_KNOWN_VERSION in connection.features else None
-        request = ConfigRequest(self._settings.config_node_timeout, known)
-        self.config_request = request
-        request.batch = _ConfigAnswer(self._owner, connection)
+        extras = b""
+        known = self.config
+        is_known = known is not None and min(known.revision) > 0
+        if known is not None and is_known and Feature.CONFIG_KNOWN_VERSION in connection.features:
+            extras = _ANNOUNCED.pack(*known.revision)
+        self.config_request = self._send(
+            connection,
+            Opcode.GET_CLUSTER_CONFIG,
+            lambda request: self._owner.config_answered(connection, request),
+            now,
+            extras,
+        )
+
+    def _send(
+        self,
+        connection: Connection,
+        opcode: int,
+        done: Callable[[ControlRequest], None],
+        now: float,
+        extras: bytes = b"",
+    ) -> ControlRequest:
+        request = ControlRequest(opcode, self._settings.config_node_timeout, done, extras)
         self._owner.enqueue(request, now)
         connection.send(request, 0)
+        return request
+
+    # Half-open connections
+
+    def suspect(self, connection: Connection, since: float, now: float) -> None:
+        """See whether *connection* lives, if nothing came on it after *since*."""
+        if connection.state is not State.READY or connection.last_activity > since:
+            return
+        if connection.id in self._probed:
+            return
+        self._probed.add(connection.id)
+        self._send(connection, Opcode.NOOP, lambda probe: self._probe_over(connection, probe), now)
+
+    def _probe_over(self, connection: Connection, probe: ControlRequest) -> None:
+        self._probed.discard(connection.id)
+        if probe.answer is None and connection.last_activity <= probe.deadline - probe.timeout:
+            connection.lost(
+                NodeTimeoutError(
+                    "the connection is dead: the node did not even answer a NOOP within "
+                    f"{probe.timeout:g} s (config_node_timeout)"
+                ),
+                probe.deadline,
+            )
 
     # Connections
 
@@ -460,6 +527,7 @@ class Nodes:
         if self.connections.pop(connection.id, None) is not None:
             self.handshake_ended(connection)
             self._orphans += connection.orphans
+            self._probed.discard(connection.id)
             if self._draining.get(connection.address) is connection:
                 del self._draining[connection.address]
             self._events.append(CloseConnection(connection.id))

@@ -31,7 +31,7 @@ from couchloop.exceptions import (
 from couchloop.kv.connection import State
 from couchloop.kv.handshake import Negotiated, read_error_body
 from couchloop.kv.scram import KeyDerivation
-from couchloop.nodes import ConfigRequest, Connection, Nodes, Random
+from couchloop.nodes import Connection, ControlRequest, Nodes, Random
 from couchloop.operations import Batch, Operation
 from couchloop.retries import REROUTE_DELAY, Action, backoff, verdict
 from couchloop.settings import Address, Settings
@@ -178,10 +178,7 @@ class Session:
             return
         self.state = SessionState.OPENING
         self.error = None
-        self._bootstrap = Bootstrap(
-            self, self.settings, self._nodes, self._timers, self._events, self._random.random
-        )
-        self._bootstrap.start(now)
+        self._search(self.settings, now)
 
     def submit(self, op: Operation[Any], now: float) -> None:
         """Send *op*, or park it until it can be sent; `wake(op)` follows, perhaps at once."""
@@ -336,7 +333,7 @@ class Session:
         """See `couchloop.kv.connection.Owner`."""
         connection = op.connection
         assert connection is not None
-        if isinstance(op, ConfigRequest):
+        if isinstance(op, ControlRequest):
             op.answer = answer
             self.completed(op)
             return
@@ -392,7 +389,7 @@ class Session:
 
     # Nodes' owner, and the bootstrap's
 
-    def config_answered(self, connection: Connection, request: ConfigRequest) -> None:
+    def config_answered(self, connection: Connection, request: ControlRequest) -> None:
         """See `couchloop.nodes.NodesOwner`."""
         nodes = self._nodes
         nodes.config_answered(request, connection.last_activity)
@@ -409,8 +406,13 @@ class Session:
         self, config: ClusterConfig, network: str, connection: Connection, now: float
     ) -> None:
         """See `couchloop.bootstrap.BootstrapOwner`."""
-        self._nodes.network = network
         self._end_bootstrap()
+        if self.state is not SessionState.OPENING:
+            # A seed has come back after all nodes were lost.
+            if not self._nodes.apply(config, now, connection):
+                self._nodes.drop(connection)
+            return
+        self._nodes.network = network
         self.state = SessionState.OPEN
         self._events.append(
             LogRecord(
@@ -434,12 +436,30 @@ class Session:
     def bootstrap_failed(self, error: CouchbaseError) -> None:
         """See `couchloop.bootstrap.BootstrapOwner`."""
         self._end_bootstrap()
+        if self.state is not SessionState.OPENING:
+            return
         self.error = error
         self.state = SessionState.FAILED
         self._events.append(OpenFailed(error))
         # They fail once that event is performed: user code may then start anew.
         self._stranded.append((error, self._parked))
         self._parked = {}
+
+    def all_nodes_lost(self, now: float) -> None:
+        """See `couchloop.nodes.NodesOwner`: ask seeds that are no nodes (any more)."""
+        if self.state is not SessionState.OPEN or self._bootstrap is not None:
+            return
+        nodes = self._nodes
+        seeds = tuple(seed for seed in self.settings.seeds if seed not in nodes.endpoints)
+        if seeds:
+            settings = replace(self.settings, seeds=seeds, network=nodes.network)
+            self._search(settings, now)
+
+    def _search(self, settings: Settings, now: float) -> None:
+        self._bootstrap = Bootstrap(
+            self, settings, self._nodes, self._timers, self._events, self._random.random
+        )
+        self._bootstrap.start(now)
 
     def _end_bootstrap(self) -> None:
         bootstrap, self._bootstrap = self._bootstrap, None
@@ -552,8 +572,8 @@ class Session:
         ambiguous = self._is_ambiguous(op)
         if connection is not None:
             connection.pending.pop(op.opaque, None)
-        if op is self._nodes.config_request:
-            self._nodes.config_request = None
+            if not isinstance(op, ControlRequest):
+                self._nodes.suspect(connection, op.deadline - op.timeout, op.deadline)
         kind = AmbiguousTimeoutError if ambiguous else UnambiguousTimeoutError
         if connection is not None:
             what = "the server did not answer"

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from couchloop import operations
+from couchloop.embedded import EmbeddedCluster, ManualClock
+from couchloop.exceptions import UnambiguousTimeoutError
+from couchloop.settings import Address
 from couchloop.wire import Feature
 from tests.core.world import World
 
@@ -135,3 +140,95 @@ def test_floor() -> None:
     assert config_requests(w) == asked + 2
     w.advance(1.0)
     assert config_requests(w) == asked + 2
+
+
+class TestDeadConnections:
+    """A connection on which nothing comes any more is found out, and replaced."""
+
+    def test_hung_node(self) -> None:
+        """An operation that nobody answers makes the node prove that it lives; it does not."""
+        w = World()
+        w.open()
+        first = next(iter(w.nodes))
+        (key,) = w.keys_of(first)
+        w.cluster.hang(w.nodes[first])
+        before = {connection.id for connection in w.session.connections}
+        op = w.submit(operations.get(w.defaults, key))
+        w.advance(2.5)
+        assert isinstance(op.error, UnambiguousTimeoutError)
+        assert {connection.id for connection in w.session.connections} == before
+        w.advance(2.1)
+        assert {connection.id for connection in w.session.connections} != before
+        assert any("did not even answer a NOOP" in line for line in w.logs)
+        w.cluster.restart(w.nodes[first])
+        w.advance(5.0)
+        assert w.do(operations.get(w.defaults, key, quiet=True)).value is None
+
+    def test_slow_operation(self) -> None:
+        """A node that answers others is not dead, however long one answer takes."""
+        w = World()
+        w.open()
+        first = next(iter(w.nodes))
+        slow, quick = w.keys_of(first, 2)
+        before = {connection.id for connection in w.session.connections}
+        w.cluster.inject(key=slow.encode(), silent=True)
+        lost = w.submit(operations.get(w.defaults, slow))
+        w.advance(1.0)
+        w.do(operations.get(w.defaults, quick, quiet=True))
+        w.advance(10.0)
+        assert lost.error is not None
+        assert {connection.id for connection in w.session.connections} == before
+
+    def test_silent_connection(self) -> None:
+        """While it polls, a session notices a dead connection that nobody uses."""
+        w = World(config_poll_interval=2.5)
+        w.open()
+        first = next(iter(w.nodes))
+        w.cluster.hang(w.nodes[first])
+        w.advance(20.0)
+        assert any("did not even answer a NOOP" in line for line in w.logs)
+
+
+class TestAllLost:
+    """When every node is gone, the seeds are asked again."""
+
+    def test_moved_cluster(self) -> None:
+        """A cluster that comes back elsewhere is found through a seed that was no node of it."""
+        w = World(EmbeddedCluster(nodes=2, replicas=0, clock=ManualClock()))
+        seed = Address("127.0.0.1", 9999)
+        session = w.session
+        session.settings = replace(session.settings, seeds=(*w.nodes, seed))
+        w.open()
+        (key,) = w.keys_of(next(iter(w.nodes)))
+        old = dict(w.nodes)
+        for index, node in enumerate(w.cluster.nodes):
+            w.cluster.stop(node)
+            w.cluster.restart(node)
+            node.ports["kv"] = 20000 + index
+        w.cluster.changed()
+        w.nodes.clear()
+        w.nodes.update({Address("127.0.0.1", n.ports["kv"]): n for n in w.cluster.nodes})
+        w.unreachable.update(old)
+        w.advance(0.5)
+        op = w.submit(operations.upsert(w.defaults, key, 1))
+        w.advance(1.0)
+        assert not op.done
+        w.nodes[seed] = w.cluster.nodes[0]
+        w.advance(3.0)
+        assert {address.port for address in session.addresses} == {20000, 20001}
+        w.do(operations.upsert(w.defaults, key, 2))
+        w.advance(5.0)
+        assert len(w.cluster.connections()) == 2
+
+    def test_nodes_come_back(self) -> None:
+        """Nodes that come back where they were are connected again, once each."""
+        w = World()
+        w.open()
+        for node in w.cluster.nodes:
+            w.cluster.stop(node)
+        w.advance(10.0)
+        for node in w.cluster.nodes:
+            w.cluster.restart(node)
+        w.advance(5.0)
+        assert len(w.cluster.connections(bucket="default")) == 3
+        w.do(operations.upsert(w.defaults, "k", 1))

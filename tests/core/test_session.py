@@ -499,7 +499,7 @@ class TestDeadlines:
     def test_late_answer(self) -> None:
         """An answer after the deadline is an orphan: nobody gets it."""
         w = opened()
-        w.cluster.inject(opcode=Opcode.GET, delay=5.0, count=1)
+        w.cluster.inject(opcode=Opcode.GET, delay=3.0, count=1)
         (key,) = w.keys_of(FIRST)
         late = w.submit(ops.get(w.defaults, key, quiet=True))
         w.advance(2.5)
