@@ -363,7 +363,7 @@ class OperationTests(MemoryTests):
     def test_deadline(self) -> None:
         """An operation without an answer fails at its deadline, and the timer is gone then."""
         bucket = self.opened(options="?config_poll_interval=0")
-        self.cluster.inject(silent=True)
+        self.cluster.inject(key=b"k", silent=True)
         reading, writing = bucket.get("k", timeout=1), bucket.upsert("k", 1, timeout=2)
         self.clock.advance(0.99)
         assert not reading.called
@@ -378,7 +378,7 @@ class OperationTests(MemoryTests):
         """However many operations wait, the reactor has one timer of ours, and none when idle."""
         bucket = self.opened(options="?config_poll_interval=0")
         assert not self.clock.getDelayedCalls()
-        held = self.cluster.inject(silent=True)
+        held = self.cluster.inject(opcode=Opcode.GET, silent=True)
         waiting = [bucket.get(f"k{n}", timeout=1 + n / 100, quiet=True) for n in range(100)]
         self.clock.advance(0)
         assert len(self.clock.getDelayedCalls()) == 1
