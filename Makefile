@@ -11,7 +11,7 @@ TEST_READY := $(VENV)/ready-for-test
 
 export PYTHON
 
-.PHONY: demo test format bench clean
+.PHONY: demo test format bench simulate clean
 
 demo: $(DEMO_READY)
 	$(BIN)/python examples/demo.py
@@ -25,6 +25,12 @@ format: $(TEST_READY)
 
 bench: $(TEST_READY)
 	PYTHONPATH=.:core $(BIN)/python -m benchmarks
+
+# One world after another, from SEED on: make simulate SEED=1 WORLDS=1000
+SEED := 1
+WORLDS := 100
+simulate: $(TEST_READY)
+	PYTHONPATH=.:core $(BIN)/python -m tests.simulation $(SEED) --worlds $(WORLDS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info core/*.egg-info _trial_temp* \

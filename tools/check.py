@@ -50,7 +50,7 @@ class Step(NamedTuple):
 
 
 TEST_RUNS: Final[Sequence[PytestRun]] = (
-    PytestRun(("tests/core", "tests/embedded", "tests/project")),
+    PytestRun(("tests/core", "tests/embedded", "tests/project", "tests/simulation")),
     PytestRun(("tests/txcouchbase",), options=()),
     PytestRun(("tests/gcouchbase",)),
     PytestRun(("tests/interop",)),

@@ -148,7 +148,7 @@ class Node:
                 connection.push_configurations()
 
 
-@dataclass
+@dataclass(eq=False)
 class Injection:
     """A fault that requests meet; what is None matches everything.
 

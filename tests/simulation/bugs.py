@@ -1,0 +1,169 @@
+"""Bugs to be planted into the client, to see that the simulation finds them.
+
+Each is a function that takes pytest's `MonkeyPatch`. The core has no switches for them: they bend
+the session at its boundary, or what lies below it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+from couchloop.kv.connection import Connection
+from couchloop.operations import Counter, Insert, Operation
+from couchloop.session import Session
+from couchloop.topology import Revision
+
+
+def skip_deadlines(patch: pytest.MonkeyPatch) -> None:
+    """Forget the deadline of every third operation that is submitted."""
+    submit = Session.submit
+    count = 0
+
+    def forgetful(self: Session, op: Operation[Any], now: float) -> None:
+        nonlocal count
+        count += 1
+        if not count % 3:
+            op.timeout += 3600.0
+        submit(self, op, now)
+
+    patch.setattr(Session, "submit", forgetful)
+
+
+def wake_late(patch: pytest.MonkeyPatch) -> None:
+    """Ask for the timer a millisecond after what is due."""
+    next_deadline = Session.next_deadline
+
+    def late(self: Session) -> float | None:
+        when = next_deadline(self)
+        return None if when is None else when + 0.001
+
+    patch.setattr(Session, "next_deadline", late)
+
+
+def retry_inserts_blindly(patch: pytest.MonkeyPatch) -> None:
+    """Send an insert again after its connection was lost."""
+    patch.setattr(Insert, "idempotent", True)
+
+
+def retry_counters_blindly(patch: pytest.MonkeyPatch) -> None:
+    """Send an increment again after its connection was lost."""
+    patch.setattr(Counter, "idempotent", True)
+
+
+def _compare_by(patch: pytest.MonkeyPatch, key: Callable[[Revision], Any]) -> None:
+    patch.setattr(Revision, "__lt__", lambda a, b: key(a) < key(b))
+    patch.setattr(Revision, "__le__", lambda a, b: key(a) <= key(b))
+    patch.setattr(Revision, "__gt__", lambda a, b: key(a) > key(b))
+    patch.setattr(Revision, "__ge__", lambda a, b: key(a) >= key(b))
+
+
+def ignore_epochs(patch: pytest.MonkeyPatch) -> None:
+    """Compare configurations by their revision alone."""
+    _compare_by(patch, lambda revision: revision.rev)
+
+
+def ignore_revisions(patch: pytest.MonkeyPatch) -> None:
+    """Take every configuration for newer than the one before it."""
+    patch.setattr(Revision, "__lt__", lambda a, b: tuple(a) != tuple(b))
+    patch.setattr(Revision, "__le__", lambda a, b: tuple(a) == tuple(b))
+    patch.setattr(Revision, "__gt__", lambda a, b: tuple(a) != tuple(b))
+    patch.setattr(Revision, "__ge__", lambda _a, _b: True)
+
+
+def reuse_opaques(patch: pytest.MonkeyPatch) -> None:
+    """Give every fifth request the opaque of one that is in flight, if there is any."""
+    send = Connection.send
+    count = 0
+
+    def careless(self: Connection[Any], op: Any, vbucket: int) -> None:
+        nonlocal count
+        count += 1
+        pending = self.pending
+        if not pending or count % 5:
+            send(self, op, vbucket)
+            return
+        # Where nothing seems to be in flight, nothing is avoided.
+        last, self.opaque = self.opaque, next(iter(pending)) - 1
+        self.pending = {}
+        try:
+            send(self, op, vbucket)
+        finally:
+            pending.update(self.pending)
+            self.pending = pending
+            self.opaque = last
+
+    patch.setattr(Connection, "send", careless)
+
+
+def drop_requeue(patch: pytest.MonkeyPatch) -> None:
+    """Forget the reads that were in flight on a connection that is lost."""
+    connection_lost = Session.connection_lost
+
+    def forgetful(
+        self: Session, connection_id: int, reason: BaseException | None, now: float
+    ) -> None:
+        for connection in self.connections:
+            if connection.id == connection_id:
+                pending: dict[int, Any] = connection.pending
+                for opaque in [opaque for opaque, op in pending.items() if op.idempotent]:
+                    del pending[opaque]
+        connection_lost(self, connection_id, reason, now)
+
+    patch.setattr(Session, "connection_lost", forgetful)
+
+
+def deliver_to_wrong_waiter(patch: pytest.MonkeyPatch) -> None:
+    """Swap two operations of one kind that wait for their answers, now and then."""
+    receive_data = Connection.receive_data
+    count = 0
+
+    def confused(self: Connection[Any], data: bytes, now: float) -> None:
+        nonlocal count
+        count += 1
+        if len(self.pending) > 1 and not count % 10:
+            (one, first), (two, second) = list(self.pending.items())[:2]
+            if first.opcode == second.opcode:
+                self.pending[one], self.pending[two] = second, first
+        receive_data(self, data, now)
+
+    patch.setattr(Connection, "receive_data", confused)
+
+
+def answer_cancelled(patch: pytest.MonkeyPatch) -> None:
+    """Go on with what its caller has cancelled."""
+    patch.setattr(Session, "cancel", lambda _self, _op: None)
+
+
+def call_all_ambiguous_sure(patch: pytest.MonkeyPatch) -> None:
+    """Say of everything that was in flight at its deadline that it was not done."""
+    patch.setattr(Session, "_is_ambiguous", staticmethod(lambda _op: False))
+
+
+class Catch(NamedTuple):
+    """How a planted bug is caught: within so many worlds, as one of these broken promises."""
+
+    worlds: int
+    rules: frozenset[str]
+
+
+def _catch(worlds: int, *rules: str) -> Catch:
+    return Catch(worlds, frozenset(rules))
+
+
+PLANTED: Final[Mapping[Callable[[pytest.MonkeyPatch], None], Catch]] = {
+    skip_deadlines: _catch(20, "late"),
+    wake_late: _catch(20, "late"),
+    retry_inserts_blindly: _catch(40, "error class"),
+    retry_counters_blindly: _catch(60, "counter", "done twice"),
+    ignore_epochs: _catch(100, "old configuration", "given up"),
+    ignore_revisions: _catch(5, "old configuration"),
+    reuse_opaques: _catch(5, "wrong caller"),
+    drop_requeue: _catch(100, "given up"),
+    deliver_to_wrong_waiter: _catch(10, "wrong caller"),
+    answer_cancelled: _catch(20, "answered twice"),
+    call_all_ambiguous_sure: _catch(40, "error class"),
+}
+"""The numbers leave room: which worlds catch a bug changes whenever the client does."""

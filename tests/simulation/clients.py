@@ -1,0 +1,422 @@
+"""A client: one real session, what an adapter does for it, and the callers that use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from math import inf
+from random import Random
+from typing import Any, Final, NamedTuple
+
+from couchloop import operations as ops
+from couchloop.events import (
+    CloseConnection,
+    Closed,
+    DeriveKey,
+    OpenConnection,
+    OpenFailed,
+)
+from couchloop.exceptions import CasMismatchError, CouchbaseError
+from couchloop.operations import Batch, Operation
+from couchloop.session import Session, SessionState
+from couchloop.settings import Settings
+from tests.core.world import defaults, derive
+from tests.simulation.events import Loop, Timer
+from tests.simulation.history import COUNTER_EXPIRY, Call, History, Tap
+from tests.simulation.network import Network, Wire
+
+_TIMEOUTS: Final = (0.02, 0.3, 2.5, 2.5, 25.0, 25.0)
+_SIZES: Final = (0, 0, 0, 0, 30, 200, 3000, 9000)
+
+
+class Ask(NamedTuple):
+    """A caller's step: submit, and wait for the answer, or go away after some seconds."""
+
+    pending: Operation[Any] | Batch[Any]
+    calls: list[Call]
+    patience: float | None = None
+
+
+Script = Generator[Ask | float, Any, None]
+"""What a caller does: it yields an `Ask` (and is sent the outcome), or seconds to sleep."""
+
+
+class Client:
+    """One client.
+
+    Args:
+        number: it is known by this.
+        settings: for its session.
+        rng: whatever is random about it.
+        is_eager: callers go on within the wake-up (as Deferreds do), not in the next turn.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        settings: Settings,
+        rng: Random,
+        loop: Loop,
+        network: Network,
+        history: History,
+        *,
+        is_eager: bool,
+    ) -> None:
+        self.number = number
+        self.rng = rng
+        self.loop = loop
+        self.history = history
+        self.wires: dict[int, Wire] = {}
+        self.wants = True
+        """Whether callers go on."""
+        self.is_closed = False
+        self.wakeups = 0
+        self._network = network
+        self._taps: dict[int, Tap] = {}
+        self._is_eager = is_eager
+        entropy = Random(rng.getrandbits(64))
+        self.session = Session(
+            settings, self._woken, Random(rng.getrandbits(64)), entropy.randbytes
+        )
+        self._in_turn = False
+        self._scheduled = False
+        self._timer: Timer | None = None
+        self._armed: float | None = None
+        self._revision: Any = None
+        self._waiting: dict[Operation[Any] | Batch[Any], tuple[Ask, Script]] = {}
+
+    # What an adapter does
+
+    def start(self) -> None:
+        """Open the bucket."""
+        if self.history.failed_until.get(self.number) == inf:
+            self.history.failed_until[self.number] = self.loop.now()
+        self._turn(self.session.start, self.loop.now())
+
+    def close(self, wait: float) -> None:
+        """Close the bucket."""
+        self.history.closed_sessions.add(self.number)
+        self._turn(self.session.close, self.loop.now(), wait)
+
+    def connected(self, connection_id: int) -> None:
+        """See `tests.simulation.network.End`."""
+        self._turn(self.session.connected, connection_id, self.loop.now())
+
+    def connect_failed(self, connection_id: int, error: Exception) -> None:
+        """See `tests.simulation.network.End`."""
+        self.wires.pop(connection_id, None)
+        self._turn(self.session.connect_failed, connection_id, error, self.loop.now())
+
+    def received(self, connection_id: int, data: bytes) -> None:
+        """See `tests.simulation.network.End`."""
+        self._turn(self.session.receive_data, connection_id, data, self.loop.now())
+
+    def lost(self, connection_id: int, error: Exception | None) -> None:
+        """See `tests.simulation.network.End`."""
+        self.wires.pop(connection_id, None)
+        self._turn(self.session.connection_lost, connection_id, error, self.loop.now())
+
+    def _turn(self, call: Callable[..., None], *arguments: Any) -> None:
+        assert not self._in_turn, "the network is never so fast"
+        self._in_turn = True
+        try:
+            call(*arguments)
+        finally:
+            self._in_turn = False
+        self._transmit()
+
+    def _schedule(self) -> None:
+        """Transmit once this turn is over, so that what one turn sends leaves together."""
+        if not (self._in_turn or self._scheduled):
+            self._scheduled = True
+            self.loop.after(0.0, self._flush)
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        self._transmit()
+
+    def _transmit(self) -> None:
+        session = self.session
+        self._in_turn = True
+        while True:
+            for connection_id, data in session.take_output():
+                self._write(connection_id, data)
+            events = session.take_events()
+            if not events:
+                break
+            for event in events:
+                self._perform(event)
+        self._in_turn = False
+        self._check_revision()
+        when = session.next_deadline()
+        if when != self._armed:
+            self._armed = when
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            if when is not None:
+                self._timer = self.loop.at(when, self._deadline)
+
+    def _deadline(self) -> None:
+        self._timer = self._armed = None
+        self.wakeups += 1
+        self._turn(self.session.handle_deadline, self.loop.now())
+
+    def _write(self, connection_id: int, data: bytes) -> None:
+        if not data:
+            return
+        self._taps.setdefault(connection_id, Tap(self.history, self.number)).read(data)
+        wire = self.wires.get(connection_id)
+        if wire is not None:
+            wire.write(data)
+
+    def _perform(self, event: object) -> None:
+        match event:
+            case OpenConnection():
+                twins = [w for w in self.wires.values() if w.address == event.address]
+                if twins:
+                    self.history.violate("twins", f"client {self.number} to {event.address}")
+                self.wires[event.id] = self._network.open(self, event.id, event.address)
+            case CloseConnection():
+                wire = self.wires.pop(event.id, None)
+                if wire is not None:
+                    wire.finish()
+            case DeriveKey():
+                self.loop.after(self.rng.uniform(0.0001, 0.02), self._derived, event)
+            case OpenFailed():
+                self.loop.note(f"client {self.number} failed: {type(event.error).__name__}")
+                self.history.failed_until[self.number] = inf
+                self.loop.after(self.rng.uniform(0.0, 2.0), self.start)
+            case Closed():
+                self.is_closed = True
+            case _:
+                pass
+
+    def _derived(self, event: DeriveKey) -> None:
+        self._turn(self.session.key_derived, event.id, derive(event.derivation), self.loop.now())
+
+    def _check_revision(self) -> None:
+        config = self.session.config
+        if config is None:
+            return
+        if self._revision is not None and config.revision < self._revision:
+            text = f"client {self.number} went from {self._revision} to {config.revision}"
+            self.history.violate("old configuration", text)
+        self._revision = config.revision
+
+    # Callers
+
+    def run(self, script: Script) -> None:
+        """Let a caller begin."""
+        self._resume(script, None)
+
+    def _resume(self, script: Script, outcome: Any) -> None:
+        try:
+            step = script.send(outcome)
+        except StopIteration:
+            return
+        if isinstance(step, float):
+            self.loop.after(step, self._resume, script, None)
+        else:
+            self._submit(step, script)
+
+    def _submit(self, ask: Ask, script: Script) -> None:
+        pending = ask.pending
+        self._waiting[pending] = ask, script
+        if ask.patience is not None:
+            self.loop.after(ask.patience, self._give_up, ask)
+        if isinstance(pending, Batch):
+            self.session.submit_batch(pending, self.loop.now())
+        else:
+            self.session.submit(pending, self.loop.now())
+        self._schedule()
+
+    def _give_up(self, ask: Ask) -> None:
+        waiting = self._waiting.pop(ask.pending, None)
+        if waiting is None:
+            return
+        for call in ask.calls:
+            self.history.cancel(call)
+        if isinstance(ask.pending, Batch):
+            self.session.cancel_batch(ask.pending)
+        else:
+            self.session.cancel(ask.pending)
+        self._schedule()
+        self.loop.after(0.0, self._resume, waiting[1], None)
+
+    def _woken(self, completed: Operation[Any] | Batch[Any]) -> None:
+        waiting = self._waiting.pop(completed, None)
+        if waiting is None:
+            self.history.violate("answered twice", f"client {self.number}: {completed!r}")
+            return
+        ask, script = waiting
+        outcomes = [self.history.complete(call) for call in ask.calls]
+        if self._is_eager:
+            self._resume(script, outcomes)
+        else:
+            self.loop.after(0.0, self._resume, script, outcomes)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the bucket is closed, or is being closed."""
+        return self.session.state in {SessionState.CLOSING, SessionState.CLOSED}
+
+
+class Caller:
+    """One of a client's users: it does one thing after another.
+
+    Args:
+        number: it is known by this among the client's callers.
+        keys: documents that all clients use.
+        counters: likewise, numbers.
+        pause: seconds between two things, on average.
+    """
+
+    def __init__(
+        self, client: Client, number: int, keys: list[str], counters: list[str], pause: float
+    ) -> None:
+        self.client = client
+        self.number = number
+        self.keys = keys
+        self.counters = counters
+        self.pause = pause
+        self.rng = Random(client.rng.getrandbits(64))
+        self._defaults = defaults()
+        self._own = 0
+
+    def script(self) -> Script:
+        """Work as long as the client wants."""
+        habits = (
+            self.read,
+            self.store,
+            self.swap,
+            self.count,
+            self.come_and_go,
+            self.many,
+            self.hurry,
+        )
+        weights = (4, 4, 3, 3, 2, 1, 1)
+        while self.client.wants:
+            (habit,) = self.rng.choices(habits, weights)
+            yield from habit()
+            yield self.rng.expovariate(1 / self.pause)
+
+    # Building calls
+
+    def _timeout(self) -> float:
+        return self.rng.choice(_TIMEOUTS)
+
+    def _value(self, key: str) -> dict[str, Any]:
+        """Give a value that tells its key and its call."""
+        return {
+            "k": key,
+            "n": self.client.history.next_number(),
+            "pad": "ab" * self.rng.choice(_SIZES),
+        }
+
+    def _one(
+        self, op: Operation[Any], claims: int | None = None
+    ) -> Generator[Ask | float, Any, Any]:
+        call = self.client.history.begin(op, self.client.number, claims)
+        outcomes = yield Ask(op, [call], self._patience())
+        return None if outcomes is None else outcomes[0]
+
+    def _patience(self) -> float | None:
+        return self.rng.uniform(0.0, 0.2) if self.rng.random() < 0.03 else None
+
+    def _get(self, key: str, timeout: float | None = None) -> Operation[Any]:
+        return ops.get(self._defaults, key, quiet=True, timeout=timeout or self._timeout())
+
+    def _count(self, key: str, timeout: float | None = None) -> Operation[Any]:
+        ttl = COUNTER_EXPIRY + self.client.history.next_number()
+        return ops.counter(self._defaults, key, 1, 1, ttl, timeout=timeout or self._timeout())
+
+    # Habits
+
+    def read(self) -> Script:
+        """Get a document."""
+        yield from self._one(self._get(self.rng.choice(self.keys + self.counters)))
+
+    def store(self) -> Script:
+        """Store a document."""
+        key = self.rng.choice(self.keys)
+        value = self._value(key)
+        yield from self._one(ops.upsert(self._defaults, key, value, timeout=self._timeout()))
+
+    def swap(self) -> Script:
+        """Read, change, and store with the CAS until nobody came between."""
+        key = self.rng.choice(self.keys)
+        for _ in range(5):
+            seen = yield from self._one(self._get(key))
+            if seen is None or isinstance(seen, Exception) or not seen.success:
+                return
+            build = self.rng.choice((ops.upsert, ops.replace))
+            value = self._value(key)
+            op = build(self._defaults, key, value, seen.cas, timeout=self._timeout())
+            done = yield from self._one(op, seen.value["n"])
+            if not isinstance(done, CasMismatchError):
+                return
+
+    def count(self) -> Script:
+        """Add one to a number."""
+        yield from self._one(self._count(self.rng.choice(self.counters)))
+
+    def come_and_go(self) -> Script:
+        """Insert a document of one's own, read it, remove it."""
+        self._own += 1
+        key = f"own-{self.client.number}-{self.number}-{self._own}"
+        value = self._value(key)
+        inserted = yield from self._one(
+            ops.insert(self._defaults, key, value, timeout=self._timeout())
+        )
+        yield from self._one(self._get(key))
+        if isinstance(inserted, CouchbaseError | None) or self.rng.random() < 0.5:
+            op = ops.remove(self._defaults, key, timeout=self._timeout())
+            yield from self._one(op)
+        else:
+            op = ops.remove(self._defaults, key, inserted.cas, timeout=self._timeout())
+            yield from self._one(op, value["n"])
+        yield from self._one(self._get(key))
+
+    def many(self) -> Script:
+        """Do several things as a batch."""
+        history, number = self.client.history, self.client.number
+        timeout = self._timeout()
+        calls = []
+        kind = self.rng.choice(("get", "upsert", "counter"))
+        source = self.counters if kind == "counter" else self.keys
+        for key in self.rng.sample(source, self.rng.randint(1, len(source))):
+            op: Operation[Any]
+            if kind == "get":
+                op = self._get(key, timeout)
+            elif kind == "upsert":
+                op = ops.upsert(self._defaults, key, self._value(key), timeout=timeout)
+            else:
+                op = self._count(key, timeout)
+            calls.append(history.begin(op, number))
+        yield Ask(Batch([call.op for call in calls]), calls, self._patience())
+
+    def hurry(self) -> Script:
+        """Store and read one document several times without waiting for answers."""
+        key = self.rng.choice(self.keys)
+        for _ in range(self.rng.randint(2, 6)):
+            self.client.run(self._hurried(key))
+        yield 0.0
+
+    def _hurried(self, key: str) -> Script:
+        if self.rng.random() < 0.3:
+            op: Operation[Any] = self._get(key)
+        else:
+            op = ops.upsert(self._defaults, key, self._value(key), timeout=self._timeout())
+        yield from self._one(op)
+
+
+def final_reads(client: Client, keys: list[str]) -> Iterator[Script]:
+    """Give one caller for each key, which reads it once."""
+    for key in keys:
+        yield _read_once(client, key)
+
+
+def _read_once(client: Client, key: str) -> Script:
+    op = ops.get(defaults(), key, quiet=True, timeout=30.0)
+    call = client.history.begin(op, client.number)
+    yield Ask(op, [call])

@@ -1,0 +1,114 @@
+"""The client keeps its promises in simulated worlds, and the simulation can tell when it does not.
+
+A world that breaks a promise is run again by `python -m tests.simulation SEED --trace`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+from itertools import count
+
+import pytest
+
+from tests.project.test_packaging import ROOT
+from tests.simulation import __main__ as program
+from tests.simulation.bugs import PLANTED
+from tests.simulation.world import Report, World, run
+
+WORLDS = range(1, 61)
+
+KEPT: tuple[int, ...] = ()
+"""Seeds of worlds in which something was found once."""
+
+
+@cache
+def report_of(seed: int) -> Report:
+    """Run a world, once for all tests of the sound client."""
+    return run(seed)
+
+
+@pytest.mark.parametrize("seed", [*WORLDS, *KEPT])
+def test_every_promise_is_kept(seed: int) -> None:
+    """Answers are true, in time, for the right caller; in the end nothing is left behind."""
+    report = report_of(seed)
+    assert not report.violations
+    assert report.calls
+
+
+def test_worlds_are_eventful() -> None:
+    """The quick worlds meet every kind of fault and of outcome: they do not pass by standing still.
+
+    It is the sum that counts; a single world may be quiet.
+    """
+    reports = [report_of(seed) for seed in WORLDS]
+    faults, outcomes = Counter[str](), Counter[str]()
+    for report in reports:
+        faults += report.faults
+        outcomes += report.outcomes
+    assert {kind.__name__ for kind in World(1).faults.kinds} <= set(faults)
+    assert {
+        "done",
+        "cancelled",
+        "AmbiguousTimeoutError",
+        "UnambiguousTimeoutError",
+        "AmbiguousConnectionLostError",
+        "CasMismatchError",
+    } <= set(outcomes)
+    # Most succeed: the faults leave something to judge.
+    assert outcomes["done"] > 0.8 * outcomes.total() > 10_000
+    assert len({report.digest for report in reports}) == len(WORLDS)
+
+
+def test_a_seed_means_one_world() -> None:
+    """The same seed gives the same events to the last byte, whatever the interpreter hashes to."""
+    eventful = max(WORLDS, key=lambda seed: report_of(seed).faults.total())
+    traces: list[str] = []
+    again = run(eventful, traces.append)
+    assert again == report_of(eventful)
+    assert len(traces) > again.calls
+    for hashing in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.simulation", str(eventful)],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "PYTHONHASHSEED": hashing,
+                "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "core"))),
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert f"digest {again.digest}\n" in done.stdout
+
+
+@pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
+def test_planted_bugs_are_caught(
+    plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug in the client breaks the promise that it should, within the stated number of worlds."""
+    plant(monkeypatch)
+    wanted = PLANTED[plant]
+    for seed in count(1):
+        assert seed <= wanted.worlds, f"not caught in {wanted.worlds} worlds"
+        if wanted.rules & {line.partition(":")[0] for line in run(seed).violations}:
+            break
+
+
+def test_program(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program says what it ran, and has status 1 and the way to see it again if one fails."""
+    assert program.main(["7", "--worlds", "2"]) == 0
+    out = capsys.readouterr().out
+    assert re.match(r"2 worlds, \d+ calls, ", out)
+    assert out.endswith("no promise was broken\n")
+    next(iter(PLANTED))(monkeypatch)
+    assert program.main(["1", "--worlds", "3"]) == 1
+    out = capsys.readouterr().out
+    assert "again by: python -m tests.simulation" in out
+    assert "broke a promise" in out

@@ -1,0 +1,277 @@
+"""One world: made from a seed, run to its end, and judged."""
+
+from __future__ import annotations
+
+import gc
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from random import Random
+from types import CellType, FunctionType, MethodType, ModuleType
+from typing import Any, Final
+
+from couchloop.embedded import EmbeddedCluster, Node, ServerConnection
+from couchloop.kv.connection import State
+from couchloop.operations import Operation
+from couchloop.session import Session, SessionState
+from couchloop.settings import Address, Login, Settings
+from tests.simulation.clients import Caller, Client, final_reads
+from tests.simulation.events import Loop
+from tests.simulation.faults import Faults
+from tests.simulation.history import CALM, INSTANT, History
+from tests.simulation.network import Network, Weather, Wire
+
+_FIRST_PORT: Final = 10_000
+_LONGEST_TIMEOUT: Final = 30.0
+_MOST_WAKEUPS: Final = 20.0
+"""Deadlines per second that an idle client may have, on average."""
+
+_WEATHERS: Final = (
+    Weather(0.0001, 0.0, fragments=False),
+    Weather(0.0001, 0.0005, fragments=True),
+    Weather(0.002, 0.003, fragments=False),
+    Weather(0.03, 0.1, fragments=True),
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of a world."""
+
+    seed: int
+    digest: str
+    """Differs between any two runs that are not the same in every event."""
+    calls: int
+    events: int
+    seconds: float
+    """Virtual time."""
+    outcomes: Counter[str]
+    faults: Counter[str]
+    violations: tuple[str, ...]
+
+
+class World:
+    """Everything in one place; all of it follows from *seed*.
+
+    Args:
+        trace: called with a line for everything that happens.
+    """
+
+    def __init__(self, seed: int, trace: Callable[[str], object] | None = None) -> None:
+        self.seed = seed
+        self.rng = rng = Random(f"world {seed}")
+        self.loop = Loop(trace)
+        self.until = rng.uniform(2.0, 25.0)
+        """When the last fault ends."""
+        self.network = Network(
+            self.loop, Random(f"network {seed}"), rng.choice(_WEATHERS), self._accepted
+        )
+        self.cluster = EmbeddedCluster(
+            rng.choice((1, 2, 3, 3, 3, 4, 5)),
+            replicas=rng.randint(0, 2),
+            vbuckets=rng.choice((8, 16, 64)),
+            clock=self.loop,
+        )
+        for node in self.cluster.nodes:
+            self._place(node)
+        # A new epoch must win although it counts from one.
+        self.cluster.rev = 1000
+        self.cluster.changed()
+        self.cluster.on_node_change = self._place
+        self.clients: list[Client] = []
+        self.faults = Faults(
+            self.loop,
+            Random(f"faults {seed}"),
+            self.cluster,
+            self.network,
+            lambda: [client.number for client in self.clients],
+            self.until,
+        )
+        self.history = History(self.loop, self.faults.calm_since)
+        self.keys = [f"k{number}" for number in range(rng.choice((2, 10)))]
+        self.counters = [f"n{number}" for number in range(rng.choice((1, 4)))]
+
+    def run(self) -> Report:
+        """Let the world live, and judge it."""
+        try:
+            self._live()
+        except Exception:  # noqa: BLE001 - whatever it is, it is a finding
+            self.history.violate("crash", traceback.format_exc())
+        return Report(
+            self.seed,
+            self.loop.digest(),
+            self.history.calls,
+            self.loop.events,
+            self.loop.now(),
+            self.history.outcomes,
+            self.faults.seen,
+            tuple(self.history.violations),
+        )
+
+    def _live(self) -> None:
+        rng, loop = self.rng, self.loop
+        pause = rng.choice((0.1, 0.3, 1.0))
+        for _ in range(rng.randint(1, 4)):
+            self._add_client(rng.choice((0.0, 0.0, rng.uniform(0.0, self.until))), pause)
+        for client in self.clients[1:]:
+            if rng.random() < 0.2:
+                # Somebody else comes instead.
+                leaving = rng.uniform(0.0, self.until)
+                loop.at(leaving, self._leave, client, rng.choice((0.0, 0.5, 5.0)))
+                self._add_client(leaving, pause)
+        self.faults.plan(rng.choice((0, 1, 1, 2, 3, 5, 10, 20)))
+        loop.run(self.until)
+        self.faults.end()
+        # Long enough for the rule that nothing fails after a time of calm.
+        loop.run(self.until + CALM + 5.0)
+        for client in self.clients:
+            client.wants = False
+        loop.run(loop.now() + _LONGEST_TIMEOUT)
+        self._judge_end()
+
+    def _add_client(self, when: float, pause: float) -> None:
+        rng = self.rng
+        first, *others = self.network.nodes
+        seeds = (first, *rng.sample(others, rng.randint(0, len(others))))
+        settings = Settings(
+            seeds=seeds,
+            bucket="default",
+            login=Login("user", "password"),
+            randomize_nodes=rng.random() < 0.5,
+        )
+        client = Client(
+            len(self.clients),
+            settings,
+            Random(f"client {len(self.clients)} {self.seed}"),
+            self.loop,
+            self.network,
+            self.history,
+            is_eager=rng.random() < 0.5,
+        )
+        self.clients.append(client)
+        self.loop.at(when, client.start)
+        for number in range(rng.randint(1, 4)):
+            caller = Caller(client, number, self.keys, self.counters, pause)
+            self.loop.at(when, client.run, caller.script())
+
+    @staticmethod
+    def _leave(client: Client, wait: float) -> None:
+        client.wants = False
+        client.close(wait)
+
+    # What the network asks
+
+    def _place(self, node: Node) -> None:
+        """Give a new node its address."""
+        if "kv" not in node.ports:
+            node.ports["kv"] = _FIRST_PORT + node.node_id
+            self.network.nodes[Address(node.host, node.ports["kv"])] = node
+
+    def _accepted(self, wire: Wire, link: ServerConnection) -> None:
+        self.history.watch(wire.client.number, link)
+
+    # The end
+
+    def _judge_end(self) -> None:
+        loop, violate = self.loop, self.history.violate
+        for call in self.history.open.values():
+            if call.deadline < loop.now() - INSTANT:
+                violate("never answered", call)
+        living = [client for client in self.clients if not client.has_ended]
+        own = [key for key in self.history.states if key.startswith("own-")]
+        for client in living:
+            for script in final_reads(client, [*self.keys, *self.counters, *own[:20]]):
+                client.run(script)
+        before = sum(self.history.outcomes.values())
+        loop.run(loop.now() + _LONGEST_TIMEOUT + 1.0)
+        for call in self.history.open.values():
+            violate("never answered", call)
+        assert not living or sum(self.history.outcomes.values()) > before
+        for key in self.counters:
+            self._judge_counter(key)
+        wakeups = [client.wakeups for client in living]
+        loop.run(loop.now() + 10.0)
+        for client, count in zip(living, wakeups, strict=True):
+            if client.wakeups - count > 10.0 * _MOST_WAKEUPS:
+                violate("busy", f"client {client.number}: {client.wakeups - count} wake-ups idle")
+            self._judge_client(client)
+        expected = len(living) * len(self.cluster.nodes)
+        if len(self.cluster.connections()) != expected:
+            violate("server", f"{self.cluster.connections()!r}, expected {expected}")
+        for client in living:
+            client.close(0.0)
+        loop.run(loop.now() + 2.0)
+        self._judge_closed()
+
+    def _judge_counter(self, key: str) -> None:
+        """Compare what callers were told with what is there, whatever was written down between."""
+        value = self.history.states[key][-1].value or 0
+        sure = self.history.surely_counted[key]
+        perhaps = self.history.perhaps_counted[key]
+        if not sure <= value <= sure + perhaps:
+            self.history.violate("counter", f"{key} is {value}: {sure} sure, {perhaps} perhaps")
+
+    def _judge_client(self, client: Client) -> None:
+        session, violate = client.session, self.history.violate
+        name = f"client {client.number}"
+        if session.state is not SessionState.OPEN:
+            violate("not open", f"{name}: {session.state.name}, {session.error!r}")
+            return
+        # The client's own questions may be under way at any instant.
+        for _ in range(200):
+            if not session.in_flight:
+                break
+            self.loop.run(self.loop.now() + 0.01)
+        else:
+            violate("leak", f"{name}: {session.in_flight} operations in flight")
+        connected = sorted(c.address for c in session.connections if c.state is State.READY)
+        wanted = sorted(Address(node.host, node.ports["kv"]) for node in self.cluster.nodes)
+        if connected != wanted or len(session.connections) != len(wanted):
+            violate("not connected", f"{name}: to {connected}, not {wanted}")
+        if sorted(wire.address for wire in client.wires.values()) != wanted:
+            violate("leak", f"{name}: wires {list(client.wires.values())!r}")
+        config = session.config
+        newest = (self.cluster.epoch, self.cluster.rev)
+        if config is None or config.revision != newest:
+            found = None if config is None else config.revision
+            violate("old configuration", f"{name} has {found}, not {newest}")
+        for op in retained_operations(session):
+            violate("leak", f"{name} retains {op.name} {op.key!r}")
+
+    def _judge_closed(self) -> None:
+        violate = self.history.violate
+        for client in self.clients:
+            session = client.session
+            if session.state is not SessionState.CLOSED or not client.is_closed:
+                violate("not closed", f"client {client.number}: {session.state.name}")
+            if session.next_deadline() is not None or session.in_flight or client.wires:
+                violate("leak", f"client {client.number} has closed, and something is left")
+        if self.cluster.connections():
+            violate("server", f"after all have closed: {self.cluster.connections()!r}")
+
+
+def retained_operations(session: Session) -> Iterator[Operation[Any]]:
+    """Find the callers' operations that a session still holds, wherever it does."""
+    seen: set[int] = set()
+    # Not into what was handed in, nor into code.
+    beyond = (type, ModuleType, Client, Random)
+    waiting: list[Any] = [
+        value for name, value in vars(session).items() if not isinstance(value, MethodType)
+    ]
+    while waiting:
+        found = waiting.pop()
+        if id(found) in seen or isinstance(found, beyond):
+            continue
+        seen.add(id(found))
+        if isinstance(found, Operation) and found.key:
+            yield found
+        elif isinstance(found, FunctionType):
+            waiting += found.__closure__ or ()
+        elif isinstance(found, CellType | MethodType) or gc.is_tracked(found):
+            waiting += gc.get_referents(found)
+
+
+def run(seed: int, trace: Callable[[str], object] | None = None) -> Report:
+    """Run the world of *seed*."""
+    return World(seed, trace).run()
