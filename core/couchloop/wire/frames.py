@@ -160,45 +160,43 @@ class FrameDecoder:
         frames: list[Frame] = []
         position, end = 0, len(data)
         unpack, accept, max_body = HEADER.unpack_from, self._accept, self._max_body
+        append, new = frames.append, _new_frame
         needed = _HEADER_SIZE
         while end - position >= _HEADER_SIZE:
             magic, opcode, lengths, extras_length, datatype, status, body, opaque, cas = unpack(
                 data, position
             )
+            framing_length = 0
             if magic in _WITH_FRAMING:
-                framing_length, key_length = lengths >> 8, lengths & 0xFF
-            else:
-                framing_length, key_length = 0, lengths
+                framing_length, lengths = lengths >> 8, lengths & 0xFF
             if (
                 magic not in accept
                 or body > max_body
-                or framing_length + extras_length + key_length > body
+                or framing_length + extras_length + lengths > body
             ):
                 break
             needed = _HEADER_SIZE + body
             if end - position < needed:
                 break
             start = position + _HEADER_SIZE
-            extras_at = start + framing_length
-            key_at = extras_at + extras_length
-            value_at = key_at + key_length
             position += needed
             needed = _HEADER_SIZE
-            frames.append(
-                _new_frame(
+            # Most frames have neither framing extras nor a key: what is empty is not sliced.
+            framing = extras = key = b""
+            if framing_length:
+                framing = data[start : start + framing_length]
+                start += framing_length
+            if extras_length:
+                extras = data[start : start + extras_length]
+                start += extras_length
+            if lengths:
+                key = data[start : start + lengths]
+                start += lengths
+            value = data[start:position]
+            append(
+                new(
                     Frame,
-                    (
-                        magic,
-                        opcode,
-                        datatype,
-                        status,
-                        opaque,
-                        cas,
-                        data[start:extras_at],
-                        data[extras_at:key_at],
-                        data[key_at:value_at],
-                        data[value_at:position],
-                    ),
+                    (magic, opcode, datatype, status, opaque, cas, framing, extras, key, value),
                 )
             )
         self._size = end - position
