@@ -19,7 +19,7 @@ from couchloop.operations import Defaults, Pending
 from couchloop.registry import Registry
 from couchloop.settings import Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
-from gcouchbase.driver import GeventDriver
+from gcouchbase.driver import GeventDriver, SocketFactory
 
 __all__ = ["Bucket"]
 
@@ -71,6 +71,7 @@ class Bucket(BucketBase):
         default_format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO, for values that are stored.
         transcoder: an instance, or a class, that turns keys and values into bytes and back.
         ssl_context: what couchbases:// trusts, any SSLContext; None: the system's trust store.
+        socket_factory: gives a connected socket for an address, for proxies and tests.
 
     Raises:
         InvalidConnectionStringError, InvalidOptionError, ArgumentError, MixedAuthError: something
@@ -94,6 +95,7 @@ class Bucket(BucketBase):
         default_format: int = FMT_JSON,
         transcoder: Transcoder | type[Transcoder] | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        socket_factory: SocketFactory | None = None,
     ) -> None:
         if not hasattr(self, "_driver"):
             hub, settings = self._identify(
@@ -105,8 +107,10 @@ class Bucket(BucketBase):
                 default_format=default_format,
                 transcoder=transcoder,
                 ssl_context=ssl_context,
+                socket_factory=socket_factory,
             )
-            self._attach(settings, hub, GeventDriver(settings, _write_log, ssl_context))
+            driver = GeventDriver(settings, _write_log, ssl_context, socket_factory)
+            self._attach(settings, hub, driver)
         driver = self._driver
         # As in `_blocking`: an error raised here must not keep the Bucket.
         del self
@@ -118,12 +122,14 @@ class Bucket(BucketBase):
         connection_string: str | ConnectionString,
         *,
         ssl_context: ssl.SSLContext | None = None,
+        socket_factory: SocketFactory | None = None,
         **keywords: Any,
     ) -> tuple[Any, Settings]:
         settings = make_settings(
             connection_string,
             framework=f"gevent {gevent.__version__}",
             tls_context=ssl_context,
+            connector=socket_factory,
             **keywords,
         )
         return gevent.get_hub(), settings

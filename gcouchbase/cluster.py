@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuthenticator
 from couchloop.cluster import ClusterBase
 from gcouchbase.bucket import Bucket
+from gcouchbase.driver import SocketFactory
 
 __all__ = ["CertAuthenticator", "ClassicAuthenticator", "Cluster", "PasswordAuthenticator"]
 
@@ -15,6 +18,7 @@ class Cluster(ClusterBase[Bucket]):
     Args:
         connection_string: `couchbase://host[,host…]`; names no bucket.
         bucket_class: what `open_bucket` makes.
+        socket_factory: handed to each Bucket; see there.
 
     Raises InvalidConnectionStringError (a ValueError).
     """
@@ -23,5 +27,13 @@ class Cluster(ClusterBase[Bucket]):
         self,
         connection_string: str = "couchbase://localhost",
         bucket_class: type[Bucket] = Bucket,
+        *,
+        socket_factory: SocketFactory | None = None,
     ) -> None:
         super().__init__(connection_string, bucket_class)
+        self._socket_factory = socket_factory
+
+    def _bucket_arguments(self) -> dict[str, Any]:
+        if self._socket_factory is None:
+            return {}
+        return {"socket_factory": self._socket_factory}

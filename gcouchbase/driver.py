@@ -53,6 +53,10 @@ _TICK: Final = 0.001
 _thread_ident: Final[Callable[[], int]] = get_original("_thread", "get_ident")
 
 
+SocketFactory = Callable[[Address], _socket.socket]
+"""Gives a connected socket; it runs in a greenlet of its own, and may block that."""
+
+
 class GeventDriver(Driver):
     """One Bucket's session on the hub of the thread that makes it."""
 
@@ -61,8 +65,10 @@ class GeventDriver(Driver):
         settings: Settings,
         log: Callable[[LogRecord], None],
         ssl_context: ssl.SSLContext | None = None,
+        socket_factory: SocketFactory | None = None,
     ) -> None:
         super().__init__(settings, Random(), os.urandom)
+        self.socket_factory = socket_factory
         self.hub = get_hub()
         self.now = monotonic  # type: ignore[method-assign]  # a call less per operation
         self._thread = _thread_ident()
@@ -307,6 +313,12 @@ class _Attempt(Transport):
 
         Raises gaierror or UnicodeError if the name means nothing, else OSError.
         """
+        factory = self._driver.socket_factory
+        if factory is not None:
+            # Its own watchers, if it is gevent's, are of no use to us.
+            sock = self._sock = _socket.socket(fileno=factory(address).detach())
+            sock.setblocking(False)
+            return sock
         found = _look_up(address)
         failures: list[OSError] = []
         for family, kind, protocol, _, where in found:
@@ -392,8 +404,9 @@ class _Socket(Transport):
 
     def __init__(self, driver: GeventDriver, event: OpenConnection, sock: _socket.socket) -> None:
         self._sock = sock
-        self._sock.setsockopt(gsocket.IPPROTO_TCP, gsocket.TCP_NODELAY, 1)
-        self._sock.setsockopt(gsocket.SOL_SOCKET, gsocket.SO_KEEPALIVE, 1)
+        if self._sock.family != gsocket.AF_UNIX:
+            self._sock.setsockopt(gsocket.IPPROTO_TCP, gsocket.TCP_NODELAY, 1)
+            self._sock.setsockopt(gsocket.SOL_SOCKET, gsocket.SO_KEEPALIVE, 1)
         self._driver = driver
         self._id = event.id
         self._backlog: deque[bytes | memoryview] = deque()

@@ -15,13 +15,21 @@ With plain pytest, nothing else is needed:
         bucket.upsert("greeting", {"text": "hello"})
         assert bucket.get("greeting").value == {"text": "hello"}
 
+`MemoryCluster` does the same without opening a port:
+
+    with MemoryCluster() as memory:
+        cluster = Cluster(memory.connection_string, socket_factory=memory.socket_factory)
+
 `served.cluster` is the other side: ask it for its connections, stop and restart its nodes, inject
 errors and delays (`couchloop.embedded.EmbeddedCluster`).
 """
 
 from __future__ import annotations
 
+import os
 import time
+from errno import ECONNREFUSED
+from itertools import count
 from ssl import CERT_OPTIONAL, PROTOCOL_TLS_SERVER
 from typing import Any, Final, Self
 
@@ -35,8 +43,9 @@ from greenlet import greenlet
 
 from couchloop.embedded import EmbeddedCluster, Node
 from couchloop.embedded.hosting import Hosting, Peer, ServerCertificate, is_tls, services
+from couchloop.settings import DATA_PORT, Address
 
-__all__ = ["ServedCluster", "ServerCertificate", "SystemClock", "serve"]
+__all__ = ["MemoryCluster", "ServedCluster", "ServerCertificate", "SystemClock", "serve"]
 
 _CHUNK: Final = 65536
 _TICK: Final = 0.001
@@ -234,6 +243,70 @@ class ServedCluster(Hosting):
 
     def __enter__(self) -> Self:
         """Give the cluster: it listens."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
+        self.stop()
+
+
+class _MemoryListener:
+    def __init__(
+        self, listening: dict[int, tuple[Node, str]], where: tuple[Node, str], port: int
+    ) -> None:
+        self.port = port
+        self._listening = listening
+        listening[port] = where
+
+    def close(self) -> None:
+        del self._listening[self.port]
+
+
+class MemoryCluster(Hosting):
+    """An embedded cluster that Buckets reach without ports: through pairs of sockets.
+
+    Args:
+        cluster: None: three nodes, one bucket `default`, one user `user` with password `password`.
+            One of your own wants `clock=SystemClock()`, where its time matters.
+
+    Attributes:
+        cluster: the `EmbeddedCluster`: ask it for connections, stop its nodes, inject faults.
+        connection_string: what clients are to be given, together with `socket_factory`.
+
+    """
+
+    def __init__(self, cluster: EmbeddedCluster | None = None) -> None:
+        self._listening: dict[int, tuple[Node, str]] = {}
+        self._ports = count(DATA_PORT)
+        self._greenlets = Pool()
+        super().__init__(cluster or EmbeddedCluster(clock=SystemClock()), "127.0.0.1", 0)
+
+    def listen(self, node: Node, service: str, port: int) -> _MemoryListener:
+        """See `Hosting`."""
+        return _MemoryListener(self._listening, (node, service), port or next(self._ports))
+
+    def socket_factory(self, address: Address) -> gsocket.socket:
+        """Give a socket that leads to the node at *address*; hand this method to a Cluster.
+
+        Raises ConnectionRefusedError if no node listens there.
+        """
+        where = self._listening.get(address.port)
+        if where is None:
+            raise ConnectionRefusedError(ECONNREFUSED, os.strerror(ECONNREFUSED))
+        ours, theirs = gsocket.socketpair()
+        node, service = where
+        peer = _GeventPeer(ours, node, service, f"memory:{self.cluster.accepted + 1}", None)
+        self._greenlets.spawn(peer.run)
+        return theirs
+
+    def stop(self) -> None:
+        """Close every connection; returns when that is done."""
+        self.shut_down()
+        if not self._greenlets.join(timeout=_GRACE):
+            self._greenlets.kill()
+
+    def __enter__(self) -> Self:
+        """Give the cluster."""
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -12,12 +12,12 @@ from couchloop import operations
 from couchloop.auth import Authenticator
 from couchloop.cluster import BucketBase, as_method, make_settings
 from couchloop.connstr import ConnectionString
-from couchloop.exceptions import BucketAlreadyOpenError, CouchbaseError
+from couchloop.exceptions import CouchbaseError
 from couchloop.operations import Defaults, Pending
 from couchloop.registry import Registry
 from couchloop.settings import Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
-from txcouchbase.driver import EndpointFactory, TwistedDriver, default_endpoint, without_frames
+from txcouchbase.driver import EndpointFactory, TwistedDriver, without_frames
 
 __all__ = ["Bucket"]
 
@@ -85,11 +85,6 @@ class Bucket(BucketBase):
     ) -> None:
         if hasattr(self, "_driver"):
             # __new__ has given a Bucket that is open.
-            if self._driver.endpoint_factory != (endpoint_factory or default_endpoint):
-                raise BucketAlreadyOpenError(
-                    f"bucket {self.bucket!r} is already open on this reactor with another "
-                    "endpoint_factory: use that Bucket, or close it first"
-                )
             return
         loop, settings = self._identify(
             connection_string,
@@ -100,6 +95,7 @@ class Bucket(BucketBase):
             default_format=default_format,
             transcoder=transcoder,
             reactor=reactor,
+            endpoint_factory=endpoint_factory,
         )
         self._attach(settings, loop, TwistedDriver(settings, loop, endpoint_factory))
 
@@ -109,11 +105,14 @@ class Bucket(BucketBase):
         connection_string: str | ConnectionString,
         *,
         reactor: Any = None,
-        endpoint_factory: EndpointFactory | None = None,  # noqa: ARG003 - the constructor's
+        endpoint_factory: EndpointFactory | None = None,
         **keywords: Any,
     ) -> tuple[Any, Settings]:
         settings = make_settings(
-            connection_string, framework=f"twisted {twisted.__version__}", **keywords
+            connection_string,
+            framework=f"twisted {twisted.__version__}",
+            connector=endpoint_factory,
+            **keywords,
         )
         if reactor is None:
             from twisted.internet import reactor  # noqa: PLC0415 - only where a user wants it

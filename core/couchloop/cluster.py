@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 from weakref import finalize
 
 from couchloop import __version__
-from couchloop.auth import Authenticator, PasswordAuthenticator
+from couchloop.auth import Authenticator, CertAuthenticator, PasswordAuthenticator
 from couchloop.connstr import ConnectionString, Host
 from couchloop.driver import Driver
 from couchloop.exceptions import (
@@ -21,6 +21,7 @@ from couchloop.exceptions import (
     BucketAlreadyOpenError,
     FeatureNotAvailableError,
     InvalidConnectionStringError,
+    InvalidOptionError,
     InvalidTimeoutError,
     MixedAuthError,
 )
@@ -28,7 +29,7 @@ from couchloop.operations import Defaults
 from couchloop.options import OPTIONS, parse_options
 from couchloop.registry import Registry
 from couchloop.session import SessionState
-from couchloop.settings import DATA_PORT, DATA_PORT_TLS, Address, Login, Settings
+from couchloop.settings import DATA_PORT, DATA_PORT_TLS, Address, Login, Settings, Tls
 from couchloop.transcoder import FMT_JSON, Transcoder
 
 B = TypeVar("B", bound="BucketBase")
@@ -48,6 +49,11 @@ _READ_NOW: Final = frozenset(
         "randomize_nodes",
         "sasl_mech_force",
         "sasl_allow_plain",
+        "ssl",
+        "tls_verify",
+        "truststorepath",
+        "certpath",
+        "keypath",
         "client_string",
     }
 )
@@ -64,6 +70,7 @@ def make_settings(
     default_format: int = FMT_JSON,
     transcoder: Transcoder | type[Transcoder] | None = None,
     tls_context: object = None,
+    connector: object = None,
     framework: str = "",
 ) -> Settings:
     """Put together how a Bucket connects.
@@ -78,6 +85,7 @@ def make_settings(
         default_format: of values that are stored.
         transcoder: an instance or a class.
         tls_context: the loop's own kind of TLS context.
+        connector: what makes connections instead of the loop's TCP.
         framework: name and version of the loop, for the user agent (RFC 0047).
 
     Raises InvalidConnectionStringError, InvalidOptionError, MixedAuthError, ArgumentError,
@@ -97,22 +105,22 @@ def make_settings(
     if authenticator is not None and (username is not None or password is not None):
         raise MixedAuthError("give an authenticator, or username and password, not both")
     if authenticator is None:
-        if username is None:
-            username = str(options.get("username", ""))
-        if password is None:
-            password = str(options.get("password", ""))
-        if not username:
-            raise ArgumentError("give a username and a password, or an authenticator")
-        authenticator = PasswordAuthenticator(username, password)
-    tls = connection_string.tls
-    credentials = authenticator.credentials_for(connection_string.bucket)
-    if credentials is None or authenticator.cert_path is not None:
-        raise FeatureNotAvailableError("certificates of your own cannot be given yet")
+        authenticator = _authenticator(options, username, password)
+    tls = _wants_tls(connection_string, options)
     if authenticator.needs_tls and not tls:
-        raise ArgumentError("this authenticator needs TLS: use couchbases://")
+        raise ArgumentError(f"{type(authenticator).__name__} here needs TLS: use couchbases://")
+    tls_files = _tls_files(options, authenticator)
+    if tls_files != Tls() and not tls:
+        raise ArgumentError("certificates and tls_verify are for TLS: use couchbases://")
+    if tls_context is not None and tls_files != Tls():
+        raise ArgumentError(
+            "a TLS context of your own decides what is trusted and shown: give it, or paths of "
+            "certificates and tls_verify, not both"
+        )
     if connection_string.srv_required:
         raise FeatureNotAvailableError("SRV records are not looked up yet: name the nodes")
-    user, secret = credentials
+    credentials = authenticator.credentials_for(connection_string.bucket)
+    user, secret = credentials or ("", "")
     mechanisms = options.get("sasl_mech_force")
     agent = f"couchloop/{__version__} (python {platform.python_version()}; {framework})"
     if client := options.get("client_string"):
@@ -125,8 +133,10 @@ def make_settings(
             secret,
             mechanisms if isinstance(mechanisms, tuple) else authenticator.mechanisms,
             allow_plain=bool(options.get("sasl_allow_plain", False)),
+            by_certificate=credentials is None,
         ),
         tls=tls,
+        tls_files=tls_files,
         network=str(options.get("network") or "auto"),
         randomize_nodes=bool(options.get("randomize_nodes", False)),
         config_total_timeout=_seconds(options, "config_total_timeout"),
@@ -136,9 +146,71 @@ def make_settings(
         quiet=quiet,
         default_format=default_format,
         tls_context=tls_context,
+        connector=connector,
         transcoder=transcoder,
         agent=agent,
     )
+
+
+def _authenticator(
+    options: dict[str, Any], username: str | None, password: str | None
+) -> Authenticator:
+    """Say who connects when no authenticator does: what is given, else what the options say."""
+    if username is None:
+        username = str(options.get("username", ""))
+    if password is None:
+        password = str(options.get("password", ""))
+    if "keypath" in options:
+        if username or password:
+            raise MixedAuthError(
+                "keypath means that the client's certificate says who connects: give that, or a "
+                "username and a password, not both"
+            )
+        if "certpath" not in options:
+            raise ArgumentError("keypath needs certpath: the certificate that the key belongs to")
+        return CertAuthenticator(
+            str(options["certpath"]), str(options["keypath"]), options.get("truststorepath")
+        )
+    if not username:
+        raise ArgumentError("give a username and a password, or an authenticator")
+    return PasswordAuthenticator(username, password)
+
+
+def _wants_tls(connection_string: ConnectionString, options: dict[str, Any]) -> bool:
+    mode = options.get("ssl")
+    if mode == "off" and connection_string.tls:
+        raise InvalidOptionError("ssl=off contradicts couchbases://: use couchbase://")
+    return connection_string.tls or mode in {"on", "no_verify"}
+
+
+def _tls_files(options: dict[str, Any], authenticator: Authenticator) -> Tls:
+    """Put together what options and authenticator say of certificates."""
+    verify = options.get("ssl") != "no_verify" and options.get("tls_verify") != "none"
+    cert, key = options.get("certpath"), options.get("keypath")
+    trusted = options.get("truststorepath")
+    if isinstance(authenticator, CertAuthenticator):
+        own_cert, own_key = authenticator.cert_path, authenticator.key_path
+        if (cert or own_cert) != own_cert or (key or own_key) != own_key:
+            raise MixedAuthError(
+                "the connection string and the authenticator name different certificates or keys"
+            )
+        ca_path = _one_of(authenticator.trust_store_path, trusted)
+        return Tls(ca_path, own_cert, own_key, verify)
+    if key is not None:
+        raise MixedAuthError(
+            "keypath means that the client's certificate says who connects: use it with "
+            "CertAuthenticator, or without any authenticator"
+        )
+    return Tls(_one_of(authenticator.cert_path, trusted or cert), verify=verify)
+
+
+def _one_of(given: str | None, option: str | None) -> str | None:
+    if given is not None and option is not None and given != option:
+        raise ArgumentError(
+            "the connection string and the authenticator name different files of trusted CAs: "
+            "give one file; it can hold many certificates"
+        )
+    return option if given is None else given
 
 
 def _parsed(connection_string: str | ConnectionString) -> ConnectionString:

@@ -25,6 +25,20 @@ class Address(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """What TLS trusts and shows. Each adapter makes its loop's kind of context of it."""
+
+    ca_path: str | None = None
+    """PEM file of the CA certificates to trust; None: the system's trust store."""
+    cert_path: str | None = None
+    """PEM file of the client's own certificate, and of what chains it to a CA."""
+    key_path: str | None = None
+    """PEM file of that certificate's key; None: it stands in *cert_path* too."""
+    verify: bool = True
+    """Whether the server's certificate must be trusted and name the host that was dialled."""
+
+
+@dataclass(frozen=True, slots=True)
 class Login:
     """Who connects, and by which means. The password stays out of every repr."""
 
@@ -34,6 +48,8 @@ class Login:
     """Only these SASL mechanisms; None: whatever is safe on the connection."""
     allow_plain: bool = False
     """Send the password itself over a connection without TLS if nothing else is offered."""
+    by_certificate: bool = False
+    """The client's certificate says who it is (RFC 0036): user and password are empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +63,7 @@ class Settings:
     bucket: str
     login: Login
     tls: bool = False
+    tls_files: Tls = Tls()
     network: str = AUTO_NETWORK
     randomize_nodes: bool = False
     config_total_timeout: float = 5.0
@@ -59,7 +76,9 @@ class Settings:
     quiet: bool = False
     default_format: int = 0
     tls_context: Any = None
-    """The loop's own kind of TLS context, if the user gave one; None: the system's trust store."""
+    """The loop's own kind of TLS context, if the user gave one; None: one made of *tls_files*."""
+    connector: Any = None
+    """What makes connections instead of the loop's TCP: an endpoint factory, a socket factory."""
     transcoder: Any = None
     """What the user gave; None: the Bucket's own."""
     agent: str = field(default="couchloop", compare=False)

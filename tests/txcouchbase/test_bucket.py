@@ -230,7 +230,7 @@ class EndpointTests(MemoryTests):
         """The same bucket by other endpoints is a conflict: it might be a proxy."""
         bucket = self.memory.open()
         assert self.memory.open() is bucket
-        with pytest.raises(BucketAlreadyOpenError, match="endpoint_factory"):
+        with pytest.raises(BucketAlreadyOpenError, match="connector"):
             self.memory.open(endpoint_factory=None)
 
     def test_cluster_hands_it_on(self) -> None:
