@@ -17,6 +17,7 @@ from couchloop.connstr import ConnectionString
 from couchloop.events import LogRecord
 from couchloop.operations import Defaults, Pending
 from couchloop.registry import Registry
+from couchloop.retries import RetryStrategy
 from couchloop.settings import Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
 from gcouchbase.driver import GeventDriver, SocketFactory
@@ -70,7 +71,9 @@ class Bucket(BucketBase):
         quiet: get and remove give a result instead of NotFoundError where there is no document.
         default_format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO, for values that are stored.
         transcoder: an instance, or a class, that turns keys and values into bytes and back.
-        ssl_context: what couchbases:// trusts, any SSLContext; None: the system's trust store.
+        retry_strategy: whether and when operations are tried again; None: BestEffort().
+        ssl_context: what TLS trusts and shows, any SSLContext; None: what the options of the
+            connection string and the authenticator say, by default the system's trust store.
         socket_factory: gives a connected socket for an address, for proxies and tests.
 
     Raises:
@@ -94,6 +97,7 @@ class Bucket(BucketBase):
         quiet: bool = False,
         default_format: int = FMT_JSON,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        retry_strategy: RetryStrategy | None = None,
         ssl_context: ssl.SSLContext | None = None,
         socket_factory: SocketFactory | None = None,
     ) -> None:
@@ -106,6 +110,7 @@ class Bucket(BucketBase):
                 quiet=quiet,
                 default_format=default_format,
                 transcoder=transcoder,
+                retry_strategy=retry_strategy,
                 ssl_context=ssl_context,
                 socket_factory=socket_factory,
             )

@@ -15,6 +15,7 @@ from couchloop.connstr import ConnectionString
 from couchloop.exceptions import CouchbaseError
 from couchloop.operations import Defaults, Pending
 from couchloop.registry import Registry
+from couchloop.retries import RetryStrategy
 from couchloop.settings import Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
 from txcouchbase.driver import EndpointFactory, TwistedDriver, without_frames
@@ -57,6 +58,7 @@ class Bucket(BucketBase):
         quiet: get and remove give a result instead of NotFoundError where there is no document.
         default_format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO, for values that are stored.
         transcoder: an instance, or a class, that turns keys and values into bytes and back.
+        retry_strategy: whether and when operations are tried again; None: BestEffort().
         reactor: None: the global one, which is imported (and so installed) now.
         endpoint_factory: makes the endpoint for (reactor, address, tls), for proxies and tests.
 
@@ -80,6 +82,7 @@ class Bucket(BucketBase):
         quiet: bool = False,
         default_format: int = FMT_JSON,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        retry_strategy: RetryStrategy | None = None,
         reactor: Any = None,
         endpoint_factory: EndpointFactory | None = None,
     ) -> None:
@@ -94,6 +97,7 @@ class Bucket(BucketBase):
             quiet=quiet,
             default_format=default_format,
             transcoder=transcoder,
+            retry_strategy=retry_strategy,
             reactor=reactor,
             endpoint_factory=endpoint_factory,
         )

@@ -28,6 +28,7 @@ from couchloop.exceptions import (
 from couchloop.operations import Defaults
 from couchloop.options import OPTIONS, parse_options
 from couchloop.registry import Registry
+from couchloop.retries import BestEffort, RetryStrategy, check_strategy
 from couchloop.session import SessionState
 from couchloop.settings import DATA_PORT, DATA_PORT_TLS, Address, Login, Settings, Tls
 from couchloop.transcoder import FMT_JSON, Transcoder
@@ -69,6 +70,7 @@ def make_settings(
     quiet: bool = False,
     default_format: int = FMT_JSON,
     transcoder: Transcoder | type[Transcoder] | None = None,
+    retry_strategy: RetryStrategy | None = None,
     tls_context: object = None,
     connector: object = None,
     framework: str = "",
@@ -84,6 +86,7 @@ def make_settings(
         quiet: whether a get of a missing document gives a result instead of raising.
         default_format: of values that are stored.
         transcoder: an instance or a class.
+        retry_strategy: for operations that name none; None: BestEffort().
         tls_context: the loop's own kind of TLS context.
         connector: what makes connections instead of the loop's TCP.
         framework: name and version of the loop, for the user agent (RFC 0047).
@@ -148,6 +151,7 @@ def make_settings(
         tls_context=tls_context,
         connector=connector,
         transcoder=transcoder,
+        retry_strategy=BestEffort() if retry_strategy is None else check_strategy(retry_strategy),
         agent=agent,
     )
 

@@ -675,6 +675,10 @@ class NodeTimeoutError(TimeoutError, ConnectError):
     """The node did not answer in time while connecting."""
 
 
+class NodeNotAvailableError(CouchbaseTransientError, CouchbaseNetworkError):
+    """No connection to the node could take the operation: nothing was sent."""
+
+
 class NotDataNodeError(ConnectError):
     """The node does not run the data service."""
 
@@ -695,6 +699,10 @@ class TlsError(ConnectError):
     """The TLS handshake failed."""
 
     CODE = 0x36
+
+
+class CertificateFileError(CouchbaseInputError, CouchbaseFatalError):
+    """A file of certificates, or of a key, cannot be read or holds something else."""
 
 
 # Life of a Bucket ---------------------------------------------------------------------------------

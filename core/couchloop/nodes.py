@@ -28,6 +28,8 @@ _SILENCE: Final = 10.0
 _DRAIN_DELAY: Final = 0.05
 _RECONNECT_FIRST: Final = 0.05
 _RECONNECT_LONGEST: Final = 2.0
+_SEEK_DELAY: Final = 0.1
+"""Seconds between two requests for a configuration while keys have no node."""
 _STEADY: Final = 2.0
 """A connection that was ready for so many seconds makes earlier failures forgotten."""
 
@@ -70,7 +72,17 @@ class NodesOwner(Owner[Operation[Any]], Protocol):
 class Endpoint:
     """A data node as this session sees it: its connection, and what waits for one."""
 
-    __slots__ = ("address", "connection", "failures", "parked", "ready_since", "timer")
+    __slots__ = (
+        "address",
+        "connection",
+        "failures",
+        "is_open_circuit",
+        "last_error",
+        "parked",
+        "ready_since",
+        "timeouts",
+        "timer",
+    )
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -78,6 +90,12 @@ class Endpoint:
         self.failures = 0
         """How often in a row its connection was lost soon, or could not be made."""
         self.ready_since = 0.0
+        self.last_error: CouchbaseError | None = None
+        """Why it is not connected, or its circuit breaker is open."""
+        self.timeouts = 0
+        """Operations in a row that it left without an answer."""
+        self.is_open_circuit = False
+        """Whether its circuit breaker is open: nothing is sent until it shows a sign of life."""
         self.parked: dict[Operation[Any], None] = {}
         self.timer: Timer | None = None
 
@@ -114,6 +132,7 @@ class ControlRequest(Operation[None]):
         self.timeout = timeout
         self.cas = self.opaque = self.attempts = 0
         self.quiet = False
+        self.retry_strategy = None
         self._reset()
         self.batch = _Answer(done)
 
@@ -166,6 +185,9 @@ class Nodes:
         self.route: list[Connection | None] = []
         """The connection for each vbucket; None: there is none that is ready."""
         self.config_request: ControlRequest | None = None
+        self.homeless: dict[Operation[Any], None] = {}
+        """What waits for a configuration that gives its key a node."""
+        self._seeking = False
         self._owner = owner
         self._settings = settings
         self._timers = timers
@@ -206,6 +228,7 @@ class Nodes:
             # The configuration that it brought does not list its node.
             return
         endpoint.ready_since = now
+        endpoint.last_error = None
         self._log("debug", "connected to {node}", node=connection.address)
         self._rebuild_route()
         self._owner.send_parked(endpoint.parked, now)
@@ -218,6 +241,10 @@ class Nodes:
         if endpoint is None or endpoint.connection is not connection:
             return
         endpoint.connection = None
+        endpoint.last_error = error
+        # Its next connection has to prove itself by the handshake.
+        endpoint.is_open_circuit = False
+        endpoint.timeouts = 0
         self._rebuild_route()
         self._connect_later(endpoint, error, now, was_ready=was_ready)
         if any(other.ready is not None for other in self.endpoints.values()):
@@ -308,6 +335,8 @@ class Nodes:
             if endpoint.parked:
                 # Another node may own the keys now.
                 self._owner.send_parked(endpoint.parked, now)
+        if self.homeless:
+            self._owner.send_parked(self.homeless, now)
         for endpoint in removed:
             if endpoint.timer is not None:
                 endpoint.timer.cancel()
@@ -334,7 +363,10 @@ class Nodes:
     def _rebuild_route(self) -> None:
         if self.config is None:
             return
-        ready = [None if endpoint is None else endpoint.ready for endpoint in self.by_node]
+        ready = [
+            None if endpoint is None or endpoint.is_open_circuit else endpoint.ready
+            for endpoint in self.by_node
+        ]
         # Index -1 stands for no node.
         ready.append(None)
         self.route = [ready[index] for index in self.config.active]
@@ -390,6 +422,20 @@ class Nodes:
             self._config_turn += 1
             self.ask(ready[self._config_turn % len(ready)], now)
 
+    def seek_config(self, now: float) -> None:
+        """Ask for a newer configuration again and again while keys have no node."""
+        if self._seeking:
+            return
+
+        def again(at: float) -> None:
+            self._seeking = False
+            if self.homeless:
+                self.seek_config(at)
+
+        self._seeking = True
+        self._timers.call_at(now + _SEEK_DELAY, again)
+        self.ask_for_config(now)
+
     def ask(self, connection: Connection, now: float) -> None:
         """Ask the node of *connection* for its configuration."""
         if connection.state is not State.READY:
@@ -422,7 +468,43 @@ class Nodes:
         connection.send(request, 0)
         return request
 
-    # Half-open connections
+    # Half-open connections, and the circuit breaker
+
+    def unanswered(self, connection: Connection, since: float, now: float) -> None:
+        """Take note that an operation of *since*, sent on *connection*, ran out of time.
+
+        Too many in a row without anything from the node open its circuit breaker: what follows
+        is not written into the void. The NOOP of `suspect` is the canary: its answer closes the
+        breaker, its failure ends the connection.
+        """
+        self.suspect(connection, since, now)
+        endpoint = self.endpoints.get(connection.address)
+        limit = self._settings.circuit_breaker
+        if endpoint is None or endpoint.connection is not connection or not limit:
+            return
+        if connection.last_activity > since:
+            endpoint.timeouts = 0
+            return
+        endpoint.timeouts += 1
+        if endpoint.timeouts < limit or endpoint.is_open_circuit:
+            return
+        endpoint.is_open_circuit = True
+        text = f"{endpoint.timeouts} operations in a row were not answered"
+        endpoint.last_error = NodeTimeoutError(text)
+        self._rebuild_route()
+        self._log("warning", "{node}: {reason}; pausing", node=endpoint.address, reason=text)
+
+    def _close_circuit(self, connection: Connection, now: float) -> None:
+        endpoint = self.endpoints.get(connection.address)
+        if endpoint is None or endpoint.connection is not connection:
+            return
+        endpoint.timeouts = 0
+        if endpoint.is_open_circuit:
+            endpoint.is_open_circuit = False
+            endpoint.last_error = None
+            self._rebuild_route()
+            self._log("info", "{node} answers again", node=endpoint.address)
+            self._owner.send_parked(endpoint.parked, now)
 
     def suspect(self, connection: Connection, since: float, now: float) -> None:
         """See whether *connection* lives, if nothing came on it after *since*."""
@@ -443,6 +525,8 @@ class Nodes:
                 ),
                 probe.deadline,
             )
+        else:
+            self._close_circuit(connection, connection.last_activity)
 
     # Connections
 

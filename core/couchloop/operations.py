@@ -29,6 +29,7 @@ from couchloop.exceptions import (
     ProtocolError,
 )
 from couchloop.result import MultiResult, OperationResult, Result, ValueResult
+from couchloop.retries import RetryStrategy, check_strategy
 from couchloop.transcoder import FMT_BYTES, FMT_UTF8, Transcoder
 from couchloop.wire import Datatype, Frame, Opcode, snappy
 
@@ -99,6 +100,7 @@ class Operation(Generic[T]):
         "error",
         "extras",
         "key",
+        "obstacle",
         "opaque",
         "opcode",
         "owner",
@@ -107,6 +109,7 @@ class Operation(Generic[T]):
         "quiet",
         "raw",
         "reasons",
+        "retry_strategy",
         "timeout",
         "value",
         "waiter",
@@ -125,6 +128,7 @@ class Operation(Generic[T]):
         extras: bytes = b"",
         value: bytes = b"",
         cas: int = 0,
+        retry_strategy: RetryStrategy | None = None,
         *,
         quiet: bool = False,
     ) -> None:
@@ -148,6 +152,9 @@ class Operation(Generic[T]):
         self.value = value
         self.cas = cas
         self.quiet = quiet
+        if retry_strategy is not None:
+            check_strategy(retry_strategy)
+        self.retry_strategy = retry_strategy
 
         self._reset()
 
@@ -159,6 +166,8 @@ class Operation(Generic[T]):
         self.opaque = 0
         self.attempts = 0
         self.reasons: tuple[str, ...] = ()
+        self.obstacle: CouchbaseError | None = None
+        """What the last try met, if there was one; nobody else has this exception."""
         self.batch: Batch[Any] | None = None
         self.answer: Frame | None = None
         self.error: CouchbaseError | None = None
@@ -345,6 +354,7 @@ def get(
     *,
     no_format: bool = False,
     timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
 ) -> Get:
     """Fetch a document.
 
@@ -355,16 +365,25 @@ def get(
             NotFoundError. None: as the Bucket says.
         no_format: give the value as bytes, whatever its format.
         timeout: seconds. None: as the Bucket says.
+        retry_strategy: whether and when to try again. None: as the Bucket says.
 
     Raises NotFoundError, and ValueFormatError if the value does not fit its flags.
     """
     is_quiet = defaults.quiet if quiet is None else quiet
     if ttl:
         op: Get = GetAndTouch(
-            Opcode.GAT, defaults, key, timeout, _FLAGS.pack(_ttl(ttl)), quiet=is_quiet
+            Opcode.GAT,
+            defaults,
+            key,
+            timeout,
+            _FLAGS.pack(_ttl(ttl)),
+            b"",
+            0,
+            retry_strategy,
+            quiet=is_quiet,
         )
     else:
-        op = Get(0, defaults, key, timeout, quiet=is_quiet)
+        op = Get(0, defaults, key, timeout, b"", b"", 0, retry_strategy, quiet=is_quiet)
     op.format_value = not no_format
     return op
 
@@ -378,6 +397,7 @@ def upsert(
     format: int | None = None,  # noqa: A002 - 2.5's name
     *,
     timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
 ) -> Upsert:
     """Store a document whether it exists or not.
 
@@ -388,11 +408,14 @@ def upsert(
         ttl: seconds until it expires (over 30 days: an absolute time); 0: never.
         format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
         timeout: seconds. None: as the Bucket says.
+        retry_strategy: whether and when to try again. None: as the Bucket says.
 
     Raises CasMismatchError (a KeyExistsError), NotFoundError if *cas* is given and there is no
     document, StoreLockedError, TooBigError.
     """
-    return _store(Upsert, Opcode.SET, defaults, key, value, cas, ttl, format, timeout)
+    return _store(
+        Upsert, Opcode.SET, defaults, key, value, cas, ttl, format, timeout, retry_strategy
+    )
 
 
 def insert(
@@ -403,12 +426,13 @@ def insert(
     format: int | None = None,  # noqa: A002 - 2.5's name
     *,
     timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
 ) -> Insert:
     """Store a document that must not exist yet; arguments as for `upsert`.
 
     Raises DocumentExistsError (a KeyExistsError), TooBigError.
     """
-    return _store(Insert, Opcode.ADD, defaults, key, value, 0, ttl, format, timeout)
+    return _store(Insert, Opcode.ADD, defaults, key, value, 0, ttl, format, timeout, retry_strategy)
 
 
 def replace(
@@ -420,12 +444,15 @@ def replace(
     format: int | None = None,  # noqa: A002 - 2.5's name
     *,
     timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
 ) -> Replace:
     """Store a document that must exist; arguments as for `upsert`.
 
     Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError, TooBigError.
     """
-    return _store(Replace, Opcode.REPLACE, defaults, key, value, cas, ttl, format, timeout)
+    return _store(
+        Replace, Opcode.REPLACE, defaults, key, value, cas, ttl, format, timeout, retry_strategy
+    )
 
 
 M = TypeVar("M", bound=Mutation)
@@ -441,12 +468,13 @@ def _store(
     ttl: int,
     format: int | None,  # noqa: A002 - 2.5's name
     timeout: float | None,
+    retry_strategy: RetryStrategy | None,
 ) -> M:
     encoded, flags = defaults.transcoder.encode_value(
         value, defaults.format if format is None else format
     )
     extras = _STORE.pack(flags, _ttl(ttl) if ttl else 0)
-    return kind(opcode, defaults, key, timeout, extras, encoded, cas)
+    return kind(opcode, defaults, key, timeout, extras, encoded, cas, retry_strategy)
 
 
 def append(
@@ -457,6 +485,7 @@ def append(
     format: int | None = None,  # noqa: A002 - 2.5's name
     *,
     timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
 ) -> Append:
     """Put *value* behind the document's bytes; its flags stay as they are.
 
@@ -466,11 +495,14 @@ def append(
         cas: if not 0, append only if the document still has this CAS.
         format: FMT_UTF8 or FMT_BYTES.
         timeout: seconds. None: as the Bucket says.
+        retry_strategy: whether and when to try again. None: as the Bucket says.
 
     Raises NotStoredError if there is no document, CasMismatchError, StoreLockedError,
     TooBigError, ArgumentError for another format.
     """
-    return _concatenate(Append, Opcode.APPEND, defaults, key, value, cas, format, timeout)
+    return _concatenate(
+        Append, Opcode.APPEND, defaults, key, value, cas, format, timeout, retry_strategy
+    )
 
 
 def prepend(
@@ -481,9 +513,12 @@ def prepend(
     format: int | None = None,  # noqa: A002 - 2.5's name
     *,
     timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
 ) -> Prepend:
     """Put *value* before the document's bytes; everything else as for `append`."""
-    return _concatenate(Prepend, Opcode.PREPEND, defaults, key, value, cas, format, timeout)
+    return _concatenate(
+        Prepend, Opcode.PREPEND, defaults, key, value, cas, format, timeout, retry_strategy
+    )
 
 
 def _concatenate(
@@ -495,13 +530,14 @@ def _concatenate(
     cas: int,
     format: int | None,  # noqa: A002 - 2.5's name
     timeout: float | None,
+    retry_strategy: RetryStrategy | None,
 ) -> M:
     if format is None:
         format = FMT_UTF8  # noqa: A001 - 2.5's name
     if format not in (FMT_UTF8, FMT_BYTES):
         raise ArgumentError("append and prepend take FMT_UTF8 or FMT_BYTES only", key=key)
     encoded, _ = defaults.transcoder.encode_value(value, format)
-    return kind(opcode, defaults, key, timeout, b"", encoded, cas)
+    return kind(opcode, defaults, key, timeout, b"", encoded, cas, retry_strategy)
 
 
 def remove(
@@ -511,6 +547,7 @@ def remove(
     quiet: bool | None = None,
     *,
     timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
 ) -> Remove:
     """Delete a document.
 
@@ -519,24 +556,37 @@ def remove(
         cas: if not 0, delete only if the document still has this CAS.
         quiet: give a result with `success` False instead of raising NotFoundError.
         timeout: seconds. None: as the Bucket says.
+        retry_strategy: whether and when to try again. None: as the Bucket says.
 
     Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError.
     """
     is_quiet = defaults.quiet if quiet is None else quiet
-    return Remove(Opcode.DELETE, defaults, key, timeout, b"", b"", cas, quiet=is_quiet)
+    return Remove(
+        Opcode.DELETE, defaults, key, timeout, b"", b"", cas, retry_strategy, quiet=is_quiet
+    )
 
 
-def touch(defaults: Defaults, key: Key, ttl: int = 0, *, timeout: float | None = None) -> Touch:
+def touch(
+    defaults: Defaults,
+    key: Key,
+    ttl: int = 0,
+    *,
+    timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
+) -> Touch:
     """Set a document's expiry without reading it.
 
     Args:
         key: the document's key.
         ttl: seconds until it expires (over 30 days: an absolute time); 0: never.
         timeout: seconds. None: as the Bucket says.
+        retry_strategy: whether and when to try again. None: as the Bucket says.
 
     Raises NotFoundError, DocumentLockedError.
     """
-    return Touch(Opcode.TOUCH, defaults, key, timeout, _FLAGS.pack(_ttl(ttl)))
+    return Touch(
+        Opcode.TOUCH, defaults, key, timeout, _FLAGS.pack(_ttl(ttl)), b"", 0, retry_strategy
+    )
 
 
 def counter(
@@ -547,6 +597,7 @@ def counter(
     ttl: int = 0,
     *,
     timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
 ) -> Counter:
     """Change a number that is stored as decimal text; the result's `value` is the new number.
 
@@ -556,6 +607,7 @@ def counter(
         initial: what to store if there is no document. None: do not create it.
         ttl: expiry in seconds of a document that is created; 0: never.
         timeout: seconds. None: as the Bucket says.
+        retry_strategy: whether and when to try again. None: as the Bucket says.
 
     Raises NotFoundError, DeltaBadvalError if the document is not a number, StoreLockedError,
     InvalidDeltaError.
@@ -573,7 +625,8 @@ def counter(
                 f"initial must be an integer from 0 to 2**64-1: {initial!r}", key=key
             )
     opcode = Opcode.INCREMENT if delta >= 0 else Opcode.DECREMENT
-    return Counter(opcode, defaults, key, timeout, _COUNTER.pack(abs(delta), first, expiry))
+    extras = _COUNTER.pack(abs(delta), first, expiry)
+    return Counter(opcode, defaults, key, timeout, extras, b"", 0, retry_strategy)
 
 
 class Batch(Generic[R]):
@@ -651,6 +704,7 @@ def get_multi(
     *,
     no_format: bool = False,
     timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
 ) -> Batch[ValueResult]:
     """Fetch many documents; arguments as for `get`.
 
@@ -660,13 +714,20 @@ def get_multi(
         quiet: do not raise for documents that are missing.
         no_format: give values as bytes.
         timeout: seconds for the whole batch.
+        retry_strategy: as for one operation.
 
     Raises as `get` does, with the results of all keys in the exception's `all_results`.
     """
     return _batch(
         keys,
         lambda key, own: get(
-            defaults, key, ttl if own is None else own, quiet, no_format=no_format, timeout=timeout
+            defaults,
+            key,
+            ttl if own is None else own,
+            quiet,
+            no_format=no_format,
+            timeout=timeout,
+            retry_strategy=retry_strategy,
         ),
     )
 
@@ -678,11 +739,14 @@ def upsert_multi(
     format: int | None = None,  # noqa: A002 - 2.5's name
     *,
     timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
 ) -> Batch[OperationResult]:
     """Store many documents from a dict of key and value; see `upsert` and `get_multi`."""
     return _batch(
         _mapping(kv),
-        lambda key, value: upsert(defaults, key, value, 0, ttl, format, timeout=timeout),
+        lambda key, value: upsert(
+            defaults, key, value, 0, ttl, format, timeout=timeout, retry_strategy=retry_strategy
+        ),
     )
 
 
@@ -693,10 +757,14 @@ def insert_multi(
     format: int | None = None,  # noqa: A002 - 2.5's name
     *,
     timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
 ) -> Batch[OperationResult]:
     """Store many documents that must not exist yet; see `insert` and `get_multi`."""
     return _batch(
-        _mapping(kv), lambda key, value: insert(defaults, key, value, ttl, format, timeout=timeout)
+        _mapping(kv),
+        lambda key, value: insert(
+            defaults, key, value, ttl, format, timeout=timeout, retry_strategy=retry_strategy
+        ),
     )
 
 
@@ -707,11 +775,14 @@ def replace_multi(
     format: int | None = None,  # noqa: A002 - 2.5's name
     *,
     timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
 ) -> Batch[OperationResult]:
     """Store many documents that must exist; see `replace` and `get_multi`."""
     return _batch(
         _mapping(kv),
-        lambda key, value: replace(defaults, key, value, 0, ttl, format, timeout=timeout),
+        lambda key, value: replace(
+            defaults, key, value, 0, ttl, format, timeout=timeout, retry_strategy=retry_strategy
+        ),
     )
 
 
@@ -721,10 +792,14 @@ def append_multi(
     format: int | None = None,  # noqa: A002 - 2.5's name
     *,
     timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
 ) -> Batch[OperationResult]:
     """Append to many documents from a dict of key and value; see `append` and `get_multi`."""
     return _batch(
-        _mapping(kv), lambda key, value: append(defaults, key, value, 0, format, timeout=timeout)
+        _mapping(kv),
+        lambda key, value: append(
+            defaults, key, value, 0, format, timeout=timeout, retry_strategy=retry_strategy
+        ),
     )
 
 
@@ -734,10 +809,14 @@ def prepend_multi(
     format: int | None = None,  # noqa: A002 - 2.5's name
     *,
     timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
 ) -> Batch[OperationResult]:
     """Prepend to many documents from a dict of key and value; see `prepend` and `get_multi`."""
     return _batch(
-        _mapping(kv), lambda key, value: prepend(defaults, key, value, 0, format, timeout=timeout)
+        _mapping(kv),
+        lambda key, value: prepend(
+            defaults, key, value, 0, format, timeout=timeout, retry_strategy=retry_strategy
+        ),
     )
 
 
@@ -747,6 +826,7 @@ def remove_multi(
     quiet: bool | None = None,
     *,
     timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
 ) -> Batch[OperationResult]:
     """Delete many documents; see `remove` and `get_multi`.
 
@@ -754,8 +834,14 @@ def remove_multi(
         kvs: the keys, or a dict of key and CAS (or a result that has one).
         quiet: do not raise for documents that are missing.
         timeout: seconds for the whole batch.
+        retry_strategy: as for one operation.
     """
-    return _batch(kvs, lambda key, cas: remove(defaults, key, _cas_of(cas), quiet, timeout=timeout))
+    return _batch(
+        kvs,
+        lambda key, cas: remove(
+            defaults, key, _cas_of(cas), quiet, timeout=timeout, retry_strategy=retry_strategy
+        ),
+    )
 
 
 def touch_multi(
@@ -764,10 +850,18 @@ def touch_multi(
     ttl: int = 0,
     *,
     timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
 ) -> Batch[OperationResult]:
     """Set the expiry of many documents: keys, or a dict of key and ttl; see `touch`."""
     return _batch(
-        kvs, lambda key, own: touch(defaults, key, ttl if own is None else own, timeout=timeout)
+        kvs,
+        lambda key, own: touch(
+            defaults,
+            key,
+            ttl if own is None else own,
+            timeout=timeout,
+            retry_strategy=retry_strategy,
+        ),
     )
 
 
@@ -779,6 +873,7 @@ def counter_multi(
     ttl: int = 0,
     *,
     timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
 ) -> Batch[ValueResult]:
     """Change many numbers; see `counter` and `get_multi`.
 
@@ -789,6 +884,7 @@ def counter_multi(
         delta: likewise.
         ttl: likewise.
         timeout: seconds for the whole batch.
+        retry_strategy: as for one operation.
     """
 
     def build(key: Key, own: int | Mapping[str, int] | None) -> Counter:
@@ -805,6 +901,7 @@ def counter_multi(
             own.get("initial", initial),
             own.get("ttl", ttl),
             timeout=timeout,
+            retry_strategy=retry_strategy,
         )
 
     return _batch(kvs, build)

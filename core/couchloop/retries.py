@@ -1,17 +1,141 @@
-"""What a server's refusal means for the operation: fail, or try again, where and when.
+"""When an operation is tried again: reasons, strategies, and what a server's refusal means.
 
-The rules are those of RFC 0049, with the decisions of docs/architecture.md: a locked document
-fails at once, a temporary failure is tried again until the deadline.
+The rules are those of RFC 0049, with the decisions of docs/retries.md: a locked document fails at
+once and a temporary failure is tried again until the deadline, unless a strategy says otherwise;
+nothing that changes a document is sent again while nobody knows whether the server has done it,
+whatever a strategy says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum, auto
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+from typing import Final, NamedTuple, Protocol
 
+from couchloop.exceptions import ArgumentError
 from couchloop.kv.handshake import ErrorMap
 from couchloop.wire import Status
+
+
+class RetryReason(StrEnum):
+    """Why an operation could not be done yet; the names are those of RFC 0049."""
+
+    UNKNOWN = "UNKNOWN"
+    SOCKET_NOT_AVAILABLE = "SOCKET_NOT_AVAILABLE"
+    """The node that owns the key is not connected, or has forgotten who we are."""
+    NODE_NOT_AVAILABLE = "NODE_NOT_AVAILABLE"
+    """No node owns the key at present, or the bucket is not open yet."""
+    CIRCUIT_BREAKER_OPEN = "CIRCUIT_BREAKER_OPEN"
+    """The node has left many operations in a row without an answer."""
+    SOCKET_CLOSED_WHILE_IN_FLIGHT = "SOCKET_CLOSED_WHILE_IN_FLIGHT"
+    KV_LOCKED = "KV_LOCKED"
+    KV_TEMPORARY_FAILURE = "KV_TEMPORARY_FAILURE"
+    KV_SYNC_WRITE_IN_PROGRESS = "KV_SYNC_WRITE_IN_PROGRESS"
+    KV_SYNC_WRITE_RE_COMMIT_IN_PROGRESS = "KV_SYNC_WRITE_RE_COMMIT_IN_PROGRESS"
+    KV_ERROR_MAP_RETRY_INDICATED = "KV_ERROR_MAP_RETRY_INDICATED"
+    KV_NOT_MY_VBUCKET = "KV_NOT_MY_VBUCKET"
+    KV_COLLECTION_OUTDATED = "KV_COLLECTION_OUTDATED"
+
+    @property
+    def allows_non_idempotent_retry(self) -> bool:
+        """Whether it is certain that the server has not done the operation."""
+        return self not in _UNCERTAIN
+
+    @property
+    def always_retry(self) -> bool:
+        """Whether it is tried again without asking a strategy: the cluster is rearranging."""
+        return self in _ALWAYS
+
+
+_UNCERTAIN: Final = frozenset({RetryReason.UNKNOWN, RetryReason.SOCKET_CLOSED_WHILE_IN_FLIGHT})
+_ALWAYS: Final = frozenset({RetryReason.KV_NOT_MY_VBUCKET, RetryReason.KV_COLLECTION_OUTDATED})
+
+
+class RetryRequest(NamedTuple):
+    """An operation as a strategy sees it."""
+
+    operation: str
+    """Its name: "get", "upsert", …"""
+    key: str | bytes
+    idempotent: bool
+    """Whether doing it twice is the same as doing it once."""
+    attempts: int
+    """How often it was sent so far."""
+    reasons: tuple[str, ...]
+    """Why it had to be tried again so far, each reason once; the present one not included."""
+
+
+class RetryStrategy(Protocol):
+    """Decides whether an operation that could not be done is tried again, and when.
+
+    One strategy may serve many Buckets. Buckets share a connection only if their strategies are
+    equal, so a strategy with parameters should compare by value.
+    """
+
+    def retry_after(self, request: RetryRequest, reason: RetryReason) -> float | None:
+        """Give the seconds to wait before the next try, or None to give up.
+
+        It is called on the loop: it must neither block nor use the Bucket. For the reasons
+        SOCKET_NOT_AVAILABLE, NODE_NOT_AVAILABLE, CIRCUIT_BREAKER_OPEN (before the operation was
+        sent) and SOCKET_CLOSED_WHILE_IN_FLIGHT any number means "wait": the operation goes out
+        as soon as its node can take it.
+
+        A strategy that raises, or gives what is no number of seconds, has given up; its error
+        becomes the `__cause__` of the operation's.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class BestEffort:
+    """Try again until the deadline, with pauses that double. The default (RFC 0049).
+
+    Args:
+        first: seconds before the second try.
+        longest: seconds that no pause exceeds.
+
+    """
+
+    first: float = 0.001
+    longest: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Raise ArgumentError for pauses that are none."""
+        if not 0 < self.first <= self.longest:
+            raise ArgumentError("best effort: 0 < first <= longest (seconds)")
+
+    def retry_after(self, request: RetryRequest, reason: RetryReason) -> float | None:
+        """Give up at once for a locked document, never for anything else."""
+        if reason is RetryReason.KV_LOCKED:
+            return None
+        return min(self.first * 2.0 ** min(max(request.attempts, 1) - 1, 64), self.longest)
+
+
+@dataclass(frozen=True, slots=True)
+class FailFast:
+    """Never try again where there is a choice, and never wait for a node."""
+
+    def retry_after(self, request: RetryRequest, reason: RetryReason) -> float | None:  # noqa: ARG002 - a protocol
+        """Give up."""
+        return None
+
+
+_CONTROLLED: Final = (0.001, 0.01, 0.05, 0.1, 0.5, 1.0)
+
+
+def controlled_backoff(attempts: int) -> float:
+    """Seconds before the try that follows *attempts* (from 1) where no strategy is asked."""
+    return _CONTROLLED[min(attempts, len(_CONTROLLED)) - 1]
+
+
+def check_strategy(strategy: RetryStrategy) -> RetryStrategy:
+    """Give *strategy* if it is one; raise ArgumentError."""
+    if isinstance(strategy, type) or not callable(getattr(strategy, "retry_after", None)):
+        raise ArgumentError(
+            "a retry strategy is an object with a method retry_after, as BestEffort() has it: "
+            f"{strategy!r}"
+        )
+    return strategy
 
 
 class Action(Enum):
@@ -20,6 +144,8 @@ class Action(Enum):
     FAIL = auto()
     RETRY = auto()
     """Later, on the node that owns the key then."""
+    RETRY_NOW = auto()
+    """Likewise, but the first time without a pause."""
     REROUTE = auto()
     """Not my vbucket: at once if a newer config came with the answer."""
     RECONNECT = auto()
@@ -27,33 +153,36 @@ class Action(Enum):
 
 
 class Verdict(NamedTuple):
-    """An action, and the reason that goes into the error's context."""
+    """An action, and why; all actions but FAIL are up to the strategy."""
 
     action: Action
-    reason: str = ""
+    reason: RetryReason = RetryReason.UNKNOWN
 
 
 _FAIL: Final = Verdict(Action.FAIL)
-_TEMPORARY: Final = Verdict(Action.RETRY, "KV_TEMPORARY_FAILURE")
+_TEMPORARY: Final = Verdict(Action.RETRY, RetryReason.KV_TEMPORARY_FAILURE)
 
 _VERDICTS: Final[Mapping[int, Verdict]] = {
-    Status.NOT_MY_VBUCKET: Verdict(Action.REROUTE, "KV_NOT_MY_VBUCKET"),
-    Status.CONFIG_ONLY: Verdict(Action.RETRY, "KV_NOT_MY_VBUCKET"),
-    Status.NO_BUCKET: Verdict(Action.RECONNECT, "SOCKET_NOT_AVAILABLE"),
-    Status.AUTH_STALE: Verdict(Action.RECONNECT, "SOCKET_NOT_AVAILABLE"),
-    Status.NOT_INITIALIZED: Verdict(Action.RECONNECT, "NODE_NOT_AVAILABLE"),
+    Status.NOT_MY_VBUCKET: Verdict(Action.REROUTE, RetryReason.KV_NOT_MY_VBUCKET),
+    Status.CONFIG_ONLY: Verdict(Action.RETRY, RetryReason.KV_NOT_MY_VBUCKET),
+    Status.UNKNOWN_COLLECTION: Verdict(Action.RETRY, RetryReason.KV_COLLECTION_OUTDATED),
+    Status.NO_BUCKET: Verdict(Action.RECONNECT, RetryReason.SOCKET_NOT_AVAILABLE),
+    Status.AUTH_STALE: Verdict(Action.RECONNECT, RetryReason.SOCKET_NOT_AVAILABLE),
+    Status.NOT_INITIALIZED: Verdict(Action.RECONNECT, RetryReason.NODE_NOT_AVAILABLE),
+    Status.LOCKED: Verdict(Action.RETRY, RetryReason.KV_LOCKED),
     Status.WOULD_THROTTLE: _TEMPORARY,
     Status.ENOMEM: _TEMPORARY,
     Status.EBUSY: _TEMPORARY,
     Status.ETMPFAIL: _TEMPORARY,
     Status.CANCELLED: _TEMPORARY,
-    Status.SYNC_WRITE_IN_PROGRESS: Verdict(Action.RETRY, "KV_SYNC_WRITE_IN_PROGRESS"),
+    Status.SYNC_WRITE_IN_PROGRESS: Verdict(Action.RETRY, RetryReason.KV_SYNC_WRITE_IN_PROGRESS),
     Status.SYNC_WRITE_RE_COMMIT_IN_PROGRESS: Verdict(
-        Action.RETRY, "KV_SYNC_WRITE_RE_COMMIT_IN_PROGRESS"
+        Action.RETRY, RetryReason.KV_SYNC_WRITE_RE_COMMIT_IN_PROGRESS
     ),
 }
 
 _KNOWN: Final = frozenset(int(status) for status in Status)
+_INDICATED: Final = RetryReason.KV_ERROR_MAP_RETRY_INDICATED
 
 
 def verdict(status: int, error_map: ErrorMap) -> Verdict:
@@ -63,19 +192,15 @@ def verdict(status: int, error_map: ErrorMap) -> Verdict:
     entry = error_map.get(status)
     if entry is None:
         return _FAIL
-    if "conn-state-invalidated" in entry.attributes:
-        return Verdict(Action.RECONNECT, "KV_ERROR_MAP_RETRY_INDICATED")
-    if entry.attributes & {"retry-now", "retry-later", "auto-retry"}:
-        return Verdict(Action.RETRY, "KV_ERROR_MAP_RETRY_INDICATED")
+    attributes = entry.attributes
+    if "conn-state-invalidated" in attributes:
+        return Verdict(Action.RECONNECT, _INDICATED)
+    if "no-retry" in attributes:
+        return _FAIL
+    if "retry-now" in attributes:
+        return Verdict(Action.RETRY_NOW, _INDICATED)
+    if attributes & {"retry-later", "auto-retry"}:
+        return Verdict(Action.RETRY, _INDICATED)
+    if "item-locked" in attributes:
+        return Verdict(Action.RETRY, RetryReason.KV_LOCKED)
     return _FAIL
-
-
-_FIRST_DELAY: Final = 0.001
-_LONGEST_DELAY: Final = 0.5
-REROUTE_DELAY: Final = 0.1
-"""Seconds before a not-my-vbucket without a newer config is tried again (RFC 0005)."""
-
-
-def backoff(attempts: int) -> float:
-    """Seconds to wait before the try that follows *attempts* (from 1) of them: 1 ms to 500 ms."""
-    return min(_FIRST_DELAY * 2.0 ** min(attempts - 1, 16), _LONGEST_DELAY)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from enum import Enum, auto
 from math import inf
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 from couchloop.bootstrap import Bootstrap, own_copy
@@ -21,19 +21,32 @@ from couchloop.exceptions import (
     AmbiguousConnectionLostError,
     AmbiguousRequestCanceledError,
     AmbiguousTimeoutError,
+    ArgumentError,
+    ConnectionLostError,
     CouchbaseError,
     ErrorContext,
+    NodeNotAvailableError,
     ObjectDestroyedError,
     RequestCanceledError,
+    ServerError,
+    TemporaryFailError,
     UnambiguousTimeoutError,
     status_error,
 )
 from couchloop.kv.connection import State
 from couchloop.kv.handshake import Negotiated, read_error_body
 from couchloop.kv.scram import KeyDerivation
-from couchloop.nodes import Connection, ControlRequest, Nodes, Random
+from couchloop.nodes import Connection, ControlRequest, Endpoint, Nodes, Random
 from couchloop.operations import Batch, Operation
-from couchloop.retries import REROUTE_DELAY, Action, backoff, verdict
+from couchloop.retries import (
+    Action,
+    BestEffort,
+    RetryReason,
+    RetryRequest,
+    RetryStrategy,
+    controlled_backoff,
+    verdict,
+)
 from couchloop.settings import Address, Settings
 from couchloop.timers import Timers
 from couchloop.topology import ClusterConfig
@@ -52,6 +65,12 @@ class SessionState(Enum):
     CLOSING = auto()
     """No new operation is taken; those in flight may still be answered."""
     CLOSED = auto()
+
+
+class _GivenUp(NamedTuple):
+    """That an operation is not tried again; *cause* is what is wrong with its strategy, if so."""
+
+    cause: Exception | None = None
 
 
 class Session:
@@ -81,6 +100,7 @@ class Session:
         self._timers = Timers()
         self._nodes = Nodes(self, settings, self._timers, self._events, random, entropy)
         self._bootstrap: Bootstrap | None = None
+        self._retry_strategy: RetryStrategy = settings.retry_strategy or BestEffort()
         self._deadlines: dict[float, dict[Operation[Any], None]] = {}
         self._parked: dict[Operation[Any], None] = {}
         """What waits for the bucket to be open."""
@@ -339,25 +359,35 @@ class Session:
             return
         status = answer.status
         action, reason = verdict(status, connection.error_map)
+        error = self._status_error(op, answer, connection)
         if action is Action.FAIL:
-            self._fail(op, self._status_error(op, answer, connection))
+            self._fail(op, error)
+            return
+        if action is Action.RECONNECT:
+            lost = self._of_the_connection(error)
+            # Not at once: the answers that came together with this one still count.
+            self._timers.call_at(now, lambda at: connection.lost(lost, at))
+        delay = self._retry_delay(op, reason)
+        if isinstance(delay, _GivenUp):
+            if delay.cause is not None:
+                error.__cause__ = delay.cause
+            self._fail(op, error)
             return
         op.attempts += 1
-        if reason not in op.reasons:
-            op.reasons = (*op.reasons, reason)
+        op.obstacle = error
         op.connection = None
+        self._note(op, reason)
+        entry = connection.error_map.get(status)
+        if status == Status.CONFIG_ONLY or (
+            entry is not None and "fetch-config" in entry.attributes
+        ):
+            self._nodes.ask_for_config(now)
         if action is Action.REROUTE:
             self._reroute(op, answer, connection, now)
-        elif action is Action.RECONNECT:
-            self._send_later(op, now + backoff(op.attempts))
-            error = self._status_error(op, answer, connection)
-            error.key = None
-            # Not at once: the answers that came together with this one still count.
-            self._timers.call_at(now, lambda at: connection.lost(error, at))
+        elif action is Action.RETRY_NOW and op.attempts == 1:
+            self._send_or_park(op, now)
         else:
-            if status == Status.CONFIG_ONLY:
-                self._nodes.ask_for_config(now)
-            self._send_later(op, now + backoff(op.attempts))
+            self._send_later(op, now + delay)
 
     def pushed(self, connection: Connection, frame: Frame, now: float) -> None:
         """See `couchloop.kv.connection.Owner`."""
@@ -475,32 +505,78 @@ class Session:
         op.queue[op] = None
         self._timers.wakeup = min(self._timers.wakeup, op.deadline)
 
-    def _send_or_park(self, op: Operation[Any], now: float) -> None:
-        """Send *op* to the node that owns its key, or let it wait for what it lacks."""
+    def _send_or_park(self, op: Operation[Any], now: float, *, is_new: bool = True) -> None:
+        """Send *op* to the node that owns its key, or let it wait for what it lacks.
+
+        *is_new*: it has not agreed to wait yet.
+        """
+        endpoint: Endpoint | None = None
+        reason = RetryReason.NODE_NOT_AVAILABLE
+        parked = self._parked
         if self.is_open:
-            config = self._nodes.config
+            nodes = self._nodes
+            config = nodes.config
             assert config is not None
             vbucket = config.vbucket(op.raw)
-            connection = self._nodes.route[vbucket]
+            connection = nodes.route[vbucket]
             if connection is not None:
                 connection.send(op, vbucket)
                 return
-            endpoint = self._nodes.owner_of(op.raw)
+            endpoint = nodes.owner_of(op.raw)
             if endpoint is None:
                 # A newer configuration may tell one.
-                if "NODE_NOT_AVAILABLE" not in op.reasons:
-                    op.reasons = (*op.reasons, "NODE_NOT_AVAILABLE")
-                self._nodes.ask_for_config(now)
-                self._send_later(op, now + REROUTE_DELAY)
-                return
-            op.parked = endpoint.parked
+                parked = nodes.homeless
+                nodes.seek_config(now)
+            else:
+                parked = endpoint.parked
+                reason = RetryReason.SOCKET_NOT_AVAILABLE
+                if endpoint.is_open_circuit:
+                    reason = RetryReason.CIRCUIT_BREAKER_OPEN
         elif self.state is SessionState.FAILED:
             assert self.error is not None
             self._fail(op, self._fresh(self.error, op))
             return
+        if is_new:
+            delay = self._retry_delay(op, reason)
+            if isinstance(delay, _GivenUp):
+                what, cause = self._obstruction(endpoint)
+                context = self._context(op)
+                context.node = self._awaited_node(endpoint)
+                error = NodeNotAvailableError(what, context=context)
+                error.__cause__ = delay.cause or cause
+                self._fail(op, error)
+                return
+            self._note(op, reason)
+        op.parked = parked
+        parked[op] = None
+
+    def _obstruction(self, endpoint: Endpoint | None) -> tuple[str, BaseException | None]:
+        """Say what an operation waits for, and what the connection met last; a copy of that.
+
+        *endpoint* is the node that owns its key, if the bucket is open and there is one.
+        """
+        cause: BaseException | None = None
+        if endpoint is not None:
+            what = "the node was not connected"
+            if endpoint.is_open_circuit:
+                what = "the circuit breaker of the node was open"
+            cause = endpoint.last_error
+        elif self.is_open:
+            what = "the configuration names no node for the key"
         else:
-            op.parked = self._parked
-        op.parked[op] = None
+            what = "the bucket was not open"
+            if self._bootstrap is not None and self._bootstrap.met:
+                cause = self._bootstrap.met[-1][1]
+        return what, own_copy(cause) if isinstance(cause, CouchbaseError) else cause
+
+    def _awaited_node(self, endpoint: Endpoint | None) -> str | None:
+        """Name the node that an operation waits for; while opening, the seed that is tried."""
+        if endpoint is not None:
+            return str(endpoint.address)
+        bootstrap = self._bootstrap
+        if self.is_open or bootstrap is None or bootstrap.connection is None:
+            return None
+        return str(bootstrap.connection.address)
 
     def send_parked(self, parked: dict[Operation[Any], None], now: float) -> None:
         """See `couchloop.nodes.NodesOwner`."""
@@ -509,14 +585,40 @@ class Session:
         for op in operations:
             op.parked = None
             if op.queue is not None:
-                self._send_or_park(op, now)
+                self._send_or_park(op, now, is_new=False)
+
+    def _retry_delay(self, op: Operation[Any], reason: RetryReason) -> float | _GivenUp:
+        """Decide whether *op* is tried again: seconds to wait, or that it is given up."""
+        attempts = op.attempts + (op.connection is not None)
+        if reason.always_retry:
+            return controlled_backoff(attempts)
+        if not (op.idempotent or reason.allows_non_idempotent_retry):
+            return _GivenUp()
+        strategy = op.retry_strategy or self._retry_strategy
+        request = RetryRequest(op.name, op.key, op.idempotent, attempts, op.reasons)
+        try:
+            delay = strategy.retry_after(request, reason)
+            if delay is None:
+                return _GivenUp()
+            if delay >= 0:
+                return delay
+        except Exception as error:  # noqa: BLE001 - user code: the operation fails, not the session
+            # Our own frame, and with it the Bucket, is no part of what the user is to see.
+            traceback = error.__traceback__
+            return _GivenUp(error.with_traceback(None if traceback is None else traceback.tb_next))
+        return _GivenUp(ArgumentError(f"a retry strategy gives seconds from 0, or None: {delay!r}"))
+
+    @staticmethod
+    def _note(op: Operation[Any], reason: RetryReason) -> None:
+        if reason not in op.reasons:
+            op.reasons = (*op.reasons, reason)
 
     def _send_later(self, op: Operation[Any], when: float) -> None:
         def send(now: float) -> None:
             if op.queue is not None:
                 self._send_or_park(op, now)
 
-        # Nothing is to be kept when its time is up.
+        # Nothing is to be kept when its time is up: what does not fit ends as a timeout then.
         self._timers.call_at(min(when, op.deadline), send)
 
     def _reroute(
@@ -534,7 +636,7 @@ class Session:
         if newer or (endpoint is not None and endpoint.connection is not connection):
             self._send_or_park(op, now)
             return
-        self._send_later(op, now + REROUTE_DELAY)
+        self._send_later(op, now + controlled_backoff(op.attempts))
 
     def _save_or_fail(
         self,
@@ -544,49 +646,61 @@ class Session:
     ) -> None:
         """Deal with operations whose connection was lost while they were in flight."""
         saved: dict[Operation[Any], None] = {}
-        lost: list[Operation[Any]] = []
+        lost: list[tuple[Operation[Any], CouchbaseError]] = []
+        reason = RetryReason.SOCKET_CLOSED_WHILE_IN_FLIGHT
         for op in unanswered:
             if op.queue is None:
                 continue
-            if op.idempotent:
-                op.connection = None
-                op.attempts += 1
-                if "SOCKET_CLOSED_WHILE_IN_FLIGHT" not in op.reasons:
-                    op.reasons = (*op.reasons, "SOCKET_CLOSED_WHILE_IN_FLIGHT")
-                saved[op] = None
-            else:
-                lost.append(op)
-        # Nothing waits for a node whose connection was ready: these are the first in line.
-        self.send_parked(saved, now)
-        for op in lost:
-            failure = AmbiguousConnectionLostError(
-                "the connection was lost before the answer came: the server may have done it, "
-                "or not",
+            kind, what = ConnectionLostError, "it changes nothing, and can be tried again"
+            if not op.idempotent:
+                kind, what = AmbiguousConnectionLostError, "the server may have done it, or not"
+            failure: CouchbaseError = kind(
+                f"the connection was lost before the answer came: {what}",
                 context=self._context(op),
             )
-            failure.__cause__ = error
-            self._fail(op, failure)
+            failure.__cause__ = own_copy(error)
+            # The session's own requests mean this connection, and no other.
+            delay = _GivenUp() if isinstance(op, ControlRequest) else self._retry_delay(op, reason)
+            if isinstance(delay, _GivenUp):
+                if delay.cause is not None:
+                    failure.__cause__ = delay.cause
+                lost.append((op, failure))
+                continue
+            op.connection = None
+            op.attempts += 1
+            op.obstacle = failure
+            self._note(op, reason)
+            saved[op] = None
+        # Nothing waits for a node whose connection was ready: these are the first in line.
+        self.send_parked(saved, now)
+        for op, why in lost:
+            self._fail(op, why)
 
     def _expire(self, op: Operation[Any]) -> None:
         connection = op.connection
-        ambiguous = self._is_ambiguous(op)
-        if connection is not None:
-            connection.pending.pop(op.opaque, None)
-            if not isinstance(op, ControlRequest):
-                self._nodes.suspect(connection, op.deadline - op.timeout, op.deadline)
-        kind = AmbiguousTimeoutError if ambiguous else UnambiguousTimeoutError
+        cause: BaseException | None = op.obstacle
+        context = self._context(op)
+        kind = AmbiguousTimeoutError if self._is_ambiguous(op) else UnambiguousTimeoutError
         if connection is not None:
             what = "the server did not answer"
-        elif self.state is SessionState.OPENING:
-            what = "the bucket was not open"
-        elif op.attempts:
+            connection.pending.pop(op.opaque, None)
+            if not isinstance(op, ControlRequest):
+                self._nodes.unanswered(connection, op.deadline - op.timeout, op.deadline)
+        elif op.parked is not None:
+            endpoint = self._nodes.owner_of(op.raw) if self.is_open else None
+            what, waited_for = self._obstruction(endpoint)
+            cause = waited_for or cause
+            context.node = self._awaited_node(endpoint)
+        elif op.obstacle is not None:
             what = "the operation could not be completed"
+            if op.obstacle.context is not None:
+                met = op.obstacle.context
+                context.node, context.connection_id = met.node, met.connection_id
+                context.status, context.status_name = met.status, met.status_name
         else:
             what = "no connection could take it"
-        error = kind(f"{what} within {op.timeout:g} s", context=self._context(op))
-        bootstrap = self._bootstrap
-        if bootstrap is not None and bootstrap.met:
-            error.__cause__ = bootstrap.met[-1][1]
+        error = kind(f"{what} within {op.timeout:g} s", context=context)
+        error.__cause__ = cause
         self._fail(op, error)
 
     @staticmethod
@@ -641,9 +755,22 @@ class Session:
         read_error_body(answer, context)
         message = ""
         kind = status_error(status, op.opcode, op.cas)
-        if entry is not None and kind.__name__ == "ServerError":
+        if entry is not None and kind is ServerError:
             message = f"the server answered {entry.name}: {entry.description}"
+            if "temp" in entry.attributes:
+                kind = TemporaryFailError
         return kind(message, context=context)
+
+    @staticmethod
+    def _of_the_connection(error: CouchbaseError) -> CouchbaseError:
+        """Give *error* without what is about one operation alone."""
+        own = own_copy(error)
+        own.key = None
+        if own.context is not None:
+            own.context = replace(
+                own.context, operation=None, key=None, opaque=None, attempts=0, reasons=()
+            )
+        return own
 
     def _fresh(self, error: CouchbaseError, op: Operation[Any]) -> CouchbaseError:
         """Give *op* an exception of its own: a shared one would collect tracebacks."""

@@ -81,6 +81,10 @@ class Settings:
     """What makes connections instead of the loop's TCP: an endpoint factory, a socket factory."""
     transcoder: Any = None
     """What the user gave; None: the Bucket's own."""
+    retry_strategy: Any = None
+    """Decides for operations that name none (couchloop.retries); None: best effort."""
+    circuit_breaker: int = 20
+    """Operations in a row that a node leaves unanswered before no more are sent to it; 0: none."""
     agent: str = field(default="couchloop", compare=False)
 
     def differences(self, other: Settings) -> list[str]:

@@ -247,18 +247,21 @@ class TestNotMyVbucket:
         assert w.session.config.revision.rev == w.cluster.rev
 
     def test_with_same_config(self) -> None:
-        """Without a newer configuration it is tried again after 100 ms, until it fits."""
+        """Without a newer configuration it is tried again after 1, 10, 50 ms, until it fits."""
         w = opened()
         (key,) = w.keys_of(FIRST)
         before = w.session.config
         text = w.cluster.nodes[0].configurations["default"].text(0)
         fault = w.cluster.inject(key=key, status=Status.NOT_MY_VBUCKET, value=text, count=3)
         op = w.submit(ops.upsert(w.defaults, key, 1))
-        w.advance(0.05)
+        w.settle()
         assert fault.hits == 1
-        w.advance(0.1)
+        w.advance(0.002)
         assert fault.hits == 2
-        w.advance(0.2)
+        w.advance(0.01)
+        assert fault.hits == 3
+        assert not op.done
+        w.advance(0.05)
         assert op.done
         assert w.session.config is before
         op.result()
