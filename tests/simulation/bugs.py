@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
+from couchloop.events import CloseConnection, Event
 from couchloop.kv.connection import Connection
 from couchloop.operations import Counter, Insert, Operation
 from couchloop.session import Session
@@ -142,6 +143,35 @@ def call_all_ambiguous_sure(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Session, "_is_ambiguous", staticmethod(lambda _op: False))
 
 
+def forget_to_close(patch: pytest.MonkeyPatch) -> None:
+    """Leave every other connection open that is to be closed."""
+    take_events = Session.take_events
+    count = 0
+
+    def is_kept(event: Event) -> bool:
+        nonlocal count
+        if isinstance(event, CloseConnection):
+            count += 1
+        return not isinstance(event, CloseConnection) or count % 2 == 0
+
+    patch.setattr(Session, "take_events", lambda self: [e for e in take_events(self) if is_kept(e)])
+
+
+def retain_operations(patch: pytest.MonkeyPatch) -> None:
+    """Keep every hundredth operation in some table for ever."""
+    submit = Session.submit
+    count = 0
+
+    def retentive(self: Session, op: Operation[Any], now: float) -> None:
+        nonlocal count
+        count += 1
+        if not count % 100:
+            vars(self).setdefault("table", {})[count] = op
+        submit(self, op, now)
+
+    patch.setattr(Session, "submit", retentive)
+
+
 class Catch(NamedTuple):
     """How a planted bug is caught: within so many worlds, as one of these broken promises."""
 
@@ -165,5 +195,7 @@ PLANTED: Final[Mapping[Callable[[pytest.MonkeyPatch], None], Catch]] = {
     deliver_to_wrong_waiter: _catch(10, "wrong caller"),
     answer_cancelled: _catch(20, "answered twice"),
     call_all_ambiguous_sure: _catch(40, "error class"),
+    forget_to_close: _catch(5, "server", "twins", "leak"),
+    retain_operations: _catch(5, "leak"),
 }
 """The numbers leave room: which worlds catch a bug changes whenever the client does."""

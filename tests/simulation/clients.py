@@ -88,6 +88,7 @@ class Client:
 
     def start(self) -> None:
         """Open the bucket."""
+        self.history.started.setdefault(self.number, self.loop.now())
         if self.history.failed_until.get(self.number) == inf:
             self.history.failed_until[self.number] = self.loop.now()
         self._turn(self.session.start, self.loop.now())

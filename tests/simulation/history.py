@@ -100,6 +100,10 @@ class History:
         self.failed_until: dict[int, float] = {}
         """Until when a client's bucket was in failure, having found no node that would open it."""
         self.closed_sessions: set[int] = set()
+        self.hasty: set[int] = set()
+        """Clients that want to fail at once rather than to wait."""
+        self.started: dict[int, float] = {}
+        """When each client began to open its bucket."""
         self.states: dict[str, list[State]] = defaultdict(lambda: [State(0, None, 0, 0)])
         self.surely_counted: Counter[str] = Counter()
         self.perhaps_counted: Counter[str] = Counter()
@@ -284,9 +288,16 @@ class History:
         has_failed = begun <= self.failed_until.get(call.client, -1.0)
         if is_timeout and now < call.deadline - INSTANT and not (call.op.reasons or has_failed):
             self.violate("early", f"{call} timed out {call.deadline - now:.6f} s too early")
-        if not (is_timeout or isinstance(error, AmbiguousError) or has_failed):
+        is_hasty = call.client in self.hasty
+        if not (is_timeout or isinstance(error, AmbiguousError) or has_failed or is_hasty):
             self.violate("error class", f"{call}: {error!r}")
         calm = self._calm_since()
+        if is_hasty:
+            # Before its bucket was open nothing could be done for it.
+            calm = None if calm is None else max(calm, self.started[call.client])
+            if "circuit breaker" in error.message:
+                # Calls with less time than the network takes have opened it.
+                return
         if calm is not None and (call.client, call.key) not in self._silenced:
             if is_timeout and now - max(calm, begun) > CALM:
                 self.violate("given up", f"{call} failed after {CALM} s of calm: {error!r}")

@@ -14,6 +14,7 @@ from typing import Any, Final
 from couchloop.embedded import EmbeddedCluster, Node, ServerConnection
 from couchloop.kv.connection import State
 from couchloop.operations import Operation
+from couchloop.retries import FailFast
 from couchloop.session import Session, SessionState
 from couchloop.settings import Address, Login, Settings
 from tests.simulation.clients import Caller, Client, final_reads
@@ -139,7 +140,12 @@ class World:
             bucket="default",
             login=Login("user", "password"),
             randomize_nodes=rng.random() < 0.5,
+            config_poll_interval=rng.choice((0.0, 0.5, 2.5, 2.5)),
+            circuit_breaker=rng.choice((0, 3, 20)),
+            retry_strategy=FailFast() if rng.random() < 0.15 else None,
         )
+        if settings.retry_strategy is not None:
+            self.history.hasty.add(len(self.clients))
         client = Client(
             len(self.clients),
             settings,
