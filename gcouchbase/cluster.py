@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from gevent.ssl import SSLContext
+
 from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuthenticator
 from couchloop.cluster import ClusterBase
 from gcouchbase.bucket import Bucket
@@ -19,6 +21,7 @@ class Cluster(ClusterBase[Bucket]):
         connection_string: `couchbase://host[,host…]`; names no bucket.
         bucket_class: what `open_bucket` makes.
         socket_factory: handed to each Bucket; see there.
+        ssl_context: likewise.
 
     Raises InvalidConnectionStringError (a ValueError).
     """
@@ -29,11 +32,16 @@ class Cluster(ClusterBase[Bucket]):
         bucket_class: type[Bucket] = Bucket,
         *,
         socket_factory: SocketFactory | None = None,
+        ssl_context: SSLContext | None = None,
     ) -> None:
         super().__init__(connection_string, bucket_class)
         self._socket_factory = socket_factory
+        self._ssl_context = ssl_context
 
     def _bucket_arguments(self) -> dict[str, Any]:
-        if self._socket_factory is None:
-            return {}
-        return {"socket_factory": self._socket_factory}
+        arguments: dict[str, Any] = {}
+        if self._socket_factory is not None:
+            arguments["socket_factory"] = self._socket_factory
+        if self._ssl_context is not None:
+            arguments["ssl_context"] = self._ssl_context
+        return arguments

@@ -37,7 +37,7 @@ from couchloop.exceptions import (
 from couchloop.operations import Batch, Operation, Pending
 from couchloop.session import SessionState
 from couchloop.settings import Address, Settings
-from gcouchbase.tls import TlsStream
+from gcouchbase.tls import TlsStream, make_context
 
 T = TypeVar("T")
 
@@ -77,15 +77,16 @@ class GeventDriver(Driver):
         self._waiting = 0
         """Greenlets that wait for this driver: they must not meet a loop that has ended."""
         self._log = log
+        if settings.tls and ssl_context is None:
+            ssl_context = make_context(settings.tls_files)
         self._ssl_context = ssl_context
         self._settled = Event()
         self._ended = Event()
 
     @property
     def ssl_context(self) -> ssl.SSLContext:
-        """What TLS trusts: the user's context, else one of the system's trust store."""
-        if self._ssl_context is None:
-            self._ssl_context = ssl.create_default_context()
+        """What TLS trusts and shows."""
+        assert self._ssl_context is not None, "no TLS in the settings"
         return self._ssl_context
 
     # Greenlets

@@ -5,13 +5,80 @@ Any `SSLContext` will do, the standard library's, gevent's or another's: only `w
 
 from __future__ import annotations
 
-from typing import Final
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, NoReturn
 
 from gevent import ssl
 
 from couchloop.exceptions import TlsError
+from couchloop.settings import Tls
+from couchloop.tls import (
+    PeerCertificate,
+    certificates_in,
+    cut_off,
+    handshake_error,
+    unusable,
+    verify_error,
+)
 
 _CHUNK: Final = 65536
+
+
+def make_context(files: Tls) -> ssl.SSLContext:
+    """Make what TLS trusts and shows.
+
+    Raises CertificateFileError if a file cannot be read, or does not hold what it should.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if files.ca_path is not None:
+        # Read even if nothing is verified: a wrong path is a mistake all the same.
+        trusted = b"\n".join(certificates_in(_read(files.ca_path), files.ca_path))
+        try:
+            context.load_verify_locations(cadata=trusted.decode("ascii", "replace"))
+        except (ssl.SSLError, TypeError, ValueError) as error:
+            raise unusable(files.ca_path, "a certificate in it is damaged") from error
+    elif files.verify:
+        context.load_default_certs()
+    if not files.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if files.cert_path is not None:
+        _load_own(context, files.cert_path, files.key_path)
+    return context
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        raise unusable(path, getattr(error, "strerror", None) or str(error)) from error
+
+
+def _load_own(context: ssl.SSLContext, cert_path: str, key_path: str | None) -> None:
+    """Load the client's certificate and key."""
+    certificates_in(_read(cert_path), cert_path)
+    _read(key_path or cert_path)
+    try:
+        context.load_cert_chain(cert_path, key_path, password=_no_password)
+    except (ssl.SSLError, OSError, ValueError) as error:
+        if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
+            why = f"the key does not belong to the certificate of {cert_path!r}"
+        else:
+            why = "it holds no private key in PEM form, or one that cannot be read"
+        raise unusable(key_path or cert_path, why) from error
+    except _EncryptedKeyError:
+        why = "its key is encrypted, or of a kind that TLS does not use: give it as plain PEM"
+        raise unusable(key_path or cert_path, why) from None
+
+
+class _EncryptedKeyError(Exception):
+    """OpenSSL asks for a password."""
+
+
+def _no_password() -> NoReturn:
+    raise _EncryptedKeyError
 
 
 class TlsStream:
@@ -75,10 +142,7 @@ class TlsStream:
 
     def cut_off(self) -> TlsError:
         """Say what a peer means that closes before the handshake is done."""
-        return TlsError(
-            f"{self._host} closed the connection during the TLS handshake: the port may not speak "
-            "TLS (TLS data ports are 11207 by default)"
-        )
+        return cut_off(self._host)
 
     def _shake_hands(self) -> None:
         try:
@@ -91,11 +155,23 @@ class TlsStream:
 
     def _translated(self, error: Exception) -> TlsError:
         if isinstance(error, ssl.SSLCertVerificationError):
-            return TlsError(
-                f"the certificate of {self._host} is not trusted: {error.verify_message}"
+            shown = self._shown()
+            return verify_error(self._host, error.verify_code, error.verify_message, shown)
+        return handshake_error(self._host, getattr(error, "reason", None) or str(error))
+
+    def _shown(self) -> PeerCertificate:
+        """Read the peer's certificate, trusted or not, as far as this Python lets us."""
+        # Public from 3.13 on; other kinds of contexts may have nothing of the sort.
+        with suppress(Exception):
+            inner: Any = self._object
+            info = inner._sslobj.get_unverified_chain()[0].get_info()  # noqa: SLF001
+            issuer = {name: value for part in info["issuer"] for name, value in part}
+            return PeerCertificate(
+                tuple(value for kind, value in info.get("subjectAltName", ())),
+                issuer.get("commonName")
+                or issuer.get("organizationalUnitName")
+                or issuer.get("organizationName", ""),
+                info["notBefore"],
+                info["notAfter"],
             )
-        reason = getattr(error, "reason", None) or str(error)
-        hint = ""
-        if reason in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}:
-            hint = ": the port does not speak TLS; TLS data ports are 11207 by default"
-        return TlsError(f"TLS with {self._host} failed ({reason}){hint}")
+        return PeerCertificate()

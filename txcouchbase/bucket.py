@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 import twisted
 from twisted.internet.defer import Deferred, fail
@@ -19,6 +19,9 @@ from couchloop.retries import RetryStrategy
 from couchloop.settings import Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
 from txcouchbase.driver import EndpointFactory, TwistedDriver, without_frames
+
+if TYPE_CHECKING:
+    from txcouchbase.tls import TlsFactory
 
 __all__ = ["Bucket"]
 
@@ -61,6 +64,9 @@ class Bucket(BucketBase):
         retry_strategy: whether and when operations are tried again; None: BestEffort().
         reactor: None: the global one, which is imported (and so installed) now.
         endpoint_factory: makes the endpoint for (reactor, address, tls), for proxies and tests.
+        tls_factory: makes the IOpenSSLClientConnectionCreator for a host name, as
+            `twisted.internet.ssl.optionsForClientTLS` does; None: what the options of the
+            connection string and the authenticator say, by default the system's trust store.
 
     Raises:
         InvalidConnectionStringError, InvalidOptionError, ArgumentError, MixedAuthError,
@@ -85,6 +91,7 @@ class Bucket(BucketBase):
         retry_strategy: RetryStrategy | None = None,
         reactor: Any = None,
         endpoint_factory: EndpointFactory | None = None,
+        tls_factory: TlsFactory | None = None,
     ) -> None:
         if hasattr(self, "_driver"):
             # __new__ has given a Bucket that is open.
@@ -100,8 +107,10 @@ class Bucket(BucketBase):
             retry_strategy=retry_strategy,
             reactor=reactor,
             endpoint_factory=endpoint_factory,
+            tls_factory=tls_factory,
         )
-        self._attach(settings, loop, TwistedDriver(settings, loop, endpoint_factory))
+        driver = TwistedDriver(settings, loop, endpoint_factory, tls_factory)
+        self._attach(settings, loop, driver)
 
     @classmethod
     def _identify(
@@ -110,12 +119,14 @@ class Bucket(BucketBase):
         *,
         reactor: Any = None,
         endpoint_factory: EndpointFactory | None = None,
+        tls_factory: TlsFactory | None = None,
         **keywords: Any,
     ) -> tuple[Any, Settings]:
         settings = make_settings(
             connection_string,
             framework=f"twisted {twisted.__version__}",
             connector=endpoint_factory,
+            tls_context=tls_factory,
             **keywords,
         )
         if reactor is None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuthenticator
 from couchloop.cluster import ClusterBase
 from txcouchbase.bucket import Bucket
 from txcouchbase.driver import EndpointFactory
+
+if TYPE_CHECKING:
+    from txcouchbase.tls import TlsFactory
 
 __all__ = ["CertAuthenticator", "ClassicAuthenticator", "Cluster", "PasswordAuthenticator"]
 
@@ -20,6 +23,7 @@ class Cluster(ClusterBase[Bucket]):
         bucket_class: what `open_bucket` makes.
         reactor: handed to each Bucket. None: the global one, imported when a Bucket is opened.
         endpoint_factory: likewise; see `Bucket`.
+        tls_factory: likewise.
 
     Raises InvalidConnectionStringError (a ValueError).
     """
@@ -31,13 +35,17 @@ class Cluster(ClusterBase[Bucket]):
         *,
         reactor: Any = None,
         endpoint_factory: EndpointFactory | None = None,
+        tls_factory: TlsFactory | None = None,
     ) -> None:
         super().__init__(connection_string, bucket_class)
         self._reactor = reactor
         self._endpoint_factory = endpoint_factory
+        self._tls_factory = tls_factory
 
     def _bucket_arguments(self) -> dict[str, Any]:
         arguments: dict[str, Any] = {"reactor": self._reactor}
         if self._endpoint_factory is not None:
             arguments["endpoint_factory"] = self._endpoint_factory
+        if self._tls_factory is not None:
+            arguments["tls_factory"] = self._tls_factory
         return arguments

@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable
 from functools import partial
 from random import Random
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError as TwistedConnectError
 from twisted.internet.error import DNSLookupError
 from twisted.internet.interfaces import (
@@ -25,28 +25,24 @@ from twisted.python.failure import Failure
 
 from couchloop.driver import Driver, connect_error
 from couchloop.events import DeriveKey, LogRecord, OpenConnection
-from couchloop.exceptions import CouchbaseError, NodeUnreachableError, UnknownHostError
+from couchloop.exceptions import (
+    ArgumentError,
+    CouchbaseError,
+    NodeUnreachableError,
+    UnknownHostError,
+)
 from couchloop.operations import Batch, Operation, Pending
 from couchloop.session import SessionState
-from couchloop.settings import Address, Settings
+from couchloop.settings import Address, Settings, Tls
 from txcouchbase.protocol import CouchbaseFactory
+
+if TYPE_CHECKING:
+    from txcouchbase.tls import TlsAttempt, TlsFactory
 
 T = TypeVar("T")
 
 EndpointFactory = Callable[[Any, Address, bool], IStreamClientEndpoint]
 """Makes the endpoint for (reactor, address, tls)."""
-
-
-def default_endpoint(reactor: Any, address: Address, tls: bool) -> IStreamClientEndpoint:
-    """Connect by name or number over TCP; with *tls*, verified by the system's trust store."""
-    endpoint: IStreamClientEndpoint = HostnameEndpoint(reactor, address.host, address.port)
-    if tls:
-        # Here, so that those who use plain TCP need no TLS library.
-        from twisted.internet.endpoints import wrapClientTLS  # noqa: PLC0415
-        from twisted.internet.ssl import optionsForClientTLS  # noqa: PLC0415
-
-        endpoint = wrapClientTLS(optionsForClientTLS(address.host), endpoint)
-    return endpoint
 
 
 _log: Final = Logger()
@@ -59,11 +55,27 @@ class TwistedDriver(Driver):
     """One Bucket's session on *reactor*."""
 
     def __init__(
-        self, settings: Settings, reactor: Any, endpoint_factory: EndpointFactory | None = None
+        self,
+        settings: Settings,
+        reactor: Any,
+        endpoint_factory: EndpointFactory | None = None,
+        tls_factory: TlsFactory | None = None,
     ) -> None:
         super().__init__(settings, Random(), os.urandom)
         self.reactor = reactor
-        self.endpoint_factory = endpoint_factory or default_endpoint
+        self.endpoint_factory = endpoint_factory
+        self._tls_factory = tls_factory
+        if endpoint_factory is not None:
+            if tls_factory is not None or settings.tls_files != Tls():
+                raise ArgumentError(
+                    "an endpoint_factory does the TLS itself: give it, or say what TLS trusts and "
+                    "shows (tls_factory, certificates, tls_verify), not both"
+                )
+        elif settings.tls and tls_factory is None:
+            # Here, so that those who use plain TCP need no TLS library.
+            from txcouchbase.tls import make_tls_factory  # noqa: PLC0415
+
+            self._tls_factory = make_tls_factory(settings.tls_files)
         self.now = reactor.seconds  # type: ignore[method-assign]  # a call less per operation
         self._delayed: IDelayedCall | None = None
         self._opening: list[tuple[Deferred[None], object]] = []
@@ -190,6 +202,21 @@ class TwistedDriver(Driver):
         """See `Driver`."""
         return _Attempt(self, event)
 
+    def endpoint(
+        self, address: Address, tls: bool
+    ) -> tuple[IStreamClientEndpoint, TlsAttempt | None]:
+        """Give what connects to *address*, and what explains its TLS (None: the user's does it)."""
+        if self.endpoint_factory is not None:
+            return self.endpoint_factory(self.reactor, address, tls), None
+        endpoint: IStreamClientEndpoint = HostnameEndpoint(self.reactor, address.host, address.port)
+        if not tls:
+            return endpoint, None
+        from txcouchbase.tls import TlsAttempt  # noqa: PLC0415 - as above
+
+        assert self._tls_factory is not None, "no TLS in the settings"
+        attempt = TlsAttempt(address.host, self._tls_factory(address.host))
+        return wrapClientTLS(attempt, endpoint), attempt
+
     def derive(self, event: DeriveKey) -> None:
         """See `Driver`."""
         reactor = self.reactor
@@ -233,8 +260,8 @@ class _Attempt:
 
     def _connect(self) -> Deferred[IProtocol]:
         driver, event = self._driver, self._event
-        endpoint = driver.endpoint_factory(driver.reactor, event.address, event.tls)
-        return endpoint.connect(CouchbaseFactory(driver, event.id))
+        endpoint, tls = driver.endpoint(event.address, event.tls)
+        return endpoint.connect(CouchbaseFactory(driver, event.id, tls))
 
     def _failed(self, failure: Failure) -> None:
         self._driver.connect_failed(self._event.id, _translated(failure, self._event.address))

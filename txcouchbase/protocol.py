@@ -9,29 +9,43 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.error import ConnectionClosed
-from twisted.internet.interfaces import IAddress, IDelayedCall, ITCPTransport
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHandshakeListener,
+    ITCPTransport,
+)
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from couchloop.exceptions import TlsError
+from couchloop.tls import cut_off
 
 if TYPE_CHECKING:
     from txcouchbase.driver import TwistedDriver
+    from txcouchbase.tls import TlsAttempt
 
 _GRACE: Final = 2.0
 """Seconds that a peer has to take what is still to be written once a connection is closing."""
 
 
+@implementer(IHandshakeListener)
 class CouchbaseProtocol(Protocol):
     """Bytes between a transport and one connection of a Bucket's session.
 
     Args:
         driver: the Bucket's driver.
         connection_id: the connection's number in the session.
+        tls: knows what went wrong if TLS fails; None: an endpoint of the user's does any TLS.
     """
 
-    def __init__(self, driver: TwistedDriver, connection_id: int) -> None:
+    def __init__(
+        self, driver: TwistedDriver, connection_id: int, tls: TlsAttempt | None = None
+    ) -> None:
         self.connection_id = connection_id
+        self._tls = tls
+        self._tls_established = False
         self._driver = driver
         self._grace: IDelayedCall | None = None
         self._writer: Any = None
@@ -50,6 +64,10 @@ class CouchbaseProtocol(Protocol):
         self._driver.transports[self.connection_id] = self
         self._driver.connected(self.connection_id)
 
+    def handshakeCompleted(self) -> None:
+        """Note that TLS, if there is any, is established."""
+        self._tls_established = True
+
     def dataReceived(self, data: bytes) -> None:
         """Hand bytes to the session; Deferreds of answered operations fire within this call."""
         self._driver.receive_data(self.connection_id, data)
@@ -59,7 +77,9 @@ class CouchbaseProtocol(Protocol):
         if self._grace is not None and self._grace.active():
             self._grace.cancel()
         self._writer = None
-        self._driver.connection_lost(self.connection_id, _translated(reason))
+        tls, self._tls = self._tls, None
+        error = _translated(reason, tls, established=self._tls_established)
+        self._driver.connection_lost(self.connection_id, error)
 
     def logPrefix(self) -> str:
         """Give the name under which Twisted logs what goes wrong in here."""
@@ -88,16 +108,19 @@ class CouchbaseProtocol(Protocol):
         getattr(transport, "abortConnection", transport.loseConnection)()
 
 
-def _translated(failure: Failure) -> BaseException | None:
+def _translated(
+    failure: Failure, tls: TlsAttempt | None, *, established: bool
+) -> BaseException | None:
     """Say in the core's terms why a connection was lost, where more is known than that it was."""
     reason = failure.value
     if reason is None or isinstance(reason, ConnectionClosed):
-        return reason
-    # TLS transports give the error of the TLS library.
-    error = TlsError(
-        f"TLS failed: {reason}; is this a TLS port, and does its certificate name this host and "
-        "come from an issuer that is trusted?"
-    )
+        if tls is None or established:
+            return reason
+        error = cut_off(tls.host)
+    elif tls is not None:
+        error = tls.explain(failure)
+    else:
+        error = TlsError(f"TLS failed: {reason}")
     error.__cause__ = reason
     return error
 
@@ -107,10 +130,13 @@ class CouchbaseFactory(Factory):
 
     noisy = False
 
-    def __init__(self, driver: TwistedDriver, connection_id: int) -> None:
+    def __init__(
+        self, driver: TwistedDriver, connection_id: int, tls: TlsAttempt | None = None
+    ) -> None:
         self._driver = driver
         self._connection_id = connection_id
+        self._tls = tls
 
     def buildProtocol(self, addr: IAddress | None) -> CouchbaseProtocol:  # noqa: ARG002
         """Give a new Protocol."""
-        return CouchbaseProtocol(self._driver, self._connection_id)
+        return CouchbaseProtocol(self._driver, self._connection_id, self._tls)

@@ -30,6 +30,12 @@ _salted_passwords: Final = SaltedPasswords()
 """One derivation serves all connections: a user's salt is the same on every node."""
 
 
+_UNVERIFIED: Final = (
+    "bucket {bucket}: the servers' certificates are not verified (ssl=no_verify or "
+    "tls_verify=none), so anybody on the way can read the password and the data"
+)
+
+
 class Transport(Protocol):
     """What a driver needs of a connection of its loop."""
 
@@ -117,6 +123,9 @@ class Driver(ABC):
 
     def start(self) -> None:
         """Begin to open the bucket, if it is not open or being opened."""
+        settings = self.session.settings
+        if settings.tls and not settings.tls_files.verify:
+            self.log(LogRecord("warning", _UNVERIFIED, {"bucket": settings.bucket}))
         self.session.start(self.now())
         self.schedule()
 

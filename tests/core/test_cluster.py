@@ -33,12 +33,13 @@ from couchloop.exceptions import (
 )
 from couchloop.operations import Batch, Operation
 from couchloop.registry import Registry
-from couchloop.settings import Address, Login, Settings
+from couchloop.settings import Address, Login, Settings, Tls
 from couchloop.transcoder import FMT_JSON, FMT_UTF8, Transcoder
 from tests.core.world import World, derive
 
 SECRET = "s3cr3t-pass"
 WHO = PasswordAuthenticator("user", "password")
+_OWN = Tls("ca.pem", "c.pem", "k.pem")
 
 
 class TestSettings:
@@ -162,13 +163,73 @@ class TestSettings:
             make_settings("couchbase://a/b", username="")
 
     def test_certificates(self) -> None:
-        """Certificates are refused as long as nothing uses them."""
-        for who in (
-            PasswordAuthenticator("user", SECRET, cert_path="ca.pem"),
-            CertAuthenticator(cert_path="c.pem", key_path="k.pem"),
+        """Options and authenticators say what TLS trusts and shows."""
+        pair = CertAuthenticator("c.pem", "k.pem")
+        alone = CertAuthenticator("both.pem", trust_store_path="ca.pem")
+        trusting = PasswordAuthenticator("user", SECRET, cert_path="ca.pem")
+        for options, who, wanted in (
+            ("", WHO, Tls()),
+            ("?certpath=ca.pem", WHO, Tls("ca.pem")),
+            ("?truststorepath=ca.pem", WHO, Tls("ca.pem")),
+            ("?truststorepath=ca.pem&certpath=other.pem", WHO, Tls("ca.pem")),
+            ("?certpath=/a%2Fb.pem", WHO, Tls("/a/b.pem")),
+            ("?ssl=no_verify", WHO, Tls(verify=False)),
+            ("?tls_verify=none", WHO, Tls(verify=False)),
+            ("", trusting, Tls("ca.pem")),
+            ("?certpath=ca.pem", trusting, Tls("ca.pem")),
+            ("", pair, Tls(None, "c.pem", "k.pem")),
+            ("?certpath=c.pem&keypath=k.pem&truststorepath=ca.pem", pair, _OWN),
+            ("?truststorepath=ca.pem", pair, _OWN),
+            ("", alone, Tls("ca.pem", "both.pem")),
+            ("?certpath=c.pem&keypath=k.pem&truststorepath=ca.pem", None, _OWN),
         ):
-            with pytest.raises(FeatureNotAvailableError):
-                make_settings("couchbases://a/b", authenticator=who)
+            settings = make_settings(f"couchbases://a/b{options}", authenticator=who)
+            assert settings.tls
+            assert settings.tls_files == wanted
+            assert settings.login.by_certificate == (wanted.cert_path is not None)
+
+    def test_contradicting_certificates(self) -> None:
+        """Two places that say different things, or half of something, are errors."""
+        pair = CertAuthenticator("c.pem", "k.pem", "ca.pem")
+        trusting = PasswordAuthenticator("user", SECRET, cert_path="ca.pem")
+        for options, who, error in (
+            ("?certpath=other.pem", trusting, ArgumentError),
+            ("?truststorepath=other.pem", pair, ArgumentError),
+            ("?certpath=other.pem", pair, MixedAuthError),
+            ("?keypath=other.pem&certpath=c.pem", pair, MixedAuthError),
+            ("?keypath=k.pem&certpath=c.pem", WHO, MixedAuthError),
+            ("?keypath=k.pem&certpath=c.pem&username=u&password=p", None, MixedAuthError),
+            ("?keypath=k.pem", None, ArgumentError),
+            ("?ssl=off", WHO, InvalidOptionError),
+        ):
+            with pytest.raises(error):
+                make_settings(f"couchbases://a/b{options}", authenticator=who)
+
+    def test_certificates_need_tls(self) -> None:
+        """Without TLS, whatever is about certificates is an error: there is no plain fallback."""
+        for options, who in (
+            ("?certpath=ca.pem", WHO),
+            ("?tls_verify=none", WHO),
+            ("?certpath=c.pem&keypath=k.pem", None),
+            ("?ssl=off", CertAuthenticator("c.pem", "k.pem")),
+            ("", CertAuthenticator("c.pem", "k.pem")),
+            ("", PasswordAuthenticator("user", SECRET, cert_path="ca.pem")),
+            ("", PasswordAuthenticator.ldap_compatible("user", SECRET)),
+        ):
+            with pytest.raises(ArgumentError, match="couchbases://"):
+                make_settings(f"couchbase://a/b{options}", authenticator=who)
+
+    def test_tls_by_option(self) -> None:
+        """ssl=on and ssl=no_verify ask for TLS, and so for its port, under couchbase:// too."""
+        for option in ("on", "no_verify"):
+            settings = make_settings(f"couchbase://a/b?ssl={option}", authenticator=WHO)
+            assert settings.tls
+            assert settings.seeds == (Address("a", 11207),)
+
+    def test_own_context_decides_alone(self) -> None:
+        """A context of the user's own together with paths of certificates is an error."""
+        with pytest.raises(ArgumentError, match="not both"):
+            make_settings("couchbases://a/b?certpath=c", authenticator=WHO, tls_context=object())
 
     def test_differences(self) -> None:
         """Differences are named, never shown."""

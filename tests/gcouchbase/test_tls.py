@@ -1,4 +1,4 @@
-"""TLS between the gevent Bucket and a cluster: trusted, not trusted, not TLS at all."""
+"""TLS between the gevent Bucket and a cluster: whom it trusts, as whom it logs in, what fails."""
 
 from __future__ import annotations
 
@@ -6,45 +6,35 @@ import logging
 import ssl
 from pathlib import Path
 
+import gevent
 import pytest
 import trustme
 
-from couchloop.embedded.hosting import ServerCertificate
-from couchloop.exceptions import TlsError
+from couchloop.exceptions import CertificateFileError, TlsError
 from gcouchbase.bucket import Bucket
-from gcouchbase.testing import ServedCluster, serve
+from gcouchbase.cluster import Cluster, PasswordAuthenticator
+from gcouchbase.testing import serve
+from tests.certificates import LONG_AGO, Certificates
 from tests.gcouchbase.support import PASSWORD, until
 
 
 @pytest.fixture
-def authority() -> trustme.CA:
+def certificates(tmp_path: Path) -> Certificates:
     """Give a CA of this test alone."""
-    return trustme.CA()
+    return Certificates(tmp_path)
 
 
-def served_with(authority: trustme.CA, folder: Path, name: str = "127.0.0.1") -> ServedCluster:
-    """Serve a cluster whose certificate is for *name*."""
-    path = folder / "server.pem"
-    authority.issue_cert(name).private_key_and_cert_chain_pem.write_to_path(path)
-    return serve(tls=ServerCertificate(path, path))
-
-
-def trusting(authority: trustme.CA) -> ssl.SSLContext:
-    """Give a context that trusts *authority* and nobody else."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    authority.configure_trust(context)
-    return context
-
-
-def open_bucket(address: str, context: ssl.SSLContext | None = None) -> Bucket:
+def open_bucket(address: str, options: str = "", context: ssl.SSLContext | None = None) -> Bucket:
     """Open the bucket at *address*."""
-    return Bucket(f"{address}/default", username="user", password=PASSWORD, ssl_context=context)
+    return Bucket(
+        f"{address}/default{options}", username="user", password=PASSWORD, ssl_context=context
+    )
 
 
-def test_documents_over_tls(authority: trustme.CA, tmp_path: Path) -> None:
+def test_documents_over_tls(certificates: Certificates) -> None:
     """Every connection is TLS, large documents survive it, and the last reference closes it."""
-    with served_with(authority, tmp_path) as served:
-        bucket = open_bucket(served.connection_string_tls, trusting(authority))
+    with serve(tls=certificates.server()) as served:
+        bucket = open_bucket(served.connection_string_tls, f"?certpath={certificates.ca}")
         assert bucket.is_ssl
         large = "x" * 5_000_000
         bucket.upsert("large", large)
@@ -57,38 +47,130 @@ def test_documents_over_tls(authority: trustme.CA, tmp_path: Path) -> None:
         until(lambda: not served.cluster.connections())
 
 
-def test_unknown_authority(authority: trustme.CA, tmp_path: Path) -> None:
-    """A certificate of a CA that the system does not know is refused before anything is said."""
-    with served_with(authority, tmp_path) as served:
-        with pytest.raises(TlsError, match=r"certificate of 127\.0\.0\.1 is not trusted"):
-            open_bucket(served.connection_string_tls)
+@pytest.mark.parametrize("option", ["certpath", "truststorepath", "trust_certificate"])
+def test_own_ca_and_password(certificates: Certificates, option: str) -> None:
+    """A CA of one's own goes together with user and password through Cluster (PYCBC-702)."""
+    with serve(tls=certificates.server()) as served:
+        cluster = Cluster(f"{served.connection_string_tls}?{option}={certificates.ca}")
+        cluster.authenticate(PasswordAuthenticator("user", PASSWORD))
+        assert cluster.open_bucket("default").upsert("key", 1).success
+
+
+def test_own_ca_by_authenticator(certificates: Certificates) -> None:
+    """PasswordAuthenticator(cert_path=…) names the CAs to trust, one or many in a file."""
+    for path in (certificates.ca, certificates.bundle()):
+        with serve(tls=certificates.server()) as served:
+            cluster = Cluster(served.connection_string_tls)
+            cluster.authenticate(PasswordAuthenticator("user", PASSWORD, cert_path=path))
+            assert cluster.open_bucket("default").upsert("key", 1).success
+
+
+def test_the_workaround(certificates: Certificates) -> None:
+    """What the page of SDK 2.5 shows as a workaround works as it stands there."""
+    with serve(tls=certificates.server()) as served:
+        host = served.connection_string_tls.removeprefix("couchbases://")
+        bucketname, cert_path = "default", certificates.ca
+        connstr = f"couchbases://{host}/{bucketname}?certpath={cert_path}"
+        bucket = Bucket(connstr, username="user", password=PASSWORD)
+        assert bucket.upsert("key", 1).success
+
+
+@pytest.mark.parametrize("option", ["ssl=no_verify", "tls_verify=none"])
+def test_no_verify(
+    certificates: Certificates, option: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without verification anybody is trusted, and the log warns of it."""
+    with serve(tls=certificates.server("elsewhere.example")) as served:
+        bucket = open_bucket(served.connection_string_tls, f"?{option}")
+        assert bucket.upsert("key", 1).success
+        until(lambda: "certificates are not verified" in caplog.text)
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_tls_by_option(certificates: Certificates) -> None:
+    """ssl=on asks for TLS under couchbase:// too."""
+    with serve(tls=certificates.server()) as served:
+        address = served.connection_string_tls.replace("couchbases:", "couchbase:")
+        bucket = open_bucket(address, f"?ssl=on&certpath={certificates.ca}")
+        assert bucket.is_ssl
+        assert bucket.upsert("key", 1).success
+
+
+def test_own_context(certificates: Certificates) -> None:
+    """A context of the user's own decides, through Bucket and through Cluster."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    certificates.authority.configure_trust(context)
+    with serve(tls=certificates.server()) as served:
+        bucket = open_bucket(served.connection_string_tls, context=context)
+        cluster = Cluster(served.connection_string_tls, ssl_context=context)
+        cluster.authenticate(PasswordAuthenticator("user", PASSWORD))
+        assert cluster.open_bucket("default") is bucket
+
+
+def test_files_of_no_use(certificates: Certificates) -> None:
+    """A path that leads nowhere, or to no certificate, is an error before any connection."""
+    nonsense = certificates.folder / "nonsense.pem"
+    nonsense.write_text("nonsense")
+    damaged = certificates.folder / "damaged.pem"
+    damaged.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    with serve(tls=certificates.server()) as served:
+        for path, why in (
+            ("/nowhere/ca.pem", "No such file"),
+            (nonsense, "no certificate in PEM form"),
+            (damaged, "damaged"),
+        ):
+            for option in ("", "&tls_verify=none"):
+                with pytest.raises(CertificateFileError, match=why):
+                    open_bucket(served.connection_string_tls, f"?certpath={path}{option}")
         assert served.cluster.operations.total() == 0
+        # Nothing is left of the attempts.
+        assert open_bucket(served.connection_string_tls, f"?certpath={certificates.ca}").connected
 
 
-def test_wrong_name(authority: trustme.CA, tmp_path: Path) -> None:
-    """A trusted certificate for another name is refused: the name dialled is what counts."""
-    with served_with(authority, tmp_path, "elsewhere.example") as served:
-        with pytest.raises(TlsError, match="not trusted: IP address mismatch"):
-            open_bucket(served.connection_string_tls, trusting(authority))
-        assert served.cluster.operations.total() == 0
+def test_localhost_by_name(certificates: Certificates) -> None:
+    """The name that was dialled is verified, and sent (SNI): localhost is not 127.0.0.1."""
+    with serve(tls=certificates.server("localhost", "127.0.0.1")) as served:
+        address = served.connection_string_tls.replace("127.0.0.1", "localhost")
+        assert open_bucket(address, f"?certpath={certificates.ca}").upsert("key", 1).success
 
 
-def test_plain_port(authority: trustme.CA, tmp_path: Path) -> None:
+def test_plain_port(certificates: Certificates) -> None:
     """TLS to a port that does not speak it ends quickly, and the password is never sent."""
-    with served_with(authority, tmp_path) as served:
+    with serve(tls=certificates.server()) as served:
         address = served.connection_string.replace("couchbase:", "couchbases:")
         with pytest.raises(TlsError, match="may not speak TLS"):
-            open_bucket(address, trusting(authority))
+            open_bucket(address)
         assert served.cluster.operations.total() == 0
 
 
-def test_no_secret_in_the_log(
-    authority: trustme.CA, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_secret_in_the_log(certificates: Certificates, caplog: pytest.LogCaptureFixture) -> None:
     """Over TLS the password itself is sent (PLAIN), and yet no log line has it."""
     caplog.set_level(logging.DEBUG)
-    with served_with(authority, tmp_path) as served:
-        bucket = open_bucket(served.connection_string_tls, trusting(authority))
+    with serve(tls=certificates.server()) as served:
+        bucket = open_bucket(served.connection_string_tls, f"?certpath={certificates.ca}")
         assert served.cluster.operations["SASL_STEP"] == 0
+        gevent.sleep(0)
         assert PASSWORD not in caplog.text
         assert PASSWORD not in repr(bucket) + repr(bucket._settings)
+
+
+def refused(certificates: Certificates, **server: object) -> str:
+    """Give what opening fails with; the server must not have been told anything."""
+    with serve(tls=certificates.server(**server)) as served:  # type: ignore[arg-type]
+        with pytest.raises(TlsError) as caught:
+            open_bucket(served.connection_string_tls, f"?certpath={certificates.ca}")
+        assert served.cluster.operations.total() == 0
+    return caught.value.message
+
+
+def test_unknown_authority(certificates: Certificates) -> None:
+    """A certificate of an unknown CA is refused; the error says what to give."""
+    message = refused(certificates, authority=trustme.CA())
+    assert "the certificate of 127.0.0.1 is not trusted: its CA (Testing CA #" in message
+    assert "is unknown here; give the CA's certificate as certpath=" in message
+
+
+def test_expired(certificates: Certificates) -> None:
+    """An expired certificate is refused; the error says since when."""
+    message = refused(certificates, expires=LONG_AGO)
+    assert "has expired, it was valid until Jan  1 00:00:00 2001 GMT; renew it" in message

@@ -4,6 +4,8 @@
 2. SASL_STEP, if the mechanism wants one
 3. GET_ERROR_MAP, SELECT_BUCKET, GET_CLUSTER_CONFIG
 
+Who is known by a client certificate sends HELLO alone, then 3 (RFC 0036).
+
 A generator: it yields bytes to write (perhaps none) and is sent the next frame, or yields a
 `KeyDerivation` and is sent the salted password.
 """
@@ -122,37 +124,14 @@ def handshake(
     context has the status and what the server said.
     """
     asked = wanted_features() if features is None else features
-    allowed = allowed_mechanisms(login, tls=tls)
     opening = encode_request(
         Opcode.HELLO, key=hello.key(), value=b"".join(_U16.pack(feature) for feature in asked)
-    ) + encode_request(Opcode.SASL_LIST_MECHS)
-    attempt: _Attempt | None = None
-    if allowed:
-        attempt = _Attempt(allowed[0], login, nonce())
-        opening += attempt.first()
-
-    reply = yield opening
-    granted = _granted(_expect(reply, Opcode.HELLO), asked)
-    listed = _expect((yield b""), Opcode.SASL_LIST_MECHS)
-    offered = () if listed.status else tuple(listed.value.decode("ascii", "replace").split())
-
-    tried: list[str] = []
-    while True:
-        if attempt is None:
-            # Nothing was safe to offer unasked.
-            raise _no_mechanism(login, offered, tls=tls)
-        tried.append(attempt.mechanism)
-        failure = yield from attempt.run()
-        if failure is None:
-            break
-        remaining = [name for name in allowed if name in offered and name not in tried]
-        if attempt.mechanism in offered or not offered:
-            raise failure
-        if not remaining:
-            raise _no_mechanism(login, offered, tls=tls) from failure
-        # RFC 0048: our guess is not among the server's; the same socket takes another.
-        attempt = _Attempt(remaining[0], login, nonce())
-        attempt.unsent = attempt.first()
+    )
+    if login.by_certificate:
+        # RFC 0036: TLS has said who we are.
+        granted = _granted(_expect((yield opening), Opcode.HELLO), asked)
+    else:
+        granted = yield from _log_in(opening, asked, login, tls=tls, nonce=nonce)
 
     requests = encode_request(Opcode.SELECT_BUCKET, key=bucket.encode()) + encode_request(
         Opcode.GET_CLUSTER_CONFIG
@@ -164,7 +143,7 @@ def handshake(
         requests = b""
     selected = _expect((yield requests), Opcode.SELECT_BUCKET)
     if selected.status:
-        raise _not_selected(selected, bucket, login.username)
+        raise _not_selected(selected, bucket, login)
     config = _expect((yield b""), Opcode.GET_CLUSTER_CONFIG)
     if config.status not in (Status.SUCCESS, Status.KEY_ENOENT):
         raise NotDataNodeError(
@@ -172,6 +151,51 @@ def handshake(
             context=_context(config),
         )
     return Negotiated(granted, error_map, b"" if config.status else config_text(config))
+
+
+def _log_in(
+    opening: bytes,
+    asked: Sequence[int],
+    login: Login,
+    *,
+    tls: bool,
+    nonce: Callable[[], str],
+) -> Generator[bytes | KeyDerivation, Any, frozenset[int]]:
+    """Send *opening* (HELLO) together with a login; give the features that were granted."""
+    allowed = allowed_mechanisms(login, tls=tls)
+    opening += encode_request(Opcode.SASL_LIST_MECHS)
+    attempt: _Attempt | None = None
+    if allowed:
+        attempt = _Attempt(allowed[0], login, nonce())
+        opening += attempt.first()
+
+    reply = yield opening
+    granted = _granted(_expect(reply, Opcode.HELLO), asked)
+    listed = _expect((yield b""), Opcode.SASL_LIST_MECHS)
+    if tls and listed.status == Status.NOT_SUPPORTED:
+        # A client certificate, in a context of the user's own, has logged us in already.
+        if attempt is not None:
+            _expect((yield b""), Opcode.SASL_AUTH)
+        return granted
+    offered = () if listed.status else tuple(listed.value.decode("ascii", "replace").split())
+
+    tried: list[str] = []
+    while True:
+        if attempt is None:
+            # Nothing was safe to offer unasked.
+            raise _no_mechanism(login, offered, tls=tls)
+        tried.append(attempt.mechanism)
+        failure = yield from attempt.run()
+        if failure is None:
+            return granted
+        remaining = [name for name in allowed if name in offered and name not in tried]
+        if attempt.mechanism in offered or not offered:
+            raise failure
+        if not remaining:
+            raise _no_mechanism(login, offered, tls=tls) from failure
+        # RFC 0048: our guess is not among the server's; the same socket takes another.
+        attempt = _Attempt(remaining[0], login, nonce())
+        attempt.unsent = attempt.first()
 
 
 class _Attempt:
@@ -259,13 +283,16 @@ def _granted(reply: Frame, asked: Sequence[int]) -> frozenset[int]:
     return frozenset(number for (number,) in _U16.iter_unpack(reply.value)) & frozenset(asked)
 
 
-def _not_selected(reply: Frame, bucket: str, username: str) -> CouchbaseError:
+def _not_selected(reply: Frame, bucket: str, login: Login) -> CouchbaseError:
+    user = "the user of the client certificate"
+    if not login.by_certificate:
+        user = f"user {login.username!r}"
     context = _context(reply)
     if reply.status == Status.KEY_ENOENT:
         return BucketNotFoundError(f"there is no bucket {bucket!r} on this node", context=context)
     if reply.status == Status.EACCESS:
         return BucketNotFoundError(
-            f"there is no bucket {bucket!r}, or user {username!r} has no role on it",
+            f"there is no bucket {bucket!r}, or {user} has no role on it",
             context=context,
         )
     return status_error(reply.status, Opcode.SELECT_BUCKET, 0)(

@@ -1,0 +1,210 @@
+"""TLS through pyOpenSSL: what the settings say becomes one connection creator per connection.
+
+Nothing else here imports a TLS library, so that those who use plain TCP need none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import NameOID
+from OpenSSL import SSL, crypto
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.ssl import (
+    Certificate,
+    CertificateOptions,
+    TLSVersion,
+    optionsForClientTLS,
+    trustRootFromCertificates,
+)
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from couchloop.exceptions import TlsError
+from couchloop.settings import Tls
+from couchloop.tls import (
+    WRONG_HOST,
+    PeerCertificate,
+    certificates_in,
+    handshake_error,
+    unusable,
+    verify_error,
+)
+
+TlsFactory = Callable[[str], IOpenSSLClientConnectionCreator]
+"""Makes what TLS to a host needs; `twisted.internet.ssl.optionsForClientTLS` is one."""
+
+_MINIMUM: Final = TLSVersion.TLSv1_2
+
+
+def make_tls_factory(files: Tls) -> TlsFactory:
+    """Make what TLS trusts and shows.
+
+    Raises CertificateFileError if a file cannot be read, or does not hold what it should.
+    """
+    trust_root: Any = None
+    if files.ca_path is not None:
+        # Read even if nothing is verified: a wrong path is a mistake all the same.
+        certificates = _certificates(files.ca_path)
+        trust_root = trustRootFromCertificates(certificates)  # type: ignore[no-untyped-call]
+    own: dict[str, Any] = {}
+    if files.cert_path is not None:
+        own = _own(files.cert_path, files.key_path)
+    if not files.verify:
+        unverified = CertificateOptions(verify=False, raiseMinimumTo=_MINIMUM, **own)
+        return lambda host: _Unverified(unverified, host)
+
+    def verified(host: str) -> IOpenSSLClientConnectionCreator:
+        options = {"raiseMinimumTo": _MINIMUM, **own}
+        creator: IOpenSSLClientConnectionCreator = optionsForClientTLS(
+            host, trust_root, extraCertificateOptions=options
+        )
+        return creator
+
+    return verified
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        raise unusable(path, getattr(error, "strerror", None) or str(error)) from error
+
+
+def _certificates(path: str) -> list[Certificate]:
+    try:
+        return [Certificate.loadPEM(each) for each in certificates_in(_read(path), path)]
+    except (crypto.Error, ValueError) as error:
+        raise unusable(path, "a certificate in it is damaged") from error
+
+
+def _own(cert_path: str, key_path: str | None) -> dict[str, Any]:
+    """Load the client's certificate and key, as CertificateOptions takes them."""
+    certificate, *chain = (each.original for each in _certificates(cert_path))
+    path = key_path or cert_path
+    try:
+        key = crypto.PKey.from_cryptography_key(
+            load_pem_private_key(_read(path), None)  # type: ignore[arg-type]  # see TypeError
+        )
+    except TypeError:
+        why = "its key is encrypted, or of a kind that TLS does not use: give it as plain PEM"
+        raise unusable(path, why) from None
+    except ValueError as error:
+        why = "it holds no private key in PEM form, or one that cannot be read"
+        raise unusable(path, why) from error
+    try:
+        CertificateOptions(key, certificate).getContext()
+    except (SSL.Error, AssertionError, ValueError) as error:
+        why = f"the key does not belong to the certificate of {cert_path!r}"
+        raise unusable(path, why) from error
+    return {"privateKey": key, "certificate": certificate, "extraCertChain": chain}
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _Unverified:
+    """Connections that trust anybody; the driver has warned of that."""
+
+    def __init__(self, options: CertificateOptions, host: str) -> None:
+        self._options = options
+        self._host = host
+
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        connection = self._options.clientConnectionForTLS(tlsProtocol)
+        if not (isIPAddress(self._host) or isIPv6Address(self._host)):
+            connection.set_tlsext_host_name(self._host.encode("idna"))
+        return connection
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class TlsAttempt:
+    """One connection's TLS: remembers enough to say what went wrong with it.
+
+    Args:
+        host: the name or address that is dialled.
+        creator: makes the connection.
+    """
+
+    def __init__(self, host: str, creator: IOpenSSLClientConnectionCreator) -> None:
+        self.host = host
+        self._creator = creator
+        self._connection: SSL.Connection | None = None
+
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        """See IOpenSSLClientConnectionCreator."""
+        self._connection = self._creator.clientConnectionForTLS(tlsProtocol)
+        return self._connection
+
+    def explain(self, failure: Failure) -> TlsError:
+        """Say why TLS failed."""
+        connection, self._connection = self._connection, None
+        reasons = failure.value.args[0] if failure.value is not None and failure.value.args else ()
+        reason = ""
+        if isinstance(failure.value, SSL.Error) and reasons:
+            # (library, function, reason) of each thing that OpenSSL noted.
+            reason = str(reasons[-1][-1])
+            if "certificate verify failed" not in reason:
+                return handshake_error(self.host, reason)
+        elif isinstance(failure.value, SSL.Error):
+            return handshake_error(self.host, reason)
+        code, text = WRONG_HOST, ""
+        chain: list[crypto.X509] = []
+        if connection is not None:
+            chain = connection.get_peer_cert_chain() or []
+            # OpenSSL told Twisted which error it was, and Twisted nobody: ask again.
+            code, text = _verify(connection, chain)
+        return verify_error(self.host, code, text, _shown(chain))
+
+
+def _verify(connection: SSL.Connection, chain: list[crypto.X509]) -> tuple[int, str]:
+    """Verify *chain* again; give OpenSSL's error, by number and in words."""
+    if not chain:
+        return 0, "the peer showed no certificate"
+    store = connection.get_context().get_cert_store()
+    if store is None:
+        return 0, ""
+    try:
+        crypto.X509StoreContext(store, chain[0], chain[1:]).verify_certificate()
+    except crypto.X509StoreContextError as error:
+        return int(error.errors[0]), str(error.errors[2])
+    # The chain is good, so it was the name.
+    return WRONG_HOST, ""
+
+
+def _shown(chain: list[crypto.X509]) -> PeerCertificate:
+    """Read a peer's certificate, trusted or not, as far as it can be read."""
+    with suppress(Exception):
+        certificate = chain[0].to_cryptography()
+        names: list[str] = []
+        with suppress(x509.ExtensionNotFound):
+            alternatives = certificate.extensions.get_extension_for_class(
+                x509.SubjectAlternativeName
+            )
+            names = [str(name.value) for name in alternatives.value]
+        issuer = [
+            str(attribute.value)
+            for kind in (
+                NameOID.COMMON_NAME,
+                NameOID.ORGANIZATIONAL_UNIT_NAME,
+                NameOID.ORGANIZATION_NAME,
+            )
+            for attribute in certificate.issuer.get_attributes_for_oid(kind)
+        ]
+        return PeerCertificate(
+            tuple(names),
+            issuer[0] if issuer else "",
+            _written(certificate.not_valid_before_utc),
+            _written(certificate.not_valid_after_utc),
+        )
+    return PeerCertificate()
+
+
+def _written(when: datetime) -> str:
+    """Give a date as OpenSSL writes it."""
+    return f"{when:%b} {when.day:2d} {when:%H:%M:%S %Y} GMT"
