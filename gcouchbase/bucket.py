@@ -10,7 +10,7 @@ import gevent
 from gevent import ssl
 from gevent.event import Event
 
-from couchloop import operations
+from couchloop import health, operations
 from couchloop.auth import Authenticator
 from couchloop.cluster import BucketBase, as_method, make_settings
 from couchloop.connstr import ConnectionString
@@ -178,6 +178,9 @@ class Bucket(BucketBase):
     remove = _blocking(operations.remove)
     touch = _blocking(operations.touch)
     counter = _blocking(operations.counter)
+
+    ping = _blocking(health.ping)
+    wait_until_ready = _blocking(health.wait_until_ready)
 
     get_multi = _blocking(operations.get_multi)
     upsert_multi = _blocking(operations.upsert_multi)

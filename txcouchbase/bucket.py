@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 import twisted
 from twisted.internet.defer import Deferred, fail
 
-from couchloop import operations
+from couchloop import health, operations
 from couchloop.auth import Authenticator
 from couchloop.cluster import BucketBase, as_method, make_settings
 from couchloop.connstr import ConnectionString
@@ -173,6 +173,9 @@ class Bucket(BucketBase):
     remove = _deferred(operations.remove)
     touch = _deferred(operations.touch)
     counter = _deferred(operations.counter)
+
+    ping = _deferred(health.ping)
+    wait_until_ready = _deferred(health.wait_until_ready)
 
     get_multi = _deferred(operations.get_multi)
     upsert_multi = _deferred(operations.upsert_multi)

@@ -25,6 +25,7 @@ from couchloop.exceptions import (
     InvalidTimeoutError,
     MixedAuthError,
 )
+from couchloop.health import ClusterState, DiagnosticsReport, cluster_state, diagnostics
 from couchloop.operations import Defaults
 from couchloop.options import OPTIONS, parse_options
 from couchloop.registry import Registry
@@ -382,6 +383,22 @@ class BucketBase:
         if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
             raise InvalidTimeoutError(f"timeout must be a positive number of seconds: {value!r}")
         self._defaults.timeout = float(value)
+
+    @property
+    def cluster_state(self) -> ClusterState:
+        """How many data nodes can be used now, without any I/O."""
+        return cluster_state(self._driver.session)
+
+    def diagnostics(self, report_id: str | None = None, *, version: int = 2) -> DiagnosticsReport:
+        """Tell how each connection is, without any I/O (RFC 0061).
+
+        Args:
+            report_id: goes into the report; None: one that nobody else has.
+            version: of the report's form; 1 is SDK 2.5's.
+
+        Raises ArgumentError for another version.
+        """
+        return diagnostics(self._driver.session, self._driver.now(), report_id, version)
 
     def _close(self) -> None:
         """Close at once: SDK 2.5's last resort.

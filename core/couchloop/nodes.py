@@ -76,6 +76,7 @@ class Endpoint:
         "address",
         "connection",
         "failures",
+        "id",
         "is_open_circuit",
         "last_error",
         "parked",
@@ -84,8 +85,10 @@ class Endpoint:
         "timer",
     )
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, endpoint_id: str) -> None:
         self.address = address
+        self.id = endpoint_id
+        """Its name in reports, whatever its connection (RFC 0034)."""
         self.connection: Connection | None = None
         self.failures = 0
         """How often in a row its connection was lost soon, or could not be made."""
@@ -138,6 +141,20 @@ class ControlRequest(Operation[None]):
 
     def decode(self, answer: Frame) -> None:
         """Nobody asks for the result."""
+
+
+class Standby(ControlRequest):
+    """Stands for something that waits for the nodes: never sent, but has a deadline.
+
+    *look* is called with the time whenever a connection or the configuration has changed.
+    """
+
+    __slots__ = ("look", "name")
+
+    def __init__(self, name: str, timeout: float, look: Callable[[float], None]) -> None:
+        super().__init__(0, timeout, lambda _: None)
+        self.name = name  # type: ignore[misc]  # of each, not of the class
+        self.look = look
 
 
 class _Answer(Batch[Any]):
@@ -196,7 +213,11 @@ class Nodes:
         self._entropy = entropy
         self._client_id = entropy(8).hex()
         self._ids = count(1)
+        self._endpoint_ids = count(1)
         self._handshake_timers: dict[int, Timer] = {}
+        self.watchers: dict[Operation[Any], None] = {}
+        """Each a Standby."""
+        self._look_timer: Timer | None = None
         self._draining: dict[Address, Connection] = {}
         """Connections to nodes that the configuration no longer lists."""
         self._config_asked = -inf
@@ -211,6 +232,11 @@ class Nodes:
     def orphans(self) -> int:
         """Answers that came when nobody waited for them any more."""
         return self._orphans + sum(connection.orphans for connection in self.connections.values())
+
+    @property
+    def draining(self) -> list[Connection]:
+        """Connections to nodes that the configuration no longer lists."""
+        return list(self._draining.values())
 
     def owner_of(self, key: bytes) -> Endpoint | None:
         """Give the node that has *key* by the present configuration; None: no node has it now."""
@@ -307,7 +333,7 @@ class Nodes:
                 continue
             endpoint = self.endpoints.get(address) or endpoints.get(address)
             if endpoint is None:
-                endpoint = Endpoint(address)
+                endpoint = Endpoint(address, f"{self._client_id}/node-{next(self._endpoint_ids)}")
                 endpoint.connection = self._draining.pop(address, None)
             endpoints[address] = endpoint
             self.by_node.append(endpoint)
@@ -370,6 +396,14 @@ class Nodes:
         # Index -1 stands for no node.
         ready.append(None)
         self.route = [ready[index] for index in self.config.active]
+        if self.watchers and (self._look_timer is None or not self._look_timer.live):
+            # Not at once: this is in the midst of a change.
+            self._look_timer = self._timers.call_at(0.0, self._look)
+
+    def _look(self, now: float) -> None:
+        for watcher in list(self.watchers):
+            if isinstance(watcher, Standby):
+                watcher.look(now)
 
     def start_polling(self, now: float) -> None:
         """Look for a newer configuration now and then, whatever else hints at one."""
@@ -447,7 +481,7 @@ class Nodes:
         is_known = known is not None and min(known.revision) > 0
         if known is not None and is_known and Feature.CONFIG_KNOWN_VERSION in connection.features:
             extras = _ANNOUNCED.pack(*known.revision)
-        self.config_request = self._send(
+        self.config_request = self.send(
             connection,
             Opcode.GET_CLUSTER_CONFIG,
             lambda request: self._owner.config_answered(connection, request),
@@ -455,15 +489,21 @@ class Nodes:
             extras,
         )
 
-    def _send(
+    def send(
         self,
         connection: Connection,
         opcode: int,
         done: Callable[[ControlRequest], None],
         now: float,
         extras: bytes = b"",
+        timeout: float | None = None,
     ) -> ControlRequest:
-        request = ControlRequest(opcode, self._settings.config_node_timeout, done, extras)
+        """Ask something of a node; *done* hears of the answer, or that there will be none.
+
+        *timeout* is in seconds; None: config_node_timeout.
+        """
+        limit = self._settings.config_node_timeout if timeout is None else timeout
+        request = ControlRequest(opcode, limit, done, extras)
         self._owner.enqueue(request, now)
         connection.send(request, 0)
         return request
@@ -513,7 +553,7 @@ class Nodes:
         if connection.id in self._probed:
             return
         self._probed.add(connection.id)
-        self._send(connection, Opcode.NOOP, lambda probe: self._probe_over(connection, probe), now)
+        self.send(connection, Opcode.NOOP, lambda probe: self._probe_over(connection, probe), now)
 
     def _probe_over(self, connection: Connection, probe: ControlRequest) -> None:
         self._probed.discard(connection.id)

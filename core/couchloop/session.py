@@ -33,6 +33,7 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
     status_error,
 )
+from couchloop.health import Watch
 from couchloop.kv.connection import State
 from couchloop.kv.handshake import Negotiated, read_error_body
 from couchloop.kv.scram import KeyDerivation
@@ -155,6 +156,26 @@ class Session:
         return self._nodes.orphans
 
     @property
+    def nodes(self) -> Nodes:
+        """The data nodes."""
+        return self._nodes
+
+    @property
+    def searching(self) -> Connection | None:
+        """See `couchloop.health.HealthView`."""
+        return None if self._bootstrap is None else self._bootstrap.connection
+
+    @property
+    def met(self) -> list[tuple[str, BaseException]]:
+        """See `couchloop.health.HealthView`."""
+        if self._bootstrap is not None:
+            return list(self._bootstrap.met)
+        context = None if self.error is None else self.error.context
+        if self.error is None or context is None:
+            return []
+        return list(context.seeds) or [(context.node or "", self.error)]
+
+    @property
     def connections(self) -> list[Connection]:
         """The connections that are open or being opened."""
         return list(self._nodes.connections.values())
@@ -227,8 +248,25 @@ class Session:
 
     def submit_batch(self, batch: Batch[Any], now: float) -> None:
         """Send every operation of *batch*; one `wake(batch)` follows when all are complete."""
+        if isinstance(batch, Watch):
+            self._watch(batch, now)
+            return
         for op in batch.operations:
             self.submit(op, now)
+
+    def _watch(self, watch: Watch, now: float) -> None:
+        limit = watch.limit
+        watch.view = self
+        self.enqueue(limit, now)
+        if self._closing:
+            self._fail(limit, ObjectDestroyedError("the Bucket is closed"))
+        elif self.state is SessionState.FAILED:
+            assert self.error is not None
+            self._fail(limit, self._fresh(self.error, limit))
+        else:
+            limit.parked = self._nodes.watchers
+            limit.parked[limit] = None
+            watch.look(now)
 
     def cancel(self, op: Operation[Any]) -> None:
         """Forget *op*: its caller has gone. An answer that comes later counts as an orphan."""
@@ -474,6 +512,8 @@ class Session:
         # They fail once that event is performed: user code may then start anew.
         self._stranded.append((error, self._parked))
         self._parked = {}
+        self._stranded.append((error, self._nodes.watchers))
+        self._nodes.watchers = {}
 
     def all_nodes_lost(self, now: float) -> None:
         """See `couchloop.nodes.NodesOwner`: ask seeds that are no nodes (any more)."""
