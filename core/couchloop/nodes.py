@@ -23,6 +23,7 @@ _CONFIG_FLOOR: Final = 0.05
 """Least seconds between two requests for a configuration (RFC 0024)."""
 _ANNOUNCED: Final = Struct(">qq")
 """Epoch and revision in the extras of a push."""
+_HUNTS: Final = 20
 _SILENCE: Final = 10.0
 """Seconds of silence after which a connection is asked for a sign of life."""
 _DRAIN_DELAY: Final = 0.05
@@ -223,7 +224,10 @@ class Nodes:
         self._config_asked = -inf
         self._config_timer: Timer | None = None
         self._config_turn = 0
-        self._ask_again = False
+        self._announced = Revision(0, 0)
+        """The newest revision that a push only announced."""
+        self._hunts = 0
+        """How often more it is asked for if an answer does not bring it."""
         self._probed: set[int] = set()
         """Connections from which a sign of life is awaited."""
         self._orphans = 0
@@ -428,17 +432,15 @@ class Nodes:
             announced = Revision(*_ANNOUNCED.unpack(frame.extras))
             if announced <= self.config.revision:
                 return
-        if self.config_request is not None:
-            # What is asked already may be answered with what there was before.
-            self._ask_again = True
+            # The first answer may be of before, or never come; not every node knows it yet.
+            self._announced = max(self._announced, announced)
+            self._hunts = _HUNTS
         self.ask_for_config(now)
 
-    def config_answered(self, request: ControlRequest, now: float) -> None:
-        """Take note that *request* is over, answered or not."""
-        if self.config_request is request:
-            self.config_request = None
-        if self._ask_again:
-            self._ask_again = False
+    def hunt(self, now: float) -> None:
+        """Ask on if the configuration that was announced is not there yet."""
+        if self._hunts and self.config is not None and self.config.revision < self._announced:
+            self._hunts -= 1
             self.ask_for_config(now)
 
     def ask_for_config(self, now: float) -> None:

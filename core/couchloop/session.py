@@ -460,15 +460,20 @@ class Session:
     def config_answered(self, connection: Connection, request: ControlRequest) -> None:
         """See `couchloop.nodes.NodesOwner`."""
         nodes = self._nodes
-        nodes.config_answered(request, connection.last_activity)
+        if nodes.config_request is request:
+            nodes.config_request = None
         if connection.state is not State.READY:
             return
         bootstrap = self._bootstrap
         answer = request.answer
         if bootstrap is not None and bootstrap.connection is connection:
             bootstrap.config_answered(request)
-        elif answer is not None and answer.value and not answer.status:
-            nodes.take_config(answer, connection, connection.last_activity)
+            return
+        # Nothing may have come for long on a connection that does not answer.
+        now = request.deadline if answer is None else connection.last_activity
+        if answer is not None and answer.value and not answer.status:
+            nodes.take_config(answer, connection, now)
+        nodes.hunt(now)
 
     def bootstrapped(
         self, config: ClusterConfig, network: str, connection: Connection, now: float

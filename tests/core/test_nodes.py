@@ -10,7 +10,7 @@ from couchloop import operations
 from couchloop.embedded import EmbeddedCluster, ManualClock
 from couchloop.exceptions import UnambiguousTimeoutError
 from couchloop.settings import Address
-from couchloop.wire import Feature
+from couchloop.wire import Feature, Opcode
 from tests.core.world import World
 
 
@@ -41,6 +41,7 @@ class TestPush:
         w.cluster.bump()
         w.settle()
         assert revision(w) == w.cluster.rev
+        w.advance(1.0)
         assert config_requests(w) == asked + 1
 
     def test_full(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,3 +233,17 @@ class TestAllLost:
         w.advance(5.0)
         assert len(w.cluster.connections(bucket="default")) == 3
         w.do(operations.upsert(w.defaults, "k", 1))
+
+
+def test_announced_revision_is_hunted() -> None:
+    """An announced revision is asked for elsewhere if the first node asked does not answer."""
+    w = World()
+    w.open()
+    w.advance(1.0)
+    silent = w.cluster.inject(opcode=Opcode.GET_CLUSTER_CONFIG, silent=True, count=1)
+    w.cluster.bump()
+    w.settle()
+    assert silent.hits == 1
+    assert revision(w) == w.cluster.rev - 1
+    w.advance(2.1)
+    assert revision(w) == w.cluster.rev
