@@ -67,4 +67,4 @@ async def main(reactor: Any, connection_string: str) -> None:
 
 
 if __name__ == "__main__":
-    react(lambda *args: Deferred.fromCoroutine(main(*args)), sys.argv[1:])
+    react(main, sys.argv[1:])
