@@ -10,6 +10,7 @@ from typing import Any, assert_type
 from twisted.internet.defer import Deferred
 
 from couchloop.result import MultiResult, OperationResult, ValueResult
+from couchloop.retries import BestEffort, FailFast, RetryReason, RetryRequest
 from couchloop.transcoder import FMT_UTF8
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
@@ -18,6 +19,25 @@ from txcouchbase.testing import MemoryCluster, ServedCluster, serve
 
 class OwnBucket(Bucket):
     """An application's own."""
+
+
+class WaitForLocks:
+    """A user's strategy: no base class is needed."""
+
+    def retry_after(self, request: RetryRequest, reason: RetryReason) -> float | None:
+        """Wait for locks too."""
+        if reason is RetryReason.KV_LOCKED:
+            return 0.1
+        return BestEffort().retry_after(request, reason)
+
+
+def retrying(bucket: Bucket) -> None:
+    """Strategies, of a Bucket and of a call."""
+    Bucket("couchbase://host/name", username="u", password="p", retry_strategy=FailFast())
+    assert_type(bucket.get("k", retry_strategy=WaitForLocks()), Deferred[ValueResult])
+    bucket.get_multi(["k"], retry_strategy=BestEffort(first=0.01))
+    bucket.touch("k", retry_strategy=1)  # type: ignore[arg-type]
+    bucket.get("k", retry_strategy=FailFast)  # type: ignore[arg-type]
 
 
 def opening(reactor: Any) -> None:
