@@ -52,6 +52,7 @@ MAX_VALUE: Final = 20 * 1024 * 1024
 _DO_NOT_CREATE: Final = 0xFFFFFFFF
 _NOT_FOUND_RC: Final = 0x0D
 _FLAGS = Struct(">I")
+_unpack_flags = _FLAGS.unpack_from
 _STORE = Struct(">II")
 _COUNTER = Struct(">QQI")
 _NUMBER = Struct(">Q")
@@ -244,16 +245,18 @@ class Get(Operation[ValueResult]):
 
     def decode(self, answer: Frame) -> ValueResult:
         """Decode the value by its flags; a quiet miss has value None and rc 0x0d."""
-        if answer.status:
+        # One unpacking takes half as long as six attributes of a tuple.
+        _, _, datatype, status, _, cas, _, extras, _, value = answer
+        if status:
             return ValueResult(self.key, None, 0, 0, _NOT_FOUND_RC)
-        if len(answer.extras) < 4:
+        if len(extras) < 4:
             raise ProtocolError("get: the answer has no flags", key=self.key)
-        value = body(answer) if answer.datatype & 2 else answer.value
-        flags = int.from_bytes(answer.extras[:4])
-        decoded = (
-            self.defaults.transcoder.decode_value(value, flags) if self.format_value else value
-        )
-        return ValueResult(self.key, decoded, answer.cas, flags)
+        if datatype & 2:
+            value = body(answer)
+        (flags,) = _unpack_flags(extras)
+        if self.format_value:
+            value = self.defaults.transcoder.decode_value(value, flags)
+        return ValueResult(self.key, value, cas, flags)
 
     def missing(self, rc: int) -> Result:
         """See `Operation.missing`."""
