@@ -101,7 +101,9 @@ class Session:
         self._timers = Timers()
         self._nodes = Nodes(self, settings, self._timers, self._events, random, entropy)
         self._bootstrap: Bootstrap | None = None
-        self._retry_strategy: RetryStrategy = settings.retry_strategy or BestEffort()
+        self._retry_strategy: RetryStrategy = (
+            BestEffort() if settings.retry_strategy is None else settings.retry_strategy
+        )
         self._deadlines: dict[float, dict[Operation[Any], None]] = {}
         self._parked: dict[Operation[Any], None] = {}
         """What waits for the bucket to be open."""
@@ -453,7 +455,7 @@ class Session:
             bootstrap.failed(connection.address, error, now)
             return
         self._nodes.failed(connection, error, now, was_ready=was_ready)
-        self._save_or_fail(unanswered, error, now)
+        self._save_or_fail(connection.address, unanswered, error, now)
 
     # Nodes' owner, and the bootstrap's
 
@@ -639,7 +641,9 @@ class Session:
             return controlled_backoff(attempts)
         if not (op.idempotent or reason.allows_non_idempotent_retry):
             return _GivenUp()
-        strategy = op.retry_strategy or self._retry_strategy
+        strategy = op.retry_strategy
+        if strategy is None:
+            strategy = self._retry_strategy
         request = RetryRequest(op.name, op.key, op.idempotent, attempts, op.reasons)
         try:
             delay = strategy.retry_after(request, reason)
@@ -685,6 +689,7 @@ class Session:
 
     def _save_or_fail(
         self,
+        address: Address,
         unanswered: list[Operation[Any]],
         error: CouchbaseError,
         now: float,
@@ -716,7 +721,11 @@ class Session:
             op.obstacle = failure
             self._note(op, reason)
             saved[op] = None
-        # Nothing waits for a node whose connection was ready: these are the first in line.
+        endpoint = self._nodes.endpoints.get(address)
+        if endpoint is not None and endpoint.parked:
+            # They waited for its circuit breaker, and were issued later: they stay behind.
+            saved.update(endpoint.parked)
+            endpoint.parked.clear()
         self.send_parked(saved, now)
         for op, why in lost:
             self._fail(op, why)

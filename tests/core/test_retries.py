@@ -684,6 +684,20 @@ class TestCircuitBreaker:
         assert not endpoint.is_open_circuit
         assert endpoint.connection is not before
 
+    def test_order(self) -> None:
+        """A get that was in flight when the canary fails goes before what was kept back."""
+        w, key, _ = self.silent(noop_delay=60.0)
+        w.cluster.inject(opcode=Opcode.GET, silent=True, count=1)
+        for _ in range(self.LIMIT):
+            w.submit(ops.upsert(w.defaults, key, 0))
+        read = w.submit(ops.get(w.defaults, key, quiet=True, timeout=10.0))
+        w.advance(2.5)
+        store = w.submit(ops.upsert(w.defaults, key, 1))
+        w.woken.clear()
+        w.advance(2.5)
+        assert w.woken == [read, store]
+        assert not read.result().success
+
     def test_off(self) -> None:
         """With a limit of 0 there is no breaker."""
         w, key, endpoint = self.silent(circuit_breaker=0)
