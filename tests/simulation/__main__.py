@@ -1,4 +1,4 @@
-"""Run worlds: `python -m tests.simulation SEED [--worlds N] [--trace]`.
+"""Run worlds: `python -m tests.simulation SEED [--worlds N] [--trace] [--faults a,b]`.
 
 Each world follows from its seed alone: SEED, SEED + 1 and so on. The exit status is 1 if a promise
 was broken in any.
@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--worlds", type=int, default=1, help="how many; 1 by default")
     say = sys.stdout.write
     parser.add_argument("--trace", action="store_true", help="print everything that happens")
+    parser.add_argument("--faults", type=lambda text: text.split(","), help="a,b: no others")
     options = parser.parse_args(arguments)
     trace = say if options.trace else None
     started = perf_counter()
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outcomes: Counter[str] = Counter()
     faults: Counter[str] = Counter()
     for seed in range(options.seed, options.seed + options.worlds):
-        report = run(seed, trace)
+        report = run(seed, trace, options.faults)
         calls += report.calls
         seconds += report.seconds
         outcomes += report.outcomes

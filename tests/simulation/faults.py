@@ -6,7 +6,8 @@ At the end of all faults everything runs again, and stays so.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -55,6 +56,7 @@ class Faults:
     Args:
         clients: gives the numbers of the clients that live.
         until: when the last fault ends.
+        wanted: names of the only kinds; None: all.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Faults:
         network: Network,
         clients: Callable[[], list[int]],
         until: float,
+        wanted: Collection[str] | None = None,
     ) -> None:
         self.seen: Counter[str] = Counter()
         self._loop = loop
@@ -88,6 +91,9 @@ class Faults:
             self.crash,
             self.hang,
             self.fail_over,
+            self.blackout,
+            self.pause_bucket,
+            self.warm_up,
             self.rebalance_in_steps,
             self.add_node,
             self.remove_node,
@@ -102,6 +108,10 @@ class Faults:
             self.new_epoch,
             self.drop_by_server,
         )
+        if wanted is not None:
+            self.kinds = tuple(kind for kind in self.kinds if kind.__name__ in wanted)
+            if len(self.kinds) < len(wanted):
+                raise ValueError(f"not all of these are faults: {', '.join(wanted)}")
 
     def plan(self, count: int) -> None:
         """Spread so many faults over the time until all must end."""
@@ -277,6 +287,26 @@ class Faults:
     def _promote(self, node: Node) -> None:
         if node in self._cluster.nodes and node.state is NodeState.STOPPED and not self._ended:
             self._cluster.failover(node)
+
+    def blackout(self) -> None:
+        """Kill every node; start them one after another."""
+        nodes = list(self._cluster.nodes)
+        self._rng.shuffle(nodes)
+        for node in nodes:
+            self._cluster.stop(node)
+            self._lasting(self._while(), partial(self._restart, node))
+
+    def pause_bucket(self) -> None:
+        """Close all connections to the bucket, and let nobody select it for a while."""
+        (name,) = self._cluster.buckets
+        self._cluster.pause_bucket(name)
+        self._lasting(self._while(), partial(self._cluster.resume_bucket, name))
+
+    def warm_up(self) -> None:
+        """Refuse to store for a while."""
+        (name,) = self._cluster.buckets
+        self._cluster.set_traffic(name, enabled=False)
+        self._lasting(self._while(), partial(self._cluster.set_traffic, name, enabled=True))
 
     def add_node(self) -> None:
         """Let a node join."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from random import Random
 from types import CellType, FunctionType, MethodType, ModuleType
@@ -57,10 +57,20 @@ class World:
 
     Args:
         trace: called with a line for everything that happens.
+        faults: names of the only kinds of faults; None: all.
+        polls: whether any client looks for newer configurations unasked.
     """
 
-    def __init__(self, seed: int, trace: Callable[[str], object] | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        trace: Callable[[str], object] | None = None,
+        faults: Collection[str] | None = None,
+        *,
+        polls: bool = True,
+    ) -> None:
         self.seed = seed
+        self.polls = polls
         self.rng = rng = Random(f"world {seed}")
         self.loop = Loop(trace)
         self.until = rng.uniform(2.0, 25.0)
@@ -88,6 +98,7 @@ class World:
             self.network,
             lambda: [client.number for client in self.clients],
             self.until,
+            faults,
         )
         self.history = History(self.loop, self.faults.calm_since)
         self.keys = [f"k{number}" for number in range(rng.choice((2, 10)))]
@@ -140,7 +151,7 @@ class World:
             bucket="default",
             login=Login("user", "password"),
             randomize_nodes=rng.random() < 0.5,
-            config_poll_interval=rng.choice((0.0, 0.5, 2.5, 2.5)),
+            config_poll_interval=rng.choice((0.0, 0.5, 2.5, 2.5)) * self.polls,
             circuit_breaker=rng.choice((0, 3, 20)),
             retry_strategy=FailFast() if rng.random() < 0.15 else None,
         )
@@ -278,6 +289,12 @@ def retained_operations(session: Session) -> Iterator[Operation[Any]]:
             waiting += gc.get_referents(found)
 
 
-def run(seed: int, trace: Callable[[str], object] | None = None) -> Report:
-    """Run the world of *seed*."""
-    return World(seed, trace).run()
+def run(
+    seed: int,
+    trace: Callable[[str], object] | None = None,
+    faults: Collection[str] | None = None,
+    *,
+    polls: bool = True,
+) -> Report:
+    """Run the world of *seed*; arguments as for `World`."""
+    return World(seed, trace, faults, polls=polls).run()
