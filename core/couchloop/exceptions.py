@@ -676,7 +676,7 @@ class NodeTimeoutError(TimeoutError, ConnectError):
 
 
 class NodeNotAvailableError(CouchbaseTransientError, CouchbaseNetworkError):
-    """No connection to the node could take the operation: nothing was sent."""
+    """No connection to the node could take the operation: nothing was done."""
 
 
 class NotDataNodeError(ConnectError):

@@ -409,6 +409,13 @@ class Session:
             self._timers.call_at(now, lambda at: connection.lost(lost, at))
         delay = self._retry_delay(op, reason)
         if isinstance(delay, _GivenUp):
+            if (
+                action is Action.RECONNECT
+                and reason is not RetryReason.KV_ERROR_MAP_RETRY_INDICATED
+            ):
+                # By itself it would say that the password is wrong, or the bucket missing.
+                text = "the node no longer knew the connection, which is replaced"
+                error = NodeNotAvailableError(text, context=error.context, inner_cause=error)
             if delay.cause is not None:
                 error.__cause__ = delay.cause
             self._fail(op, error)

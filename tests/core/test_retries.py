@@ -81,8 +81,9 @@ def error_of(op: Any) -> CouchbaseError:
     return caught.value
 
 
-def context_of(error: CouchbaseError) -> Any:
+def context_of(error: BaseException | None) -> Any:
     """Give the context of *error*; there must be one."""
+    assert isinstance(error, CouchbaseError)
     assert error.context is not None
     return error.context
 
@@ -320,6 +321,20 @@ class TestRefused:
             op.result()
             assert op.attempts == 2
         assert strategy.asked == []
+
+    @pytest.mark.parametrize("status", [Status.AUTH_STALE, Status.NO_BUCKET])
+    def test_connection_is_forgotten(self, status: int) -> None:
+        """Fail fast does not take a forgotten login for a wrong one: trying again may help."""
+        w = opened()
+        w.cluster.inject(key="k", status=status, count=1)
+        op = w.submit(ops.upsert(w.defaults, "k", 1, retry_strategy=FailFast()))
+        w.advance(0.1)
+        error = error_of(op)
+        assert type(error) is NodeNotAvailableError
+        assert not error.is_fatal
+        assert context_of(error).status == status
+        assert context_of(error.__cause__).status == status
+        w.do(ops.upsert(w.defaults, "k", 1))
 
     @pytest.mark.parametrize("delay", [2.5, 7.0, inf])
     def test_retry_that_does_not_fit(self, delay: float) -> None:
