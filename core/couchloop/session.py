@@ -423,6 +423,9 @@ class Session:
         op.attempts += 1
         op.obstacle = error
         op.connection = None
+        if op.queue is None:
+            # The strategy has ended it.
+            return
         self._note(op, reason)
         entry = connection.error_map.get(status)
         if status == Status.CONFIG_ONLY or (
@@ -601,6 +604,9 @@ class Session:
                 self._fail(op, error)
                 return
             self._note(op, reason)
+            if op.queue is None:
+                # The strategy has ended it.
+                return
         op.parked = parked
         parked[op] = None
 
