@@ -15,6 +15,7 @@ from couchloop.auth import Authenticator
 from couchloop.cluster import BucketBase, as_method, make_settings
 from couchloop.connstr import ConnectionString
 from couchloop.events import LogRecord
+from couchloop.observation import Observer
 from couchloop.operations import Defaults, Pending
 from couchloop.registry import Registry
 from couchloop.retries import RetryStrategy
@@ -72,6 +73,7 @@ class Bucket(BucketBase):
         default_format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO, for values that are stored.
         transcoder: an instance, or a class, that turns keys and values into bytes and back.
         retry_strategy: whether and when operations are tried again; None: BestEffort().
+        observer: hears of each operation (couchloop.observation.Observer), on the loop.
         ssl_context: what TLS trusts and shows, any SSLContext; None: what the options of the
             connection string and the authenticator say, by default the system's trust store.
         socket_factory: gives a connected socket for an address, for proxies and tests.
@@ -98,6 +100,7 @@ class Bucket(BucketBase):
         default_format: int = FMT_JSON,
         transcoder: Transcoder | type[Transcoder] | None = None,
         retry_strategy: RetryStrategy | None = None,
+        observer: Observer | None = None,
         ssl_context: ssl.SSLContext | None = None,
         socket_factory: SocketFactory | None = None,
     ) -> None:
@@ -111,6 +114,7 @@ class Bucket(BucketBase):
                 default_format=default_format,
                 transcoder=transcoder,
                 retry_strategy=retry_strategy,
+                observer=observer,
                 ssl_context=ssl_context,
                 socket_factory=socket_factory,
             )

@@ -13,6 +13,7 @@ from couchloop.auth import Authenticator
 from couchloop.cluster import BucketBase, as_method, make_settings
 from couchloop.connstr import ConnectionString
 from couchloop.exceptions import CouchbaseError
+from couchloop.observation import Observer
 from couchloop.operations import Defaults, Pending
 from couchloop.registry import Registry
 from couchloop.retries import RetryStrategy
@@ -62,6 +63,7 @@ class Bucket(BucketBase):
         default_format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO, for values that are stored.
         transcoder: an instance, or a class, that turns keys and values into bytes and back.
         retry_strategy: whether and when operations are tried again; None: BestEffort().
+        observer: hears of each operation (couchloop.observation.Observer), on the loop.
         reactor: None: the global one, which is imported (and so installed) now.
         endpoint_factory: makes the endpoint for (reactor, address, tls), for proxies and tests.
         tls_factory: makes the IOpenSSLClientConnectionCreator for a host name, as
@@ -89,6 +91,7 @@ class Bucket(BucketBase):
         default_format: int = FMT_JSON,
         transcoder: Transcoder | type[Transcoder] | None = None,
         retry_strategy: RetryStrategy | None = None,
+        observer: Observer | None = None,
         reactor: Any = None,
         endpoint_factory: EndpointFactory | None = None,
         tls_factory: TlsFactory | None = None,
@@ -105,6 +108,7 @@ class Bucket(BucketBase):
             default_format=default_format,
             transcoder=transcoder,
             retry_strategy=retry_strategy,
+            observer=observer,
             reactor=reactor,
             endpoint_factory=endpoint_factory,
             tls_factory=tls_factory,

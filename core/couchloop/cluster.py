@@ -26,12 +26,13 @@ from couchloop.exceptions import (
     MixedAuthError,
 )
 from couchloop.health import ClusterState, DiagnosticsReport, cluster_state, diagnostics
+from couchloop.observation import Observer
 from couchloop.operations import Defaults
 from couchloop.options import OPTIONS, parse_options
 from couchloop.registry import Registry
 from couchloop.retries import BestEffort, RetryStrategy, check_strategy
 from couchloop.session import SessionState
-from couchloop.settings import DATA_PORT, DATA_PORT_TLS, Address, Login, Settings, Tls
+from couchloop.settings import DATA_PORT, DATA_PORT_TLS, Address, Login, Reports, Settings, Tls
 from couchloop.transcoder import FMT_JSON, Transcoder
 
 B = TypeVar("B", bound="BucketBase")
@@ -57,6 +58,13 @@ _READ_NOW: Final = frozenset(
         "certpath",
         "keypath",
         "client_string",
+        "enable_tracing",
+        "metrics",
+        "tracing_threshold_kv",
+        "tracing_threshold_queue_flush_interval",
+        "tracing_threshold_queue_size",
+        "tracing_orphaned_queue_flush_interval",
+        "tracing_orphaned_queue_size",
     }
 )
 """Options that something reads. The others are refused: silence would be a lie."""
@@ -74,6 +82,7 @@ def make_settings(
     retry_strategy: RetryStrategy | None = None,
     tls_context: object = None,
     connector: object = None,
+    observer: Observer | None = None,
     framework: str = "",
 ) -> Settings:
     """Put together how a Bucket connects.
@@ -90,6 +99,7 @@ def make_settings(
         retry_strategy: for operations that name none; None: BestEffort().
         tls_context: the loop's own kind of TLS context.
         connector: what makes connections instead of the loop's TCP.
+        observer: hears of each operation.
         framework: name and version of the loop, for the user agent (RFC 0047).
 
     Raises InvalidConnectionStringError, InvalidOptionError, MixedAuthError, ArgumentError,
@@ -153,7 +163,21 @@ def make_settings(
         connector=connector,
         transcoder=transcoder,
         retry_strategy=BestEffort() if retry_strategy is None else check_strategy(retry_strategy),
+        reports=_reports(options),
+        observer=observer,
         agent=agent,
+    )
+
+
+def _reports(options: dict[str, Any]) -> Reports:
+    return Reports(
+        tracing=bool(options.get("enable_tracing", False)),
+        metrics=bool(options.get("metrics", False)),
+        threshold=_seconds(options, "tracing_threshold_kv"),
+        threshold_interval=_seconds(options, "tracing_threshold_queue_flush_interval"),
+        threshold_size=int(_seconds(options, "tracing_threshold_queue_size")),
+        orphaned_interval=_seconds(options, "tracing_orphaned_queue_flush_interval"),
+        orphaned_size=int(_seconds(options, "tracing_orphaned_queue_size")),
     )
 
 

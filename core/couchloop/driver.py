@@ -22,8 +22,9 @@ from couchloop.events import (
 from couchloop.exceptions import CouchbaseError, NodeUnreachableError, UnknownHostError
 from couchloop.kv.scram import SaltedPasswords
 from couchloop.nodes import Random
+from couchloop.observation import make_session
 from couchloop.operations import Batch, Operation, Pending
-from couchloop.session import Session, SessionState
+from couchloop.session import SessionState
 from couchloop.settings import Address, Settings
 
 _salted_passwords: Final = SaltedPasswords()
@@ -59,7 +60,7 @@ class Driver(ABC):
     """
 
     def __init__(self, settings: Settings, random: Random, entropy: Callable[[int], bytes]) -> None:
-        self.session = Session(settings, self.wake, random, entropy)
+        self.session = make_session(settings, self.wake, random, entropy)
         self.transports: dict[int, Transport] = {}
         self.leave: Callable[[], None] = lambda: None
         """Takes the Bucket out of the registry."""

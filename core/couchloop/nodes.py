@@ -575,7 +575,11 @@ class Nodes:
     def open(self, address: Address) -> Connection:
         """Have a connection to *address* opened."""
         number = next(self._ids)
-        hello = Hello(self._settings.agent, f"{self._client_id}/{number:016x}")
+        hello = Hello(
+            self._settings.agent,
+            f"{self._client_id}/{number:016x}",
+            tracing=self._settings.is_observed,
+        )
         connection = Connection(
             self._owner,
             number,

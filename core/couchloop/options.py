@@ -625,12 +625,12 @@ _TABLE: Final = (
         kind="bool",
         default=False,
         aliases=("enable_metrics",),
-        meaning="Count what happens on each connection.",
+        meaning="Log how long operations take, as percentiles for each operation and node.",
     ),
     Option(
         name="enable_tracing",
         kind="bool",
-        default=True,
+        default=False,
         meaning="Log slow operations, and answers that came after their operation had ended.",
     ),
     *(
@@ -647,7 +647,7 @@ _TABLE: Final = (
         Option(
             name=f"tracing_{queue}_queue_size",
             kind="int",
-            default=128,
+            default=10,
             minimum=1,
             meaning=f"How many {what} one report holds at most.",
         )

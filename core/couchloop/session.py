@@ -439,6 +439,9 @@ class Session:
         else:
             self._send_later(op, now + delay)
 
+    def orphaned(self, connection: Connection, frame: Frame, now: float) -> None:
+        """See `couchloop.kv.connection.Owner`: they are counted there."""
+
     def pushed(self, connection: Connection, frame: Frame, now: float) -> None:
         """See `couchloop.kv.connection.Owner`."""
         if (

@@ -53,6 +53,20 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reports:
+    """What is reported of operations (couchloop.observation). Times are in seconds."""
+
+    tracing: bool = False
+    """Slow operations, and late answers."""
+    metrics: bool = False
+    threshold: float = 0.5
+    threshold_interval: float = 10.0
+    threshold_size: int = 10
+    orphaned_interval: float = 10.0
+    orphaned_size: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How one Bucket connects. Two openings with equal settings mean the same Bucket.
 
@@ -85,7 +99,15 @@ class Settings:
     """Decides for operations that name none (couchloop.retries); None: best effort."""
     circuit_breaker: int = 20
     """Operations in a row that a node leaves unanswered before no more are sent to it; 0: none."""
+    reports: Reports = Reports()
+    observer: Any = None
+    """Hears of each operation (couchloop.observation.Observer), if the user wants that."""
     agent: str = field(default="couchloop", compare=False)
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether anybody wants to know of operations."""
+        return self.observer is not None or self.reports.tracing or self.reports.metrics
 
     def differences(self, other: Settings) -> list[str]:
         """Name what differs between two settings, without values: some are secret."""

@@ -33,6 +33,7 @@ class Owner:
         self.refusals: list[tuple[Operation[Any], int]] = []
         self.errors: list[CouchbaseError] = []
         self.pushes: list[Frame] = []
+        self.late: list[Frame] = []
         self.on_completed: Callable[[Operation[Any]], None] = lambda _: None
 
     def has_output(self, connection: Connection[Any]) -> None:
@@ -52,6 +53,9 @@ class Owner:
 
     def refused(self, op: Operation[Any], answer: Frame, now: float) -> None:
         self.refusals.append((op, answer.status))
+
+    def orphaned(self, connection: Connection[Any], frame: Frame, now: float) -> None:
+        self.late.append(frame)
 
     def pushed(self, connection: Connection[Any], frame: Frame, now: float) -> None:
         self.pushes.append(frame)
@@ -236,7 +240,7 @@ class TestIn:
         owner = Owner()
         connection = ready(owner)
         connection.receive_data(value_answer(5) + value_answer(6), 0.0)
-        assert connection.orphans == 2
+        assert connection.orphans == len(owner.late) == 2
         assert not owner.done
         assert connection.state is State.READY
 

@@ -79,6 +79,9 @@ class Owner:
     def refused(self, op: Any, answer: Frame, now: float) -> None:
         raise AssertionError("no operation was sent")
 
+    def orphaned(self, connection: Connection[Any], frame: Frame, now: float) -> None:
+        raise AssertionError("nothing was asked that could be answered late")
+
     def pushed(self, connection: Connection[Any], frame: Frame, now: float) -> None:
         self.pushes.append(frame)
 

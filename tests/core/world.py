@@ -11,6 +11,7 @@ from couchloop.embedded import EmbeddedCluster, ManualClock
 from couchloop.events import CloseConnection, DeriveKey, Event, LogRecord, OpenConnection
 from couchloop.exceptions import NodeUnreachableError
 from couchloop.kv.scram import KeyDerivation
+from couchloop.observation import make_session
 from couchloop.operations import Batch, Defaults, Operation
 from couchloop.session import Session, SessionState
 from couchloop.settings import Address, Login, Settings
@@ -126,7 +127,7 @@ class World:
         made.update(settings)
         self.woken: list[Operation[Any] | Batch[Any]] = []
         self.on_wake: Callable[[Any], None] = lambda _: None
-        self.session = Session(Settings(**made), self._wake, Random(1), Random(2).randbytes)
+        self.session = make_session(Settings(**made), self._wake, Random(1), Random(2).randbytes)
         self.links: dict[int, Any] = {}
         self.opened: dict[int, Address] = {}
         """Transports that are open or being opened, by connection id."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import logging
+
 import gevent
 import pytest
 
 from couchloop.exceptions import ArgumentError, UnambiguousTimeoutError
 from couchloop.health import ClusterState, PingStatus
+from couchloop.observation import Completed, LateAnswer
 from gcouchbase.bucket import Bucket
 from gcouchbase.testing import ServedCluster
 from tests.gcouchbase.support import is_idle, start, ticking, until
@@ -69,3 +73,42 @@ class TestHealth:
         until(lambda: bucket._driver.session.in_flight)
         asking.kill()
         assert is_idle(bucket)
+
+
+class Notes:
+    """An observer that only takes note."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def completed(self, operation: Completed, /) -> None:
+        self.names.append(operation.name)
+
+    def answered_late(self, answer: LateAnswer, /) -> None:
+        raise AssertionError(f"nothing is late: {answer}")
+
+
+def test_observer(served: ServedCluster) -> None:
+    """An observer that is given to the Bucket hears of its operations."""
+    notes = Notes()
+    text = f"{served.connection_string}/default"
+    with Bucket(text, username="user", password="password", observer=notes) as bucket:
+        bucket.upsert("k", 1)
+        bucket.get("k")
+    assert notes.names == ["upsert", "get"]
+
+
+def test_reports(served: ServedCluster, caplog: pytest.LogCaptureFixture) -> None:
+    """Slow operations go to the log `gcouchbase` as JSON, at the latest when the Bucket closes."""
+    text = f"{served.connection_string}/default?enable_tracing=on&tracing_threshold_kv=0.000001"
+    with (
+        caplog.at_level(logging.INFO, "gcouchbase"),
+        Bucket(text, username="user", password="password") as bucket,
+    ):
+        bucket.upsert("k", 1)
+        bucket.close()
+        until(lambda: "Operations over threshold" in caplog.text)
+    (line,) = [each for each in caplog.messages if each.startswith("Operations over threshold: ")]
+    report = json.loads(line.partition(": ")[2])
+    assert report["kv"]["total_count"] == 1
+    assert report["kv"]["top_requests"][0]["operation_name"] == "upsert"

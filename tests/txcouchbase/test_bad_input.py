@@ -107,7 +107,7 @@ async def opening_fails(bucket: Bucket, kind: type[CouchbaseError], *texts: str)
             MixedAuthError,
             "authenticator",
         ),
-        ("couchbase://host/default?enable_tracing=on", {}, CouchbaseError, "enable_tracing"),
+        ("couchbase://host/default?wait_for_config=on", {}, CouchbaseError, "wait_for"),
         ("couchbase://host:8092=http/default", {}, FeatureNotAvailableError, "11210"),
     ],
 )

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import gc
+import json
+from typing import Any
 from weakref import ref
+
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from couchloop.exceptions import ArgumentError, UnambiguousTimeoutError
 from couchloop.health import ClusterState, PingStatus
+from couchloop.observation import Completed, LateAnswer
 from tests.txcouchbase.support import error_of, outcome
 from tests.txcouchbase.test_bucket import MemoryTests
 
@@ -97,3 +102,47 @@ class HealthTests(MemoryTests):
         assert len(found) == 1
         assert gone() is None
         self.clock.advance(0)
+
+
+class Notes:
+    """An observer that only takes note."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def completed(self, operation: Completed, /) -> None:
+        self.names.append(operation.name)
+
+    def answered_late(self, answer: LateAnswer, /) -> None:
+        raise AssertionError(f"nothing is late: {answer}")
+
+
+class ObservationTests(MemoryTests):
+    """Observers and reports of the Twisted Bucket."""
+
+    def test_observer(self) -> None:
+        """An observer that is given to the Bucket hears of its operations."""
+        notes = Notes()
+        bucket = self.opened(observer=notes)
+        self.memory.result(bucket.upsert("k", 1))
+        self.memory.result(bucket.get("k"))
+        self.memory.result(bucket.close())
+        assert notes.names == ["upsert", "get"]
+
+    def test_reports(self) -> None:
+        """Slow operations go to Twisted's log as JSON."""
+        events: list[LogEvent] = []
+        observer: Any = events.append
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        bucket = self.opened(options="?enable_tracing=on")
+        self.cluster.inject(key="k", delay=0.6, count=1)
+        found = outcome(bucket.upsert("k", 1))
+        self.clock.pump([0.1] * 7)
+        assert len(found) == 1
+        self.clock.pump([1.0] * 11)
+        lines = [formatEvent(event) for event in events]
+        (line,) = [each for each in lines if each.startswith("Operations over threshold: ")]
+        report = json.loads(line.partition(": ")[2])
+        assert report["kv"]["top_requests"][0]["operation_name"] == "upsert"
+        self.memory.result(bucket.close())

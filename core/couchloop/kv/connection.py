@@ -90,6 +90,9 @@ class Owner(Protocol[R]):
     def refused(self, op: R, answer: Frame, now: float) -> None:
         """Say that the server answered *op* with an error."""
 
+    def orphaned(self, connection: Connection[R], frame: Frame, now: float) -> None:
+        """Say that an answer came for which nobody waits any more."""
+
     def pushed(self, connection: Connection[R], frame: Frame, now: float) -> None:
         """Say that the server asked something of us (magic 0x82)."""
 
@@ -291,6 +294,7 @@ class Connection(Generic[R]):
             op = pop(frame[4], None)
             if op is None:
                 self.orphans += 1
+                owner.orphaned(self, frame, now)
             elif op.opcode != frame[1]:
                 self.pending[frame[4]] = op
                 self._fail(

@@ -61,6 +61,8 @@ class Hello:
     agent: str
     connection_id: str
     """`<16 hex digits of the client>/<16 hex digits of the connection>` (RFC 0035)."""
+    tracing: bool = False
+    """Whether the server is to say how long each request took it."""
 
     def key(self) -> bytes:
         """Give the key of the HELLO request; the agent is cut to 200 bytes."""
@@ -124,6 +126,8 @@ def handshake(
     context has the status and what the server said.
     """
     asked = wanted_features() if features is None else features
+    if hello.tracing:
+        asked = (*asked, Feature.TRACING)
     opening = encode_request(
         Opcode.HELLO, key=hello.key(), value=b"".join(_U16.pack(feature) for feature in asked)
     )
