@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
+import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import NameOID
 
 from couchloop.embedded.hosting import ServerCertificate
 
@@ -49,6 +63,53 @@ class Certificates:
         issued.private_key_pem.write_to_path(key)
         return str(cert), str(key)
 
+    def client_objects(self) -> dict[str, Any]:
+        """Give a client's certificate and key as Twisted's CertificateOptions takes them."""
+        cert, key = self.client()
+        return {
+            "certificate": x509.load_pem_x509_certificate(Path(cert).read_bytes()),
+            "privateKey": load_pem_private_key(Path(key).read_bytes(), None),
+        }
+
+    def key_and_certificate(self) -> str:
+        """Give the path of a file that holds both, the key first."""
+        cert, key = self.client()
+        path = self.folder / "both.pem"
+        path.write_bytes(Path(key).read_bytes() + Path(cert).read_bytes())
+        return str(path)
+
+    def self_signed(self) -> ServerCertificate:
+        """Make a server's certificate that is its own CA."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+        now = dt.datetime.now(dt.UTC)
+        address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+        certificate = (
+            x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+            .not_valid_before(now - dt.timedelta(days=1))
+            .not_valid_after(now + dt.timedelta(days=1))
+            .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+            .sign(key, hashes.SHA256())
+        )
+        path = self.folder / "self-signed.pem"
+        path.write_bytes(certificate.public_bytes(Encoding.PEM))
+        (self.folder / "self-signed.key").write_bytes(_pem(key, NoEncryption()))
+        return ServerCertificate(path, self.folder / "self-signed.key")
+
+    def bad_keys(self, cert: str) -> list[tuple[str | None, str]]:
+        """Give paths that hold no key for *cert*, each with what is wrong."""
+        encrypted, other = self.folder / "encrypted.key", self.folder / "other.key"
+        key = ec.generate_private_key(ec.SECP256R1())
+        encrypted.write_bytes(_pem(key, BestAvailableEncryption(b"secret")))
+        other.write_bytes(_pem(key, NoEncryption()))
+        return [
+            ("/nowhere/client.key", "/nowhere/client.key.*No such file"),
+            (cert, "no private key in PEM form"),
+            (None, "no private key in PEM form"),
+            (str(encrypted), "encrypted"),
+            (str(other), "does not belong to the certificate"),
+        ]
+
     def bundle(self) -> str:
         """Give the path of a file of several CAs, this one the last, with comments between."""
         path = self.folder / "bundle.pem"
@@ -63,30 +124,56 @@ class Certificates:
     def demanding(self) -> Iterator[int]:
         """Serve TLS to clients with a certificate alone, and nothing behind it; give the port."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        path = self.server().certificate
-        context.load_cert_chain(path)
+        context.load_cert_chain(self.server().certificate)
         context.load_verify_locations(self.ca)
         context.verify_mode = ssl.CERT_REQUIRED
-        listening = socket.create_server(("127.0.0.1", 0))
 
-        def serve() -> None:
-            while True:
-                try:
-                    accepted, _ = listening.accept()
-                except OSError:
-                    return
-                accepted.settimeout(10)
-                try:
-                    with context.wrap_socket(accepted, server_side=True) as connection:
-                        connection.recv(1)
-                except OSError:
-                    accepted.close()
+        def serve(accepted: socket.socket) -> None:
+            with context.wrap_socket(accepted, server_side=True) as connection:
+                connection.recv(1)
 
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        try:
-            yield listening.getsockname()[1]
-        finally:
-            listening.shutdown(socket.SHUT_RDWR)
-            listening.close()
-            thread.join()
+        with _listening(serve) as port:
+            yield port
+
+
+@contextmanager
+def talking(answer: bytes) -> Iterator[int]:
+    """Serve a port that gives *answer* to whatever it is sent first; give the port."""
+
+    def serve(accepted: socket.socket) -> None:
+        with accepted:
+            accepted.recv(4096)
+            accepted.sendall(answer)
+            accepted.recv(4096)
+
+    with _listening(serve) as port:
+        yield port
+
+
+@contextmanager
+def _listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Accept connections in a thread, one after the other."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def run() -> None:
+        while True:
+            try:
+                accepted, _ = listening.accept()
+            except OSError:
+                return
+            accepted.settimeout(10)
+            with accepted, suppress(OSError):
+                serve(accepted)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        thread.join()
+
+
+def _pem(key: ec.EllipticCurvePrivateKey, encryption: KeySerializationEncryption) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL, crypto
@@ -52,7 +53,10 @@ def make_tls_factory(files: Tls) -> TlsFactory:
     trust_root: Any = None
     if files.ca_path is not None:
         # Read even if nothing is verified: a wrong path is a mistake all the same.
-        certificates = _certificates(files.ca_path)
+        certificates = [
+            Certificate(crypto.X509.from_cryptography(each))  # type: ignore[no-untyped-call]
+            for each in _certificates(files.ca_path)
+        ]
         trust_root = trustRootFromCertificates(certificates)  # type: ignore[no-untyped-call]
     own: dict[str, Any] = {}
     if files.cert_path is not None:
@@ -78,33 +82,33 @@ def _read(path: str) -> bytes:
         raise unusable(path, getattr(error, "strerror", None) or str(error)) from error
 
 
-def _certificates(path: str) -> list[Certificate]:
+def _certificates(path: str) -> list[x509.Certificate]:
+    found = certificates_in(_read(path), path)
     try:
-        return [Certificate.loadPEM(each) for each in certificates_in(_read(path), path)]
-    except (crypto.Error, ValueError) as error:
+        return [x509.load_pem_x509_certificate(each) for each in found]
+    except ValueError as error:
         raise unusable(path, "a certificate in it is damaged") from error
 
 
 def _own(cert_path: str, key_path: str | None) -> dict[str, Any]:
     """Load the client's certificate and key, as CertificateOptions takes them."""
-    certificate, *chain = (each.original for each in _certificates(cert_path))
+    certificate, *chain = _certificates(cert_path)
     path = key_path or cert_path
     try:
-        key = crypto.PKey.from_cryptography_key(
-            load_pem_private_key(_read(path), None)  # type: ignore[arg-type]  # see TypeError
-        )
+        key = load_pem_private_key(_read(path), None)
     except TypeError:
         why = "its key is encrypted, or of a kind that TLS does not use: give it as plain PEM"
         raise unusable(path, why) from None
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         why = "it holds no private key in PEM form, or one that cannot be read"
         raise unusable(path, why) from error
+    own: dict[str, Any] = {"privateKey": key, "certificate": certificate, "extraCertChain": chain}
     try:
-        CertificateOptions(key, certificate).getContext()
-    except (SSL.Error, AssertionError, ValueError) as error:
+        CertificateOptions(**own).getContext()
+    except (SSL.Error, TypeError, ValueError) as error:
         why = f"the key does not belong to the certificate of {cert_path!r}"
         raise unusable(path, why) from error
-    return {"privateKey": key, "certificate": certificate, "extraCertChain": chain}
+    return own
 
 
 @implementer(IOpenSSLClientConnectionCreator)

@@ -234,6 +234,24 @@ class TestGood:
         assert select.encode() == encode_request(Opcode.SELECT_BUCKET, key=b"default")
         assert config.encode() == encode_request(Opcode.GET_CLUSTER_CONFIG)
 
+    def test_by_certificate(self) -> None:
+        """Whom a certificate names does not log in, and selects the bucket (RFC 0036)."""
+        dialogue = Dialogue(tls=True, login=Login("", "", by_certificate=True)).run()
+        assert dialogue.connection.state is State.READY
+        assert dialogue.opcodes == [
+            [Opcode.HELLO],
+            [Opcode.GET_ERROR_MAP, Opcode.SELECT_BUCKET, Opcode.GET_CLUSTER_CONFIG],
+        ]
+
+    def test_logged_in_by_tls(self) -> None:
+        """Over TLS, "not supported" to SASL means that a certificate has logged us in already."""
+        server = Server()
+        for opcode in (Opcode.SASL_LIST_MECHS, Opcode.SASL_AUTH):
+            server.change[opcode] = status(opcode, Status.NOT_SUPPORTED)
+        assert Dialogue(server, tls=True).run().connection.state is State.READY
+        # Without TLS nobody can have: the refusal counts.
+        assert isinstance(Dialogue(server).run().error, AuthError)
+
     def test_outcome(self) -> None:
         """It brings the features that were granted, the error map and the configuration."""
         dialogue = Dialogue().run()

@@ -10,11 +10,16 @@ import gevent
 import pytest
 import trustme
 
-from couchloop.exceptions import CertificateFileError, TlsError
+from couchloop.exceptions import (
+    ArgumentError,
+    CertificateFileError,
+    CouchbaseError,
+    TlsError,
+)
 from gcouchbase.bucket import Bucket
-from gcouchbase.cluster import Cluster, PasswordAuthenticator
+from gcouchbase.cluster import CertAuthenticator, Cluster, PasswordAuthenticator
 from gcouchbase.testing import serve
-from tests.certificates import LONG_AGO, Certificates
+from tests.certificates import LONG_AGO, Certificates, talking
 from tests.gcouchbase.support import PASSWORD, until
 
 
@@ -174,3 +179,117 @@ def test_expired(certificates: Certificates) -> None:
     """An expired certificate is refused; the error says since when."""
     message = refused(certificates, expires=LONG_AGO)
     assert "has expired, it was valid until Jan  1 00:00:00 2001 GMT; renew it" in message
+
+
+def test_wrong_host(certificates: Certificates) -> None:
+    """A trusted certificate for other hosts is refused; the error names them."""
+    with serve(tls=certificates.server("elsewhere.example", "10.0.0.1")) as served:
+        with pytest.raises(TlsError) as caught:
+            open_bucket(served.connection_string_tls, f"?certpath={certificates.ca}")
+        assert served.cluster.operations.total() == 0
+    assert "it is for elsewhere.example, 10.0.0.1; connect by such a name" in caught.value.message
+
+
+def test_self_signed(certificates: Certificates) -> None:
+    """A self-signed certificate is refused, and trusted once it is given as CA."""
+    own = certificates.self_signed()
+    with serve(tls=own) as served:
+        address = served.connection_string_tls
+        with pytest.raises(TlsError, match="it is self-signed; if it is the right one, give it"):
+            open_bucket(address)
+        assert served.cluster.operations.total() == 0
+        assert open_bucket(address, f"?certpath={own.certificate}").upsert("key", 1).success
+
+
+def test_client_certificate(certificates: Certificates) -> None:
+    """A client certificate says who connects: there is no login, and the bucket is selected."""
+    cert, key = certificates.client()
+    with serve(tls=certificates.server(clients=True)) as served:
+        cluster = Cluster(served.connection_string_tls)
+        cluster.authenticate(CertAuthenticator(cert, key, certificates.ca))
+        bucket = cluster.open_bucket("default")
+        assert bucket.upsert("key", 1).success
+        by_options = f"?certpath={cert}&keypath={key}&truststorepath={certificates.ca}"
+        assert Bucket(f"{served.connection_string_tls}/default{by_options}") is bucket
+        names = served.cluster.operations
+        assert names["HELLO"] == names["SELECT_BUCKET"] == 3
+        assert not names["SASL_LIST_MECHS"]
+        assert not names["SASL_AUTH"]
+
+
+def test_certificate_and_key_in_one_file(certificates: Certificates) -> None:
+    """Without key_path the key stands in the certificate's file."""
+    both = certificates.key_and_certificate()
+    with serve(tls=certificates.server(clients=True)) as served:
+        cluster = Cluster(served.connection_string_tls)
+        cluster.authenticate(CertAuthenticator(both, trust_store_path=certificates.ca))
+        assert cluster.open_bucket("default").upsert("key", 1).success
+
+
+def test_no_rights_by_certificate(certificates: Certificates) -> None:
+    """A certificate of somebody whom the cluster does not know opens no bucket."""
+    cert, key = certificates.client("stranger")
+    with serve(tls=certificates.server(clients=True)) as served:
+        cluster = Cluster(served.connection_string_tls)
+        cluster.authenticate(CertAuthenticator(cert, key, certificates.ca))
+        with pytest.raises(CouchbaseError, match="user of the client certificate"):
+            cluster.open_bucket("default")
+
+
+def test_certificate_in_own_context(certificates: Certificates) -> None:
+    """A password beside a certificate in a context of the user's own: the certificate counts."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    certificates.authority.configure_trust(context)
+    context.load_cert_chain(*certificates.client())
+    with serve(tls=certificates.server(clients=True)) as served:
+        bucket = open_bucket(served.connection_string_tls, context=context)
+        assert bucket.upsert("key", 1).success
+
+
+def test_client_files_of_no_use(certificates: Certificates) -> None:
+    """Keys that are missing, encrypted or another's are errors before any connection."""
+    cert, _ = certificates.client()
+    with serve(tls=certificates.server(clients=True)) as served:
+        for path, why in certificates.bad_keys(cert):
+            cluster = Cluster(served.connection_string_tls)
+            cluster.authenticate(CertAuthenticator(cert, path, certificates.ca))
+            with pytest.raises(CertificateFileError, match=why):
+                cluster.open_bucket("default")
+        assert not served.cluster.connections()
+
+
+def test_never_plaintext(certificates: Certificates) -> None:
+    """A client certificate without TLS is an error, and no socket is opened."""
+    cert, key = certificates.client()
+    with serve() as served:
+        cluster = Cluster(served.connection_string)
+        cluster.authenticate(CertAuthenticator(cert, key))
+        with pytest.raises(ArgumentError, match="needs TLS: use couchbases://"):
+            cluster.open_bucket("default")
+        assert not served.cluster.connections()
+
+
+def test_client_certificate_missing(certificates: Certificates) -> None:
+    """A server that demands a client certificate: the error says so, and how to give one."""
+    with certificates.demanding() as port, pytest.raises(TlsError) as caught:
+        open_bucket(f"couchbases://127.0.0.1:{port}", f"?certpath={certificates.ca}")
+    assert caught.value.message.startswith("127.0.0.1 wants a client certificate: authenticate")
+
+
+def test_client_certificate_refused(certificates: Certificates) -> None:
+    """A server that does not know the CA of the client's certificate: the error says so."""
+    cert, key = certificates.client(authority=trustme.CA())
+    with certificates.demanding() as port:
+        cluster = Cluster(f"couchbases://127.0.0.1:{port}")
+        cluster.authenticate(CertAuthenticator(cert, key, certificates.ca))
+        with pytest.raises(TlsError) as caught:
+            cluster.open_bucket("default")
+    assert "127.0.0.1 refused the client certificate (" in caught.value.message
+    assert "): it does not know the CA that signed it; have one issued" in caught.value.message
+
+
+def test_other_protocol(certificates: Certificates) -> None:
+    """A port that answers TLS with something else: the error says that it does not speak TLS."""
+    with talking(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port, pytest.raises(TlsError) as caught:
+        open_bucket(f"couchbases://127.0.0.1:{port}", f"?certpath={certificates.ca}")
+    assert "the port does not speak TLS (WRONG_VERSION_NUMBER); TLS data" in caught.value.message

@@ -302,7 +302,7 @@ async def test_tls_to_a_cleartext_port(reactor: Any) -> None:
     factory = Factory.forProtocol(Garbage)
     factory.noisy = False
     listening = reactor.listenTCP(0, factory, interface="127.0.0.1")
-    await listening_fails(reactor, listening, TlsError, "TLS port", scheme="couchbases")
+    await listening_fails(reactor, listening, TlsError, "does not speak TLS", scheme="couchbases")
 
 
 @pytest.mark.parametrize(

@@ -10,17 +10,26 @@ from typing import Any
 
 import pytest
 import trustme
-from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
+from twisted.internet.ssl import (
+    Certificate,
+    optionsForClientTLS,
+    trustRootFromCertificates,
+)
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 from zope.interface import provider
 
 from couchloop.embedded.hosting import ServerCertificate
-from couchloop.exceptions import ArgumentError, CertificateFileError, TlsError
-from tests.certificates import LONG_AGO, Certificates
+from couchloop.exceptions import (
+    ArgumentError,
+    CertificateFileError,
+    CouchbaseError,
+    TlsError,
+)
+from tests.certificates import LONG_AGO, Certificates, talking
 from tests.txcouchbase.support import turn
 from txcouchbase.bucket import Bucket
-from txcouchbase.cluster import Cluster, PasswordAuthenticator
+from txcouchbase.cluster import CertAuthenticator, Cluster, PasswordAuthenticator
 from txcouchbase.testing import ServedCluster, serve
 
 PASSWORD = "password"
@@ -232,3 +241,141 @@ async def test_expired(certificates: Certificates) -> None:
     """An expired certificate is refused; the error says since when."""
     message = await refused(certificates, expires=LONG_AGO)
     assert "has expired, it was valid until Jan  1 00:00:00 2001 GMT; renew it" in message
+
+
+async def test_wrong_host(certificates: Certificates) -> None:
+    """A trusted certificate for other hosts is refused; the error names them."""
+    async with serving(certificates.server("elsewhere.example", "10.0.0.1")) as served:
+        with pytest.raises(TlsError) as caught:
+            await open_bucket(
+                served.connection_string_tls, f"?certpath={certificates.ca}"
+            ).connect()
+        assert served.cluster.operations.total() == 0
+    assert "it is for elsewhere.example, 10.0.0.1; connect by such a name" in caught.value.message
+
+
+async def test_self_signed(certificates: Certificates) -> None:
+    """A self-signed certificate is refused, and trusted once it is given as CA."""
+    own = certificates.self_signed()
+    async with serving(own) as served:
+        address = served.connection_string_tls
+        with pytest.raises(TlsError, match="it is self-signed; if it is the right one, give it"):
+            await open_bucket(address).connect()
+        assert served.cluster.operations.total() == 0
+        async with open_bucket(address, f"?certpath={own.certificate}") as bucket:
+            assert (await bucket.upsert("key", 1)).success
+
+
+async def test_client_certificate(certificates: Certificates) -> None:
+    """A client certificate says who connects: there is no login, and the bucket is selected."""
+    cert, key = certificates.client()
+    async with serving(certificates.server(clients=True)) as served:
+        cluster = Cluster(served.connection_string_tls)
+        cluster.authenticate(CertAuthenticator(cert, key, certificates.ca))
+        async with cluster.open_bucket("default") as bucket:
+            assert (await bucket.upsert("key", 1)).success
+            by_options = f"?certpath={cert}&keypath={key}&truststorepath={certificates.ca}"
+            assert Bucket(f"{served.connection_string_tls}/default{by_options}") is bucket
+            await turn(served.reactor, lambda: served.cluster.operations["SELECT_BUCKET"] == 3)
+            names = served.cluster.operations
+            assert names["HELLO"] == 3
+            assert not names["SASL_LIST_MECHS"]
+            assert not names["SASL_AUTH"]
+
+
+async def test_certificate_and_key_in_one_file(certificates: Certificates) -> None:
+    """Without key_path the key stands in the certificate's file."""
+    both = certificates.key_and_certificate()
+    async with serving(certificates.server(clients=True)) as served:
+        cluster = Cluster(served.connection_string_tls)
+        cluster.authenticate(CertAuthenticator(both, trust_store_path=certificates.ca))
+        async with cluster.open_bucket("default") as bucket:
+            assert (await bucket.upsert("key", 1)).success
+
+
+async def test_no_rights_by_certificate(certificates: Certificates) -> None:
+    """A certificate of somebody whom the cluster does not know opens no bucket."""
+    cert, key = certificates.client("stranger")
+    async with serving(certificates.server(clients=True)) as served:
+        cluster = Cluster(served.connection_string_tls)
+        cluster.authenticate(CertAuthenticator(cert, key, certificates.ca))
+        with pytest.raises(CouchbaseError, match="user of the client certificate"):
+            await cluster.open_bucket("default").connect()
+
+
+async def test_certificate_in_own_context(certificates: Certificates) -> None:
+    """A password beside a certificate in a context of the user's own: the certificate counts."""
+    own = certificates.client_objects()
+    trusted = Certificate.loadPEM(certificates.authority.cert_pem.bytes())
+
+    def make(host: str) -> Any:
+        return optionsForClientTLS(host, trusted, extraCertificateOptions={**own})
+
+    async with (
+        serving(certificates.server(clients=True)) as served,
+        open_bucket(served.connection_string_tls, tls_factory=make) as bucket,
+    ):
+        assert (await bucket.upsert("key", 1)).success
+
+
+async def test_client_files_of_no_use(certificates: Certificates) -> None:
+    """Keys that are missing, encrypted or another's are errors before any connection."""
+    cert, _ = certificates.client()
+    async with serving(certificates.server(clients=True)) as served:
+        for path, why in certificates.bad_keys(cert):
+            cluster = Cluster(served.connection_string_tls)
+            cluster.authenticate(CertAuthenticator(cert, path, certificates.ca))
+            with pytest.raises(CertificateFileError, match=why):
+                cluster.open_bucket("default")
+        assert not served.cluster.connections()
+
+
+async def test_never_plaintext(certificates: Certificates) -> None:
+    """A client certificate without TLS is an error, and no socket is opened."""
+    cert, key = certificates.client()
+    async with serving(certificates.server()) as served:
+        cluster = Cluster(served.connection_string)
+        cluster.authenticate(CertAuthenticator(cert, key))
+        with pytest.raises(ArgumentError, match="needs TLS: use couchbases://"):
+            cluster.open_bucket("default")
+        assert not served.cluster.connections()
+
+
+async def closed(bucket: Bucket) -> None:
+    """Close the Bucket, in a turn of the reactor that is not its own."""
+    await turn(bucket._loop, lambda: True)
+    await bucket.close()
+
+
+async def test_client_certificate_missing(certificates: Certificates) -> None:
+    """A server that demands a client certificate: the error says so, and how to give one."""
+    with certificates.demanding() as port:
+        bucket = open_bucket(f"couchbases://127.0.0.1:{port}", f"?certpath={certificates.ca}")
+        with pytest.raises(TlsError) as caught:
+            await bucket.connect()
+        await closed(bucket)
+    assert caught.value.message.startswith("127.0.0.1 wants a client certificate: authenticate")
+
+
+async def test_client_certificate_refused(certificates: Certificates) -> None:
+    """A server that does not know the CA of the client's certificate: the error says so."""
+    cert, key = certificates.client(authority=trustme.CA())
+    with certificates.demanding() as port:
+        cluster = Cluster(f"couchbases://127.0.0.1:{port}")
+        cluster.authenticate(CertAuthenticator(cert, key, certificates.ca))
+        bucket = cluster.open_bucket("default")
+        with pytest.raises(TlsError) as caught:
+            await bucket.connect()
+        await closed(bucket)
+    assert "127.0.0.1 refused the client certificate (" in caught.value.message
+    assert "): it does not know the CA that signed it; have one issued" in caught.value.message
+
+
+async def test_other_protocol(certificates: Certificates) -> None:
+    """A port that answers TLS with something else: the error says that it does not speak TLS."""
+    with talking(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
+        bucket = open_bucket(f"couchbases://127.0.0.1:{port}", f"?certpath={certificates.ca}")
+        with pytest.raises(TlsError) as caught:
+            await bucket.connect()
+        await closed(bucket)
+    assert "the port does not speak TLS (WRONG_VERSION_NUMBER); TLS data" in caught.value.message
