@@ -171,7 +171,11 @@ class Bootstrap:
         self.connection = None
         self.met.append((str(seed), error))
         self._events.append(
-            LogRecord("warning", "seed {node}: {reason}", {"node": seed, "reason": str(error)})
+            LogRecord(
+                "warning",
+                "seed {node}: {reason}",
+                {"node": seed, "reason": self._settings.told(error)},
+            )
         )
         if isinstance(error, AuthError):
             # No other node would say otherwise.

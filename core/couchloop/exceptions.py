@@ -12,6 +12,7 @@ it has none). `status_error` turns a server's status into the class that means i
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -176,6 +177,23 @@ class CouchbaseError(Exception):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} rc={self.rc:#04x}: {self}>"
+
+    def redacted(self, *names: str) -> str:
+        """Return `str(self)` with users' data in `<ud>` and `</ud>`.
+
+        That is the key, what the server said, and *names* where they are quoted.
+        """
+        found = {repr(name) for name in names if name}
+        if self.key is not None:
+            found.add(_shown(self.key))
+        if self.context is not None and self.context.server_context:
+            found.add(_shown(self.context.server_context))
+        text = str(self)
+        if not found:
+            return text
+        # The longest first: one may be part of another.
+        patterns = map(re.escape, sorted(found, key=len, reverse=True))
+        return re.sub("|".join(patterns), r"<ud>\g<0></ud>", text)
 
 
 def _shown(value: object) -> str:

@@ -259,7 +259,12 @@ class Nodes:
             return
         endpoint.ready_since = now
         endpoint.last_error = None
-        self._log("debug", "connected to {node}", node=connection.address)
+        self._log(
+            "debug",
+            "connected to {node} (connection {connection})",
+            node=connection.address,
+            connection=connection.hello.connection_id,
+        )
         self._rebuild_route()
         self._owner.send_parked(endpoint.parked, now)
 
@@ -305,7 +310,13 @@ class Nodes:
             text = source if isinstance(source, bytes) else config_text(source)
             config = parse_config(text, connection.address.host)
         except ProtocolError as error:
-            self._log("warning", "{node} gave {reason}", node=connection.address, reason=str(error))
+            self._log(
+                "warning",
+                "{node} (connection {connection}) gave {reason}",
+                node=connection.address,
+                connection=connection.hello.connection_id,
+                reason=self._settings.told(error),
+            )
             return False
         return self.apply(config, now)
 
@@ -534,7 +545,13 @@ class Nodes:
         text = f"{endpoint.timeouts} operations in a row were not answered"
         endpoint.last_error = NodeTimeoutError(text)
         self._rebuild_route()
-        self._log("warning", "{node}: {reason}; pausing", node=endpoint.address, reason=text)
+        self._log(
+            "warning",
+            "{node} (connection {connection}): {reason}; pausing",
+            node=endpoint.address,
+            connection=connection.hello.connection_id,
+            reason=text,
+        )
 
     def _close_circuit(self, connection: Connection, now: float) -> None:
         endpoint = self.endpoints.get(connection.address)
@@ -545,7 +562,12 @@ class Nodes:
             endpoint.is_open_circuit = False
             endpoint.last_error = None
             self._rebuild_route()
-            self._log("info", "{node} answers again", node=endpoint.address)
+            self._log(
+                "info",
+                "{node} (connection {connection}) answers again",
+                node=endpoint.address,
+                connection=connection.hello.connection_id,
+            )
             self._owner.send_parked(endpoint.parked, now)
 
     def suspect(self, connection: Connection, since: float, now: float) -> None:
@@ -616,7 +638,7 @@ class Nodes:
             "lost {node} of bucket {bucket}: {reason}; connecting again in {delay:.3f} s",
             node=endpoint.address,
             bucket=self._settings.bucket,
-            reason=str(error),
+            reason=self._settings.told(error),
             delay=delay,
         )
 

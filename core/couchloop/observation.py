@@ -406,9 +406,9 @@ class ObservedSession(Session):
         try:
             tell(what)
         except Exception as error:  # noqa: BLE001 - an observer's error must not be an operation's
-            self._events.append(
-                LogRecord("warning", "an observer has failed: {reason}", {"reason": repr(error)})
-            )
+            reason = f"<ud>{error!r}</ud>" if self.settings.log_redaction else repr(error)
+            fields = {"reason": reason}
+            self._events.append(LogRecord("warning", "an observer has failed: {reason}", fields))
 
     # Reports
 

@@ -506,13 +506,14 @@ class Session:
             LogRecord(
                 "info",
                 "bucket {bucket}: {nodes} data nodes, network {network}, "
-                "configuration {rev} from {node}",
+                "configuration {rev} from {node} (connection {connection})",
                 {
                     "bucket": self.settings.bucket,
                     "nodes": config.data_nodes,
                     "network": network,
                     "rev": "/".join(map(str, config.revision)),
                     "node": connection.address,
+                    "connection": connection.hello.connection_id,
                 },
             )
         )

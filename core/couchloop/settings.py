@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from couchloop.exceptions import CouchbaseError
+
 DATA_PORT: Final = 11210
 DATA_PORT_TLS: Final = 11207
 
@@ -99,6 +101,8 @@ class Settings:
     """Decides for operations that name none (couchloop.retries); None: best effort."""
     circuit_breaker: int = 20
     """Operations in a row that a node leaves unanswered before no more are sent to it; 0: none."""
+    log_redaction: bool = False
+    """Whether users' data in log lines is wrapped in <ud> and </ud>."""
     reports: Reports = Reports()
     observer: Any = None
     """Hears of each operation (couchloop.observation.Observer), if the user wants that."""
@@ -108,6 +112,10 @@ class Settings:
     def is_observed(self) -> bool:
         """Whether anybody wants to know of operations."""
         return self.observer is not None or self.reports.tracing or self.reports.metrics
+
+    def told(self, error: CouchbaseError) -> str:
+        """Say in a log line what *error* is, its users' data marked if that is wanted."""
+        return error.redacted(self.login.username) if self.log_redaction else str(error)
 
     def differences(self, other: Settings) -> list[str]:
         """Name what differs between two settings, without values: some are secret."""
