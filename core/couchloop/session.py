@@ -7,6 +7,7 @@ function *wake*; tables are consistent before it is called, for user code may ca
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum, auto
@@ -26,6 +27,7 @@ from couchloop.exceptions import (
     CouchbaseError,
     ErrorContext,
     NodeNotAvailableError,
+    NotAuthorizedError,
     ObjectDestroyedError,
     RequestCanceledError,
     ServerError,
@@ -54,6 +56,7 @@ from couchloop.topology import ClusterConfig
 from couchloop.wire import Frame, ServerOpcode, Status
 
 _deadline: Final = attrgetter("deadline")
+_PRIVILEGE: Final = re.compile(r"without the (\w+) privilege")
 
 
 class SessionState(Enum):
@@ -830,7 +833,22 @@ class Session:
             message = f"the server answered {entry.name}: {entry.description}"
             if "temp" in entry.attributes:
                 kind = TemporaryFailError
+        elif kind is NotAuthorizedError:
+            message = self._not_authorized(context)
         return kind(message, context=context)
+
+    def _not_authorized(self, context: ErrorContext) -> str:
+        """Say who may not do it, and what the server says of the missing privilege."""
+        login = self.settings.login
+        user = "the user of the client certificate"
+        if not login.by_certificate:
+            user = f"user {login.username!r}"
+        named = _PRIVILEGE.search(context.server_context or "")
+        privilege = f"the privilege {named[1]}" if named else "a privilege for this"
+        return (
+            f"{user} lacks {privilege} on bucket {self.settings.bucket!r}: a role that includes it "
+            "must be given to the user"
+        )
 
     @staticmethod
     def _of_the_connection(error: CouchbaseError) -> CouchbaseError:

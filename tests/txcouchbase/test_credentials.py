@@ -1,0 +1,94 @@
+"""As whom the Twisted Bucket logs in, by which means, and what it is told when that is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from couchloop.embedded import EmbeddedCluster
+from couchloop.embedded.auth import DATA_READER, Grant, User
+from couchloop.exceptions import AuthError, BucketNotFoundError, MixedAuthError, NotAuthorizedError
+from tests.certificates import Certificates
+from tests.txcouchbase.support import turn
+from txcouchbase.bucket import Bucket
+from txcouchbase.cluster import ClassicAuthenticator, Cluster, PasswordAuthenticator
+from txcouchbase.testing import ReactorClock, ServedCluster, serve
+
+PASSWORD = "password"
+
+
+async def serving(*users: User, **keywords: Any) -> ServedCluster:
+    """Serve a cluster that these users know."""
+    from twisted.internet import reactor  # noqa: PLC0415 - pytest installed it
+
+    cluster = EmbeddedCluster(clock=ReactorClock(reactor), users=users or (User("user", PASSWORD),))
+    return serve(cluster, reactor=reactor, **keywords)
+
+
+async def stop(served: ServedCluster, *buckets: Bucket) -> None:
+    """Close the Buckets, in a turn of the reactor that is not theirs; stop the cluster."""
+    await turn(served.reactor, lambda: True)
+    for bucket in buckets:
+        await bucket.close()
+    await served.stop()
+
+
+async def test_missing_privilege() -> None:
+    """A refusal names the user, the bucket, and the privilege that the server says is missing."""
+    served = await serving(User("reader", PASSWORD, (Grant(DATA_READER),)))
+    bucket = Bucket(f"{served.connection_string}/default", username="reader", password=PASSWORD)
+    with pytest.raises(NotAuthorizedError) as caught:
+        await bucket.upsert("key", 1)
+    await stop(served, bucket)
+    message = caught.value.message
+    assert "user 'reader' lacks the privilege Upsert on bucket 'default': a role" in message
+    assert PASSWORD not in str(caught.value)
+
+
+async def test_no_role_on_the_bucket() -> None:
+    """A user without a role on the bucket is told so, by name."""
+    served = await serving(User("other", PASSWORD, (Grant(DATA_READER, "elsewhere"),)))
+    bucket = Bucket(f"{served.connection_string}/default", username="other", password=PASSWORD)
+    with pytest.raises(BucketNotFoundError, match="'default', or user 'other' has no role on it"):
+        await bucket.connect()
+    await stop(served, bucket)
+
+
+async def test_options() -> None:
+    """User and password may stand in the string; those given by keyword win."""
+    served = await serving()
+    address = f"{served.connection_string}/default?username=user&password="
+    bucket = Bucket(f"{address}{PASSWORD}")
+    assert Bucket(f"{address}wrong", password=PASSWORD) is bucket
+    await bucket.connect()
+    await bucket.close()
+    wrong = Bucket(f"{address}wrong")
+    with pytest.raises(AuthError, match="refused user 'user'"):
+        await wrong.connect()
+    await stop(served, wrong)
+
+
+async def test_ldap(tmp_path: Path) -> None:
+    """ldap_compatible() sends PLAIN alone, over TLS."""
+    certificates = Certificates(tmp_path)
+    served = await serving(tls=certificates.server())
+    cluster = Cluster(f"{served.connection_string_tls}?certpath={certificates.ca}")
+    cluster.authenticate(PasswordAuthenticator.ldap_compatible("user", PASSWORD))
+    bucket = cluster.open_bucket("default")
+    assert (await bucket.upsert("key", 1)).success
+    assert not served.cluster.operations["SASL_STEP"]
+    await stop(served, bucket)
+
+
+async def test_classic() -> None:
+    """With ClassicAuthenticator the bucket is the user; other credentials beside it are refused."""
+    served = await serving(User("default", PASSWORD))
+    cluster = Cluster(served.connection_string)
+    cluster.authenticate(ClassicAuthenticator(buckets={"default": PASSWORD}))
+    bucket = cluster.open_bucket("default")
+    assert (await bucket.upsert("key", 1)).success
+    with pytest.raises(MixedAuthError):
+        cluster.open_bucket("default", password=PASSWORD)
+    await stop(served, bucket)
