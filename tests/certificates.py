@@ -137,12 +137,17 @@ class Certificates:
 
 
 @contextmanager
-def talking(answer: bytes) -> Iterator[int]:
-    """Serve a port that gives *answer* to whatever it is sent first; give the port."""
+def talking(answer: bytes, heard: list[bytes] | None = None) -> Iterator[int]:
+    """Serve a port that gives *answer* to whatever it is sent first; give the port.
+
+    What it is sent first goes into *heard*.
+    """
 
     def serve(accepted: socket.socket) -> None:
         with accepted:
-            accepted.recv(4096)
+            first = accepted.recv(4096)
+            if heard is not None:
+                heard.append(first)
             accepted.sendall(answer)
             accepted.recv(4096)
 

@@ -133,7 +133,7 @@ def test_files_of_no_use(certificates: Certificates) -> None:
 
 
 def test_localhost_by_name(certificates: Certificates) -> None:
-    """The name that was dialled is verified, and sent (SNI): localhost is not 127.0.0.1."""
+    """A certificate may be for a name: the one that was dialled counts, not its address."""
     with serve(tls=certificates.server("localhost", "127.0.0.1")) as served:
         address = served.connection_string_tls.replace("127.0.0.1", "localhost")
         assert open_bucket(address, f"?certpath={certificates.ca}").upsert("key", 1).success
@@ -293,3 +293,12 @@ def test_other_protocol(certificates: Certificates) -> None:
     with talking(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port, pytest.raises(TlsError) as caught:
         open_bucket(f"couchbases://127.0.0.1:{port}", f"?certpath={certificates.ca}")
     assert "the port does not speak TLS (WRONG_VERSION_NUMBER); TLS data" in caught.value.message
+
+
+def test_server_name(certificates: Certificates) -> None:
+    """The name that was dialled is sent (SNI), whether the certificate is verified or not."""
+    for option in (f"?certpath={certificates.ca}", "?ssl=no_verify"):
+        heard: list[bytes] = []
+        with talking(b"no TLS", heard) as port, pytest.raises(TlsError):
+            open_bucket(f"couchbases://localhost:{port}", option)
+        assert b"localhost" in heard[0]

@@ -191,7 +191,7 @@ async def test_files_of_no_use(certificates: Certificates) -> None:
 
 
 async def test_localhost_by_name(certificates: Certificates) -> None:
-    """The name that was dialled is verified, and sent (SNI): localhost is not 127.0.0.1."""
+    """A certificate may be for a name: the one that was dialled counts, not its address."""
     async with serving(certificates.server("localhost", "127.0.0.1")) as served:
         address = served.connection_string_tls.replace("127.0.0.1", "localhost")
         async with open_bucket(address, f"?certpath={certificates.ca}") as bucket:
@@ -379,3 +379,15 @@ async def test_other_protocol(certificates: Certificates) -> None:
             await bucket.connect()
         await closed(bucket)
     assert "the port does not speak TLS (WRONG_VERSION_NUMBER); TLS data" in caught.value.message
+
+
+async def test_server_name(certificates: Certificates) -> None:
+    """The name that was dialled is sent (SNI), whether the certificate is verified or not."""
+    for option in (f"?certpath={certificates.ca}", "?ssl=no_verify"):
+        heard: list[bytes] = []
+        with talking(b"no TLS", heard) as port:
+            bucket = open_bucket(f"couchbases://localhost:{port}", option)
+            with pytest.raises(TlsError):
+                await bucket.connect()
+            await closed(bucket)
+        assert b"localhost" in heard[0]
