@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from couchloop.connstr import ConnectionString, Host, parse_query
 from couchloop.exceptions import InvalidConnectionStringError
+from couchloop.options import OPTIONS
 
 SCHEMES = ["couchbase", "couchbases", "http", "couchbase+dnssrv", "couchbases+dnssrv", ""]
 
@@ -34,7 +35,8 @@ srv = st.builds(
     ConnectionString,
     st.none() | texts,
     st.tuples(host_names.map(Host)),
-    options,
+    # These schemes take no option about what they say already.
+    options.filter(lambda chosen: chosen.keys().isdisjoint(OPTIONS["dnssrv"].names)),
     st.sampled_from(["couchbase+dnssrv", "couchbases+dnssrv"]),
 )
 pieces = [*SCHEMES, "://", "a", "h.x", ":", "11210", "8091", "=", "mcd", "MCDS", ",", ";", "/", "?"]

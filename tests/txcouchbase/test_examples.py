@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 import pytest_twisted  # type: ignore[import-untyped]
@@ -178,10 +179,14 @@ async def test_web_orderly_end(served: ServedCluster, reactor: Any) -> None:
     program, process = start(reactor, served)
     browser = Browser(await program.url)
     held = served.cluster.inject(opcode=Opcode.SET, delay=0.2)
-    waiting = [browser.request("PUT", f"k{n}", b"1") for n in range(10)]
-    await turn(reactor, lambda: held.hits)
+    # One key for each node: a node begins with one request at a time, so that only then the hits
+    # tell that the program has them all.
+    chains = served.cluster.buckets["default"].chains
+    keys = {chains[(crc32(b"k%d" % n) >> 16 & 0x7FFF) % len(chains)][0]: f"k{n}" for n in range(99)}
+    waiting = [browser.request("PUT", key, b"1") for key in keys.values()]
+    await turn(reactor, lambda: held.hits == len(served.cluster.nodes))
     process.signalProcess(signal.SIGTERM)
-    assert [status for status, _, _ in await gatherResults(waiting)] == [204] * 10
+    assert [status for status, _, _ in await gatherResults(waiting)] == [204] * 3
     await program.ended
     assert program.err == b""
     assert not served.cluster.connections()
