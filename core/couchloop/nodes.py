@@ -24,6 +24,8 @@ _CONFIG_FLOOR: Final = 0.05
 _ANNOUNCED: Final = Struct(">qq")
 """Epoch and revision in the extras of a push."""
 _HUNTS: Final = 20
+_BREAKER_SILENCE: Final = 1.0
+"""Seconds that a node must have said nothing before its circuit breaker opens."""
 _SILENCE: Final = 10.0
 """Seconds of silence after which a connection is asked for a sign of life."""
 _DRAIN_DELAY: Final = 0.05
@@ -540,6 +542,9 @@ class Nodes:
             return
         endpoint.timeouts += 1
         if endpoint.timeouts < limit or endpoint.is_open_circuit:
+            return
+        if now - connection.last_activity < _BREAKER_SILENCE:
+            # Impatient callers alone, on a long way, do not make a node suspicious.
             return
         endpoint.is_open_circuit = True
         text = f"{endpoint.timeouts} operations in a row were not answered"

@@ -602,6 +602,7 @@ class Session:
             return
         if is_new:
             delay = self._retry_delay(op, reason)
+            self._note(op, reason)
             if isinstance(delay, _GivenUp):
                 what, cause = self._obstruction(endpoint)
                 context = self._context(op)
@@ -610,7 +611,6 @@ class Session:
                 error.__cause__ = delay.cause or cause
                 self._fail(op, error)
                 return
-            self._note(op, reason)
             if op.queue is None:
                 # The strategy has ended it.
                 return

@@ -8,7 +8,8 @@ import pytest
 
 from couchloop import operations
 from couchloop.embedded import EmbeddedCluster, ManualClock
-from couchloop.exceptions import UnambiguousTimeoutError
+from couchloop.exceptions import NodeNotAvailableError, UnambiguousTimeoutError
+from couchloop.retries import FailFast
 from couchloop.settings import Address
 from couchloop.wire import Feature, Opcode
 from tests.core.world import World
@@ -247,3 +248,30 @@ def test_announced_revision_is_hunted() -> None:
     assert revision(w) == w.cluster.rev - 1
     w.advance(2.1)
     assert revision(w) == w.cluster.rev
+
+
+def test_impatience_opens_no_circuit() -> None:
+    """Many calls with less time than a round trip takes do not break the circuit of their node."""
+    w = World()
+    w.open()
+    first = next(iter(w.nodes))
+    keys = w.keys_of(first, 40)
+    w.cluster.inject(delay=0.2)
+    for key in keys:
+        w.submit(operations.get(w.defaults, key, timeout=0.02))
+    w.advance(0.1)
+    assert not w.session._nodes.endpoints[first].is_open_circuit
+
+
+def test_failing_fast_tells_why() -> None:
+    """An operation that does not wait for its node says which reason kept it from being sent."""
+    w = World()
+    w.open()
+    first = next(iter(w.nodes))
+    (key,) = w.keys_of(first)
+    w.cluster.stop(w.nodes[first])
+    w.settle()
+    op = w.submit(operations.get(w.defaults, key, retry_strategy=FailFast()))
+    assert isinstance(op.error, NodeNotAvailableError)
+    assert op.error.context is not None
+    assert op.error.context.reasons == ("SOCKET_NOT_AVAILABLE",)
