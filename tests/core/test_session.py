@@ -37,6 +37,7 @@ from couchloop.exceptions import (
     StoreLockedError,
     TooBigError,
     UnambiguousTimeoutError,
+    ValueFormatError,
     WrongProtocolError,
 )
 from couchloop.operations import Batch, Operation
@@ -1446,3 +1447,19 @@ class TestBatches:
         assert type(error) is UnambiguousTimeoutError
         good, bad = error.split_results()
         assert (list(good), list(bad)) == ([fast], [slow])
+
+
+def test_batch_with_a_value_that_cannot_be_read() -> None:
+    """One value that does not fit its flags fails the batch, and the others are there."""
+    w = opened()
+    w.do(ops.upsert_multi(w.defaults, {f"k{n}": {"n": n} for n in range(5)}))
+    w.do(ops.append(w.defaults, "k3", "}}"))
+    batch = w.submit(ops.get_multi(w.defaults, [f"k{n}" for n in range(5)]))
+    w.settle()
+    with pytest.raises(ValueFormatError) as info:
+        batch.result()
+    results = info.value.all_results
+    assert results is not None
+    assert list(results) == [f"k{n}" for n in range(5)]
+    assert [result.success for result in results.values()] == [True, True, True, False, True]
+    assert results["k4"].value == {"n": 4}
