@@ -42,7 +42,7 @@ async def main(reactor: Any, connection_string: str) -> None:
         )
         print("visits:", visits.value, "- a page so far:", page.success)
 
-        # ... and many keys at once cost hardly more than one.
+        # ... and many keys take one round trip to each node.
         await bucket.upsert_multi({f"page:{n}": {"number": n} for n in range(100)})
         pages = await bucket.get_multi([f"page:{n}" for n in range(100)])
         print("a batch of", len(pages), "documents, all there:", pages.all_ok)
