@@ -341,6 +341,12 @@ class Nodes:
                 network=self.network,
             )
             return False
+        if known is not None and known.uuid != config.uuid:
+            self._log(
+                "warning",
+                "bucket {bucket} was deleted and made anew: its documents are gone",
+                bucket=self._settings.bucket,
+            )
         self.config = config
         endpoints: dict[Address, Endpoint] = {}
         self.by_node = []

@@ -8,7 +8,11 @@ import pytest
 
 from couchloop import operations
 from couchloop.embedded import EmbeddedCluster, ManualClock
-from couchloop.exceptions import NodeNotAvailableError, UnambiguousTimeoutError
+from couchloop.exceptions import (
+    BucketNotFoundError,
+    NodeNotAvailableError,
+    UnambiguousTimeoutError,
+)
 from couchloop.retries import FailFast
 from couchloop.settings import Address
 from couchloop.wire import Feature, Opcode
@@ -275,3 +279,25 @@ def test_failing_fast_tells_why() -> None:
     assert isinstance(op.error, NodeNotAvailableError)
     assert op.error.context is not None
     assert op.error.context.reasons == ("SOCKET_NOT_AVAILABLE",)
+
+
+def test_recreated_bucket() -> None:
+    """A bucket that is deleted is waited for, and one that is made anew is used, and told of."""
+    w = World(config_poll_interval=2.5)
+    session = w.open()
+    w.do(operations.upsert(w.defaults, "k", 1))
+    w.cluster.remove_bucket("default")
+    w.advance(3.0)
+    op = w.submit(operations.get(w.defaults, "k", quiet=True))
+    w.advance(3.0)
+    assert isinstance(op.error, UnambiguousTimeoutError)
+    assert isinstance(op.error.__cause__, BucketNotFoundError)
+    old = session.config
+    w.cluster.add_bucket("default")
+    w.advance(5.0)
+    assert old is not None
+    assert session.config is not None
+    assert session.config.uuid != old.uuid
+    assert w.do(operations.get(w.defaults, "k", quiet=True)).value is None
+    assert sum("made anew" in line for line in w.logs) == 1
+    assert len(w.cluster.connections(bucket="default")) == 3
