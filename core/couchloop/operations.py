@@ -635,11 +635,9 @@ def counter(
 class Batch(Generic[R]):
     """Operations that complete together: the `_multi` form of a builder."""
 
-    __slots__ = ("_early", "error", "operations", "owner", "remaining", "waiter")
+    __slots__ = ("error", "operations", "owner", "remaining", "waiter")
 
     def __init__(self, operations: list[Operation[Any]]) -> None:
-        self._early: dict[Operation[Any], Any] = {}
-        """Results that were decoded on arrival."""
         self.operations = operations
         self.remaining = len(operations)
         self.error: CouchbaseError | None = None
@@ -653,18 +651,8 @@ class Batch(Generic[R]):
         """Whether every operation is complete."""
         return self.remaining == 0
 
-    def member_done(self, op: Operation[Any]) -> bool:
+    def member_done(self, op: Operation[Any]) -> bool:  # noqa: ARG002 - others look at it
         """Take note that one more operation is complete; tell whether that was the last."""
-        if op.answer is not None and type(op.defaults.transcoder) is Transcoder:
-            # Our own transcoder neither blocks nor calls back, so it may run here, on the loop: a
-            # thousand answers kept until the last one comes would cost fresh memory for each.
-            try:
-                self._early[op] = op.decode(op.answer)
-            except CouchbaseError:
-                # For `result` to raise.
-                pass
-            else:
-                op.answer = None
         self.remaining -= 1
         return not self.remaining
 
@@ -672,10 +660,9 @@ class Batch(Generic[R]):
         """Give all results by key; raise the first error, with `all_results`, if there is one."""
         results: MultiResult[R] = MultiResult()
         first: CouchbaseError | None = None
-        early = self._early
         for op in self.operations:
             try:
-                results[op.key] = early.pop(op) if op in early else op.result()
+                results[op.key] = op.result()
             except CouchbaseError as error:
                 results[op.key] = cast(R, op.missing(error.rc or -1))
                 if first is None:
