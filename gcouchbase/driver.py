@@ -43,6 +43,7 @@ T = TypeVar("T")
 
 _READ, _WRITE = 1, 2
 _CONNECTING: Final = frozenset({EINPROGRESS, EAGAIN})
+_INTERNET: Final = frozenset({gsocket.AF_INET, gsocket.AF_INET6})
 _CHUNK: Final = 65536
 _GRACE: Final = 2.0
 """Seconds that a closing connection waits for a peer that takes nothing of what is to be sent."""
@@ -419,7 +420,14 @@ class _Socket(Transport):
 
     def open(self) -> None:
         self._reader.start(self._guarded, self._readable)
-        self._driver.connected(self._id)
+        self._driver.connected(self._id, self._local())
+
+    def _local(self) -> str | None:
+        """Give the socket's own end; None: it has no host and port."""
+        if self._sock.family not in _INTERNET:
+            return None
+        host, port = self._sock.getsockname()[:2]
+        return str(Address(host, port))
 
     def _guarded(self, call: Callable[[], None]) -> None:
         """Call from the loop: an error ends the connection, and the hub goes on."""
@@ -545,7 +553,7 @@ class _TlsSocket(_Socket):
             return
         self._flush()
         if self._tls.established and not was_established:
-            self._driver.connected(self._id)
+            self._driver.connected(self._id, self._local())
         if plain:
             self._driver.receive_data(self._id, plain)
         if not goes_on and self._driver.transports.get(self._id) is self:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionClosed
 from twisted.internet.interfaces import (
     IAddress,
@@ -20,6 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from couchloop.exceptions import TlsError
+from couchloop.settings import Address
 from couchloop.tls import cut_off
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ class CouchbaseProtocol(Protocol):
             transport.setTcpNoDelay(True)
             transport.setTcpKeepAlive(True)
         self._driver.transports[self.connection_id] = self
-        self._driver.connected(self.connection_id)
+        self._driver.connected(self.connection_id, _local(transport))
 
     def handshakeCompleted(self) -> None:
         """Note that TLS, if there is any, is established."""
@@ -106,6 +108,14 @@ class CouchbaseProtocol(Protocol):
         # Not all transports can be aborted, a pipe to a process for one.
         transport = self._writer
         getattr(transport, "abortConnection", transport.loseConnection)()
+
+
+def _local(transport: Any) -> str | None:
+    """Give a transport's own end; None: it has no host and port."""
+    host = getattr(transport, "getHost", lambda: None)()
+    if not isinstance(host, IPv4Address | IPv6Address):
+        return None
+    return str(Address(host.host, host.port))
 
 
 def _translated(

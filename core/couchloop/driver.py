@@ -179,9 +179,9 @@ class Driver(ABC):
         self._armed = None
         self._turn(self.session.handle_deadline, self.now())
 
-    def connected(self, connection_id: int) -> None:
-        """Pass on that a transport is connected."""
-        self._turn(self.session.connected, connection_id, self.now())
+    def connected(self, connection_id: int, local: str | None = None) -> None:
+        """Pass on that a transport is connected; *local* is its own end, as "host:port"."""
+        self._turn(self.session.connected, connection_id, self.now(), local)
 
     def connect_failed(self, connection_id: int, error: BaseException) -> None:
         """Pass on that a transport could not be connected."""

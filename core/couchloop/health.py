@@ -204,6 +204,8 @@ def _connection_entry(
     }
     if connection is not None:
         entry["id"] = connection.hello.connection_id
+        if connection.local is not None:
+            entry["local"] = connection.local
         if connection.state is not State.OPENING:
             entry["last_activity_us"] = max(0, round((now - connection.last_activity) * 1e6))
         if state is EndpointState.CONNECTED:

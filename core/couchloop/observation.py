@@ -48,6 +48,10 @@ class Completed:
     timeout: float
     outcome: type[CouchbaseError] | None
     """The error's class; None: it succeeded."""
+    local: str | None = None
+    """The connection's own end, as "host:port"."""
+    dispatch_duration: float | None = None
+    """From the last try's sending to its answer, or to the end without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,8 @@ class LateAnswer:
     """From the call to the late answer; None: forgotten."""
     server_duration: float | None
     timeout: float | None
+    local: str | None = None
+    """The connection's own end, as "host:port"."""
 
 
 class Observer(Protocol):
@@ -116,12 +122,15 @@ class _Top:
 def _entry(what: Completed | LateAnswer) -> dict[str, Any]:
     """Give the RFC's fields, without those that are unknown."""
     server = None if what.server_duration is None else round(what.server_duration * 1e6)
+    dispatch = what.dispatch_duration if isinstance(what, Completed) else None
     fields = {
         "operation_name": what.name,
         "total_duration_us": None if what.duration is None else round(what.duration * 1e6),
+        "last_dispatch_duration_us": None if dispatch is None else round(dispatch * 1e6),
         "last_server_duration_us": server,
         "last_local_id": what.connection_id,
         "operation_id": None if what.opaque is None else f"0x{what.opaque:x}",
+        "last_local_socket": what.local,
         "last_remote_socket": what.node,
         "timeout_ms": None if what.timeout is None else round(what.timeout * 1e3),
     }
@@ -294,6 +303,8 @@ class ObservedSession(Session):
         if settings.observer is not None:
             self._observers.append(settings.observer)
         self._armed: set[str] = set()
+        self._sent: dict[Operation[Any], float] = {}
+        """When each operation in flight was sent last."""
         self._given_up: dict[tuple[int, int], tuple[str, float, float]] = {}
         """Name, beginning and timeout of what may still be answered, by connection and opaque."""
 
@@ -303,6 +314,15 @@ class ObservedSession(Session):
         """See `Session`."""
         self._now = now
         super().submit(op, now)
+        self._note_sent(op, now)
+
+    def _send_or_park(self, op: Operation[Any], now: float, *, is_new: bool = True) -> None:
+        super()._send_or_park(op, now, is_new=is_new)
+        self._note_sent(op, now)
+
+    def _note_sent(self, op: Operation[Any], now: float) -> None:
+        if op.connection is not None and op.queue is not None:
+            self._sent[op] = now
 
     def receive_data(self, connection_id: int, data: bytes, now: float) -> None:
         """See `Session`."""
@@ -336,15 +356,16 @@ class ObservedSession(Session):
     def _tell(self, op: Operation[Any]) -> None:
         connection, error, answer = op.connection, op.error, op.answer
         context = None if error is None else error.context
-        node = connection_id = opaque = None
+        node = connection_id = opaque = local = None
         attempts = op.attempts
         if connection is not None:
             node, connection_id = str(connection.address), connection.hello.connection_id
-            opaque = op.opaque
+            opaque, local = op.opaque, connection.local
             attempts += 1
         elif context is not None:
             node, connection_id, opaque = context.node, context.connection_id, context.opaque
             attempts = context.attempts
+        sent = self._sent.pop(op, None)
         done = Completed(
             name=op.name,
             node=node,
@@ -355,6 +376,8 @@ class ObservedSession(Session):
             attempts=attempts,
             timeout=op.timeout,
             outcome=None if error is None else type(error),
+            local=local,
+            dispatch_duration=None if sent is None else max(0.0, self._now - sent),
         )
         for observer in self._observers:
             self._call(observer.completed, done)
@@ -379,6 +402,7 @@ class ObservedSession(Session):
             duration=duration,
             server_duration=_server_duration(frame),
             timeout=timeout,
+            local=connection.local,
         )
         for observer in self._observers:
             self._call(observer.answered_late, late)
@@ -387,6 +411,7 @@ class ObservedSession(Session):
     def cancel(self, op: Operation[Any]) -> None:
         """See `Session`."""
         self._remember(op)
+        self._sent.pop(op, None)
         super().cancel(op)
 
     def _expire(self, op: Operation[Any]) -> None:

@@ -323,10 +323,14 @@ class Session:
 
     # In: the transports
 
-    def connected(self, connection_id: int, now: float) -> None:
-        """Take note that the transport (TLS included) is connected."""
+    def connected(self, connection_id: int, now: float, local: str | None = None) -> None:
+        """Take note that the transport (TLS included) is connected.
+
+        *local* is its own end as "host:port", for reports; None: it has no such thing.
+        """
         connection = self._nodes.connections.get(connection_id)
         if connection is not None:
+            connection.local = local
             connection.opened(self.settings.login, self._nodes.nonce, now)
 
     def connect_failed(self, connection_id: int, error: BaseException, now: float) -> None:

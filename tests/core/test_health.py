@@ -60,6 +60,8 @@ class TestDiagnostics:
             assert entry["state"] == "connected"
             assert entry["namespace"] == "default"
             assert entry["last_activity_us"] == 1_500_000
+        peers = {link.peer for link in w.cluster.connections()}
+        assert {entry["local"] for entry in report["services"]["kv"]} == peers
         assert not w.session.take_output()
         assert not w.session.take_events()
 

@@ -167,6 +167,30 @@ class TestObserver:
         for connection in watched.session.connections:
             assert Feature.TRACING in connection.features
 
+    def test_retried(self) -> None:
+        """The dispatch that is told is the last try's, without the tries and pauses before it."""
+        w, notes = observed()
+        w.cluster.inject(opcode=Opcode.GET, status=Status.ETMPFAIL, delay=0.5, count=1)
+        w.cluster.inject(opcode=Opcode.GET, delay=0.25, count=2)
+        w.submit(operations.get(w.defaults, "k", quiet=True))
+        w.advance(2.0)
+        (done,) = notes.done
+        assert done.attempts == 2
+        assert done.dispatch_duration == pytest.approx(0.25)
+        assert done.duration > 0.75
+
+    def test_parked(self) -> None:
+        """What was never sent has no dispatch, and no connection."""
+        w, notes = observed()
+        for node in w.cluster.nodes:
+            w.cluster.stop(node)
+        w.settle()
+        w.submit(operations.get(w.defaults, "k", timeout=0.5))
+        w.advance(0.5)
+        (done,) = notes.done
+        assert done.dispatch_duration is None
+        assert done.local is None
+
 
 class TestThreshold:
     """The log of slow operations."""
@@ -192,6 +216,8 @@ class TestThreshold:
         assert first["timeout_ms"] == 2500
         assert first["last_remote_socket"] == str(w.owner("k"))
         assert first["last_server_duration_us"] == pytest.approx(900_000, rel=0.01)
+        assert first["last_dispatch_duration_us"] == pytest.approx(900_000)
+        assert first["last_local_socket"] in {link.peer for link in w.cluster.connections()}
         assert first["operation_id"].startswith("0x")
 
     def test_nothing_slow(self) -> None:

@@ -234,7 +234,7 @@ class World:
             self.session.connect_failed(event.id, error, self.now)
             return
         self.links[event.id] = link
-        self.session.connected(event.id, self.now)
+        self.session.connected(event.id, self.now, f"127.0.0.1:{event.id}")
 
     def _pieces(self, data: bytes) -> list[bytes]:
         if self.chop is None:

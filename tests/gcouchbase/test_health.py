@@ -45,6 +45,12 @@ class TestHealth:
         assert [entry["state"] for entry in report["services"]["kv"]] == ["connected"] * 3
         assert report.state is bucket.cluster_state is ClusterState.ONLINE
 
+    def test_own_ends(self, served: ServedCluster, bucket: Bucket) -> None:
+        """The local ends in diagnostics are those that the server sees."""
+        bucket.wait_until_ready(10.0)
+        ends = {entry["local"] for entry in bucket.diagnostics()["services"]["kv"]}
+        assert ends == {connection.peer for connection in served.cluster.connections()}
+
     def test_not_ready(self, served: ServedCluster, bucket: Bucket) -> None:
         """It raises what the node met that is away, and returns once it is back."""
         bucket.wait_until_ready(10.0)

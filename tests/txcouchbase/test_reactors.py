@@ -51,6 +51,13 @@ class SocketTests(TestCase):
 class OperationTests(SocketTests):
     """What every operation does."""
 
+    async def test_own_ends(self) -> None:
+        """The local ends in diagnostics are those that the server sees."""
+        async with self.cluster.open_bucket("default") as bucket:
+            await bucket.wait_until_ready(10.0)
+            ends = {entry["local"] for entry in bucket.diagnostics()["services"]["kv"]}
+            assert ends == {connection.peer for connection in self.served.cluster.connections()}
+
     async def test_documents(self) -> None:
         """Every operation on one document, and how each fails."""
         async with self.cluster.open_bucket("default") as bucket:

@@ -119,6 +119,7 @@ class Connection(Generic[R]):
         "hello",
         "id",
         "last_activity",
+        "local",
         "opaque",
         "orphans",
         "pending",
@@ -143,6 +144,8 @@ class Connection(Generic[R]):
         self.bucket = bucket
         self.hello = hello
         self.tls = tls
+        self.local: str | None = None
+        """The transport's own end as "host:port", for reports."""
         self.state = State.OPENING
         self.opaque = opaque
         self.pending: dict[int, R] = {}
