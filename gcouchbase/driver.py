@@ -26,7 +26,7 @@ from gevent.exceptions import BlockingSwitchOutError
 from gevent.monkey import get_original
 
 from couchloop.driver import Driver, Transport, connect_error
-from couchloop.events import DeriveKey, LogRecord, OpenConnection
+from couchloop.events import LogRecord, OpenConnection
 from couchloop.exceptions import (
     CouchbaseError,
     NodeUnreachableError,
@@ -245,18 +245,16 @@ class GeventDriver(Driver):
         """See `Driver`."""
         return _Attempt(self, event)
 
-    def derive(self, event: DeriveKey) -> None:
+    def in_thread(self, work: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
         """See `Driver`."""
 
-        def derived(result: Any) -> None:
-            transport = self.transports.get(event.id)
-            if result.successful():
-                self.key_derived(event, result.get())
-            elif isinstance(transport, _Socket):
-                transport.abort(result.exception)
+        def run() -> T | BaseException:
+            try:
+                return work()
+            except Exception as why:  # noqa: BLE001 - the pool would print it as well
+                return _bare(why)
 
-        work = self.hub.threadpool.spawn(event.derivation.derive)
-        work.rawlink(lambda result: self.guarded(derived, result))
+        self.hub.threadpool.spawn(run).rawlink(lambda result: self.guarded(done, result.value))
 
     def log(self, record: LogRecord) -> None:
         """See `Driver`."""

@@ -24,7 +24,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from couchloop.driver import Driver, connect_error
-from couchloop.events import DeriveKey, LogRecord, OpenConnection
+from couchloop.events import LogRecord, OpenConnection
 from couchloop.exceptions import (
     ArgumentError,
     CouchbaseError,
@@ -217,16 +217,16 @@ class TwistedDriver(Driver):
         attempt = TlsAttempt(address.host, self._tls_factory(address.host))
         return wrapClientTLS(attempt, endpoint), attempt
 
-    def derive(self, event: DeriveKey) -> None:
+    def in_thread(self, work: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
         """See `Driver`."""
         reactor = self.reactor
-        if not IReactorThreads.providedBy(reactor):
+        if IReactorThreads.providedBy(reactor):
+            deferred = deferToThreadPool(reactor, reactor.getThreadPool(), work)
+        else:
             # A reactor for tests: there is nobody to keep waiting.
-            self.key_derived(event, event.derivation.derive())
-            return
-        deferred = deferToThreadPool(reactor, reactor.getThreadPool(), event.derivation.derive)
-        deferred.addCallback(partial(self.key_derived, event))
-        deferred.addErrback(lambda failure: self.connection_lost(event.id, failure.value))
+            deferred = maybeDeferred(work)
+        deferred.addErrback(lambda failure: failure.value)
+        deferred.addCallback(done)
 
     def log(self, record: LogRecord) -> None:
         """See `Driver`."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
 
 from couchloop.events import (
     CloseConnection,
@@ -26,6 +27,8 @@ from couchloop.observation import make_session
 from couchloop.operations import Batch, Operation, Pending
 from couchloop.session import SessionState
 from couchloop.settings import Address, Settings
+
+T = TypeVar("T")
 
 _salted_passwords: Final = SaltedPasswords()
 """One derivation serves all connections: a user's salt is the same on every node."""
@@ -97,8 +100,11 @@ class Driver(ABC):
         """Give a transport for the connection; it is entered before it is opened."""
 
     @abstractmethod
-    def derive(self, event: DeriveKey) -> None:
-        """Run `event.derivation.derive()` in a thread; `key_derived` follows."""
+    def in_thread(self, work: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
+        """Run *work*, which may block, in a thread; the loop then calls *done*.
+
+        *done* is given what *work* gave or raised. It may come after the session's end.
+        """
 
     @abstractmethod
     def log(self, record: LogRecord) -> None:
@@ -197,8 +203,11 @@ class Driver(ABC):
         self._gone(connection_id)
         self._turn(self.session.connection_lost, connection_id, reason, self.now())
 
-    def key_derived(self, event: DeriveKey, salted_password: bytes) -> None:
-        """Pass on a derived key, and keep it for the next connection."""
+    def key_derived(self, event: DeriveKey, salted_password: bytes | BaseException) -> None:
+        """Pass on a derived key, and keep it for the next connection; or why there is none."""
+        if isinstance(salted_password, BaseException):
+            self._turn(self.session.connection_lost, event.id, salted_password, self.now())
+            return
         _salted_passwords.put(event.derivation, salted_password)
         self._turn(self.session.key_derived, event.id, salted_password, self.now())
 
@@ -262,7 +271,7 @@ class Driver(ABC):
             case DeriveKey():
                 salted_password = _salted_passwords.get(event.derivation)
                 if salted_password is None:
-                    self.derive(event)
+                    self.in_thread(event.derivation.derive, partial(self.key_derived, event))
                 else:
                     self.key_derived(event, salted_password)
             case Opened():

@@ -5,9 +5,10 @@ from __future__ import annotations
 import gc
 import inspect
 import weakref
+from collections.abc import Callable
 from functools import partial
 from random import Random
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import pytest
 
@@ -16,7 +17,7 @@ from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuth
 from couchloop.cluster import BucketBase, ClusterBase, as_method, make_settings
 from couchloop.connstr import ConnectionString
 from couchloop.driver import Driver, connect_error
-from couchloop.events import DeriveKey, LogRecord, OpenConnection
+from couchloop.events import LogRecord, OpenConnection
 from couchloop.exceptions import (
     ArgumentError,
     AuthError,
@@ -31,12 +32,14 @@ from couchloop.exceptions import (
     RequestCanceledError,
     UnknownHostError,
 )
+from couchloop.kv.scram import KeyDerivation, SaltedPasswords
 from couchloop.operations import Batch, Operation
 from couchloop.registry import Registry
 from couchloop.settings import Address, Login, Settings, Tls
 from couchloop.transcoder import FMT_JSON, FMT_UTF8, Transcoder
-from tests.core.world import World, derive
+from tests.core.world import World
 
+T = TypeVar("T")
 SECRET = "s3cr3t-pass"
 WHO = PasswordAuthenticator("user", "password")
 _OWN = Tls("ca.pem", "c.pem", "k.pem")
@@ -338,8 +341,15 @@ class ManualDriver(Driver):
     def make_transport(self, event: OpenConnection) -> Transport:
         return Transport(self, event)
 
-    def derive(self, event: DeriveKey) -> None:
-        self.loop.calls.append(lambda: self.key_derived(event, derive(event.derivation)))
+    def in_thread(self, work: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
+        def run() -> None:
+            try:
+                outcome: T | BaseException = work()
+            except Exception as error:  # noqa: BLE001 - whatever it is, *done* hears of it
+                outcome = error
+            done(outcome)
+
+        self.loop.calls.append(run)
 
     def log(self, record: LogRecord) -> None:
         self.logged.append(record)
@@ -641,6 +651,21 @@ class TestDriver:
         unknown = connect_error(UnknownHostError, address, "no such name")
         assert str(unknown) == "host h is unknown: no such name"
         assert "h:5" in str(connect_error(NodeUnreachableError, address, "refused"))
+
+    def test_derivation_fails(self, loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A key that cannot be derived ends the connection, and says why."""
+
+        def fail(_: KeyDerivation) -> bytes:
+            raise MemoryError("no memory left")
+
+        monkeypatch.setattr(KeyDerivation, "derive", fail)
+        monkeypatch.setattr("couchloop.driver._salted_passwords", SaltedPasswords())
+        bucket = opened(loop)
+        loop.run()
+        driver = bucket._driver
+        assert told(bucket) == ["HandshakeClosedError"]
+        assert isinstance(driver.session.failure().__cause__, MemoryError)
+        assert not driver.transports
 
 
 def test_as_method() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from threading import get_ident
 from typing import Any
 
 import gevent
@@ -353,3 +354,28 @@ class TestFaults:
         ) as bucket:
             bucket.upsert("a", 1)
         assert set(asked) == {"db.example"}
+
+    def test_in_thread(self, bucket: Bucket) -> None:
+        """What may block runs in another thread; the hub's is told what it gave, or raised."""
+        ours = get_ident()
+        where: list[int] = []
+        told: list[Any] = []
+
+        def work() -> int:
+            where.append(get_ident())
+            return 7
+
+        def fail() -> int:
+            raise OSError("no such thing")
+
+        def done(outcome: int | BaseException) -> None:
+            told.append((get_ident() == ours, outcome))
+
+        bucket._driver.in_thread(work, done)
+        until(lambda: told)
+        bucket._driver.in_thread(fail, done)
+        until(lambda: len(told) == 2)
+        assert where != [ours]
+        assert told[0] == (True, 7)
+        assert told[1][0]
+        assert isinstance(told[1][1], OSError)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from threading import get_ident
 from typing import Any
 
 import pytest
@@ -286,3 +287,33 @@ class FaultTests(SocketTests):
         await turn(self.reactor, lambda: "failed" in repr(bucket))
         bucket = None
         gc.collect()
+
+
+class ThreadTests(SocketTests):
+    """What may block runs beside the reactor."""
+
+    async def test_in_thread(self) -> None:
+        """Work runs in another thread; what it gave, or raised, is told in the reactor's."""
+        ours = get_ident()
+        where: list[int] = []
+        told: list[Any] = []
+
+        def work() -> int:
+            where.append(get_ident())
+            return 7
+
+        def fail() -> int:
+            raise OSError("no such thing")
+
+        def done(outcome: int | BaseException) -> None:
+            told.append((get_ident() == ours, outcome))
+
+        async with self.cluster.open_bucket("default") as bucket:
+            bucket._driver.in_thread(work, done)
+            await turn(self.reactor, lambda: told)
+            bucket._driver.in_thread(fail, done)
+            await turn(self.reactor, lambda: len(told) == 2)
+        assert where != [ours]
+        assert told[0] == (True, 7)
+        assert told[1][0]
+        assert isinstance(told[1][1], OSError)
