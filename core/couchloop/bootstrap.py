@@ -19,6 +19,7 @@ from couchloop.exceptions import (
     NodeUnreachableError,
     NotDataNodeError,
     ProtocolError,
+    RateLimitedError,
 )
 from couchloop.kv.connection import State
 from couchloop.kv.handshake import config_text
@@ -35,6 +36,7 @@ _TELLING: Final = (
     AuthError,
     BucketNotFoundError,
     FeatureNotAvailableError,
+    RateLimitedError,
     ProtocolError,
     NotDataNodeError,
 )

@@ -689,6 +689,10 @@ class UnknownHostError(ConnectError, CouchbaseInputError):
     CODE = 0x15
 
 
+class TooManyConnectionsError(RateLimitedError, ConnectError):
+    """The server has no connection left for this client."""
+
+
 class NodeTimeoutError(TimeoutError, ConnectError):
     """The node did not answer in time while connecting."""
 

@@ -634,14 +634,18 @@ class Nodes:
     def _connect_later(
         self, endpoint: Endpoint, error: CouchbaseError, now: float, *, was_ready: bool
     ) -> None:
-        """Replace the connection of *endpoint*: at once if it was steady, else after a while."""
+        """Replace the connection of *endpoint*: soon if it was steady, else after a while.
+
+        Much of the delay is random: when a node restarts, all its clients lose it at one instant,
+        and must not come back in step.
+        """
         if was_ready and now - endpoint.ready_since >= _STEADY:
             endpoint.failures = 0
-        delay = 0.0
         if endpoint.failures or not was_ready:
             delay = min(_RECONNECT_FIRST * 2.0 ** min(endpoint.failures, 16), _RECONNECT_LONGEST)
-            # Half of it is jitter, so that many clients do not come back in step.
             delay *= 0.5 + self._random.random() / 2
+        else:
+            delay = _RECONNECT_FIRST * self._random.random()
         endpoint.failures += 1
         endpoint.timer = self._timers.call_at(now + delay, lambda at: self._connect(endpoint, at))
         self._log(

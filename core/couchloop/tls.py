@@ -156,5 +156,5 @@ def cut_off(host: str) -> TlsError:
     """Say what a peer means that closes before the handshake is done."""
     return TlsError(
         f"{host} closed the connection during the TLS handshake: the port may not speak TLS (TLS "
-        "data ports are 11207 by default)"
+        "data ports are 11207 by default), or the node be out of connections"
     )

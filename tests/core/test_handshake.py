@@ -16,15 +16,20 @@ from couchloop.exceptions import (
     ArgumentError,
     AuthError,
     BucketNotFoundError,
+    BusyError,
     CleartextPasswordError,
     ConnectError,
     CouchbaseError,
     HandshakeClosedError,
     NodeUnreachableError,
+    NoMemoryError,
     NotDataNodeError,
     ProtocolError,
+    RateLimitedError,
     SaslMechanismError,
     ServerSignatureError,
+    TemporaryFailError,
+    TooManyConnectionsError,
     WrongProtocolError,
 )
 from couchloop.kv.connection import Connection, State
@@ -511,6 +516,54 @@ class TestRefused:
             Opcode.GET_CLUSTER_CONFIG, value=b"\xff\xff\xff\xff\xff\xff", datatype=3
         )
         assert isinstance(Dialogue(server).run().error, ProtocolError)
+
+    @pytest.mark.parametrize(
+        "opcode",
+        [
+            Opcode.HELLO,
+            Opcode.SASL_LIST_MECHS,
+            Opcode.SASL_AUTH,
+            Opcode.SASL_STEP,
+            Opcode.GET_ERROR_MAP,
+            Opcode.SELECT_BUCKET,
+            Opcode.GET_CLUSTER_CONFIG,
+        ],
+    )
+    @pytest.mark.parametrize(
+        ("code", "kind", "cure"),
+        [
+            (Status.RATE_LIMITED_NETWORK_INGRESS, RateLimitedError, "later"),
+            (Status.RATE_LIMITED_NETWORK_EGRESS, RateLimitedError, "later"),
+            (Status.RATE_LIMITED_MAX_CONNECTIONS, TooManyConnectionsError, "connection_budget()"),
+            (Status.RATE_LIMITED_MAX_COMMANDS, RateLimitedError, "later"),
+            (Status.NOT_INITIALIZED, TemporaryFailError, "starting"),
+            (Status.ETMPFAIL, TemporaryFailError, "starting"),
+            (Status.EBUSY, BusyError, "starting"),
+            (Status.ENOMEM, NoMemoryError, "starting"),
+        ],
+    )
+    def test_no_room(
+        self, opcode: Opcode, code: Status, kind: type[CouchbaseError], cure: str
+    ) -> None:
+        """A node without room or time for us is told from a wrong password, whenever it says so."""
+        server = Server()
+        server.change[opcode] = status(opcode, code, b'{"error":{"context":"out of luck"}}')
+        error = Dialogue(server).run().error
+        assert type(error) is kind
+        assert error.is_transient
+        assert not error.is_fatal
+        assert cure in str(error)
+        assert code.name in str(error)
+        assert "out of luck" in str(error)
+
+    @pytest.mark.parametrize("body", [b'{"error":{"ref":[1],"context":{}}}', b'{"error":[]}'])
+    def test_odd_reasons(self, body: bytes) -> None:
+        """What a server says of an error, and is no text, is left out."""
+        server = Server()
+        server.change[Opcode.SELECT_BUCKET] = status(Opcode.SELECT_BUCKET, Status.EACCESS, body)
+        error = Dialogue(server).run().error
+        assert error.context is not None
+        assert error.context.server_ref is error.context.server_context is None
 
     def test_odd_features(self) -> None:
         """Features come in pairs of bytes."""

@@ -495,6 +495,42 @@ class TestDurability:
         assert other.set(key, b"x").status == Status.SUCCESS
 
 
+class TestLimits:
+    """A node keeps only so many connections, as kv_engine does."""
+
+    def test_of_a_node(self) -> None:
+        """Connections beyond the limit are accepted and closed; one that ends makes room."""
+        cluster = EmbeddedCluster(1, max_connections=2)
+        node = cluster.nodes[0]
+        first, _ = Client.ready(node), Client.ready(node)
+        assert node.accept().closed
+        assert len(node.connections) == 2
+        first.connection.connection_lost()
+        assert not node.accept().closed
+        assert node.accepted == 4
+        node.max_connections = None
+        assert not node.accept().closed
+
+    def test_of_a_bucket(self) -> None:
+        """SELECT_BUCKET is answered with 0x32 (0x03 to old clients); another bucket has room."""
+        cluster = EmbeddedCluster(1, ("default", "other"), max_bucket_connections=1)
+        node = cluster.nodes[0]
+        first = Client.ready(node)
+        assert first.ask(Opcode.SELECT_BUCKET, key=b"default").status == Status.SUCCESS
+        second = Client.ready(node, bucket="other")
+        refused = second.ask(Opcode.SELECT_BUCKET, key=b"default")
+        assert refused.status == Status.RATE_LIMITED_MAX_CONNECTIONS
+        old = Client(node)
+        old.log_in()
+        assert old.ask(Opcode.SELECT_BUCKET, key=b"default").status == Status.E2BIG
+
+    def test_of_nodes_to_come(self) -> None:
+        """A node that joins has the cluster's limits."""
+        cluster = EmbeddedCluster(1, max_connections=1, max_bucket_connections=1)
+        node = cluster.add_node()
+        assert (node.max_connections, node.max_bucket_connections) == (1, 1)
+
+
 def test_two_clusters_of_one_seed_are_alike() -> None:
     """Whatever seems random follows from the seed: a failing run can be run again."""
 

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any, Final, Protocol
 from zlib import crc32
 
-from couchloop.embedded import Node, ServerConnection
+from couchloop.embedded import Node, NodeState, ServerConnection
 from couchloop.exceptions import NodeUnreachableError
 from couchloop.settings import Address
 from tests.simulation.events import Loop, Timer
@@ -138,11 +138,14 @@ class Wire:
         node = None if self.address in network.refusing else network.nodes.get(self.address)
         if node is not None:
             link = node.accept(f"{self.client.number}:{self.id}")
-            if not link.closed:
+            if node.state is not NodeState.STOPPED:
                 self.node, self.link = node, link
                 network.accepted(self, link)
                 link.wakeup = self.flush
                 self.to_client.send(_CONNECTED)
+                if link.closed:
+                    # The node has as many connections as it may.
+                    self.flush()
                 return
         self._connecting = network.loop.after(network.delay(), self._refuse)
 

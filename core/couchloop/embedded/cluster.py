@@ -92,6 +92,10 @@ class Node:
         self.connections: list[ServerConnection] = []
         self.http_connections: list[HttpConnection] = []
         self.accepted = 0
+        self.max_connections: int | None = None
+        """The most that are kept: those that come then are accepted and closed. None: no limit."""
+        self.max_bucket_connections: int | None = None
+        """The most on one bucket: SELECT_BUCKET answers RATE_LIMITED_MAX_CONNECTIONS to others."""
         self.configurations: dict[str | None, Configuration] = {}
         """What this node knows, by bucket (None: the global configuration)."""
         self._subscribers: list[Callable[[Node], None]] = []
@@ -109,11 +113,14 @@ class Node:
             tls: whether the bytes come out of TLS.
             client_user: user name in a verified client certificate, which logs that user in.
 
-        On a stopped node the connection comes back closed.
+        On a stopped node the connection comes back closed, and so it does on one that has as many
+        connections as it may: a real server too can only accept and close.
         """
         connection = ServerConnection(self, peer, tls=tls, client_user=client_user)
         self.accepted += 1
-        if self.state is NodeState.STOPPED:
+        limit = self.max_connections
+        is_full = limit is not None and len(self.connections) >= limit
+        if self.state is NodeState.STOPPED or is_full:
             connection.close()
         else:
             self.connections.append(connection)
@@ -206,6 +213,8 @@ class EmbeddedCluster:
         clock: where the time comes from; a :class:`ManualClock` if left out.
         name: the cluster's name.
         host: host name of the nodes in configurations.
+        max_connections: the most connections that each node keeps; see `Node`.
+        max_bucket_connections: the most on one bucket; likewise.
 
     `on_node_change` is called with a node whenever its state changes, and when it joins or leaves:
     whoever serves the cluster opens or closes listeners then.
@@ -223,7 +232,10 @@ class EmbeddedCluster:
         clock: Clock | None = None,
         name: str = "embedded",
         host: str = "127.0.0.1",
+        max_connections: int | None = None,
+        max_bucket_connections: int | None = None,
     ) -> None:
+        self._limits = max_connections, max_bucket_connections
         self.clock: Clock = clock if clock is not None else ManualClock()
         self.generator = Generator(seed)
         self.name = name
@@ -520,6 +532,7 @@ class EmbeddedCluster:
 
     def _new_node(self, host: str) -> Node:
         node = Node(self, self._next_node_id, host)
+        node.max_connections, node.max_bucket_connections = self._limits
         self._next_node_id += 1
         return node
 

@@ -400,6 +400,8 @@ class ServerConnection:
             return Status.KEY_EEXISTS
         if status in _TEMPORARY_WITHOUT_XERROR:
             return Status.ETMPFAIL
+        if status == Status.RATE_LIMITED_MAX_CONNECTIONS:
+            return Status.E2BIG
         unknown = status in (Status.UNKNOWN_COLLECTION, Status.UNKNOWN_SCOPE)
         if unknown and Feature.COLLECTIONS not in self.features:
             return Status.EINVAL

@@ -151,6 +151,11 @@ def select_bucket(request: Request) -> Answer:
         raise Refusal(Status.KEY_ENOENT)
     if bucket is None or user is None or not user.sees(text):
         raise Refusal(Status.EACCESS)
+    limit = request.node.max_bucket_connections
+    if limit is not None and connection.bucket is not bucket:
+        others = request.cluster.connections(request.node, text)
+        if len(others) >= limit:
+            raise Refusal(Status.RATE_LIMITED_MAX_CONNECTIONS)
     connection.bucket = bucket
     return Answer()
 

@@ -199,8 +199,9 @@ class Connection(Generic[R]):
             if not self.tls:
                 guess = "not speak the key-value protocol, or want TLS (then use couchbases://)"
             error = HandshakeClosedError(
-                "the server closed the connection during the handshake: it may be starting, be out "
-                f"of connections, {guess}"
+                "the server accepted the connection and closed it during the handshake: it may be "
+                "out of connections (cluster.connection_budget() counts what a program opens), be "
+                f"starting, {guess}"
             )
         elif self.state is State.OPENING:
             error = NodeUnreachableError("no connection to the node could be made")

@@ -27,7 +27,9 @@ from couchloop.exceptions import (
     ErrorContext,
     NotDataNodeError,
     ProtocolError,
+    RateLimitedError,
     SaslMechanismError,
+    TooManyConnectionsError,
     status_error,
 )
 from couchloop.kv.scram import MECHANISMS, KeyDerivation, ScramClient
@@ -38,6 +40,23 @@ MAX_CONFIG: Final = 20 * 1024 * 1024
 _ERROR_MAP_VERSION: Final = b"\x00\x02"
 _AGENT_BYTES: Final = 200
 _U16: Final = Struct(">H")
+_NOT_NOW: Final = frozenset(
+    {
+        Status.NOT_INITIALIZED,
+        Status.RATE_LIMITED_NETWORK_INGRESS,
+        Status.RATE_LIMITED_NETWORK_EGRESS,
+        Status.RATE_LIMITED_MAX_CONNECTIONS,
+        Status.RATE_LIMITED_MAX_COMMANDS,
+        Status.ENOMEM,
+        Status.EBUSY,
+        Status.ETMPFAIL,
+    }
+)
+"""What a node may answer to any request of the handshake: it has no room, or no time."""
+_TOO_MANY: Final = (
+    "the server has no connection left for this user or bucket: run fewer processes, open fewer "
+    "Buckets (cluster.connection_budget() counts their connections), or raise the server's limit"
+)
 PLAIN: Final = "PLAIN"
 
 Step = Generator[bytes | KeyDerivation, Any, "Negotiated"]
@@ -122,8 +141,9 @@ def handshake(
 ) -> Step:
     """Run the dialogue.
 
-    Raises a subclass of AuthError, BucketNotFoundError, NotDataNodeError or ProtocolError; its
-    context has the status and what the server said.
+    Raises a subclass of AuthError, BucketNotFoundError, NotDataNodeError, ProtocolError, or, when
+    the node has no room or no time for us, TooManyConnectionsError, RateLimitedError or
+    TemporaryFailError; its context has the status and what the server said.
     """
     asked = wanted_features() if features is None else features
     if hello.tracing:
@@ -273,7 +293,22 @@ def _expect(reply: Frame, opcode: int) -> Frame:
         raise ProtocolError(
             f"the server answered opcode 0x{reply.opcode:02x} where 0x{opcode:02x} was due"
         )
+    if reply.status in _NOT_NOW:
+        raise _refused(reply)
     return reply
+
+
+def _refused(reply: Frame) -> CouchbaseError:
+    """Give the error for a status of _NOT_NOW: nothing is wrong with the request."""
+    context = _context(reply)
+    context.status_name = Status(reply.status).name
+    if reply.status == Status.RATE_LIMITED_MAX_CONNECTIONS:
+        return TooManyConnectionsError(_TOO_MANY, context=context)
+    kind = status_error(reply.status, reply.opcode, 0)
+    if issubclass(kind, RateLimitedError):
+        text = "the user has reached a limit of the server, which refuses the login until later"
+        return kind(text, context=context)
+    return kind("the node refuses connections for now: it may be starting", context=context)
 
 
 def _granted(reply: Frame, asked: Sequence[int]) -> frozenset[int]:
@@ -316,10 +351,12 @@ def read_error_body(reply: Frame, context: ErrorContext) -> None:
         return
     try:
         error = json.loads(reply.value).get("error", {})
-        context.server_ref = error.get("ref")
-        context.server_context = error.get("context")
+        ref, text = error.get("ref"), error.get("context")
     except (ValueError, AttributeError, RecursionError):
         return
+    # A peer may write anything there: what is no text tells nothing.
+    context.server_ref = ref if isinstance(ref, str) else None
+    context.server_context = text if isinstance(text, str) else None
 
 
 def config_text(reply: Frame) -> bytes:
