@@ -51,6 +51,9 @@ _GRACE: Final = 2.0
 _TICK: Final = 0.001
 """Seconds of the shortest timer: libuv's resolution, and it warns of less."""
 
+_FAMILIES: Final = {"disabled": gsocket.AF_INET, "only": gsocket.AF_INET6}
+"""What the option `ipv6` means where one family of addresses alone is used."""
+
 _thread_ident: Final[Callable[[], int]] = get_original("_thread", "get_ident")
 
 
@@ -276,21 +279,24 @@ class _Attempt(Transport):
 
     def _connect(self) -> None:
         driver, event = self._driver, self._event
-        address = event.address
+        address, settings = event.address, driver.session.settings
         try:
-            sock = self._dial(address, driver.session.settings.config_node_timeout)
+            sock = self._dial(address, settings)
+            if sock.family in _FAMILIES.values():
+                settings.sockets.apply(sock, gsocket)
         except (gsocket.gaierror, UnicodeError) as why:
             # UnicodeError: a name that IDNA cannot express.
-            error = connect_error(
-                UnknownHostError, address, getattr(why, "strerror", None) or str(why)
-            )
+            reason = getattr(why, "strerror", None) or str(why)
+            error = connect_error(UnknownHostError, address, reason, settings)
             error.__cause__ = _bare(why)
         except OSError as why:
-            error = connect_error(NodeUnreachableError, address, why.strerror or str(why))
+            reason = why.strerror or str(why)
+            error = connect_error(NodeUnreachableError, address, reason, settings)
             error.__cause__ = _bare(why)
         except BaseException as why:
             # Killed, by us when nobody wants the connection any more, or by the application.
-            error = connect_error(NodeUnreachableError, address, f"{type(why).__name__}: {why}")
+            reason = f"{type(why).__name__}: {why}"
+            error = connect_error(NodeUnreachableError, address, reason, settings)
             driver.connect_failed(event.id, error)
             raise
         else:
@@ -304,12 +310,10 @@ class _Attempt(Transport):
             return
         driver.connect_failed(event.id, error)
 
-    def _dial(self, address: Address, limit: float) -> _socket.socket:
+    def _dial(self, address: Address, settings: Settings) -> _socket.socket:
         """Connect to the first of a host's addresses that answers.
 
-        Args:
-            address: where to.
-            limit: seconds for all; one that stays silent leaves the others their share.
+        config_node_timeout is for all: one that stays silent leaves the others their share.
 
         Raises gaierror or UnicodeError if the name means nothing, else OSError.
         """
@@ -319,7 +323,7 @@ class _Attempt(Transport):
             sock = self._sock = _socket.socket(fileno=factory(address).detach())
             sock.setblocking(False)
             return sock
-        found = _look_up(address)
+        found = _look_up(address, _FAMILIES.get(settings.ipv6, gsocket.AF_UNSPEC))
         failures: list[OSError] = []
         for family, kind, protocol, _, where in found:
             sock = self._sock = _socket.socket(family, kind, protocol)
@@ -327,7 +331,7 @@ class _Attempt(Transport):
                 sock.setblocking(False)
                 status = sock.connect_ex(where)
                 if status in _CONNECTING:
-                    status = self._connected(sock, limit / len(found))
+                    status = self._connected(sock, settings.config_node_timeout / len(found))
                 if status:
                     failures.append(OSError(status, os.strerror(status)))
                     sock.close()
@@ -367,9 +371,9 @@ class _Attempt(Transport):
             self._sock.close()
 
 
-def _look_up(address: Address) -> list[Any]:
+def _look_up(address: Address, family: int) -> list[Any]:
     """Give a host's addresses, as getaddrinfo does, by the resolver that gevent is set to."""
-    where = (address.host, address.port, 0, gsocket.SOCK_STREAM)
+    where = (address.host, address.port, family, gsocket.SOCK_STREAM)
     with suppress(gsocket.gaierror):
         # A numeric address needs no resolver, nor its threads.
         return _socket.getaddrinfo(*where, 0, gsocket.AI_NUMERICHOST)
@@ -404,9 +408,6 @@ class _Socket(Transport):
 
     def __init__(self, driver: GeventDriver, event: OpenConnection, sock: _socket.socket) -> None:
         self._sock = sock
-        if self._sock.family != gsocket.AF_UNIX:
-            self._sock.setsockopt(gsocket.IPPROTO_TCP, gsocket.TCP_NODELAY, 1)
-            self._sock.setsockopt(gsocket.SOL_SOCKET, gsocket.SO_KEEPALIVE, 1)
         self._driver = driver
         self._id = event.id
         self._backlog: deque[bytes | memoryview] = deque()

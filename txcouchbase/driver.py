@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError as TwistedConnectError
 from twisted.internet.error import DNSLookupError
 from twisted.internet.interfaces import (
+    IAddress,
     IDelayedCall,
+    IHostnameResolver,
+    IHostResolution,
     IProtocol,
     IReactorFromThreads,
+    IReactorPluggableNameResolver,
+    IReactorTCP,
     IReactorThreads,
+    IReactorTime,
+    IResolutionReceiver,
     IStreamClientEndpoint,
 )
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from couchloop.driver import Driver, connect_error
 from couchloop.events import LogRecord, OpenConnection
@@ -47,6 +56,9 @@ EndpointFactory = Callable[[Any, Address, bool], IStreamClientEndpoint]
 
 _log: Final = Logger()
 """Of the module, not of the class: an event that is kept must not hold a driver."""
+
+_FAMILIES: Final = {"disabled": IPv4Address, "only": IPv6Address}
+"""What the option `ipv6` means where one family of addresses alone is used."""
 
 _LEVELS: Final = {"debug": LogLevel.debug, "info": LogLevel.info, "warning": LogLevel.warn}
 
@@ -77,6 +89,9 @@ class TwistedDriver(Driver):
 
             self._tls_factory = make_tls_factory(settings.tls_files)
         self.now = reactor.seconds  # type: ignore[method-assign]  # a call less per operation
+        self._dialling_reactor = reactor
+        if settings.ipv6 in _FAMILIES:
+            self._dialling_reactor = _OneFamily(reactor, _FAMILIES[settings.ipv6])
         self._delayed: IDelayedCall | None = None
         self._opening: list[tuple[Deferred[None], object]] = []
         self._closing: list[Deferred[None]] = []
@@ -208,7 +223,9 @@ class TwistedDriver(Driver):
         """Give what connects to *address*, and what explains its TLS (None: the user's does it)."""
         if self.endpoint_factory is not None:
             return self.endpoint_factory(self.reactor, address, tls), None
-        endpoint: IStreamClientEndpoint = HostnameEndpoint(self.reactor, address.host, address.port)
+        endpoint: IStreamClientEndpoint = HostnameEndpoint(
+            self._dialling_reactor, address.host, address.port
+        )
         if not tls:
             return endpoint, None
         from txcouchbase.tls import TlsAttempt  # noqa: PLC0415 - as above
@@ -231,6 +248,36 @@ class TwistedDriver(Driver):
     def log(self, record: LogRecord) -> None:
         """See `Driver`."""
         _log.emit(_LEVELS[record.level], record.text, **record.fields)
+
+
+@implementer(IReactorTCP, IReactorTime, IReactorPluggableNameResolver, IHostnameResolver)
+class _OneFamily:
+    """A reactor whose names have addresses of one family only: all that an endpoint needs of it."""
+
+    def __init__(self, reactor: Any, family: type[IPv4Address | IPv6Address]) -> None:
+        self._reactor = reactor
+        self._family = family
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    @property
+    def nameResolver(self) -> IHostnameResolver:
+        """Give what resolves names."""
+        return self
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: IResolutionReceiver,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: Sequence[type[IAddress]] | None = None,  # noqa: ARG002 - ours count
+        transportSemantics: str = "TCP",
+    ) -> IHostResolution:
+        """See IHostnameResolver; the reactor's own is asked, whichever it has by now."""
+        return self._reactor.nameResolver.resolveHostName(  # type: ignore[no-any-return]
+            resolutionReceiver, hostName, portNumber, [self._family], transportSemantics
+        )
 
 
 def without_frames(error: CouchbaseError) -> CouchbaseError:
@@ -264,7 +311,9 @@ class _Attempt:
         return endpoint.connect(CouchbaseFactory(driver, event.id, tls))
 
     def _failed(self, failure: Failure) -> None:
-        self._driver.connect_failed(self._event.id, _translated(failure, self._event.address))
+        driver, event = self._driver, self._event
+        error = _translated(failure, event.address, driver.session.settings)
+        driver.connect_failed(event.id, error)
 
     def write(self, data: bytes) -> None:
         """Do nothing: the session says nothing before it is connected."""
@@ -274,16 +323,17 @@ class _Attempt:
             self._connecting.cancel()
 
 
-def _translated(failure: Failure, address: Address) -> BaseException:
+def _translated(failure: Failure, address: Address, settings: Settings) -> BaseException:
     """Say in the core's terms why a connection could not be made."""
     why = failure.value
     if isinstance(why, CouchbaseError):
         return why
     if isinstance(why, DNSLookupError):
-        error = connect_error(UnknownHostError, address, str(why))
+        error = connect_error(UnknownHostError, address, str(why), settings)
     elif isinstance(why, TwistedConnectError):
-        error = connect_error(NodeUnreachableError, address, str(why).rstrip("."))
+        error = connect_error(NodeUnreachableError, address, str(why).rstrip("."), settings)
     else:
-        error = connect_error(NodeUnreachableError, address, f"{type(why).__name__}: {why}")
+        reason = f"{type(why).__name__}: {why}"
+        error = connect_error(NodeUnreachableError, address, reason, settings)
     error.__cause__ = why
     return error

@@ -6,6 +6,8 @@ own endpoints (`endpoint_factory`), test with a `StringTransport`, or look at th
 
 from __future__ import annotations
 
+import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -14,9 +16,11 @@ from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
     IHandshakeListener,
+    ISystemHandle,
     ITCPTransport,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -60,9 +64,11 @@ class CouchbaseProtocol(Protocol):
             # Given up meanwhile.
             self._abort()
             return
-        if ITCPTransport.providedBy(transport):
-            transport.setTcpNoDelay(True)
-            transport.setTcpKeepAlive(True)
+        sock = _tcp_socket(transport)
+        if sock is not None:
+            # One that is gone already says so by itself.
+            with suppress(OSError):
+                self._driver.session.settings.sockets.apply(sock, socket)
         self._driver.transports[self.connection_id] = self
         self._driver.connected(self.connection_id, _local(transport))
 
@@ -116,6 +122,16 @@ def _local(transport: Any) -> str | None:
     if not isinstance(host, IPv4Address | IPv6Address):
         return None
     return str(Address(host.host, host.port))
+
+
+def _tcp_socket(transport: Any) -> socket.socket | None:
+    """Give the socket below *transport*, TLS or not; None: there is none, or not of TCP."""
+    while isinstance(transport, ProtocolWrapper):
+        transport = transport.transport
+    if not (ITCPTransport.providedBy(transport) and ISystemHandle.providedBy(transport)):
+        return None
+    handle = transport.getHandle()
+    return handle if isinstance(handle, socket.socket) else None
 
 
 def _translated(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import platform
 from collections.abc import Callable
+from math import ceil
 from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 from weakref import finalize
 
@@ -32,7 +33,16 @@ from couchloop.options import OPTIONS, parse_options
 from couchloop.registry import Registry
 from couchloop.retries import BestEffort, RetryStrategy, check_strategy
 from couchloop.session import SessionState
-from couchloop.settings import DATA_PORT, DATA_PORT_TLS, Address, Login, Reports, Settings, Tls
+from couchloop.settings import (
+    DATA_PORT,
+    DATA_PORT_TLS,
+    Address,
+    Login,
+    Reports,
+    Settings,
+    Sockets,
+    Tls,
+)
 from couchloop.transcoder import FMT_JSON, Transcoder
 
 B = TypeVar("B", bound="BucketBase")
@@ -66,6 +76,12 @@ _READ_NOW: Final = frozenset(
         "tracing_threshold_queue_size",
         "tracing_orphaned_queue_flush_interval",
         "tracing_orphaned_queue_size",
+        "ipv6",
+        "tcp_nodelay",
+        "tcp_keepalive",
+        "tcp_keepidle",
+        "tcp_keepintvl",
+        "tcp_keepcnt",
     }
 )
 """Options that something reads. The others are refused: silence would be a lie."""
@@ -168,6 +184,19 @@ def make_settings(
         reports=_reports(options),
         observer=observer,
         agent=agent,
+        ipv6=str(options.get("ipv6") or OPTIONS["ipv6"].default),
+        sockets=_sockets(options),
+    )
+
+
+def _sockets(options: dict[str, Any]) -> Sockets:
+    # Sockets take whole seconds.
+    return Sockets(
+        nodelay=bool(options.get("tcp_nodelay", True)),
+        keepalive=bool(options.get("tcp_keepalive", True)),
+        keepidle=ceil(_seconds(options, "tcp_keepidle")),
+        keepintvl=ceil(_seconds(options, "tcp_keepintvl")),
+        keepcnt=int(_seconds(options, "tcp_keepcnt")),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
+from ipaddress import IPv4Address
 from typing import Any, Final, Protocol, TypeVar
 
 from couchloop.events import (
@@ -259,6 +260,10 @@ class Driver(ABC):
     def _perform(self, event: object) -> None:
         match event:
             case OpenConnection():
+                error = _wrong_family(event.address, self.session.settings)
+                if error is not None:
+                    self.connect_failed(event.id, error)
+                    return
                 transport = self.transports[event.id] = self.make_transport(event)
                 transport.open()
             case Closed():
@@ -282,10 +287,42 @@ class Driver(ABC):
                 self.log(event)
 
 
-def connect_error(kind: type[CouchbaseError], address: Address, reason: str) -> CouchbaseError:
+def connect_error(
+    kind: type[CouchbaseError], address: Address, reason: str, settings: Settings
+) -> CouchbaseError:
     """Say why a transport could not be connected; *kind* is UnknownHostError and the like."""
-    return kind(_CURES.get(kind, "{reason}").format(host=address.host, node=address, reason=reason))
+    text = _CURES.get(kind, "{reason}").format(host=address.host, node=address, reason=reason)
+    family = _ONLY.get(settings.ipv6)
+    if kind is UnknownHostError and family is not None:
+        text += f"; it may have no {family} address, and others are not used: ipv6={settings.ipv6}"
+    return kind(text)
 
+
+def _wrong_family(address: Address, settings: Settings) -> CouchbaseError | None:
+    """Say why *address*, a numeric one, is not to be used; None: it is."""
+    if settings.connector is not None:
+        # What the user brings decides by itself.
+        return None
+    family = "IPv6" if ":" in address.host else "IPv4" if _is_ipv4(address.host) else None
+    wanted = _ONLY.get(settings.ipv6)
+    if wanted is None or family is None or family == wanted:
+        return None
+    return NodeUnreachableError(
+        f"{address} is an {family} address, and only {wanted} is used: ipv6={settings.ipv6}; "
+        "ipv6=allow uses both"
+    )
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        IPv4Address(host)
+    except ValueError:
+        return False
+    return True
+
+
+_ONLY: Final = {"disabled": "IPv4", "only": "IPv6"}
+"""The one family of addresses that is used, by the option `ipv6`."""
 
 _CURES: Final[Mapping[type[CouchbaseError], str]] = {
     UnknownHostError: "host {host} is unknown: {reason}",

@@ -575,6 +575,7 @@ _TABLE: Final = (
         name="tcp_keepidle",
         kind="seconds",
         default=0.0,
+        maximum=32767.0,
         modern=("tcp_keep_alive_interval",),
         meaning="Idle time before the first probe; 0: the system's.",
     ),
@@ -582,6 +583,7 @@ _TABLE: Final = (
         name="tcp_keepintvl",
         kind="seconds",
         default=0.0,
+        maximum=32767.0,
         meaning="Between two probes; 0: the system's.",
     ),
     Option(

@@ -69,6 +69,37 @@ class Reports:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sockets:
+    """How TCP sockets are set. Times are whole seconds, and 0 leaves a value to the system."""
+
+    nodelay: bool = True
+    keepalive: bool = True
+    keepidle: int = 0
+    """Idle time before the first probe."""
+    keepintvl: int = 0
+    """Between two probes."""
+    keepcnt: int = 0
+    """Probes without an answer before the connection counts as lost."""
+
+    def apply(self, sock: Any, constants: Any) -> None:
+        """Set them on *sock*, a connected TCP socket; *constants* is the module `socket`.
+
+        What the system cannot set is left out.
+        """
+        sock.setsockopt(constants.IPPROTO_TCP, constants.TCP_NODELAY, int(self.nodelay))
+        sock.setsockopt(constants.SOL_SOCKET, constants.SO_KEEPALIVE, int(self.keepalive))
+        for value, names in (
+            # The first is called otherwise on macOS.
+            (self.keepidle, ("TCP_KEEPIDLE", "TCP_KEEPALIVE")),
+            (self.keepintvl, ("TCP_KEEPINTVL",)),
+            (self.keepcnt, ("TCP_KEEPCNT",)),
+        ):
+            known = next((name for name in names if hasattr(constants, name)), None)
+            if value and known is not None:
+                sock.setsockopt(constants.IPPROTO_TCP, getattr(constants, known), value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How one Bucket connects. Two openings with equal settings mean the same Bucket.
 
@@ -107,6 +138,9 @@ class Settings:
     observer: Any = None
     """Hears of each operation (couchloop.observation.Observer), if the user wants that."""
     agent: str = field(default="couchloop", compare=False)
+    ipv6: str = "disabled"
+    """Which addresses of a name are used: IPv4 (`disabled`), both (`allow`), IPv6 (`only`)."""
+    sockets: Sockets = Sockets()
 
     @property
     def is_observed(self) -> bool:

@@ -288,7 +288,8 @@ class Transport:
     def open(self) -> None:
         node = self.driver.loop.world.nodes.get(self.event.address)
         if node is None:
-            error = connect_error(NodeUnreachableError, self.event.address, "refused")
+            settings = self.driver.session.settings
+            error = connect_error(NodeUnreachableError, self.event.address, "refused", settings)
             self.driver.connect_failed(self.event.id, error)
             return
         self.link = node.accept(peer="test")
@@ -648,9 +649,12 @@ class TestDriver:
     def test_connect_errors(self) -> None:
         """Errors of connecting name the node and the cure."""
         address = Address("h", 5)
-        unknown = connect_error(UnknownHostError, address, "no such name")
+        either = make_settings("couchbase://h/b?ipv6=allow", authenticator=WHO)
+        unknown = connect_error(UnknownHostError, address, "no such name", either)
         assert str(unknown) == "host h is unknown: no such name"
-        assert "h:5" in str(connect_error(NodeUnreachableError, address, "refused"))
+        assert "h:5" in str(connect_error(NodeUnreachableError, address, "refused", either))
+        one = make_settings("couchbase://h/b", authenticator=WHO)
+        assert "ipv6=disabled" in str(connect_error(UnknownHostError, address, "none", one))
 
     def test_derivation_fails(self, loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
         """A key that cannot be derived ends the connection, and says why."""

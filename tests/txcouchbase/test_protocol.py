@@ -6,11 +6,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import directlyProvides
 
 from couchloop.embedded import EmbeddedCluster
 from couchloop.exceptions import (
@@ -65,15 +63,6 @@ class ProtocolTests(SynchronousTestCase):
         self.connect()
         (data,) = writes
         assert data[:2] == bytes([Magic.REQUEST, Opcode.HELLO])
-
-    def test_socket_options(self) -> None:
-        """A TCP connection is told not to delay, and to notice a peer that is gone."""
-        called = []
-        self.transport.setTcpNoDelay = lambda on: called.append(("no delay", on))
-        self.transport.setTcpKeepAlive = lambda on: called.append(("keep alive", on))
-        directlyProvides(self.transport, ITCPTransport)
-        self.connect()
-        assert called == [("no delay", True), ("keep alive", True)]
 
     def test_lost_once(self) -> None:
         """A connection that is lost ends the attempt, and leaves no timer of its own."""

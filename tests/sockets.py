@@ -1,0 +1,74 @@
+"""What the tests of both loops need to know of sockets: families, and what is set on live ones."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+NAMES: Final = {
+    "both.test": ("127.0.0.1", "::1"),
+    "many.test": ("127.0.0.2", "127.0.0.3", "127.0.0.1"),
+    "old.test": ("127.0.0.1",),
+}
+"""Host names with their addresses, for the resolvers of these tests."""
+
+NO_IPV6: Final = "nothing can listen on ::1: this machine has no IPv6"
+
+
+def has_ipv6() -> bool:
+    """Tell whether a socket can listen on the loopback address of IPv6, by doing so."""
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+def addresses(name: str, families: Collection[int]) -> list[tuple[int, str]]:
+    """Give family and address of each address of *name* in *families*; a literal is its own."""
+    found = [
+        (socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+        for address in NAMES.get(name, (name,))
+    ]
+    return [(family, address) for family, address in found if family in families]
+
+
+class SocketOptions(NamedTuple):
+    """What the system says is set on a socket."""
+
+    nodelay: bool
+    keepalive: bool
+    keepidle: int
+    keepintvl: int
+    keepcnt: int
+
+
+def options_of_clients(ports: Collection[int]) -> list[SocketOptions]:
+    """Ask the system what is set on each of this process's connections to one of *ports*."""
+    found = []
+    for path in Path("/proc/self/fd").iterdir():
+        with suppress(OSError), socket.socket(fileno=os.dup(int(path.name))) as sock:
+            if sock.getpeername()[1] not in ports:
+                continue
+            tcp = [
+                sock.getsockopt(socket.IPPROTO_TCP, option)
+                for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            ]
+            nodelay = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            keepalive = sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            found.append(SocketOptions(bool(nodelay), bool(keepalive), *tcp))
+    return found
+
+
+def system_options() -> SocketOptions:
+    """Give what the system sets by itself."""
+    with socket.socket() as sock:
+        tcp = [
+            sock.getsockopt(socket.IPPROTO_TCP, option)
+            for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        ]
+    return SocketOptions(False, False, *tcp)
