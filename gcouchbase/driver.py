@@ -77,13 +77,14 @@ class GeventDriver(Driver):
         self.now = monotonic  # type: ignore[method-assign]  # a call less per operation
         self._thread = _thread_ident()
         self._loop = self.hub.loop
-        self._timer: Any = self._loop.timer(0)  # its type lacks `ref`
         self._waiting = 0
         """Greenlets that wait for this driver: they must not meet a loop that has ended."""
         self._log = log
         if settings.tls and ssl_context is None:
             ssl_context = make_context(settings.tls_files)
         self._ssl_context = ssl_context
+        # Only now: libuv aborts the process if a timer is forgotten, as when certificates fail.
+        self._timer: Any = self._loop.timer(0)  # its type lacks `ref`
         self._settled = Event()
         self._ended = Event()
 

@@ -1,6 +1,7 @@
 """Run every check of the project, each in a process of its own, and sum up.
 
-    python tools/check.py [format | lint | types | layers | trial-REACTOR | tests/FOLDER ...]
+    python tools/check.py [format | lint | types | layers | trial-REACTOR | gevent-LOOP
+                           | tests/FOLDER ...]
 
 Without arguments all steps run, in order, whether or not an earlier one failed. The exit status
 is 1 if any failed. Only the standard library is used; run it with the Python of the environment
@@ -31,6 +32,23 @@ REACTORS: Final = ("select", "poll", "epoll", "asyncio")
 
 _REACTOR_TESTS: Final = "tests/txcouchbase/test_reactors.py"
 
+GEVENT_LOOPS: Final = ("libuv-cffi",)
+"""Loops of gevent, beside its default, that the tests in the process itself must pass on."""
+
+_GEVENT_TESTS: Final = tuple(
+    f"tests/gcouchbase/test_{name}.py"
+    for name in (
+        "bad_input",
+        "credentials",
+        "health",
+        "lifetime",
+        "memory",
+        "operations",
+        "tls",
+        "waiting",
+    )
+)
+
 _NO_TWISTED: Final = ("-p", "no:twisted")
 """pytest-twisted runs every test in a reactor's greenlet: only the Twisted tests want that."""
 
@@ -47,6 +65,7 @@ class Step(NamedTuple):
 
     name: str
     command: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...] = ()
 
 
 TEST_RUNS: Final[Sequence[PytestRun]] = (
@@ -81,6 +100,9 @@ def all_steps() -> list[Step]:
             Step(f"trial-{reactor}", _module("twisted.trial", f"--reactor={reactor}", module))
             for reactor in REACTORS
         ]
+    for loop in GEVENT_LOOPS:
+        step = _pytest(("-q", *_NO_TWISTED), _GEVENT_TESTS)
+        steps.append(step._replace(name=f"gevent-{loop}", environment=(("GEVENT_LOOP", loop),)))
     return steps
 
 
@@ -126,7 +148,7 @@ def run(steps: Sequence[Step]) -> dict[str, int]:
     for step in steps:
         print(f"\n=== {step.name}", flush=True)
         statuses[step.name] = subprocess.run(
-            step.command, cwd=ROOT, env=environment, check=False
+            step.command, cwd=ROOT, env={**environment, **dict(step.environment)}, check=False
         ).returncode
     return statuses
 

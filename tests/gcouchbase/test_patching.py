@@ -37,23 +37,3 @@ def test_patching(served: ServedCluster, when: str, loop: str) -> None:
         f"end True {when != 'never'}",
     ]
     until(lambda: not served.cluster.connections())
-
-
-@pytest.mark.parametrize("loop", ["libuv-cffi"])
-def test_other_loops(loop: str) -> None:
-    """The tests of operations and of waiting pass on libuv too."""
-    folder = ROOT / "tests" / "gcouchbase"
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "pytest", "-p", "no:twisted", "-p", "no:cacheprovider", "-q"),
-            *(folder / "test_operations.py", folder / "test_waiting.py"),
-            *(folder / "test_bad_input.py",),
-        ],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "GEVENT_LOOP": loop},
-    )
-    output, _ = finish(process)
-    assert process.returncode == 0, output

@@ -21,6 +21,16 @@ def test_every_test_folder_is_run() -> None:
     assert folders <= {folder for run in check.TEST_RUNS for folder in run.folders}
 
 
+def test_gevent_tests_exist() -> None:
+    """The tests that run on each loop of gevent are there, and run on the loop that is named."""
+    for loop in check.GEVENT_LOOPS:
+        (step,) = check.choose_steps([f"gevent-{loop}"])
+        files = [ROOT / part for part in step.command if part.startswith("tests/")]
+        assert files
+        assert all(file.exists() for file in files)
+        assert dict(step.environment) == {"GEVENT_LOOP": loop}
+
+
 def test_twisted_and_gevent_run_apart() -> None:
     """pytest-twisted is on for the Twisted tests only, and those share no process."""
     for run in check.TEST_RUNS:
