@@ -137,6 +137,11 @@ class Bucket(BucketBase):
             from twisted.internet import reactor  # noqa: PLC0415 - only where a user wants it
         return reactor, settings
 
+    @property
+    def reactor(self) -> Any:
+        """The reactor that it lives on."""
+        return self._driver.reactor
+
     def connect(self) -> Deferred[None]:
         """Give a new Deferred that fires with None once the bucket is open.
 

@@ -734,6 +734,10 @@ class ObjectDestroyedError(CouchbaseError):
     """The Bucket is closed."""
 
 
+class ServiceNotRunningError(ObjectDestroyedError):
+    """The service of the Bucket was not started, or has stopped."""
+
+
 class ObjectThreadError(CouchbaseError):
     """The object is in use by another thread."""
 

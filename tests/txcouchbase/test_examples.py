@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
 from http.client import HTTPConnection
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 from zlib import crc32
 
@@ -28,6 +30,8 @@ from txcouchbase.testing import ServedCluster, serve
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _EXAMPLES = _ROOT / "examples"
 _ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{_ROOT}{os.pathsep}{_ROOT / 'core'}"}
+_URL = re.compile(rb"(http://127\.0\.0\.1:\d+/)[^\d]")
+_SERVICE = str(_EXAMPLES / "twist_service.py")
 
 
 def _run(arguments: list[str], environment: dict[str, str]) -> Deferred[tuple[bytes, bytes, int]]:
@@ -86,18 +90,19 @@ async def test_quickstart_without_a_cluster(served: ServedCluster) -> None:
 
 
 class Program(ProcessProtocol):
-    """A program that says in its first line where it listens."""
+    """A program that says where it listens."""
 
     def __init__(self) -> None:
         self.out = b""
         self.err = b""
         self.url: Deferred[bytes] = Deferred()
-        self.ended: Deferred[int | None] = Deferred()
+        self.ended: Deferred[int] = Deferred()
+        """Its status; a signal that ended it is negative."""
 
     def outReceived(self, data: bytes) -> None:
         self.out += data
-        if b"\n" in self.out and not self.url.called:
-            self.url.callback(self.out.split(b"\n")[0])
+        if not self.url.called and (url := _URL.search(self.out)):
+            self.url.callback(url[1])
 
     def errReceived(self, data: bytes) -> None:
         self.err += data
@@ -106,7 +111,8 @@ class Program(ProcessProtocol):
         assert isinstance(reason.value, ProcessDone | ProcessTerminated)
         if not self.url.called:
             self.url.errback(RuntimeError(self.err.decode()))
-        self.ended.callback(reason.value.exitCode)
+        value = reason.value
+        self.ended.callback(-value.signal if value.signal else value.exitCode)
 
 
 class Browser:
@@ -190,3 +196,78 @@ async def test_web_orderly_end(served: ServedCluster, reactor: Any) -> None:
     await program.ended
     assert program.err == b""
     assert not served.cluster.connections()
+
+
+def start_service(
+    reactor: Any, served: ServedCluster, folder: Path, runner: str
+) -> tuple[Program, Any]:
+    """Start the application with the counted visits under `twist` or `twistd`, on a free port."""
+    program = Program()
+    listen = "tcp:0:interface=127.0.0.1"
+    # The plugin is found in a copy: twist writes a cache beside what it finds.
+    copytree(_EXAMPLES / "twisted", folder / "twisted")
+    paths = [str(folder), str(_EXAMPLES), _ENVIRONMENT["PYTHONPATH"]]
+    environment = {
+        **_ENVIRONMENT,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONWARNINGS": "error",
+        "COUCHBASE": "couchbase://nowhere.invalid",
+    }
+    command = [str(Path(sys.executable).with_name(runner))]
+    if runner == "twist":
+        command += [
+            "--log-format=text",
+            "visits",
+            "--cluster",
+            served.connection_string,
+            "--listen",
+            listen,
+        ]
+    else:
+        command += ["--nodaemon", "--pidfile=", "--python", _SERVICE]
+        environment |= {"COUCHBASE": served.connection_string, "LISTEN": listen}
+    arguments = [sys.executable, *command]
+    return program, reactor.spawnProcess(program, sys.executable, arguments, environment, folder)
+
+
+@pytest.mark.parametrize(
+    ("runner", "number"), [("twist", signal.SIGTERM), ("twistd", signal.SIGINT)]
+)
+async def test_service(
+    served: ServedCluster, reactor: Any, tmp_path: Path, runner: str, number: signal.Signals
+) -> None:
+    """Under `twist` and `twistd` it counts; told to end, it answers what waits, then it closes.
+
+    Nothing is logged as an error, and the program ends by the signal, as Twisted's programs do.
+    """
+    program, process = start_service(reactor, served, tmp_path, runner)
+    browser = Browser(await program.url)
+    assert (await browser.request("GET", "page"))[:2] == (200, b"1\n")
+    assert (await browser.request("GET", "page"))[:2] == (200, b"2\n")
+    held = served.cluster.inject(opcode=Opcode.INCREMENT, delay=0.2)
+    waiting = browser.request("GET", "page")
+    await turn(reactor, lambda: held.hits)
+    assert served.cluster.accepted == len(served.cluster.nodes)
+    process.signalProcess(number)
+    assert (await waiting)[:2] == (200, b"3\n")
+    assert await program.ended == -number
+    assert (program.err, b"Traceback" in program.out) == (b"", False)
+    assert not served.cluster.connections()
+
+
+async def test_service_before_its_cluster(
+    served: ServedCluster, reactor: Any, tmp_path: Path
+) -> None:
+    """Started before there is a cluster, it answers that it cannot, until it can."""
+    for node in served.cluster.nodes:
+        served.cluster.stop(node)
+    program, process = start_service(reactor, served, tmp_path, "twist")
+    browser = Browser(await program.url)
+    assert (await browser.request("GET", "page"))[0] == 503
+    for node in served.cluster.nodes:
+        served.cluster.restart(node)
+    while (await browser.request("GET", "page"))[0] == 503:
+        pass
+    assert (await browser.request("GET", "page"))[:2] == (200, b"2\n")
+    process.signalProcess("TERM")
+    assert await program.ended == -signal.SIGTERM

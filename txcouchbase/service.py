@@ -1,0 +1,187 @@
+"""BucketService: a Bucket that begins and ends with a Twisted application.
+
+It takes its place beside an application's other services, under `twist`, `twistd` or a MultiService
+of one's own. Services that use the Bucket go under it, so that they end before it is closed::
+
+    application = Application("shop")
+    couchbase = BucketService(cluster, "orders")
+    couchbase.setServiceParent(application)
+    Web(couchbase).setServiceParent(couchbase)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from couchloop.exceptions import CouchbaseError, ServiceNotRunningError
+from txcouchbase.bucket import Bucket
+from txcouchbase.cluster import Cluster
+
+__all__ = ["BucketService"]
+
+_FIRST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 30.0
+
+
+def _pause(failures: int) -> float:
+    """Give the seconds before the next try: they double, from one second to thirty."""
+    return min(_FIRST_PAUSE * 2.0 ** min(failures - 1, 16), _LONGEST_PAUSE)
+
+
+class BucketService(MultiService):
+    """Opens a bucket when it starts, closes it in order when it stops; can be started again.
+
+    `startService` returns at once; operations wait for the bucket to be open. If it cannot be
+    opened, for a cluster that starts later than the application for instance, what waits fails
+    with the reason, and after a pause the service tries again, for as long as it runs.
+
+    `stopService` first stops the services under this one, waits until they have ended, and then
+    closes the Bucket: operations in flight have *close_timeout* seconds. The reactor of `twist`,
+    `twistd` and `Application` waits for the Deferred that it returns.
+
+    Nothing is opened, and no reactor imported, before it is started: an application may be made
+    before `twistd` forks, or before a reactor is chosen.
+
+    Args:
+        cluster: where the bucket is and who connects; its `reactor` is the Bucket's.
+        bucket_name: the bucket's name.
+        close_timeout: seconds that operations in flight have when the service stops.
+        retry_pause: gives the seconds to wait after so many failures in a row to open the bucket;
+            None: one second, doubled each time up to thirty.
+        bucket_arguments: handed to `Cluster.open_bucket`.
+
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        bucket_name: str,
+        *,
+        close_timeout: float = 2.5,
+        retry_pause: Callable[[int], float] | None = None,
+        **bucket_arguments: Any,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._cluster = cluster
+        self._bucket_name = bucket_name
+        self._close_timeout = close_timeout
+        self._retry_pause = _pause if retry_pause is None else retry_pause
+        self._bucket_arguments = bucket_arguments
+        self._bucket: Bucket | None = None
+        self._failures = 0
+        self._retry: IDelayedCall | None = None
+        self._waiting: list[Deferred[Bucket]] = []
+
+    def __repr__(self) -> str:
+        state = "not running" if self._bucket is None else repr(self._bucket)
+        return f"<{type(self).__module__}.{type(self).__name__} {self._bucket_name!r}: {state}>"
+
+    @property
+    def bucket(self) -> Bucket:
+        """The Bucket, from `startService` on; it need not be open yet, operations wait for that.
+
+        Ask for it at each use: after a restart of the service it is another one.
+
+        Raises ServiceNotRunningError (an ObjectDestroyedError) before the service was started and
+        after it has stopped.
+        """
+        if self._bucket is None:
+            raise self._not_running()
+        return self._bucket
+
+    def when_ready(self) -> Deferred[Bucket]:
+        """Give a new Deferred: the Bucket, once it is open; however long, and however many tries.
+
+        It fails with ServiceNotRunningError if the service stops before that. It may be asked for
+        before the service is started.
+        """
+        ready: Deferred[Bucket] = Deferred(self._stop_waiting)
+        if self._bucket is not None and self._bucket.connected:
+            ready.callback(self._bucket)
+        else:
+            self._waiting.append(ready)
+        return ready
+
+    def startService(self) -> None:
+        """Begin to open the bucket, then start the services under this one.
+
+        Raises what `Cluster.open_bucket` raises, for instance BucketAlreadyOpenError.
+        """
+        # One that is still being closed is opened again after that.
+        if self._bucket is None:
+            self._open()
+        super().startService()  # type: ignore[no-untyped-call]
+
+    def stopService(self) -> Deferred[None]:
+        """Stop the services under this one, then close; fires when the last connection is gone."""
+        stopped: Deferred[Any] = super().stopService()  # type: ignore[no-untyped-call]
+        bucket = self._bucket
+        if bucket is not None:
+            stopped.addCallback(lambda _: bucket.close(self._close_timeout))
+            stopped.addCallback(lambda _: self._closed(bucket))
+        return stopped.addCallback(lambda _: None)
+
+    def _open(self) -> None:
+        self._failures = 0
+        self._bucket = self._cluster.open_bucket(self._bucket_name, **self._bucket_arguments)
+        self._connect(self._bucket)
+
+    def _connect(self, bucket: Bucket) -> None:
+        self._retry = None
+        connecting = bucket.connect()
+        connecting.addCallback(lambda _: self._opened(bucket))
+        connecting.addErrback(partial(self._failed, bucket))
+
+    def _opened(self, bucket: Bucket) -> None:
+        waiting, self._waiting = self._waiting, []
+        for ready in waiting:
+            ready.callback(bucket)
+
+    def _failed(self, bucket: Bucket, failure: Failure) -> None:
+        failure.trap(CouchbaseError)  # type: ignore[no-untyped-call]
+        if bucket.closed:
+            return
+        self._failures += 1
+        pause = self._retry_pause(self._failures)
+        _log.warn(
+            "bucket {bucket} is not open: {kind}; opening it again in {pause:g} s",
+            bucket=self._bucket_name,
+            kind=type(failure.value).__name__,
+            pause=pause,
+        )
+        self._retry = bucket.reactor.callLater(pause, self._connect, bucket)
+
+    def _closed(self, bucket: Bucket) -> None:
+        if self._bucket is not bucket:
+            return
+        self._bucket = None
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        if self.running:
+            self._open()
+            return
+        waiting, self._waiting = self._waiting, []
+        for ready in waiting:
+            ready.errback(self._not_running())
+
+    def _stop_waiting(self, ready: Deferred[Bucket]) -> None:
+        self._waiting.remove(ready)
+
+    def _not_running(self) -> ServiceNotRunningError:
+        return ServiceNotRunningError(
+            f"the service of bucket {self._bucket_name!r} is not running: start it, or give it a "
+            "parent that is started"
+        )
+
+
+_log: Final = Logger()
+"""Of the module: an event that is kept must not hold a service, and with it its Bucket."""
