@@ -193,7 +193,7 @@ async def test_web_orderly_end(served: ServedCluster, reactor: Any) -> None:
     await turn(reactor, lambda: held.hits == len(served.cluster.nodes))
     process.signalProcess(signal.SIGTERM)
     assert [status for status, _, _ in await gatherResults(waiting)] == [204] * 3
-    await program.ended
+    assert await program.ended == 0
     assert program.err == b""
     assert not served.cluster.connections()
 
