@@ -80,9 +80,10 @@ class GeventDriver(Driver):
         self._waiting = 0
         """Greenlets that wait for this driver: they must not meet a loop that has ended."""
         self._log = log
-        if settings.tls and ssl_context is None:
-            ssl_context = make_context(settings.tls_files)
         self._ssl_context = ssl_context
+        if settings.tls and ssl_context is None:
+            self.makes_tls = True
+            self.make_tls(settings)()
         # Only now: libuv aborts the process if a timer is forgotten, as when certificates fail.
         self._timer: Any = self._loop.timer(0)  # its type lacks `ref`
         self._settled = Event()
@@ -93,6 +94,15 @@ class GeventDriver(Driver):
         """What TLS trusts and shows."""
         assert self._ssl_context is not None, "no TLS in the settings"
         return self._ssl_context
+
+    def make_tls(self, settings: Settings) -> Callable[[], None]:
+        """See `Driver`."""
+        context = make_context(settings.tls_files)
+
+        def use() -> None:
+            self._ssl_context = context
+
+        return use
 
     # Greenlets
 

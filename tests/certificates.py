@@ -63,6 +63,11 @@ class Certificates:
         issued.private_key_pem.write_to_path(key)
         return str(cert), str(key)
 
+    def client_becomes(self, user: str) -> None:
+        """Put another user's certificate and key in the files of `client()`."""
+        for old, new in zip(self.client(), self.client(user), strict=True):
+            Path(new).replace(old)
+
     def client_objects(self) -> dict[str, Any]:
         """Give a client's certificate and key as Twisted's CertificateOptions takes them."""
         cert, key = self.client()
@@ -182,3 +187,8 @@ def _listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
 
 def _pem(key: ec.EllipticCurvePrivateKey, encryption: KeySerializationEncryption) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+
+
+def damage(path: str) -> None:
+    """Make a file useless."""
+    Path(path).write_text("damaged", encoding="ascii")

@@ -57,6 +57,10 @@ EndpointFactory = Callable[[Any, Address, bool], IStreamClientEndpoint]
 _log: Final = Logger()
 """Of the module, not of the class: an event that is kept must not hold a driver."""
 
+_OWN_TLS: Final = (
+    "an endpoint_factory does the TLS itself: give it, or say what TLS trusts and shows "
+    "(tls_factory, certificates, tls_verify), not both"
+)
 _FAMILIES: Final = {"disabled": IPv4Address, "only": IPv6Address}
 """What the option `ipv6` means where one family of addresses alone is used."""
 
@@ -79,15 +83,10 @@ class TwistedDriver(Driver):
         self._tls_factory = tls_factory
         if endpoint_factory is not None:
             if tls_factory is not None or settings.tls_files != Tls():
-                raise ArgumentError(
-                    "an endpoint_factory does the TLS itself: give it, or say what TLS trusts and "
-                    "shows (tls_factory, certificates, tls_verify), not both"
-                )
+                raise ArgumentError(_OWN_TLS)
         elif settings.tls and tls_factory is None:
-            # Here, so that those who use plain TCP need no TLS library.
-            from txcouchbase.tls import make_tls_factory  # noqa: PLC0415
-
-            self._tls_factory = make_tls_factory(settings.tls_files)
+            self.makes_tls = True
+            self.make_tls(settings)()
         self.now = reactor.seconds  # type: ignore[method-assign]  # a call less per operation
         self._dialling_reactor = reactor
         if settings.ipv6 in _FAMILIES:
@@ -216,6 +215,20 @@ class TwistedDriver(Driver):
     def make_transport(self, event: OpenConnection) -> _Attempt:
         """See `Driver`."""
         return _Attempt(self, event)
+
+    def make_tls(self, settings: Settings) -> Callable[[], None]:
+        """See `Driver`."""
+        if self.endpoint_factory is not None:
+            raise ArgumentError(_OWN_TLS)
+        # Here, so that those who use plain TCP need no TLS library.
+        from txcouchbase.tls import make_tls_factory  # noqa: PLC0415
+
+        factory = make_tls_factory(settings.tls_files)
+
+        def use() -> None:
+            self._tls_factory = factory
+
+        return use
 
     def endpoint(
         self, address: Address, tls: bool

@@ -9,9 +9,10 @@ from __future__ import annotations
 import inspect
 import platform
 from collections.abc import Callable
+from dataclasses import replace
 from math import ceil
 from typing import Any, ClassVar, Final, Generic, Self, TypeVar
-from weakref import finalize
+from weakref import WeakSet, finalize
 
 from couchloop import __version__
 from couchloop.auth import Authenticator, CertAuthenticator, PasswordAuthenticator
@@ -273,6 +274,15 @@ def _one_of(given: str | None, option: str | None) -> str | None:
     return option if given is None else given
 
 
+def _checked(authenticator: Authenticator) -> Authenticator:
+    if not isinstance(authenticator, Authenticator):
+        raise ArgumentError(
+            "an authenticator is a PasswordAuthenticator, CertAuthenticator or "
+            f"ClassicAuthenticator, not {type(authenticator).__name__}"
+        )
+    return authenticator
+
+
 def _parsed(connection_string: str | ConnectionString) -> ConnectionString:
     if isinstance(connection_string, ConnectionString):
         return connection_string
@@ -319,12 +329,18 @@ class BucketBase:
     _registry: ClassVar[Registry[Any]]
     _driver: Driver
     _settings: Settings
+    _opened_with: tuple[tuple[Any, ...], dict[str, Any]]
+    """The constructor's arguments."""
 
     def __new__(cls, *arguments: Any, **keywords: Any) -> Self:
         """Give the Bucket that is open on this loop with these settings, else a new one."""
         loop, settings = cls._identify(*arguments, **keywords)
         found: Self | None = cls._registry.find(loop, settings, cls)
-        return super().__new__(cls) if found is None else found
+        if found is not None:
+            return found
+        bucket = super().__new__(cls)
+        bucket._opened_with = (arguments, keywords)
+        return bucket
 
     @classmethod
     def _identify(cls, *arguments: Any, **keywords: Any) -> tuple[Any, Settings]:
@@ -359,6 +375,24 @@ class BucketBase:
             )
         self._driver.leave = self._registry.add(self._loop, self._settings, self)
         self._driver.start()
+
+    def _renewal(self, authenticator: Authenticator) -> Callable[[], None]:
+        """Check *authenticator*, and read its files; give what makes it count from now on.
+
+        That only stores values, so that it may run in any thread.
+        """
+        arguments, keywords = self._opened_with
+        keywords = {**keywords, "authenticator": authenticator, "username": None, "password": None}
+        _, wanted = self._identify(*arguments, **keywords)
+        settings = replace(self._settings, login=wanted.login, tls_files=wanted.tls_files)
+        renew_driver = self._driver.renewal(settings)
+
+        def renew() -> None:
+            self._settings = settings
+            self._registry.renew(self._loop, settings, self)
+            renew_driver()
+
+        return renew
 
     def __repr__(self) -> str:
         seeds = ",".join(map(str, self._settings.seeds))
@@ -489,6 +523,8 @@ class ClusterBase(Generic[B]):
         self.connection_string = connection_string
         self.bucket_class = bucket_class
         self.authenticator: Authenticator | None = None
+        self._opened: WeakSet[B] = WeakSet()
+        """Buckets that log in as the authenticator says."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__name__} {self.connection_string!r}>"
@@ -509,7 +545,36 @@ class ClusterBase(Generic[B]):
             authenticator = PasswordAuthenticator(username, password)
         elif username is not None or password is not None:
             raise MixedAuthError("give an authenticator, or username and password, not both")
+        self.authenticator = _checked(authenticator)
+
+    def set_authenticator(self, authenticator: Authenticator) -> None:
+        """Replace the credentials, as secrets that rotate want it (RFC 0048).
+
+        The Buckets that this Cluster has opened log in with the new ones on every connection made
+        from now on; connections that are there stay, until they are lost or the server wants a new
+        login. Files of certificates are read now, also if they only have new contents. Opening a
+        bucket again with the new credentials gives the same Bucket.
+
+        Any thread may call it. If it raises, nothing has changed.
+
+        Args:
+            authenticator: of the same class as the one before.
+
+        Raises MixedAuthError if it is of another class, ArgumentError if it is none, or does not
+        fit how a Bucket connects, CertificateFileError if a file is of no use.
+        """
+        _checked(authenticator)
+        before = self.authenticator
+        if before is not None and type(before) is not type(authenticator):
+            raise MixedAuthError(
+                f"the credentials so far are a {type(before).__name__}: they can be replaced by "
+                f"another one, not by a {type(authenticator).__name__}"
+            )
+        buckets = [bucket for bucket in list(self._opened) if not bucket.closed]
+        renewals = [bucket._renewal(authenticator) for bucket in buckets]  # noqa: SLF001 - ours
         self.authenticator = authenticator
+        for renew in renewals:
+            renew()
 
     def open_bucket(self, bucket_name: str, **kwargs: Any) -> B:
         """Open a bucket, or give the Bucket that is open on this loop already.
@@ -522,16 +587,23 @@ class ClusterBase(Generic[B]):
         credentials are given here as well as through `authenticate`, ArgumentError for a name that
         no bucket can have.
         """
-        if self.authenticator is not None:
+        authenticator = self.authenticator
+        if authenticator is not None:
             if kwargs.keys() & {"username", "password", "authenticator"}:
                 raise MixedAuthError(
                     "credentials were given to authenticate(); open_bucket() takes no others"
                 )
-            kwargs["authenticator"] = self.authenticator
+            kwargs["authenticator"] = authenticator
         _check_bucket_name(bucket_name)
         target = ConnectionString.parse(self.connection_string)
         target.bucket = bucket_name
-        return self.bucket_class(target, **self._bucket_arguments(), **kwargs)
+        bucket = self.bucket_class(target, **self._bucket_arguments(), **kwargs)
+        if authenticator is not None:
+            self._opened.add(bucket)
+            if self.authenticator is not None and self.authenticator is not authenticator:
+                # Replaced while the Bucket was being opened.
+                bucket._renewal(self.authenticator)()  # noqa: SLF001 - ours
+        return bucket
 
     def _bucket_arguments(self) -> dict[str, Any]:
         """Give what an adapter's Cluster hands to each Bucket."""

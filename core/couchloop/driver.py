@@ -68,6 +68,8 @@ class Driver(ABC):
         self.transports: dict[int, Transport] = {}
         self.leave: Callable[[], None] = lambda: None
         """Takes the Bucket out of the registry."""
+        self.makes_tls = False
+        """Whether `make_tls` made what TLS trusts and shows, and the user did not bring it."""
         self._in_turn = False
         self._scheduled = False
         self._has_ended = False
@@ -110,6 +112,13 @@ class Driver(ABC):
     @abstractmethod
     def log(self, record: LogRecord) -> None:
         """Write a line to the loop's log."""
+
+    @abstractmethod
+    def make_tls(self, settings: Settings) -> Callable[[], None]:
+        """Read what TLS trusts and shows by *settings*; give what makes connections use it.
+
+        Raises CertificateFileError, or ArgumentError if the user's own things do the TLS.
+        """
 
     @abstractmethod
     def opened(self) -> None:
@@ -155,6 +164,21 @@ class Driver(ABC):
         if self.session.state is SessionState.CLOSING:
             # It may have been what the end waits for.
             self.schedule()
+
+    def renewal(self, settings: Settings) -> Callable[[], None]:
+        """Read what *settings* with other credentials need; give what makes them count.
+
+        That only stores values, so that it may run in any thread.
+        """
+        changes_files = settings.tls_files != self.session.settings.tls_files
+        use_tls = self.make_tls(settings) if self.makes_tls or changes_files else None
+
+        def renew() -> None:
+            if use_tls is not None:
+                use_tls()
+            self.session.renew(settings)
+
+        return renew
 
     def close(self, wait: float = 0.0) -> None:
         """End the session; operations in flight have *wait* seconds, then the transports close."""

@@ -209,7 +209,7 @@ class Nodes:
         """What waits for a configuration that gives its key a node."""
         self._seeking = False
         self._owner = owner
-        self._settings = settings
+        self.settings = settings
         self._timers = timers
         self._events = events
         self._random = random
@@ -317,7 +317,7 @@ class Nodes:
                 "{node} (connection {connection}) gave {reason}",
                 node=connection.address,
                 connection=connection.hello.connection_id,
-                reason=self._settings.told(error),
+                reason=self.settings.told(error),
             )
             return False
         return self.apply(config, now)
@@ -345,7 +345,7 @@ class Nodes:
             self._log(
                 "warning",
                 "bucket {bucket} was deleted and made anew: its documents are gone",
-                bucket=self._settings.bucket,
+                bucket=self.settings.bucket,
             )
         self.config = config
         endpoints: dict[Address, Endpoint] = {}
@@ -397,7 +397,7 @@ class Nodes:
 
     def data_addresses(self, config: ClusterConfig, network: str) -> list[Address | None]:
         """Give where each data node of *config* is reached on *network*; None: it is not."""
-        service = "kvSSL" if self._settings.tls else "kv"
+        service = "kvSSL" if self.settings.tls else "kv"
         return [node.address(network, service) for node in config.nodes[: config.data_nodes]]
 
     def _drain(self, connection: Connection, now: float) -> None:
@@ -430,7 +430,7 @@ class Nodes:
 
     def start_polling(self, now: float) -> None:
         """Look for a newer configuration now and then, whatever else hints at one."""
-        interval = self._settings.config_poll_interval
+        interval = self.settings.config_poll_interval
         if interval:
             self._timers.call_at(now + interval, self._poll)
 
@@ -523,7 +523,7 @@ class Nodes:
 
         *timeout* is in seconds; None: config_node_timeout.
         """
-        limit = self._settings.config_node_timeout if timeout is None else timeout
+        limit = self.settings.config_node_timeout if timeout is None else timeout
         request = ControlRequest(opcode, limit, done, extras)
         self._owner.enqueue(request, now)
         connection.send(request, 0)
@@ -540,7 +540,7 @@ class Nodes:
         """
         self.suspect(connection, since, now)
         endpoint = self.endpoints.get(connection.address)
-        limit = self._settings.circuit_breaker
+        limit = self.settings.circuit_breaker
         if endpoint is None or endpoint.connection is not connection or not limit:
             return
         if connection.last_activity > since:
@@ -609,21 +609,21 @@ class Nodes:
         """Have a connection to *address* opened."""
         number = next(self._ids)
         hello = Hello(
-            self._settings.agent,
+            self.settings.agent,
             f"{self._client_id}/{number:016x}",
-            tracing=self._settings.is_observed,
+            tracing=self.settings.is_observed,
         )
         connection = Connection(
             self._owner,
             number,
             address,
-            self._settings.bucket,
+            self.settings.bucket,
             hello,
-            tls=self._settings.tls,
+            tls=self.settings.tls,
             opaque=self._random.getrandbits(32),
         )
         self.connections[number] = connection
-        self._events.append(OpenConnection(number, address, self._settings.tls))
+        self._events.append(OpenConnection(number, address, self.settings.tls))
         return connection
 
     def _connect(self, endpoint: Endpoint, now: float) -> None:
@@ -652,8 +652,8 @@ class Nodes:
             "warning",
             "lost {node} of bucket {bucket}: {reason}; connecting again in {delay:.3f} s",
             node=endpoint.address,
-            bucket=self._settings.bucket,
-            reason=self._settings.told(error),
+            bucket=self.settings.bucket,
+            reason=self.settings.told(error),
             delay=delay,
         )
 
@@ -662,7 +662,7 @@ class Nodes:
 
         def too_long(at: float) -> None:
             doing = "accept" if connection.state is State.OPENING else "answer the handshake"
-            limit = self._settings.config_node_timeout
+            limit = self.settings.config_node_timeout
             connection.lost(
                 NodeTimeoutError(
                     f"the node did not {doing} within {limit:g} s (config_node_timeout)"
@@ -671,7 +671,7 @@ class Nodes:
             )
 
         self._handshake_timers[connection.id] = self._timers.call_at(
-            now + self._settings.config_node_timeout, too_long
+            now + self.settings.config_node_timeout, too_long
         )
 
     def handshake_ended(self, connection: Connection) -> None:

@@ -7,7 +7,7 @@ never keeps one alive. A Bucket that fails to open or is closed leaves it at onc
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary, ref
 
@@ -66,6 +66,13 @@ class Registry(Generic[B]):
         own = ref(bucket, forget)
         entries[identity] = _Entry(settings, type(bucket), own)
         return lambda: forget(own)
+
+    def renew(self, loop: object, settings: Settings, bucket: B) -> None:
+        """Take *settings* for those of *bucket* from now on; they differ in credentials alone."""
+        entries = self._loops.get(loop, {})
+        for identity, entry in list(entries.items()):
+            if entry.bucket() is bucket:
+                entries[identity] = replace(entry, settings=settings)
 
     def buckets(self, loop: object) -> list[B]:
         """Give the Buckets that are open or being opened on *loop*."""

@@ -226,6 +226,13 @@ class Session:
         self.error = None
         self._search(self.settings, now)
 
+    def renew(self, settings: Settings) -> None:
+        """Log in as *settings* say on connections made from now on; nothing else may differ.
+
+        It only stores values, so that any thread may call it.
+        """
+        self.settings = self._nodes.settings = settings
+
     def submit(self, op: Operation[Any], now: float) -> None:
         """Send *op*, or park it until it can be sent; `wake(op)` follows, perhaps at once."""
         if self._closing:

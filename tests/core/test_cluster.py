@@ -17,6 +17,7 @@ from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuth
 from couchloop.cluster import BucketBase, ClusterBase, as_method, make_settings
 from couchloop.connstr import ConnectionString
 from couchloop.driver import Driver, connect_error
+from couchloop.embedded.auth import User
 from couchloop.events import LogRecord, OpenConnection
 from couchloop.exceptions import (
     ArgumentError,
@@ -30,6 +31,7 @@ from couchloop.exceptions import (
     MixedAuthError,
     NodeUnreachableError,
     RequestCanceledError,
+    UnambiguousTimeoutError,
     UnknownHostError,
 )
 from couchloop.kv.scram import KeyDerivation, SaltedPasswords
@@ -37,6 +39,7 @@ from couchloop.operations import Batch, Operation
 from couchloop.registry import Registry
 from couchloop.settings import Address, Login, Settings, Tls
 from couchloop.transcoder import FMT_JSON, FMT_UTF8, Transcoder
+from couchloop.wire import Status
 from tests.core.world import World
 
 T = TypeVar("T")
@@ -352,6 +355,10 @@ class ManualDriver(Driver):
 
         self.loop.calls.append(run)
 
+    def make_tls(self, settings: Settings) -> Callable[[], None]:
+        assert settings.tls
+        return lambda: None
+
     def log(self, record: LogRecord) -> None:
         self.logged.append(record)
 
@@ -479,6 +486,147 @@ class TestCluster:
     def test_repr(self, loop: Loop) -> None:
         """It says where the cluster is."""
         assert repr(Cluster(TEXT, loop)).endswith(f"Cluster {TEXT!r}>")
+
+
+NEW = PasswordAuthenticator("user", "renewed")
+
+
+class TestSetAuthenticator:
+    """Credentials that are replaced while Buckets are open."""
+
+    def test_other_kinds(self, loop: Loop) -> None:
+        """Only another one of the same class may follow; what is no authenticator never."""
+        kinds = (
+            PasswordAuthenticator("user", SECRET),
+            ClassicAuthenticator(buckets={"b": SECRET}),
+            CertAuthenticator("c.pem"),
+        )
+        for before in kinds:
+            for after in kinds:
+                cluster = Cluster(TEXT, loop)
+                cluster.set_authenticator(before)
+                if after is not before:
+                    with pytest.raises(MixedAuthError, match=type(after).__name__) as caught:
+                        cluster.set_authenticator(after)
+                    assert SECRET not in str(caught.value)
+                assert cluster.authenticator is before
+        cluster = Cluster(TEXT, loop)
+        for no_authenticator in (None, "user", PasswordAuthenticator):
+            with pytest.raises(ArgumentError, match="an authenticator is"):
+                cluster.set_authenticator(no_authenticator)  # type: ignore[arg-type]
+        with pytest.raises(ArgumentError, match="an authenticator is"):
+            cluster.authenticate("user")  # type: ignore[arg-type]
+
+    def test_new_connections_alone(self, loop: Loop) -> None:
+        """Connections that are there stay; those that are made from now on use the new password."""
+        cluster = Cluster(TEXT, loop)
+        cluster.authenticate(WHO)
+        bucket = cluster.open_bucket("default")
+        loop.run()
+        embedded = loop.world.cluster
+        embedded.users.put(User("user", "renewed"))
+        cluster.set_authenticator(NEW)
+        assert bucket.do(ops.upsert(bucket._defaults, "k", 1)).success
+        assert embedded.accepted == 3
+        embedded.drop_connections()
+        loop.run(1)
+        assert embedded.accepted == 6
+        assert bucket.do(ops.get(bucket._defaults, "k")).value == 1
+
+    def test_same_bucket(self, loop: Loop) -> None:
+        """The new credentials count as the Bucket's settings, the old ones no more."""
+        cluster, old = Cluster(TEXT, loop), Cluster(TEXT, loop)
+        cluster.authenticate(WHO)
+        old.authenticate(WHO)
+        bucket = cluster.open_bucket("default")
+        assert old.open_bucket("default") is bucket
+        loop.run()
+        cluster.set_authenticator(NEW)
+        assert cluster.open_bucket("default") is bucket
+        assert Bucket(TEXT + "/default", username="user", password="renewed", loop=loop) is bucket
+        with pytest.raises(BucketAlreadyOpenError, match="login differ"):
+            old.open_bucket("default")
+
+    def test_bucket_with_keywords(self, loop: Loop) -> None:
+        """A Bucket that was first opened by user and password is renewed as well."""
+        bucket = Bucket(TEXT + "/default", username="user", password="password", loop=loop)
+        cluster = Cluster(TEXT, loop)
+        cluster.authenticate(WHO)
+        assert cluster.open_bucket("default") is bucket
+        cluster.set_authenticator(NEW)
+        assert bucket._driver.session.settings.login.password == "renewed"
+
+    def test_all_or_nothing(self, loop: Loop) -> None:
+        """An authenticator that one Bucket cannot use changes none."""
+        cluster = Cluster(TEXT, loop)
+        cluster.authenticate(WHO)
+        bucket = cluster.open_bucket("default")
+        for refused in (
+            PasswordAuthenticator.ldap_compatible("user", "renewed"),
+            PasswordAuthenticator("user", "renewed", cert_path="ca.pem"),
+        ):
+            with pytest.raises(ArgumentError, match="couchbases://"):
+                cluster.set_authenticator(refused)
+        assert cluster.authenticator is WHO
+        assert bucket._driver.session.settings.login.password == "password"
+
+    def test_no_longer_open(self, loop: Loop) -> None:
+        """The Cluster keeps no Bucket alive, and leaves closed ones alone."""
+        cluster = Cluster(TEXT, loop)
+        cluster.authenticate(WHO)
+        bucket = cluster.open_bucket("default")
+        loop.run()
+        gone = weakref.ref(bucket)
+        gc.disable()
+        try:
+            del bucket
+            assert gone() is None
+        finally:
+            gc.enable()
+        loop.run()
+        closed = cluster.open_bucket("default")
+        loop.run()
+        closed._close()
+        loop.run()
+        cluster.set_authenticator(NEW)
+        assert closed._driver.session.settings.login.password == "password"
+
+    def test_failed_opening(self, loop: Loop) -> None:
+        """A Bucket that could not log in does so with the new credentials when it tries again."""
+        cluster = Cluster(TEXT, loop)
+        cluster.authenticate(username="user", password="wrong")
+        bucket = cluster.open_bucket("default")
+        loop.run()
+        assert told(bucket) == ["AuthError"]
+        cluster.set_authenticator(WHO)
+        bucket._open()
+        loop.run()
+        assert bucket.connected
+        assert cluster.open_bucket("default") is bucket
+
+    @pytest.mark.parametrize("renewed", [True, False])
+    def test_stale_login(self, loop: Loop, renewed: bool) -> None:
+        """AUTH_STALE replaces the connection; the operation goes out again on the new login."""
+        cluster = Cluster(TEXT, loop)
+        cluster.authenticate(WHO)
+        bucket = cluster.open_bucket("default")
+        loop.run()
+        embedded = loop.world.cluster
+        embedded.users.put(User("user", "renewed"))
+        if renewed:
+            cluster.set_authenticator(NEW)
+        embedded.inject(key="k", status=Status.AUTH_STALE, count=1)
+        op = ops.upsert(bucket._defaults, "k", 1)
+        bucket._driver.submit(op)
+        loop.run(3)
+        if renewed:
+            assert op.result().success
+            assert embedded.accepted == 4
+        else:
+            with pytest.raises(UnambiguousTimeoutError) as caught:
+                op.result()
+            assert isinstance(caught.value.__cause__, AuthError)
+            assert "password" not in str(caught.value.context)
 
 
 class TestBucket:

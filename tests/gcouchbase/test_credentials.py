@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from couchloop.embedded import EmbeddedCluster
 from couchloop.embedded.auth import DATA_READER, Grant, User
-from couchloop.exceptions import AuthError, BucketNotFoundError, MixedAuthError, NotAuthorizedError
+from couchloop.exceptions import (
+    AuthError,
+    BucketAlreadyOpenError,
+    BucketNotFoundError,
+    CertificateFileError,
+    MixedAuthError,
+    NotAuthorizedError,
+)
+from couchloop.wire import Status
 from gcouchbase.bucket import Bucket
-from gcouchbase.cluster import ClassicAuthenticator, Cluster, PasswordAuthenticator
-from gcouchbase.testing import SystemClock, serve
-from tests.certificates import Certificates
+from gcouchbase.cluster import (
+    CertAuthenticator,
+    ClassicAuthenticator,
+    Cluster,
+    PasswordAuthenticator,
+)
+from gcouchbase.testing import ServedCluster, SystemClock, serve
+from tests.certificates import Certificates, damage
+from tests.gcouchbase.support import LIMIT
 
 PASSWORD = "password"
 
@@ -63,6 +79,87 @@ def test_ldap(tmp_path: Path) -> None:
         cluster.authenticate(PasswordAuthenticator.ldap_compatible("user", PASSWORD))
         assert cluster.open_bucket("default").upsert("key", 1).success
         assert not served.cluster.operations["SASL_STEP"]
+
+
+@contextmanager
+def served_to(certificates: Certificates | None) -> Iterator[tuple[ServedCluster, Cluster]]:
+    """Serve a cluster, over TLS if there are certificates; give it and a Cluster for `user`."""
+    tls = None if certificates is None else certificates.server()
+    with serve(cluster_of(User("user", PASSWORD)), tls=tls) as served:
+        yield served, on(served, certificates)
+
+
+def on(served: ServedCluster, certificates: Certificates | None) -> Cluster:
+    """Give a Cluster that logs in as `user`, over TLS if there are certificates."""
+    text = served.connection_string
+    if certificates is not None:
+        text = f"{served.connection_string_tls}?certpath={certificates.ca}"
+    cluster = Cluster(text)
+    cluster.authenticate(PasswordAuthenticator("user", PASSWORD))
+    return cluster
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_rotating_password(tmp_path: Path, tls: bool) -> None:
+    """After set_authenticator() new connections use the new password; the Bucket is the same."""
+    certificates = Certificates(tmp_path) if tls else None
+    with served_to(certificates) as (served, cluster):
+        bucket = cluster.open_bucket("default")
+        bucket.upsert("key", 1)
+        served.cluster.users.put(User("user", "renewed"))
+        cluster.set_authenticator(PasswordAuthenticator("user", "renewed"))
+        assert cluster.open_bucket("default") is bucket
+        with pytest.raises(BucketAlreadyOpenError, match="login differ"):
+            on(served, certificates).open_bucket("default")
+        accepted = served.cluster.accepted
+        served.cluster.drop_connections()
+        assert bucket.get("key").value == 1
+        assert served.cluster.accepted > accepted
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_stale_login(tmp_path: Path, tls: bool) -> None:
+    """AUTH_STALE replaces the connection, which logs in anew; the operation is sent again."""
+    with served_to(Certificates(tmp_path) if tls else None) as (served, cluster):
+        bucket = cluster.open_bucket("default")
+        bucket.upsert("key", 1)
+        bucket.wait_until_ready(LIMIT)
+        accepted = served.cluster.accepted
+        served.cluster.users.put(User("user", "renewed"))
+        cluster.set_authenticator(PasswordAuthenticator("user", "renewed"))
+        fault = served.cluster.inject(key="key", status=Status.AUTH_STALE, count=1)
+        assert bucket.upsert("key", 2).success
+        assert (fault.hits, served.cluster.accepted) == (1, accepted + 1)
+
+
+def users(served: ServedCluster) -> set[str]:
+    """Name those who are logged in."""
+    return {each.user.name for each in served.cluster.connections() if each.user is not None}
+
+
+def test_rotating_certificate(tmp_path: Path) -> None:
+    """set_authenticator() reads files of certificates again, though their names are the same."""
+    certificates = Certificates(tmp_path)
+    tls = certificates.server(clients=True)
+    with serve(cluster_of(User("user", ""), User("other", "")), tls=tls) as served:
+        path, key = certificates.client()
+        cluster = Cluster(served.connection_string_tls)
+        cluster.authenticate(CertAuthenticator(path, key, certificates.ca))
+        bucket = cluster.open_bucket("default")
+        bucket.upsert("key", 1)
+        bucket.wait_until_ready(LIMIT)
+        assert users(served) == {"user"}
+        certificates.client_becomes("other")
+        cluster.set_authenticator(CertAuthenticator(path, key, certificates.ca))
+        served.cluster.drop_connections()
+        bucket.get("key")
+        bucket.wait_until_ready(LIMIT)
+        assert users(served) == {"other"}
+        damage(key)
+        with pytest.raises(CertificateFileError, match="holds no private key"):
+            cluster.set_authenticator(CertAuthenticator(path, key, certificates.ca))
+        served.cluster.drop_connections()
+        assert bucket.get("key").value == 1
 
 
 def test_classic() -> None:

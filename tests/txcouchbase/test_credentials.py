@@ -9,14 +9,29 @@ import pytest
 
 from couchloop.embedded import EmbeddedCluster
 from couchloop.embedded.auth import DATA_READER, Grant, User
-from couchloop.exceptions import AuthError, BucketNotFoundError, MixedAuthError, NotAuthorizedError
-from tests.certificates import Certificates
+from couchloop.exceptions import (
+    AuthError,
+    BucketAlreadyOpenError,
+    BucketNotFoundError,
+    CertificateFileError,
+    MixedAuthError,
+    NotAuthorizedError,
+)
+from couchloop.wire import Status
+from tests.certificates import Certificates, damage
 from tests.txcouchbase.support import turn
 from txcouchbase.bucket import Bucket
-from txcouchbase.cluster import ClassicAuthenticator, Cluster, PasswordAuthenticator
+from txcouchbase.cluster import (
+    CertAuthenticator,
+    ClassicAuthenticator,
+    Cluster,
+    PasswordAuthenticator,
+)
 from txcouchbase.testing import ReactorClock, ServedCluster, serve
 
 PASSWORD = "password"
+LIMIT = 20.0
+"""Seconds for what takes no time."""
 
 
 async def serving(*users: User, **keywords: Any) -> ServedCluster:
@@ -79,6 +94,86 @@ async def test_ldap(tmp_path: Path) -> None:
     bucket = cluster.open_bucket("default")
     assert (await bucket.upsert("key", 1)).success
     assert not served.cluster.operations["SASL_STEP"]
+    await stop(served, bucket)
+
+
+def on(served: ServedCluster, certificates: Certificates | None) -> Cluster:
+    """Give a Cluster that logs in as `user`, over TLS if there are certificates."""
+    text = served.connection_string
+    if certificates is not None:
+        text = f"{served.connection_string_tls}?certpath={certificates.ca}"
+    cluster = Cluster(text)
+    cluster.authenticate(PasswordAuthenticator("user", PASSWORD))
+    return cluster
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_rotating_password(tmp_path: Path, tls: bool) -> None:
+    """After set_authenticator() new connections use the new password; the Bucket is the same."""
+    certificates = Certificates(tmp_path) if tls else None
+    served = await serving(tls=None if certificates is None else certificates.server())
+    cluster = on(served, certificates)
+    bucket = cluster.open_bucket("default")
+    await bucket.upsert("key", 1)
+    served.cluster.users.put(User("user", "renewed"))
+    cluster.set_authenticator(PasswordAuthenticator("user", "renewed"))
+    assert cluster.open_bucket("default") is bucket
+    with pytest.raises(BucketAlreadyOpenError, match="login differ"):
+        on(served, certificates).open_bucket("default")
+    accepted = served.cluster.accepted
+    served.cluster.drop_connections()
+    assert (await bucket.get("key")).value == 1
+    assert served.cluster.accepted > accepted
+    await stop(served, bucket)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_stale_login(tmp_path: Path, tls: bool) -> None:
+    """AUTH_STALE replaces the connection, which logs in anew; the operation is sent again."""
+    certificates = Certificates(tmp_path) if tls else None
+    served = await serving(tls=None if certificates is None else certificates.server())
+    cluster = on(served, certificates)
+    bucket = cluster.open_bucket("default")
+    await bucket.upsert("key", 1)
+    await bucket.wait_until_ready(LIMIT)
+    accepted = served.cluster.accepted
+    served.cluster.users.put(User("user", "renewed"))
+    cluster.set_authenticator(PasswordAuthenticator("user", "renewed"))
+    fault = served.cluster.inject(key="key", status=Status.AUTH_STALE, count=1)
+    assert (await bucket.upsert("key", 2)).success
+    assert (fault.hits, served.cluster.accepted) == (1, accepted + 1)
+    await stop(served, bucket)
+
+
+def users(served: ServedCluster) -> set[str]:
+    """Name those who are logged in."""
+    return {each.user.name for each in served.cluster.connections() if each.user is not None}
+
+
+async def test_rotating_certificate(tmp_path: Path) -> None:
+    """set_authenticator() reads files of certificates again, though their names are the same."""
+    certificates = Certificates(tmp_path)
+    served = await serving(
+        User("user", ""), User("other", ""), tls=certificates.server(clients=True)
+    )
+    path, key = certificates.client()
+    cluster = Cluster(served.connection_string_tls)
+    cluster.authenticate(CertAuthenticator(path, key, certificates.ca))
+    bucket = cluster.open_bucket("default")
+    await bucket.upsert("key", 1)
+    await bucket.wait_until_ready(LIMIT)
+    assert users(served) == {"user"}
+    certificates.client_becomes("other")
+    cluster.set_authenticator(CertAuthenticator(path, key, certificates.ca))
+    served.cluster.drop_connections()
+    await bucket.get("key")
+    await bucket.wait_until_ready(LIMIT)
+    assert users(served) == {"other"}
+    damage(key)
+    with pytest.raises(CertificateFileError, match="holds no private key"):
+        cluster.set_authenticator(CertAuthenticator(path, key, certificates.ca))
+    served.cluster.drop_connections()
+    assert (await bucket.get("key")).value == 1
     await stop(served, bucket)
 
 
