@@ -74,6 +74,7 @@ class Bucket(BucketBase):
         transcoder: an instance, or a class, that turns keys and values into bytes and back.
         retry_strategy: whether and when operations are tried again; None: BestEffort().
         observer: hears of each operation (couchloop.observation.Observer), on the loop.
+        shared: False: open a Bucket of one's own, whatever else is open on this hub.
         ssl_context: what TLS trusts and shows, any SSLContext; None: what the options of the
             connection string and the authenticator say, by default the system's trust store.
         socket_factory: gives a connected socket for an address, for proxies and tests.
@@ -86,7 +87,7 @@ class Bucket(BucketBase):
 
     """
 
-    _registry = Registry["Bucket"]()
+    _registry = Registry["Bucket"](__name__.partition(".")[0])
     _driver: GeventDriver
 
     def __init__(
@@ -101,6 +102,7 @@ class Bucket(BucketBase):
         transcoder: Transcoder | type[Transcoder] | None = None,
         retry_strategy: RetryStrategy | None = None,
         observer: Observer | None = None,
+        shared: bool = True,
         ssl_context: ssl.SSLContext | None = None,
         socket_factory: SocketFactory | None = None,
     ) -> None:
@@ -119,7 +121,7 @@ class Bucket(BucketBase):
                 socket_factory=socket_factory,
             )
             driver = GeventDriver(settings, _write_log, ssl_context, socket_factory)
-            self._attach(settings, hub, driver)
+            self._attach(settings, hub, driver, shared=shared)
         driver = self._driver
         # As in `_blocking`: an error raised here must not keep the Bucket.
         del self

@@ -64,6 +64,7 @@ class Bucket(BucketBase):
         transcoder: an instance, or a class, that turns keys and values into bytes and back.
         retry_strategy: whether and when operations are tried again; None: BestEffort().
         observer: hears of each operation (couchloop.observation.Observer), on the loop.
+        shared: False: open a Bucket of one's own, whatever else is open on this reactor.
         reactor: None: the global one, which is imported (and so installed) now.
         endpoint_factory: makes the endpoint for (reactor, address, tls), for proxies and tests.
         tls_factory: makes the IOpenSSLClientConnectionCreator for a host name, as
@@ -77,7 +78,7 @@ class Bucket(BucketBase):
 
     """
 
-    _registry = Registry["Bucket"]()
+    _registry = Registry["Bucket"](__name__.partition(".")[0])
     _driver: TwistedDriver
 
     def __init__(
@@ -92,6 +93,7 @@ class Bucket(BucketBase):
         transcoder: Transcoder | type[Transcoder] | None = None,
         retry_strategy: RetryStrategy | None = None,
         observer: Observer | None = None,
+        shared: bool = True,
         reactor: Any = None,
         endpoint_factory: EndpointFactory | None = None,
         tls_factory: TlsFactory | None = None,
@@ -114,7 +116,7 @@ class Bucket(BucketBase):
             tls_factory=tls_factory,
         )
         driver = TwistedDriver(settings, loop, endpoint_factory, tls_factory)
-        self._attach(settings, loop, driver)
+        self._attach(settings, loop, driver, shared=shared)
 
     @classmethod
     def _identify(

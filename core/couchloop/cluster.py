@@ -10,7 +10,9 @@ import inspect
 import platform
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from math import ceil
+from operator import attrgetter
 from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 from weakref import WeakSet, finalize
 
@@ -51,6 +53,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _WEB_PORT: Final = 8091
 _LONGEST_BUCKET_NAME: Final = 100
+_config_of: Final = attrgetter("_driver.session.config")
 _READ_NOW: Final = frozenset(
     {
         "username",
@@ -323,7 +326,8 @@ class BucketBase:
     """One open bucket; the documents' methods come with the adapters.
 
     Two openings with equal settings on one loop give the same object, as long as it is in use
-    anywhere. With other settings they raise BucketAlreadyOpenError.
+    anywhere. With other settings they raise BucketAlreadyOpenError. `shared=False` is the way out:
+    such a Bucket is nobody else's, and there may be several.
     """
 
     _registry: ClassVar[Registry[Any]]
@@ -332,12 +336,13 @@ class BucketBase:
     _opened_with: tuple[tuple[Any, ...], dict[str, Any]]
     """The constructor's arguments."""
 
-    def __new__(cls, *arguments: Any, **keywords: Any) -> Self:
+    def __new__(cls, *arguments: Any, shared: bool = True, **keywords: Any) -> Self:
         """Give the Bucket that is open on this loop with these settings, else a new one."""
-        loop, settings = cls._identify(*arguments, **keywords)
-        found: Self | None = cls._registry.find(loop, settings, cls)
-        if found is not None:
-            return found
+        if shared:
+            loop, settings = cls._identify(*arguments, **keywords)
+            found: Self | None = cls._registry.find(loop, settings, cls)
+            if found is not None:
+                return found
         bucket = super().__new__(cls)
         bucket._opened_with = (arguments, keywords)
         return bucket
@@ -347,12 +352,13 @@ class BucketBase:
         """Give the loop and the settings that the constructor's arguments mean."""
         raise NotImplementedError
 
-    def _attach(self, settings: Settings, loop: object, driver: Driver) -> None:
+    def _attach(self, settings: Settings, loop: object, driver: Driver, *, shared: bool) -> None:
         """Begin to open: enter the registry, tie the driver's end to ours."""
         transcoder = settings.transcoder
         if isinstance(transcoder, type):
             transcoder = transcoder()
         self._settings = settings
+        self._shared = shared
         self._loop = loop
         self._driver = driver
         self._defaults = Defaults(
@@ -369,12 +375,15 @@ class BucketBase:
         """Open, or try again where that failed."""
         if self._driver.session.state not in {SessionState.NEW, SessionState.FAILED}:
             return
-        if self._registry.find(self._loop, self._settings, type(self)) is not None:
-            raise BucketAlreadyOpenError(
-                f"bucket {self.bucket!r} has been opened again meanwhile: use that Bucket"
-            )
-        self._driver.leave = self._registry.add(self._loop, self._settings, self)
-        self._driver.start()
+        driver, registry, loop, settings = self._driver, self._registry, self._loop, self._settings
+        if self._shared:
+            if registry.find(loop, settings, type(self)) is not None:
+                raise BucketAlreadyOpenError(
+                    f"bucket {self.bucket!r} has been opened again meanwhile: use that Bucket"
+                )
+            driver.leave = registry.add(loop, settings, self)
+            driver.session.admit = partial(registry.rival, loop, settings, _config_of)
+        driver.start()
 
     def _renewal(self, authenticator: Authenticator) -> Callable[[], None]:
         """Check *authenticator*, and read its files; give what makes it count from now on.
@@ -581,7 +590,7 @@ class ClusterBase(Generic[B]):
 
         Args:
             bucket_name: the bucket's name.
-            kwargs: as the Bucket takes them.
+            kwargs: as the Bucket takes them; `shared=False` opens one that is nobody else's.
 
         Raises BucketAlreadyOpenError if it is open with other settings, MixedAuthError if
         credentials are given here as well as through `authenticate`, ArgumentError for a name that

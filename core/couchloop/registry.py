@@ -6,13 +6,16 @@ never keeps one alive. A Bucket that fails to open or is closed leaves it at onc
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from types import FrameType
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary, ref
 
 from couchloop.exceptions import BucketAlreadyOpenError
 from couchloop.settings import Address, Settings
+from couchloop.topology import ClusterConfig
 
 B = TypeVar("B")
 
@@ -24,12 +27,19 @@ class _Entry(Generic[B]):
     settings: Settings
     kind: type[B]
     bucket: ref[B]
+    opener: str
+    """File and line that opened it; empty where no code of a user's is to be seen."""
 
 
 class Registry(Generic[B]):
-    """The Buckets that are open or being opened, by loop."""
+    """The Buckets that are open or being opened, by loop.
 
-    def __init__(self) -> None:
+    Args:
+        package: whose frames, beside the core's, are not the user's: the adapter's.
+    """
+
+    def __init__(self, package: str = "couchloop") -> None:
+        self._own = frozenset({"couchloop", package})
         self._loops: WeakKeyDictionary[Any, dict[Identity, _Entry[B]]] = WeakKeyDictionary()
 
     def find(self, loop: object, settings: Settings, kind: type[B]) -> B | None:
@@ -46,12 +56,41 @@ class Registry(Generic[B]):
         if not isinstance(bucket, kind):
             differences.append("bucket_class")
         if differences:
+            # This frame is part of the error's traceback, which must not keep the Bucket open.
+            del bucket
             raise BucketAlreadyOpenError(
-                f"bucket {settings.bucket!r} of {', '.join(map(str, settings.seeds))} is already "
-                f"open on this loop with other settings ({', '.join(differences)} differ): use "
-                "that Bucket, or close it first"
+                f"{_told(entry)} with other settings ({', '.join(differences)} differ){_CURE}"
             )
         return bucket
+
+    def rival(
+        self,
+        loop: object,
+        settings: Settings,
+        config_of: Callable[[B], ClusterConfig | None],
+        config: ClusterConfig,
+    ) -> BucketAlreadyOpenError | None:
+        """Say why a Bucket must not be opened whose first configuration has told what it is.
+
+        Args:
+            loop: where it is being opened.
+            settings: its own.
+            config_of: gives the configuration that a Bucket has; None before it is open.
+            config: the one that has come.
+
+        Buckets are asked for what they know now: a bucket may have been made anew meanwhile.
+        """
+        identity = _identity(settings)
+        for other, entry in list(self._loops.get(loop, {}).items()):
+            bucket = entry.bucket()
+            known = None if other == identity or bucket is None else config_of(bucket)
+            if known is not None and known.is_same_bucket(config):
+                differences = ", ".join(entry.settings.differences(settings))
+                return BucketAlreadyOpenError(
+                    f"{_told(entry)}: the nodes are of one cluster, as the bucket's UUID tells "
+                    f"({differences} differ){_CURE}"
+                )
+        return None
 
     def add(self, loop: object, settings: Settings, bucket: B) -> Callable[[], None]:
         """Enter *bucket*; give a function that takes it out again, and holds it weakly too."""
@@ -64,7 +103,7 @@ class Registry(Generic[B]):
                 del entries[identity]
 
         own = ref(bucket, forget)
-        entries[identity] = _Entry(settings, type(bucket), own)
+        entries[identity] = _Entry(settings, type(bucket), own, self._opener())
         return lambda: forget(own)
 
     def renew(self, loop: object, settings: Settings, bucket: B) -> None:
@@ -78,6 +117,25 @@ class Registry(Generic[B]):
         """Give the Buckets that are open or being opened on *loop*."""
         entries = list(self._loops.get(loop, {}).values())
         return [bucket for entry in entries if (bucket := entry.bucket()) is not None]
+
+    def _opener(self) -> str:
+        """Give file and line of the innermost frame that is not ours: text, which keeps nothing."""
+        frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - inspect.stack() reads files
+        while frame is not None:
+            if frame.f_globals.get("__name__", "").partition(".")[0] not in self._own:
+                return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+            frame = frame.f_back
+        return ""
+
+
+_CURE = ": use that Bucket, or close it first, or open another on purpose with shared=False"
+
+
+def _told(entry: _Entry[Any]) -> str:
+    settings = entry.settings
+    opened = f" (opened at {entry.opener})" if entry.opener else ""
+    seeds = ", ".join(map(str, settings.seeds))
+    return f"bucket {settings.bucket!r} of {seeds} is already open on this loop{opened}"
 
 
 def _identity(settings: Settings) -> Identity:

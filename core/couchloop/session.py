@@ -98,6 +98,8 @@ class Session:
         self.state = SessionState.NEW
         self.error: CouchbaseError | None = None
         """Why opening failed, while the state is FAILED."""
+        self.admit: Callable[[ClusterConfig], CouchbaseError | None] = lambda _: None
+        """Says why the bucket must not be opened, once it is known what it is; None: it may."""
         self._wake = wake
         self._random = random
         self._events: list[Event] = []
@@ -513,6 +515,11 @@ class Session:
             # A seed has come back after all nodes were lost.
             if not self._nodes.apply(config, now, connection):
                 self._nodes.drop(connection)
+            return
+        refusal = self.admit(config)
+        if refusal is not None:
+            self._nodes.drop(connection)
+            self.bootstrap_failed(refusal)
             return
         self._nodes.network = network
         self.state = SessionState.OPEN

@@ -78,6 +78,16 @@ class ClusterConfig:
         """Whether the bucket can be used: a bucket that is warming up has an empty map."""
         return len(self.active) > 0
 
+    def is_same_bucket(self, other: ClusterConfig) -> bool:
+        """Tell whether both are of one bucket of one cluster, whatever addresses led there.
+
+        A bucket that was deleted and made anew has another UUID; the cluster keeps its own.
+        """
+        return (self.uuid is not None and self.uuid == other.uuid) or (
+            self.cluster_uuid is not None
+            and (self.cluster_uuid, self.bucket) == (other.cluster_uuid, other.bucket)
+        )
+
     def vbucket(self, key: bytes) -> int:
         """Give the vbucket of *key* (without its collection prefix)."""
         return ((crc32(key) >> 16) & 0x7FFF) % len(self.active)

@@ -386,11 +386,11 @@ class Bucket(BucketBase):
         loop = keywords.pop("loop")
         return loop, make_settings(*arguments, **keywords)
 
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+    def __init__(self, *arguments: Any, shared: bool = True, **keywords: Any) -> None:
         if hasattr(self, "_driver"):
             return
         loop, settings = self._identify(*arguments, **keywords)
-        self._attach(settings, loop, ManualDriver(settings, loop))
+        self._attach(settings, loop, ManualDriver(settings, loop), shared=shared)
 
     def do(self, op: Any) -> Any:
         """Run an operation."""
@@ -418,9 +418,9 @@ def _loop() -> Loop:
     return Loop()
 
 
-def opened(loop: Loop, **more: Any) -> Bucket:
+def opened(loop: Loop, text: str = TEXT, **more: Any) -> Bucket:
     """Open `default` as the embedded cluster's user."""
-    cluster = Cluster(TEXT, loop)
+    cluster = Cluster(text, loop)
     cluster.authenticate(WHO)
     return cluster.open_bucket("default", **more)
 
@@ -674,6 +674,48 @@ class TestBucket:
         assert bucket.quiet is False
         bucket.quiet = True
         assert opened(loop) is bucket
+
+    def test_another_way_to_one_cluster(self, loop: Loop) -> None:
+        """Two connection strings of one cluster: the second to learn it fails, without data sent.
+
+        Also when both open at once, and when the bucket was made anew after the first was open.
+        """
+        first, second = opened(loop), opened(loop, "couchbase://127.0.0.1:10001")
+        assert second is not first
+        waiting = ops.upsert(second._defaults, "k", 1)
+        second._driver.submit(waiting)
+        loop.run()
+        assert first.connected
+        with pytest.raises(BucketAlreadyOpenError, match="seeds differ") as caught:
+            waiting.result()
+        assert f"opened at {__file__}:" in str(caught.value)
+        assert loop.world.cluster.operations["SET"] == 0
+        assert loop.world.cluster.operations["SELECT_BUCKET"] == 4
+        assert Bucket._registry.buckets(loop) == [first]
+        loop.world.cluster.remove_bucket("default")
+        loop.run(3)
+        loop.world.cluster.add_bucket("default")
+        loop.run(5)
+        second._open()
+        loop.run()
+        assert told(second) == ["BucketAlreadyOpenError"] * 2
+        first._close()
+        second._open()
+        loop.run()
+        assert second.connected
+
+    def test_not_shared(self, loop: Loop) -> None:
+        """With shared=False there can be several, alike or not, and none of them is in the way."""
+        alone = opened(loop, shared=False)
+        loop.run()
+        other = opened(loop, shared=False)
+        shared = opened(loop, quiet=True)
+        loop.run()
+        assert len({alone, other, shared}) == 3
+        assert all(bucket.connected for bucket in (alone, other, shared))
+        assert Bucket._registry.buckets(loop) == [shared]
+        alone._close()
+        assert opened(loop, quiet=True) is shared
 
     def test_last_reference(self, loop: Loop) -> None:
         """When the last reference goes, connections go, and the loop has nothing left to do."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from dataclasses import replace
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from couchloop.exceptions import BucketAlreadyOpenError
 from couchloop.registry import Registry
 from couchloop.settings import Address, Login, Settings
+from couchloop.topology import ClusterConfig, Revision
 from couchloop.transcoder import FMT_UTF8, Transcoder
 
 A, B = Address("a", 11210), Address("b", 11210)
@@ -147,3 +149,68 @@ def test_leaving() -> None:
     del first
     gc.collect()
     assert registry.find(loop, SETTINGS, Bucket) is second
+
+
+def test_opener() -> None:
+    """The error says in which file and line the Bucket was opened; no frame is kept for that."""
+
+    def opening(bucket: Bucket) -> object:
+        return registry.add(loop, SETTINGS, bucket)
+
+    registry: Registry[Any] = Registry()
+    loop, bucket = Loop(), Bucket()
+    opening(bucket)
+    line = opening.__code__.co_firstlineno + 1
+    with pytest.raises(BucketAlreadyOpenError) as caught:
+        registry.find(loop, replace(SETTINGS, quiet=True), Bucket)
+    assert f"(opened at {__file__}:{line})" in str(caught.value)
+    gc.disable()
+    try:
+        del bucket
+        assert registry.buckets(loop) == []
+    finally:
+        gc.enable()
+
+
+def test_no_opener() -> None:
+    """Where only frames of ours are to be seen, as in a greenlet of its own, nothing is claimed."""
+    registry: Registry[Any] = Registry()
+    registry._own = frozenset({__name__.partition(".")[0], "_pytest", "pluggy", "pytest"})
+    loop, bucket = Loop(), Bucket()
+    thread = Thread(target=registry.add, args=(loop, SETTINGS, bucket))
+    registry._own |= {"threading", "couchloop"}
+    thread.start()
+    thread.join()
+    with pytest.raises(BucketAlreadyOpenError, match="on this loop with other settings"):
+        registry.find(loop, replace(SETTINGS, quiet=True), Bucket)
+
+
+def config(**more: Any) -> ClusterConfig:
+    """Give a configuration of the bucket."""
+    return ClusterConfig(Revision(1, 1), (), bucket="default", **more)
+
+
+def test_rivals() -> None:
+    """One bucket by other nodes is recognised by what its Bucket knows of it now."""
+    registry: Registry[Any] = Registry()
+    loop, bucket = Loop(), Bucket()
+    known: dict[Bucket, ClusterConfig] = {}
+    registry.add(loop, SETTINGS, bucket)
+    own = replace(SETTINGS, seeds=(Address("c", 1),), quiet=True)
+
+    def rival(config: ClusterConfig, settings: Settings = own) -> BucketAlreadyOpenError | None:
+        return registry.rival(loop, settings, known.get, config)
+
+    assert rival(config(uuid="1")) is None, "it is not open yet"
+    known[bucket] = config(uuid="1")
+    assert "(quiet, seeds differ)" in str(rival(config(uuid="1")))
+    assert rival(config(uuid="1"), replace(own, seeds=(B, A))) is None, "that is itself"
+    assert rival(config(uuid="2")) is None
+    known[bucket] = config(uuid="2")
+    assert rival(config(uuid="2")) is not None, "made anew"
+    assert rival(config(uuid="1")) is None
+    known[bucket] = config(uuid="3", cluster_uuid="c")
+    assert rival(config(uuid="4", cluster_uuid="c")) is not None, "made anew, not heard of yet"
+    assert rival(ClusterConfig(Revision(1, 1), (), "beer", "5", "c")) is None
+    known[bucket] = config()
+    assert rival(config()) is None, "servers that tell no UUID"

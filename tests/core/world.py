@@ -110,7 +110,7 @@ class World:
     ) -> None:
         self.chop = chop
         self.clock = ManualClock()
-        self.cluster = cluster or EmbeddedCluster(clock=self.clock)
+        self.cluster = cluster or EmbeddedCluster(seed=0, clock=self.clock)
         if cluster is not None:
             self.clock = cluster.clock  # type: ignore[assignment]
         for index, node in enumerate(self.cluster.nodes):

@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import gevent
 import pytest
@@ -23,9 +23,11 @@ from couchloop.exceptions import (
 )
 from couchloop.wire import Opcode
 from gcouchbase.bucket import Bucket
-from gcouchbase.cluster import Cluster
+from gcouchbase.cluster import Cluster, PasswordAuthenticator
 from gcouchbase.testing import ServedCluster, SystemClock, serve
 from tests.gcouchbase.support import cluster_of, hellos, is_idle, key_of_node, start, until
+
+DATA: Final = (Opcode.GET, Opcode.SET)
 
 
 @contextmanager
@@ -62,7 +64,44 @@ class TestIdentity:
         with pytest.raises(BucketAlreadyOpenError, match="login") as caught:
             cluster_of(served, password="another-secret").open_bucket("default")
         assert "secret" not in str(caught.value)
+        assert f"(opened at {__file__}:" in str(caught.value)
         bucket.upsert("a", 1)
+
+    def test_another_way_to_one_cluster(self, served: ServedCluster) -> None:
+        """By other nodes of one cluster: whoever learns it second fails, and has sent no data."""
+        clusters = [
+            Cluster(f"couchbase://127.0.0.1:{node.ports['kv']}") for node in served.cluster.nodes
+        ]
+        for cluster in clusters:
+            cluster.authenticate(PasswordAuthenticator("user", "password"))
+        openers = [start(cluster.open_bucket, "default") for cluster in clusters]
+        gevent.joinall(openers)
+        (bucket,) = [opener.value for opener in openers if isinstance(opener.value, Bucket)]
+        errors = [opener.value for opener in openers if opener.value is not bucket]
+        assert [type(error) for error in errors] == [BucketAlreadyOpenError] * 2
+        assert all("one cluster" in str(error) for error in errors)
+        counted = served.cluster.operations
+        assert {opcode.name for opcode in DATA} & counted.keys() == set()
+        assert Bucket._registry.buckets(gevent.get_hub()) == [bucket]
+        bucket.upsert("a", 1)
+        bucket.close()
+        for cluster in clusters:
+            with cluster.open_bucket("default") as bucket:
+                assert bucket.get("a").value == 1
+
+    def test_not_shared(self, served: ServedCluster, cluster: Cluster) -> None:
+        """With shared=False Buckets of one bucket stand side by side, each with connections."""
+        shared = cluster.open_bucket("default")
+        keys = [key_of_node(served, shared, node) for node in range(3)]
+        own = [cluster.open_bucket("default", shared=False, quiet=True) for _ in range(3)]
+        for bucket in (shared, *own):
+            bucket.get_multi(keys, quiet=True)
+        assert len({shared, *own}) == 4
+        assert len(served.cluster.connections()) == 12
+        assert cluster.open_bucket("default") is shared
+        own.clear()
+        del bucket
+        until(lambda: len(served.cluster.connections()) == 3)
 
     def test_concurrent_opening_is_one_bootstrap(
         self, served: ServedCluster, cluster: Cluster

@@ -82,6 +82,7 @@ class World:
             rng.choice((1, 2, 3, 3, 3, 4, 5)),
             replicas=rng.randint(0, 2),
             vbuckets=rng.choice((8, 16, 64)),
+            seed=0,
             clock=self.loop,
         )
         for node in self.cluster.nodes:

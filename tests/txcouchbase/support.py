@@ -61,7 +61,9 @@ class Memory(MemoryCluster):
         if cluster is not None:
             cluster.clock = ReactorClock(self.reactor)
 
-    def open(self, name: str = "default", options: str = "", **settings: Any) -> Bucket:
+    def open(
+        self, name: str = "default", options: str = "", *, at: str = "", **settings: Any
+    ) -> Bucket:
         """Open a Bucket; nothing moves before the clock is advanced."""
         arguments: dict[str, Any] = {
             "username": "user",
@@ -69,7 +71,8 @@ class Memory(MemoryCluster):
             "reactor": self.reactor,
             "endpoint_factory": self.endpoint_factory,
         }
-        return Bucket(f"{self.connection_string}/{name}{options}", **{**arguments, **settings})
+        at = at or self.connection_string
+        return Bucket(f"{at}/{name}{options}", **{**arguments, **settings})
 
     def result(self, deferred: Deferred[T]) -> T:
         """Let everything happen that takes no time; give the Deferred's result, which is there."""

@@ -31,6 +31,7 @@ from couchloop.exceptions import (
 from couchloop.settings import Address
 from couchloop.transcoder import Transcoder
 from couchloop.wire import Opcode
+from tests.txcouchbase import support
 from tests.txcouchbase.support import Memory, error_of, outcome
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
@@ -250,6 +251,63 @@ class EndpointTests(MemoryTests):
 
 class RegistryTests(SynchronousTestCase):
     """One Bucket per bucket per reactor."""
+
+    def test_concurrent_opening(self) -> None:
+        """Callbacks that open in one turn, and in the next ones, get one object: one bootstrap."""
+        memory = Memory()
+        opened: list[Bucket] = []
+        for delay in range(100):
+            memory.reactor.callLater(delay // 50, lambda: opened.append(memory.open()))
+        memory.reactor.pump([0.5] * 4)
+        assert len(opened) == 100
+        assert len(set(opened)) == 1
+        assert memory.cluster.operations["SELECT_BUCKET"] == memory.cluster.accepted == 3
+
+    def test_opener(self) -> None:
+        """A conflict says in which file and line the Bucket was opened that stands in the way."""
+        memory = Memory()
+        bucket = memory.open()
+        with pytest.raises(BucketAlreadyOpenError) as caught:
+            memory.open(quiet=True)
+        assert f"(opened at {support.__file__}:" in str(caught.value)
+        memory.result(bucket.close())
+
+    def test_another_way_to_one_cluster(self) -> None:
+        """By other nodes of one cluster: whoever learns it second fails, and has sent no data."""
+        memory = Memory()
+        nodes = [f"couchbase://127.0.0.1:{node.ports['kv']}" for node in memory.cluster.nodes]
+        buckets = [memory.open(at=node) for node in nodes]
+        waiting = [bucket.upsert("k", n) for n, bucket in enumerate(buckets)]
+        memory.reactor.advance(0)
+        assert [bucket.connected for bucket in buckets] == [True, False, False]
+        assert outcome(waiting[0])[0].success
+        for deferred in waiting[1:]:
+            error = error_of(deferred)
+            assert isinstance(error, BucketAlreadyOpenError)
+            assert "one cluster" in str(error)
+        assert memory.cluster.operations["SET"] == 1
+        memory.result(buckets[0].close())
+        memory.result(buckets[1].connect())
+        assert memory.result(buckets[1].get("k")).value == 0
+        assert isinstance(memory.error(buckets[2].connect()), BucketAlreadyOpenError)
+        memory.result(buckets[1].close())
+        assert memory.idle
+
+    def test_not_shared(self) -> None:
+        """With shared=False Buckets of one bucket stand side by side, each with connections."""
+        memory = Memory()
+        shared = memory.open()
+        own = [memory.open(shared=False, quiet=True) for _ in range(3)]
+        memory.reactor.advance(0)
+        assert len({shared, *own}) == 4
+        assert all(bucket.connected for bucket in (shared, *own))
+        assert len(memory.cluster.connections()) == 12
+        assert memory.open() is shared
+        own.clear()
+        memory.reactor.advance(0)
+        assert len(memory.cluster.connections()) == 3
+        memory.result(shared.close())
+        assert memory.idle
 
     def test_reactors_apart(self) -> None:
         """Each reactor has its own Buckets; the registry keeps neither reactor nor Bucket."""

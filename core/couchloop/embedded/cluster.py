@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -209,7 +210,8 @@ class EmbeddedCluster:
         users: a mapping of user names to passwords (all data rights on all buckets), or `User`s.
         replicas: replicas of each vbucket (cut to the number of nodes when they are laid out).
         vbuckets: how many vbuckets a bucket has.
-        seed: whatever seems random (uuids, nonces) follows from it.
+        seed: whatever seems random (uuids, nonces) follows from it. None: as with 0, but with uuids
+            that no other cluster has, for clients tell clusters apart by them.
         clock: where the time comes from; a :class:`ManualClock` if left out.
         name: the cluster's name.
         host: host name of the nodes in configurations.
@@ -228,7 +230,7 @@ class EmbeddedCluster:
         *,
         replicas: int = 1,
         vbuckets: int = 1024,
-        seed: int | str = 0,
+        seed: int | str | None = None,
         clock: Clock | None = None,
         name: str = "embedded",
         host: str = "127.0.0.1",
@@ -237,9 +239,10 @@ class EmbeddedCluster:
     ) -> None:
         self._limits = max_connections, max_bucket_connections
         self.clock: Clock = clock if clock is not None else ManualClock()
-        self.generator = Generator(seed)
+        self.generator = Generator(seed or 0)
+        self._ids = self.generator if seed is not None else Generator(os.urandom(16).hex())
         self.name = name
-        self.uuid = self.generator.randbytes(16).hex()
+        self.uuid = self._ids.randbytes(16).hex()
         if users is None:
             users = {"user": "password"}
         self.users = UserDatabase(users, self.generator.randbytes(16))
@@ -545,7 +548,7 @@ class EmbeddedCluster:
             settings.quota,
         )
         replicas = self._replicas if settings.replicas is None else settings.replicas
-        bucket = Bucket(settings, replicas, vault, self.generator.randbytes(16).hex())
+        bucket = Bucket(settings, replicas, vault, self._ids.randbytes(16).hex())
         bucket.lay_out(self._data_node_ids())
         self.buckets[bucket.name] = bucket
         return bucket
