@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from errno import ECONNREFUSED
 from itertools import count
 from ssl import CERT_OPTIONAL, PROTOCOL_TLS_SERVER
@@ -42,7 +43,14 @@ from gevent.ssl import SSLContext
 from greenlet import greenlet
 
 from couchloop.embedded import EmbeddedCluster, Node
-from couchloop.embedded.hosting import Hosting, Peer, ServerCertificate, is_tls, services
+from couchloop.embedded.hosting import (
+    Hosting,
+    Outside,
+    Peer,
+    ServerCertificate,
+    is_tls,
+    services,
+)
 from couchloop.settings import DATA_PORT, Address
 
 __all__ = ["MemoryCluster", "ServedCluster", "ServerCertificate", "SystemClock", "serve"]
@@ -194,11 +202,12 @@ class ServedCluster(Hosting):
         host: str,
         first_port: int,
         tls: ServerCertificate | None,
+        alternates: Mapping[str, Outside] | None,
     ) -> None:
         self._greenlets = Pool()
         self._in_handshake: set[greenlet] = set()
         self._context = None if tls is None else _context(tls)
-        super().__init__(cluster, host, first_port, services(tls))
+        super().__init__(cluster, host, first_port, services(tls), alternates)
 
     def listen(self, node: Node, service: str, port: int) -> _GeventListener:
         """See `Hosting`."""
@@ -320,6 +329,7 @@ def serve(
     host: str = "127.0.0.1",
     first_port: int = 0,
     tls: ServerCertificate | None = None,
+    alternates: Mapping[str, Outside] | None = None,
 ) -> ServedCluster:
     """Serve an embedded cluster on this thread's hub.
 
@@ -328,9 +338,12 @@ def serve(
         host: the address to listen on.
         first_port: the first node's data port, the others follow; 0: whatever is free.
         tls: listen for TLS too, with this certificate; `connection_string_tls` leads there.
+        alternates: other networks that lead to the nodes, by name, as `external`: each a function
+            that gives, for a port that a node listens on, the address there. They are listed in
+            configurations; forwarding the connections is up to you.
 
     Raises OSError (of which ssl.SSLError is one) if a port is taken or a certificate is of no use.
     """
     if cluster is None:
         cluster = EmbeddedCluster(clock=SystemClock())
-    return ServedCluster(cluster, host, first_port, tls)
+    return ServedCluster(cluster, host, first_port, tls, alternates)

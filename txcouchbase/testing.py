@@ -50,7 +50,7 @@ connections.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from itertools import count
 from os import fspath
@@ -80,7 +80,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from couchloop.embedded import EmbeddedCluster, Node
-from couchloop.embedded.hosting import Hosting, Peer, ServerCertificate, is_tls, services
+from couchloop.embedded.hosting import (
+    Hosting,
+    Outside,
+    Peer,
+    ServerCertificate,
+    is_tls,
+    services,
+)
 from couchloop.exceptions import FeatureNotAvailableError
 from couchloop.settings import DATA_PORT, Address
 
@@ -330,12 +337,13 @@ class ServedCluster(Hosting):
         host: str,
         first_port: int,
         tls: ServerCertificate | None,
+        alternates: Mapping[str, Outside] | None,
     ) -> None:
         self.reactor = reactor
         self.context_factory = None if tls is None else _ContextFactory(tls)
         self.protocols: set[_ServerProtocol] = set()
         self.stopping: dict[int, Deferred[Any]] = {}
-        super().__init__(cluster, host, first_port, services(tls))
+        super().__init__(cluster, host, first_port, services(tls), alternates)
 
     def listen(self, node: Node, service: str, port: int) -> _TwistedListener:
         """See `Hosting`."""
@@ -358,6 +366,7 @@ def serve(
     host: str = "127.0.0.1",
     first_port: int = 0,
     tls: ServerCertificate | None = None,
+    alternates: Mapping[str, Outside] | None = None,
 ) -> ServedCluster:
     """Serve an embedded cluster on a reactor.
 
@@ -367,6 +376,9 @@ def serve(
         host: the address to listen on.
         first_port: the first node's data port, the others follow; 0: whatever is free.
         tls: listen for TLS too, with this certificate; `connection_string_tls` leads there.
+        alternates: other networks that lead to the nodes, by name, as `external`: each a function
+            that gives, for a port that a node listens on, the address there. They are listed in
+            configurations; forwarding the connections is up to you.
 
     Raises OSError if a port is taken or a certificate is of no use.
     """
@@ -374,7 +386,7 @@ def serve(
         from twisted.internet import reactor  # noqa: PLC0415 - only where a user wants it
     if cluster is None:
         cluster = EmbeddedCluster(clock=ReactorClock(reactor))
-    return ServedCluster(cluster, reactor, host, first_port, tls)
+    return ServedCluster(cluster, reactor, host, first_port, tls, alternates)
 
 
 # In memory ----------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from couchloop.exceptions import (
     CouchbaseError,
     ErrorContext,
     FeatureNotAvailableError,
+    NetworkNotFoundError,
     NodeTimeoutError,
     NodeUnreachableError,
     NotDataNodeError,
@@ -26,7 +27,13 @@ from couchloop.kv.handshake import config_text
 from couchloop.nodes import Connection, ControlRequest, Nodes
 from couchloop.settings import Address, Settings
 from couchloop.timers import Timer, Timers
-from couchloop.topology import ClusterConfig, parse_config, select_network
+from couchloop.topology import (
+    ClusterConfig,
+    NetworkChoice,
+    data_networks,
+    parse_config,
+    select_network,
+)
 
 _NOT_READY_DELAY: Final = 0.1
 """Seconds before a bucket that is warming up is asked for again."""
@@ -36,6 +43,7 @@ _TELLING: Final = (
     AuthError,
     BucketNotFoundError,
     FeatureNotAvailableError,
+    NetworkNotFoundError,
     RateLimitedError,
     ProtocolError,
     NotDataNodeError,
@@ -55,7 +63,7 @@ class BootstrapOwner(Protocol):
     """What the search tells its session."""
 
     def bootstrapped(
-        self, config: ClusterConfig, network: str, connection: Connection, now: float
+        self, config: ClusterConfig, network: NetworkChoice, connection: Connection, now: float
     ) -> None:
         """Take the first configuration, and the connection that brought it."""
 
@@ -135,18 +143,24 @@ class Bootstrap:
             self._timers.call_at(now + _NOT_READY_DELAY, lambda at: self._nodes.ask(connection, at))
             return
         network = select_network(config, connection.address, self._settings.network)
-        if not any(self._nodes.data_addresses(config, network)):
-            known = sorted({name for node in config.nodes for name in node.networks})
-            port = "TLS data port" if self._settings.tls else "data port"
-            connection.lost(
-                NodeUnreachableError(
-                    f"no node of bucket {self._settings.bucket!r} has a {port} on network "
-                    f"{network!r}: its networks are {', '.join(known)}"
-                ),
-                now,
-            )
+        if not any(self._nodes.data_addresses(config, network.name)):
+            connection.lost(self._not_on(network.name, config), now)
             return
         self._owner.bootstrapped(config, network, connection, now)
+
+    def _not_on(self, network: str, config: ClusterConfig) -> CouchbaseError:
+        """Say why no node can be reached on *network*, and which to try instead."""
+        bucket = self._settings.bucket
+        port = "TLS data port" if self._settings.tls else "data port"
+        usable = data_networks(config, self._nodes.service)
+        cure = f"try network={' or network='.join(usable)}" if usable else "no network has one"
+        if not any(network in node.networks for node in config.nodes):
+            return NetworkNotFoundError(
+                f"no node of bucket {bucket!r} is on a network {network!r}: {cure}"
+            )
+        return NodeUnreachableError(
+            f"no node of bucket {bucket!r} has a {port} on network {network!r}: {cure}"
+        )
 
     def config_answered(self, request: ControlRequest) -> None:
         """Take the answer of a node whose bucket was not ready, or that it gave none."""

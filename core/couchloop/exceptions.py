@@ -693,6 +693,10 @@ class TooManyConnectionsError(RateLimitedError, ConnectError):
     """The server has no connection left for this client."""
 
 
+class NetworkNotFoundError(ConnectError, CouchbaseInputError):
+    """The nodes are not listed on the network of that name."""
+
+
 class NodeTimeoutError(TimeoutError, ConnectError):
     """The node did not answer in time while connecting."""
 

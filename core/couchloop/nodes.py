@@ -9,14 +9,20 @@ from struct import Struct
 from typing import Any, Final, Protocol
 
 from couchloop.events import CloseConnection, Event, LogRecord, OpenConnection
-from couchloop.exceptions import CouchbaseError, NodeTimeoutError, ProtocolError
+from couchloop.exceptions import (
+    CouchbaseError,
+    NodeTimeoutError,
+    NodeUnreachableError,
+    ProtocolError,
+    UnknownHostError,
+)
 from couchloop.kv.connection import Connection as AnyConnection
 from couchloop.kv.connection import Owner, State
 from couchloop.kv.handshake import Hello, config_text
 from couchloop.operations import Batch, Operation
 from couchloop.settings import Address, Settings
 from couchloop.timers import Timer, Timers
-from couchloop.topology import ClusterConfig, Revision, parse_config
+from couchloop.topology import ClusterConfig, Revision, data_networks, parse_config
 from couchloop.wire import Feature, Frame, Opcode
 
 _CONFIG_FLOOR: Final = 0.05
@@ -35,6 +41,9 @@ _SEEK_DELAY: Final = 0.1
 """Seconds between two requests for a configuration while keys have no node."""
 _STEADY: Final = 2.0
 """A connection that was ready for so many seconds makes earlier failures forgotten."""
+
+_NO_WAY: Final = (NodeUnreachableError, UnknownHostError, NodeTimeoutError)
+"""What it looks like when a network cannot be reached from here."""
 
 Connection = AnyConnection[Operation[Any]]
 
@@ -198,6 +207,8 @@ class Nodes:
     ) -> None:
         self.config: ClusterConfig | None = None
         self.network = ""
+        self._network_works = False
+        """Whether a node was reached on it."""
         self.connections: dict[int, Connection] = {}
         self.endpoints: dict[Address, Endpoint] = {}
         self.by_node: list[Endpoint | None] = []
@@ -244,6 +255,11 @@ class Nodes:
         """Connections to nodes that the configuration no longer lists."""
         return list(self._draining.values())
 
+    @property
+    def service(self) -> str:
+        """The data service, as configurations call it."""
+        return "kvSSL" if self.settings.tls else "kv"
+
     def owner_of(self, key: bytes) -> Endpoint | None:
         """Give the node that has *key* by the present configuration; None: no node has it now."""
         config = self.config
@@ -261,6 +277,7 @@ class Nodes:
             return
         endpoint.ready_since = now
         endpoint.last_error = None
+        self._network_works = True
         self._log(
             "debug",
             "connected to {node} (connection {connection})",
@@ -278,6 +295,7 @@ class Nodes:
         if endpoint is None or endpoint.connection is not connection:
             return
         endpoint.connection = None
+        self._hint(error)
         endpoint.last_error = error
         # Its next connection has to prove itself by the handshake.
         endpoint.is_open_circuit = False
@@ -288,6 +306,18 @@ class Nodes:
             self.ask_for_config(now)
         else:
             self._owner.all_nodes_lost(now)
+
+    def _hint(self, error: CouchbaseError) -> None:
+        """Have *error* say which network to try, if none of the nodes was ever reached on ours."""
+        config = self.config
+        if config is None or self._network_works or not isinstance(error, _NO_WAY):
+            return
+        others = [name for name in data_networks(config, self.service) if name != self.network]
+        if others:
+            error.message = (
+                f"{error.message.rstrip('.')}; no node was reached on network {self.network!r}: "
+                f"try network={' or network='.join(others)}"
+            )
 
     def close(self) -> None:
         """Close every connection; what is in flight is left to the session."""
@@ -322,25 +352,41 @@ class Nodes:
             return False
         return self.apply(config, now)
 
-    def apply(self, config: ClusterConfig, now: float, first: Connection | None = None) -> bool:
+    def apply(
+        self,
+        config: ClusterConfig,
+        now: float,
+        first: Connection | None = None,
+        network: str = "",
+    ) -> bool:
         """Make *config* the one that counts, if it is usable and newer.
 
-        *first* is the connection that bootstrap has made: it becomes that of its node.
+        *first* is the connection that bootstrap has made: it becomes that of its node. *network* is
+        what bootstrap has chosen; one on which a node is connected stays.
         """
         known = self.config
-        if not config.is_ready or (known is not None and config.revision <= known.revision):
+        if not network or any(endpoint.ready for endpoint in self.endpoints.values()):
+            network = self.network
+        is_new = known is None or config.revision > known.revision
+        is_elsewhere = (
+            known is not None and config.revision == known.revision and network != self.network
+        )
+        if not config.is_ready or not (is_new or is_elsewhere):
             return False
         if not self._owner.is_open:
             return False
-        addresses = self.data_addresses(config, self.network)
+        addresses = self.data_addresses(config, network)
         if not any(addresses):
             self._log(
                 "warning",
                 "configuration {rev} lists no data node on network {network}: ignored",
                 rev="/".join(map(str, config.revision)),
-                network=self.network,
+                network=network,
             )
             return False
+        if network != self.network:
+            self.network = network
+            self._network_works = False
         if known is not None and known.uuid != config.uuid:
             self._log(
                 "warning",
@@ -365,6 +411,7 @@ class Nodes:
                 and (node.this_node or address == first.address)
                 and endpoint.connection is None
             ):
+                self._network_works |= address == first.address
                 first.address = address
                 endpoint.connection = first
                 if endpoint.timer is not None:
@@ -397,7 +444,7 @@ class Nodes:
 
     def data_addresses(self, config: ClusterConfig, network: str) -> list[Address | None]:
         """Give where each data node of *config* is reached on *network*; None: it is not."""
-        service = "kvSSL" if self.settings.tls else "kv"
+        service = self.service
         return [node.address(network, service) for node in config.nodes[: config.data_nodes]]
 
     def _drain(self, connection: Connection, now: float) -> None:

@@ -52,7 +52,7 @@ from couchloop.retries import (
 )
 from couchloop.settings import Address, Settings
 from couchloop.timers import Timers
-from couchloop.topology import ClusterConfig
+from couchloop.topology import ClusterConfig, NetworkChoice
 from couchloop.wire import Frame, ServerOpcode, Status
 
 _deadline: Final = attrgetter("deadline")
@@ -507,31 +507,37 @@ class Session:
         nodes.hunt(now)
 
     def bootstrapped(
-        self, config: ClusterConfig, network: str, connection: Connection, now: float
+        self, config: ClusterConfig, network: NetworkChoice, connection: Connection, now: float
     ) -> None:
         """See `couchloop.bootstrap.BootstrapOwner`."""
         self._end_bootstrap()
         if self.state is not SessionState.OPENING:
             # A seed has come back after all nodes were lost.
-            if not self._nodes.apply(config, now, connection):
+            before = self._nodes.network
+            if not self._nodes.apply(config, now, connection, network.name):
                 self._nodes.drop(connection)
+            elif self._nodes.network != before:
+                text = "bucket {bucket}: network {network} ({why}), no longer {before}"
+                fields = {"bucket": self.settings.bucket, "before": before}
+                fields |= {"network": network.name, "why": network.why}
+                self._events.append(LogRecord("info", text, fields))
             return
         refusal = self.admit(config)
         if refusal is not None:
             self._nodes.drop(connection)
             self.bootstrap_failed(refusal)
             return
-        self._nodes.network = network
         self.state = SessionState.OPEN
         self._events.append(
             LogRecord(
                 "info",
-                "bucket {bucket}: {nodes} data nodes, network {network}, "
+                "bucket {bucket}: {nodes} data nodes, network {network} ({why}), "
                 "configuration {rev} from {node} (connection {connection})",
                 {
                     "bucket": self.settings.bucket,
                     "nodes": config.data_nodes,
-                    "network": network,
+                    "network": network.name,
+                    "why": network.why,
                     "rev": "/".join(map(str, config.revision)),
                     "node": connection.address,
                     "connection": connection.hello.connection_id,
@@ -539,7 +545,7 @@ class Session:
             )
         )
         self._events.append(Opened())
-        self._nodes.apply(config, now, connection)
+        self._nodes.apply(config, now, connection, network.name)
         self._nodes.start_polling(now)
         self.send_parked(self._parked, now)
 
@@ -564,8 +570,7 @@ class Session:
         nodes = self._nodes
         seeds = tuple(seed for seed in self.settings.seeds if seed not in nodes.endpoints)
         if seeds:
-            settings = replace(self.settings, seeds=seeds, network=nodes.network)
-            self._search(settings, now)
+            self._search(replace(self.settings, seeds=seeds), now)
 
     def _search(self, settings: Settings, now: float) -> None:
         self._bootstrap = Bootstrap(

@@ -209,7 +209,16 @@ def _host(name: Any, origin: str) -> str:
     return text
 
 
-def select_network(config: ClusterConfig, seed: Address, wanted: str = AUTO_NETWORK) -> str:
+class NetworkChoice(NamedTuple):
+    """The network on which the nodes are reached, and why that one."""
+
+    name: str
+    why: str
+
+
+def select_network(
+    config: ClusterConfig, seed: Address, wanted: str = AUTO_NETWORK
+) -> NetworkChoice:
     """Choose the network on which to reach the nodes, once per bootstrap.
 
     A name other than `auto` wins. Otherwise: the network on which *seed* (the address that gave
@@ -217,7 +226,9 @@ def select_network(config: ClusterConfig, seed: Address, wanted: str = AUTO_NETW
     if every data node has it, else `default`.
     """
     if wanted != AUTO_NETWORK:
-        return wanted
+        return NetworkChoice(wanted, f"network={wanted} was given")
+    if not any(node.networks.keys() - {DEFAULT_NETWORK} for node in config.nodes):
+        return NetworkChoice(DEFAULT_NETWORK, "there is no other")
     for exactly in (True, False):
         # `default` stands first in each node, and wins over alternates of every other node.
         for alternates in (False, True):
@@ -228,8 +239,24 @@ def select_network(config: ClusterConfig, seed: Address, wanted: str = AUTO_NETW
                     if way.host.lower() != seed.host.lower():
                         continue
                     if not exactly or seed.port in way.services.values():
-                        return name
+                        return NetworkChoice(
+                            name, f"{seed if exactly else seed.host} is listed there"
+                        )
     data_nodes = config.nodes[: config.data_nodes]
     if data_nodes and all(EXTERNAL_NETWORK in node.networks for node in data_nodes):
-        return EXTERNAL_NETWORK
-    return DEFAULT_NETWORK
+        return NetworkChoice(
+            EXTERNAL_NETWORK,
+            f"{seed} is not listed anywhere, and every data node has an external address",
+        )
+    return NetworkChoice(DEFAULT_NETWORK, f"{seed} is not listed anywhere")
+
+
+def data_networks(config: ClusterConfig, service: str) -> list[str]:
+    """Name the networks on which *service* of some data node can be reached, `default` first."""
+    names = {
+        name
+        for node in config.nodes[: config.data_nodes]
+        for name, way in node.networks.items()
+        if service in way.services
+    }
+    return sorted(names, key=lambda name: (name != DEFAULT_NETWORK, name))

@@ -27,6 +27,7 @@ from couchloop.exceptions import (
     DocumentExistsError,
     FeatureNotAvailableError,
     HandshakeClosedError,
+    NetworkNotFoundError,
     NodeTimeoutError,
     NodeUnreachableError,
     NotFoundError,
@@ -1032,7 +1033,7 @@ class TestBootstrap:
     def test_unknown_network(self) -> None:
         """A network that no data node is on fails with the networks there are."""
         error = self.failure(World(network="external"), 0)
-        assert type(error) is NodeUnreachableError
+        assert type(error) is NetworkNotFoundError
         assert "'external'" in str(error)
         assert "default" in str(error)
 

@@ -15,6 +15,8 @@ from tests.interop.served import environment
     [
         (("--collection", "app"), "give SCOPE.NAME"),
         (("--collection", "app."), "give SCOPE.NAME"),
+        (("--alternate", "external"), "give NETWORK=HOST:PORT"),
+        (("--alternate", "external=host:65536"), "give NETWORK=HOST:PORT"),
         (("--reader", "somebody"), "give NAME:PASSWORD"),
         (("--tls-cert", "a.pem"), "--tls-cert and --tls-key go together"),
         (("--tls-key", "a.pem"), "--tls-cert and --tls-key go together"),

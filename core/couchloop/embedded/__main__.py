@@ -16,6 +16,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
+from itertools import count
 
 from couchloop.embedded import (
     DATA_READER,
@@ -26,9 +27,11 @@ from couchloop.embedded import (
     Grant,
     User,
 )
-from couchloop.embedded.hosting import Hosting, ServerCertificate
+from couchloop.embedded.hosting import Hosting, Outside, ServerCertificate
+from couchloop.settings import Address
 
 LOOPS = ("twisted", "gevent")
+_PORTS = 65536
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
@@ -64,6 +67,18 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
     parser.add_argument(
         "--port", type=int, default=0, help="the first node's data port; 0: whatever is free (0)"
+    )
+    parser.add_argument(
+        "--advertise", metavar="HOST", help="the host that configurations name (that of --host)"
+    )
+    parser.add_argument(
+        "--alternate",
+        action="append",
+        type=_alternate,
+        metavar="NETWORK=HOST:PORT",
+        help="another network on which the nodes are reached, as behind port mapping; repeatable. "
+        "The ports follow from PORT on: the first node's for kv and mgmt (and with TLS kvSSL and "
+        "mgmtSSL), then the next node's",
     )
     parser.add_argument(
         "--tls-cert", metavar="FILE", help="listen for TLS too, with this certificate (PEM)"
@@ -108,6 +123,25 @@ def _collection(text: str) -> tuple[str, str]:
     return scope, name
 
 
+def _alternate(text: str) -> tuple[str, Address]:
+    network, equals, address = text.partition("=")
+    host, colon, port = address.rpartition(":")
+    if not (network and equals and host and colon and port.isdecimal() and int(port) < _PORTS):
+        raise argparse.ArgumentTypeError("give NETWORK=HOST:PORT")
+    return network, Address(host.removeprefix("[").removesuffix("]"), int(port))
+
+
+def _counting(first: Address) -> Outside:
+    """Give a network whose ports follow upon each other in the order in which nodes open theirs."""
+    following = count(first.port)
+    return lambda _: Address(first.host, next(following))
+
+
+def alternates(options: argparse.Namespace) -> dict[str, Outside]:
+    """Give the other networks that the command line names."""
+    return {network: _counting(first) for network, first in options.alternate or []}
+
+
 def make_cluster(options: argparse.Namespace, clock: Clock) -> EmbeddedCluster:
     """Make the cluster that the command line asks for."""
     buckets = options.bucket or ["default"]
@@ -125,7 +159,7 @@ def make_cluster(options: argparse.Namespace, clock: Clock) -> EmbeddedCluster:
         + users(DATA_READER, options.reader or []),
         replicas=min(options.replicas, options.nodes - 1),
         clock=clock,
-        host=options.host,
+        host=options.advertise or options.host,
     )
     if options.collection:
         manifest = _manifest(options.collection)
@@ -187,6 +221,7 @@ def serve_on_twisted(options: argparse.Namespace) -> None:
         host=options.host,
         first_port=options.port,
         tls=tls,
+        alternates=alternates(options),
     )
     reactor.addSystemEventTrigger("before", "shutdown", served.stop)
     reactor.callWhenRunning(lambda: announce(served, tls=tls is not None, report=options.report))
@@ -205,7 +240,13 @@ def serve_on_gevent(options: argparse.Namespace) -> None:
         gevent.signal_handler(number, ended.set)
     tls = server_certificate(options)
     cluster = make_cluster(options, SystemClock())
-    with serve(cluster, host=options.host, first_port=options.port, tls=tls) as served:
+    with serve(
+        cluster,
+        host=options.host,
+        first_port=options.port,
+        tls=tls,
+        alternates=alternates(options),
+    ) as served:
         announce(served, tls=tls is not None, report=options.report)
         ended.wait()
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from couchloop.embedded.auth import User, UserDatabase
-from couchloop.embedded.config import Configuration, NodeAddress
+from couchloop.embedded.config import AlternateAddress, Configuration, NodeAddress
 from couchloop.embedded.http import HttpConnection
 from couchloop.embedded.request import NodeState
 from couchloop.embedded.server import ServerConnection
@@ -88,6 +88,8 @@ class Node:
         self.host = host
         self.ports: dict[str, int] = {}
         """Port by service: `kv`, `kvSSL`, `mgmt`, `mgmtSSL`, …"""
+        self.alternates: dict[str, AlternateAddress] = {}
+        """Where it is on other networks, by their names."""
         self.serves_data = True
         self.state = NodeState.RUNNING
         self.connections: list[ServerConnection] = []
@@ -142,7 +144,12 @@ class Node:
 
     def address(self) -> NodeAddress:
         """How configurations name this node."""
-        return NodeAddress(self.host, tuple(self.ports.items()), self.serves_data)
+        return NodeAddress(
+            self.host,
+            tuple(self.ports.items()),
+            self.serves_data,
+            tuple(self.alternates.items()),
+        )
 
     def receive_configurations(
         self, configurations: Mapping[str | None, Configuration], *, push: bool
@@ -378,6 +385,24 @@ class EmbeddedCluster:
         node.state = NodeState.STOPPED
         self._close_connections(node)
         self._notify(node)
+
+    def set_alternate(
+        self,
+        node: Node,
+        host: str,
+        ports: Mapping[str, int] | None = None,
+        network: str = "external",
+    ) -> None:
+        """List where *node* is reached on another network, and publish that.
+
+        Args:
+            node: one of this cluster.
+            host: its name or address there.
+            ports: by service; a service without one is not reached there. None: as inside.
+            network: the network's name.
+        """
+        node.alternates[network] = AlternateAddress(host, ports)
+        self.changed()
 
     def rebalance(self) -> None:
         """Spread all vbuckets over the present data nodes."""

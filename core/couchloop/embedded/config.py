@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -35,6 +36,15 @@ _MGMT: Final = 8091
 
 
 @dataclass(frozen=True)
+class AlternateAddress:
+    """How a node is reached on another network than its own, behind port mapping for one."""
+
+    host: str
+    ports: Mapping[str, int] | None = None
+    """Port by service; a service without one is not reached there. None: the ports inside."""
+
+
+@dataclass(frozen=True)
 class NodeAddress:
     """How a configuration names one node."""
 
@@ -42,6 +52,8 @@ class NodeAddress:
     services: tuple[tuple[str, int], ...]
     """Service (`kv`, `kvSSL`, `mgmt`, …) and port."""
     serves_data: bool = True
+    alternates: tuple[tuple[str, AlternateAddress], ...] = ()
+    """Name of each other network, and where the node is there."""
 
     @property
     def ports(self) -> dict[str, int]:
@@ -52,6 +64,19 @@ class NodeAddress:
     def bracketed(self) -> str:
         """The host as it stands in `host:port`."""
         return f"[{self.host}]" if ":" in self.host else self.host
+
+
+def _alternates(node: NodeAddress) -> dict[str, Any]:
+    if not node.alternates:
+        return {}
+    networks = {
+        network: {
+            "hostname": where.host,
+            **({} if where.ports is None else {"ports": dict(where.ports)}),
+        }
+        for network, where in node.alternates
+    }
+    return {"alternateAddresses": networks}
 
 
 @dataclass(frozen=True)
@@ -102,6 +127,7 @@ class Configuration:
                 {
                     "services": node.ports,
                     "hostname": node.host,
+                    **_alternates(node),
                     **({"thisNode": True} if number == node_id else {}),
                 }
                 for number, node in zip(self.node_ids, self.nodes, strict=True)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from couchloop.embedded.cluster import EmbeddedCluster, Node, NodeState
+from couchloop.embedded.config import AlternateAddress
 from couchloop.embedded.store import Clock
+from couchloop.settings import Address
 
 PLAIN_SERVICES = ("kv", "mgmt")
 TLS_SERVICES = ("kvSSL", "mgmtSSL")
@@ -30,6 +32,10 @@ class ServerCertificate:
     certificate: str | os.PathLike[str]
     key: str | os.PathLike[str]
     client_ca: str | os.PathLike[str] | None = None
+
+
+Outside = Callable[[int], Address]
+"""Gives, for a port that a node listens on, the address that leads there from another network."""
 
 
 def is_tls(service: str) -> bool:
@@ -141,6 +147,8 @@ class Hosting(ABC):
         first_port: the first node's data port, the others follow; 0: whatever is free. Other
             services listen wherever is free.
         services: what every node listens for.
+        alternates: other networks by name. Each is asked once for every port of every node; what
+            it gives is listed in configurations, the first host as that of the node.
     """
 
     def __init__(
@@ -149,10 +157,12 @@ class Hosting(ABC):
         host: str,
         first_port: int,
         services: tuple[str, ...] = ("kv",),
+        alternates: Mapping[str, Outside] | None = None,
     ) -> None:
         self.cluster = cluster
         self.host = host
         self._services = services
+        self._alternates = alternates or {}
         self._listeners: dict[Node, list[Listener]] = {}
         port = first_port
         try:
@@ -197,6 +207,13 @@ class Hosting(ABC):
             listener = self.listen(node, service, wanted)
             node.ports[service] = listener.port
             listeners.append(listener)
+        for network, outside in self._alternates.items():
+            # One that starts again keeps its addresses.
+            if network not in node.alternates:
+                there = {service: outside(port) for service, port in node.ports.items()}
+                ports = {service: address.port for service, address in there.items()}
+                host = next(iter(there.values())).host
+                node.alternates[network] = AlternateAddress(host, ports)
 
     def _node_changed(self, node: Node) -> None:
         if node.state is NodeState.STOPPED or node not in self.cluster.nodes:
