@@ -158,11 +158,6 @@ class Bucket(BucketBase):
         self._driver.close(timeout)
         self._driver.wait_closed()
 
-    def _close(self) -> None:
-        """Close at once, without waiting: SDK 2.5's last resort (see `BucketBase._close`)."""
-        self._driver.check_thread()
-        super()._close()
-
     def _get_close_future(self) -> Event:
         """Give an Event that is set once the last connection is gone (SDK 2.5)."""
         return self._driver.close_event

@@ -12,14 +12,14 @@ from couchloop import health, operations
 from couchloop.auth import Authenticator
 from couchloop.cluster import BucketBase, as_method, make_settings
 from couchloop.connstr import ConnectionString
-from couchloop.exceptions import CouchbaseError
+from couchloop.exceptions import CouchbaseError, WrongLoopError
 from couchloop.observation import Observer
 from couchloop.operations import Defaults, Pending
 from couchloop.registry import Registry
 from couchloop.retries import RetryStrategy
 from couchloop.settings import Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
-from txcouchbase.driver import EndpointFactory, TwistedDriver, without_frames
+from txcouchbase.driver import EndpointFactory, TwistedDriver, check_reactor, without_frames
 
 if TYPE_CHECKING:
     from txcouchbase.tls import TlsFactory
@@ -40,7 +40,12 @@ def _deferred(
             pending = build(self._defaults, *args, **kwargs)
         except CouchbaseError as error:
             return fail(without_frames(error))
-        return self._driver.run(pending, self)
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            # This frame is part of the traceback, which must not keep the Bucket open.
+            del self
+            raise
 
     return as_method(method, build, "Deferred[{}]")
 
@@ -49,7 +54,8 @@ class Bucket(BucketBase):
     """One open bucket. It begins to connect at once; operations issued before that wait for it.
 
     Opening the same bucket again on the same reactor with the same settings gives this object as
-    long as anything refers to it; it closes by itself when nothing does.
+    long as anything refers to it; it closes by itself when nothing does. It belongs to the thread
+    that the reactor runs in: calls from another raise WrongLoopError.
 
     Every operation's Deferred can be awaited and cancelled. It errbacks with CancelledError at
     once then; a change that was on its way may have happened, or not.
@@ -137,6 +143,7 @@ class Bucket(BucketBase):
         )
         if reactor is None:
             from twisted.internet import reactor  # noqa: PLC0415 - only where a user wants it
+        check_reactor(reactor)
         return reactor, settings
 
     @property
@@ -150,7 +157,10 @@ class Bucket(BucketBase):
         It fails with the error that opening met; calling `connect` after that tries anew (and
         fails with BucketAlreadyOpenError where another Bucket has taken the place meanwhile).
         Cancelling it leaves the opening to others who wait.
+
+        Raises WrongLoopError in another thread than the reactor's.
         """
+        self._driver.check_thread()
         try:
             self._open()
         except CouchbaseError as error:
@@ -163,7 +173,10 @@ class Bucket(BucketBase):
         The Deferred fires with None when the last connection is gone. What is not answered in time
         fails with RequestCanceledError (an AmbiguousError if the server may have done it), later
         calls with ObjectDestroyedError. Calling it again is harmless.
+
+        Raises WrongLoopError in another thread than the reactor's.
         """
+        self._driver.check_thread()
         self._driver.close(timeout)
         return self._driver.when_closed()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from _thread import get_ident
 from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
@@ -30,6 +32,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
+from twisted.python.threadable import isInIOThread
 from zope.interface import implementer
 
 from couchloop.driver import Driver, connect_error
@@ -39,6 +42,7 @@ from couchloop.exceptions import (
     CouchbaseError,
     NodeUnreachableError,
     UnknownHostError,
+    WrongLoopError,
 )
 from couchloop.operations import Batch, Operation, Pending
 from couchloop.session import SessionState
@@ -87,6 +91,8 @@ class TwistedDriver(Driver):
         elif settings.tls and tls_factory is None:
             self.makes_tls = True
             self.make_tls(settings)()
+        self._thread: int | None = None
+        """The reactor's thread; None: it has not run us yet, and may be started in any."""
         self.now = reactor.seconds  # type: ignore[method-assign]  # a call less per operation
         self._dialling_reactor = reactor
         if settings.ipv6 in _FAMILIES:
@@ -95,10 +101,30 @@ class TwistedDriver(Driver):
         self._opening: list[tuple[Deferred[None], object]] = []
         self._closing: list[Deferred[None]] = []
 
+    # Threads
+
+    def check_thread(self) -> None:
+        """See `Driver`."""
+        if self._thread not in {None, get_ident()}:
+            raise WrongLoopError(
+                "this Bucket belongs to the thread of its reactor: use bucket.threadsafe() here, "
+                "or reactor.callFromThread"
+            )
+
     # Deferreds
 
     def run(self, pending: Pending[T], owner: object) -> Deferred[T]:
-        """Submit an operation (or a batch); *owner* lives until its callbacks ran."""
+        """Submit an operation (or a batch); *owner* lives until its callbacks ran.
+
+        Raises WrongLoopError in another thread than the reactor's.
+        """
+        if get_ident() != self._thread:
+            try:
+                self.check_thread()
+            except WrongLoopError:
+                # This frame is part of the traceback, which must not keep the Bucket open.
+                del owner
+                raise
         deferred: Deferred[T] = Deferred(partial(self._cancelled, pending))
         pending.waiter = deferred
         pending.owner = owner
@@ -214,6 +240,8 @@ class TwistedDriver(Driver):
 
     def make_transport(self, event: OpenConnection) -> _Attempt:
         """See `Driver`."""
+        # The reactor runs us, wherever we were made.
+        self._thread = get_ident()
         return _Attempt(self, event)
 
     def make_tls(self, settings: Settings) -> Callable[[], None]:
@@ -290,6 +318,16 @@ class _OneFamily:
         """See IHostnameResolver; the reactor's own is asked, whichever it has by now."""
         return self._reactor.nameResolver.resolveHostName(  # type: ignore[no-any-return]
             resolutionReceiver, hostName, portNumber, [self._family], transportSemantics
+        )
+
+
+def check_reactor(reactor: Any) -> None:
+    """Raise WrongLoopError if *reactor* is Twisted's own, and runs in another thread than this."""
+    is_installed = sys.modules.get("twisted.internet.reactor") is reactor
+    if is_installed and reactor.running and not isInIOThread():  # type: ignore[no-untyped-call]
+        raise WrongLoopError(
+            "a Bucket is opened in the thread of its reactor: use reactor.callFromThread, or open "
+            "it there and hand bucket.threadsafe() to threads"
         )
 
 

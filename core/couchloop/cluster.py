@@ -494,8 +494,9 @@ class BucketBase:
             report_id: goes into the report; None: one that nobody else has.
             version: of the report's form; 1 is SDK 2.5's.
 
-        Raises ArgumentError for another version.
+        Raises ArgumentError for another version, WrongLoopError in another thread than the loop's.
         """
+        self._driver.check_thread()
         return diagnostics(self._driver.session, self._driver.now(), report_id, version)
 
     def _close(self) -> None:
@@ -503,7 +504,10 @@ class BucketBase:
 
         What was issued is still written; what is pending fails with RequestCanceledError (an
         AmbiguousError where the server may have done it), later calls with ObjectDestroyedError.
+
+        Raises WrongLoopError in another thread than the loop's.
         """
+        self._driver.check_thread()
         self._driver.close()
 
 

@@ -83,6 +83,10 @@ class Driver(ABC):
         """Give the loop's monotonic time in seconds."""
 
     @abstractmethod
+    def check_thread(self) -> None:
+        """Raise WrongLoopError if this is not the thread that the loop runs in."""
+
+    @abstractmethod
     def wake(self, completed: Operation[Any] | Batch[Any]) -> None:
         """Hand *completed* to the caller that waits for it."""
 

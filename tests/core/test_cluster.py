@@ -330,6 +330,9 @@ class ManualDriver(Driver):
     def now(self) -> float:
         return self.loop.world.now
 
+    def check_thread(self) -> None:
+        """There is but one."""
+
     def wake(self, completed: Operation[Any] | Batch[Any]) -> None:
         completed.waiter = True
 

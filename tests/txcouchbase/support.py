@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -34,6 +35,12 @@ def error_of(deferred: Deferred[Any]) -> BaseException:
     (error,) = outcome(deferred)
     assert isinstance(error, BaseException), f"no error, but {error!r}"
     return error
+
+
+def in_thread(work: Callable[[], T]) -> T:
+    """Run *work* in a thread of its own while this one waits; give what it gives, or raise it."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(work).result()
 
 
 def turn(reactor: Any, condition: Callable[[], object]) -> Deferred[None]:

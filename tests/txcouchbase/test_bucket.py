@@ -27,12 +27,13 @@ from couchloop.exceptions import (
     RequestCanceledError,
     UnambiguousTimeoutError,
     UnknownHostError,
+    WrongLoopError,
 )
 from couchloop.settings import Address
 from couchloop.transcoder import Transcoder
 from couchloop.wire import Opcode
 from tests.txcouchbase import support
-from tests.txcouchbase.support import Memory, error_of, outcome
+from tests.txcouchbase.support import Memory, error_of, in_thread, outcome
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
 
@@ -333,6 +334,62 @@ class RegistryTests(SynchronousTestCase):
         assert memory.result(bucket.upsert("k", 1)).success
         memory.result(bucket.close())
         assert memory.idle
+
+
+class ThreadTests(MemoryTests):
+    """Calls from threads that are not the reactor's."""
+
+    def test_refused(self) -> None:
+        """Once the reactor has run the Bucket, calls from another thread are refused, unsent."""
+        bucket = self.opened()
+        sent = sum(self.cluster.operations.values())
+        calls: list[Callable[[], object]] = [
+            lambda: bucket.get("k"),
+            lambda: bucket.upsert_multi({"k": 1}),
+            bucket.ping,
+            bucket.connect,
+            bucket.close,
+            bucket._close,
+            bucket.diagnostics,
+        ]
+        for call in calls:
+            with pytest.raises(WrongLoopError, match="thread"):
+                in_thread(call)
+        self.clock.advance(0)
+        assert sum(self.cluster.operations.values()) == sent
+        assert self.memory.result(bucket.upsert("k", 1)).success
+
+    def test_the_refusal_keeps_no_bucket(self) -> None:
+        """An error that is stored does not keep open the Bucket that refused."""
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        held = [self.opened()]
+        with pytest.raises(WrongLoopError) as kept:
+            in_thread(lambda: held[0].get("k"))
+        reference = ref(held[0])
+        held.clear()
+        assert reference() is None
+        assert kept.value.__traceback__ is not None
+        self.clock.advance(0)
+        assert self.memory.idle
+
+    def test_made_elsewhere(self) -> None:
+        """A Bucket may be made before the reactor runs, in any thread: it learns where that is."""
+        bucket: Bucket = in_thread(self.memory.open)
+        stored: Deferred[Any] = in_thread(lambda: bucket.upsert("k", 1))
+        assert self.memory.result(stored).success
+        assert self.memory.result(bucket.get("k")).value == 1
+        with pytest.raises(WrongLoopError):
+            in_thread(lambda: bucket.get("k"))
+
+    def test_last_reference(self) -> None:
+        """The last reference may go in any thread: the reactor's closes the Bucket."""
+        held = [self.opened()]
+        in_thread(held.clear)
+        assert self.cluster.connections()
+        self.clock.advance(0)
+        assert self.memory.idle
 
 
 class OperationTests(MemoryTests):

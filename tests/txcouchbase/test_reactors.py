@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from couchloop.exceptions import (
@@ -20,6 +21,7 @@ from couchloop.exceptions import (
     NotStoredError,
     ObjectDestroyedError,
     TemporaryFailError,
+    WrongLoopError,
 )
 from couchloop.retries import BestEffort, FailFast
 from couchloop.transcoder import FMT_BYTES, FMT_UTF8
@@ -47,6 +49,22 @@ class SocketTests(TestCase):
     def disconnected(self) -> Deferred[None]:
         """Fire once the cluster has no connection any more."""
         return turn(self.reactor, lambda: not self.served.cluster.connections())
+
+
+class ForeignThreadTests(SocketTests):
+    """Threads beside the reactor's."""
+
+    async def test_opening_in_a_thread(self) -> None:
+        """A thread of the reactor's pool can neither open a Bucket nor get hold of an open one."""
+        for _ in range(2):
+            with pytest.raises(WrongLoopError, match="callFromThread"):
+                await deferToThread(self.cluster.open_bucket, "default")
+            async with self.cluster.open_bucket("default") as bucket:
+                with pytest.raises(WrongLoopError, match="callFromThread"):
+                    await deferToThread(self.cluster.open_bucket, "default")
+                with pytest.raises(WrongLoopError, match="threadsafe"):
+                    await deferToThread(bucket.get, "k")
+                assert (await bucket.upsert("k", 1)).success
 
 
 class OperationTests(SocketTests):
