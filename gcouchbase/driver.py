@@ -46,7 +46,7 @@ _CONNECTING: Final = frozenset({EINPROGRESS, EAGAIN})
 _INTERNET: Final = frozenset({gsocket.AF_INET, gsocket.AF_INET6})
 _CHUNK: Final = 65536
 _GRACE: Final = 2.0
-"""Seconds that a closing connection waits for a peer that takes nothing of what is to be sent."""
+"""Seconds that a peer has to take what is still to be sent once a connection is closing."""
 
 _TICK: Final = 0.001
 """Seconds of the shortest timer: libuv's resolution, and it warns of less."""
@@ -423,10 +423,10 @@ class _Socket(Transport):
         self._id = event.id
         self._backlog: deque[bytes | memoryview] = deque()
         self._finishing = False
-        self._loop = driver.hub.loop
-        self._reader = _io_watcher(self._loop, sock, _READ)
-        self._writer = _io_watcher(self._loop, sock, _WRITE)
-        self._grace = self._loop.timer(_GRACE)
+        loop = driver.hub.loop
+        self._reader = _io_watcher(loop, sock, _READ)
+        self._writer = _io_watcher(loop, sock, _WRITE)
+        self._grace = loop.timer(_GRACE)
 
     def open(self) -> None:
         self._reader.start(self._guarded, self._readable)
@@ -502,8 +502,6 @@ class _Socket(Transport):
             self._writer.stop()
             if self._finishing:
                 self.abort(None)
-        elif self._finishing:
-            self._await_peer()
 
     def finish(self) -> None:
         if self._finishing:
@@ -511,16 +509,9 @@ class _Socket(Transport):
         self._finishing = True
         self._reader.stop()
         if self._backlog:
-            self._await_peer()
+            self._grace.start(self._guarded, partial(self.abort, None))
         else:
             self.abort(None)
-
-    def _await_peer(self) -> None:
-        """Give the peer time to take more of the backlog."""
-        self._grace.stop()
-        self._grace.close()
-        self._grace = self._loop.timer(_GRACE)
-        self._grace.start(self._guarded, partial(self.abort, None))
 
     def abort(self, reason: BaseException | None) -> None:
         """Close at once, and say so; *reason* None: in order."""

@@ -708,7 +708,9 @@ class Nodes:
         """Fail *connection* if it is not ready within the time that one node has."""
 
         def too_long(at: float) -> None:
-            doing = "accept" if connection.state is State.OPENING else "answer the handshake"
+            doing = "answer the handshake"
+            if connection.state is State.OPENING:
+                doing = "accept, or not finish TLS," if connection.tls else "accept"
             limit = self.settings.config_node_timeout
             connection.lost(
                 NodeTimeoutError(

@@ -17,6 +17,8 @@ from couchloop.exceptions import ProtocolError
 from couchloop.settings import AUTO_NETWORK, DEFAULT_NETWORK, EXTERNAL_NETWORK, Address
 
 _MAX_VBUCKETS: Final = 0x10000
+_MAX_NODES: Final = 4096
+"""A connection is opened to each of them; the largest real clusters have a few hundred."""
 _NO_NODE: Final = -1
 
 
@@ -111,6 +113,9 @@ def _config(document: Any, origin: str) -> ClusterConfig:
     servers = server_map.get("serverList") or []
     plain = document.get("nodes") or []
     extended = document.get("nodesExt")
+    listed = plain if extended is None else extended
+    if len(listed) > _MAX_NODES:
+        raise ValueError(f"{len(listed)} nodes: {_MAX_NODES} are the most")
     if extended is not None:
         nodes = tuple(_node(entry, origin) for entry in extended)
     else:

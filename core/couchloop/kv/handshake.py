@@ -38,6 +38,7 @@ from couchloop.settings import Login
 from couchloop.wire import Datatype, Feature, Frame, Opcode, Status, encode_request, snappy
 
 MAX_CONFIG: Final = 20 * 1024 * 1024
+"""Longest configuration, in bytes of JSON; that of a hundred nodes has a tenth of a megabyte."""
 _ERROR_MAP_VERSION: Final = b"\x00\x02"
 _AGENT_BYTES: Final = 200
 _U16: Final = Struct(">H")
@@ -361,9 +362,16 @@ def read_error_body(reply: Frame, context: ErrorContext) -> None:
 
 
 def config_text(reply: Frame) -> bytes:
-    """Give the JSON text of a configuration, inflated if need be; ProtocolError if corrupt."""
+    """Give the JSON text of a configuration, inflated if need be.
+
+    Raises ProtocolError if it is corrupt or longer than MAX_CONFIG.
+    """
     if reply.datatype & Datatype.SNAPPY:
         return snappy.decompress(reply.value, MAX_CONFIG)
+    if len(reply.value) > MAX_CONFIG:
+        raise ProtocolError(
+            f"a configuration of {len(reply.value)} bytes: {MAX_CONFIG} are the most"
+        )
     return reply.value
 
 

@@ -34,8 +34,11 @@ def decompress(data: bytes, limit: int) -> bytes:
         limit: longest result in bytes; the length that the block declares is checked against it
             before any memory is taken.
 
-    Raises ProtocolError if the block is corrupt or declares more than *limit* bytes.
+    Raises ProtocolError if the block is corrupt or declares more than *limit* bytes, or nothing can
+    be inflated here, so that the peer was never told that it may compress.
     """
+    if not _AVAILABLE:
+        raise ProtocolError("the peer sent a Snappy block, which nobody asked for")
     length = declared_length(data)
     if length > limit:
         raise ProtocolError(f"Snappy block inflates to {length} bytes: the limit is {limit}")
