@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
@@ -141,6 +142,7 @@ class Bucket(BucketBase):
             framework=f"gevent {gevent.__version__}",
             tls_context=ssl_context,
             connector=socket_factory,
+            environment=os.environ,
             **keywords,
         )
         return gevent.get_hub(), settings

@@ -18,11 +18,13 @@ from couchloop.tls import (
     certificates_in,
     cut_off,
     handshake_error,
+    no_ciphers,
     unusable,
     verify_error,
 )
 
 _CHUNK: Final = 65536
+_VERSIONS: Final = {"tlsv1.2": ssl.TLSVersion.TLSv1_2, "tlsv1.3": ssl.TLSVersion.TLSv1_3}
 
 
 def make_context(files: Tls) -> ssl.SSLContext:
@@ -31,7 +33,12 @@ def make_context(files: Tls) -> ssl.SSLContext:
     Raises CertificateFileError if a file cannot be read, or does not hold what it should.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.minimum_version = _VERSIONS[files.minimum]
+    if files.ciphers:
+        try:
+            context.set_ciphers(files.ciphers)
+        except (ssl.SSLError, ValueError):
+            raise no_ciphers(files.ciphers) from None
     if files.ca_path is not None:
         # Read even if nothing is verified: a wrong path is a mistake all the same.
         trusted = b"\n".join(certificates_in(_read(files.ca_path), files.ca_path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -139,6 +140,7 @@ class Bucket(BucketBase):
             framework=f"twisted {twisted.__version__}",
             connector=endpoint_factory,
             tls_context=tls_factory,
+            environment=os.environ,
             **keywords,
         )
         if reactor is None:

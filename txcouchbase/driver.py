@@ -63,7 +63,7 @@ _log: Final = Logger()
 
 _OWN_TLS: Final = (
     "an endpoint_factory does the TLS itself: give it, or say what TLS trusts and shows "
-    "(tls_factory, certificates, tls_verify), not both"
+    "(tls_factory, certificates, tls_verify, LCB_SSL_… in the environment), not both"
 )
 _FAMILIES: Final = {"disabled": IPv4Address, "only": IPv6Address}
 """What the option `ipv6` means where one family of addresses alone is used."""

@@ -19,6 +19,7 @@ from OpenSSL import SSL, crypto
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import (
+    AcceptableCiphers,
     Certificate,
     CertificateOptions,
     TLSVersion,
@@ -35,6 +36,7 @@ from couchloop.tls import (
     PeerCertificate,
     certificates_in,
     handshake_error,
+    no_ciphers,
     unusable,
     verify_error,
 )
@@ -42,7 +44,7 @@ from couchloop.tls import (
 TlsFactory = Callable[[str], IOpenSSLClientConnectionCreator]
 """Makes what TLS to a host needs; `twisted.internet.ssl.optionsForClientTLS` is one."""
 
-_MINIMUM: Final = TLSVersion.TLSv1_2
+_VERSIONS: Final = {"tlsv1.2": TLSVersion.TLSv1_2, "tlsv1.3": TLSVersion.TLSv1_3}
 
 
 def make_tls_factory(files: Tls) -> TlsFactory:
@@ -61,18 +63,30 @@ def make_tls_factory(files: Tls) -> TlsFactory:
     own: dict[str, Any] = {}
     if files.cert_path is not None:
         own = _own(files.cert_path, files.key_path)
+    own["raiseMinimumTo"] = _VERSIONS[files.minimum]
+    if files.ciphers:
+        own["acceptableCiphers"] = _ciphers(files.ciphers)
     if not files.verify:
-        unverified = CertificateOptions(verify=False, raiseMinimumTo=_MINIMUM, **own)
+        unverified = CertificateOptions(verify=False, **own)
         return lambda host: _Unverified(unverified, host)
 
     def verified(host: str) -> IOpenSSLClientConnectionCreator:
-        options = {"raiseMinimumTo": _MINIMUM, **own}
         creator: IOpenSSLClientConnectionCreator = optionsForClientTLS(
-            host, trust_root, extraCertificateOptions=options
+            host, trust_root, extraCertificateOptions=own
         )
         return creator
 
     return verified
+
+
+def _ciphers(listed: str) -> AcceptableCiphers:
+    try:
+        ciphers: AcceptableCiphers
+        ciphers = AcceptableCiphers.fromOpenSSLCipherString(listed)  # type: ignore[no-untyped-call]
+        CertificateOptions(acceptableCiphers=ciphers)
+    except ValueError:
+        raise no_ciphers(listed) from None
+    return ciphers
 
 
 def _read(path: str) -> bytes:

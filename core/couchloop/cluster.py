@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from math import ceil
@@ -20,6 +20,7 @@ from couchloop import __version__
 from couchloop.auth import Authenticator, CertAuthenticator, PasswordAuthenticator
 from couchloop.connstr import ConnectionString, Host
 from couchloop.driver import Driver
+from couchloop.environment import read_environment
 from couchloop.exceptions import (
     ArgumentError,
     BucketAlreadyOpenError,
@@ -105,6 +106,7 @@ def make_settings(
     connector: object = None,
     observer: Observer | None = None,
     framework: str = "",
+    environment: Mapping[str, str] | None = None,
 ) -> Settings:
     """Put together how a Bucket connects.
 
@@ -122,9 +124,10 @@ def make_settings(
         connector: what makes connections instead of the loop's TCP.
         observer: hears of each operation.
         framework: name and version of the loop, for the user agent (RFC 0047).
+        environment: the process's variables; what libcouchbase reads of them counts here too.
 
     Raises InvalidConnectionStringError, InvalidOptionError, MixedAuthError, ArgumentError,
-    FeatureNotAvailableError.
+    BadEnvironmentError, FeatureNotAvailableError.
     """
     connection_string = _parsed(connection_string)
     if not connection_string.bucket:
@@ -134,14 +137,19 @@ def make_settings(
         )
     _check_bucket_name(connection_string.bucket)
     options = parse_options(connection_string.option_pairs())
-    for name in options:
+    variables = read_environment(environment or {})
+    for name in options.keys() | variables.options.keys():
         if OPTIONS[name].effect == "used" and name not in _READ_NOW:
             raise FeatureNotAvailableError(f"the option {name!r} has no effect yet: leave it out")
     if authenticator is not None and (username is not None or password is not None):
         raise MixedAuthError("give an authenticator, or username and password, not both")
+    variables.apply(options, tls_scheme=connection_string.tls)
+    tls = _wants_tls(connection_string, options)
+    makes_tls = tls and tls_context is None
+    if makes_tls:
+        variables.apply_files(options)
     if authenticator is None:
         authenticator = _authenticator(options, username, password)
-    tls = _wants_tls(connection_string, options)
     if authenticator.needs_tls and not tls:
         raise ArgumentError(f"{type(authenticator).__name__} here needs TLS: use couchbases://")
     tls_files = _tls_files(options, authenticator)
@@ -152,6 +160,8 @@ def make_settings(
             "a TLS context of your own decides what is trusted and shown: give it, or paths of "
             "certificates and tls_verify, not both"
         )
+    if makes_tls:
+        tls_files = variables.tuned(tls_files)
     if connection_string.srv_required:
         raise FeatureNotAvailableError("SRV records are not looked up yet: name the nodes")
     credentials = authenticator.credentials_for(connection_string.bucket)
@@ -190,6 +200,7 @@ def make_settings(
         agent=agent,
         ipv6=str(options.get("ipv6") or OPTIONS["ipv6"].default),
         sockets=_sockets(options),
+        notices=variables.notices,
     )
 
 

@@ -35,6 +35,9 @@ _salted_passwords: Final = SaltedPasswords()
 """One derivation serves all connections: a user's salt is the same on every node."""
 
 
+_said: Final[set[str]] = set()
+"""Notices that this process has logged."""
+
 _UNVERIFIED: Final = (
     "bucket {bucket}: the servers' certificates are not verified (ssl=no_verify or "
     "tls_verify=none), so anybody on the way can read the password and the data"
@@ -147,6 +150,11 @@ class Driver(ABC):
         settings = self.session.settings
         if settings.tls and not settings.tls_files.verify:
             self.log(LogRecord("warning", _UNVERIFIED, {"bucket": settings.bucket}))
+        for notice in settings.notices:
+            if notice.once and notice.text in _said:
+                continue
+            _said.add(notice.text)
+            self.log(LogRecord(notice.level, "{notice}", {"notice": notice.text}))
         self.session.start(self.now())
         self.schedule()
 

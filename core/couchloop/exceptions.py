@@ -331,6 +331,12 @@ class InvalidOptionError(ArgumentError):
     CODE = 0x32
 
 
+class BadEnvironmentError(CouchbaseInputError, CouchbaseFatalError):
+    """A variable of the environment (LCB_OPTIONS and its like) is not valid."""
+
+    CODE = 0x24
+
+
 class InvalidConnectionStringError(InvalidError, ValueError):
     """The connection string is not valid.
 

@@ -15,6 +15,10 @@ EXTERNAL_NETWORK: Final = "external"
 AUTO_NETWORK: Final = "auto"
 
 
+MINIMUM_TLS: Final = ("tlsv1.2", "tlsv1.3")
+"""What may be asked for as the oldest version of TLS."""
+
+
 class Address(NamedTuple):
     """Where a service listens."""
 
@@ -38,6 +42,19 @@ class Tls:
     """PEM file of that certificate's key; None: it stands in *cert_path* too."""
     verify: bool = True
     """Whether the server's certificate must be trusted and name the host that was dialled."""
+    minimum: str = MINIMUM_TLS[0]
+    """The oldest version to speak."""
+    ciphers: str = ""
+    """The ciphers of TLS 1.2 to offer, as OpenSSL lists them; empty: the loop's own choice."""
+
+
+class Notice(NamedTuple):
+    """Something about the settings that an operator may want to know."""
+
+    text: str
+    once: bool = False
+    """Whether it need not be said again in this process."""
+    level: str = "info"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +158,9 @@ class Settings:
     ipv6: str = "disabled"
     """Which addresses of a name are used: IPv4 (`disabled`), both (`allow`), IPv6 (`only`)."""
     sockets: Sockets = Sockets()
+
+    notices: tuple[Notice, ...] = field(default=(), compare=False, repr=False)
+    """What is to be logged when the Bucket is opened."""
 
     @property
     def is_observed(self) -> bool:

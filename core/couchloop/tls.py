@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from couchloop.exceptions import CertificateFileError, TlsError
+from couchloop.exceptions import BadEnvironmentError, CertificateFileError, TlsError
 
 _CERTIFICATE: Final = re.compile(
     rb"-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----.+?-----END \1-----", re.DOTALL
@@ -74,6 +74,13 @@ def certificates_in(data: bytes, path: str) -> list[bytes]:
 def unusable(path: str, why: str) -> CertificateFileError:
     """Give the error for a file of certificates, or of a key, that is of no use."""
     return CertificateFileError(f"the file {path!r} cannot be used for TLS: {why}")
+
+
+def no_ciphers(listed: str) -> BadEnvironmentError:
+    """Give the error for a list of ciphers of which none is known."""
+    return BadEnvironmentError(
+        f"LCB_SSL_CIPHER_LIST names no cipher that the TLS library knows: {listed!r}"
+    )
 
 
 def verify_error(host: str, code: int, text: str, shown: PeerCertificate) -> TlsError:

@@ -839,6 +839,21 @@ class TestDriver:
         assert told(bucket) == ["opened", "ended", "closed"]
         assert driver.transports == {}
 
+    def test_notices(self, loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each opening says what the environment decides; of what has no effect the first alone."""
+        monkeypatch.setattr("couchloop.driver._said", set())
+        environment = {"LCB_OPTIONS": "network=default", "LCB_LOGLEVEL": "5"}
+        for once in (["LCB_LOGLEVEL has no effect: the logging of the program decides"], []):
+            bucket = opened(loop, environment=environment)
+            driver = bucket._driver
+            assert isinstance(driver, ManualDriver)
+            said = [record.text.format(**record.fields) for record in driver.logged]
+            assert [line[: len(text)] for line, text in zip(said, once, strict=False)] == once
+            assert said[len(once) :] == ["the environment decides: LCB_OPTIONS (network=default)"]
+            assert {record.level for record in driver.logged} == {"info"}
+            bucket._close()
+            loop.run()
+
     def test_connect_errors(self) -> None:
         """Errors of connecting name the node and the cure."""
         address = Address("h", 5)
