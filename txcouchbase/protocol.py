@@ -105,7 +105,12 @@ class CouchbaseProtocol(Protocol):
 
     def finish(self) -> None:
         """Close once everything is written; abort if the peer does not take it in time."""
-        if self._grace is None and self._writer is not None:
+        if self._writer is None or self._grace is not None:
+            return
+        if self._tls is not None and not self._tls_established:
+            # Nothing can be written yet, and the peer may never let it be.
+            self._abort()
+        else:
             # The timer first: connectionLost may come from within.
             self._grace = self._driver.reactor.callLater(_GRACE, self._abort)
             self._writer.loseConnection()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 import gevent
@@ -21,6 +22,7 @@ from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
 from gcouchbase.testing import ServedCluster
 from tests.gcouchbase.support import cluster_of, until
+from tests.hostile import OPTIONS, PEERS, Peer
 
 HTTP: Final = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
 TLS_ALERT: Final = bytes.fromhex("15030300020232")
@@ -42,8 +44,10 @@ def _greenlets() -> list[str]:
     return re.findall(r"couchbase-connect-\d+", "".join(tree.format() for tree in trees))
 
 
-def _open(address: str, bucket: str = "default", options: str = "") -> Bucket:
-    cluster = Cluster(f"couchbase://{address}{options}")
+def _open(
+    address: str, bucket: str = "default", options: str = "", scheme: str = "couchbase"
+) -> Bucket:
+    cluster = Cluster(f"{scheme}://{address}{options}")
     cluster.authenticate(PasswordAuthenticator("user", "password"))
     return cluster.open_bucket(bucket)
 
@@ -178,6 +182,30 @@ class TestOpening:
             _open(f"127.0.0.1:{port}")
         assert isinstance(caught.value, E.ConnectError)
         assert f"127.0.0.1:{port}" in str(caught.value)
+
+    @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
+    def test_hostile_peers(self, peer: Peer) -> None:
+        """Who says nothing, too much or never the end is given up in time, and left."""
+        clients = 0
+
+        def handle(sock: gsocket.socket, _: object) -> None:
+            nonlocal clients
+            clients += 1
+            with sock, suppress(OSError):
+                sock.recv(4096)
+                sock.sendall(peer.first)
+                while peer.then:
+                    sock.sendall(peer.then)
+                    gevent.sleep(0)
+                while sock.recv(4096):
+                    pass
+            clients -= 1
+
+        with listening(handle) as port:
+            with pytest.raises(peer.kind, match=peer.text) as caught:
+                _open(f"127.0.0.1:{port}", options=OPTIONS, scheme=peer.scheme)
+            assert f"127.0.0.1:{port}" in str(caught.value)
+            until(lambda: not clients, "the client has not left")
 
 
 class listening:  # noqa: N801 - reads as a verb

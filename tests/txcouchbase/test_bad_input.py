@@ -38,12 +38,14 @@ from couchloop.exceptions import (
     NodeUnreachableError,
     NotDataNodeError,
     TlsError,
+    UnambiguousTimeoutError,
     ValueFormatError,
     WrongProtocolError,
 )
 from couchloop.transcoder import FMT_BYTES, FMT_UTF8
 from couchloop.wire import Opcode, Status
-from tests.txcouchbase.support import turn
+from tests.hostile import OPTIONS, PEERS, Peer
+from tests.txcouchbase.support import Memory, outcome, turn
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
 from txcouchbase.testing import ServedCluster, serve
@@ -267,6 +269,110 @@ async def test_other_servers(
     factory.noisy = False
     listening = reactor.listenTCP(0, factory, interface="127.0.0.1")
     await listening_fails(reactor, listening, kind, *texts)
+
+
+class Hostile(Protocol):
+    """Says what a `Peer` says, in every turn of the reactor, until the client goes."""
+
+    def __init__(self, peer: Peer, reactor: Any, open_ones: set[Hostile]) -> None:
+        self._peer = peer
+        self._reactor = reactor
+        self._open_ones = open_ones
+        self._has_begun = False
+        self._next: Any = None
+
+    def connectionMade(self) -> None:
+        self._open_ones.add(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        if not self._has_begun:
+            self._has_begun = True
+            self._say(self._peer.first)
+
+    def _say(self, data: bytes) -> None:
+        transport: Any = self.transport
+        transport.write(data)
+        if self._peer.then:
+            self._next = self._reactor.callLater(0, self._say, self._peer.then)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._open_ones.discard(self)
+        if self._next is not None and self._next.active():
+            self._next.cancel()
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
+async def test_hostile_peers(reactor: Any, peer: Peer) -> None:
+    """Who says nothing, too much or never the end is given up in time, and left."""
+    open_ones: set[Hostile] = set()
+
+    class HostileFactory(Factory):
+        noisy = False
+
+        def buildProtocol(self, addr: object) -> Hostile:
+            return Hostile(peer, reactor, open_ones)
+
+    listening = reactor.listenTCP(0, HostileFactory(), interface="127.0.0.1")
+    port = listening.getHost().port
+    bucket = opened(reactor, f"{peer.scheme}://127.0.0.1:{port}/default{OPTIONS}")
+    for deferred in (bucket.connect(), bucket.get("k")):
+        error = await failure(deferred)
+        assert isinstance(error, peer.kind)
+        assert f"127.0.0.1:{port}" in str(error)
+        assert peer.text in str(error)
+    await turn(reactor, lambda: not open_ones)
+    assert not bucket._driver.transports
+    await bucket.close()
+    await maybeDeferred(listening.stopListening)
+
+
+class TestOneByteASecond:
+    """In virtual time: every limit is met to the millisecond."""
+
+    @pytest.fixture
+    def slow(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+        """Give what makes all answers trickle from then on."""
+
+        def trickle(peer: Any, data: bytes) -> None:
+            reactor, answer = peer._reactor, peer._transport.answer
+            for number in range(len(data)):
+                reactor.callLater(1.0 + number, answer, data[number : number + 1])
+
+        return lambda: monkeypatch.setattr("txcouchbase.testing._MemoryPeer.write", trickle)
+
+    def test_opening(self, slow: Callable[[], None]) -> None:
+        """Each node has config_node_timeout for its handshake, all have config_total_timeout."""
+        memory = Memory()
+        slow()
+        bucket = memory.open(options="?config_node_timeout=3&config_total_timeout=5")
+        results = outcome(bucket.connect())
+        memory.reactor.advance(0)
+        memory.reactor.advance(2.999)
+        assert len(memory.cluster.connections(memory.cluster.nodes[0])) == 1
+        memory.reactor.advance(0.001)
+        memory.reactor.advance(0)
+        assert not memory.cluster.connections(memory.cluster.nodes[0])
+        memory.reactor.advance(1.999)
+        assert not results
+        memory.reactor.advance(0.001)
+        (error,) = results
+        assert type(error) is BootstrapTimeoutError
+        assert "config_total_timeout" in str(error)
+
+    def test_operations(self, slow: Callable[[], None]) -> None:
+        """An operation whose answer trickles ends at its deadline, not before and not after."""
+        memory = Memory()
+        bucket = memory.open()
+        memory.result(bucket.connect())
+        slow()
+        results = outcome(bucket.get("k", timeout=4.0))
+        memory.reactor.advance(0)
+        memory.reactor.advance(3.999)
+        assert not results
+        memory.reactor.advance(0.001)
+        (error,) = results
+        assert type(error) is UnambiguousTimeoutError
+        assert "did not answer within 4 s" in str(error)
 
 
 def tls_options() -> CertificateOptions:

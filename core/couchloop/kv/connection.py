@@ -199,7 +199,7 @@ class Connection(Generic[R]):
             if not self.tls:
                 guess = "not speak the key-value protocol, or want TLS (then use couchbases://)"
             error = HandshakeClosedError(
-                "the server accepted the connection and closed it during the handshake: it may be "
+                "the server accepted, and closed the connection during the handshake: it may be "
                 "out of connections (cluster.connection_budget() counts what a program opens), be "
                 f"starting, {guess}"
             )

@@ -1,0 +1,48 @@
+"""Peers that would keep a client waiting for ever, as both loops' tests serve them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from couchloop.exceptions import CouchbaseError, NodeTimeoutError, ProtocolError, WrongProtocolError
+from couchloop.wire import Frame, Opcode, encode_response
+
+OPTIONS = "?config_node_timeout=0.1"
+
+
+class Peer(NamedTuple):
+    """What a server says once it has heard something, and what comes of it."""
+
+    name: str
+    kind: type[CouchbaseError]
+    text: str
+    first: bytes = b""
+    """What it says at once."""
+    then: bytes = b""
+    """What it says after that in every turn of its loop, without end."""
+    scheme: str = "couchbase"
+
+
+def _announcing(length: int) -> bytes:
+    """Give the header of an answer to HELLO that has a body of so many bytes."""
+    header = bytearray(encode_response(Opcode.HELLO))
+    header[8:12] = length.to_bytes(4)
+    return bytes(header)
+
+
+_PUSH = Frame(0x82, 1, 0, 0, 0, 0, b"", bytes(16), b"other", b"{}").encode()
+_HELLO = encode_response(Opcode.HELLO)
+_TLS_RECORD = bytes.fromhex("1603034000 02 003ffc 0303")
+"""The beginning of 16 KiB of TLS handshake: a ServerHello of that size."""
+
+PEERS = (
+    Peer("silent", NodeTimeoutError, "config_node_timeout"),
+    Peer("silent TLS", NodeTimeoutError, "config_node_timeout", scheme="couchbases"),
+    Peer("silent after HELLO", NodeTimeoutError, "config_node_timeout", first=_HELLO),
+    Peer("trickle", NodeTimeoutError, "config_node_timeout", _announcing(20_000_000), b"\0"),
+    Peer("trickled TLS", NodeTimeoutError, "config_node_timeout", _TLS_RECORD, b"\0", "couchbases"),
+    Peer("endless pushes", NodeTimeoutError, "config_node_timeout", _PUSH, _PUSH),
+    Peer("4 GiB", WrongProtocolError, "4294967295 bytes", _announcing(2**32 - 1), b"\0" * 65536),
+    Peer("garbage", WrongProtocolError, "data port", b"\0\1\2\3", b"\xff" * 4096),
+    Peer("wrong answer", ProtocolError, "0x0a", encode_response(Opcode.NOOP), _PUSH),
+)
