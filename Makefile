@@ -11,7 +11,7 @@ TEST_READY := $(VENV)/ready-for-test
 
 export PYTHON
 
-.PHONY: demo test format bench simulate clean
+.PHONY: demo test format bench simulate soak clean
 
 demo: $(DEMO_READY)
 	$(BIN)/python examples/demo.py
@@ -31,6 +31,10 @@ SEED := 1
 WORLDS := 100
 simulate: $(TEST_READY)
 	PYTHONPATH=.:core $(BIN)/python -m tests.simulation $(SEED) --worlds $(WORLDS)
+
+# Ten thousand Buckets one after another, 5,000 connections at once, and nothing left of them.
+soak: $(TEST_READY)
+	PYTHONPATH=.:core $(BIN)/python -m tests.soak
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info core/*.egg-info _trial_temp* \

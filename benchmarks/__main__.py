@@ -31,7 +31,7 @@ class Work(NamedTuple):
     """One measurement: who does what, how, and how often."""
 
     client: str
-    """couchloop, bare or official."""
+    """couchloop, bare, official, or idle: Buckets that do nothing."""
     loop: str
     operation: str
     shape: str
@@ -49,6 +49,7 @@ class Work(NamedTuple):
 def all_works() -> list[Work]:
     """Give every measurement of a round."""
     works = [Work("couchloop", "core", "decode", "1", 100_000)]
+    works += [Work("idle", loop, "bucket", "3 nodes", 200) for loop in ("twisted", "gevent")]
     for operation in ("get", "upsert"):
         works += [Work("bare", loop, operation, "64", 200_000) for loop in ("twisted", "gevent")]
         for loop in ("twisted", "gevent"):
@@ -69,10 +70,10 @@ def all_works() -> list[Work]:
 
 
 @contextmanager
-def responder(cpu: int) -> Iterator[str]:
-    """Run the canned data node; give its port."""
+def _serving(*program: str) -> Iterator[str]:
+    """Run a server; give the first line that it prints."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.responder", str(cpu)],
+        [sys.executable, "-m", *program],
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
@@ -90,18 +91,20 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'core'}"}
 
 
-def measure(work: Work, port: str, cpu: int, official: Path | None) -> dict[str, float]:
-    """Run one client; give its figures.
+def measure(work: Work, server: str, cpu: int, official: Path | None) -> dict[str, float]:
+    """Run one client against *server* (a port, or a connection string); give its figures.
 
     Raises subprocess.CalledProcessError if it fails.
     """
-    arguments = [work.operation, work.shape, port, str(work.times)]
+    arguments = [work.operation, work.shape, server, str(work.times)]
     environment = _environment()
     if work.client == "official":
         # Not our paths: the official package has a `txcouchbase` of its own.
         del environment["PYTHONPATH"]
         client = [str(official), str(HERE / "client_official.py"), work.loop]
         arguments.append(work.setting)
+    elif work.client == "idle":
+        client, arguments = [sys.executable, "-m", "benchmarks.idle"], [work.loop, *arguments[2:]]
     else:
         loop = f"bare-{work.loop}" if work.client == "bare" else work.loop
         client = [sys.executable, "-m", "benchmarks.client_couchloop", loop]
@@ -138,11 +141,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         official = peers.python_sdk()
     cpus = sorted(os.sched_getaffinity(0))
     raw: dict[str, list[dict[str, float]]] = {work.name: [] for work in works}
-    with responder(cpus[0]) as port:
+    responder = _serving("benchmarks.responder", str(cpus[0]))
+    with responder as port, _serving("couchloop.embedded", "--nodes=3") as cluster:
+        connection_string = json.loads(cluster)["connection_string"]
         for number in range(rounds):
             for work in works:
                 print(f"\rround {number + 1}/{rounds}: {work.name:50}", end="", file=sys.stderr)
-                raw[work.name].append(measure(work, port, cpus[-1], official))
+                server = connection_string if work.client == "idle" else port
+                raw[work.name].append(measure(work, server, cpus[-1], official))
     print(file=sys.stderr)
     medians = {
         name: {

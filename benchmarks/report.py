@@ -79,6 +79,13 @@ def table(medians: Figures) -> str:
             f"| decoding the document by itself | "
             f"{medians['couchloop/core/decode/1']['cpu_us']:.1f} | | | | | | |"
         )
+    for loop in ("twisted", "gevent"):
+        idle = medians.get(f"idle/{loop}/bucket/3 nodes")
+        if idle is not None:
+            lines.append(
+                f"| {loop}: memory of an idle Bucket on three nodes, KB | {idle['kb']:.0f} |"
+                " | | | | | |"
+            )
     return "\n".join(lines)
 
 

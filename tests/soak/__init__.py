@@ -1,0 +1,1 @@
+"""What is left of a process after a great many Buckets: nothing (`python -m tests.soak`)."""
