@@ -42,6 +42,7 @@ _GEVENT_TESTS: Final = tuple(
         "credentials",
         "health",
         "lifetime",
+        "loops",
         "memory",
         "operations",
         "tls",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -98,6 +99,26 @@ def start(call: Callable[..., T], *arguments: Any, **keywords: Any) -> Greenlet[
             return error
 
     return gevent.spawn(run)
+
+
+def in_thread(work: Callable[[], Any]) -> Any:
+    """Run *work* in a plain thread while this hub goes on; give what it gives."""
+    outcome: list[Any] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(work())
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    until(lambda: not thread.is_alive())
+    thread.join()
+    for error in errors:
+        raise error
+    return outcome[0]
 
 
 class Ticker:

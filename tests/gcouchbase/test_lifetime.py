@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -25,7 +25,15 @@ from couchloop.wire import Opcode
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
 from gcouchbase.testing import ServedCluster, SystemClock, serve
-from tests.gcouchbase.support import cluster_of, hellos, is_idle, key_of_node, start, until
+from tests.gcouchbase.support import (
+    cluster_of,
+    hellos,
+    in_thread,
+    is_idle,
+    key_of_node,
+    start,
+    until,
+)
 
 DATA: Final = (Opcode.GET, Opcode.SET)
 
@@ -426,26 +434,6 @@ class TestThreads:
 
         assert in_thread(work) == 1
         no_connections(served)
-
-
-def in_thread(work: Callable[[], Any]) -> Any:
-    """Run *work* in a plain thread while this hub goes on; give what it gives."""
-    outcome: list[Any] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            outcome.append(work())
-        except BaseException as error:  # noqa: BLE001 - raised again below
-            errors.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    until(lambda: not thread.is_alive())
-    thread.join()
-    for error in errors:
-        raise error
-    return outcome[0]
 
 
 def test_two_clusters_side_by_side(served: ServedCluster) -> None:
