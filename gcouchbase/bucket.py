@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 import gevent
 from gevent import ssl
@@ -23,6 +23,9 @@ from couchloop.retries import RetryStrategy
 from couchloop.settings import Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
 from gcouchbase.driver import GeventDriver, SocketFactory
+
+if TYPE_CHECKING:
+    from gcouchbase.dns import Resolver
 
 __all__ = ["Bucket"]
 
@@ -79,6 +82,7 @@ class Bucket(BucketBase):
         ssl_context: what TLS trusts and shows, any SSLContext; None: what the options of the
             connection string and the authenticator say, by default the system's trust store.
         socket_factory: gives a connected socket for an address, for proxies and tests.
+        resolver: looks up DNS SRV records, in a thread; None: the servers of resolv.conf do.
 
     Raises:
         InvalidConnectionStringError, InvalidOptionError, ArgumentError, MixedAuthError: something
@@ -106,6 +110,7 @@ class Bucket(BucketBase):
         shared: bool = True,
         ssl_context: ssl.SSLContext | None = None,
         socket_factory: SocketFactory | None = None,
+        resolver: Resolver | None = None,
     ) -> None:
         if not hasattr(self, "_driver"):
             hub, settings = self._identify(
@@ -120,6 +125,7 @@ class Bucket(BucketBase):
                 observer=observer,
                 ssl_context=ssl_context,
                 socket_factory=socket_factory,
+                resolver=resolver,
             )
             driver = GeventDriver(settings, _write_log, ssl_context, socket_factory)
             self._attach(settings, hub, driver, shared=shared)

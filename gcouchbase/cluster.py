@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gevent.ssl import SSLContext
 
@@ -10,6 +10,9 @@ from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuth
 from couchloop.cluster import ClusterBase
 from gcouchbase.bucket import Bucket
 from gcouchbase.driver import SocketFactory
+
+if TYPE_CHECKING:
+    from gcouchbase.dns import Resolver
 
 __all__ = ["CertAuthenticator", "ClassicAuthenticator", "Cluster", "PasswordAuthenticator"]
 
@@ -22,6 +25,7 @@ class Cluster(ClusterBase[Bucket]):
         bucket_class: what `open_bucket` makes.
         socket_factory: handed to each Bucket; see there.
         ssl_context: likewise.
+        resolver: likewise.
 
     Raises InvalidConnectionStringError (a ValueError).
     """
@@ -33,10 +37,12 @@ class Cluster(ClusterBase[Bucket]):
         *,
         socket_factory: SocketFactory | None = None,
         ssl_context: SSLContext | None = None,
+        resolver: Resolver | None = None,
     ) -> None:
         super().__init__(connection_string, bucket_class)
         self._socket_factory = socket_factory
         self._ssl_context = ssl_context
+        self._resolver = resolver
 
     def _bucket_arguments(self) -> dict[str, Any]:
         arguments: dict[str, Any] = {}
@@ -44,4 +50,6 @@ class Cluster(ClusterBase[Bucket]):
             arguments["socket_factory"] = self._socket_factory
         if self._ssl_context is not None:
             arguments["ssl_context"] = self._ssl_context
+        if self._resolver is not None:
+            arguments["resolver"] = self._resolver
         return arguments

@@ -26,7 +26,7 @@ from gevent.exceptions import BlockingSwitchOutError
 from gevent.monkey import get_original
 
 from couchloop.driver import Driver, Transport, connect_error
-from couchloop.events import LogRecord, OpenConnection
+from couchloop.events import LogRecord, OpenConnection, ResolveSrv
 from couchloop.exceptions import (
     CouchbaseError,
     NodeUnreachableError,
@@ -37,6 +37,7 @@ from couchloop.exceptions import (
 from couchloop.operations import Batch, Operation, Pending
 from couchloop.session import SessionState
 from couchloop.settings import Address, Settings
+from gcouchbase.dns import look_up
 from gcouchbase.tls import TlsStream, make_context
 
 T = TypeVar("T")
@@ -269,6 +270,12 @@ class GeventDriver(Driver):
                 return _bare(why)
 
         self.hub.threadpool.spawn(run).rawlink(lambda result: self.guarded(done, result.value))
+
+    def resolve(self, event: ResolveSrv) -> Callable[[], object]:
+        """See `Driver`."""
+        self.in_thread(partial(look_up, event, self.session.settings.resolver), self.srv_answered)
+        # A thread cannot be stopped; the lookup has a limit of its own.
+        return lambda: None
 
     def log(self, record: LogRecord) -> None:
         """See `Driver`."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 import twisted
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IResolver
 
 from couchloop import health, operations
 from couchloop.auth import Authenticator
@@ -77,6 +78,7 @@ class Bucket(BucketBase):
         tls_factory: makes the IOpenSSLClientConnectionCreator for a host name, as
             `twisted.internet.ssl.optionsForClientTLS` does; None: what the options of the
             connection string and the authenticator say, by default the system's trust store.
+        resolver: looks up DNS SRV records (any IResolver); None: the servers of resolv.conf do.
 
     Raises:
         InvalidConnectionStringError, InvalidOptionError, ArgumentError, MixedAuthError,
@@ -104,6 +106,7 @@ class Bucket(BucketBase):
         reactor: Any = None,
         endpoint_factory: EndpointFactory | None = None,
         tls_factory: TlsFactory | None = None,
+        resolver: IResolver | None = None,
     ) -> None:
         if hasattr(self, "_driver"):
             # __new__ has given a Bucket that is open.
@@ -121,6 +124,7 @@ class Bucket(BucketBase):
             reactor=reactor,
             endpoint_factory=endpoint_factory,
             tls_factory=tls_factory,
+            resolver=resolver,
         )
         driver = TwistedDriver(settings, loop, endpoint_factory, tls_factory)
         self._attach(settings, loop, driver, shared=shared)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.interfaces import IResolver
+
 from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuthenticator
 from couchloop.cluster import ClusterBase
 from txcouchbase.bucket import Bucket
@@ -24,6 +26,7 @@ class Cluster(ClusterBase[Bucket]):
         reactor: handed to each Bucket. None: the global one, imported when a Bucket is opened.
         endpoint_factory: likewise; see `Bucket`.
         tls_factory: likewise.
+        resolver: likewise.
 
     Raises InvalidConnectionStringError (a ValueError).
     """
@@ -36,11 +39,13 @@ class Cluster(ClusterBase[Bucket]):
         reactor: Any = None,
         endpoint_factory: EndpointFactory | None = None,
         tls_factory: TlsFactory | None = None,
+        resolver: IResolver | None = None,
     ) -> None:
         super().__init__(connection_string, bucket_class)
         self._reactor = reactor
         self._endpoint_factory = endpoint_factory
         self._tls_factory = tls_factory
+        self._resolver = resolver
 
     def _bucket_arguments(self) -> dict[str, Any]:
         arguments: dict[str, Any] = {"reactor": self._reactor}
@@ -48,4 +53,6 @@ class Cluster(ClusterBase[Bucket]):
             arguments["endpoint_factory"] = self._endpoint_factory
         if self._tls_factory is not None:
             arguments["tls_factory"] = self._tls_factory
+        if self._resolver is not None:
+            arguments["resolver"] = self._resolver
         return arguments

@@ -36,7 +36,7 @@ from twisted.python.threadable import isInIOThread
 from zope.interface import implementer
 
 from couchloop.driver import Driver, connect_error
-from couchloop.events import LogRecord, OpenConnection
+from couchloop.events import LogRecord, OpenConnection, ResolveSrv
 from couchloop.exceptions import (
     ArgumentError,
     CouchbaseError,
@@ -285,6 +285,13 @@ class TwistedDriver(Driver):
             deferred = maybeDeferred(work)
         deferred.addErrback(lambda failure: failure.value)
         deferred.addCallback(done)
+
+    def resolve(self, event: ResolveSrv) -> Callable[[], object]:
+        """See `Driver`."""
+        # Here, so that those who name their nodes need not load a DNS client.
+        from txcouchbase.dns import Lookup  # noqa: PLC0415
+
+        return Lookup(self.reactor, event, self.session.settings.resolver, self.srv_answered).end
 
     def log(self, record: LogRecord) -> None:
         """See `Driver`."""

@@ -1,13 +1,16 @@
-"""The search for a first configuration: one seed after the other, within two time limits."""
+"""The search for a first configuration: one seed after the other, within two time limits.
+
+What a DNS SRV record names takes the place of the seeds, if there is one (RFC 0011).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Final, Protocol
 
-from couchloop.events import Event, LogRecord
+from couchloop.events import Event, LogRecord, ResolveSrv
 from couchloop.exceptions import (
     AuthError,
     BootstrapTimeoutError,
@@ -21,6 +24,7 @@ from couchloop.exceptions import (
     NotDataNodeError,
     ProtocolError,
     RateLimitedError,
+    SrvLookupError,
 )
 from couchloop.kv.connection import State
 from couchloop.kv.handshake import config_text
@@ -59,6 +63,11 @@ def own_copy(error: CouchbaseError) -> CouchbaseError:
     return own
 
 
+def srv_error(name: str, reason: str) -> SrvLookupError:
+    """Say why the DNS SRV record *name* is of no help."""
+    return SrvLookupError(f"no node is known through the DNS SRV record {name}: {reason}")
+
+
 class BootstrapOwner(Protocol):
     """What the search tells its session."""
 
@@ -81,6 +90,7 @@ class Bootstrap:
         timers: the session's.
         events: the session's; this appends to it.
         order: sorts seeds that are to be tried in a random order.
+        known: addresses that need not be tried.
     """
 
     def __init__(
@@ -91,6 +101,7 @@ class Bootstrap:
         timers: Timers,
         events: list[Event],
         order: Callable[[], float],
+        known: Container[Address] = (),
     ) -> None:
         self.connection: Connection | None = None
         """The connection to the seed that is being tried."""
@@ -102,21 +113,78 @@ class Bootstrap:
         self._timers = timers
         self._events = events
         self._limit: Timer | None = None
-        self._seeds = list(settings.seeds)
-        if settings.randomize_nodes:
-            self._seeds.sort(key=lambda _: order())
+        self._lookup: Timer | None = None
+        """Limits the lookup of an SRV record while it runs."""
+        self._order = order
+        self._known = known
+        self._seeds: list[Address] = []
 
     def start(self, now: float) -> None:
-        """Try the first seed."""
-        self._limit = self._timers.call_at(
-            now + self._settings.config_total_timeout, self._took_too_long
-        )
-        self._try_next(now)
+        """Look up the seeds, or try the first."""
+        settings = self._settings
+        self._limit = self._timers.call_at(now + settings.config_total_timeout, self._took_too_long)
+        if settings.srv:
+            limit = min(settings.resolve_timeout, settings.config_total_timeout)
+            self._lookup = self._timers.call_at(now + limit, self._not_looked_up)
+            self._events.append(ResolveSrv(settings.srv, limit))
+        else:
+            self._try(settings.seeds, now)
 
     def end(self) -> None:
         """Stop: the search is over, or its session is."""
-        if self._limit is not None:
-            self._limit.cancel()
+        for timer in (self._limit, self._lookup):
+            if timer is not None:
+                timer.cancel()
+        self._lookup = None
+
+    def srv_resolved(self, addresses: Sequence[Address], now: float) -> None:
+        """Try what the SRV record names: in its order, for priorities and weights mean nothing."""
+        if not addresses:
+            self.srv_failed(self._no_record("there is none"), now)
+        elif self._lookup_over():
+            self._tell("info", "{name} names {nodes}", nodes=", ".join(map(str, addresses)))
+            self._try(addresses, now)
+
+    def srv_failed(self, error: BaseException, now: float) -> None:
+        """Do without the SRV record, if that is allowed."""
+        if not self._lookup_over():
+            return
+        settings = self._settings
+        if settings.srv_required:
+            if not isinstance(error, CouchbaseError):
+                error = self._no_record(f"{type(error).__name__}: {error}")
+            self.met.append((settings.srv, error))
+            self._give_up()
+            return
+        # Who never meant a record need not read that a program is missing to look for one.
+        level = "debug" if isinstance(error, FeatureNotAvailableError) else "info"
+        reason = settings.told(error) if isinstance(error, CouchbaseError) else str(error)
+        self._tell(level, "{reason}; trying {nodes}", reason=reason)
+        self._try(settings.seeds, now)
+
+    def _lookup_over(self) -> bool:
+        """Tell whether the lookup was still of interest; it is so no more."""
+        timer, self._lookup = self._lookup, None
+        if timer is not None:
+            timer.cancel()
+        return timer is not None
+
+    def _not_looked_up(self, now: float) -> None:
+        limit = f"{self._settings.resolve_timeout:g} s (resolve_timeout)"
+        self.srv_failed(self._no_record(f"it was not found within {limit}"), now)
+
+    def _no_record(self, reason: str) -> SrvLookupError:
+        return srv_error(self._settings.srv, reason)
+
+    def _tell(self, level: str, text: str, **fields: object) -> None:
+        known = {"name": self._settings.srv, "nodes": ", ".join(map(str, self._settings.seeds))}
+        self._events.append(LogRecord(level, text, {**known, **fields}))
+
+    def _try(self, seeds: Sequence[Address], now: float) -> None:
+        self._seeds = [seed for seed in seeds if seed not in self._known]
+        if self._settings.randomize_nodes:
+            self._seeds.sort(key=lambda _: self._order())
+        self._try_next(now)
 
     def handshake_done(self, text: bytes, now: float) -> None:
         """Open the bucket with the configuration of a seed, once that is usable."""
@@ -208,6 +276,8 @@ class Bootstrap:
     def _took_too_long(self, _now: float) -> None:
         connection = self.connection
         what = "no node gave a configuration of the bucket"
+        if self._lookup is not None:
+            what = f"the DNS SRV record {self._settings.srv} was not found"
         context = ErrorContext()
         if connection is not None:
             context.node = str(connection.address)
@@ -224,7 +294,9 @@ class Bootstrap:
         if error is None:
             causes = [cause for _, cause in self.met if isinstance(cause, CouchbaseError)]
             told = [cause for kind in _TELLING for cause in causes if isinstance(cause, kind)]
-            error = own_copy((told or causes)[0])
+            # None at all: every seed is a node that is known, and being connected.
+            unreachable = NodeUnreachableError("there is no other seed to ask")
+            error = own_copy((told or causes or [unreachable])[0])
         context = replace(error.context or ErrorContext(), bucket=self._settings.bucket)
         if len(self.met) > 1:
             context.seeds = tuple(self.met)

@@ -62,6 +62,8 @@ _READ_NOW: Final = frozenset(
         "operation_timeout",
         "config_total_timeout",
         "config_node_timeout",
+        "dnssrv",
+        "resolve_timeout",
         "config_poll_interval",
         "network",
         "randomize_nodes",
@@ -105,6 +107,7 @@ def make_settings(
     tls_context: object = None,
     connector: object = None,
     observer: Observer | None = None,
+    resolver: object = None,
     framework: str = "",
     environment: Mapping[str, str] | None = None,
 ) -> Settings:
@@ -123,6 +126,7 @@ def make_settings(
         tls_context: the loop's own kind of TLS context.
         connector: what makes connections instead of the loop's TCP.
         observer: hears of each operation.
+        resolver: what looks up DNS SRV records instead of the loop's usual resolver.
         framework: name and version of the loop, for the user agent (RFC 0047).
         environment: the process's variables; what libcouchbase reads of them counts here too.
 
@@ -162,8 +166,13 @@ def make_settings(
         )
     if makes_tls:
         tls_files = variables.tuned(tls_files)
-    if connection_string.srv_required:
-        raise FeatureNotAvailableError("SRV records are not looked up yet: name the nodes")
+    srv_host = connection_string.srv_host
+    if connection_string.srv_required and srv_host is None:
+        raise InvalidConnectionStringError(
+            f"{connection_string.scheme}:// takes a name that can have DNS SRV records, not an "
+            "address or localhost",
+            text=connection_string.masked(),
+        )
     credentials = authenticator.credentials_for(connection_string.bucket)
     user, secret = credentials or ("", "")
     mechanisms = options.get("sasl_mech_force")
@@ -198,6 +207,10 @@ def make_settings(
         reports=_reports(options),
         observer=observer,
         agent=agent,
+        srv=f"_couchbase{'s' if tls else ''}._tcp.{srv_host}" if srv_host else "",
+        srv_required=connection_string.srv_required,
+        resolve_timeout=_seconds(options, "resolve_timeout"),
+        resolver=resolver,
         ipv6=str(options.get("ipv6") or OPTIONS["ipv6"].default),
         sockets=_sockets(options),
         notices=variables.notices,

@@ -153,7 +153,8 @@ class ConnectionString:
         """The host whose SRV record replaces the hosts if it has one; None: look up nothing.
 
         RFC 0011: a single host without a port, under couchbase or couchbases. The option dnssrv
-        forbids that, or asks for it whatever the hosts are. Never an IP address or localhost.
+        forbids that, or asks for it whatever the hosts are. Never an IP address, localhost, or a
+        name under localhost (RFC 6761).
         """
         first = self.hosts[0]
         wanted: bool | None = None
@@ -166,9 +167,8 @@ class ConnectionString:
                 and first.port is None
                 and self.scheme in {"couchbase", "couchbases"}
             )
-        if not wanted or first.host.rstrip(".").lower() == "localhost" or _is_address(first.host):
-            return None
-        return first.host
+        is_local = first.host.rstrip(".").lower().rpartition(".")[2] == "localhost"
+        return first.host if wanted and not is_local and not _is_address(first.host) else None
 
     def get_option(self, name: str, default: str | None = None) -> str | None:
         """Return the first value of an option, `default` if it is not given."""

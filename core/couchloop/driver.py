@@ -7,7 +7,7 @@ derivation, a log, and how a caller is woken. Nothing here knows the public Buck
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from ipaddress import IPv4Address
 from typing import Any, Final, Protocol, TypeVar
@@ -20,6 +20,7 @@ from couchloop.events import (
     OpenConnection,
     Opened,
     OpenFailed,
+    ResolveSrv,
 )
 from couchloop.exceptions import CouchbaseError, NodeUnreachableError, UnknownHostError
 from couchloop.kv.scram import SaltedPasswords
@@ -42,6 +43,10 @@ _UNVERIFIED: Final = (
     "bucket {bucket}: the servers' certificates are not verified (ssl=no_verify or "
     "tls_verify=none), so anybody on the way can read the password and the data"
 )
+
+
+def _nothing() -> None:
+    pass
 
 
 class Transport(Protocol):
@@ -69,10 +74,11 @@ class Driver(ABC):
     def __init__(self, settings: Settings, random: Random, entropy: Callable[[int], bytes]) -> None:
         self.session = make_session(settings, self.wake, random, entropy)
         self.transports: dict[int, Transport] = {}
-        self.leave: Callable[[], None] = lambda: None
+        self.leave: Callable[[], None] = _nothing
         """Takes the Bucket out of the registry."""
         self.makes_tls = False
         """Whether `make_tls` made what TLS trusts and shows, and the user did not bring it."""
+        self._end_lookup: Callable[[], object] = _nothing
         self._in_turn = False
         self._scheduled = False
         self._has_ended = False
@@ -114,6 +120,13 @@ class Driver(ABC):
         """Run *work*, which may block, in a thread; the loop then calls *done*.
 
         *done* is given what *work* gave or raised. It may come after the session's end.
+        """
+
+    @abstractmethod
+    def resolve(self, event: ResolveSrv) -> Callable[[], object]:
+        """Look up a DNS SRV record; `srv_answered` follows, perhaps at once.
+
+        Gives a function that ends the lookup, if it still runs.
         """
 
     @abstractmethod
@@ -248,6 +261,14 @@ class Driver(ABC):
         _salted_passwords.put(event.derivation, salted_password)
         self._turn(self.session.key_derived, event.id, salted_password, self.now())
 
+    def srv_answered(self, answer: Sequence[Address] | BaseException) -> None:
+        """Pass on the addresses that a DNS SRV record names, or why none are known."""
+        self._end_lookup = _nothing
+        if isinstance(answer, BaseException):
+            self._turn(self.session.srv_failed, answer, self.now())
+        else:
+            self._turn(self.session.srv_resolved, answer, self.now())
+
     def _gone(self, connection_id: int) -> None:
         self.transports.pop(connection_id, None)
         self._check_closed()
@@ -303,6 +324,7 @@ class Driver(ABC):
                 transport = self.transports[event.id] = self.make_transport(event)
                 transport.open()
             case Closed():
+                self._end_lookup()
                 self._has_ended = True
                 self.ended()
                 self._check_closed()
@@ -315,6 +337,9 @@ class Driver(ABC):
                     self.in_thread(event.derivation.derive, partial(self.key_derived, event))
                 else:
                     self.key_derived(event, salted_password)
+            case ResolveSrv():
+                self._end_lookup()
+                self._end_lookup = self.resolve(event)
             case Opened():
                 self.opened()
             case OpenFailed():

@@ -35,6 +35,15 @@ class DeriveKey:
 
 
 @dataclass(frozen=True, slots=True)
+class ResolveSrv:
+    """Look up the DNS SRV record *name*; answer with `srv_resolved` or `srv_failed`."""
+
+    name: str
+    timeout: float
+    """Seconds after which nobody waits for the answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """The first configuration is there: the bucket can be used."""
 
@@ -61,4 +70,13 @@ class LogRecord:
     fields: Mapping[str, object] = field(default_factory=dict)
 
 
-Event = OpenConnection | CloseConnection | DeriveKey | Opened | OpenFailed | Closed | LogRecord
+Event = (
+    OpenConnection
+    | CloseConnection
+    | DeriveKey
+    | ResolveSrv
+    | Opened
+    | OpenFailed
+    | Closed
+    | LogRecord
+)

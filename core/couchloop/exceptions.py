@@ -703,6 +703,10 @@ class NetworkNotFoundError(ConnectError, CouchbaseInputError):
     """The nodes are not listed on the network of that name."""
 
 
+class SrvLookupError(UnknownHostError):
+    """The DNS SRV record that is to name the nodes does not exist, or was not found in time."""
+
+
 class NodeTimeoutError(TimeoutError, ConnectError):
     """The node did not answer in time while connecting."""
 

@@ -365,12 +365,17 @@ class Nodes:
         what bootstrap has chosen; one on which a node is connected stays.
         """
         known = self.config
-        if not network or any(endpoint.ready for endpoint in self.endpoints.values()):
-            network = self.network
+        if any(endpoint.ready for endpoint in self.endpoints.values()):
+            network = ""
         is_new = known is None or config.revision > known.revision
+        # All nodes were lost: it may be of another cluster, whose revisions are its own, or name
+        # other addresses for the same nodes.
         is_elsewhere = (
-            known is not None and config.revision == known.revision and network != self.network
+            bool(network)
+            and known is not None
+            and (config.uuid != known.uuid or config.revision == known.revision)
         )
+        network = network or self.network
         if not config.is_ready or not (is_new or is_elsewhere):
             return False
         if not self._owner.is_open:
@@ -393,6 +398,8 @@ class Nodes:
                 "bucket {bucket} was deleted and made anew: its documents are gone",
                 bucket=self.settings.bucket,
             )
+        if not is_new:
+            self._announced = config.revision
         self.config = config
         endpoints: dict[Address, Endpoint] = {}
         self.by_node = []

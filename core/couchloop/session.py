@@ -8,7 +8,7 @@ function *wake*; tables are consistent before it is called, for user code may ca
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from enum import Enum, auto
 from math import inf
@@ -59,6 +59,9 @@ _deadline: Final = attrgetter("deadline")
 _PRIVILEGE: Final = re.compile(r"without the (\w+) privilege")
 
 
+_SEARCH_PAUSE: Final = 2.0
+
+
 class SessionState(Enum):
     """Where a session is in its life."""
 
@@ -106,6 +109,8 @@ class Session:
         self._timers = Timers()
         self._nodes = Nodes(self, settings, self._timers, self._events, random, entropy)
         self._bootstrap: Bootstrap | None = None
+        self._next_search = -inf
+        """Time before which no seed is asked again when all nodes are lost."""
         self._retry_strategy: RetryStrategy = (
             BestEffort() if settings.retry_strategy is None else settings.retry_strategy
         )
@@ -364,6 +369,16 @@ class Session:
         if connection is not None:
             connection.key_derived(salted_password, now)
 
+    def srv_resolved(self, addresses: Sequence[Address], now: float) -> None:
+        """Take the answer to a `ResolveSrv`: addresses in the order of the answer, if any."""
+        if self._bootstrap is not None:
+            self._bootstrap.srv_resolved(addresses, now)
+
+    def srv_failed(self, error: BaseException, now: float) -> None:
+        """Take note that a `ResolveSrv` found out nothing, and why."""
+        if self._bootstrap is not None:
+            self._bootstrap.srv_failed(error, now)
+
     def handle_deadline(self, now: float) -> None:
         """Do what is due: expire operations, connect again, retry."""
         timers = self._timers
@@ -567,14 +582,18 @@ class Session:
         """See `couchloop.nodes.NodesOwner`: ask seeds that are no nodes (any more)."""
         if self.state is not SessionState.OPEN or self._bootstrap is not None:
             return
+        if now < self._next_search:
+            return
         nodes = self._nodes
-        seeds = tuple(seed for seed in self.settings.seeds if seed not in nodes.endpoints)
-        if seeds:
-            self._search(replace(self.settings, seeds=seeds), now)
+        known = nodes.endpoints
+        if self.settings.srv or any(seed not in known for seed in self.settings.seeds):
+            # Half of the pause is jitter: a cluster that is gone is missed by many clients.
+            self._next_search = now + _SEARCH_PAUSE * (0.5 + self._random.random() / 2)
+            self._search(self.settings, now, known)
 
-    def _search(self, settings: Settings, now: float) -> None:
+    def _search(self, settings: Settings, now: float, known: Container[Address] = ()) -> None:
         self._bootstrap = Bootstrap(
-            self, settings, self._nodes, self._timers, self._events, self._random.random
+            self, settings, self._nodes, self._timers, self._events, self._random.random, known
         )
         self._bootstrap.start(now)
 

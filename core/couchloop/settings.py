@@ -155,6 +155,14 @@ class Settings:
     observer: Any = None
     """Hears of each operation (couchloop.observation.Observer), if the user wants that."""
     agent: str = field(default="couchloop", compare=False)
+    srv: str = ""
+    """The DNS SRV record whose addresses replace *seeds* if it exists; empty: none."""
+    srv_required: bool = False
+    """Whether *seeds* are of no use without that record."""
+    resolve_timeout: float = 2.0
+    """For the lookup of *srv*."""
+    resolver: Any = None
+    """What looks that up instead of the loop's usual resolver."""
     ipv6: str = "disabled"
     """Which addresses of a name are used: IPv4 (`disabled`), both (`allow`), IPv6 (`only`)."""
     sockets: Sockets = Sockets()

@@ -18,7 +18,7 @@ from couchloop.cluster import BucketBase, ClusterBase, as_method, make_settings
 from couchloop.connstr import ConnectionString
 from couchloop.driver import Driver, connect_error
 from couchloop.embedded.auth import User
-from couchloop.events import LogRecord, OpenConnection
+from couchloop.events import LogRecord, OpenConnection, ResolveSrv
 from couchloop.exceptions import (
     ArgumentError,
     AuthError,
@@ -137,7 +137,8 @@ class TestSettings:
             ("couchbase://a/b?nonsense=1", InvalidOptionError),
             ("couchbase://a/b?operation_timeout=-1", InvalidOptionError),
             ("couchbase://a/b?durability_timeout=5", FeatureNotAvailableError),
-            ("couchbase+dnssrv://a/b", FeatureNotAvailableError),
+            ("couchbase+dnssrv://localhost/b", InvalidConnectionStringError),
+            ("couchbases+dnssrv://10.0.0.1/b", InvalidConnectionStringError),
             ("http://a:9000/b", FeatureNotAvailableError),
             ("couchbase://a/" + "b" * 101, ArgumentError),
             ("couchbase://a/b%0ab", ArgumentError),
@@ -150,6 +151,38 @@ class TestSettings:
         """Each mistake has its class, and is found before anything is opened."""
         with pytest.raises(kind):
             make_settings(text, authenticator=WHO)
+
+    @pytest.mark.parametrize(
+        ("text", "name", "required"),
+        [
+            ("couchbase://db.x/b", "_couchbase._tcp.db.x", False),
+            ("couchbases://db.x/b", "_couchbases._tcp.db.x", False),
+            ("couchbase://db.x/b?ssl=on", "_couchbases._tcp.db.x", False),
+            ("couchbase://db.x/b?dnssrv=0", "", False),
+            ("couchbase://db.x:11210/b", "", False),
+            ("couchbase://db.x,db.y/b", "", False),
+            ("couchbase://db.x,db.y/b?dnssrv=1", "_couchbase._tcp.db.x", False),
+            ("couchbase://10.0.0.1/b?dnssrv=1", "", False),
+            ("couchbase://localhost/b", "", False),
+            ("db.x/b", "", False),
+            ("couchbase+dnssrv://db.x/b", "_couchbase._tcp.db.x", True),
+            ("couchbases+dnssrv://db.x/b", "_couchbases._tcp.db.x", True),
+        ],
+    )
+    def test_srv(self, text: str, name: str, required: bool) -> None:
+        """A single host without a port may be an SRV name; TLS means another record."""
+        settings = make_settings(text, authenticator=WHO)
+        assert (settings.srv, settings.srv_required) == (name, required)
+
+    def test_resolver(self) -> None:
+        """A Bucket with another resolver is another Bucket."""
+        ours, plain = object(), make_settings("couchbase://db.x/b", authenticator=WHO)
+        settings = make_settings(
+            "couchbase://db.x/b?resolve_timeout=500ms", authenticator=WHO, resolver=ours
+        )
+        assert settings.resolver is ours
+        assert settings.resolve_timeout == 0.5
+        assert plain.differences(settings) == ["resolve_timeout", "resolver"]
 
     def test_secrets_in_errors(self) -> None:
         """No error shows the password of a connection string."""
@@ -361,6 +394,10 @@ class ManualDriver(Driver):
     def make_tls(self, settings: Settings) -> Callable[[], None]:
         assert settings.tls
         return lambda: None
+
+    def resolve(self, event: ResolveSrv) -> Callable[[], object]:
+        self.told.append(f"looks up {event.name}")
+        return lambda: self.told.append("looks up no more")
 
     def log(self, record: LogRecord) -> None:
         self.logged.append(record)
@@ -863,6 +900,32 @@ class TestDriver:
         assert "h:5" in str(connect_error(NodeUnreachableError, address, "refused", either))
         one = make_settings("couchbase://h/b", authenticator=WHO)
         assert "ipv6=disabled" in str(connect_error(UnknownHostError, address, "none", one))
+
+    def test_lookup(self, loop: Loop) -> None:
+        """A lookup ends with the answer, or with the Bucket; what is answered later is ignored."""
+        for answer in ([Address("127.0.0.1", 10000)], OSError("no DNS")):
+            cluster = Cluster("couchbase://db.x", loop)
+            cluster.authenticate(WHO)
+            bucket = cluster.open_bucket("default")
+            loop.run()
+            assert told(bucket) == ["looks up _couchbase._tcp.db.x"]
+            bucket._driver.srv_answered(answer)
+            loop.run()
+            expected = "opened" if isinstance(answer, list) else "NodeUnreachableError"
+            assert told(bucket)[1:] == [expected]
+            bucket._close()
+        bucket = cluster.open_bucket("default")
+        loop.run()
+        bucket._close()
+        assert told(bucket) == [
+            "looks up _couchbase._tcp.db.x",
+            "looks up no more",
+            "ended",
+            "closed",
+        ]
+        bucket._driver.srv_answered([Address("127.0.0.1", 10000)])
+        loop.run()
+        assert not bucket._driver.transports
 
     def test_derivation_fails(self, loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
         """A key that cannot be derived ends the connection, and says why."""

@@ -310,6 +310,8 @@ class TestAttributes:
             ("couchbase://localhost", None),
             ("couchbase://", None),
             ("couchbase+dnssrv://localhost", None),
+            ("couchbase://db.LOCALHOST.", None),
+            ("couchbase://mylocalhost", "mylocalhost"),
             ("http://h.x", None),
             ("h.x", None),
             ("couchbase://h.x?dnssrv=0", None),

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from random import Random
 from typing import Any
 
 from couchloop.embedded import EmbeddedCluster, ManualClock
-from couchloop.events import CloseConnection, DeriveKey, Event, LogRecord, OpenConnection
+from couchloop.events import (
+    CloseConnection,
+    DeriveKey,
+    Event,
+    LogRecord,
+    OpenConnection,
+    ResolveSrv,
+)
 from couchloop.exceptions import NodeUnreachableError
 from couchloop.kv.scram import KeyDerivation
 from couchloop.observation import make_session
@@ -136,6 +143,9 @@ class World:
         self.unreachable: set[Address] = set()
         self.unanswering: set[Address] = set()
         """Addresses where a connection is neither made nor refused."""
+        self.srv: dict[str, Sequence[Address] | BaseException | None] = {}
+        """What DNS says of each SRV name; None: nothing, ever."""
+        self.lookups: list[tuple[float, str]] = []
         self.events: list[Event] = []
         self.writes: list[tuple[int, bytes]] = []
         self.defaults = defaults()
@@ -215,9 +225,19 @@ class World:
                         self._deliver(event.id, link)
                         link.connection_lost()
                     self.opened.pop(event.id, None)
+                case ResolveSrv():
+                    self._resolve(event)
                 case DeriveKey():
                     self.session.key_derived(event.id, derive(event.derivation), self.now)
         return bool(events)
+
+    def _resolve(self, event: ResolveSrv) -> None:
+        self.lookups.append((self.now, event.name))
+        answer = self.srv.get(event.name, [])
+        if isinstance(answer, BaseException):
+            self.session.srv_failed(answer, self.now)
+        elif answer is not None:
+            self.session.srv_resolved(answer, self.now)
 
     def _open(self, event: OpenConnection) -> None:
         assert event.address not in self.opened.values(), "two connections to one node"
