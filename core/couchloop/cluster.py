@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from math import ceil
@@ -35,19 +35,23 @@ from couchloop.observation import Observer
 from couchloop.operations import Defaults
 from couchloop.options import OPTIONS, parse_options
 from couchloop.registry import Registry
-from couchloop.retries import BestEffort, RetryStrategy, check_strategy
+from couchloop.retries import BestEffort, Policies, RetryStrategy, check_strategy
 from couchloop.session import SessionState
 from couchloop.settings import (
     DATA_PORT,
     DATA_PORT_TLS,
     Address,
     Login,
+    Notice,
     Reports,
+    Rerouting,
     Settings,
     Sockets,
     Tls,
+    Wire,
 )
 from couchloop.transcoder import FMT_JSON, Transcoder
+from couchloop.wire import snappy
 
 B = TypeVar("B", bound="BucketBase")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -89,6 +93,20 @@ _READ_NOW: Final = frozenset(
         "tcp_keepidle",
         "tcp_keepintvl",
         "tcp_keepcnt",
+        "circuit_breaker",
+        "compression",
+        "compression_min_size",
+        "compression_min_ratio",
+        "config_poll_floor",
+        "enable_clustermap_notification",
+        "enable_errmap",
+        "enable_unordered_execution",
+        "retry_policy",
+        "retry_interval",
+        "retry_backoff",
+        "retry_nmv_imm",
+        "retry_nmv_delay",
+        "wait_for_config",
     }
 )
 """Options that something reads. The others are refused: silence would be a lie."""
@@ -202,7 +220,8 @@ def make_settings(
         tls_context=tls_context,
         connector=connector,
         transcoder=transcoder,
-        retry_strategy=BestEffort() if retry_strategy is None else check_strategy(retry_strategy),
+        retry_strategy=_strategy(options, retry_strategy),
+        circuit_breaker=int(_seconds(options, "circuit_breaker")),
         log_redaction=bool(options.get("log_redaction", False)),
         reports=_reports(options),
         observer=observer,
@@ -213,8 +232,60 @@ def make_settings(
         resolver=resolver,
         ipv6=str(options.get("ipv6") or OPTIONS["ipv6"].default),
         sockets=_sockets(options),
-        notices=variables.notices,
+        wire=_wire(options),
+        rerouting=_rerouting(options),
+        config_poll_floor=_seconds(options, "config_poll_floor"),
+        notices=(*variables.notices, *_without_effect(options)),
     )
+
+
+def _strategy(options: dict[str, Any], given: RetryStrategy | None) -> RetryStrategy:
+    """Give the strategy for operations that name none."""
+    if given is not None:
+        return check_strategy(given)
+    first = _seconds(options, "retry_interval")
+    pauses = BestEffort(first, max(first, BestEffort().longest), _seconds(options, "retry_backoff"))
+    policies = {"sockerr": "all", "missingnode": "all"}
+    for each in options.get("retry_policy", ()):
+        mode, _, policy = each.partition(":")
+        policies.update(dict.fromkeys(policies if mode == "all" else (mode,), policy))
+    policy = Policies(pauses, policies["sockerr"], policies["missingnode"])
+    return pauses if policy == Policies(pauses) else policy
+
+
+def _wire(options: dict[str, Any]) -> Wire:
+    wire = Wire(
+        compression=options.get("compression", "on"),
+        compress_from=int(_seconds(options, "compression_min_size")),
+        compress_ratio=_seconds(options, "compression_min_ratio"),
+        error_map=options.get("enable_errmap", True),
+        pushes=options.get("enable_clustermap_notification", True),
+        unordered=options.get("enable_unordered_execution", False),
+    )
+    if wire.compression == "force":
+        if not snappy.available():
+            raise FeatureNotAvailableError(
+                "compression=force needs the package cramjam: install couchloop[snappy]"
+            )
+        wire = replace(wire, compress_ratio=1.0)
+    return wire
+
+
+def _rerouting(options: dict[str, Any]) -> Rerouting:
+    return Rerouting(
+        at_once=options.get("retry_nmv_imm", True),
+        delay=options.get("retry_nmv_delay"),
+        waits=options.get("wait_for_config", False),
+    )
+
+
+def _without_effect(options: dict[str, Any]) -> Iterator[Notice]:
+    for name in options:
+        if reason := OPTIONS[name].reason:
+            yield Notice(f"the option {name} has no effect: {reason}", once=True)
+    if "compression" in options and not snappy.available():
+        what = "the package cramjam is not installed (couchloop[snappy])"
+        yield Notice(f"the option compression has no effect: {what}", once=True)
 
 
 def _sockets(options: dict[str, Any]) -> Sockets:

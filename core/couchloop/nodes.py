@@ -25,8 +25,6 @@ from couchloop.timers import Timer, Timers
 from couchloop.topology import ClusterConfig, Revision, data_networks, parse_config
 from couchloop.wire import Feature, Frame, Opcode
 
-_CONFIG_FLOOR: Final = 0.05
-"""Least seconds between two requests for a configuration (RFC 0024)."""
 _ANNOUNCED: Final = Struct(">qq")
 """Epoch and revision in the extras of a push."""
 _HUNTS: Final = 20
@@ -486,6 +484,7 @@ class Nodes:
         """Look for a newer configuration now and then, whatever else hints at one."""
         interval = self.settings.config_poll_interval
         if interval:
+            interval = max(interval, self.settings.config_poll_floor)
             self._timers.call_at(now + interval, self._poll)
 
     def _poll(self, now: float) -> None:
@@ -520,7 +519,7 @@ class Nodes:
         """Ask any node for a newer configuration, unless that is being done: soon, if not now."""
         if self.config_request is not None:
             return
-        due = self._config_asked + _CONFIG_FLOOR
+        due = self._config_asked + self.settings.config_poll_floor
         if now < due:
             if self._config_timer is None or not self._config_timer.live:
                 self._config_timer = self._timers.call_at(due, self.ask_for_config)
@@ -666,6 +665,7 @@ class Nodes:
             self.settings.agent,
             f"{self._client_id}/{number:016x}",
             tracing=self.settings.is_observed,
+            wire=self.settings.wire,
         )
         connection = Connection(
             self._owner,

@@ -62,7 +62,9 @@ class Option:
         choices: Each accepted word with the one it stands for.
         translated: Other names whose values mean something else: {name: {value: our value}}.
         secret: The value must never be shown.
-        effect: `ignored` options are accepted; the client says once that they have no effect.
+        repeats: It may be given several times, and every value counts.
+        reason: Why it has no effect; empty: it has one. Options without effect are accepted; the
+            client says once that they have none.
 
     """
 
@@ -77,7 +79,13 @@ class Option:
     choices: Mapping[str, str] = field(default_factory=dict)
     translated: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     secret: bool = False
-    effect: Literal["used", "ignored"] = "used"
+    repeats: bool = False
+    reason: str = ""
+
+    @property
+    def effect(self) -> Literal["used", "ignored"]:
+        """Whether it is heeded."""
+        return "ignored" if self.reason else "used"
 
     @property
     def unit(self) -> str:
@@ -181,6 +189,13 @@ _RETRY_POLICIES: Final = _words(
         for policy in ("all", "get", "safe", "none")
     )
 )
+
+_NO_QUERIES: Final = "nothing uses it yet, for there are no queries here"
+_NO_VIEWS: Final = "nothing uses it yet, for there are no view queries here"
+_NO_SEARCHES: Final = "nothing uses it yet, for there are no searches here"
+_NO_ANALYTICS: Final = "nothing uses it yet, for there are no analytics queries here"
+_NO_POLLING: Final = "nothing uses it yet, for there are no persist_to and replicate_to here"
+_HTTP: Final = "nothing uses it yet, for only cluster configs are read over HTTP here"
 
 _TABLE: Final = (
     # Finding the cluster
@@ -291,12 +306,14 @@ _TABLE: Final = (
         name="server_group",
         kind="text",
         meaning="Prefer replicas in this server group where a read allows it.",
+        reason="nothing uses it yet, for there are no reads of replicas here",
     ),
     Option(
         name="enable_lazy_connections",
         kind="bool",
         default=False,
         meaning="Connect to a node when the first operation needs it.",
+        reason="a Bucket connects to every data node at once, with one connection each",
     ),
     # TLS and credentials
     Option(
@@ -349,6 +366,7 @@ _TABLE: Final = (
         kind="text",
         secret=True,
         meaning="A bucket and its password, as a JSON array, for queries over several buckets.",
+        reason=_NO_QUERIES,
     ),
     Option(
         name="sasl_mech_force",
@@ -378,6 +396,7 @@ _TABLE: Final = (
         minimum=_TICK,
         modern=("kv_durable_timeout",),
         meaning="For a durable write.",
+        reason="nothing uses it yet, for there are no durable writes here",
     ),
     Option(
         name="durability_timeout",
@@ -386,6 +405,7 @@ _TABLE: Final = (
         minimum=_TICK,
         aliases=("durabilty_timeout",),
         meaning="For waiting until a write is persisted or replicated (persist_to, replicate_to).",
+        reason=_NO_POLLING,
     ),
     Option(
         name="durability_interval",
@@ -393,6 +413,7 @@ _TABLE: Final = (
         default=0.1,
         aliases=("durabilty_interval",),
         meaning="Between two looks whether a write is persisted or replicated.",
+        reason=_NO_POLLING,
     ),
     Option(
         name="views_timeout",
@@ -401,6 +422,7 @@ _TABLE: Final = (
         minimum=_TICK,
         modern=("view_timeout",),
         meaning="For a view query.",
+        reason=_NO_VIEWS,
     ),
     Option(
         name="n1ql_timeout",
@@ -409,12 +431,14 @@ _TABLE: Final = (
         minimum=_TICK,
         modern=("query_timeout",),
         meaning="For a query.",
+        reason=_NO_QUERIES,
     ),
     Option(
         name="n1ql_grace_period",
         kind="seconds",
         default=0.0,
         meaning="How much longer than n1ql_timeout to wait for the server's own timeout.",
+        reason=_NO_QUERIES,
     ),
     Option(
         name="search_timeout",
@@ -423,6 +447,7 @@ _TABLE: Final = (
         minimum=_TICK,
         modern=("search_timeout",),
         meaning="For a search.",
+        reason=_NO_SEARCHES,
     ),
     Option(
         name="analytics_timeout",
@@ -431,6 +456,7 @@ _TABLE: Final = (
         minimum=_TICK,
         modern=("analytics_timeout",),
         meaning="For an analytics query.",
+        reason=_NO_ANALYTICS,
     ),
     Option(
         name="http_timeout",
@@ -439,6 +465,7 @@ _TABLE: Final = (
         minimum=_TICK,
         modern=("management_timeout",),
         meaning="For other HTTP requests, management among them.",
+        reason=_HTTP,
     ),
     # Retries
     Option(
@@ -447,31 +474,37 @@ _TABLE: Final = (
         default=100,
         minimum=1,
         meaning="After how many network errors to look for a newer cluster config.",
+        reason="the first error is enough: a newer cluster config is asked for at once",
     ),
     Option(
         name="error_thresh_delay",
         kind="seconds",
         default=0.01,
         meaning="The least time between two such looks.",
+        reason="config_poll_floor is the least time between two looks",
     ),
     Option(
         name="retry_policy",
         kind="choice",
         choices=_RETRY_POLICIES,
-        meaning="Which operations to retry after what: mode:policy, mode topochange, sockerr, "
-        "maperr, missingnode or all, policy all, get, safe or none.",
+        repeats=True,
+        meaning="Which operations to try again after what, as mode:policy. Of the modes sockerr "
+        "(the node is not connected) and missingnode (no node owns the key) count here, and all "
+        "for both: operations always follow documents that move. Policies: all, none, and get or "
+        "safe, which both mean operations that change nothing. A retry_strategy= given in the "
+        "program wins.",
     ),
     Option(
         name="retry_interval",
         kind="seconds",
-        default=0.01,
+        default=0.001,
         minimum=_TICK,
-        meaning="Before the first retry.",
+        meaning="Before the first retry; later pauses grow up to half a second.",
     ),
     Option(
         name="retry_backoff",
         kind="float",
-        default=1.5,
+        default=2.0,
         minimum=1.0,
         maximum=1000.0,
         meaning="By how much the interval grows with each retry.",
@@ -480,27 +513,27 @@ _TABLE: Final = (
         name="retry_nmv_imm",
         kind="bool",
         default=True,
-        meaning="Retry at once when a node refuses a document as not its own and sends a newer "
-        "cluster config.",
+        meaning="Try again at once when a node refuses a document as not its own and the new node "
+        "is known.",
     ),
     Option(
         name="retry_nmv_delay",
         kind="seconds",
-        default=0.1,
         aliases=("retry_nmv_interval",),
-        meaning="Before such a retry otherwise.",
+        meaning="Before such a retry otherwise; by default 1 ms at first, growing to 1 s.",
     ),
     Option(
         name="wait_for_config",
         kind="bool",
         default=False,
-        meaning="Wait for a newer cluster config before such a retry.",
+        meaning="Wait for a newer cluster config before such a retry, whatever the pauses.",
     ),
     Option(
         name="vb_noremap",
         kind="bool",
         default=False,
         meaning="Never look for a document where a rebalance is about to move it.",
+        reason="the client never guesses which node has a document",
     ),
     # What is said on the wire
     Option(
@@ -509,7 +542,10 @@ _TABLE: Final = (
         default="on",
         choices=_words("on", "off", "inflate_only", "deflate_only", "force"),
         translated={"enable_compression": _ON_OFF},
-        meaning="Snappy compression of documents, in both directions, one, or none.",
+        meaning="Snappy compression of documents, where the package cramjam is installed (extra "
+        "snappy): in both directions, received ones alone (inflate_only), or none (off). What "
+        "comes compressed is always inflated, so that deflate_only means on. force needs the "
+        "package, and compresses whatever gets smaller by it.",
     ),
     Option(
         name="compression_min_size",
@@ -532,24 +568,35 @@ _TABLE: Final = (
         default=False,
         aliases=("enable_mutation_tokens",),
         meaning="Ask for the mutation tokens that consistent queries need.",
+        reason=_NO_QUERIES,
     ),
     Option(
         name="dur_mutation_tokens",
         kind="bool",
         default=True,
         meaning="Use mutation tokens, if fetched, to watch persistence and replication.",
+        reason=_NO_POLLING,
     ),
     Option(
         name="enable_errmap",
         kind="bool",
         default=True,
-        meaning="Ask each node what its error codes mean.",
+        meaning="Ask each node what its error codes mean, for those that the client does not know.",
     ),
     Option(
         name="enable_unordered_execution",
         kind="bool",
         default=False,
-        meaning="Let nodes answer out of order.",
+        meaning="Let nodes answer out of order, so that a slow operation holds up no other; even "
+        "operations on one key may then overtake each other.",
+    ),
+    Option(
+        name="circuit_breaker",
+        kind="int",
+        default=20,
+        minimum=0,
+        meaning="How many operations in a row a node leaves unanswered before no more are sent to "
+        "it until it shows a sign of life; 0: any number.",
     ),
     Option(
         name="client_string",
@@ -600,6 +647,7 @@ _TABLE: Final = (
         default=1,
         minimum=0,
         meaning="Idle HTTP connections to keep per node; 0: none.",
+        reason=_HTTP,
     ),
     Option(
         name="max_http_connections",
@@ -607,6 +655,7 @@ _TABLE: Final = (
         default=0,
         minimum=0,
         meaning="HTTP connections per node at most; 0: no limit.",
+        reason=_HTTP,
     ),
     Option(
         name="http_pool_timeout",
@@ -614,6 +663,7 @@ _TABLE: Final = (
         default=10.0,
         modern=("idle_http_connection_timeout",),
         meaning="How long to keep an idle HTTP connection.",
+        reason=_HTTP,
     ),
     # Observation
     Option(
@@ -661,13 +711,24 @@ _TABLE: Final = (
             kind="seconds",
             default=threshold,
             meaning=f"From when on {what} is slow.",
+            reason=reason,
         )
-        for service, threshold, what in (
-            ("kv", 0.5, "an operation on a document"),
-            ("n1ql", 1.0, "a query"),
-            ("view", 1.0, "a view query"),
-            ("fts", 1.0, "a search"),
-            ("analytics", 1.0, "an analytics query"),
+        for service, threshold, what, reason in (
+            ("kv", 0.5, "an operation on a document", ""),
+            ("n1ql", 1.0, "a query", _NO_QUERIES),
+            (
+                "view",
+                1.0,
+                "a view query",
+                _NO_VIEWS,
+            ),
+            ("fts", 1.0, "a search", _NO_SEARCHES),
+            (
+                "analytics",
+                1.0,
+                "an analytics query",
+                _NO_ANALYTICS,
+            ),
         )
     ),
     Option(
@@ -675,6 +736,7 @@ _TABLE: Final = (
         kind="bool",
         default=False,
         meaning="Report measurements of the client to the cluster.",
+        reason="nothing uses it yet: measurements stay in the process",
     ),
     # Without a meaning here
     Option(
@@ -682,65 +744,65 @@ _TABLE: Final = (
         kind="int",
         minimum=0,
         maximum=5,
-        effect="ignored",
-        meaning="Ignored: the logging of the program decides what is logged.",
+        meaning="How much to log to the console.",
+        reason="the logging of the program decides what is logged",
     ),
     Option(
         name="console_log_file",
         kind="path",
-        effect="ignored",
-        meaning="Ignored: the logging of the program decides where to.",
+        meaning="Where to log to.",
+        reason="the logging of the program decides where to",
     ),
     Option(
         name="dump_configuration",
         kind="bool",
-        effect="ignored",
-        meaning="Ignored: cluster configs are logged at debug level.",
+        meaning="Log each cluster config.",
+        reason="log lines tell the revision of a config, not all of it",
     ),
     Option(
         name="detailed_errcodes",
         kind="bool",
-        effect="ignored",
-        meaning="Ignored: errors are always detailed.",
+        meaning="Give errors in detail.",
+        reason="errors are always detailed",
     ),
     Option(
         name="vbguess_persist",
         kind="bool",
-        effect="ignored",
-        meaning="Ignored: the client never guesses which node has a document.",
+        meaning="Keep to a node that was guessed to have a document.",
+        reason="the client never guesses which node has a document",
     ),
     Option(
         name="readj_ts_wait",
         kind="bool",
         aliases=("readj_wait_tmo",),
-        effect="ignored",
-        meaning="Ignored: an operation's time runs from its call on.",
+        meaning="Let an operation's time begin when it is waited for.",
+        reason="an operation's time runs from its call on",
     ),
     Option(
         name="read_chunk_size",
         kind="int",
         minimum=0,
-        effect="ignored",
-        meaning="Ignored: the event loop decides how much it reads at once.",
+        meaning="How many bytes to read at once.",
+        reason="the event loop decides how much it reads at once",
     ),
     Option(
         name="select_bucket",
         kind="bool",
-        effect="ignored",
-        meaning="Ignored: a connection always selects its bucket.",
+        meaning="Select the bucket on each connection.",
+        reason="a connection always selects its bucket",
     ),
     Option(
         name="send_hello",
         kind="bool",
-        effect="ignored",
-        meaning="Ignored: a connection always begins with HELLO, on which all else depends.",
+        meaning="Begin each connection with HELLO.",
+        reason="a connection always begins with HELLO, on which all else depends",
     ),
     *(
         Option(
             name=name,
             kind="text",
-            effect="ignored",
-            meaning="Ignored: it tunes the C library, which is not used here.",
+            meaning="Of the C library alone.",
+            reason="it tunes the C library, which is not used here",
         )
         for name in ("unsafe_optimize", "sync_dtor", "_reinit_connstr")
     ),
@@ -773,6 +835,8 @@ def find_option(name: str) -> Option:
 def parse_options(pairs: Iterable[tuple[str, str]]) -> dict[str, OptionValue]:
     """Return what the (name, text) pairs mean, by canonical name; of repeated ones the last counts.
 
+    Of those that may be repeated all count, and their value is a tuple.
+
     Options that are not given are absent: their defaults stand in `OPTIONS`.
 
     Raises:
@@ -782,5 +846,10 @@ def parse_options(pairs: Iterable[tuple[str, str]]) -> dict[str, OptionValue]:
     values: dict[str, OptionValue] = {}
     for name, text in pairs:
         option = find_option(name)
-        values[option.name] = option.parse(text, name)
+        value = option.parse(text, name)
+        if option.repeats:
+            before = values.get(option.name, ())
+            assert isinstance(before, tuple)
+            value = (*before, str(value))
+        values[option.name] = value
     return values

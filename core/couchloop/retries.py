@@ -48,6 +48,9 @@ class RetryReason(StrEnum):
         return self in _ALWAYS
 
 
+_SOCKET_ERRORS: Final = frozenset(
+    {RetryReason.SOCKET_NOT_AVAILABLE, RetryReason.SOCKET_CLOSED_WHILE_IN_FLIGHT}
+)
 _UNCERTAIN: Final = frozenset({RetryReason.UNKNOWN, RetryReason.SOCKET_CLOSED_WHILE_IN_FLIGHT})
 _ALWAYS: Final = frozenset({RetryReason.KV_NOT_MY_VBUCKET, RetryReason.KV_COLLECTION_OUTDATED})
 
@@ -88,27 +91,60 @@ class RetryStrategy(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BestEffort:
-    """Try again until the deadline, with pauses that double. The default (RFC 0049).
+    """Try again until the deadline, with pauses that grow. The default (RFC 0049).
 
     Args:
         first: seconds before the second try.
         longest: seconds that no pause exceeds.
+        growth: what each pause is multiplied by to give the next.
 
     """
 
     first: float = 0.001
     longest: float = 0.5
+    growth: float = 2.0
 
     def __post_init__(self) -> None:
-        """Raise ArgumentError for pauses that are none."""
+        """Raise ArgumentError for pauses that are none, or shrink."""
         if not 0 < self.first <= self.longest:
             raise ArgumentError("best effort: 0 < first <= longest (seconds)")
+        if not self.growth >= 1:
+            raise ArgumentError("best effort: growth >= 1")
 
     def retry_after(self, request: RetryRequest, reason: RetryReason) -> float | None:
         """Give up at once for a locked document, never for anything else."""
         if reason is RetryReason.KV_LOCKED:
             return None
-        return min(self.first * 2.0 ** min(max(request.attempts, 1) - 1, 64), self.longest)
+        return min(self.first * self.growth ** min(max(request.attempts, 1) - 1, 64), self.longest)
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """Best effort, but only for the operations that the option retry_policy names (SDK 2.5).
+
+    A policy is `all`, `none`, or one of `get` and `safe`, which both mean idempotent operations.
+
+    Args:
+        pauses: decides what may be tried again.
+        socket_errors: the policy where a node is not connected, or its connection was lost.
+        missing_node: the policy where no node owns the key, or the bucket is not open yet.
+
+    """
+
+    pauses: BestEffort = BestEffort()
+    socket_errors: str = "all"
+    missing_node: str = "all"
+
+    def retry_after(self, request: RetryRequest, reason: RetryReason) -> float | None:
+        """Give up where the policy for *reason* excludes the operation."""
+        policy = "all"
+        if reason in _SOCKET_ERRORS:
+            policy = self.socket_errors
+        elif reason is RetryReason.NODE_NOT_AVAILABLE:
+            policy = self.missing_node
+        if policy == "none" or (policy != "all" and not request.idempotent):
+            return None
+        return self.pauses.retry_after(request, reason)
 
 
 @dataclass(frozen=True, slots=True)

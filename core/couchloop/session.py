@@ -669,6 +669,8 @@ class Session:
             what = "the node was not connected"
             if endpoint.is_open_circuit:
                 what = "the circuit breaker of the node was open"
+            elif endpoint.ready is not None:
+                what = "no newer configuration came (wait_for_config)"
             cause = endpoint.last_error
         elif self.is_open:
             what = "the configuration names no node for the key"
@@ -744,10 +746,18 @@ class Session:
         if op.queue is None:
             return
         endpoint = self._nodes.owner_of(op.raw)
-        if newer or (endpoint is not None and endpoint.connection is not connection):
+        is_known = newer or (endpoint is not None and endpoint.connection is not connection)
+        rerouting = self.settings.rerouting
+        if is_known and rerouting.at_once:
             self._send_or_park(op, now)
-            return
-        self._send_later(op, now + controlled_backoff(op.attempts))
+        elif rerouting.waits and not is_known:
+            self._nodes.homeless[op] = None
+            op.parked = self._nodes.homeless
+            self._nodes.seek_config(now)
+        elif rerouting.delay is not None:
+            self._send_later(op, now + rerouting.delay)
+        else:
+            self._send_later(op, now + controlled_backoff(op.attempts))
 
     def _save_or_fail(
         self,

@@ -117,6 +117,41 @@ class Sockets:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wire:
+    """What is agreed with each node (HELLO), and what of it is used."""
+
+    compression: str = "on"
+    """`on`, `off`, `inflate_only`, `deflate_only`, `force`: see docs/options.md."""
+    compress_from: int = 32
+    """Bytes of the shortest value that is sent compressed."""
+    compress_ratio: float = 0.83
+    """What is not compressed to this part of its size is sent as it is."""
+    error_map: bool = True
+    """Whether each node is asked what its error codes mean."""
+    pushes: bool = True
+    """Whether nodes may send new configurations unasked."""
+    unordered: bool = False
+    """Whether nodes may answer in another order than they were asked."""
+
+    @property
+    def deflates(self) -> bool:
+        """Whether values are sent compressed, where a node takes that."""
+        return self.compression not in {"off", "inflate_only"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rerouting:
+    """What an operation does whose node does not own its key (any more)."""
+
+    at_once: bool = True
+    """Whether it is sent anew without a pause if a newer configuration came with the answer."""
+    delay: float | None = None
+    """Seconds of the pause otherwise; None: 1 ms at first, growing to 1 s (RFC 0049)."""
+    waits: bool = False
+    """Whether it waits for a newer configuration, however long that takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How one Bucket connects. Two openings with equal settings mean the same Bucket.
 
@@ -166,7 +201,10 @@ class Settings:
     ipv6: str = "disabled"
     """Which addresses of a name are used: IPv4 (`disabled`), both (`allow`), IPv6 (`only`)."""
     sockets: Sockets = Sockets()
-
+    wire: Wire = Wire()
+    rerouting: Rerouting = Rerouting()
+    config_poll_floor: float = 0.05
+    """Least seconds between two requests for a configuration (RFC 0024)."""
     notices: tuple[Notice, ...] = field(default=(), compare=False, repr=False)
     """What is to be logged when the Bucket is opened."""
 
@@ -183,8 +221,8 @@ class Settings:
         """Name what differs between two settings, without values: some are secret."""
         names = {
             name
-            for name in self.__dataclass_fields__
-            if name != "agent" and getattr(self, name) != getattr(other, name)
+            for name, described in self.__dataclass_fields__.items()
+            if described.compare and getattr(self, name) != getattr(other, name)
         }
         if frozenset(self.seeds) == frozenset(other.seeds):
             # In whatever order they are named, they are the same nodes.

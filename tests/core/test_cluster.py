@@ -136,7 +136,6 @@ class TestSettings:
             ("couchbase://a:x/b", InvalidConnectionStringError),
             ("couchbase://a/b?nonsense=1", InvalidOptionError),
             ("couchbase://a/b?operation_timeout=-1", InvalidOptionError),
-            ("couchbase://a/b?durability_timeout=5", FeatureNotAvailableError),
             ("couchbase+dnssrv://localhost/b", InvalidConnectionStringError),
             ("couchbases+dnssrv://10.0.0.1/b", InvalidConnectionStringError),
             ("http://a:9000/b", FeatureNotAvailableError),

@@ -74,7 +74,8 @@ class TestTable:
     def test_rows(self, option: Option) -> None:
         """Each row explains itself, and its default is a legal value of its kind."""
         assert option.meaning.endswith(".")
-        assert option.meaning.startswith("Ignored: ") is (option.effect == "ignored")
+        assert option.effect == ("ignored" if option.reason else "used")
+        assert not option.reason.endswith(".")
         assert option.unit == ("seconds" if option.kind == "seconds" else "")
         if option.default is not None:
             value = option.parse(f"{option.default}{'s' if option.unit else ''}")
@@ -143,7 +144,7 @@ class TestValues:
             ("preserve_bootstrap_nodes_order", "true", False),
             ("enable_compression", "off", "off"),
             ("ssl", "no_verify", "no_verify"),
-            ("retry_policy", "topochange:get", "topochange:get"),
+            ("retry_policy", "topochange:get", ("topochange:get",)),
             (
                 "sasl_mech_force",
                 "SCRAM-SHA512,SCRAM-SHA1 PLAIN",

@@ -38,8 +38,6 @@ _MAX_OPAQUE: Final = 0xFFFFFFFF
 _DEFAULT_COLLECTION: Final = b"\0"
 _LARGE: Final = 4096
 """Values from this many bytes are not copied into the request but written behind it."""
-_COMPRESS_FROM: Final = 32
-_COMPRESS_RATIO: Final = 0.83
 _STORES: Final = frozenset({0x01, 0x02, 0x03, 0x0E, 0x0F})
 """SET, ADD, REPLACE, APPEND, PREPEND: the requests whose value may be compressed (RFC 0030)."""
 
@@ -104,6 +102,8 @@ class Connection(Generic[R]):
     """A socket's worth of protocol."""
 
     __slots__ = (
+        "_compress_from",
+        "_compress_ratio",
         "_decoder",
         "_deriving",
         "_dialogue",
@@ -160,6 +160,9 @@ class Connection(Generic[R]):
         self._queued = False
         self._prefix = b""
         self._snappy = False
+        """Whether values are sent compressed."""
+        self._compress_from = hello.wire.compress_from
+        self._compress_ratio = hello.wire.compress_ratio
 
     def __repr__(self) -> str:
         return f"<Connection {self.id} to {self.address}: {self.state.name}>"
@@ -223,9 +226,9 @@ class Connection(Generic[R]):
         key = self._prefix + op.raw if op.raw else b""
         extras, value = op.extras, op.value
         datatype = 0
-        if self._snappy and len(value) >= _COMPRESS_FROM and op.opcode in _STORES:
+        if self._snappy and len(value) >= self._compress_from and op.opcode in _STORES:
             compressed = snappy.compress(value)
-            if len(compressed) <= len(value) * _COMPRESS_RATIO:
+            if len(compressed) <= len(value) * self._compress_ratio:
                 value, datatype = compressed, 2
         size = len(value)
         header = _HEADER.pack(
@@ -370,7 +373,7 @@ class Connection(Generic[R]):
         self.features = negotiated.features
         self.error_map = negotiated.error_map
         self._prefix = _DEFAULT_COLLECTION if Feature.COLLECTIONS in self.features else b""
-        self._snappy = Feature.SNAPPY in self.features
+        self._snappy = Feature.SNAPPY in self.features and self.hello.wire.deflates
         self.state = State.READY
         self._owner.handshake_done(self, negotiated, now)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from struct import Struct
 from typing import Any, Final, NamedTuple
@@ -34,7 +34,7 @@ from couchloop.exceptions import (
     status_error,
 )
 from couchloop.kv.scram import MECHANISMS, KeyDerivation, ScramClient
-from couchloop.settings import Login
+from couchloop.settings import Login, Wire
 from couchloop.wire import Datatype, Feature, Frame, Opcode, Status, encode_request, snappy
 
 MAX_CONFIG: Final = 20 * 1024 * 1024
@@ -60,6 +60,7 @@ _TOO_MANY: Final = (
     "Buckets (cluster.connection_budget() counts their connections), or raise the server's limit"
 )
 PLAIN: Final = "PLAIN"
+_PUSHES: Final = {Feature.DUPLEX, Feature.CLUSTERMAP_CHANGE, Feature.CLUSTERMAP_BRIEF}
 
 Step = Generator[bytes | KeyDerivation, Any, "Negotiated"]
 
@@ -84,11 +85,24 @@ class Hello:
     """`<16 hex digits of the client>/<16 hex digits of the connection>` (RFC 0035)."""
     tracing: bool = False
     """Whether the server is to say how long each request took it."""
+    wire: Wire = field(default_factory=Wire)
 
     def key(self) -> bytes:
         """Give the key of the HELLO request; the agent is cut to 200 bytes."""
         agent = self.agent.encode(errors="replace")[:_AGENT_BYTES].decode(errors="ignore")
         return json.dumps({"a": agent, "i": self.connection_id}, separators=(",", ":")).encode()
+
+    def features(self, supported: Sequence[int]) -> tuple[int, ...]:
+        """Give what to ask for, of the features that are supported."""
+        refused: set[int] = set()
+        if self.wire.compression == "off":
+            refused.add(Feature.SNAPPY)
+        if not self.wire.pushes:
+            refused |= _PUSHES
+        added = [Feature.TRACING] if self.tracing else []
+        if self.wire.unordered:
+            added.append(Feature.UNORDERED)
+        return (*(feature for feature in supported if feature not in refused), *added)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +161,7 @@ def handshake(
     the node has no room or no time for us, TooManyConnectionsError, RateLimitedError or
     TemporaryFailError; its context has the status and what the server said.
     """
-    asked = wanted_features() if features is None else features
-    if hello.tracing:
-        asked = (*asked, Feature.TRACING)
+    asked = hello.features(wanted_features() if features is None else features)
     opening = encode_request(
         Opcode.HELLO, key=hello.key(), value=b"".join(_U16.pack(feature) for feature in asked)
     )
@@ -163,7 +175,7 @@ def handshake(
         Opcode.GET_CLUSTER_CONFIG
     )
     error_map: ErrorMap = {}
-    if Feature.XERROR in granted:
+    if Feature.XERROR in granted and hello.wire.error_map:
         reply = yield encode_request(Opcode.GET_ERROR_MAP, value=_ERROR_MAP_VERSION) + requests
         error_map = parse_error_map(_expect(reply, Opcode.GET_ERROR_MAP))
         requests = b""
