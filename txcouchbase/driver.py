@@ -190,7 +190,7 @@ class TwistedDriver(Driver):
     def when_closed(self) -> Deferred[None]:
         """Give a new Deferred: None once the last transport is gone."""
         deferred: Deferred[None] = Deferred()
-        if self.session.state is SessionState.CLOSED and not self.transports:
+        if self._is_closed:
             deferred.callback(None)
         else:
             self._closing.append(deferred)

@@ -119,12 +119,13 @@ class Bootstrap:
         self._known = known
         self._seeds: list[Address] = []
 
-    def start(self, now: float) -> None:
-        """Look up the seeds, or try the first."""
+    def start(self, now: float, began: float) -> None:
+        """Look up the seeds, or try the first; *began* is when the time for all began to run."""
         settings = self._settings
-        self._limit = self._timers.call_at(now + settings.config_total_timeout, self._took_too_long)
+        until = began + settings.config_total_timeout
+        self._limit = self._timers.call_at(until, self._took_too_long)
         if settings.srv:
-            limit = min(settings.resolve_timeout, settings.config_total_timeout)
+            limit = max(0.0, min(settings.resolve_timeout, until - now))
             self._lookup = self._timers.call_at(now + limit, self._not_looked_up)
             self._events.append(ResolveSrv(settings.srv, limit))
         else:

@@ -34,6 +34,7 @@ from couchloop.health import ClusterState, DiagnosticsReport, cluster_state, dia
 from couchloop.observation import Observer
 from couchloop.operations import Defaults
 from couchloop.options import OPTIONS, parse_options
+from couchloop.recall import FILE_ONLY
 from couchloop.registry import Registry
 from couchloop.retries import BestEffort, Policies, RetryStrategy, check_strategy
 from couchloop.session import SessionState
@@ -87,6 +88,9 @@ _READ_NOW: Final = frozenset(
         "tracing_threshold_queue_size",
         "tracing_orphaned_queue_flush_interval",
         "tracing_orphaned_queue_size",
+        "config_cache",
+        "config_cache_ro",
+        "bootstrap_on",
         "ipv6",
         "tcp_nodelay",
         "tcp_keepalive",
@@ -163,6 +167,8 @@ def make_settings(
     for name in options.keys() | variables.options.keys():
         if OPTIONS[name].effect == "used" and name not in _READ_NOW:
             raise FeatureNotAvailableError(f"the option {name!r} has no effect yet: leave it out")
+    if options.get("bootstrap_on") == "http":
+        raise FeatureNotAvailableError("configurations are not read over HTTP yet: leave it out")
     if authenticator is not None and (username is not None or password is not None):
         raise MixedAuthError("give an authenticator, or username and password, not both")
     variables.apply(options, tls_scheme=connection_string.tls)
@@ -236,6 +242,9 @@ def make_settings(
         rerouting=_rerouting(options),
         config_poll_floor=_seconds(options, "config_poll_floor"),
         notices=(*variables.notices, *_without_effect(options)),
+        config_cache=_config_cache(options, connection_string.bucket),
+        config_cache_ro="config_cache_ro" in options,
+        bootstrap_on=str(options.get("bootstrap_on") or OPTIONS["bootstrap_on"].default),
     )
 
 
@@ -286,6 +295,25 @@ def _without_effect(options: dict[str, Any]) -> Iterator[Notice]:
     if "compression" in options and not snappy.available():
         what = "the package cramjam is not installed (couchloop[snappy])"
         yield Notice(f"the option compression has no effect: {what}", once=True)
+
+
+def _config_cache(options: dict[str, Any], bucket: str) -> str:
+    """Name the file that keeps the bucket's configuration; empty: there is none."""
+    path, only_read = (str(options.get(n, "")) for n in ("config_cache", "config_cache_ro"))
+    if path and only_read and path != only_read:
+        raise InvalidOptionError(
+            "config_cache and config_cache_ro name different files: give one of them"
+        )
+    path = path or only_read
+    if not path and options.get("bootstrap_on") == FILE_ONLY:
+        raise InvalidOptionError(
+            "bootstrap_on=file_only needs a file to start from: config_cache or config_cache_ro"
+        )
+    if path.endswith("/"):
+        if "/" in bucket:
+            raise ArgumentError(f"bucket {bucket!r} cannot be the name of a file in {path!r}")
+        path += bucket
+    return path
 
 
 def _sockets(options: dict[str, Any]) -> Sockets:

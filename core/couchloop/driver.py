@@ -12,15 +12,18 @@ from functools import partial
 from ipaddress import IPv4Address
 from typing import Any, Final, Protocol, TypeVar
 
+from couchloop import configcache
 from couchloop.events import (
     CloseConnection,
     Closed,
     DeriveKey,
+    LoadConfig,
     LogRecord,
     OpenConnection,
     Opened,
     OpenFailed,
     ResolveSrv,
+    StoreConfig,
 )
 from couchloop.exceptions import CouchbaseError, NodeUnreachableError, UnknownHostError
 from couchloop.kv.scram import SaltedPasswords
@@ -83,6 +86,7 @@ class Driver(ABC):
         self._scheduled = False
         self._has_ended = False
         self._is_closed = False
+        self._storing = False
         self._armed: float | None = None
 
     # What an adapter brings
@@ -269,12 +273,22 @@ class Driver(ABC):
         else:
             self._turn(self.session.srv_resolved, answer, self.now())
 
+    def _config_loaded(self, result: configcache.Cached | BaseException | None) -> None:
+        self._turn(self.session.config_loaded, result, self.now())
+
+    def _config_stored(self, result: int | BaseException | None) -> None:
+        self._storing = False
+        self._turn(self.session.config_stored, result)
+        self._check_closed()
+
     def _gone(self, connection_id: int) -> None:
         self.transports.pop(connection_id, None)
         self._check_closed()
 
     def _check_closed(self) -> None:
-        if self._has_ended and not self.transports and not self._is_closed:
+        # What short-lived processes have learned is kept before they go.
+        is_idle = not self.transports and not self._storing
+        if self._has_ended and is_idle and not self._is_closed:
             self._is_closed = True
             self.closed()
 
@@ -340,6 +354,14 @@ class Driver(ABC):
             case ResolveSrv():
                 self._end_lookup()
                 self._end_lookup = self.resolve(event)
+            case LoadConfig():
+                work = partial(configcache.read, event.path, event.bucket, event.origin, event.seen)
+                self.in_thread(work, self._config_loaded)
+            case StoreConfig():
+                self._storing = True
+                self.in_thread(
+                    partial(configcache.write, event.path, event.config), self._config_stored
+                )
             case Opened():
                 self.opened()
             case OpenFailed():

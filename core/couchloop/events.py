@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from couchloop.exceptions import CouchbaseError
 from couchloop.kv.scram import KeyDerivation
 from couchloop.settings import Address
+from couchloop.topology import ClusterConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,29 @@ class ResolveSrv:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadConfig:
+    """Read the configuration that a file keeps (configcache.read), off the loop's thread.
+
+    Answer with `config_loaded`.
+    """
+
+    path: str
+    bucket: str
+    origin: str
+    """The host where the file names none."""
+    seen: int | None
+    """When the file was written that is known already (st_mtime_ns)."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreConfig:
+    """Keep *config* in a file (configcache.write), likewise; answer with `config_stored`."""
+
+    path: str
+    config: ClusterConfig
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """The first configuration is there: the bucket can be used."""
 
@@ -75,6 +99,8 @@ Event = (
     | CloseConnection
     | DeriveKey
     | ResolveSrv
+    | LoadConfig
+    | StoreConfig
     | Opened
     | OpenFailed
     | Closed

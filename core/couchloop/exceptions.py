@@ -737,6 +737,10 @@ class TlsError(ConnectError):
     CODE = 0x36
 
 
+class ConfigCacheError(CouchbaseInputError, CouchbaseFatalError):
+    """The file that keeps the configuration is of no use."""
+
+
 class CertificateFileError(CouchbaseInputError, CouchbaseFatalError):
     """A file of certificates, or of a key, cannot be read or holds something else."""
 

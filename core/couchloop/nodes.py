@@ -63,6 +63,9 @@ class NodesOwner(Owner[Operation[Any]], Protocol):
     def is_open(self) -> bool:
         """Whether a configuration may be applied."""
 
+    def config_learned(self, config: ClusterConfig) -> None:
+        """Take note that *config* counts now, and that a node has told it."""
+
     def send_parked(self, parked: dict[Operation[Any], None], now: float) -> None:
         """Send what waited in *parked*, in order."""
 
@@ -205,6 +208,8 @@ class Nodes:
     ) -> None:
         self.config: ClusterConfig | None = None
         self.network = ""
+        self._is_from_file = False
+        """Whether no node has told the configuration that counts."""
         self._network_works = False
         """Whether a node was reached on it."""
         self.connections: dict[int, Connection] = {}
@@ -329,6 +334,12 @@ class Nodes:
         self.by_node.clear()
         self.route.clear()
 
+    def reset(self) -> None:
+        """Forget the nodes, and the configuration that listed them."""
+        self.close()
+        self.config = None
+        self.network = ""
+
     # Configurations
 
     def take_config(self, source: Frame | bytes, connection: Connection, now: float) -> bool:
@@ -336,6 +347,8 @@ class Nodes:
 
         *source* is a frame that carries it, or its text.
         """
+        if not self._owner.is_open:
+            return False
         try:
             text = source if isinstance(source, bytes) else config_text(source)
             config = parse_config(text, connection.address.host)
@@ -356,27 +369,35 @@ class Nodes:
         now: float,
         first: Connection | None = None,
         network: str = "",
+        *,
+        from_file: bool = False,
     ) -> bool:
         """Make *config* the one that counts, if it is usable and newer.
 
         *first* is the connection that bootstrap has made: it becomes that of its node. *network* is
-        what bootstrap has chosen; one on which a node is connected stays.
+        what bootstrap has chosen; one on which a node is connected stays. One *from_file* may be of
+        a bucket that is no more: that of a node replaces it then, however old.
         """
         known = self.config
         if any(endpoint.ready for endpoint in self.endpoints.values()):
             network = ""
-        is_new = known is None or config.revision > known.revision
+        is_another = known is not None and config.uuid != known.uuid
+        if known is not None and not (is_another or from_file):
+            self._is_from_file = False
+        is_new = (
+            known is None
+            or config.revision > known.revision
+            or (is_another and self._is_from_file and not from_file)
+        )
         # All nodes were lost: it may be of another cluster, whose revisions are its own, or name
         # other addresses for the same nodes.
         is_elsewhere = (
             bool(network)
             and known is not None
-            and (config.uuid != known.uuid or config.revision == known.revision)
+            and (is_another or config.revision == known.revision)
         )
         network = network or self.network
         if not config.is_ready or not (is_new or is_elsewhere):
-            return False
-        if not self._owner.is_open:
             return False
         addresses = self.data_addresses(config, network)
         if not any(addresses):
@@ -390,15 +411,18 @@ class Nodes:
         if network != self.network:
             self.network = network
             self._network_works = False
-        if known is not None and known.uuid != config.uuid:
+        if is_another and not self._is_from_file:
             self._log(
                 "warning",
                 "bucket {bucket} was deleted and made anew: its documents are gone",
                 bucket=self.settings.bucket,
             )
-        if not is_new:
+        if known is not None and config.revision <= known.revision:
             self._announced = config.revision
         self.config = config
+        self._is_from_file = from_file
+        if not from_file:
+            self._owner.config_learned(config)
         endpoints: dict[Address, Endpoint] = {}
         self.by_node = []
         for node, address in zip(config.nodes, addresses, strict=False):

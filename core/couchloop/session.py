@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 from couchloop.bootstrap import Bootstrap, own_copy
+from couchloop.configcache import Cached
 from couchloop.events import Closed, DeriveKey, Event, LogRecord, Opened, OpenFailed
 from couchloop.exceptions import (
     AmbiguousConnectionLostError,
@@ -41,6 +42,7 @@ from couchloop.kv.handshake import Negotiated, read_error_body
 from couchloop.kv.scram import KeyDerivation
 from couchloop.nodes import Connection, ControlRequest, Endpoint, Nodes, Random
 from couchloop.operations import Batch, Operation
+from couchloop.recall import FILE_ONLY, Recall
 from couchloop.retries import (
     Action,
     BestEffort,
@@ -111,6 +113,7 @@ class Session:
         self._bootstrap: Bootstrap | None = None
         self._next_search = -inf
         """Time before which no seed is asked again when all nodes are lost."""
+        self._recall = Recall(self, self._nodes, self._timers, self._events)
         self._retry_strategy: RetryStrategy = (
             BestEffort() if settings.retry_strategy is None else settings.retry_strategy
         )
@@ -231,7 +234,10 @@ class Session:
             return
         self.state = SessionState.OPENING
         self.error = None
-        self._search(self.settings, now)
+        if self.settings.config_cache:
+            self._recall.start(now)
+        else:
+            self.search(now, now)
 
     def renew(self, settings: Settings) -> None:
         """Log in as *settings* say on connections made from now on; nothing else may differ.
@@ -320,6 +326,7 @@ class Session:
             return
         self.state = SessionState.CLOSED
         self._end_bootstrap()
+        self._recall.end()
         self.error = None
         self._nodes.close()
         self._timers.clear()
@@ -378,6 +385,14 @@ class Session:
         """Take note that a `ResolveSrv` found out nothing, and why."""
         if self._bootstrap is not None:
             self._bootstrap.srv_failed(error, now)
+
+    def config_loaded(self, result: Cached | BaseException | None, now: float) -> None:
+        """Take what a `LoadConfig` found, None if nothing has changed, or why it found nothing."""
+        self._recall.loaded(result, now)
+
+    def config_stored(self, result: int | BaseException | None) -> None:
+        """Take when a `StoreConfig` wrote the file (None: a newer one stays), or why not."""
+        self._recall.stored(result)
 
     def handle_deadline(self, now: float) -> None:
         """Do what is due: expire operations, connect again, retry."""
@@ -487,8 +502,15 @@ class Session:
         bootstrap = self._bootstrap
         if bootstrap is not None and bootstrap.connection is connection:
             bootstrap.handshake_done(negotiated.config, now)
-        else:
-            self._nodes.handshake_done(connection, negotiated.config, now)
+            return
+        if self._recall.is_trying:
+            self._recall.ready(now)
+            if not self.is_open:
+                # Another Bucket stood in the way.
+                return
+        self._nodes.handshake_done(connection, negotiated.config, now)
+        if self._parked and self.is_open:
+            self.send_parked(self._parked, now)
 
     def failed(self, connection: Connection, error: CouchbaseError, now: float) -> None:
         """See `couchloop.kv.connection.Owner`."""
@@ -497,6 +519,8 @@ class Session:
         bootstrap = self._bootstrap
         if bootstrap is not None and bootstrap.connection is connection:
             bootstrap.failed(connection.address, error, now)
+            return
+        if self._recall.is_trying and self._recall.failed(connection.address, error, now):
             return
         self._nodes.failed(connection, error, now, was_ready=was_ready)
         self._save_or_fail(connection.address, unanswered, error, now)
@@ -537,32 +561,49 @@ class Session:
                 fields |= {"network": network.name, "why": network.why}
                 self._events.append(LogRecord("info", text, fields))
             return
+        origin = f"{connection.address} (connection {connection.hello.connection_id})"
+        if not self._open(config, network, origin):
+            self._nodes.drop(connection)
+            return
+        self._nodes.apply(config, now, connection, network.name)
+        self._nodes.start_polling(now)
+        self.send_parked(self._parked, now)
+
+    def recalled(self, config: ClusterConfig, network: NetworkChoice, now: float) -> None:
+        """See `couchloop.recall.RecallOwner`."""
+        if self._open(config, network, f"the file {self.settings.config_cache}"):
+            self._nodes.start_polling(now)
+        else:
+            self._nodes.reset()
+
+    def _open(self, config: ClusterConfig, network: NetworkChoice, origin: str) -> bool:
+        """Say that the bucket is open, unless another Bucket stands in the way."""
         refusal = self.admit(config)
         if refusal is not None:
-            self._nodes.drop(connection)
             self.bootstrap_failed(refusal)
-            return
+            return False
         self.state = SessionState.OPEN
         self._events.append(
             LogRecord(
                 "info",
                 "bucket {bucket}: {nodes} data nodes, network {network} ({why}), "
-                "configuration {rev} from {node} (connection {connection})",
+                "configuration {rev} from {origin}",
                 {
                     "bucket": self.settings.bucket,
                     "nodes": config.data_nodes,
                     "network": network.name,
                     "why": network.why,
                     "rev": "/".join(map(str, config.revision)),
-                    "node": connection.address,
-                    "connection": connection.hello.connection_id,
+                    "origin": origin,
                 },
             )
         )
         self._events.append(Opened())
-        self._nodes.apply(config, now, connection, network.name)
-        self._nodes.start_polling(now)
-        self.send_parked(self._parked, now)
+        return True
+
+    def config_learned(self, config: ClusterConfig) -> None:
+        """See `couchloop.nodes.NodesOwner`: keep it for the next start."""
+        self._recall.store(config)
 
     def bootstrap_failed(self, error: CouchbaseError) -> None:
         """See `couchloop.bootstrap.BootstrapOwner`."""
@@ -584,18 +625,29 @@ class Session:
             return
         if now < self._next_search:
             return
-        nodes = self._nodes
-        known = nodes.endpoints
-        if self.settings.srv or any(seed not in known for seed in self.settings.seeds):
+        settings = self.settings
+        known = self._nodes.endpoints
+        asks = settings.bootstrap_on != FILE_ONLY and (
+            bool(settings.srv) or any(seed not in known for seed in settings.seeds)
+        )
+        if asks or settings.config_cache:
             # Half of the pause is jitter: a cluster that is gone is missed by many clients.
             self._next_search = now + _SEARCH_PAUSE * (0.5 + self._random.random() / 2)
-            self._search(self.settings, now, known)
+        if settings.config_cache:
+            self._recall.refresh()
+        if asks:
+            self._search(now, now, known)
 
-    def _search(self, settings: Settings, now: float, known: Container[Address] = ()) -> None:
+    def search(self, now: float, began: float) -> None:
+        """See `couchloop.recall.RecallOwner`."""
+        self._search(now, began)
+
+    def _search(self, now: float, began: float, known: Container[Address] = ()) -> None:
+        settings = self.settings
         self._bootstrap = Bootstrap(
             self, settings, self._nodes, self._timers, self._events, self._random.random, known
         )
-        self._bootstrap.start(now)
+        self._bootstrap.start(now, began)
 
     def _end_bootstrap(self) -> None:
         bootstrap, self._bootstrap = self._bootstrap, None

@@ -208,6 +208,13 @@ class Settings:
     notices: tuple[Notice, ...] = field(default=(), compare=False, repr=False)
     """What is to be logged when the Bucket is opened."""
 
+    config_cache: str = ""
+    """The file that keeps the bucket's configuration for the next start; empty: none."""
+    config_cache_ro: bool = False
+    """Whether that file is only read; it must be readable then."""
+    bootstrap_on: str = "all"
+    """Where the first configuration may come from: see the option."""
+
     @property
     def is_observed(self) -> bool:
         """Whether anybody wants to know of operations."""

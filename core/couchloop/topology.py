@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 from zlib import crc32
@@ -221,32 +221,44 @@ class NetworkChoice(NamedTuple):
     why: str
 
 
+def _listed_on(config: ClusterConfig, address: Address, *, exactly: bool) -> str | None:
+    """Name the network on which *address* is listed, *exactly* with its port; None: on none."""
+    # `default` stands first in each node, and wins over alternates of every other node.
+    for alternates in (False, True):
+        for node in config.nodes:
+            for name, way in node.networks.items():
+                if (name != DEFAULT_NETWORK) is not alternates:
+                    continue
+                if way.host.lower() != address.host.lower():
+                    continue
+                if not exactly or address.port in way.services.values():
+                    return name
+    return None
+
+
 def select_network(
-    config: ClusterConfig, seed: Address, wanted: str = AUTO_NETWORK
+    config: ClusterConfig,
+    seed: Address,
+    wanted: str = AUTO_NETWORK,
+    others: Sequence[Address] = (),
 ) -> NetworkChoice:
     """Choose the network on which to reach the nodes, once per bootstrap.
 
     A name other than `auto` wins. Otherwise: the network on which *seed* (the address that gave
-    the configuration) is listed, by host and port first, then by host; failing that `external`
-    if every data node has it, else `default`.
+    the configuration) or one of *others* is listed, by host and port first, then by host; failing
+    that `external` if every data node has it, else `default`.
     """
     if wanted != AUTO_NETWORK:
         return NetworkChoice(wanted, f"network={wanted} was given")
     if not any(node.networks.keys() - {DEFAULT_NETWORK} for node in config.nodes):
         return NetworkChoice(DEFAULT_NETWORK, "there is no other")
     for exactly in (True, False):
-        # `default` stands first in each node, and wins over alternates of every other node.
-        for alternates in (False, True):
-            for node in config.nodes:
-                for name, way in node.networks.items():
-                    if (name != DEFAULT_NETWORK) is not alternates:
-                        continue
-                    if way.host.lower() != seed.host.lower():
-                        continue
-                    if not exactly or seed.port in way.services.values():
-                        return NetworkChoice(
-                            name, f"{seed if exactly else seed.host} is listed there"
-                        )
+        for address in (seed, *others):
+            name = _listed_on(config, address, exactly=exactly)
+            if name is not None:
+                return NetworkChoice(
+                    name, f"{address if exactly else address.host} is listed there"
+                )
     data_nodes = config.nodes[: config.data_nodes]
     if data_nodes and all(EXTERNAL_NETWORK in node.networks for node in data_nodes):
         return NetworkChoice(

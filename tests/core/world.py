@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from errno import ENOENT
 from itertools import islice
 from random import Random
 from typing import Any
 
+from couchloop.configcache import Cached, dump, load
 from couchloop.embedded import EmbeddedCluster, ManualClock
 from couchloop.events import (
     CloseConnection,
     DeriveKey,
     Event,
+    LoadConfig,
     LogRecord,
     OpenConnection,
     ResolveSrv,
+    StoreConfig,
 )
-from couchloop.exceptions import NodeUnreachableError
+from couchloop.exceptions import NodeUnreachableError, ProtocolError
 from couchloop.kv.scram import KeyDerivation
 from couchloop.observation import make_session
 from couchloop.operations import Batch, Defaults, Operation
 from couchloop.session import Session, SessionState
 from couchloop.settings import Address, Login, Settings
+from couchloop.topology import ClusterConfig
 from couchloop.transcoder import FMT_JSON, Transcoder
 from couchloop.wire import Frame, FrameDecoder, RequestFrame
 
@@ -147,6 +152,14 @@ class World:
         """What DNS says of each SRV name; None: nothing, ever."""
         self.lookups: list[tuple[float, str]] = []
         self.events: list[Event] = []
+        self.files: dict[str, tuple[bytes, int]] = {}
+        """Content and time of each file, by path."""
+        self.written = 0
+        """How often a file was written; the time of files."""
+        self.loads: list[LoadConfig] = []
+        self.unwritten: list[StoreConfig] = []
+        self.disk_is_slow = False
+        """Whether nothing is read, and nothing written before `write_files`."""
         self.writes: list[tuple[int, bytes]] = []
         self.defaults = defaults()
 
@@ -227,6 +240,14 @@ class World:
                     self.opened.pop(event.id, None)
                 case ResolveSrv():
                     self._resolve(event)
+                case LoadConfig():
+                    self.loads.append(event)
+                    if not self.disk_is_slow:
+                        self.session.config_loaded(self._load(event), self.now)
+                case StoreConfig():
+                    self.unwritten.append(event)
+                    if not self.disk_is_slow:
+                        self.write_files()
                 case DeriveKey():
                     self.session.key_derived(event.id, derive(event.derivation), self.now)
         return bool(events)
@@ -238,6 +259,29 @@ class World:
             self.session.srv_failed(answer, self.now)
         elif answer is not None:
             self.session.srv_resolved(answer, self.now)
+
+    def write_files(self) -> None:
+        """Write the files that wait for the disk."""
+        while self.unwritten:
+            event = self.unwritten.pop(0)
+            self.keep(event.path, event.config)
+            self.session.config_stored(self.files[event.path][1])
+
+    def keep(self, path: str, config: ClusterConfig) -> None:
+        """Let a file hold *config*."""
+        self.written += 1
+        self.files[path] = (dump(config).encode(), self.written)
+
+    def _load(self, event: LoadConfig) -> Cached | Exception | None:
+        if event.path not in self.files:
+            return FileNotFoundError(ENOENT, "no such file")
+        text, mtime = self.files[event.path]
+        if mtime == event.seen:
+            return None
+        try:
+            return Cached(load(text, event.bucket, event.origin), mtime)
+        except ProtocolError as error:
+            return error
 
     def _open(self, event: OpenConnection) -> None:
         assert event.address not in self.opened.values(), "two connections to one node"

@@ -1,0 +1,162 @@
+"""The file that keeps a bucket's configuration for the next start (options `config_cache`, `_ro`).
+
+Its format is libcouchbase's, so that either reads what the other wrote: the configuration as JSON,
+then a magic text that tells a whole file. `dump` and `load` know the format and touch nothing;
+`read` and `write` are the only functions of the core that touch the disk: they may block, and are
+called in a thread (`Driver.in_thread`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from contextlib import suppress
+from errno import EINVAL
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from couchloop.exceptions import ProtocolError
+from couchloop.settings import DEFAULT_NETWORK
+from couchloop.topology import ClusterConfig, Network, Node, parse_config
+
+MAGIC: Final = "{{{fb85b563d0a8f65fa8d3d58f1b3a0708}}}"
+
+_LARGEST: Final = 20 * 1024 * 1024
+"""Bytes: no configuration is larger, for nodes send it in one frame."""
+_NO_NODE: Final = -1
+_MGMT: Final = 8091
+
+
+class Cached(NamedTuple):
+    """What a file holds, and when it was written (st_mtime_ns)."""
+
+    config: ClusterConfig
+    mtime: int
+
+
+def dump(config: ClusterConfig) -> str:
+    """Give the text of the file that keeps *config*."""
+    data_nodes = config.nodes[: config.data_nodes]
+    server_map: dict[str, Any] = {
+        "hashAlgorithm": "CRC",
+        "numReplicas": config.replicas,
+        "serverList": [f"{_bracketed(node)}:{_port(node, 'kv', 0)}" for node in data_nodes],
+        "vBucketMap": list(map(list, zip(config.active, *config.chains, strict=True))),
+    }
+    if config.forward is not None:
+        nobody = [_NO_NODE] * config.replicas
+        server_map["vBucketMapForward"] = [[index, *nobody] for index in config.forward]
+    document = {
+        "name": config.bucket,
+        "uuid": config.uuid,
+        "clusterUUID": config.cluster_uuid,
+        "rev": config.revision.rev,
+        "revEpoch": config.revision.epoch,
+        "nodeLocator": config.locator,
+        "nodesExt": [_node(node) for node in config.nodes],
+        "nodes": [
+            {
+                "hostname": f"{_bracketed(node)}:{_port(node, 'mgmt', _MGMT)}",
+                "ports": {"direct": _port(node, "kv", 0)},
+            }
+            for node in data_nodes
+        ],
+        "vBucketServerMap": server_map,
+    }
+    known = {name: value for name, value in document.items() if value is not None}
+    return json.dumps(known, separators=(",", ":")) + MAGIC
+
+
+def _node(node: Node) -> dict[str, Any]:
+    own = node.networks[DEFAULT_NETWORK]
+    entry: dict[str, Any] = {"hostname": own.host, "services": dict(own.services)}
+    alternates = {
+        name: {"hostname": way.host, "ports": dict(way.services)}
+        for name, way in node.networks.items()
+        if name != DEFAULT_NETWORK
+    }
+    if alternates:
+        entry["alternateAddresses"] = alternates
+    return entry
+
+
+def _own(node: Node) -> Network:
+    return node.networks[DEFAULT_NETWORK]
+
+
+def _bracketed(node: Node) -> str:
+    host = _own(node).host
+    return f"[{host}]" if ":" in host else host
+
+
+def _port(node: Node, service: str, otherwise: int) -> int:
+    return _own(node).services.get(service, otherwise)
+
+
+def load(text: bytes, bucket: str, origin: str) -> ClusterConfig:
+    """Give the configuration that a file keeps; *origin* is the host where none is named.
+
+    Raises ProtocolError if the file is damaged, or keeps that of another bucket.
+    """
+    document, magic, _ = text.partition(MAGIC.encode())
+    if not magic:
+        raise ProtocolError("not whole: the magic text at the end is missing")
+    config = parse_config(document, origin)
+    if config.bucket != bucket:
+        raise ProtocolError(f"it is that of bucket {config.bucket!r}, not of {bucket!r}")
+    if config.locator not in {None, "vbucket"} or not config.is_ready:
+        raise ProtocolError("it has no vbucket map")
+    return config
+
+
+def read(path: str, bucket: str, origin: str, seen: int | None = None) -> Cached | None:
+    """Give what the file keeps, or None if it is as it was at *seen* (st_mtime_ns).
+
+    Raises OSError if it cannot be read, ProtocolError as `load`.
+    """
+    place = Path(path)
+    if place.exists() and not place.is_file():
+        # To open a pipe could take for ever.
+        raise OSError(EINVAL, "not a file", path)
+    with place.open("rb") as file:
+        mtime = os.fstat(file.fileno()).st_mtime_ns
+        if mtime == seen:
+            return None
+        text = file.read(_LARGEST + 1)
+    if len(text) > _LARGEST:
+        raise ProtocolError("it is too large for a configuration")
+    return Cached(load(text, bucket, origin), mtime)
+
+
+def write(path: str, config: ClusterConfig) -> int | None:
+    """Keep *config* in the file; give its st_mtime_ns, or None if a newer one stays there.
+
+    Whoever reads meanwhile finds the old file or the new one, whole. Only its owner can read it.
+    Folders must exist. Raises OSError.
+    """
+    # Another process may know more.
+    with suppress(OSError, ProtocolError):
+        found = read(path, config.bucket or "", "")
+        if (
+            found is not None
+            and found.config.uuid == config.uuid
+            and found.config.revision > config.revision
+        ):
+            return None
+    place = Path(path)
+    descriptor, name = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(dump(config))
+            file.flush()
+            mtime = os.fstat(descriptor).st_mtime_ns
+        # Whatever the umask has left of it.
+        temporary.chmod(0o600)
+        temporary.replace(place)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    return mtime

@@ -1,0 +1,539 @@
+"""The file that keeps a configuration: its format, reading and writing it, starting from it."""
+
+from __future__ import annotations
+
+import json
+import os
+from array import array
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from couchloop import operations as ops
+from couchloop.auth import PasswordAuthenticator
+from couchloop.cluster import make_settings
+from couchloop.configcache import MAGIC, Cached, dump, load, read, write
+from couchloop.embedded import EmbeddedCluster, ManualClock
+from couchloop.exceptions import (
+    ArgumentError,
+    AuthError,
+    BootstrapTimeoutError,
+    ConfigCacheError,
+    InvalidOptionError,
+    NodeUnreachableError,
+    ProtocolError,
+)
+from couchloop.session import SessionState
+from couchloop.settings import Address, Login
+from couchloop.topology import ClusterConfig, Network, Node, Revision, parse_config
+from couchloop.wire import Opcode, Status
+from tests.core.test_topology import CONFIG, changed, parse
+from tests.core.world import FIRST_PORT, World
+
+PATH = "/var/cache/bucket"
+DEAD = Address("127.0.0.1", 9)
+"""An address where nothing listens, as the only seed."""
+
+names = st.sampled_from(["kv", "kvSSL", "mgmt", "n1ql", "fts"])
+ways = st.builds(
+    Network,
+    st.sampled_from(["10.0.0.1", "h.example", "fd00::1"]),
+    st.dictionaries(names, st.integers(1, 65535), max_size=4),
+)
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> ClusterConfig:
+    """Draw a configuration that a node could have told."""
+    nodes = draw(
+        st.lists(
+            st.builds(
+                lambda own, others: Node({"default": own, **others}),
+                ways,
+                st.dictionaries(st.sampled_from(["external", "tunnel"]), ways),
+            ),
+            min_size=1,
+            max_size=4,
+        )
+    )
+    data_nodes = draw(st.integers(1, len(nodes)))
+    replicas = draw(st.integers(0, 3))
+    size = draw(st.integers(1, 8))
+    column = st.lists(st.integers(-1, data_nodes - 1), min_size=size, max_size=size).map(
+        lambda indices: array("h", indices)
+    )
+    numbers = st.integers(-(2**63), 2**63 - 1)
+    return ClusterConfig(
+        Revision(draw(numbers), draw(numbers)),
+        tuple(nodes),
+        "b",
+        draw(st.none() | st.just("c0ffee")),
+        draw(st.none() | st.just("5eed")),
+        "vbucket",
+        data_nodes,
+        replicas,
+        draw(column),
+        tuple(draw(column) for _ in range(replicas)),
+        draw(st.none() | column),
+    )
+
+
+class TestFormat:
+    """JSON, then the magic text: what libcouchbase writes and reads."""
+
+    @given(configs())
+    def test_round_trip(self, config: ClusterConfig) -> None:
+        """What was kept comes back as it was, and names its hosts itself."""
+        assert load(dump(config).encode(), "b", "elsewhere") == config
+
+    def test_hosts_are_filled_in(self) -> None:
+        """Where a node named no host, the file names that which had told the configuration."""
+        entry = {"services": {"kv": 11210}}
+        config = parse(changed(nodesExt=[entry, {**entry, "hostname": "$HOST"}]), "seed.example")
+        kept = load(dump(config).encode(), "b", "elsewhere")
+        assert [node.networks["default"].host for node in kept.nodes] == ["seed.example"] * 2
+
+    def test_what_libcouchbase_needs(self) -> None:
+        """The file has each member that libcouchbase reads, in the form in which it expects it."""
+        text = dump(parse(CONFIG))
+        assert text.count(MAGIC) == 1
+        assert text.endswith(MAGIC)
+        document = json.loads(text.removesuffix(MAGIC))
+        assert document["name"] == "b"
+        assert document["nodeLocator"] == "vbucket"
+        assert document["uuid"] == "c0ffee"
+        assert document["rev"] == 42
+        assert len(document["nodes"]) == 2
+        assert [node["hostname"] for node in document["nodesExt"]] == [
+            "10.0.0.1",
+            "10.0.0.2",
+            "10.0.0.3",
+        ]
+        assert document["nodesExt"][0]["services"] == CONFIG["nodesExt"][0]["services"]
+        server_map = document["vBucketServerMap"]
+        assert server_map["numReplicas"] == 1
+        assert server_map["vBucketMap"] == [[0, 1], [1, 0], [0, -1], [1, -1]]
+        assert all(len(row) == 2 for row in server_map["vBucketMapForward"])
+
+    def test_what_libcouchbase_writes(self) -> None:
+        """A file in libcouchbase's form, which has fewer members, is read."""
+        text = (
+            b'{"nodeLocator":"vbucket","uuid":"c0ffee","rev":42,"name":"b","nodesExt":['
+            b'{"hostname":"10.0.0.1","services":{"mgmt":8091,"kv":11210,"kvSSL":11207}},'
+            b'{"hostname":"10.0.0.2","services":{"mgmt":8091,"kv":11210,"kvSSL":11207}},'
+            b'{"hostname":"10.0.0.3","services":{"mgmt":8091,"n1ql":8093}}],'
+            b'"vBucketServerMap":{"numReplicas":1,"vBucketMap":[[0,1],[1,0],[0,-1],[1,0]]},'
+            b'"bucketCapabilities":["xattr","cccp"]}{{{fb85b563d0a8f65fa8d3d58f1b3a0708}}}'
+        )
+        config = load(text, "b", "elsewhere")
+        assert config.revision == Revision(0, 42)
+        assert list(config.active) == [0, 1, 0, 1]
+        assert config.nodes[1].address("default", "kv") == Address("10.0.0.2", 11210)
+
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            (b"", "magic"),
+            (json.dumps(CONFIG).encode(), "magic"),
+            (json.dumps(CONFIG).encode()[:100] + MAGIC.encode(), "not a cluster configuration"),
+            (json.dumps(changed(name="other")).encode() + MAGIC.encode(), "bucket 'other'"),
+            (json.dumps(changed(nodeLocator="ketama")).encode() + MAGIC.encode(), "no vbucket map"),
+            (json.dumps(changed(vBucketServerMap=None)).encode() + MAGIC.encode(), "no vbucket"),
+        ],
+    )
+    def test_of_no_use(self, text: bytes, reason: str) -> None:
+        """A file that is cut, damaged, of another bucket or without a map is told apart."""
+        with pytest.raises(ProtocolError, match=reason):
+            load(text, "b", "elsewhere")
+
+
+class TestFile:
+    """The two functions that touch the disk."""
+
+    def test_written_and_read(self, tmp_path: Path) -> None:
+        """What was written is read again, once: as long as it has not changed it is not."""
+        path = tmp_path / "b"
+        config = parse(CONFIG)
+        mtime = write(str(path), config)
+        found = read(str(path), "b", "")
+        assert found == Cached(load(dump(config).encode(), "b", ""), path.stat().st_mtime_ns)
+        assert mtime == found.mtime
+        assert read(str(path), "b", "", mtime) is None
+        path.write_bytes(b"something else")
+        os.utime(path, ns=(0, found.mtime))
+        assert read(str(path), "b", "", mtime) is None
+        os.utime(path, ns=(0, found.mtime + 1))
+        with pytest.raises(ProtocolError):
+            read(str(path), "b", "", mtime)
+
+    @pytest.mark.parametrize("umask", [0o000, 0o077, 0o777])
+    def test_mode(self, tmp_path: Path, umask: int) -> None:
+        """Only the owner can read and write the file, whatever the umask says."""
+        path = tmp_path / "b"
+        before = os.umask(umask)
+        try:
+            write(str(path), parse(CONFIG))
+        finally:
+            os.umask(before)
+        assert path.stat().st_mode & 0o777 == 0o600
+
+    def test_whole_at_every_moment(self, tmp_path: Path) -> None:
+        """A new file takes the place of the old one: who has that open reads it to its end."""
+        path = tmp_path / "b"
+        write(str(path), parse(CONFIG))
+        with path.open("rb") as old:
+            write(str(path), parse(changed(rev=43)))
+            assert load(old.read(), "b", "").revision == Revision(1, 42)
+        found = read(str(path), "b", "")
+        assert found is not None
+        assert found.config.revision == Revision(1, 43)
+        assert [each.name for each in tmp_path.iterdir()] == ["b"]
+
+    def test_newer_stays(self, tmp_path: Path) -> None:
+        """An older configuration of the same bucket does not replace a newer one."""
+        path = tmp_path / "b"
+        write(str(path), parse(changed(rev=43)))
+        assert write(str(path), parse(CONFIG)) is None
+        found = read(str(path), "b", "")
+        assert found is not None
+        assert found.config.revision == Revision(1, 43)
+
+    @pytest.mark.parametrize("present", [b"damaged", b"", dump(parse(changed(uuid="0", rev=99)))])
+    def test_replaced(self, tmp_path: Path, present: bytes | str) -> None:
+        """What is damaged, or of a bucket that was made anew since, is replaced."""
+        path = tmp_path / "b"
+        path.write_bytes(present if isinstance(present, bytes) else present.encode())
+        assert write(str(path), parse(CONFIG)) is not None
+        found = read(str(path), "b", "")
+        assert found is not None
+        assert found.config.uuid == "c0ffee"
+
+    def test_nothing_left_of_a_failure(self, tmp_path: Path) -> None:
+        """Where the file cannot be written an OSError says so, and nothing is left behind."""
+        with pytest.raises(FileNotFoundError):
+            write(str(tmp_path / "folder" / "b"), parse(CONFIG))
+        (tmp_path / "b").mkdir()
+        with pytest.raises(OSError, match="directory"):
+            write(str(tmp_path / "b"), parse(CONFIG))
+        assert [each.name for each in tmp_path.iterdir()] == ["b"]
+
+    def test_not_a_file(self, tmp_path: Path) -> None:
+        """A folder or a pipe is refused: to open a pipe could take for ever."""
+        os.mkfifo(tmp_path / "pipe")
+        for path in (tmp_path, tmp_path / "pipe"):
+            with pytest.raises(OSError, match="not a file"):
+                read(str(path), "b", "")
+
+    def test_too_large(self, tmp_path: Path) -> None:
+        """A file that is larger than any configuration is not read to its end."""
+        path = tmp_path / "b"
+        with path.open("wb") as file:
+            file.truncate(2**40)
+        with pytest.raises(ProtocolError, match="too large"):
+            read(str(path), "b", "")
+
+
+class TestOptions:
+    """What the options mean."""
+
+    @staticmethod
+    def settings(options: str, bucket: str = "b") -> Any:
+        """Give the settings of a connection string."""
+        who = PasswordAuthenticator("user", "password")
+        return make_settings(f"couchbase://h/{bucket}?{options}", authenticator=who)
+
+    def test_paths(self) -> None:
+        """A path that ends in a slash is a folder, in which the bucket's name is the file's."""
+        settings = self.settings("config_cache=/var/cache/")
+        assert (settings.config_cache, settings.config_cache_ro) == ("/var/cache/b", False)
+        settings = self.settings("config_cache_ro=cache")
+        assert (settings.config_cache, settings.config_cache_ro) == ("cache", True)
+        settings = self.settings("timeout=1")
+        assert (settings.config_cache, settings.config_cache_ro) == ("", False)
+
+    def test_contradictions(self) -> None:
+        """Two different files, file_only without a file, a bucket that is a path: all refused."""
+        with pytest.raises(InvalidOptionError, match="different files"):
+            self.settings("config_cache=/a&config_cache_ro=/b")
+        with pytest.raises(InvalidOptionError, match="file_only needs a file"):
+            self.settings("bootstrap_on=file_only")
+        with pytest.raises(ArgumentError, match=r"\.\./x"):
+            self.settings("config_cache=/var/cache/", "..%2Fx")
+
+
+def world(cluster: EmbeddedCluster | None = None, **settings: Any) -> World:
+    """Give a client that keeps its configuration in a file."""
+    return World(cluster, **{"config_cache": PATH, **settings})
+
+
+def told(world: World) -> ClusterConfig:
+    """Give the configuration that the cluster's nodes have."""
+    text = world.cluster.nodes[0].configurations["default"].text(None)
+    return parse_config(text, "127.0.0.1")
+
+
+def warm(cluster: EmbeddedCluster | None = None, **settings: Any) -> World:
+    """Give a client whose file holds the cluster's configuration already."""
+    warm = world(cluster, **settings)
+    warm.keep(PATH, told(warm))
+    warm.written = 1
+    return warm
+
+
+def start(world: World) -> None:
+    """Begin to open, and let happen what takes no time."""
+    world.session.start(world.now)
+    world.settle()
+
+
+class TestStart:
+    """Opening with a file."""
+
+    def test_first_time(self) -> None:
+        """Without a file the seeds are asked, and the file is written then."""
+        w = world()
+        w.open()
+        assert load(w.files[PATH][0], "default", "") == told(w)
+        assert w.written == 1
+
+    def test_from_the_file_alone(self) -> None:
+        """With a good file no seed is asked, and its map routes: no node tells a configuration."""
+        w = warm(seeds=(DEAD,))
+        w.cluster.inject(opcode=Opcode.GET_CLUSTER_CONFIG, status=Status.KEY_ENOENT)
+        session = w.open()
+        assert all(address != DEAD for _, address in w.attempts)
+        for node in range(3):
+            for key in w.keys_of(Address("127.0.0.1", FIRST_PORT + node), 5):
+                assert w.do(ops.upsert(w.defaults, key, 1)).success
+        assert w.cluster.operations["GET_CLUSTER_CONFIG"] == 3
+        assert session.config == told(w)
+        assert w.written == 1
+        assert any("from the file /var/cache/bucket" in line for line in w.logs)
+
+    def test_all_nodes_at_once(self) -> None:
+        """The nodes of the file are all dialled at once; what was issued meanwhile is sent."""
+        w = warm(seeds=(DEAD,))
+        w.session.start(w.now)
+        waiting = [w.submit(ops.upsert(w.defaults, f"k{n}", n)) for n in range(20)]
+        w.settle()
+        assert {address for at, address in w.attempts if at == 0.0} == set(w.nodes)
+        assert all(op.result().success for op in waiting)
+
+    def test_newer_configuration(self) -> None:
+        """What a node tells is newer: it counts from then on, and is kept."""
+        w = warm(seeds=(DEAD,))
+        w.cluster.bump()
+        node = w.cluster.add_node()
+        node.ports["kv"] = FIRST_PORT + 3
+        w.nodes[Address("127.0.0.1", FIRST_PORT + 3)] = node
+        w.cluster.rebalance()
+        session = w.open()
+        assert session.addresses == list(w.nodes)
+        assert load(w.files[PATH][0], "default", "").revision == told(w).revision
+
+    def test_one_write_at_a_time(self) -> None:
+        """While the disk is slow only the newest of several configurations waits for it."""
+        w = world()
+        w.open()
+        w.disk_is_slow = True
+        for _ in range(5):
+            w.cluster.bump()
+            w.advance(0.2)
+        assert len(w.unwritten) == 1
+        w.write_files()
+        w.settle()
+        w.write_files()
+        assert w.written == 3
+        assert load(w.files[PATH][0], "default", "").revision == told(w).revision
+
+    @pytest.mark.parametrize("text", [b"", b"{}", b"nonsense" + MAGIC.encode()])
+    def test_damaged(self, text: bytes) -> None:
+        """A damaged file is ignored with a warning, and replaced."""
+        w = world()
+        w.files[PATH] = (text, -1)
+        w.open()
+        assert any(line.startswith("configuration in /var/cache/bucket: ") for line in w.logs)
+        assert load(w.files[PATH][0], "default", "") == told(w)
+
+    def test_another_bucket(self) -> None:
+        """The file of another bucket is ignored with a warning, and replaced."""
+        w = world()
+        w.keep(PATH, replace(told(w), bucket="other"))
+        w.open()
+        assert any("bucket 'other'" in line for line in w.logs)
+        assert load(w.files[PATH][0], "default", "").bucket == "default"
+
+    def test_bucket_made_anew(self) -> None:
+        """If the bucket of the file is no more, what the nodes tell counts, however old."""
+        w = world()
+        w.keep(PATH, replace(told(w), uuid="0", revision=Revision(99, 99)))
+        session = w.open()
+        assert session.config is not None
+        assert session.config.uuid == told(w).uuid
+        assert load(w.files[PATH][0], "default", "") == told(w)
+        assert not any("made anew" in line for line in w.logs)
+
+    def test_network(self) -> None:
+        """The seeds choose the network of a configuration from a file, too."""
+        cluster = EmbeddedCluster(clock=ManualClock())
+        w = world(cluster, seeds=(DEAD, Address("gateway.example", 30000)))
+        for number, node in enumerate(cluster.nodes):
+            cluster.set_alternate(node, "gateway.example", {"kv": 30000 + number}, "tunnel")
+            w.nodes[Address("gateway.example", 30000 + number)] = node
+        w.keep(PATH, told(w))
+        assert w.open().network == "tunnel"
+
+    def test_slow_disk(self) -> None:
+        """A file that is not there in time is not waited for, and is ignored when it comes."""
+        w = warm(config_node_timeout=1.0)
+        w.disk_is_slow = True
+        start(w)
+        assert w.attempts == []
+        w.advance(1.1)
+        assert w.session.state is SessionState.OPEN
+        w.session.config_loaded(Cached(told(w), 7), w.now)
+        w.settle()
+        assert w.session.state is SessionState.OPEN
+
+    def test_closed_meanwhile(self) -> None:
+        """A Bucket that is closed before the file is read stays closed."""
+        w = warm()
+        w.disk_is_slow = True
+        start(w)
+        w.session.close(w.now)
+        w.session.config_loaded(Cached(told(w), 7), w.now)
+        w.settle()
+        assert w.session.state is SessionState.CLOSED
+        assert w.attempts == []
+
+
+class TestStale:
+    """The file names nodes that do not help."""
+
+    def test_nodes_gone(self) -> None:
+        """If no node of the file can be reached the seeds are asked, and the file is replaced."""
+        w = world()
+        gone = tuple(
+            Node({"default": Network("127.0.0.1", {"kv": 20 + number})}) for number in range(3)
+        )
+        w.keep(PATH, replace(told(w), nodes=gone, revision=Revision(99, 99)))
+        session = w.open()
+        assert session.addresses == list(w.nodes)
+        assert any("no node of it takes us" in line for line in w.logs)
+        assert w.written == 2
+
+    def test_silent_nodes(self) -> None:
+        """Nodes that neither accept nor refuse cost the time of one node, out of that for all."""
+        w = warm(seeds=(DEAD,))
+        w.unanswering.update(w.nodes)
+        start(w)
+        w.advance(1.9)
+        assert {address for _, address in w.attempts} == set(w.nodes)
+        assert DEAD not in {address for _, address in w.attempts}
+        w.advance(0.2)
+        assert w.attempts[-1] == (2.0, DEAD)
+        assert isinstance(w.session.error, NodeUnreachableError)
+
+    def test_time_for_all(self) -> None:
+        """The time for all runs from the start, whatever the file's nodes have cost."""
+        w = warm(seeds=(DEAD,), config_node_timeout=4.0)
+        w.unanswering.update({*w.nodes, DEAD})
+        start(w)
+        w.advance(4.9)
+        assert w.session.state is SessionState.OPENING
+        w.advance(0.2)
+        assert isinstance(w.session.error, BootstrapTimeoutError)
+
+    def test_wrong_password(self) -> None:
+        """A wrong password is not tried on node after node."""
+        w = warm(seeds=(DEAD,), login=Login("user", "not-it"))
+        w.nodes[DEAD] = w.cluster.nodes[0]
+        start(w)
+        assert isinstance(w.session.error, AuthError)
+        assert len(w.attempts) <= 4
+
+    def test_start_again(self) -> None:
+        """After a failure the file is tried again; as it has not changed it is not read again."""
+        w = warm(seeds=(DEAD,))
+        w.unreachable.update(w.nodes)
+        start(w)
+        assert isinstance(w.session.error, NodeUnreachableError)
+        w.unreachable.clear()
+        w.open()
+        assert [event.seen for event in w.loads] == [None, 1]
+
+    def test_all_nodes_lost(self) -> None:
+        """When all nodes are lost the file is looked at: another process may know the new ones."""
+        w = warm(seeds=(DEAD,))
+        session = w.open()
+        config = told(w)
+        moved = []
+        for number, node in enumerate(w.cluster.nodes):
+            w.unreachable.add(Address("127.0.0.1", FIRST_PORT + number))
+            w.nodes[Address("127.0.0.1", 20000 + number)] = node
+            moved.append(Node({"default": Network("127.0.0.1", {"kv": 20000 + number})}))
+        w.keep(PATH, replace(config, nodes=tuple(moved), revision=Revision(1, 99)))
+        for number in list(w.links):
+            w.lose(number)
+        w.advance(1.0)
+        assert session.addresses == [Address("127.0.0.1", 20000 + n) for n in range(3)]
+        assert w.do(ops.upsert(w.defaults, "key", 1)).success
+
+
+class TestReadOnly:
+    """config_cache_ro."""
+
+    def test_never_written(self) -> None:
+        """The file is used, and neither a newer configuration nor damage makes us write it."""
+        w = warm(config_cache_ro=True)
+        w.cluster.bump()
+        w.open()
+        assert w.written == 1
+        w = world(config_cache_ro=True)
+        w.files[PATH] = (b"damaged", 1)
+        w.open()
+        assert w.files[PATH] == (b"damaged", 1)
+
+    def test_must_be_readable(self) -> None:
+        """Without the file the Bucket is not opened, and the error names it."""
+        w = world(config_cache_ro=True)
+        start(w)
+        assert isinstance(w.session.error, ConfigCacheError)
+        assert PATH in str(w.session.error)
+        assert "no such file" in str(w.session.error)
+        assert w.attempts == []
+
+
+class TestFileOnly:
+    """bootstrap_on=file_only."""
+
+    def test_no_seed_is_asked(self) -> None:
+        """With a good file the Bucket opens; without one it does not, and no seed is asked."""
+        w = warm(bootstrap_on="file_only", seeds=(DEAD,))
+        w.open()
+        w = world(bootstrap_on="file_only")
+        start(w)
+        assert isinstance(w.session.error, ConfigCacheError)
+        assert w.attempts == []
+
+    def test_nodes_gone(self) -> None:
+        """If no node of the file can be reached, the error tells what happened at each."""
+        w = warm(bootstrap_on="file_only", seeds=(DEAD,))
+        w.unreachable.update(w.nodes)
+        start(w)
+        error = w.session.error
+        assert isinstance(error, ConfigCacheError)
+        assert isinstance(error.__cause__, NodeUnreachableError)
+        assert error.context is not None
+        assert {address for address, _ in error.context.seeds} == set(map(str, w.nodes))
+        assert DEAD not in {address for _, address in w.attempts}
+
+    def test_wrong_password(self) -> None:
+        """A wrong password is told as such."""
+        w = warm(bootstrap_on="file_only", login=Login("user", "not-it"))
+        start(w)
+        assert isinstance(w.session.error, AuthError)
