@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar
+from weakref import WeakMethod
 
 import gevent
 from gevent import ssl
@@ -15,6 +16,7 @@ from couchloop import health, operations
 from couchloop.auth import Authenticator
 from couchloop.cluster import BucketBase, as_method, make_settings
 from couchloop.connstr import ConnectionString
+from couchloop.driver import Driver
 from couchloop.events import LogRecord
 from couchloop.observation import Observer
 from couchloop.operations import Defaults, Pending
@@ -152,6 +154,15 @@ class Bucket(BucketBase):
             **keywords,
         )
         return gevent.get_hub(), settings
+
+    def _use(self, driver: Driver) -> None:
+        super()._use(driver)
+        self._driver.renew = WeakMethod(self._renew)
+
+    def _renew(self) -> None:
+        """Take a new driver: this is a forked child, and the old one's connections its parent's."""
+        self._finalizer.detach()
+        self._use(self._driver.renewed())
 
     def close(self, timeout: float = 2.5) -> None:
         """Take no more operations, give those in flight *timeout* seconds, then close.

@@ -18,8 +18,9 @@ from functools import partial
 from random import Random
 from time import monotonic
 from typing import Any, Final, TypeVar
+from weakref import WeakSet
 
-from gevent import Greenlet, Timeout, get_hub, getcurrent, ssl
+from gevent import Greenlet, Timeout, get_hub, getcurrent, reinit, ssl
 from gevent import socket as gsocket
 from gevent.event import Event
 from gevent.exceptions import BlockingSwitchOutError
@@ -58,8 +59,29 @@ _FAMILIES: Final = {"disabled": gsocket.AF_INET, "only": gsocket.AF_INET6}
 _thread_ident: Final[Callable[[], int]] = get_original("_thread", "get_ident")
 
 
+_NOTHING_TO_CLOSE: Final = frozenset({SessionState.NEW, SessionState.CLOSED})
+
 SocketFactory = Callable[[Address], _socket.socket]
 """Gives a connected socket; it runs in a greenlet of its own, and may block that."""
+
+
+_drivers: Final[WeakSet[GeventDriver]] = WeakSet()
+
+
+def _after_fork() -> None:
+    """In a forked child, drop the connections of the parent.
+
+    The loop first gets a kernel object of its own, for on libuv a watcher that is stopped would
+    take its descriptor out of the parent's; and the thread pool its threads.
+    """
+    drivers = list(_drivers)
+    if drivers:
+        reinit()
+    for driver in drivers:
+        driver.forked()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class GeventDriver(Driver):
@@ -89,6 +111,36 @@ class GeventDriver(Driver):
         self._timer: Any = self._loop.timer(0)  # its type lacks `ref`
         self._settled = Event()
         self._ended = Event()
+        self.renew: Callable[[], Callable[[], None] | None] = lambda: None
+        """Gives (weakly) what has the Bucket use a driver made by `renewed`."""
+        _drivers.add(self)
+
+    # Processes
+
+    def forked(self) -> None:
+        """See `Driver`; the Bucket gets a driver that connects at its next use."""
+        was_in_use = self.session.state in {SessionState.OPENING, SessionState.OPEN}
+        is_ours = _thread_ident() == self._thread and self.hub.loop is not None
+        if is_ours:
+            for transport in self.transports.values():
+                if isinstance(transport, _Attempt | _Socket):
+                    transport.unwatch()
+        else:
+            # Its thread is no more, and its loop stands still: it must not be touched.
+            self._scheduled = True
+        super().forked()
+        renew = self.renew()
+        if is_ours and was_in_use and renew is not None:
+            renew()
+
+    def renewed(self) -> GeventDriver:
+        """Give a driver that opens the same bucket when it is used."""
+        driver = GeventDriver(
+            self.session.settings, self._log, self._ssl_context, self.socket_factory
+        )
+        driver.session.lazy = True
+        driver.leave = self.leave
+        return driver
 
     @property
     def ssl_context(self) -> ssl.SSLContext:
@@ -185,8 +237,11 @@ class GeventDriver(Driver):
 
     def wait_open(self) -> None:
         """Wait until the bucket is open; raise why it is not."""
+        if self.session.state is SessionState.NEW:
+            self.start()
         with self._keeping_loop():
-            self._settled.wait()
+            while self.session.state is SessionState.OPENING:
+                self._settled.wait()
         if self.session.state is not SessionState.OPEN:
             raise self.session.failure()
 
@@ -196,8 +251,10 @@ class GeventDriver(Driver):
 
     def open_failed(self, error: CouchbaseError) -> None:  # noqa: ARG002 - each gets its own
         """See `Driver`."""
-        self.leave()
-        self._settled.set()
+        if not self.session.lazy:
+            self.leave()
+        settled, self._settled = self._settled, Event()
+        settled.set()
 
     def ended(self) -> None:
         """See `Driver`."""
@@ -231,6 +288,9 @@ class GeventDriver(Driver):
 
     def abandon(self) -> None:
         """See `Driver`."""
+        if not self.transports and self.session.state in _NOTHING_TO_CLOSE:
+            # In a forked child the loop may not be there to close anything.
+            return
         # A thread may end without destroying its hub, whose loop then just stands still.
         if self.hub.loop is None or self._thread not in sys._current_frames():  # noqa: SLF001
             for transport in list(self.transports.values()):
@@ -289,6 +349,7 @@ class _Attempt(Transport):
         self._driver = driver
         self._event = event
         self._sock: _socket.socket | None = None
+        self._watcher: Any = None
         self._greenlet: Greenlet[[], None] = Greenlet(self._connect)
         self._greenlet.name = f"couchbase-connect-{event.id}"
 
@@ -363,7 +424,7 @@ class _Attempt(Transport):
     def _connected(self, sock: _socket.socket, limit: float) -> int:
         """Wait until *sock* is connected; give 0, or the number of the error."""
         hub = self._driver.hub
-        watcher = _io_watcher(hub.loop, sock, _WRITE)
+        watcher = self._watcher = _io_watcher(hub.loop, sock, _WRITE)
         try:
             with Timeout(limit) as patience:
                 hub.wait(watcher)
@@ -383,8 +444,13 @@ class _Attempt(Transport):
         self._driver.connection_lost(self._event.id, None)
         self._greenlet.kill(block=False)
 
+    def unwatch(self) -> None:
+        """See `_Socket.unwatch`."""
+        if self._watcher is not None:
+            self._watcher.close()
+        self._greenlet.kill(block=False)
+
     def drop(self) -> None:
-        """See `_Socket.drop`."""
         if self._sock is not None:
             self._sock.close()
 
@@ -523,14 +589,18 @@ class _Socket(Transport):
     def abort(self, reason: BaseException | None) -> None:
         """Close at once, and say so; *reason* None: in order."""
         # Watchers first: libuv aborts the process if a watched descriptor goes.
-        for watcher in (self._reader, self._writer, self._grace):
-            watcher.stop()
-            watcher.close()
+        self.unwatch()
         self.drop()
         self._driver.connection_lost(self._id, reason)
 
+    def unwatch(self) -> None:
+        """Have the loop look at the socket no more."""
+        for watcher in (self._reader, self._writer, self._grace):
+            watcher.stop()
+            watcher.close()
+
     def drop(self) -> None:
-        """Close the descriptor; nothing else, for the loop may be gone."""
+        # Nothing else: the loop may be gone.
         self._sock.close()
         self._backlog.clear()
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from weakref import WeakSet
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -21,6 +22,7 @@ from twisted.internet.interfaces import (
     IHostnameResolver,
     IHostResolution,
     IProtocol,
+    IReactorFDSet,
     IReactorFromThreads,
     IReactorPluggableNameResolver,
     IReactorTCP,
@@ -47,7 +49,7 @@ from couchloop.exceptions import (
 from couchloop.operations import Batch, Operation, Pending
 from couchloop.session import SessionState
 from couchloop.settings import Address, Settings, Tls
-from txcouchbase.protocol import CouchbaseFactory
+from txcouchbase.protocol import CouchbaseFactory, dead_end
 
 if TYPE_CHECKING:
     from txcouchbase.tls import TlsAttempt, TlsFactory
@@ -69,6 +71,17 @@ _FAMILIES: Final = {"disabled": IPv4Address, "only": IPv6Address}
 """What the option `ipv6` means where one family of addresses alone is used."""
 
 _LEVELS: Final = {"debug": LogLevel.debug, "info": LogLevel.info, "warning": LogLevel.warn}
+
+
+_drivers: Final[WeakSet[TwistedDriver]] = WeakSet()
+
+
+def _after_fork() -> None:
+    for driver in list(_drivers):
+        driver.forked()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class TwistedDriver(Driver):
@@ -100,6 +113,12 @@ class TwistedDriver(Driver):
         self._delayed: IDelayedCall | None = None
         self._opening: list[tuple[Deferred[None], object]] = []
         self._closing: list[Deferred[None]] = []
+        _drivers.add(self)
+
+    def forked(self) -> None:
+        """See `Driver`; another Bucket can be opened in its place, on a reactor of the child's."""
+        self.leave()
+        super().forked()
 
     # Threads
 
@@ -214,6 +233,9 @@ class TwistedDriver(Driver):
 
     def abandon(self) -> None:
         """See `Driver`."""
+        if self.session.state is SessionState.CLOSED and not self.transports:
+            # In a forked child a call would wake the parent: the two share what does it.
+            return
         if IReactorFromThreads.providedBy(self.reactor):
             self.reactor.callFromThread(self.close)
         else:
@@ -379,6 +401,20 @@ class _Attempt:
     def finish(self) -> None:
         if self._connecting is not None:
             self._connecting.cancel()
+
+    def drop(self) -> None:
+        """Lead to nowhere what the reactor is connecting: see `dead_end`."""
+        reactor = self._driver.reactor
+        if not IReactorFDSet.providedBy(reactor):
+            return
+        for each in [*reactor.getReaders(), *reactor.getWriters()]:
+            # Endpoints keep their sockets to themselves, but wrap the factory that they are given.
+            factory = getattr(getattr(each, "connector", None), "factory", None)
+            while factory is not None and not isinstance(factory, CouchbaseFactory):
+                wrapped = getattr(factory, "_wrappedFactory", None)
+                factory = wrapped or getattr(factory, "wrappedFactory", None)
+            if factory is not None and factory.is_of(self._driver):
+                dead_end(each.fileno())
 
 
 def _translated(failure: Failure, address: Address, settings: Settings) -> BaseException:

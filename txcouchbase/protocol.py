@@ -6,6 +6,7 @@ own endpoints (`endpoint_factory`), test with a `StringTransport`, or look at th
 
 from __future__ import annotations
 
+import os
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -118,7 +119,30 @@ class CouchbaseProtocol(Protocol):
     def _abort(self) -> None:
         # Not all transports can be aborted, a pipe to a process for one.
         transport = self._writer
-        getattr(transport, "abortConnection", transport.loseConnection)()
+        if transport is not None:
+            getattr(transport, "abortConnection", transport.loseConnection)()
+
+    def drop(self) -> None:
+        """Lead the descriptor to nowhere: see `dead_end`."""
+        transport, self._writer = self._writer, None
+        while transport is not None:
+            if hasattr(transport, "fileno"):
+                dead_end(transport.fileno())
+                return
+            transport = getattr(transport, "transport", None)
+
+
+def dead_end(descriptor: int) -> None:
+    """Put a socket whose peer is gone in the place of a forked child's *descriptor*.
+
+    The reactor must not be told that it is gone: it would take it out of the kernel object that it
+    shares with the parent's. Whatever the child does with the transport ends here, not at the peer.
+    """
+    if descriptor < 0:
+        return
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        os.dup2(ours.fileno(), descriptor, inheritable=False)
 
 
 def _local(transport: Any) -> str | None:
@@ -167,6 +191,10 @@ class CouchbaseFactory(Factory):
         self._driver = driver
         self._connection_id = connection_id
         self._tls = tls
+
+    def is_of(self, driver: TwistedDriver) -> bool:
+        """Tell whether it makes a connection of *driver*."""
+        return driver is self._driver
 
     def buildProtocol(self, addr: IAddress | None) -> CouchbaseProtocol:  # noqa: ARG002
         """Give a new Protocol."""

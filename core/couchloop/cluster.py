@@ -483,16 +483,21 @@ class BucketBase:
         self._settings = settings
         self._shared = shared
         self._loop = loop
-        self._driver = driver
         self._defaults = Defaults(
             transcoder or Transcoder(),
             settings.default_format,
             settings.quiet,
             settings.operation_timeout,
         )
-        # The finaliser may run in any thread: the driver only schedules the end.
-        finalize(self, driver.abandon).atexit = False
+        self._use(driver)
         self._open()
+
+    def _use(self, driver: Driver) -> None:
+        """Tie the end of *driver* to ours."""
+        self._driver = driver
+        # The finaliser may run in any thread: the driver only schedules the end.
+        self._finalizer = finalize(self, driver.abandon)
+        self._finalizer.atexit = False
 
     def _open(self) -> None:
         """Open, or try again where that failed."""

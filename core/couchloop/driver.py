@@ -64,6 +64,9 @@ class Transport(Protocol):
     def finish(self) -> object:
         """Send what was written, then close; or give up connecting."""
 
+    def drop(self) -> object:
+        """Let go of the descriptor; nothing reaches the peer, and the driver hears nothing."""
+
 
 class Driver(ABC):
     """One session on one loop.
@@ -215,6 +218,24 @@ class Driver(ABC):
             return
         self.leave()
         self._turn(self.session.close, self.now(), wait)
+
+    def forked(self) -> None:
+        """End in a forked child, without a word: the connections are its parent's.
+
+        Nobody is called within the fork; those who wait are told in the loop's next turn, if it
+        has one.
+        """
+        if self._is_closed:
+            return
+        # First of all, so that nothing is written whatever happens to a transport.
+        self.session.forked()
+        transports = list(self.transports.values())
+        self.transports.clear()
+        for transport in transports:
+            transport.drop()
+        if not self._scheduled:
+            self._scheduled = True
+            self.call_soon()
 
     # What the loop calls
 

@@ -768,6 +768,10 @@ class ForkedProcessError(CouchbaseFatalError):
     """The Bucket was opened before the process forked; open it in the child instead."""
 
 
+class AmbiguousForkedProcessError(ForkedProcessError, AmbiguousError):
+    """The operation was under way when the process forked: the parent process goes on with it."""
+
+
 class BucketAlreadyOpenError(CouchbaseInputError):
     """The bucket is open on this loop with other settings."""
 

@@ -339,6 +339,12 @@ class ObservedSession(Session):
         self._now = now
         super().handle_deadline(now)
 
+    def forked(self) -> None:
+        """See `Session`: what was observed so far is the parent process's to report."""
+        self._observers.clear()
+        self._reporters.clear()
+        super().forked()
+
     def close(self, now: float, wait: float = 0.0) -> None:
         """See `Session`."""
         self._now = now

@@ -21,12 +21,14 @@ from couchloop.configcache import Cached
 from couchloop.events import Closed, DeriveKey, Event, LogRecord, Opened, OpenFailed
 from couchloop.exceptions import (
     AmbiguousConnectionLostError,
+    AmbiguousForkedProcessError,
     AmbiguousRequestCanceledError,
     AmbiguousTimeoutError,
     ArgumentError,
     ConnectionLostError,
     CouchbaseError,
     ErrorContext,
+    ForkedProcessError,
     NodeNotAvailableError,
     NotAuthorizedError,
     ObjectDestroyedError,
@@ -102,7 +104,7 @@ class Session:
         self.settings = settings
         self.state = SessionState.NEW
         self.error: CouchbaseError | None = None
-        """Why opening failed, while the state is FAILED."""
+        """Why there is no use in operations: opening failed, or the process was forked."""
         self.admit: Callable[[ClusterConfig], CouchbaseError | None] = lambda _: None
         """Says why the bucket must not be opened, once it is known what it is; None: it may."""
         self._wake = wake
@@ -123,6 +125,8 @@ class Session:
         self._stranded: list[tuple[CouchbaseError, dict[Operation[Any], None]]] = []
         self._with_output: list[Connection] = []
         self._closing = False
+        self.lazy = False
+        """Whether it opens at its first use, and at the next where that fails."""
 
     # Out: what the adapter takes
 
@@ -249,7 +253,8 @@ class Session:
     def submit(self, op: Operation[Any], now: float) -> None:
         """Send *op*, or park it until it can be sent; `wake(op)` follows, perhaps at once."""
         if self._closing:
-            op.error = ObjectDestroyedError("the Bucket is closed", context=self._context(op))
+            op.error = self.failure()
+            op.error.context = self._context(op)
             self.completed(op)
             return
         timeout = op.timeout
@@ -284,11 +289,12 @@ class Session:
         watch.view = self
         self.enqueue(limit, now)
         if self._closing:
-            self._fail(limit, ObjectDestroyedError("the Bucket is closed"))
+            self._fail(limit, self.failure())
         elif self.state is SessionState.FAILED:
             assert self.error is not None
             self._fail(limit, self._fresh(self.error, limit))
         else:
+            self.start(now)
             limit.parked = self._nodes.watchers
             limit.parked[limit] = None
             watch.look(now)
@@ -320,6 +326,37 @@ class Session:
             self._timers.call_at(now + wait, lambda _: self._end())
         elif self.state is not SessionState.CLOSING or wait <= 0:
             self._end()
+
+    def forked(self) -> None:
+        """End without a word: this is a child process, and the connections are its parent's.
+
+        What is under way fails when events are taken: nothing runs within the fork itself.
+        """
+        if not self._closing:
+            self.error = ForkedProcessError(
+                f"bucket {self.settings.bucket!r} was opened before this process was forked: "
+                "open it again in this process, on an event loop of its own"
+            )
+        self._closing = True
+        self.state = SessionState.CLOSED
+        self._end_bootstrap()
+        self._nodes.close()
+        self._timers.clear()
+        self._with_output.clear()
+        self._events[:] = [Closed()]
+        what = "was under way when the process forked: the parent process goes on with it"
+        inherited = [op for queue in self._deadlines.values() for op in queue]
+        self._stranded = [
+            (
+                ForkedProcessError(f"the operation {what}, and it changes nothing: repeat it"),
+                {op: None for op in inherited if op.idempotent},
+            ),
+            (
+                AmbiguousForkedProcessError(f"the operation {what}, and its outcome is not known"),
+                {op: None for op in inherited if not op.idempotent},
+            ),
+        ]
+        self._deadlines.clear()
 
     def _end(self) -> None:
         if self.state is SessionState.CLOSED:
@@ -611,7 +648,7 @@ class Session:
         if self.state is not SessionState.OPENING:
             return
         self.error = error
-        self.state = SessionState.FAILED
+        self.state = SessionState.NEW if self.lazy else SessionState.FAILED
         self._events.append(OpenFailed(error))
         # They fail once that event is performed: user code may then start anew.
         self._stranded.append((error, self._parked))
@@ -694,6 +731,8 @@ class Session:
             assert self.error is not None
             self._fail(op, self._fresh(self.error, op))
             return
+        elif self.state is SessionState.NEW:
+            self.start(now)
         if is_new:
             delay = self._retry_delay(op, reason)
             self._note(op, reason)

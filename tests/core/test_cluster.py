@@ -319,6 +319,7 @@ class Transport:
         self.event = event
         self.link: Any = None
         self.finished = False
+        self.dropped = False
 
     def open(self) -> None:
         node = self.driver.loop.world.nodes.get(self.event.address)
@@ -336,6 +337,9 @@ class Transport:
 
     def finish(self) -> None:
         self.finished = True
+
+    def drop(self) -> None:
+        self.dropped = True
 
     def carry(self) -> bool:
         data = self.link.data_to_send()
@@ -862,6 +866,26 @@ class TestDriver:
         assert len(loop.calls) == 1
         loop.calls.pop()()
         assert len(writes) == 3
+
+    def test_forked(self, loop: Loop) -> None:
+        """In a forked child transports are dropped, and those who wait are told a turn later."""
+        bucket = opened(loop)
+        loop.run()
+        driver = loop.drivers[0]
+        transports: list[Any] = list(driver.transports.values())
+        get = ops.get(loop.world.defaults, "a")
+        get.waiter = False
+        driver.submit(get)
+        driver.forked()
+        assert [transport.dropped for transport in transports] == [True] * 3
+        assert not get.waiter
+        assert told(bucket) == ["opened"]
+        loop.run()
+        assert get.waiter
+        assert told(bucket) == ["opened", "ended", "closed"]
+        assert not any(transport.finished for transport in transports)
+        driver.forked()
+        assert loop.calls == []
 
     def test_transports_that_close_at_once(self, loop: Loop) -> None:
         """The end is told once, even if every transport is gone the moment it is asked to go."""
