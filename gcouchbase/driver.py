@@ -75,7 +75,11 @@ def _after_fork() -> None:
     take its descriptor out of the parent's; and the thread pool its threads.
     """
     drivers = list(_drivers)
-    if drivers:
+    for hub in {driver.hub for driver in drivers if driver.is_here()}:
+        pool = hub._threadpool  # noqa: SLF001 - the property would make one
+        if pool is not None:
+            # On libuv gevent would free it while the loop still has it in a list.
+            pool.fork_watcher.close()
         reinit()
     for driver in drivers:
         driver.forked()
@@ -117,11 +121,15 @@ class GeventDriver(Driver):
 
     # Processes
 
+    def is_here(self) -> bool:
+        """Tell whether this is the thread of the hub, and the hub lives."""
+        return _thread_ident() == self._thread and self.hub.loop is not None
+
     def forked(self) -> None:
         """See `Driver`; the Bucket gets a driver that connects at its next use."""
         was_in_use = self.session.state in {SessionState.OPENING, SessionState.OPEN}
-        is_ours = _thread_ident() == self._thread and self.hub.loop is not None
-        if is_ours:
+        is_here = self.is_here()
+        if is_here:
             for transport in self.transports.values():
                 if isinstance(transport, _Attempt | _Socket):
                     transport.unwatch()
@@ -130,7 +138,7 @@ class GeventDriver(Driver):
             self._scheduled = True
         super().forked()
         renew = self.renew()
-        if is_ours and was_in_use and renew is not None:
+        if is_here and was_in_use and renew is not None:
             renew()
 
     def renewed(self) -> GeventDriver:

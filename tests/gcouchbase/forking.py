@@ -1,0 +1,305 @@
+"""What test_fork runs in processes of its own: `python forking.py SCENARIO WAY CONNECTION_STRING`.
+
+WAY is how it forks: `os` (os.fork, nothing patched), `gevent` (gevent.os.fork), `patched` (os.fork
+as gevent patches it), or a start method of multiprocessing. Each line on standard input lets the
+program take one more step; it says on standard output when it has. A failed assertion, in whatever
+process, ends up on standard error.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from gevent import monkey
+from gevent import os as gevent_os
+
+if __name__ == "__main__" and sys.argv[2] == "patched":
+    monkey.patch_all()
+
+from couchloop.exceptions import AmbiguousError, ForkedProcessError, WrongLoopError
+from gcouchbase.bucket import Bucket
+from gcouchbase.cluster import Cluster, PasswordAuthenticator
+
+KEYS = [f"key-{number}" for number in range(30)]
+"""On every node there are some of these."""
+
+
+def say(what: str) -> None:
+    """Tell the test."""
+    sys.stdout.write(f"{what}\n")
+    sys.stdout.flush()
+
+
+def step() -> None:
+    """Wait until the test wants more; whoever else would run meanwhile does not."""
+    os.read(0, 1)
+
+
+def open_bucket(connection_string: str) -> Bucket:
+    """Open the bucket, or give the one that is open."""
+    cluster = Cluster(connection_string)
+    cluster.authenticate(PasswordAuthenticator("user", "password"))
+    return cluster.open_bucket("default")
+
+
+def use(bucket: Bucket) -> None:
+    """Read what is there."""
+    assert [result.value for result in bucket.get_multi(KEYS).values()] == KEYS
+
+
+class Program:
+    """One scenario after the other uses these."""
+
+    def __init__(self, way: str, connection_string: str) -> None:
+        module: Any = gevent_os if way == "gevent" else os
+        self.fork: Callable[[], int] = module.fork
+        self.waitpid: Callable[[int, int], tuple[int, int]] = module.waitpid
+        self.connection_string = connection_string
+        self.bucket = open_bucket(connection_string)
+        assert self.bucket.upsert_multi({key: key for key in KEYS}).all_ok
+
+    def wait_for(self, pid: int) -> None:
+        """Wait for a child, while other greenlets run; it must have ended in order."""
+        while True:
+            ended, status = self.waitpid(pid, os.WNOHANG)
+            if ended:
+                break
+            gevent.sleep(0.001)
+        assert os.waitstatus_to_exitcode(status) == 0, status
+
+    # Scenarios
+
+    def silent(self) -> None:
+        """Fork children that do nothing, that use the Bucket, and that end in every way."""
+        bucket = self.bucket
+        say("open")
+        step()
+        # One that knows nothing of it, and ends as programs end.
+        pid = self.fork()
+        if not pid:
+            sys.exit()
+        self.wait_for(pid)
+        # One that drops the Bucket, and runs its loop until nothing is left.
+        pid = self.fork()
+        if not pid:
+            del bucket, self.bucket
+            gevent.get_hub().join()
+            os._exit(0)
+        self.wait_for(pid)
+        # One that closes it, before any use.
+        pid = self.fork()
+        if not pid:
+            bucket.close()
+            assert bucket.closed
+            sys.exit()
+        self.wait_for(pid)
+        say("unused")
+        step()
+        # One that uses it: it is the same object, and has connections of its own.
+        pid = self.fork()
+        if not pid:
+            assert not bucket.connected
+            use(bucket)
+            assert open_bucket(self.connection_string) is bucket
+            bucket.close()
+            sys.exit()
+        self.wait_for(pid)
+        # One that opens it, and leaves it open.
+        pid = self.fork()
+        if not pid:
+            assert open_bucket(self.connection_string) is bucket
+            assert bucket.connected
+            use(bucket)
+            sys.exit()
+        self.wait_for(pid)
+        # A child's child.
+        pid = self.fork()
+        if not pid:
+            use(bucket)
+            pid = self.fork()
+            use(bucket)
+            if pid:
+                self.wait_for(pid)
+            sys.exit()
+        self.wait_for(pid)
+        say("used")
+        step()
+        use(bucket)
+        say("parent")
+        step()
+        # One that outlives the parent's Bucket.
+        pid = self.fork()
+        if not pid:
+            step()
+            os._exit(0)
+        bucket.close()
+        say("closed")
+        self.wait_for(pid)
+
+    def load(self) -> None:
+        """Fork, use, and end, while every greenlet of the parent goes on with its work."""
+        parent = os.getpid()
+        bucket = self.bucket
+        done = [0]
+        ended: list[bool] = []
+
+        def work(number: int) -> None:
+            # In a child this goes on too: its operation is the parent's, and says so.
+            mutation = bool(number % 2)
+            key, count = f"of-{number}", 0
+            try:
+                while True:
+                    count += 1
+                    if mutation:
+                        bucket.upsert(key, count)
+                    else:
+                        use(bucket)
+                    done[0] += 1
+            except ForkedProcessError as error:
+                assert os.getpid() != parent
+                ended.append(isinstance(error, AmbiguousError) == mutation)
+
+        workers = [gevent.spawn(work, number) for number in range(8)]
+        for number in range(6):
+            seen = done[0]
+            while done[0] < seen + 50:
+                gevent.sleep(0.001)
+            pid = self.fork()
+            if not pid:
+                use(bucket)
+                # All of them were waiting, and none of them for an answer to the child.
+                assert ended == [True] * len(workers), ended
+                if number % 2:
+                    bucket.upsert(f"child-{number}", number)
+                    os._exit(0)
+                sys.exit()
+            if number != 2:
+                self.wait_for(pid)
+            else:
+                last = pid
+        self.wait_for(last)
+        assert all(workers), "the parent's work has ended"
+        gevent.killall(workers)
+        assert [bucket.get(f"child-{number}").value for number in (1, 3, 5)] == [1, 3, 5]
+        use(bucket)
+        say("done")
+        step()
+
+    def pending(self) -> None:
+        """Fork while operations wait for a node that does not answer, and while one reconnects."""
+        bucket = self.bucket
+        outcomes: list[Any] = []
+
+        def note(call: Callable[..., object], *arguments: object) -> None:
+            try:
+                call(*arguments)
+            except Exception as error:  # noqa: BLE001 - any, to look at
+                outcomes.append(error)
+            else:
+                outcomes.append(None)
+
+        gevent.spawn(note, bucket.get, "silent")
+        gevent.spawn(note, bucket.upsert, "silent", 1)
+        gevent.spawn(note, bucket.upsert_multi, {"silent": 1, "key-0": "key-0"})
+        gevent.spawn(note, bucket.close)
+        while not bucket._driver.session.in_flight >= 3:
+            gevent.sleep(0.001)
+        say("waiting")
+        step()
+        pid = self.fork()
+        if not pid:
+            while len(outcomes) < 4:
+                gevent.sleep(0.001)
+            # Being closed, it is not renewed.
+            kinds = sorted(type(outcome).__name__ for outcome in outcomes)
+            assert kinds == [
+                "AmbiguousForkedProcessError",
+                "AmbiguousForkedProcessError",
+                "ForkedProcessError",
+                "NoneType",
+            ], outcomes
+            assert bucket.closed
+            again = open_bucket(self.connection_string)
+            assert again is not bucket
+            use(again)
+            sys.exit()
+        self.wait_for(pid)
+        say("forked")
+        while len(outcomes) < 4:
+            gevent.sleep(0.001)
+        assert not any(isinstance(outcome, ForkedProcessError) for outcome in outcomes), outcomes
+        say("done")
+
+    def thread(self) -> None:
+        """Fork in a thread that has no hub: the child's Bucket is another, on a hub of its own."""
+        bucket = self.bucket
+        pids: list[int] = []
+
+        def fork() -> None:
+            pid = self.fork()
+            if pid:
+                pids.append(pid)
+                return
+            status = 1
+            try:
+                try:
+                    bucket.get("key-0")
+                except WrongLoopError:
+                    own = open_bucket(self.connection_string)
+                    assert own is not bucket
+                    use(own)
+                    del own
+                    status = 0
+            finally:
+                os._exit(status)
+
+        thread = threading.Thread(target=fork)
+        thread.start()
+        thread.join()
+        self.wait_for(pids[0])
+        use(bucket)
+        say("done")
+        step()
+
+
+def child(connection_string: str) -> None:
+    """Run in a process that multiprocessing started: open the bucket, or use the inherited one."""
+    bucket = open_bucket(connection_string)
+    use(bucket)
+    bucket.upsert(f"child-{os.getpid()}", os.getpid())
+
+
+def run_in_processes(method: Any, connection_string: str) -> None:
+    """Start processes with *method* while this one works on."""
+    bucket = open_bucket(connection_string)
+    assert bucket.upsert_multi({key: key for key in KEYS}).all_ok
+    context: Any = multiprocessing.get_context(method)
+    processes = [context.Process(target=child, args=(connection_string,)) for _ in range(3)]
+    for process in processes:
+        process.start()
+        use(bucket)
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+        assert bucket.get(f"child-{process.pid}").value == process.pid
+    use(bucket)
+    say("done")
+    step()
+
+
+def main(scenario: str, way: str, connection_string: str) -> None:
+    """Run one scenario."""
+    if scenario == "processes":
+        run_in_processes(way, connection_string)
+    else:
+        getattr(Program(way, connection_string), scenario)()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

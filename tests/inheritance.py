@@ -1,0 +1,27 @@
+"""What the tests of forking need to know on both loops: every byte that each connection brought."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from couchloop.embedded.hosting import Conversation, Peer
+
+
+class Received:
+    """Counts the bytes that an embedded cluster gets, connection by connection."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.by_connection: Counter[Conversation] = Counter()
+        received = Peer.received
+
+        def count(peer: Peer, data: bytes) -> None:
+            self.by_connection[peer.connection] += len(data)
+            received(peer, data)
+
+        monkeypatch.setattr(Peer, "received", count)
+
+    def by_those_open(self) -> dict[Conversation, int]:
+        """Give the counts of the connections that are open."""
+        return {each: n for each, n in self.by_connection.items() if not each.closed}
