@@ -75,10 +75,12 @@ def _after_fork() -> None:
     take its descriptor out of the parent's; and the thread pool its threads.
     """
     drivers = list(_drivers)
-    for hub in {driver.hub for driver in drivers if driver.is_here()}:
+    hubs: set[Any] = {driver.hub for driver in drivers if driver.is_here()}
+    for hub in hubs:
         pool = hub._threadpool  # noqa: SLF001 - the property would make one
         if pool is not None:
             # On libuv gevent would free it while the loop still has it in a list.
+            pool.fork_watcher.stop()
             pool.fork_watcher.close()
         reinit()
     for driver in drivers:
@@ -147,6 +149,7 @@ class GeventDriver(Driver):
             self.session.settings, self._log, self._ssl_context, self.socket_factory
         )
         driver.session.lazy = True
+        driver.session.admit = self.session.admit
         driver.leave = self.leave
         return driver
 

@@ -1,4 +1,4 @@
-"""Forked children of a gevent program: the parent never notices them, and they get on by themselves.
+"""Forked children of a gevent program: the parent never notices them, and they get on alone.
 
 The program is forking.py, in processes of its own; the cluster is served here, where every byte of
 every connection is counted.
@@ -18,18 +18,18 @@ from gevent import subprocess
 from couchloop.wire import Opcode
 from gcouchbase.testing import ServedCluster, serve
 from tests.certificates import Certificates
-from tests.gcouchbase.support import LIMIT, ROOT, finish, until
+from tests.gcouchbase.support import ROOT, finish, until
 from tests.inheritance import Received
 
 WAYS = [
     ("os", "libev-cext", True),
     ("os", "libuv-cffi", False),
-    ("gevent", "libuv-cffi", True),
-    ("gevent", "libev-cext", False),
-    ("patched", "libev-cext", True),
-    ("patched", "libuv-cffi", False),
+    ("gevent", "libuv-cffi", False),
+    ("gevent", "libev-cext", True),
+    ("patched", "libev-cext", False),
+    ("patched", "libuv-cffi", True),
 ]
-"""How to fork, on which loop, and whether with TLS."""
+"""How to fork, on which loop, and whether with TLS: each pair of these once."""
 
 
 @contextmanager
@@ -127,9 +127,9 @@ def test_children_are_silent(
         go_on(process)
 
 
-@pytest.mark.parametrize(("way", "loop", "tls"), WAYS)
+@pytest.mark.parametrize(("way", "loop", "tls"), WAYS[1::2])
 def test_the_parent_works_on(tmp_path: Path, way: str, loop: str, tls: bool) -> None:
-    """Six children fork from a parent at work, work and end: none of its operations fails.
+    """Four children fork from a parent at work, work and end: none of its operations fails.
 
     In each child the operations that were under way end with ForkedProcessError, mutations with an
     ambiguous one.
@@ -140,13 +140,13 @@ def test_the_parent_works_on(tmp_path: Path, way: str, loop: str, tls: bool) -> 
     ):
         said(process, "done")
         until(lambda: len(served.cluster.connections()) == 3)
-        assert served.cluster.accepted == 3 + 6 * 3
+        assert served.cluster.accepted == 3 + 4 * 3
         go_on(process)
 
 
 @pytest.mark.parametrize("loop", ["libev-cext", "libuv-cffi"])
 def test_what_is_under_way(tmp_path: Path, loop: str) -> None:
-    """A fork amid operations without answers, and amid close(): parent and child each end theirs."""
+    """A fork amid operations without answers, and amid close(): each process ends its own."""
     with serving(tmp_path, tls=False) as (served, connection_string):
         silence = served.cluster.inject(key="silent", silent=True)
         with running("pending", "os", loop, connection_string) as process:
@@ -155,7 +155,6 @@ def test_what_is_under_way(tmp_path: Path, loop: str) -> None:
             go_on(process)
             said(process, "forked")
             said(process, "done")
-    assert LIMIT
 
 
 def test_a_thread_forks(tmp_path: Path) -> None:
