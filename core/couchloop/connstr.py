@@ -2,7 +2,8 @@
 
     [scheme://] [host [:port [=type]] {(, | ;) host …}] [/bucket] [?name=value {&name=value}]
 
-Host part, bucket, names and values are percent-decoded (a `+` stays a `+`).
+Host part, bucket, names and values are percent-decoded (a `+` stays a `+`). Without a scheme ports
+are those of HTTP, as in 2.5. Stricter than libcouchbase: a / in a bucket's name is written %2F.
 """
 
 from __future__ import annotations
@@ -327,6 +328,13 @@ class _Parser:
     def _bucket(self, begin: int, end: int) -> str:
         if begin == end:
             self.fail("A bucket's name must follow the /", begin - 1, end)
+        slash = self.text.find("/", begin, end)
+        if slash >= 0:
+            why = "A bucket's name has no /"
+            if slash == begin:
+                # couchbase//host/bucket, couchbase:/host
+                why = f"{why}; after a scheme comes ://"
+            self.fail(why, slash, end)
         return self._decoded(begin, end)
 
     def options(self, begin: int) -> Iterator[tuple[str, str]]:
@@ -357,9 +365,18 @@ class _Parser:
         raise InvalidConnectionStringError(message, text=masked.text, position=position)
 
 
+_NO_SCHEMES: Final = {
+    "https": "There is no scheme https://; for TLS use couchbases://",
+    "https-internal": "There is no scheme https-internal:// here; for TLS use couchbases://",
+    "couchbase+explicit": "There is no scheme couchbase+explicit:// here; "
+    "couchbase://host:port=type says the same",
+    "memcached": "Plain memcached servers are not supported",
+}
+
+
 def _about_scheme(scheme: str) -> str:
-    if scheme == "https":
-        return "There is no scheme https://; for TLS use couchbases://"
+    if scheme in _NO_SCHEMES:
+        return _NO_SCHEMES[scheme]
     near = next((known for known in _SCHEMES if known and known == scheme.lower()), None)
     hint = f"; did you mean {near}://?" if near else ""
     return f"Unknown scheme; use couchbase:// or couchbases://{hint}"

@@ -84,7 +84,7 @@ class TestGrammar:
             ("couchbase://a%2Cb", "couchbase", [Host("a"), Host("b")], None),
             ("couchbase://h/b%20x", "couchbase", [Host("h")], "b x"),
             ("couchbase:///b", "couchbase", [Host("localhost")], "b"),
-            ("couchbase://h/a://b", "couchbase", [Host("h")], "a://b"),
+            ("couchbase://h/a:%2F%2Fb", "couchbase", [Host("h")], "a://b"),
         ],
     )
     def test_hosts_and_bucket(
@@ -105,6 +105,15 @@ class TestGrammar:
         assert parsed.get_option("z") is None
         assert parsed.get_option("z", "y") == "y"
         assert list(parsed.option_pairs())[:2] == [("a", "2.5"), ("a", "3")]
+
+    def test_options_of_the_client(self) -> None:
+        """The options of the client stand beside all other parts."""
+        text = "couchbase://h/b%20x?operation_timeout=2.5&network=external"
+        parsed = ConnectionString.parse(text)
+        assert (parsed.hosts, parsed.bucket) == ((Host("h"),), "b x")
+        assert parsed.options == {"operation_timeout": ["2.5"], "network": ["external"]}
+        parsed = ConnectionString.parse("couchbases://h?certpath=/a%2Fb.pem")
+        assert (parsed.tls, parsed.options) == (True, {"certpath": ["/a/b.pem"]})
 
     def test_urls_as_values(self) -> None:
         """A :// behind the ? is no scheme."""
@@ -135,7 +144,14 @@ class TestGrammar:
             ("couchbase://[::1]x", 12, "[::1]x"),
             ("couchbase://[h]", 12, "[h]"),
             ("couchbase://1:2:x", 12, "1:2:x"),
+            ("couchbase//host/default", 10, "/host/default"),
+            ("couchbases//host", 11, "/host"),
+            ("couchbase:/host", 0, "couchbase:"),
+            ("couchbase://h/a/b", 15, "/b"),
+            ("couchbase://h/b/?a=b", 15, "/"),
             ("ftp://h", 0, "ftp://"),
+            ("https-internal://h", 0, "https-internal://"),
+            ("couchbase+explicit://h:11210=mcd", 0, "couchbase+explicit://"),
             ("https://h", 0, "https://"),
             ("Couchbase://h", 0, "Couchbase://"),
             ("memcached://h", 0, "memcached://"),
@@ -160,6 +176,14 @@ class TestGrammar:
         """Common slips get a hint."""
         with pytest.raises(InvalidConnectionStringError, match="use couchbases://"):
             ConnectionString.parse("https://h")
+        with pytest.raises(InvalidConnectionStringError, match="for TLS use couchbases://"):
+            ConnectionString.parse("https-internal://h")
+        with pytest.raises(InvalidConnectionStringError, match="host:port=type says the same"):
+            ConnectionString.parse("couchbase+explicit://h:11210=mcd")
+        with pytest.raises(InvalidConnectionStringError, match="after a scheme comes ://"):
+            ConnectionString.parse("couchbase//host/default")
+        with pytest.raises(InvalidConnectionStringError, match="memcached servers are not supp"):
+            ConnectionString.parse("memcached://h")
         with pytest.raises(InvalidConnectionStringError, match="did you mean couchbase://"):
             ConnectionString.parse("Couchbase://h")
         with pytest.raises(InvalidConnectionStringError, match="username="):
