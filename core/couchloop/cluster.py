@@ -173,6 +173,7 @@ def make_settings(
         raise MixedAuthError("give an authenticator, or username and password, not both")
     variables.apply(options, tls_scheme=connection_string.tls)
     tls = _wants_tls(connection_string, options)
+    _check_types(connection_string, tls=tls)
     makes_tls = tls and tls_context is None
     if makes_tls:
         variables.apply_files(options)
@@ -241,10 +242,10 @@ def make_settings(
         wire=_wire(options),
         rerouting=_rerouting(options),
         config_poll_floor=_seconds(options, "config_poll_floor"),
-        notices=(*variables.notices, *_without_effect(options)),
         config_cache=_config_cache(options, connection_string.bucket),
         config_cache_ro="config_cache_ro" in options,
         bootstrap_on=str(options.get("bootstrap_on") or OPTIONS["bootstrap_on"].default),
+        notices=(*variables.notices, *_remarks(connection_string, options)),
     )
 
 
@@ -288,7 +289,11 @@ def _rerouting(options: dict[str, Any]) -> Rerouting:
     )
 
 
-def _without_effect(options: dict[str, Any]) -> Iterator[Notice]:
+def _remarks(connection_string: ConnectionString, options: dict[str, Any]) -> Iterator[Notice]:
+    """Give what is to be said of what has no effect, or not the one that was meant."""
+    if not connection_string.scheme:
+        what = "a connection string without a scheme means http://, whose ports are those of HTTP"
+        yield Notice(f"{what} (8091): better write couchbase://", once=True)
     for name in options:
         if reason := OPTIONS[name].reason:
             yield Notice(f"the option {name} has no effect: {reason}", once=True)
@@ -417,6 +422,15 @@ def _parsed(connection_string: str | ConnectionString) -> ConnectionString:
     return ConnectionString.parse(connection_string)
 
 
+def _check_types(connection_string: ConnectionString, *, tls: bool) -> None:
+    for host in connection_string.hosts:
+        if host.type in {"mcds", "https"} and not tls:
+            raise InvalidConnectionStringError(
+                f"{host.host}:{host.port}={host.type} is a port for TLS: use couchbases://",
+                text=connection_string.masked(),
+            )
+
+
 def _check_bucket_name(name: object) -> None:
     """Refuse what no bucket can be called: the server takes 1 to 100 bytes."""
     if not isinstance(name, str):
@@ -440,7 +454,8 @@ def _seed(host: Host, *, tls: bool) -> Address:
             f"{host.host}:{host.port} is a web port, and configurations are read from data ports: "
             "give the data port, 11210 (or 11207 with TLS)"
         )
-    if host.port is None or web:
+    # Without a type the port is the one that the scheme means.
+    if host.port is None or web or (host.type is None and host.port == _WEB_PORT):
         return Address(host.host, DATA_PORT_TLS if tls else DATA_PORT)
     return Address(host.host, host.port)
 

@@ -257,6 +257,25 @@ class TestSettings:
             with pytest.raises(ArgumentError, match="couchbases://"):
                 make_settings(f"couchbase://a/b{options}", authenticator=who)
 
+    @pytest.mark.parametrize(
+        "text", ["h", "h:8091", "http://h", "http://h:8091", "couchbase://h:8091"]
+    )
+    def test_web_port(self, text: str) -> None:
+        """The web port, and no scheme at all, stand for the usual data port (RFC 0011)."""
+        settings = make_settings(f"{text}/b", authenticator=WHO)
+        assert settings.seeds == (Address("h", 11210),)
+        said = [notice.text for notice in settings.notices]
+        assert [line.startswith("a connection string without a scheme") for line in said] == (
+            [] if "://" in text else [True]
+        )
+
+    @pytest.mark.parametrize("kind", ["mcds", "https"])
+    def test_types_of_ports(self, kind: str) -> None:
+        """A port whose type says TLS is an error without TLS."""
+        assert make_settings("couchbases://h:9=mcds/b", authenticator=WHO).seeds[0].port == 9
+        with pytest.raises(InvalidConnectionStringError, match="is a port for TLS"):
+            make_settings(f"couchbase://h:9={kind}/b", authenticator=WHO)
+
     def test_tls_by_option(self) -> None:
         """ssl=on and ssl=no_verify ask for TLS, and so for its port, under couchbase:// too."""
         for option in ("on", "no_verify"):
