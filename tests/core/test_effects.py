@@ -32,6 +32,9 @@ WHO = PasswordAuthenticator("user", "password")
 
 # A text that is not the default of each option that is heeded.
 TEXTS = {
+    "bootstrap_on": "cccp",
+    "config_cache": "other",
+    "config_cache_ro": "other",
     "dnssrv": "false",
     "resolve_timeout": "9",
     "network": "external",
