@@ -38,7 +38,8 @@ _log = logging.getLogger("gcouchbase")
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 
 
-def _write_log(record: LogRecord) -> None:
+def write_log(record: LogRecord) -> None:
+    """Write a line to the log `gcouchbase`."""
     level = _LEVELS[record.level]
     if _log.isEnabledFor(level):
         # A handler may block, and this is the hub.
@@ -129,7 +130,7 @@ class Bucket(BucketBase):
                 socket_factory=socket_factory,
                 resolver=resolver,
             )
-            driver = GeventDriver(settings, _write_log, ssl_context, socket_factory)
+            driver = GeventDriver(settings, write_log, ssl_context, socket_factory)
             self._attach(settings, hub, driver, shared=shared)
         driver = self._driver
         # As in `_blocking`: an error raised here must not keep the Bucket.

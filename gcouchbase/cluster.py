@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from gevent.ssl import SSLContext
 
 from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuthenticator
+from couchloop.budget import ConnectionBudget, connection_budget
 from couchloop.cluster import ClusterBase
-from gcouchbase.bucket import Bucket
-from gcouchbase.driver import SocketFactory
+from gcouchbase.bucket import Bucket, write_log
+from gcouchbase.driver import GeventDriver, SocketFactory
 
 if TYPE_CHECKING:
     from gcouchbase.dns import Resolver
@@ -43,6 +44,33 @@ class Cluster(ClusterBase[Bucket]):
         self._socket_factory = socket_factory
         self._ssl_context = ssl_context
         self._resolver = resolver
+
+    def connection_budget(self, processes: int = 1, buckets: int = 1) -> ConnectionBudget:
+        """Count the connections that a program will open, and say whether the nodes take them.
+
+        The nodes are those that a Bucket knows which this Cluster has open on this hub. If there is
+        none, a connection is opened to ask for them, and closed again.
+
+        Args:
+            processes: how many processes (or threads with a hub) will open Buckets.
+            buckets: how many Buckets each of them will open.
+
+        Raises ArgumentError for numbers that are none, or if `authenticate` was not called;
+        NotAuthorizedError if the user may not ask without a Bucket; and what opening a Bucket
+        raises, should no node be reached.
+        """
+        hub, settings = Bucket._identify(**self._cluster_arguments())  # noqa: SLF001 - ours
+        known = self._budget(hub, processes, buckets)
+        if known is not None:
+            return known
+        driver = GeventDriver(settings, write_log, self._ssl_context, self._socket_factory)
+        try:
+            driver.start()
+            driver.wait_open()
+            return connection_budget(driver.session, processes, buckets)
+        finally:
+            driver.close()
+            driver.wait_closed()
 
     def _bucket_arguments(self) -> dict[str, Any]:
         arguments: dict[str, Any] = {}

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IResolver
 
 from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuthenticator
+from couchloop.budget import ConnectionBudget, connection_budget
 from couchloop.cluster import ClusterBase
+from couchloop.exceptions import CouchbaseError, WrongLoopError
 from txcouchbase.bucket import Bucket
-from txcouchbase.driver import EndpointFactory
+from txcouchbase.driver import EndpointFactory, TwistedDriver, without_frames
 
 if TYPE_CHECKING:
     from txcouchbase.tls import TlsFactory
@@ -47,6 +50,33 @@ class Cluster(ClusterBase[Bucket]):
         self._tls_factory = tls_factory
         self._resolver = resolver
 
+    def connection_budget(self, processes: int = 1, buckets: int = 1) -> Deferred[ConnectionBudget]:
+        """Count the connections that a program will open, and say whether the nodes take them.
+
+        The nodes are those that a Bucket knows which this Cluster has open on this reactor. If
+        there is none, a connection is opened to ask for them, and closed again.
+
+        Args:
+            processes: how many processes will open Buckets.
+            buckets: how many Buckets each of them will open.
+
+        The Deferred fails with ArgumentError for numbers that are none, or if `authenticate` was
+        not called; with NotAuthorizedError if the user may not ask without a Bucket; and with what
+        opening a Bucket meets, should no node be reached. Raises WrongLoopError in another thread
+        than the reactor's.
+        """
+        try:
+            reactor, settings = Bucket._identify(**self._cluster_arguments())  # noqa: SLF001 - ours
+            known = self._budget(reactor, processes, buckets)
+            if known is not None:
+                return succeed(known)
+            driver = TwistedDriver(settings, reactor, self._endpoint_factory, self._tls_factory)
+        except WrongLoopError:
+            raise
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        return Deferred.fromCoroutine(_count(driver, processes, buckets))
+
     def _bucket_arguments(self) -> dict[str, Any]:
         arguments: dict[str, Any] = {"reactor": self._reactor}
         if self._endpoint_factory is not None:
@@ -56,3 +86,14 @@ class Cluster(ClusterBase[Bucket]):
         if self._resolver is not None:
             arguments["resolver"] = self._resolver
         return arguments
+
+
+async def _count(driver: TwistedDriver, processes: int, buckets: int) -> ConnectionBudget:
+    """Count by what *driver* learns of the cluster; end it."""
+    driver.start()
+    try:
+        await driver.when_open(driver)
+        return connection_budget(driver.session, processes, buckets)
+    finally:
+        driver.close()
+        await driver.when_closed()

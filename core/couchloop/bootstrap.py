@@ -207,7 +207,7 @@ class Bootstrap:
                 now,
             )
             return
-        if config is None or not config.is_ready:
+        if config is None or not (config.is_ready or not self._settings.bucket):
             # The bucket is being created or warming up: ask again until time is up.
             self._timers.call_at(now + _NOT_READY_DELAY, lambda at: self._nodes.ask(connection, at))
             return

@@ -18,6 +18,7 @@ from weakref import WeakSet, finalize
 
 from couchloop import __version__
 from couchloop.auth import Authenticator, CertAuthenticator, PasswordAuthenticator
+from couchloop.budget import ConnectionBudget, check_budget, connection_budget
 from couchloop.connstr import ConnectionString, Host
 from couchloop.driver import Driver
 from couchloop.environment import read_environment
@@ -132,6 +133,7 @@ def make_settings(
     resolver: object = None,
     framework: str = "",
     environment: Mapping[str, str] | None = None,
+    is_cluster: bool = False,
 ) -> Settings:
     """Put together how a Bucket connects.
 
@@ -151,17 +153,19 @@ def make_settings(
         resolver: what looks up DNS SRV records instead of the loop's usual resolver.
         framework: name and version of the loop, for the user agent (RFC 0047).
         environment: the process's variables; what libcouchbase reads of them counts here too.
+        is_cluster: connect to the cluster itself: the string names no bucket, none is opened.
 
     Raises InvalidConnectionStringError, InvalidOptionError, MixedAuthError, ArgumentError,
     BadEnvironmentError, FeatureNotAvailableError.
     """
     connection_string = _parsed(connection_string)
-    if not connection_string.bucket:
-        raise InvalidConnectionStringError(
-            "the connection string names no bucket: couchbase://host/BUCKET",
-            text=connection_string.masked(),
-        )
-    _check_bucket_name(connection_string.bucket)
+    if not is_cluster:
+        if not connection_string.bucket:
+            raise InvalidConnectionStringError(
+                "the connection string names no bucket: couchbase://host/BUCKET",
+                text=connection_string.masked(),
+            )
+        _check_bucket_name(connection_string.bucket)
     options = parse_options(connection_string.option_pairs())
     variables = read_environment(environment or {})
     for name in options.keys() | variables.options.keys():
@@ -198,7 +202,7 @@ def make_settings(
             "address or localhost",
             text=connection_string.masked(),
         )
-    credentials = authenticator.credentials_for(connection_string.bucket)
+    credentials = authenticator.credentials_for(connection_string.bucket or None)
     user, secret = credentials or ("", "")
     mechanisms = options.get("sasl_mech_force")
     agent = f"couchloop/{__version__} (python {platform.python_version()}; {framework})"
@@ -206,7 +210,7 @@ def make_settings(
         agent += f" {client}"
     return Settings(
         seeds=tuple(_seed(host, tls=tls) for host in connection_string.hosts),
-        bucket=connection_string.bucket,
+        bucket=connection_string.bucket or "",
         login=Login(
             user,
             secret,
@@ -764,6 +768,33 @@ class ClusterBase(Generic[B]):
     def _bucket_arguments(self) -> dict[str, Any]:
         """Give what an adapter's Cluster hands to each Bucket."""
         return {}
+
+    def _cluster_arguments(self) -> dict[str, Any]:
+        """Give the arguments of `make_settings` with which the cluster itself is connected to.
+
+        Raises ArgumentError if nobody was authenticated.
+        """
+        if self.authenticator is None:
+            raise ArgumentError(
+                "nobody was named who connects: call authenticate() of the Cluster first"
+            )
+        return {
+            **self._bucket_arguments(),
+            "connection_string": ConnectionString.parse(self.connection_string),
+            "authenticator": self.authenticator,
+            "is_cluster": True,
+        }
+
+    def _budget(self, loop: object, processes: int, buckets: int) -> ConnectionBudget | None:
+        """Count by what a Bucket knows that this Cluster has open on *loop*; None: there is none.
+
+        Raises ArgumentError for numbers that are none.
+        """
+        check_budget(processes, buckets)
+        for bucket in list(self._opened):
+            if bucket._loop is loop and bucket.connected:  # noqa: SLF001 - ours
+                return connection_budget(bucket._driver.session, processes, buckets)  # noqa: SLF001
+        return None
 
 
 def as_method(method: F, build: Callable[..., Any], returns: str) -> F:

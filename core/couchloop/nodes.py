@@ -397,7 +397,8 @@ class Nodes:
             and (is_another or config.revision == known.revision)
         )
         network = network or self.network
-        if not config.is_ready or not (is_new or is_elsewhere):
+        is_usable = config.is_ready or not self.settings.bucket
+        if not is_usable or not (is_new or is_elsewhere):
             return False
         addresses = self.data_addresses(config, network)
         if not any(addresses):

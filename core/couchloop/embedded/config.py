@@ -66,13 +66,22 @@ class NodeAddress:
         return f"[{self.host}]" if ":" in self.host else self.host
 
 
+def _listed(node: NodeAddress, ports: Mapping[str, int]) -> dict[str, int]:
+    """Give the ports that a configuration lists: a node without data answers, but is not named."""
+    return {
+        service: port
+        for service, port in ports.items()
+        if node.serves_data or service not in {"kv", "kvSSL"}
+    }
+
+
 def _alternates(node: NodeAddress) -> dict[str, Any]:
     if not node.alternates:
         return {}
     networks = {
         network: {
             "hostname": where.host,
-            **({} if where.ports is None else {"ports": dict(where.ports)}),
+            **({} if where.ports is None else {"ports": _listed(node, where.ports)}),
         }
         for network, where in node.alternates
     }
@@ -125,7 +134,7 @@ class Configuration:
             "revEpoch": self.epoch,
             "nodesExt": [
                 {
-                    "services": node.ports,
+                    "services": _listed(node, node.ports),
                     "hostname": node.host,
                     **_alternates(node),
                     **({"thisNode": True} if number == node_id else {}),

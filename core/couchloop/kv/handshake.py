@@ -26,6 +26,7 @@ from couchloop.exceptions import (
     CleartextPasswordError,
     CouchbaseError,
     ErrorContext,
+    NotAuthorizedError,
     NotDataNodeError,
     ProtocolError,
     RateLimitedError,
@@ -155,7 +156,7 @@ def handshake(
     nonce: Callable[[], str],
     features: Sequence[int] | None = None,
 ) -> Step:
-    """Run the dialogue.
+    """Run the dialogue; without *bucket* none is selected, and the configuration is the cluster's.
 
     Raises a subclass of AuthError, BucketNotFoundError, NotDataNodeError, ProtocolError, or, when
     the node has no room or no time for us, TooManyConnectionsError, RateLimitedError or
@@ -171,18 +172,26 @@ def handshake(
     else:
         granted = yield from _log_in(opening, asked, login, tls=tls, nonce=nonce)
 
-    requests = encode_request(Opcode.SELECT_BUCKET, key=bucket.encode()) + encode_request(
-        Opcode.GET_CLUSTER_CONFIG
-    )
+    requests = encode_request(Opcode.GET_CLUSTER_CONFIG)
+    if bucket:
+        requests = encode_request(Opcode.SELECT_BUCKET, key=bucket.encode()) + requests
     error_map: ErrorMap = {}
     if Feature.XERROR in granted and hello.wire.error_map:
         reply = yield encode_request(Opcode.GET_ERROR_MAP, value=_ERROR_MAP_VERSION) + requests
         error_map = parse_error_map(_expect(reply, Opcode.GET_ERROR_MAP))
         requests = b""
-    selected = _expect((yield requests), Opcode.SELECT_BUCKET)
-    if selected.status:
-        raise _not_selected(selected, bucket, login)
-    config = _expect((yield b""), Opcode.GET_CLUSTER_CONFIG)
+    if bucket:
+        selected = _expect((yield requests), Opcode.SELECT_BUCKET)
+        requests = b""
+        if selected.status:
+            raise _not_selected(selected, bucket, login)
+    config = _expect((yield requests), Opcode.GET_CLUSTER_CONFIG)
+    if config.status == Status.EACCESS and not bucket:
+        raise NotAuthorizedError(
+            f"{_user(login)} may not read the configuration of the cluster, only those of buckets: "
+            "open a Bucket first",
+            context=_context(config),
+        )
     if config.status not in (Status.SUCCESS, Status.KEY_ENOENT):
         raise NotDataNodeError(
             "the node has no cluster configuration to give: it is no data node, or too old",
@@ -337,19 +346,22 @@ def _granted(reply: Frame, asked: Sequence[int]) -> frozenset[int]:
 
 
 def _not_selected(reply: Frame, bucket: str, login: Login) -> CouchbaseError:
-    user = "the user of the client certificate"
-    if not login.by_certificate:
-        user = f"user {login.username!r}"
     context = _context(reply)
     if reply.status == Status.KEY_ENOENT:
         return BucketNotFoundError(f"there is no bucket {bucket!r} on this node", context=context)
     if reply.status == Status.EACCESS:
         return BucketNotFoundError(
-            f"there is no bucket {bucket!r}, or {user} has no role on it",
+            f"there is no bucket {bucket!r}, or {_user(login)} has no role on it",
             context=context,
         )
     return status_error(reply.status, Opcode.SELECT_BUCKET, 0)(
         f"bucket {bucket!r} cannot be selected", context=context
+    )
+
+
+def _user(login: Login) -> str:
+    return (
+        "the user of the client certificate" if login.by_certificate else f"user {login.username!r}"
     )
 
 
