@@ -159,13 +159,14 @@ def make_settings(
     BadEnvironmentError, FeatureNotAvailableError.
     """
     connection_string = _parsed(connection_string)
+    bucket = connection_string.bucket or ""
     if not is_cluster:
-        if not connection_string.bucket:
+        if not bucket:
             raise InvalidConnectionStringError(
                 "the connection string names no bucket: couchbase://host/BUCKET",
                 text=connection_string.masked(),
             )
-        _check_bucket_name(connection_string.bucket)
+        _check_bucket_name(bucket)
     options = parse_options(connection_string.option_pairs())
     variables = read_environment(environment or {})
     for name in options.keys() | variables.options.keys():
@@ -202,7 +203,7 @@ def make_settings(
             "address or localhost",
             text=connection_string.masked(),
         )
-    credentials = authenticator.credentials_for(connection_string.bucket or None)
+    credentials = authenticator.credentials_for(bucket or None)
     user, secret = credentials or ("", "")
     mechanisms = options.get("sasl_mech_force")
     agent = f"couchloop/{__version__} (python {platform.python_version()}; {framework})"
@@ -210,7 +211,7 @@ def make_settings(
         agent += f" {client}"
     return Settings(
         seeds=tuple(_seed(host, tls=tls) for host in connection_string.hosts),
-        bucket=connection_string.bucket or "",
+        bucket=bucket,
         login=Login(
             user,
             secret,
@@ -246,7 +247,7 @@ def make_settings(
         wire=_wire(options),
         rerouting=_rerouting(options),
         config_poll_floor=_seconds(options, "config_poll_floor"),
-        config_cache=_config_cache(options, connection_string.bucket),
+        config_cache=_config_cache(options, bucket) if bucket else "",
         config_cache_ro="config_cache_ro" in options,
         bootstrap_on=str(options.get("bootstrap_on") or OPTIONS["bootstrap_on"].default),
         notices=(*variables.notices, *_remarks(connection_string, options)),

@@ -109,7 +109,7 @@ async def opening_fails(bucket: Bucket, kind: type[CouchbaseError], *texts: str)
             MixedAuthError,
             "authenticator",
         ),
-        ("couchbase://host/default?wait_for_config=on", {}, CouchbaseError, "wait_for"),
+        ("couchbase://host/default?wait_for_confg=on", {}, InvalidOptionError, "wait_for_config"),
         ("couchbase://host:8092=http/default", {}, FeatureNotAvailableError, "11210"),
     ],
 )
