@@ -34,7 +34,7 @@ from couchloop.exceptions import (
 from couchloop.health import ClusterState, DiagnosticsReport, cluster_state, diagnostics
 from couchloop.observation import Observer
 from couchloop.operations import Defaults
-from couchloop.options import OPTIONS, parse_options
+from couchloop.options import OPTIONS, parse_bool, parse_options
 from couchloop.recall import FILE_ONLY
 from couchloop.registry import Registry
 from couchloop.retries import BestEffort, Policies, RetryStrategy, check_strategy
@@ -248,7 +248,7 @@ def make_settings(
         rerouting=_rerouting(options),
         config_poll_floor=_seconds(options, "config_poll_floor"),
         config_cache=_config_cache(options, bucket) if bucket else "",
-        config_cache_ro="config_cache_ro" in options,
+        config_cache_ro=parse_bool(str(options.get("config_cache_ro", "false"))) is not False,
         bootstrap_on=str(options.get("bootstrap_on") or OPTIONS["bootstrap_on"].default),
         notices=(*variables.notices, *_remarks(connection_string, options)),
     )
@@ -310,6 +310,11 @@ def _remarks(connection_string: ConnectionString, options: dict[str, Any]) -> It
 def _config_cache(options: dict[str, Any], bucket: str) -> str:
     """Name the file that keeps the bucket's configuration; empty: there is none."""
     path, only_read = (str(options.get(n, "")) for n in ("config_cache", "config_cache_ro"))
+    if parse_bool(only_read) is not None:
+        # So SDK 2.5's documentation has it; its code takes a path.
+        if not path:
+            raise InvalidOptionError("config_cache_ro is the path of a file, or goes with one")
+        only_read = ""
     if path and only_read and path != only_read:
         raise InvalidOptionError(
             "config_cache and config_cache_ro name different files: give one of them"

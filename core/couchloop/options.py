@@ -286,7 +286,8 @@ _TABLE: Final = (
     Option(
         name="config_cache_ro",
         kind="path",
-        meaning="As config_cache, but the file is never written or removed.",
+        meaning="As config_cache, but the file is never written or removed. Or true, beside "
+        "config_cache.",
     ),
     Option(
         name="http_urlmode",

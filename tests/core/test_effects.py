@@ -18,6 +18,7 @@ from couchloop.cluster import _READ_NOW, make_settings
 from couchloop.embedded import EmbeddedCluster, ManualClock
 from couchloop.exceptions import (
     FeatureNotAvailableError,
+    InvalidOptionError,
     NodeNotAvailableError,
     UnambiguousTimeoutError,
 )
@@ -172,6 +173,44 @@ def test_without_effect(option: Option) -> None:
 def test_no_notice() -> None:
     """Nothing is said of options that are heeded."""
     assert made("operation_timeout=3&compression=on", authenticator=WHO).notices == ()
+
+
+@pytest.mark.parametrize(
+    ("documented", "in_the_code"),
+    [
+        ("bootstrap_on=both", "bootstrap_on=all"),
+        ("ipv6=disable", "ipv6=disabled"),
+        ("retry_nmv_interval=3", "retry_nmv_delay=3"),
+        ("durabilty_timeout=3", "durability_timeout=3"),
+        ("durabilty_interval=3", "durability_interval=3"),
+        ("readj_wait_tmo=1", "readj_ts_wait=1"),
+        ("enable_errmap=true", ""),
+        ("config_cache=f&config_cache_ro=1", "config_cache_ro=f"),
+        ("config_cache=f&config_cache_ro=0", "config_cache=f"),
+        ("cert_path=a.pem", "certpath=a.pem"),
+        ("config_poll_interval=2", "config_poll_interval=2000ms"),
+        ("config_poll_floor=70", "config_poll_floor=0.07s"),
+    ],
+)
+def test_documentation_and_code(documented: str, in_the_code: str) -> None:
+    """Where SDK 2.5's documentation and code differ, both spellings mean the same."""
+    one, other = (made(text, authenticator=WHO) for text in (documented, in_the_code))
+    assert one == other
+    assert one.notices == other.notices
+
+
+def test_read_only_cache_without_a_path() -> None:
+    """config_cache_ro=1 says nothing by itself."""
+    with pytest.raises(InvalidOptionError, match="path of a file"):
+        made("config_cache_ro=1", authenticator=WHO)
+
+
+def test_srv_of_the_first_of_many() -> None:
+    """No SRV look-up for several hosts, but dnssrv=1 asks for one of the first."""
+    text = "couchbases://first.example,second.example/b"
+    assert make_settings(text, authenticator=WHO).srv == ""
+    settings = make_settings(f"{text}?dnssrv=1", authenticator=WHO)
+    assert settings.srv == "_couchbases._tcp.first.example"
 
 
 # Compression
