@@ -15,6 +15,7 @@ from couchloop.exceptions import TlsError
 from couchloop.settings import Tls
 from couchloop.tls import (
     PeerCertificate,
+    PeerTls,
     certificates_in,
     cut_off,
     handshake_error,
@@ -166,19 +167,41 @@ class TlsStream:
             return verify_error(self._host, error.verify_code, error.verify_message, shown)
         return handshake_error(self._host, getattr(error, "reason", None) or str(error))
 
+    def peer(self) -> PeerTls:
+        """Say what the handshake has brought; only once it is done."""
+        cipher = self._object.cipher()
+        version = self._object.version()
+        return PeerTls(version or "TLS", cipher[0] if cipher else "", tuple(self._chain()))
+
     def _shown(self) -> PeerCertificate:
         """Read the peer's certificate, trusted or not, as far as this Python lets us."""
+        chain = self._chain()
+        return chain[0] if chain else PeerCertificate()
+
+    def _chain(self) -> list[PeerCertificate]:
+        """Read the certificates that the peer has shown, its own first."""
         # Public from 3.13 on; other kinds of contexts may have nothing of the sort.
         with suppress(Exception):
             inner: Any = self._object
-            info = inner._sslobj.get_unverified_chain()[0].get_info()  # noqa: SLF001
-            issuer = {name: value for part in info["issuer"] for name, value in part}
-            return PeerCertificate(
-                tuple(value for kind, value in info.get("subjectAltName", ())),
-                issuer.get("commonName")
-                or issuer.get("organizationalUnitName")
-                or issuer.get("organizationName", ""),
-                info["notBefore"],
-                info["notAfter"],
-            )
-        return PeerCertificate()
+            shown = inner._sslobj.get_unverified_chain()  # noqa: SLF001
+            return [_read_certificate(each.get_info()) for each in shown]
+        return []
+
+
+def _read_certificate(info: dict[str, Any]) -> PeerCertificate:
+    return PeerCertificate(
+        tuple(value for kind, value in info.get("subjectAltName", ())),
+        _short_name(info["issuer"]),
+        info["notBefore"],
+        info["notAfter"],
+        _short_name(info["subject"]),
+    )
+
+
+def _short_name(name: Any) -> str:
+    parts = {kind: value for part in name for kind, value in part}
+    return str(
+        parts.get("commonName")
+        or parts.get("organizationalUnitName")
+        or parts.get("organizationName", "")
+    )

@@ -137,7 +137,7 @@ class Certificates:
             with context.wrap_socket(accepted, server_side=True) as connection:
                 connection.recv(1)
 
-        with _listening(serve) as port:
+        with listening(serve) as port:
             yield port
 
 
@@ -156,12 +156,12 @@ def talking(answer: bytes, heard: list[bytes] | None = None) -> Iterator[int]:
             accepted.sendall(answer)
             accepted.recv(4096)
 
-    with _listening(serve) as port:
+    with listening(serve) as port:
         yield port
 
 
 @contextmanager
-def _listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
+def listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
     """Accept connections in a thread, one after the other."""
     listening = socket.create_server(("127.0.0.1", 0))
 

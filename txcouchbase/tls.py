@@ -34,6 +34,7 @@ from couchloop.settings import Tls
 from couchloop.tls import (
     WRONG_HOST,
     PeerCertificate,
+    PeerTls,
     certificates_in,
     handshake_error,
     no_ciphers,
@@ -159,6 +160,17 @@ class TlsAttempt:
         self._connection = self._creator.clientConnectionForTLS(tlsProtocol)
         return self._connection
 
+    def peer(self) -> PeerTls:
+        """Say what the handshake has brought; only once it is done."""
+        connection = self._connection
+        assert connection is not None
+        chain = connection.get_peer_cert_chain() or []
+        return PeerTls(
+            connection.get_protocol_version_name(),
+            connection.get_cipher_name() or "",
+            tuple(_read_certificate(each) for each in chain),
+        )
+
     def explain(self, failure: Failure) -> TlsError:
         """Say why TLS failed."""
         connection, self._connection = self._connection, None
@@ -197,30 +209,32 @@ def _verify(connection: SSL.Connection, chain: list[crypto.X509]) -> tuple[int, 
 
 def _shown(chain: list[crypto.X509]) -> PeerCertificate:
     """Read a peer's certificate, trusted or not, as far as it can be read."""
+    return _read_certificate(chain[0]) if chain else PeerCertificate()
+
+
+def _read_certificate(shown: crypto.X509) -> PeerCertificate:
     with suppress(Exception):
-        certificate = chain[0].to_cryptography()
+        certificate = shown.to_cryptography()
         names: list[str] = []
         with suppress(x509.ExtensionNotFound):
             alternatives = certificate.extensions.get_extension_for_class(
                 x509.SubjectAlternativeName
             )
             names = [str(name.value) for name in alternatives.value]
-        issuer = [
-            str(attribute.value)
-            for kind in (
-                NameOID.COMMON_NAME,
-                NameOID.ORGANIZATIONAL_UNIT_NAME,
-                NameOID.ORGANIZATION_NAME,
-            )
-            for attribute in certificate.issuer.get_attributes_for_oid(kind)
-        ]
         return PeerCertificate(
             tuple(names),
-            issuer[0] if issuer else "",
+            _short_name(certificate.issuer),
             _written(certificate.not_valid_before_utc),
             _written(certificate.not_valid_after_utc),
+            _short_name(certificate.subject),
         )
     return PeerCertificate()
+
+
+def _short_name(name: x509.Name) -> str:
+    kinds = (NameOID.COMMON_NAME, NameOID.ORGANIZATIONAL_UNIT_NAME, NameOID.ORGANIZATION_NAME)
+    found = [str(each.value) for kind in kinds for each in name.get_attributes_for_oid(kind)]
+    return found[0] if found else ""
 
 
 def _written(when: datetime) -> str:

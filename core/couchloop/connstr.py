@@ -234,6 +234,11 @@ def parse_query(text: str) -> list[tuple[str, str]]:
     return list(parser.options(1))
 
 
+def masked(text: str) -> str:
+    """Return a connection string, or what was meant to be one, with *** for its secrets."""
+    return _Masked(text).text
+
+
 class _Masked:
     """A connection string without its secrets, and where its positions went."""
 

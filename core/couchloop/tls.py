@@ -7,12 +7,29 @@ peer's certificate says) becomes a TlsError here.
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from couchloop.exceptions import BadEnvironmentError, CertificateFileError, TlsError
 
 _CERTIFICATE: Final = re.compile(
     rb"-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----.+?-----END \1-----", re.DOTALL
+)
+
+_DATE: Final = re.compile(r"(\w{3}) +(\d+) (\d+):(\d+):(\d+) (\d+) GMT")
+_MONTHS: Final = (
+    "Jan",
+    "Feb",
+    "Mar",
+    "Apr",
+    "May",
+    "Jun",
+    "Jul",
+    "Aug",
+    "Sep",
+    "Oct",
+    "Nov",
+    "Dec",
 )
 
 # OpenSSL's X509_V_ERR_…
@@ -57,7 +74,19 @@ class PeerCertificate(NamedTuple):
     """The host names and addresses that it is for."""
     issuer: str = ""
     not_before: str = ""
+    """As OpenSSL writes dates: `Jan  1 00:00:00 2030 GMT`."""
     not_after: str = ""
+    subject: str = ""
+
+
+class PeerTls(NamedTuple):
+    """What a TLS handshake has brought."""
+
+    version: str
+    """As in TLSv1.3."""
+    cipher: str
+    chain: tuple[PeerCertificate, ...]
+    """The server's certificate first, then those that sign one another, as far as shown."""
 
 
 def certificates_in(data: bytes, path: str) -> list[bytes]:
@@ -69,6 +98,22 @@ def certificates_in(data: bytes, path: str) -> list[bytes]:
     if not found:
         raise unusable(path, "it holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)")
     return found
+
+
+def days_left(certificate: PeerCertificate, wall: float) -> float | None:
+    """Give the days until *certificate* expires, counted from *wall* (seconds since the epoch).
+
+    None if its end cannot be read.
+    """
+    match = _DATE.fullmatch(certificate.not_after)
+    if match is None or match[1] not in _MONTHS:
+        return None
+    day, hour, minute, second, year = map(int, match.group(2, 3, 4, 5, 6))
+    try:
+        end = datetime(year, _MONTHS.index(match[1]) + 1, day, hour, minute, second, tzinfo=UTC)
+    except ValueError:
+        return None
+    return (end.timestamp() - wall) / 86_400
 
 
 def unusable(path: str, why: str) -> CertificateFileError:

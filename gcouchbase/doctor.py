@@ -1,0 +1,199 @@
+"""Serves an examination (couchloop.doctor) on this thread's hub: names, sockets, TLS, threads."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from itertools import count
+from time import monotonic
+from typing import Any, Final
+
+import gevent
+from gevent import Timeout
+from gevent import socket as gsocket
+from gevent.greenlet import Greenlet
+from gevent.hub import get_hub
+
+from couchloop.doctor import (
+    Answer,
+    Close,
+    Derive,
+    Dial,
+    Examination,
+    Exchange,
+    LookUpSrv,
+    ReadTls,
+    Request,
+    Resolve,
+    StartTls,
+    Together,
+    Walk,
+)
+from couchloop.events import ResolveSrv
+from couchloop.settings import Address
+from couchloop.tls import PeerTls
+from gcouchbase.dns import look_up
+from gcouchbase.tls import TlsStream, make_context
+
+_CHUNK: Final = 65536
+
+
+def loop_name() -> str:
+    """Name the loop and its version."""
+    return f"gevent {gevent.__version__}"
+
+
+def run(examination: Examination, nameserver: Address | None = None) -> None:
+    """Serve *examination* to its end.
+
+    Args:
+        examination: what asks.
+        nameserver: answers SRV look-ups; None: the system's.
+    """
+    runner = _Runner(nameserver)
+    try:
+        runner.serve(examination.walk(monotonic()))
+    finally:
+        runner.close()
+
+
+class _Runner:
+    """Answers requests; a walk that waits does not keep the others waiting."""
+
+    def __init__(self, nameserver: Address | None) -> None:
+        self._nameserver = nameserver
+        self._links: dict[int, _Link] = {}
+        self._numbers = count(1)
+        self._context: Any = None
+
+    def close(self) -> None:
+        """Close what an interrupted examination left open."""
+        for link in self._links.values():
+            link.sock.close()
+
+    def serve(self, walk: Walk[None]) -> None:
+        """Answer what *walk* asks until it ends."""
+        try:
+            request = next(walk)
+            while True:
+                request = walk.send(self._answer(request))
+        except StopIteration:
+            return
+        finally:
+            walk.close()
+
+    def _answer(self, request: Request) -> Answer:
+        value: Any = None
+        try:
+            with Timeout(getattr(request, "limit", None)) as patience:
+                value = self._perform(request)
+        except Timeout as timeout:
+            if timeout is not patience:
+                raise
+            return Answer(None, TimeoutError(), monotonic())
+        except Exception as error:  # noqa: BLE001 - the walk says what it means
+            return Answer(None, error, monotonic())
+        return Answer(value, None, monotonic())
+
+    def _perform(self, request: Request) -> Any:
+        match request:
+            case ReadTls(files):
+                self._context = make_context(files)
+            case Resolve(host):
+                found = gsocket.getaddrinfo(host, 0, 0, gsocket.SOCK_STREAM)
+                return [str(where[0]) for *_, where in found]
+            case LookUpSrv(name):
+                event = ResolveSrv(name, request.limit)
+                return get_hub().threadpool.apply(_look_up_srv, (event, self._nameserver))
+            case Dial(address):
+                return self._dial(address)
+            case StartTls(number, host):
+                return self._links[number].start_tls(TlsStream(self._context, host))
+            case Exchange(number, data):
+                return self._links[number].exchange(data)
+            case Derive(derivation):
+                return get_hub().threadpool.apply(derivation.derive)
+            case Close(number):
+                self._links.pop(number).sock.close()
+            case Together(walks):
+                greenlets = [Greenlet.spawn(self.serve, walk) for walk in walks]
+                try:
+                    gevent.joinall(greenlets, raise_error=True)
+                finally:
+                    gevent.killall(greenlets)
+        return None
+
+    def _dial(self, address: Address) -> int:
+        family = gsocket.AF_INET6 if ":" in address.host else gsocket.AF_INET
+        sock = gsocket.socket(family, gsocket.SOCK_STREAM)
+        try:
+            sock.connect(address)
+            sock.setsockopt(gsocket.IPPROTO_TCP, gsocket.TCP_NODELAY, 1)
+        except BaseException:
+            sock.close()
+            raise
+        number = next(self._numbers)
+        self._links[number] = _Link(sock)
+        return number
+
+
+def _look_up_srv(event: ResolveSrv, nameserver: Address | None) -> list[Address]:
+    """Look up an SRV record; it may block."""
+    resolver: Any = None
+    # Without dnspython `look_up` says what to install.
+    with suppress(ImportError):
+        from dns.resolver import Resolver  # noqa: PLC0415, TID251 - this runs in a thread
+
+        if nameserver is not None:
+            resolver = Resolver(configure=False)
+            resolver.nameservers, resolver.port = [nameserver.host], nameserver.port
+    return look_up(event, resolver)
+
+
+class _Link:
+    """A connected socket, with TLS or without."""
+
+    def __init__(self, sock: gsocket.socket) -> None:
+        self.sock = sock
+        self._tls: TlsStream | None = None
+        self._early = b""
+
+    def start_tls(self, tls: TlsStream) -> PeerTls:
+        self._tls = tls
+        tls.start()
+        self._flush()
+        while not tls.established:
+            data = self.sock.recv(_CHUNK)
+            if not data:
+                raise tls.cut_off()
+            try:
+                plain, _ = tls.receive(data)
+            finally:
+                # Of a failure the peer is told by an alert.
+                with suppress(OSError):
+                    self._flush()
+            self._early += plain
+        return tls.peer()
+
+    def exchange(self, data: bytes) -> bytes:
+        if self._tls is None:
+            if data:
+                self.sock.sendall(data)
+            return self.sock.recv(_CHUNK)
+        if data:
+            self._tls.send(data)
+            self._flush()
+        plain, self._early = self._early, b""
+        goes_on = True
+        while not plain and goes_on:
+            received = self.sock.recv(_CHUNK)
+            if not received:
+                break
+            plain, goes_on = self._tls.receive(received)
+            self._flush()
+        return plain
+
+    def _flush(self) -> None:
+        assert self._tls is not None
+        data = self._tls.take_output()
+        if data:
+            self.sock.sendall(data)

@@ -1,0 +1,63 @@
+"""The doctor's examination on a hub: beside other greenlets, nothing left if it ends early."""
+
+from __future__ import annotations
+
+import gevent
+import pytest
+from gevent import socket
+from gevent.server import StreamServer
+
+from gcouchbase import doctor
+from gcouchbase.testing import ServedCluster
+from tests.examination import examination, found
+from tests.gcouchbase.support import ticking, until
+from tests.gcouchbase.test_networks import mapped, outside
+
+
+def test_examination(served: ServedCluster) -> None:
+    """Every node is visited, other greenlets go on meanwhile, and every connection is closed."""
+    examined = examination(f"{served.connection_string}/default")
+    with ticking() as ticker:
+        doctor.run(examined)
+        ticker.goes_on()
+    assert examined.report.works
+    assert [step.name for step in examined.report].count("node") == 3
+    until(lambda: not served.cluster.connections())
+
+
+def test_the_network_to_use() -> None:
+    """Behind port mapping, the network on which nodes do answer is tried, and named."""
+    with mapped() as (served, _):
+        examined = examination(f"couchbase://{outside(served)}/default?network=default")
+        doctor.run(examined)
+        assert not examined.report.works
+        assert "Add network=external" in found(examined, "node").cure
+        examined = examination(f"couchbase://{outside(served)}/default")
+        doctor.run(examined)
+        assert examined.report.works
+        assert found(examined, "network").details["network"] == "external"
+
+
+@pytest.mark.parametrize("scheme", ["couchbase", "couchbases"])
+def test_killed(scheme: str) -> None:
+    """A greenlet that is killed amid an examination leaves no socket behind."""
+    here: set[object] = set()
+
+    def listen(sock: socket.socket, address: object) -> None:
+        here.add(address)
+        with sock:
+            while sock.recv(4096):
+                pass
+        here.remove(address)
+
+    server = StreamServer(("127.0.0.1", 0), listen)
+    server.start()
+    examined = examination(f"{scheme}://127.0.0.1:{server.server_port}/default")
+    greenlet = gevent.spawn(doctor.run, examined)
+    try:
+        until(lambda: here and "tcp" in [step.name for step in examined.report])
+        greenlet.kill()
+        assert not examined.report.finished
+        until(lambda: not here, "its connection is still open")
+    finally:
+        server.stop()

@@ -1,0 +1,75 @@
+"""The doctor's examination on a reactor: every node, and nothing left if it ends early."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.protocol import Factory, Protocol
+
+from tests.examination import examination, found
+from tests.txcouchbase.support import turn
+from tests.txcouchbase.test_networks import mapped, outside
+from txcouchbase import doctor
+from txcouchbase.testing import serve
+
+
+async def test_examination() -> None:
+    """Every node is visited, and every connection is closed."""
+    from twisted.internet import reactor  # noqa: PLC0415 - pytest installed it
+
+    served = serve(reactor=reactor)
+    try:
+        examined = examination(f"{served.connection_string}/default")
+        await doctor.serve(reactor, examined)
+        assert examined.report.works
+        assert [step.name for step in examined.report].count("node") == 3
+        await turn(reactor, lambda: not served.cluster.connections())
+    finally:
+        await served.stop()
+
+
+async def test_the_network_to_use() -> None:
+    """Behind port mapping, the network on which nodes do answer is tried, and named."""
+    from twisted.internet import reactor  # noqa: PLC0415 - pytest installed it
+
+    async with mapped() as (served, _):
+        examined = examination(f"couchbase://{outside(served)}/default?network=default")
+        await doctor.serve(reactor, examined)
+        assert not examined.report.works
+        assert "Add network=external" in found(examined, "node").cure
+        examined = examination(f"couchbase://{outside(served)}/default")
+        await doctor.serve(reactor, examined)
+        assert examined.report.works
+        assert found(examined, "network").details["network"] == "external"
+
+
+class _Silent(Protocol):
+    connected_now = 0
+
+    def connectionMade(self) -> None:
+        _Silent.connected_now += 1
+
+    def connectionLost(self, reason: object = None) -> None:
+        _Silent.connected_now -= 1
+
+
+@pytest.mark.parametrize("scheme", ["couchbase", "couchbases"])
+async def test_cancelled(scheme: str) -> None:
+    """An examination whose Deferred is cancelled closes its connection, timers and threads."""
+    from twisted.internet import reactor as installed  # noqa: PLC0415 - pytest installed it
+
+    reactor: Any = installed
+    port = reactor.listenTCP(0, Factory.forProtocol(_Silent), interface="127.0.0.1")
+    try:
+        examined = examination(f"{scheme}://127.0.0.1:{port.getHost().port}/default")
+        work = Deferred.fromCoroutine(doctor.serve(reactor, examined))
+        await turn(reactor, lambda: _Silent.connected_now == 1)
+        work.cancel()
+        with pytest.raises(CancelledError):
+            await work
+        assert not examined.report.finished
+        await turn(reactor, lambda: _Silent.connected_now == 0)
+    finally:
+        await port.stopListening()

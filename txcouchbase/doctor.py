@@ -1,0 +1,264 @@
+"""Serves an examination (couchloop.doctor) on a reactor: names, transports, TLS, threads."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from itertools import count
+from threading import Thread
+from typing import Any, TypeVar
+
+import twisted
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.error import ConnectError, ConnectionClosed
+from twisted.internet.error import TimeoutError as ConnectTimeoutError
+from twisted.internet.interfaces import IHandshakeListener, IStreamClientEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+from zope.interface import implementer
+
+from couchloop.doctor import (
+    Answer,
+    Close,
+    Derive,
+    Dial,
+    Examination,
+    Exchange,
+    LookUpSrv,
+    ReadTls,
+    Request,
+    Resolve,
+    StartTls,
+    Together,
+    Walk,
+)
+from couchloop.events import ResolveSrv
+from couchloop.settings import Address
+from couchloop.tls import PeerTls, cut_off
+
+T = TypeVar("T")
+
+
+def loop_name() -> str:
+    """Name the loop and its version."""
+    return f"Twisted {twisted.__version__}"
+
+
+async def serve(reactor: Any, examination: Examination, nameserver: Address | None = None) -> None:
+    """Serve *examination* to its end.
+
+    Args:
+        reactor: what it runs on.
+        examination: what asks.
+        nameserver: answers SRV look-ups; None: the system's.
+    """
+    runner = _Runner(reactor, nameserver)
+    try:
+        await runner.serve(examination.walk(reactor.seconds()))
+    finally:
+        runner.close()
+
+
+class _Daemons(ThreadPool):
+    """Threads that may be left behind: nothing can end a name look-up that hangs."""
+
+    @staticmethod
+    def threadFactory(*arguments: Any, **keywords: Any) -> Thread:  # type: ignore[override]
+        return Thread(*arguments, **keywords, daemon=True)
+
+
+class _Runner:
+    """Answers requests; a walk that waits does not keep the others waiting."""
+
+    def __init__(self, reactor: Any, nameserver: Address | None) -> None:
+        self._reactor = reactor
+        self._nameserver = nameserver
+        self._links: dict[int, _Link] = {}
+        self._numbers = count(1)
+        self._tls_factory: Callable[[str], Any] | None = None
+        self._threads = _Daemons(0, 8, "couchloop-doctor")
+        self._threads.start()
+        self._busy = 0
+
+    def close(self) -> None:
+        """Close what an interrupted examination left open."""
+        for link in self._links.values():
+            link.close()
+        if not self._busy:
+            self._threads.stop()
+
+    async def serve(self, walk: Walk[None]) -> None:
+        """Answer what *walk* asks until it ends."""
+        try:
+            request = next(walk)
+            while True:
+                request = walk.send(await self._answer(request))
+        except StopIteration:
+            return
+        finally:
+            walk.close()
+
+    async def _answer(self, request: Request) -> Answer:
+        value: Any = None
+        error: BaseException | None = None
+        try:
+            work = Deferred.fromCoroutine(self._perform(request))
+            limit: float | None = getattr(request, "limit", None)
+            if limit is not None:
+                work.addTimeout(limit, self._reactor, onTimeoutCancel=_too_late)
+            value = await work
+        except CancelledError:
+            raise
+        except Exception as why:  # noqa: BLE001 - the walk says what it means
+            error = why
+        return Answer(value, error, self._reactor.seconds())
+
+    async def _perform(self, request: Request) -> Any:
+        match request:
+            case ReadTls(files):
+                # Here, so that those who use plain TCP need no TLS library.
+                from txcouchbase.tls import make_tls_factory  # noqa: PLC0415
+
+                self._tls_factory = make_tls_factory(files)
+            case Resolve(host):
+                found = await self._in_thread(
+                    lambda: socket.getaddrinfo(host, 0, 0, socket.SOCK_STREAM)
+                )
+                return [str(where[0]) for *_, where in found]
+            case LookUpSrv(name):
+                return await self._look_up_srv(ResolveSrv(name, request.limit))
+            case Dial(address):
+                return await self._dial(address, request.limit)
+            case StartTls(number, host):
+                assert self._tls_factory is not None
+                return await self._links[number].start_tls(host, self._tls_factory(host))
+            case Exchange(number, data):
+                return await self._links[number].exchange(data)
+            case Derive(derivation):
+                return await self._in_thread(derivation.derive)
+            case Close(number):
+                self._links.pop(number).close()
+            case Together(walks):
+                served = [Deferred.fromCoroutine(self.serve(walk)) for walk in walks]
+                await gatherResults(served, consumeErrors=True)
+        return None
+
+    def _in_thread(self, work: Callable[[], T]) -> Deferred[T]:
+        def done() -> None:
+            self._busy -= 1
+
+        def counted() -> T:
+            try:
+                return work()
+            finally:
+                self._reactor.callFromThread(done)
+
+        self._busy += 1
+        return deferToThreadPool(self._reactor, self._threads, counted)
+
+    def _look_up_srv(self, event: ResolveSrv) -> Deferred[Any]:
+        # Here, so that those who name their nodes need no DNS client.
+        from twisted.names.client import Resolver  # noqa: PLC0415
+
+        from txcouchbase.dns import Lookup  # noqa: PLC0415
+
+        resolver: Any = None
+        if self._nameserver is not None:
+            make: Any = Resolver
+            resolver = make(servers=[self._nameserver], reactor=self._reactor)
+        deferred: Deferred[Any] = Deferred(lambda _: lookup.end())
+
+        def done(answer: Any) -> None:
+            if isinstance(answer, BaseException):
+                deferred.errback(answer)
+            else:
+                deferred.callback(answer)
+
+        lookup = Lookup(self._reactor, event, resolver, done)
+        return deferred
+
+    async def _dial(self, address: Address, limit: float) -> int:
+        kind = TCP6ClientEndpoint if ":" in address.host else TCP4ClientEndpoint
+        endpoint: IStreamClientEndpoint = kind(
+            self._reactor, address.host, address.port, timeout=limit
+        )
+        try:
+            link: Any = await endpoint.connect(Factory.forProtocol(_Link))
+        except ConnectTimeoutError:
+            raise TimeoutError from None
+        except ConnectError as why:
+            raise OSError(why.osError, str(why).rstrip(".")) from why
+        number = next(self._numbers)
+        self._links[number] = link
+        return number
+
+
+def _too_late(_result: object, _limit: float) -> Any:
+    raise TimeoutError
+
+
+@implementer(IHandshakeListener)
+class _Link(Protocol):
+    """A connection, with TLS or without: bytes come to whoever waits for them."""
+
+    def __init__(self) -> None:
+        self._received: list[bytes] = []
+        self._waiting: Deferred[None] | None = None
+        self._established = False
+        self._end: BaseException | None = None
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        transport.setTcpNoDelay(True)
+
+    def dataReceived(self, data: bytes) -> None:
+        self._received.append(data)
+        self._wake()
+
+    def handshakeCompleted(self) -> None:
+        self._established = True
+        self._wake()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._end = reason.value or ConnectionClosed()
+        self._wake()
+
+    async def start_tls(self, host: str, creator: Any) -> PeerTls:
+        from txcouchbase.tls import TlsAttempt  # noqa: PLC0415 - as above
+
+        transport: Any = self.transport
+        attempt = TlsAttempt(host, creator)
+        transport.startTLS(attempt)
+        while not self._established:
+            if isinstance(self._end, ConnectionClosed):
+                raise cut_off(host)
+            if self._end is not None:
+                raise attempt.explain(Failure(self._end))  # type: ignore[no-untyped-call]
+            await self._wait()
+        return attempt.peer()
+
+    async def exchange(self, data: bytes) -> bytes:
+        transport: Any = self.transport
+        if data and self._end is None:
+            transport.write(data)
+        while not self._received and self._end is None:
+            await self._wait()
+        received = b"".join(self._received)
+        self._received.clear()
+        return received
+
+    def close(self) -> None:
+        transport: Any = self.transport
+        transport.abortConnection()
+
+    def _wait(self) -> Deferred[None]:
+        self._waiting = Deferred()
+        return self._waiting
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.callback(None)
