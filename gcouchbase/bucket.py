@@ -138,15 +138,19 @@ class Bucket(BucketBase):
         driver.wait_open()
 
     @classmethod
-    def _identify(
+    def _identify(cls, *arguments: Any, **keywords: Any) -> tuple[Any, Settings]:
+        return gevent.get_hub(), cls._make_settings(*arguments, **keywords)
+
+    @classmethod
+    def _make_settings(
         cls,
         connection_string: str | ConnectionString,
         *,
         ssl_context: ssl.SSLContext | None = None,
         socket_factory: SocketFactory | None = None,
         **keywords: Any,
-    ) -> tuple[Any, Settings]:
-        settings = make_settings(
+    ) -> Settings:
+        return make_settings(
             connection_string,
             framework=f"gevent {gevent.__version__}",
             tls_context=ssl_context,
@@ -154,7 +158,6 @@ class Bucket(BucketBase):
             environment=os.environ,
             **keywords,
         )
-        return gevent.get_hub(), settings
 
     def _use(self, driver: Driver) -> None:
         super()._use(driver)

@@ -148,6 +148,7 @@ class GeventDriver(Driver):
         driver = GeventDriver(
             self.session.settings, self._log, self._ssl_context, self.socket_factory
         )
+        driver.makes_tls = self.makes_tls
         driver.session.lazy = True
         driver.session.admit = self.session.admit
         driver.leave = self.leave

@@ -131,15 +131,25 @@ class Bucket(BucketBase):
 
     @classmethod
     def _identify(
+        cls, *arguments: Any, reactor: Any = None, **keywords: Any
+    ) -> tuple[Any, Settings]:
+        settings = cls._make_settings(*arguments, **keywords)
+        if reactor is None:
+            from twisted.internet import reactor  # noqa: PLC0415 - only where a user wants it
+        check_reactor(reactor)
+        return reactor, settings
+
+    @classmethod
+    def _make_settings(
         cls,
         connection_string: str | ConnectionString,
         *,
-        reactor: Any = None,
+        reactor: Any = None,  # noqa: ARG003 - one of the constructor's
         endpoint_factory: EndpointFactory | None = None,
         tls_factory: TlsFactory | None = None,
         **keywords: Any,
-    ) -> tuple[Any, Settings]:
-        settings = make_settings(
+    ) -> Settings:
+        return make_settings(
             connection_string,
             framework=f"twisted {twisted.__version__}",
             connector=endpoint_factory,
@@ -147,10 +157,6 @@ class Bucket(BucketBase):
             environment=os.environ,
             **keywords,
         )
-        if reactor is None:
-            from twisted.internet import reactor  # noqa: PLC0415 - only where a user wants it
-        check_reactor(reactor)
-        return reactor, settings
 
     @property
     def reactor(self) -> Any:

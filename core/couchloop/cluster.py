@@ -14,7 +14,7 @@ from functools import partial
 from math import ceil
 from operator import attrgetter
 from typing import Any, ClassVar, Final, Generic, Self, TypeVar
-from weakref import WeakSet, finalize
+from weakref import finalize, ref
 
 from couchloop import __version__
 from couchloop.auth import Authenticator, CertAuthenticator, PasswordAuthenticator
@@ -500,6 +500,11 @@ class BucketBase:
         """Give the loop and the settings that the constructor's arguments mean."""
         raise NotImplementedError
 
+    @classmethod
+    def _make_settings(cls, *arguments: Any, **keywords: Any) -> Settings:
+        """Give the settings that the constructor's arguments mean."""
+        raise NotImplementedError
+
     def _attach(self, settings: Settings, loop: object, driver: Driver, *, shared: bool) -> None:
         """Begin to open: enter the registry, tie the driver's end to ours."""
         transcoder = settings.transcoder
@@ -545,7 +550,7 @@ class BucketBase:
         """
         arguments, keywords = self._opened_with
         keywords = {**keywords, "authenticator": authenticator, "username": None, "password": None}
-        _, wanted = self._identify(*arguments, **keywords)
+        wanted = self._make_settings(*arguments, **keywords)
         settings = replace(self._settings, login=wanted.login, tls_files=wanted.tls_files)
         renew_driver = self._driver.renewal(settings)
 
@@ -689,8 +694,8 @@ class ClusterBase(Generic[B]):
         self.connection_string = connection_string
         self.bucket_class = bucket_class
         self.authenticator: Authenticator | None = None
-        self._opened: WeakSet[B] = WeakSet()
-        """Buckets that log in as the authenticator says."""
+        self._opened: dict[int, ref[B]] = {}
+        """Buckets that log in as the authenticator says, by id(); threads may look, so no set."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__name__} {self.connection_string!r}>"
@@ -736,7 +741,7 @@ class ClusterBase(Generic[B]):
                 f"the credentials so far are a {type(before).__name__}: they can be replaced by "
                 f"another one, not by a {type(authenticator).__name__}"
             )
-        buckets = [bucket for bucket in list(self._opened) if not bucket.closed]
+        buckets = [bucket for bucket in self._buckets() if not bucket.closed]
         renewals = [bucket._renewal(authenticator) for bucket in buckets]  # noqa: SLF001 - ours
         self.authenticator = authenticator
         for renew in renewals:
@@ -765,11 +770,19 @@ class ClusterBase(Generic[B]):
         target.bucket = bucket_name
         bucket = self.bucket_class(target, **self._bucket_arguments(), **kwargs)
         if authenticator is not None:
-            self._opened.add(bucket)
+            self._note(bucket)
             if self.authenticator is not None and self.authenticator is not authenticator:
                 # Replaced while the Bucket was being opened.
                 bucket._renewal(self.authenticator)()  # noqa: SLF001 - ours
         return bucket
+
+    def _note(self, bucket: B) -> None:
+        opened, number = self._opened, id(bucket)
+        opened[number] = ref(bucket, lambda _: opened.pop(number, None))
+
+    def _buckets(self) -> list[B]:
+        """Give the Buckets that it has opened with its authenticator and that are still used."""
+        return [bucket for each in list(self._opened.values()) if (bucket := each()) is not None]
 
     def _bucket_arguments(self) -> dict[str, Any]:
         """Give what an adapter's Cluster hands to each Bucket."""
@@ -797,7 +810,7 @@ class ClusterBase(Generic[B]):
         Raises ArgumentError for numbers that are none.
         """
         check_budget(processes, buckets)
-        for bucket in list(self._opened):
+        for bucket in self._buckets():
             if bucket._loop is loop and bucket.connected:  # noqa: SLF001 - ours
                 return connection_budget(bucket._driver.session, processes, buckets)  # noqa: SLF001
         return None

@@ -445,8 +445,11 @@ class Bucket(BucketBase):
 
     @classmethod
     def _identify(cls, *arguments: Any, **keywords: Any) -> tuple[Any, Settings]:
-        loop = keywords.pop("loop")
-        return loop, make_settings(*arguments, **keywords)
+        return keywords["loop"], cls._make_settings(*arguments, **keywords)
+
+    @classmethod
+    def _make_settings(cls, *arguments: Any, **keywords: Any) -> Settings:
+        return make_settings(*arguments, **{n: v for n, v in keywords.items() if n != "loop"})
 
     def __init__(self, *arguments: Any, shared: bool = True, **keywords: Any) -> None:
         if hasattr(self, "_driver"):

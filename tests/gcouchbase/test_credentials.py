@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import gevent
 import pytest
 
 from couchloop.embedded import EmbeddedCluster
@@ -158,6 +159,19 @@ def test_rotating_certificate(tmp_path: Path) -> None:
         damage(key)
         with pytest.raises(CertificateFileError, match="holds no private key"):
             cluster.set_authenticator(CertAuthenticator(path, key, certificates.ca))
+        served.cluster.drop_connections()
+        assert bucket.get("key").value == 1
+
+
+def test_secrets_from_another_thread() -> None:
+    """set_authenticator() may be called in any thread."""
+    with served_to(None) as (served, cluster):
+        bucket = cluster.open_bucket("default")
+        bucket.upsert("key", 1)
+        served.cluster.users.put(User("user", "renewed"))
+        renewed = PasswordAuthenticator("user", "renewed")
+        gevent.get_hub().threadpool.apply(cluster.set_authenticator, (renewed,))
+        assert cluster.open_bucket("default") is bucket
         served.cluster.drop_connections()
         assert bucket.get("key").value == 1
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.threads import deferToThread
 
 from couchloop.embedded import EmbeddedCluster
 from couchloop.embedded.auth import DATA_READER, Grant, User
@@ -172,6 +173,21 @@ async def test_rotating_certificate(tmp_path: Path) -> None:
     damage(key)
     with pytest.raises(CertificateFileError, match="holds no private key"):
         cluster.set_authenticator(CertAuthenticator(path, key, certificates.ca))
+    served.cluster.drop_connections()
+    assert (await bucket.get("key")).value == 1
+    await stop(served, bucket)
+
+
+async def test_secrets_from_another_thread() -> None:
+    """set_authenticator() may be called in any thread."""
+    served = await serving()
+    cluster = on(served, None)
+    bucket = cluster.open_bucket("default")
+    await bucket.upsert("key", 1)
+    served.cluster.users.put(User("user", "renewed"))
+    renewed = PasswordAuthenticator("user", "renewed")
+    await deferToThread(cluster.set_authenticator, renewed)
+    assert cluster.open_bucket("default") is bucket
     served.cluster.drop_connections()
     assert (await bucket.get("key")).value == 1
     await stop(served, bucket)
