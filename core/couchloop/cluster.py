@@ -470,6 +470,11 @@ def _seed(host: Host, *, tls: bool) -> Address:
     return Address(host.host, host.port)
 
 
+def _setting(path: str, meaning: str) -> Any:
+    """Make an attribute of SDK 2.5 that tells what an option has decided; it cannot be set."""
+    return property(attrgetter(f"_settings.{path}"), doc=meaning)
+
+
 class BucketBase:
     """One open bucket; the documents' methods come with the adapters.
 
@@ -639,6 +644,29 @@ class BucketBase:
         if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
             raise InvalidTimeoutError(f"timeout must be a positive number of seconds: {value!r}")
         self._defaults.timeout = float(value)
+
+    redaction = _setting("log_redaction", "Whether users' data in log lines is marked.")
+    compression_min_size = _setting(
+        "wire.compress_from", "Bytes of the shortest value that is sent compressed."
+    )
+    compression_min_ratio = _setting(
+        "wire.compress_ratio", "What is not compressed to this part is sent as it is."
+    )
+    tracing_threshold_kv = _setting(
+        "reports.threshold", "Seconds from which on an operation is slow."
+    )
+    tracing_threshold_queue_flush_interval = _setting(
+        "reports.threshold_interval", "Seconds between two reports of slow operations."
+    )
+    tracing_threshold_queue_size = _setting(
+        "reports.threshold_size", "How many slow operations one report holds."
+    )
+    tracing_orphaned_queue_flush_interval = _setting(
+        "reports.orphaned_interval", "Seconds between two reports of late answers."
+    )
+    tracing_orphaned_queue_size = _setting(
+        "reports.orphaned_size", "How many late answers one report holds."
+    )
 
     @property
     def cluster_state(self) -> ClusterState:

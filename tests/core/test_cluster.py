@@ -860,6 +860,31 @@ class TestBucket:
         bucket.transcoder = other = Transcoder(allow_pickle=True)
         assert (bucket.default_format, bucket.transcoder) == (FMT_UTF8, other)
 
+    @pytest.mark.parametrize(
+        ("option", "name", "value"),
+        [
+            ("log_redaction=1", "redaction", True),
+            ("compression_min_size=99", "compression_min_size", 99),
+            ("compression_min_ratio=0.5", "compression_min_ratio", 0.5),
+            *(
+                (f"{name}=7", name, 7)
+                for name in (
+                    "tracing_threshold_kv",
+                    "tracing_threshold_queue_flush_interval",
+                    "tracing_threshold_queue_size",
+                    "tracing_orphaned_queue_flush_interval",
+                    "tracing_orphaned_queue_size",
+                )
+            ),
+        ],
+    )
+    def test_options_as_attributes(self, loop: Loop, option: str, name: str, value: object) -> None:
+        """Attributes of 2.5 tell what options have decided; they cannot be set."""
+        bucket = Bucket(f"{TEXT}/default?{option}", authenticator=WHO, loop=loop)
+        assert getattr(bucket, name) == value
+        with pytest.raises(AttributeError):
+            setattr(bucket, name, value)
+
     def test_transcoder_class(self, loop: Loop) -> None:
         """A transcoder may be given as a class, as in 2.5."""
         bucket = opened(loop, transcoder=Transcoder)
