@@ -63,6 +63,8 @@ _deadline: Final = attrgetter("deadline")
 _PRIVILEGE: Final = re.compile(r"without the (\w+) privilege")
 
 
+_SEARCH_SPREAD: Final = 0.05
+"""Seconds within which seeds are asked, at a random moment, once all nodes are lost."""
 _SEARCH_PAUSE: Final = 2.0
 
 
@@ -673,6 +675,14 @@ class Session:
         if settings.config_cache:
             self._recall.refresh()
         if asks:
+            delay = _SEARCH_SPREAD * self._random.random()
+            self._timers.call_at(now + delay, self._ask_seeds)
+
+    def _ask_seeds(self, now: float) -> None:
+        """Ask seeds that are no nodes (any more), unless somebody has come back meanwhile."""
+        known = self._nodes.endpoints
+        is_lost = all(endpoint.ready is None for endpoint in known.values())
+        if self.state is SessionState.OPEN and self._bootstrap is None and is_lost:
             self._search(now, now, known)
 
     def search(self, now: float, began: float) -> None:
