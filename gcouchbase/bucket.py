@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, Type
 from weakref import WeakMethod
 
 import gevent
-from gevent import ssl
+from gevent import getcurrent, ssl
 from gevent.event import Event
+from gevent.exceptions import BlockingSwitchOutError
 
-from couchloop import health, operations
+from couchloop import LOCKMODE_NONE, health, operations
 from couchloop.auth import Authenticator
 from couchloop.cluster import BucketBase, as_method, make_settings
 from couchloop.connstr import ConnectionString
@@ -23,8 +24,10 @@ from couchloop.operations import Defaults, Pending
 from couchloop.registry import Registry
 from couchloop.retries import RetryStrategy
 from couchloop.settings import Settings
+from couchloop.threads import ThreadSafeBucket
 from couchloop.transcoder import FMT_JSON, Transcoder
 from gcouchbase.driver import GeventDriver, SocketFactory
+from gcouchbase.threads import HubCrossing
 
 if TYPE_CHECKING:
     from gcouchbase.dns import Resolver
@@ -82,6 +85,8 @@ class Bucket(BucketBase):
         retry_strategy: whether and when operations are tried again; None: BestEffort().
         observer: hears of each operation (couchloop.observation.Observer), on the loop.
         shared: False: open a Bucket of one's own, whatever else is open on this hub.
+        lockmode: SDK 2.5's; changes nothing (`threadsafe` is for threads).
+        unlock_gil: likewise.
         ssl_context: what TLS trusts and shows, any SSLContext; None: what the options of the
             connection string and the authenticator say, by default the system's trust store.
         socket_factory: gives a connected socket for an address, for proxies and tests.
@@ -111,6 +116,8 @@ class Bucket(BucketBase):
         retry_strategy: RetryStrategy | None = None,
         observer: Observer | None = None,
         shared: bool = True,
+        lockmode: int = LOCKMODE_NONE,
+        unlock_gil: bool = False,
         ssl_context: ssl.SSLContext | None = None,
         socket_factory: SocketFactory | None = None,
         resolver: Resolver | None = None,
@@ -126,6 +133,8 @@ class Bucket(BucketBase):
                 transcoder=transcoder,
                 retry_strategy=retry_strategy,
                 observer=observer,
+                lockmode=lockmode,
+                unlock_gil=unlock_gil,
                 ssl_context=ssl_context,
                 socket_factory=socket_factory,
                 resolver=resolver,
@@ -175,9 +184,14 @@ class Bucket(BucketBase):
         RequestCanceledError (an AmbiguousError if the server may have done it), later calls with
         ObjectDestroyedError. Any greenlet of the Bucket's thread may call it, and call it again.
 
-        Raises WrongLoopError in another thread.
+        Raises WrongLoopError in another thread, BlockingSwitchOutError in the hub: use `_close`
+        there.
         """
         self._driver.check_thread()
+        if getcurrent() is self._loop:
+            raise BlockingSwitchOutError(
+                "the hub itself must not wait: use _close() there, or spawn a greenlet"
+            )
         self._driver.close(timeout)
         self._driver.wait_closed()
 
@@ -192,6 +206,14 @@ class Bucket(BucketBase):
     def __exit__(self, *_: object) -> None:
         """Close it."""
         self.close()
+
+    def threadsafe(self) -> ThreadSafeBucket:
+        """Give a handle for plain threads, whose methods block the thread that calls them.
+
+        Raises WrongLoopError in another thread than the hub's.
+        """
+        self._driver.check_thread()
+        return ThreadSafeBucket(self, HubCrossing(self._driver))
 
     get = _blocking(operations.get)
     upsert = _blocking(operations.upsert)

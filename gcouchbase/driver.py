@@ -173,12 +173,22 @@ class GeventDriver(Driver):
 
     def check_thread(self) -> None:
         """Raise WrongLoopError if this is not the thread of the hub, or the hub is no more."""
-        if _thread_ident() != self._thread:
+        if not self.in_own_thread():
             raise WrongLoopError(
-                "this Bucket belongs to the hub of another thread: open one in this thread"
+                "this Bucket belongs to the hub of another thread: open one in this thread, or use "
+                "bucket.threadsafe()"
             )
         if self.hub.loop is None:
             raise WrongLoopError("the hub of this Bucket was destroyed: open the bucket again")
+
+    def in_own_thread(self) -> bool:
+        """Tell whether this is the hub's thread."""
+        return _thread_ident() == self._thread
+
+    def hub_is_there(self) -> bool:
+        """Tell whether the hub has neither been destroyed nor left behind by its thread."""
+        # A thread may end without destroying its hub, whose loop then just stands still.
+        return self.hub.loop is not None and self._thread in sys._current_frames()  # noqa: SLF001
 
     def run(self, pending: Pending[T]) -> T:
         """Submit an operation (or a batch), and wait for it in this greenlet alone.
@@ -303,8 +313,7 @@ class GeventDriver(Driver):
         if not self.transports and self.session.state in _NOTHING_TO_CLOSE:
             # In a forked child the loop may not be there to close anything.
             return
-        # A thread may end without destroying its hub, whose loop then just stands still.
-        if self.hub.loop is None or self._thread not in sys._current_frames():  # noqa: SLF001
+        if not self.hub_is_there():
             for transport in list(self.transports.values()):
                 if isinstance(transport, _Attempt | _Socket):
                     transport.drop()

@@ -10,18 +10,20 @@ import twisted
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IResolver
 
-from couchloop import health, operations
+from couchloop import LOCKMODE_NONE, health, operations
 from couchloop.auth import Authenticator
 from couchloop.cluster import BucketBase, as_method, make_settings
 from couchloop.connstr import ConnectionString
-from couchloop.exceptions import CouchbaseError, WrongLoopError
+from couchloop.exceptions import CouchbaseError, InvalidEventError, WrongLoopError
 from couchloop.observation import Observer
 from couchloop.operations import Defaults, Pending
 from couchloop.registry import Registry
 from couchloop.retries import RetryStrategy
 from couchloop.settings import Settings
+from couchloop.threads import ThreadSafeBucket
 from couchloop.transcoder import FMT_JSON, Transcoder
 from txcouchbase.driver import EndpointFactory, TwistedDriver, check_reactor, without_frames
+from txcouchbase.threads import ReactorCrossing
 
 if TYPE_CHECKING:
     from txcouchbase.tls import TlsFactory
@@ -73,6 +75,8 @@ class Bucket(BucketBase):
         retry_strategy: whether and when operations are tried again; None: BestEffort().
         observer: hears of each operation (couchloop.observation.Observer), on the loop.
         shared: False: open a Bucket of one's own, whatever else is open on this reactor.
+        lockmode: SDK 2.5's; changes nothing (`threadsafe` is for threads).
+        unlock_gil: likewise.
         reactor: None: the global one, which is imported (and so installed) now.
         endpoint_factory: makes the endpoint for (reactor, address, tls), for proxies and tests.
         tls_factory: makes the IOpenSSLClientConnectionCreator for a host name, as
@@ -103,6 +107,8 @@ class Bucket(BucketBase):
         retry_strategy: RetryStrategy | None = None,
         observer: Observer | None = None,
         shared: bool = True,
+        lockmode: int = LOCKMODE_NONE,
+        unlock_gil: bool = False,
         reactor: Any = None,
         endpoint_factory: EndpointFactory | None = None,
         tls_factory: TlsFactory | None = None,
@@ -121,6 +127,8 @@ class Bucket(BucketBase):
             transcoder=transcoder,
             retry_strategy=retry_strategy,
             observer=observer,
+            lockmode=lockmode,
+            unlock_gil=unlock_gil,
             reactor=reactor,
             endpoint_factory=endpoint_factory,
             tls_factory=tls_factory,
@@ -192,6 +200,25 @@ class Bucket(BucketBase):
         self._driver.close(timeout)
         return self._driver.when_closed()
 
+    def registerDeferred(self, event: str, d: Deferred[None]) -> None:
+        """Have *d* fire with None at an event of SDK 2.5, at once if that has been.
+
+        Args:
+            event: `connect`: the bucket is open (*d* fails with what opening met); `_dtor`: it is
+                closed, and the last connection gone.
+            d: the Deferred. With `_dtor` it does not keep the Bucket open.
+
+        Raises InvalidEventError (a ValueError) for another event, WrongLoopError in another thread
+        than the reactor's.
+        """
+        self._driver.check_thread()
+        if event == "connect":
+            self._driver.when_open(self).chainDeferred(d)
+        elif event == "_dtor":
+            self._driver.when_closed().chainDeferred(d)
+        else:
+            raise InvalidEventError(f"the events of a Bucket are connect and _dtor, not {event!r}")
+
     def __aenter__(self) -> Deferred[Self]:
         """Wait until the bucket is open."""
         return self.connect().addCallback(lambda _: self)
@@ -199,6 +226,15 @@ class Bucket(BucketBase):
     def __aexit__(self, *_: object) -> Deferred[None]:
         """Close it."""
         return self.close()
+
+    def threadsafe(self) -> ThreadSafeBucket:
+        """Give a handle for plain threads, whose methods block the thread that calls them.
+
+        Raises WrongLoopError in another thread than the reactor's, FeatureNotAvailableError if the
+            reactor is one for tests that takes no calls from threads.
+        """
+        self._driver.check_thread()
+        return ThreadSafeBucket(self, ReactorCrossing(self._driver))
 
     get = _deferred(operations.get)
     upsert = _deferred(operations.upsert)

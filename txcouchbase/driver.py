@@ -124,11 +124,15 @@ class TwistedDriver(Driver):
 
     def check_thread(self) -> None:
         """See `Driver`."""
-        if self._thread not in {None, get_ident()}:
+        if self.in_own_thread() is False:
             raise WrongLoopError(
                 "this Bucket belongs to the thread of its reactor: use bucket.threadsafe() here, "
                 "or reactor.callFromThread"
             )
+
+    def in_own_thread(self) -> bool | None:
+        """Tell whether this is the reactor's thread; None: it has not run us yet, so who knows."""
+        return None if self._thread is None else self._thread == get_ident()
 
     # Deferreds
 

@@ -1,3 +1,9 @@
 """couchloop: a Couchbase client without I/O; `txcouchbase` and `gcouchbase` put it on a loop."""
 
 __version__ = "0.1.0.dev0"
+
+LOCKMODE_NONE = 0
+LOCKMODE_EXC = 1
+LOCKMODE_WAIT = 2
+"""SDK 2.5's modes of locking a Bucket that threads share. They are accepted, and change nothing:
+another thread is refused always, and `bucket.threadsafe()` is how threads share a Bucket."""

@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 from weakref import finalize, ref
 
-from couchloop import __version__
+from couchloop import LOCKMODE_EXC, LOCKMODE_NONE, LOCKMODE_WAIT, __version__
 from couchloop.auth import Authenticator, CertAuthenticator, PasswordAuthenticator
 from couchloop.budget import ConnectionBudget, check_budget, connection_budget
 from couchloop.connstr import ConnectionString, Host
@@ -131,6 +131,8 @@ def make_settings(
     connector: object = None,
     observer: Observer | None = None,
     resolver: object = None,
+    lockmode: int = LOCKMODE_NONE,
+    unlock_gil: bool = False,
     framework: str = "",
     environment: Mapping[str, str] | None = None,
     is_cluster: bool = False,
@@ -151,6 +153,8 @@ def make_settings(
         connector: what makes connections instead of the loop's TCP.
         observer: hears of each operation.
         resolver: what looks up DNS SRV records instead of the loop's usual resolver.
+        lockmode: SDK 2.5's; any of its three values changes nothing.
+        unlock_gil: likewise.
         framework: name and version of the loop, for the user agent (RFC 0047).
         environment: the process's variables; what libcouchbase reads of them counts here too.
         is_cluster: connect to the cluster itself: the string names no bucket, none is opened.
@@ -158,6 +162,9 @@ def make_settings(
     Raises InvalidConnectionStringError, InvalidOptionError, MixedAuthError, ArgumentError,
     BadEnvironmentError, FeatureNotAvailableError.
     """
+    if lockmode not in {LOCKMODE_NONE, LOCKMODE_EXC, LOCKMODE_WAIT}:
+        raise ArgumentError(f"lockmode is LOCKMODE_NONE, LOCKMODE_EXC or LOCKMODE_WAIT: {lockmode}")
+    del unlock_gil
     connection_string = _parsed(connection_string)
     bucket = connection_string.bucket or ""
     if not is_cluster:
@@ -597,6 +604,16 @@ class BucketBase:
     def server_nodes(self) -> list[str]:
         """The data nodes as "host:port"; empty before the bucket is open."""
         return [str(address) for address in self._driver.session.addresses]
+
+    @property
+    def lockmode(self) -> int:
+        """LOCKMODE_NONE, as SDK 2.5 had it on loops: a Bucket is its thread's alone."""
+        return LOCKMODE_NONE
+
+    @property
+    def unlock_gil(self) -> bool:
+        """False, as SDK 2.5 had it on loops."""
+        return False
 
     @property
     def configured_replica_count(self) -> int:

@@ -321,6 +321,10 @@ class InvalidDeltaError(ArgumentError):
     """A counter's delta is an integer of at most 64 bits."""
 
 
+class InvalidEventError(ArgumentError, ValueError):
+    """A Bucket has no such event."""
+
+
 class InvalidTimeoutError(ArgumentError, ValueError):
     """A timeout is a number of seconds greater than zero."""
 

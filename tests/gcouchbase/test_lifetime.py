@@ -377,6 +377,42 @@ class TestClosing:
         assert [type(opener.value) for opener in openers] == [ObjectDestroyedError] * 3
         no_connections(served)
 
+    def test_close_inside_the_hub(self, served: ServedCluster, cluster: Cluster) -> None:
+        """A callback of the loop may close at once; only waiting for the end is refused there."""
+        bucket = cluster.open_bucket("default")
+        gone = bucket._get_close_future()
+        served.cluster.inject(opcode=Opcode.GET, silent=True)
+        reader = start(bucket.get, "a")
+        gevent.sleep(0)
+        gevent.get_hub().loop.run_callback(bucket._close)
+        gone.wait()
+        assert isinstance(reader.get(), RequestCanceledError)
+        assert bucket.closed
+        other = cluster.open_bucket("default")
+        caught: list[BaseException] = []
+
+        def close() -> None:
+            try:
+                other.close()
+            except BlockingSwitchOutError as error:
+                caught.append(error)
+
+        gevent.get_hub().loop.run_callback(close)
+        until(lambda: caught)
+        assert "_close()" in str(caught[0])
+        assert not other.closed
+        other.upsert("a", 1)
+        other.close()
+
+    def test_close_future_without_closing(self, served: ServedCluster, cluster: Cluster) -> None:
+        """The Event of `_get_close_future` is set, too, when the last reference goes."""
+        bucket = cluster.open_bucket("default")
+        gone = bucket._get_close_future()
+        assert not gone.is_set()
+        del bucket
+        gone.wait()
+        no_connections(served)
+
     def test_closing_writes_the_backlog(self, cluster: Cluster, served: ServedCluster) -> None:
         """A large value that was issued is written although the Bucket is closed at once."""
         bucket = cluster.open_bucket("default")

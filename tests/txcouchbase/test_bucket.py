@@ -656,6 +656,50 @@ class ClosingTests(MemoryTests):
         self.clock.advance(0)
         assert outcome(first) == outcome(second) == outcome(bucket.close()) == [None]
 
+    def test_register_deferred(self) -> None:
+        """SDK 2.5's events: `connect` once it is open, `_dtor` once the last connection is gone."""
+        bucket = self.memory.open()
+        early: dict[str, Deferred[None]] = {"connect": Deferred(), "_dtor": Deferred()}
+        late: dict[str, Deferred[None]] = {"connect": Deferred(), "_dtor": Deferred()}
+        for event, deferred in early.items():
+            bucket.registerDeferred(event, deferred)
+        assert not early["connect"].called
+        self.clock.advance(0)
+        assert outcome(early["connect"]) == [None]
+        bucket.registerDeferred("connect", late["connect"])
+        assert outcome(late["connect"]) == [None]
+        with pytest.raises(ValueError, match="_dtor"):
+            bucket.registerDeferred("close", Deferred())
+        bucket._close()
+        assert not early["_dtor"].called, "connections are still there"
+        self.clock.advance(0)
+        assert outcome(early["_dtor"]) == [None]
+        bucket.registerDeferred("_dtor", late["_dtor"])
+        assert outcome(late["_dtor"]) == [None]
+        assert self.memory.idle
+
+    def test_register_deferred_fails(self) -> None:
+        """`connect` fails with what opening met; it does not open anew."""
+        self.stop_all()
+        bucket = self.memory.open()
+        deferreds: list[Deferred[None]] = [Deferred(), Deferred()]
+        bucket.registerDeferred("connect", deferreds[0])
+        self.clock.advance(0)
+        self.restart_all()
+        bucket.registerDeferred("connect", deferreds[1])
+        assert [type(error_of(each)) for each in deferreds] == [NodeUnreachableError] * 2
+        assert self.memory.idle
+
+    def test_register_deferred_keeps_no_bucket(self) -> None:
+        """With `_dtor` the Bucket may go when its last reference does; the Deferred fires then."""
+        bucket = self.opened()
+        destroyed: Deferred[None] = Deferred()
+        bucket.registerDeferred("_dtor", destroyed)
+        del bucket
+        self.clock.advance(0)
+        assert outcome(destroyed) == [None]
+        assert self.memory.idle
+
     def test_last_resort(self) -> None:
         """_close() ends it at once; what was issued is still written."""
         bucket = self.opened()

@@ -1,0 +1,47 @@
+"""BucketPool: several Buckets of one bucket on one hub."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import gevent
+
+from couchloop.pool import PoolBase
+from gcouchbase.bucket import Bucket
+
+__all__ = ["BucketPool"]
+
+
+class BucketPool(PoolBase[Bucket]):
+    """Several Buckets of one bucket side by side: `pool.pick()` gives the least busy one.
+
+    One Bucket is usually enough, and better. SDK 2.5 advised pools where threads waited for each
+    other's lock on a Bucket; here nothing waits for a lock: one Bucket sends as many operations
+    at once as the program issues. Each Bucket more is a connection more to every data node,
+    whose number is limited, and operations on one key that go through different Buckets keep no
+    order. What a pool can still do: keep small operations from queueing behind large values.
+
+    It closes when nothing refers to it, nor to its Buckets, any more; by `close()`, and by
+    `with`.
+
+    Args:
+        cluster: opens the Buckets.
+        bucket_name: the bucket's name.
+        size: how many.
+        bucket_arguments: handed to `Cluster.open_bucket`.
+
+    Raises ArgumentError for a size below 1; what `Cluster.open_bucket` raises.
+    """
+
+    def close(self, timeout: float = 2.5) -> None:
+        """Close every Bucket, as `Bucket.close` does; returns when the last connection is gone."""
+        closing = [gevent.spawn(bucket.close, timeout) for bucket in self]
+        gevent.joinall(closing, raise_error=True)
+
+    def __enter__(self) -> Self:
+        """Give the pool: all are open."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close them."""
+        self.close()

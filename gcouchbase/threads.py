@@ -1,0 +1,66 @@
+"""The ways between plain threads (those of a hub's pool, or unpatched ones) and a hub."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from gevent import Greenlet
+from gevent.monkey import get_original
+
+from couchloop.threads import Call, Crossing, Lock
+from gcouchbase.driver import GeventDriver
+
+_allocate_lock: Final[Callable[[], Lock]] = get_original("_thread", "allocate_lock")
+
+
+class HubCrossing(Crossing):
+    """To and from the hub of *driver*."""
+
+    def __init__(self, driver: GeventDriver) -> None:
+        self._driver = driver
+
+    def make_lock(self) -> Lock:
+        """See `Crossing`."""
+        return _allocate_lock()
+
+    def is_here(self) -> bool:
+        """See `Crossing`."""
+        return self._driver.in_own_thread()
+
+    def is_running(self) -> bool:
+        """See `Crossing`."""
+        return self._driver.hub_is_there()
+
+    def send(self, call: Call[Any]) -> None:
+        """See `Crossing`."""
+        self._in_hub(self._begin, call)
+
+    def _begin(self, call: Call[Any]) -> None:
+        if not call.given_up:
+            call.task = Greenlet(self._run, call)
+            call.task.start()
+
+    def _run(self, call: Call[Any]) -> None:
+        pending = call.pending
+        pending.owner = call.owner
+        try:
+            result = self._driver.run(pending)
+        except BaseException as error:  # noqa: BLE001 - the thread raises it
+            call.fail(error)
+        else:
+            call.succeed(result)
+
+    def withdraw(self, call: Call[Any]) -> None:
+        """See `Crossing`."""
+        self._in_hub(_kill, call)
+
+    def _in_hub(self, what: Callable[[Call[Any]], None], call: Call[Any]) -> None:
+        loop = self._driver.hub.loop
+        if loop is not None:
+            loop.run_callback_threadsafe(self._driver.guarded, what, call)
+
+
+def _kill(call: Call[Any]) -> None:
+    if call.task is not None:
+        call.task.kill(block=False)

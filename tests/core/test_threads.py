@@ -1,0 +1,216 @@
+"""Calls of plain threads, with locks and a loop that do as the test says."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+from collections.abc import Callable
+from typing import Any, cast
+from weakref import ref
+
+import pytest
+
+from couchloop import operations as ops
+from couchloop.exceptions import (
+    AmbiguousRequestCanceledError,
+    AmbiguousTimeoutError,
+    CouchbaseError,
+    EmptyKeyError,
+    InvalidTimeoutError,
+    NotFoundError,
+    RequestCanceledError,
+    UnambiguousTimeoutError,
+    WrongLoopError,
+)
+from couchloop.threads import Call, Crossing, ThreadSafeBucket
+from tests.core.world import defaults
+
+
+class Loop(Crossing):
+    """A loop; what it does while a thread waits is *meanwhile*."""
+
+    def __init__(self, meanwhile: Callable[[Loop, Call[Any]], None] = lambda *_: None) -> None:
+        self.meanwhile = meanwhile
+        self.here = False
+        self.running = True
+        self.waited = 0.0
+        self.released = False
+        self.calls: list[Call[Any]] = []
+        self.withdrawn: list[Call[Any]] = []
+
+    def make_lock(self) -> Loop:
+        return self
+
+    def acquire(self, blocking: bool = True, timeout: float = -1, /) -> bool:
+        """Be the lock of the only call."""
+        if self.calls:
+            self.waited += timeout if blocking else 0.0
+            self.meanwhile(self, self.calls[-1])
+        return self.released or not self.calls
+
+    def release(self) -> None:
+        self.released = True
+
+    def is_here(self) -> bool:
+        return self.here
+
+    def is_running(self) -> bool:
+        return self.running
+
+    def send(self, call: Call[Any]) -> None:
+        self.calls.append(call)
+
+    def withdraw(self, call: Call[Any]) -> None:
+        self.withdrawn.append(call)
+
+
+class Bucket:
+    """What a handle needs of a Bucket."""
+
+    bucket = "default"
+    connected = True
+    closed = False
+
+    def __init__(self) -> None:
+        self._defaults = defaults()
+
+
+def handle(loop: Loop) -> ThreadSafeBucket:
+    """Give a handle on a Bucket of *loop*."""
+    return ThreadSafeBucket(cast(Any, Bucket()), loop)
+
+
+def test_result_and_error() -> None:
+    """A call gives what the loop hands it, or raises that; nothing is withdrawn then."""
+    loop = Loop(lambda _, call: call.succeed(7))
+    assert cast(Any, handle(loop).get("k")) == 7
+    failing = Loop(lambda _, call: call.fail(NotFoundError("no")))
+    with pytest.raises(NotFoundError):
+        handle(failing).get("k")
+    assert not loop.withdrawn
+    assert not failing.withdrawn
+
+
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [
+        (lambda handle: handle.get("k", timeout=1), UnambiguousTimeoutError),
+        (lambda handle: handle.upsert("k", 1, timeout=1), AmbiguousTimeoutError),
+        (lambda handle: handle.get_multi(["a", "b"], timeout=1), UnambiguousTimeoutError),
+        (lambda handle: handle.upsert_multi({"a": 1, "b": 1}, timeout=1), AmbiguousTimeoutError),
+        (lambda handle: handle.wait_until_ready(1), UnambiguousTimeoutError),
+    ],
+)
+def test_a_loop_that_stands_still(
+    call: Callable[[ThreadSafeBucket], object], kind: type[CouchbaseError]
+) -> None:
+    """Five seconds after its own time a call gives up, ambiguous unless it changes nothing."""
+    loop = Loop()
+    with pytest.raises(CouchbaseError, match="within 6 s") as caught:
+        call(handle(loop))
+    assert type(caught.value) is kind
+    assert loop.waited == pytest.approx(6.0)
+    assert loop.withdrawn == loop.calls
+    assert loop.calls[0].given_up
+
+
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [
+        (lambda handle: handle.get("k"), RequestCanceledError),
+        (lambda handle: handle.upsert("k", 1), AmbiguousRequestCanceledError),
+    ],
+)
+def test_a_loop_that_stops(
+    call: Callable[[ThreadSafeBucket], object], kind: type[CouchbaseError]
+) -> None:
+    """Who waits when the loop stops is told within half a second; later calls are not sent."""
+
+    def stop(loop: Loop, _: object) -> None:
+        loop.running = False
+
+    loop = Loop(stop)
+    own = handle(loop)
+    with pytest.raises(RequestCanceledError, match="has stopped") as caught:
+        call(own)
+    assert type(caught.value) is kind
+    assert loop.waited <= 0.5
+    with pytest.raises(RequestCanceledError, match="nothing was sent"):
+        call(own)
+    assert len(loop.calls) == 1
+
+
+def test_an_answer_at_the_last_moment() -> None:
+    """What the loop has answered when it stops is not lost."""
+
+    def answer(loop: Loop, call: Call[Any]) -> None:
+        if not loop.running:
+            call.succeed(3)
+        loop.running = False
+
+    loop = Loop(answer)
+    assert cast(Any, handle(loop).get("k")) == 3
+
+
+def test_an_interrupted_thread() -> None:
+    """Whatever is raised in the thread while it waits cancels the call, and goes on its way."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    loop = Loop(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        handle(loop).get("k")
+    assert loop.withdrawn == loop.calls
+    assert loop.calls[0].owner is None
+
+
+def test_refused() -> None:
+    """In the loop's own thread, and with bad arguments, nothing is handed to the loop."""
+    loop = Loop()
+    own = handle(loop)
+    with pytest.raises(EmptyKeyError):
+        own.get("")
+    with pytest.raises(InvalidTimeoutError):
+        own.get("k", timeout=0)
+    loop.here = True
+    with pytest.raises(WrongLoopError, match="other threads"):
+        own.get("k")
+    assert not loop.calls
+
+
+def test_errors_keep_no_bucket() -> None:
+    """Exceptions that are stored, tracebacks and all, keep neither Bucket nor handle."""
+
+    def stop(loop: Loop, _: object) -> None:
+        loop.running = False
+
+    kept: list[BaseException] = []
+    gc.collect()
+    gc.disable()
+    try:
+        for loop in (Loop(stop), Loop(), Loop(lambda _, call: call.fail(NotFoundError("no")))):
+            held = [handle(loop)]
+            gone = ref(held[0]._bucket)
+            for key, here in (("k", False), ("", False), ("k", True)):
+                loop.here = here
+                try:
+                    held[0].get(key)
+                except CouchbaseError as error:
+                    kept.append(error)
+            held.clear()
+            loop.calls.clear()
+            assert gone() is None
+    finally:
+        gc.enable()
+    assert len(kept) == 9
+    assert all(error.__traceback__ for error in kept)
+
+
+def test_looks_like_a_bucket() -> None:
+    """Methods have the names, signatures and docstrings of the operations that they run."""
+    own = handle(Loop())
+    assert (own.bucket, own.connected, own.closed) == ("default", True, False)
+    assert repr(own).startswith("<ThreadSafeBucket of <")
+    assert list(inspect.signature(own.get).parameters)[:3] == ["key", "ttl", "quiet"]
+    assert ThreadSafeBucket.get.__doc__ == ops.get.__doc__

@@ -1,0 +1,59 @@
+"""BucketPool: several Buckets of one bucket on one reactor."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from twisted.internet.defer import Deferred, FirstError, gatherResults
+
+from couchloop.pool import PoolBase
+from txcouchbase.bucket import Bucket
+
+__all__ = ["BucketPool"]
+
+
+class BucketPool(PoolBase[Bucket]):
+    """Several Buckets of one bucket side by side: `pool.pick()` gives the least busy one.
+
+    One Bucket is usually enough, and better. SDK 2.5 advised pools where threads waited for each
+    other's lock on a Bucket; here nothing waits for a lock: one Bucket sends as many operations
+    at once as the program issues. Each Bucket more is a connection more to every data node,
+    whose number is limited, and operations on one key that go through different Buckets keep no
+    order. What a pool can still do: keep small operations from queueing behind large values.
+
+    It closes when nothing refers to it, nor to its Buckets, any more; by `close()`, and by
+    `async with`.
+
+    Args:
+        cluster: opens the Buckets.
+        bucket_name: the bucket's name.
+        size: how many.
+        bucket_arguments: handed to `Cluster.open_bucket`.
+
+    Raises ArgumentError for a size below 1; what `Cluster.open_bucket` raises.
+    """
+
+    def connect(self) -> Deferred[None]:
+        """Give a new Deferred that fires with None once all are open, or with the first error."""
+        return _all([bucket.connect() for bucket in self])
+
+    def close(self, timeout: float = 2.5) -> Deferred[None]:
+        """Close every Bucket, as `Bucket.close` does; fires when the last connection is gone."""
+        return _all([bucket.close(timeout) for bucket in self])
+
+    def __aenter__(self) -> Deferred[Self]:
+        """Wait until all are open."""
+        return self.connect().addCallback(lambda _: self)
+
+    def __aexit__(self, *_: object) -> Deferred[None]:
+        """Close them."""
+        return self.close()
+
+
+def _all(deferreds: list[Deferred[None]]) -> Deferred[None]:
+    done: Deferred[Any] = gatherResults(deferreds, consumeErrors=True)
+    return done.addCallbacks(lambda _: None, _first)
+
+
+def _first(failure: Any) -> Any:
+    return failure.value.subFailure if isinstance(failure.value, FirstError) else failure

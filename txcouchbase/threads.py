@@ -1,0 +1,68 @@
+"""The ways between plain threads and a reactor."""
+
+from __future__ import annotations
+
+from _thread import allocate_lock
+from functools import partial
+from typing import Any
+
+from twisted.internet.interfaces import IReactorFromThreads
+
+from couchloop.exceptions import CouchbaseError, FeatureNotAvailableError
+from couchloop.threads import Call, Crossing, Lock
+from txcouchbase.driver import TwistedDriver
+
+
+class ReactorCrossing(Crossing):
+    """To and from the reactor of *driver*.
+
+    Raises FeatureNotAvailableError if that takes no calls from threads, as reactors for tests.
+    """
+
+    def __init__(self, driver: TwistedDriver) -> None:
+        if not IReactorFromThreads.providedBy(driver.reactor):
+            raise FeatureNotAvailableError(
+                "this reactor takes no calls from threads (IReactorFromThreads)"
+            )
+        self._driver = driver
+        self._reactor: Any = driver.reactor
+
+    def make_lock(self) -> Lock:
+        """See `Crossing`."""
+        return allocate_lock()
+
+    def is_here(self) -> bool:
+        """See `Crossing`."""
+        return self._driver.in_own_thread() is True
+
+    def is_running(self) -> bool:
+        """See `Crossing`."""
+        # One that has not run us yet may be started later.
+        return self._driver.in_own_thread() is None or self._reactor.running
+
+    def send(self, call: Call[Any]) -> None:
+        """See `Crossing`."""
+        self._reactor.callFromThread(self._begin, call)
+
+    def _begin(self, call: Call[Any]) -> None:
+        if call.given_up:
+            return
+        try:
+            call.task = self._driver.run(call.pending, call.owner)
+        except CouchbaseError as error:
+            call.fail(error)
+        else:
+            call.task.addCallbacks(call.succeed, partial(_fail, call))
+
+    def withdraw(self, call: Call[Any]) -> None:
+        """See `Crossing`."""
+        self._reactor.callFromThread(_cancel, call)
+
+
+def _fail(call: Call[Any], failure: Any) -> None:
+    call.fail(failure.value)
+
+
+def _cancel(call: Call[Any]) -> None:
+    if call.task is not None:
+        call.task.cancel()
