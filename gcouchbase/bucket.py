@@ -213,7 +213,7 @@ class Bucket(BucketBase):
         Raises WrongLoopError in another thread than the hub's.
         """
         self._driver.check_thread()
-        return ThreadSafeBucket(self, HubCrossing(self._driver))
+        return ThreadSafeBucket(self, HubCrossing)
 
     get = _blocking(operations.get)
     upsert = _blocking(operations.upsert)

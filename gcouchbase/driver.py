@@ -173,17 +173,13 @@ class GeventDriver(Driver):
 
     def check_thread(self) -> None:
         """Raise WrongLoopError if this is not the thread of the hub, or the hub is no more."""
-        if not self.in_own_thread():
+        if _thread_ident() != self._thread:
             raise WrongLoopError(
                 "this Bucket belongs to the hub of another thread: open one in this thread, or use "
                 "bucket.threadsafe()"
             )
         if self.hub.loop is None:
             raise WrongLoopError("the hub of this Bucket was destroyed: open the bucket again")
-
-    def in_own_thread(self) -> bool:
-        """Tell whether this is the hub's thread."""
-        return _thread_ident() == self._thread
 
     def hub_is_there(self) -> bool:
         """Tell whether the hub has neither been destroyed nor left behind by its thread."""

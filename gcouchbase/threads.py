@@ -26,7 +26,7 @@ class HubCrossing(Crossing):
 
     def is_here(self) -> bool:
         """See `Crossing`."""
-        return self._driver.in_own_thread()
+        return self._driver.is_here()
 
     def is_running(self) -> bool:
         """See `Crossing`."""

@@ -23,7 +23,7 @@ from couchloop.settings import Settings
 from couchloop.threads import ThreadSafeBucket
 from couchloop.transcoder import FMT_JSON, Transcoder
 from txcouchbase.driver import EndpointFactory, TwistedDriver, check_reactor, without_frames
-from txcouchbase.threads import ReactorCrossing
+from txcouchbase.threads import ReactorCrossing, check_threads
 
 if TYPE_CHECKING:
     from txcouchbase.tls import TlsFactory
@@ -234,7 +234,8 @@ class Bucket(BucketBase):
             reactor is one for tests that takes no calls from threads.
         """
         self._driver.check_thread()
-        return ThreadSafeBucket(self, ReactorCrossing(self._driver))
+        check_threads(self._driver.reactor)
+        return ThreadSafeBucket(self, ReactorCrossing)
 
     get = _deferred(operations.get)
     upsert = _deferred(operations.upsert)

@@ -13,17 +13,18 @@ from couchloop.threads import Call, Crossing, Lock
 from txcouchbase.driver import TwistedDriver
 
 
-class ReactorCrossing(Crossing):
-    """To and from the reactor of *driver*.
+def check_threads(reactor: Any) -> None:
+    """Raise FeatureNotAvailableError if *reactor* takes no calls from threads, as those for tests."""
+    if not IReactorFromThreads.providedBy(reactor):
+        raise FeatureNotAvailableError(
+            "this reactor takes no calls from threads (IReactorFromThreads)"
+        )
 
-    Raises FeatureNotAvailableError if that takes no calls from threads, as reactors for tests.
-    """
+
+class ReactorCrossing(Crossing):
+    """To and from the reactor of *driver*."""
 
     def __init__(self, driver: TwistedDriver) -> None:
-        if not IReactorFromThreads.providedBy(driver.reactor):
-            raise FeatureNotAvailableError(
-                "this reactor takes no calls from threads (IReactorFromThreads)"
-            )
         self._driver = driver
         self._reactor: Any = driver.reactor
 

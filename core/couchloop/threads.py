@@ -165,12 +165,14 @@ def _blocking(
     """Make the method that runs what *build* builds, and blocks its thread alone."""
 
     def method(self: ThreadSafeBucket, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        bucket, crossing = self._bucket, self._crossing
+        bucket = self._bucket
+        # Each time, for in a forked child the Bucket has another driver.
+        crossing = self._cross(bucket._driver)  # noqa: SLF001 - as the Bucket's own methods
         # This frame is part of every error's traceback, which must not keep the Bucket open.
         del self
         try:
             _check(crossing)
-            pending = build(bucket._defaults, *args, **kwargs)  # noqa: SLF001 - as its own method
+            pending = build(bucket._defaults, *args, **kwargs)  # noqa: SLF001 - likewise
             call = Call(pending, bucket, crossing)
         finally:
             del bucket
@@ -204,9 +206,9 @@ class ThreadSafeBucket:
     In the thread of the loop itself every call raises WrongLoopError: it would wait for itself.
     """
 
-    def __init__(self, bucket: BucketBase, crossing: Crossing) -> None:
+    def __init__(self, bucket: BucketBase, cross: Callable[[Any], Crossing]) -> None:
         self._bucket = bucket
-        self._crossing = crossing
+        self._cross = cross
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._bucket!r}>"
