@@ -14,7 +14,7 @@ from txcouchbase.driver import TwistedDriver
 
 
 def check_threads(reactor: Any) -> None:
-    """Raise FeatureNotAvailableError if *reactor* takes no calls from threads, as those for tests."""
+    """Raise FeatureNotAvailableError if *reactor*, one for tests, takes no calls from threads."""
     if not IReactorFromThreads.providedBy(reactor):
         raise FeatureNotAvailableError(
             "this reactor takes no calls from threads (IReactorFromThreads)"
