@@ -500,6 +500,14 @@ class TestWalk:
         assert report.works
         assert "stands in the connection string" in shown
 
+    def test_without_a_bucket(self) -> None:
+        """A string that names no bucket: the cluster itself is examined, and every node of it."""
+        report, shown = examine(Net(), "couchbase://10.0.0.1")
+        assert report.works
+        assert "bucket" not in [step.name for step in report]
+        assert [step.name for step in report].count("node") == 3
+        assert "Add /BUCKET" in shown
+
     def test_an_interrupted_examination(self) -> None:
         """What was found before an interruption is kept, and does not count as success."""
         net = Net()
@@ -789,7 +797,7 @@ class TestSeedsAndNodes:
         net, other = Net(), EmbeddedCluster(seed=1, clock=ManualClock())
         net.listening[Address("10.0.0.99", 11210)] = lambda: other.nodes[0].accept("here")
         report, _ = examine(net, "couchbase://10.0.0.1,10.0.0.99/default")
-        assert "several clusters" in step_of(report, "seed").cause
+        assert "of another cluster" in step_of(report, "seed").cause
 
     def test_a_node_on_another_network(self) -> None:
         """A node that answers on another network only: that network is named, for it was tried."""

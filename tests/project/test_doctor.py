@@ -351,6 +351,30 @@ class TestBroken:
             done = doctor(loop, text, *asking, "--timeout", "0.5")
             assert (done.status, done.step("srv")["verdict"]) == (1, verdict)
 
+    def test_a_look_up_that_hangs(self, loop: str) -> None:
+        """A look-up that nothing can end is given up, and does not keep the program from ending."""
+        program = (
+            "import _socket, sys, time\n"
+            "_socket.getaddrinfo = lambda *_: time.sleep(3600)\n"
+            "import socket\n"
+            "from couchloop.__main__ import main\n"
+            "sys.exit(main(sys.argv[1:]))"
+        )
+        done = Done(
+            subprocess.run(
+                [
+                    *(sys.executable, "-c", program, "doctor", "--loop", loop, *LOGIN, "--json"),
+                    *("couchbase://db.test/default?dnssrv=off", "--timeout", "0.5"),
+                ],
+                capture_output=True,
+                text=True,
+                timeout=50,
+                check=False,
+                env=environment() | {"THE_PASSWORD": SECRET},
+            )
+        )
+        self.check(done, "addresses", "no answer within 0.5 s")
+
     def test_interrupted(self, loop: str) -> None:
         """Ctrl-C ends the program at once, with what was found so far, and status 130."""
         hello = threading.Event()

@@ -258,7 +258,7 @@ class Examination:
         bucket = f"bucket {parsed.bucket!r}" if parsed.bucket else "no bucket"
         notes: tuple[str, ...] = ()
         if not parsed.bucket:
-            notes = ("It names no bucket: add /BUCKET to have one examined too.",)
+            notes = ("No bucket: the cluster itself is examined. Add /BUCKET for more.",)
         self._end(
             Step(
                 part=Part.REQUEST,
@@ -325,6 +325,7 @@ class Examination:
                 password=password,
                 framework=self.report.loop,
                 environment=self._environment,
+                is_cluster=not connection_string.bucket,
             )
         except CouchbaseError as error:
             name = "credentials"
@@ -938,14 +939,17 @@ class _Visit:
                 ),
             )
         assert config is not None
-        if first is not None and first.uuid != config.uuid:
+        if first is not None and (first.uuid, first.cluster_uuid) != (
+            config.uuid,
+            config.cluster_uuid,
+        ):
             self._fail(
                 "configuration",
                 began,
                 Advice(
                     "another cluster",
-                    "This seed has another bucket of that name: the connection string names nodes "
-                    "of several clusters.",
+                    "What this seed tells is of another cluster: the connection string names nodes "
+                    "of several.",
                     "Name only nodes of one cluster.",
                 ),
             )
