@@ -257,7 +257,7 @@ Seed db.example.com:11207
                     1 replica
 
 Cluster
-  ✓ network         default: there is no other
+  ✓ network         default (there is no other)
 
 Nodes of the map, from here                       TCP      TLS    login     NOOP
   ✓ 10.0.0.1:11207                             1.0 ms   1.0 ms   2.0 ms   1.0 ms
@@ -304,7 +304,7 @@ Seed 10.0.0.1:11210
 
 Other seeds
   ✗ seed                          1.0 ms
-      TCP: refused
+      10.0.0.9:11210  TCP: refused
       cause  10.0.0.9 is there, and
              nothing listens on port
              11210: the service does not
@@ -317,7 +317,7 @@ Other seeds
 
 Cluster
   ✓ network
-      default: there is no other
+      default (there is no other)
 
 Nodes of the map, from here
   ✓ 10.0.0.1:11210 (seed)
@@ -812,8 +812,11 @@ class TestSeedsAndNodes:
         report, shown = examine(net, f"{text}?network=default")
         assert not report.works
         assert "Add network=external" in step_of(report, "node").cure
-        assert "192.0.2.3:3003" in step_of(report, "node").cure
-        assert "3 of 3 data nodes cannot be used" in " ".join(shown.split())
+        answers = {"network": "external", "address": "192.0.2.3:3003"}
+        assert step_of(report, "node").details["answers"] == answers
+        assert shown.count("Add network=external") == 1
+        assert shown.count("as above") == 2
+        assert "no data node can be used from here" in " ".join(shown.split())
         report, _ = examine(net, text)
         assert report.works
         assert step_of(report, "network").details["network"] == "external"
@@ -824,7 +827,7 @@ class TestSeedsAndNodes:
         net.cluster.set_alternate(net.cluster.nodes[1], "192.0.2.2", {"kv": 3002})
         net.listening[Address("10.0.0.2", 11210)] = TimeoutError()
         report, _ = examine(net)
-        assert "does not answer either: external (192.0.2.2:3002)" in step_of(report, "node").cure
+        assert "does not answer on network external either" in step_of(report, "node").cure
 
     def test_a_node_without_data(self) -> None:
         """A node without the data service is no failure."""
@@ -870,6 +873,16 @@ class TestTable:
         shown = examine(net, table=Table(width=width))[1]
         longest = max(len(line) for line in shown.splitlines())
         assert longest <= min(max(width, 32), 110)
+
+    def test_causes_that_differ(self) -> None:
+        """The same cause is told once, another is told of its own."""
+        net = Net(EmbeddedCluster(nodes=4, seed=0, clock=ManualClock()))
+        for number in (2, 3):
+            net.listening[Address(f"10.0.0.{number}", 11210)] = TimeoutError()
+        net.listening[Address("10.0.0.4", 11210)] = Silent
+        _, shown = examine(net)
+        assert shown.count("as above") == 1
+        assert shown.count("cause") == 2
 
     def test_colours(self) -> None:
         """Colours change nothing but the looks."""

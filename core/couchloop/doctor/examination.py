@@ -547,8 +547,9 @@ class Examination:
             negotiated = yield from visit.shake_hands()
             visit.configuration(negotiated, found.config)
         yield from visit.close()
-        text = f"{seed} gives a configuration too"
-        return visit.summary(Part.OTHER_SEEDS, "seed", text, self._now - began)
+        text = "gives a configuration too"
+        step = visit.summary(Part.OTHER_SEEDS, "seed", text, self._now - began)
+        return replace(step, text=f"{seed}  {step.text}")
 
     # The cluster
 
@@ -564,7 +565,7 @@ class Examination:
             part=Part.CLUSTER,
             name="network",
             verdict=Verdict.OK,
-            text=f"{name}: {why}",
+            text=f"{name} ({why})",
             notes=(f"The nodes have addresses on {_list(others)} too",) if others else (),
             details=details,
         )
@@ -618,31 +619,29 @@ class Examination:
         text = "the seed" if address == found.seed else ""
         step = visit.summary(Part.NODES, "node", text, self._now - began)
         if step.verdict is Verdict.FAILED and visit.link is None:
-            hint = yield from self._other_network(node, network, service)
-            step = replace(step, cure=f"{hint} {step.cure}".strip())
+            step = yield from self._on_other_networks(step, node, network, service)
         return step
 
-    def _other_network(self, node: Node, network: str, service: str) -> Walk[str]:
+    def _on_other_networks(self, step: Step, node: Node, network: str, service: str) -> Walk[Step]:
         """Try a node that cannot be reached on its other networks; say which to use."""
         tried: list[str] = []
         for name in node.networks:
             address = node.address(name, service)
             if name == network or address is None:
                 continue
-            tried.append(f"{name} ({address})")
+            tried.append(name)
             visit = _Visit(self, address, lambda _: None)
             with suppress(_EndError):
                 yield from visit.dial()
             yield from visit.close()
-            if visit.link is None:
-                continue
-            return (
-                f"Add network={name} to the connection string: on that network the node answers, "
-                f"at {address}."
-            )
+            if visit.link is not None:
+                details = {**step.details, "answers": {"network": name, "address": str(address)}}
+                cure = f"Add network={name} to the connection string: there the node answers."
+                return replace(step, cure=cure, details=details)
         if tried:
-            return f"On its other networks it does not answer either: {', '.join(tried)}."
-        return ""
+            cure = f"It does not answer on network {_list(tried)} either. {step.cure}"
+            return replace(step, cure=cure)
+        return step
 
 
 class _Found(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from couchloop.doctor.report import Part, Report, Step, Verdict
@@ -90,6 +90,8 @@ class Table:
         self._colour = colour
         self._unicode = unicode
         self._heading: tuple[Part, str] | None = None
+        self._said: tuple[str, str] = ("", "")
+        """What the last step said of cause and cure, its own address left out."""
         self._narrow = self.width < NARROW
 
     def opening(self, report: Report) -> Iterator[str]:
@@ -110,7 +112,10 @@ class Table:
             yield from self._lines(self._node(step))
         else:
             yield from self._lines(self._row(step, label_of(step), step.text))
-        yield from self._lines(self._more(step))
+        likewise = step.part is Part.NODES and bool(step.cause) and self._said == _said(step)
+        self._said = _said(step)
+        more = [f"      {self._paint(_DIM, 'as above')}"] if likewise else self._more(step)
+        yield from self._lines(more)
 
     def closing(self, report: Report) -> Iterator[str]:
         """Give the last lines: whether a program could work."""
@@ -228,7 +233,7 @@ class Table:
     def _paint(self, code: str, text: str) -> str:
         return f"\033[{code}m{text}\033[0m" if self._colour and text.strip() else text
 
-    def _lines(self, lines: Iterator[str] | list[str]) -> Iterator[str]:
+    def _lines(self, lines: Iterable[str]) -> Iterator[str]:
         for line in lines:
             stripped = line.rstrip()
             if self._unicode:
@@ -252,6 +257,14 @@ def clean(text: str) -> str:
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
     )
+
+
+def _said(step: Step) -> tuple[str, str]:
+    host = step.subject.rpartition(":")[0] or step.subject
+    cause, cure = (
+        text.replace(step.subject, "").replace(host, "") for text in (step.cause, step.cure)
+    )
+    return cause, cure
 
 
 def _stages(step: Step) -> list[str]:
@@ -282,6 +295,8 @@ def _blame(failures: list[Step], nodes: int) -> str:
     if not failures:
         return "no data node was found"
     first = failures[0]
+    if first.part is Part.NODES and len(failures) == nodes:
+        return "no data node can be used from here"
     if first.part is Part.NODES:
         return (
             f"{len(failures)} of {_all(nodes, 'data node')} cannot be used from here, and "
