@@ -10,7 +10,6 @@ from __future__ import annotations
 import _socket  # nothing of it that blocks: see _Socket and _look_up
 import os
 import sys
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from errno import EAGAIN, EINPROGRESS, ETIMEDOUT
@@ -26,6 +25,7 @@ from gevent.event import Event
 from gevent.exceptions import BlockingSwitchOutError
 from gevent.monkey import get_original
 
+from couchloop.backlog import Backlog
 from couchloop.driver import Driver, Transport, connect_error
 from couchloop.events import LogRecord, OpenConnection, ResolveSrv
 from couchloop.exceptions import (
@@ -262,6 +262,9 @@ class GeventDriver(Driver):
                 self._settled.wait()
         if self.session.state is not SessionState.OPEN:
             raise self.session.failure()
+
+    def loaded(self, *, is_high: bool) -> None:
+        """Do nothing: greenlets wait for their operations anyway."""
 
     def opened(self) -> None:
         """See `Driver`."""
@@ -511,7 +514,7 @@ class _Socket(Transport):
         self._sock = sock
         self._driver = driver
         self._id = event.id
-        self._backlog: deque[bytes | memoryview] = deque()
+        self._backlog = Backlog()
         self._finishing = False
         loop = driver.hub.loop
         self._reader = _io_watcher(loop, sock, _READ)
@@ -560,7 +563,7 @@ class _Socket(Transport):
     def _send(self, data: bytes) -> None:
         """Send *data*, keeping what the network does not take yet."""
         if self._backlog:
-            self._backlog.append(data)
+            self._keep(data)
             return
         try:
             sent = self._sock.send(data)
@@ -570,28 +573,31 @@ class _Socket(Transport):
             # The reader will see it too, and tell the session in a turn of its own.
             return
         if sent < len(data):
-            self._backlog.append(memoryview(data)[sent:])
             self._writer.start(self._guarded, self._writable)
+            self._keep(memoryview(data)[sent:])
+
+    def _keep(self, data: bytes | memoryview) -> None:
+        """Keep *data* for later; if that is too much, have no more come."""
+        if self._backlog.add(data):
+            self._driver.paused(self._id)
 
     def _writable(self) -> None:
         """Send what the network takes: one piece per turn, for other greenlets want theirs."""
         backlog = self._backlog
-        data = backlog[0]
         try:
-            sent = self._sock.send(data)
+            sent = self._sock.send(backlog.first)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as why:
             self.abort(_bare(why))
             return
-        if sent < len(data):
-            backlog[0] = memoryview(data)[sent:]
-        else:
-            backlog.popleft()
+        is_small = backlog.sent(sent)
         if not backlog:
             self._writer.stop()
             if self._finishing:
                 self.abort(None)
+        if is_small:
+            self._driver.resumed(self._id)
 
     def finish(self) -> None:
         if self._finishing:

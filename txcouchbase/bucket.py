@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
+from weakref import ref
 
 import twisted
 from twisted.internet.defer import Deferred, fail
@@ -23,6 +24,7 @@ from couchloop.settings import Settings
 from couchloop.threads import ThreadSafeBucket
 from couchloop.transcoder import FMT_JSON, Transcoder
 from txcouchbase.driver import EndpointFactory, TwistedDriver, check_reactor, without_frames
+from txcouchbase.producers import Producer, Producers
 from txcouchbase.threads import ReactorCrossing, check_threads
 
 if TYPE_CHECKING:
@@ -93,6 +95,7 @@ class Bucket(BucketBase):
 
     _registry = Registry["Bucket"](__name__.partition(".")[0])
     _driver: TwistedDriver
+    _producers: Producers | None = None
 
     def __init__(
         self,
@@ -218,6 +221,40 @@ class Bucket(BucketBase):
             self._driver.when_closed().chainDeferred(d)
         else:
             raise InvalidEventError(f"the events of a Bucket are connect and _dtor, not {event!r}")
+
+    def registerProducer(self, producer: Producer, streaming: bool) -> None:
+        """Pause *producer* while so much waits to be sent that no more should be issued.
+
+        It is told to pause when half of `max_queued_operations` or `max_queued_bytes` waits, and
+        to resume when no more than a quarter does; when the Bucket is closed, to stop. It is what
+        issues operations here, or feeds what does: mostly the transport of a protocol that stores
+        what it receives. As with any consumer it is to be unregistered when it ends; unlike with
+        others there may be many.
+
+        Args:
+            producer: the producer.
+            streaming: True: an IPushProducer. False: an IPullProducer; its `resumeProducing` is
+                called once in each turn of the reactor in which more may be issued.
+
+        Raises ArgumentError if it is registered already, WrongLoopError in another thread than the
+        reactor's.
+
+        """
+        self._driver.check_thread()
+        if self._producers is None:
+            is_paused = self._driver.session.is_loaded
+            self._producers = Producers(self._driver.reactor, is_paused=is_paused)
+            self._driver.producers = ref(self._producers)
+        self._producers.add(producer, streaming)
+
+    def unregisterProducer(self, producer: Producer) -> None:
+        """Pause *producer* no more; harmless if it is not registered.
+
+        Raises WrongLoopError in another thread than the reactor's.
+        """
+        self._driver.check_thread()
+        if self._producers is not None:
+            self._producers.remove(producer)
 
     def __aenter__(self) -> Deferred[Self]:
         """Wait until the bucket is open."""

@@ -49,6 +49,7 @@ from couchloop.exceptions import (
 from couchloop.operations import Batch, Operation, Pending
 from couchloop.session import SessionState
 from couchloop.settings import Address, Settings, Tls
+from txcouchbase.producers import Producers
 from txcouchbase.protocol import CouchbaseFactory, dead_end
 
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ class TwistedDriver(Driver):
         self._dialling_reactor = reactor
         if settings.ipv6 in _FAMILIES:
             self._dialling_reactor = _OneFamily(reactor, _FAMILIES[settings.ipv6])
+        self.producers: Callable[[], Producers | None] = lambda: None
+        """Gives those who want to know when too much waits: the Bucket's, which holds them."""
         self._delayed: IDelayedCall | None = None
         self._opening: list[tuple[Deferred[None], object]] = []
         self._closing: list[Deferred[None]] = []
@@ -190,6 +193,19 @@ class TwistedDriver(Driver):
 
     def _stop_waiting(self, deferred: Deferred[None]) -> None:
         self._opening = [entry for entry in self._opening if entry[0] is not deferred]
+
+    def loaded(self, *, is_high: bool) -> None:
+        """See `Driver`."""
+        producers = self.producers()
+        if producers is not None:
+            producers.load(is_high=is_high)
+
+    def close(self, wait: float = 0.0) -> None:
+        """See `Driver`."""
+        super().close(wait)
+        producers = self.producers()
+        if producers is not None:
+            producers.stop()
 
     def opened(self) -> None:
         """See `Driver`."""

@@ -15,8 +15,10 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionClosed
 from twisted.internet.interfaces import (
     IAddress,
+    IConsumer,
     IDelayedCall,
     IHandshakeListener,
+    IPushProducer,
     ISystemHandle,
     ITCPTransport,
 )
@@ -25,6 +27,7 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from couchloop.backlog import Backlog
 from couchloop.exceptions import TlsError
 from couchloop.settings import Address
 from couchloop.tls import cut_off
@@ -37,7 +40,7 @@ _GRACE: Final = 2.0
 """Seconds that a peer has to take what is still to be written once a connection is closing."""
 
 
-@implementer(IHandshakeListener)
+@implementer(IHandshakeListener, IPushProducer)
 class CouchbaseProtocol(Protocol):
     """Bytes between a transport and one connection of a Bucket's session.
 
@@ -56,6 +59,9 @@ class CouchbaseProtocol(Protocol):
         self._driver = driver
         self._grace: IDelayedCall | None = None
         self._writer: Any = None
+        self._backlog = Backlog()
+        self._is_held = False
+        """Whether the transport has enough for now."""
 
     def connectionMade(self) -> None:
         """Let the session begin its handshake."""
@@ -70,6 +76,8 @@ class CouchbaseProtocol(Protocol):
             # One that is gone already says so by itself.
             with suppress(OSError):
                 self._driver.session.settings.sockets.apply(sock, socket)
+        if IConsumer.providedBy(transport):
+            transport.registerProducer(self, streaming=True)
         self._driver.transports[self.connection_id] = self
         self._driver.connected(self.connection_id, _local(transport))
 
@@ -100,9 +108,12 @@ class CouchbaseProtocol(Protocol):
         """Do nothing: it is open."""
 
     def write(self, data: bytes) -> None:
-        """Send *data*."""
-        if self._writer is not None:
-            self._writer.write(data)
+        """Send *data*, or keep it as long as the transport has enough."""
+        if not self._is_held:
+            if self._writer is not None:
+                self._writer.write(data)
+        elif self._backlog.add(data):
+            self._driver.paused(self.connection_id)
 
     def finish(self) -> None:
         """Close once everything is written; abort if the peer does not take it in time."""
@@ -114,7 +125,41 @@ class CouchbaseProtocol(Protocol):
         else:
             # The timer first: connectionLost may come from within.
             self._grace = self._driver.reactor.callLater(_GRACE, self._abort)
-            self._writer.loseConnection()
+            if not self._backlog:
+                self._end()
+
+    def _end(self) -> None:
+        # A transport waits for its producer.
+        if IConsumer.providedBy(self._writer):
+            self._writer.unregisterProducer()
+        self._writer.loseConnection()
+
+    # What a transport needs of a producer
+
+    def pauseProducing(self) -> None:
+        """Write no more for now: the transport has enough."""
+        self._is_held = True
+
+    def resumeProducing(self) -> None:
+        """Write what was kept, until the transport has enough again."""
+        self._is_held = False
+        if self._writer is None:
+            return
+        backlog = self._backlog
+        is_small = False
+        while backlog and not self._is_held:
+            data = backlog.first
+            is_small |= backlog.sent(len(data))
+            self._writer.write(data)
+        if self._grace is not None:
+            # Closing, and the peer takes what is left.
+            if not backlog:
+                self._end()
+        elif is_small:
+            self._driver.resumed(self.connection_id)
+
+    def stopProducing(self) -> None:
+        """Do nothing: the transport is gone, and says so by connectionLost."""
 
     def _abort(self) -> None:
         # Not all transports can be aborted, a pipe to a process for one.

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from math import ceil
 from operator import attrgetter
-from typing import Any, ClassVar, Final, Generic, Self, TypeVar
+from typing import Any, ClassVar, Final, Generic, NamedTuple, Self, TypeVar
 from weakref import finalize, ref
 
 from couchloop import LOCKMODE_EXC, LOCKMODE_NONE, LOCKMODE_WAIT, __version__
@@ -93,6 +93,9 @@ _READ_NOW: Final = frozenset(
         "config_cache_ro",
         "bootstrap_on",
         "ipv6",
+        "max_queued_bytes",
+        "max_queued_operations",
+        "when_overloaded",
         "tcp_nodelay",
         "tcp_keepalive",
         "tcp_keepidle",
@@ -258,6 +261,9 @@ def make_settings(
         config_cache_ro=parse_bool(str(options.get("config_cache_ro", "false"))) is not False,
         bootstrap_on=str(options.get("bootstrap_on") or OPTIONS["bootstrap_on"].default),
         notices=(*variables.notices, *_remarks(connection_string, options)),
+        max_queued_operations=int(_seconds(options, "max_queued_operations")),
+        max_queued_bytes=int(_seconds(options, "max_queued_bytes")),
+        when_overloaded=str(options.get("when_overloaded") or "fail"),
     )
 
 
@@ -482,6 +488,14 @@ def _setting(path: str, meaning: str) -> Any:
     return property(attrgetter(f"_settings.{path}"), doc=meaning)
 
 
+class Queued(NamedTuple):
+    """What waits to be sent."""
+
+    operations: int
+    bytes: int
+    """Of their keys and values."""
+
+
 class BucketBase:
     """One open bucket; the documents' methods come with the adapters.
 
@@ -594,6 +608,12 @@ class BucketBase:
     def closed(self) -> bool:
         """Whether the Bucket was closed."""
         return self._driver.session.state is SessionState.CLOSED
+
+    @property
+    def queued(self) -> Queued:
+        """What waits to be sent: for a connection, or because the network or a node is slow."""
+        session = self._driver.session
+        return Queued(session.queued_operations, session.queued_bytes)
 
     @property
     def is_ssl(self) -> bool:

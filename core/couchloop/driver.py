@@ -17,6 +17,7 @@ from couchloop.events import (
     CloseConnection,
     Closed,
     DeriveKey,
+    Load,
     LoadConfig,
     LogRecord,
     OpenConnection,
@@ -59,7 +60,10 @@ class Transport(Protocol):
         """Begin to connect; the driver hears `connected` or `connect_failed`."""
 
     def write(self, data: bytes, /) -> object:
-        """Send *data*, keeping what the network does not take yet."""
+        """Send *data*, keeping what the network does not take yet.
+
+        The driver hears `paused` when that is too much, and then `resumed`.
+        """
 
     def finish(self) -> object:
         """Send what was written, then close; or give up connecting."""
@@ -146,6 +150,10 @@ class Driver(ABC):
 
         Raises CertificateFileError, or ArgumentError if the user's own things do the TLS.
         """
+
+    @abstractmethod
+    def loaded(self, *, is_high: bool) -> None:
+        """Take note that so much waits that producers should pause, or no longer so much."""
 
     @abstractmethod
     def opened(self) -> None:
@@ -273,6 +281,14 @@ class Driver(ABC):
         """Pass on bytes."""
         self._turn(self.session.receive_data, connection_id, data, self.now())
 
+    def paused(self, connection_id: int) -> None:
+        """Pass on that a transport takes no more for now."""
+        self._turn(self.session.paused, connection_id)
+
+    def resumed(self, connection_id: int) -> None:
+        """Pass on that it takes more again."""
+        self._turn(self.session.resumed, connection_id, self.now())
+
     def connection_lost(self, connection_id: int, reason: BaseException | None) -> None:
         """Pass on that a transport is gone."""
         self._gone(connection_id)
@@ -387,6 +403,8 @@ class Driver(ABC):
                 self.opened()
             case OpenFailed():
                 self.open_failed(event.error)
+            case Load():
+                self.loaded(is_high=event.is_high)
             case LogRecord():
                 self.log(event)
 

@@ -85,6 +85,13 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """So much waits to be sent that producers should pause; or no longer so much."""
+
+    is_high: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LogRecord:
     """Something an operator may want to know; `text` is to be formatted with `fields`."""
 
@@ -104,5 +111,6 @@ Event = (
     | Opened
     | OpenFailed
     | Closed
+    | Load
     | LogRecord
 )

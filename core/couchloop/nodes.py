@@ -69,6 +69,11 @@ class NodesOwner(Owner[Operation[Any]], Protocol):
     def send_parked(self, parked: dict[Operation[Any], None], now: float) -> None:
         """Send what waited in *parked*, in order."""
 
+    def send_some(
+        self, parked: dict[Operation[Any], None], connection: Connection, now: float
+    ) -> None:
+        """Send what waits in *parked* for *connection*, in order, until that is crowded."""
+
     def enqueue(self, op: Operation[Any], now: float) -> None:
         """Give *op* its deadline."""
 
@@ -91,6 +96,7 @@ class Endpoint:
         "failures",
         "id",
         "is_open_circuit",
+        "is_paused",
         "last_error",
         "parked",
         "ready_since",
@@ -112,8 +118,15 @@ class Endpoint:
         """Operations in a row that it left without an answer."""
         self.is_open_circuit = False
         """Whether its circuit breaker is open: nothing is sent until it shows a sign of life."""
+        self.is_paused = False
+        """Whether what is new waits until what was issued before is written."""
         self.parked: dict[Operation[Any], None] = {}
         self.timer: Timer | None = None
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether its connection is fine but takes no more for now."""
+        return self.is_paused and not self.is_open_circuit and self.ready is not None
 
     @property
     def ready(self) -> Connection | None:
@@ -287,8 +300,7 @@ class Nodes:
             node=connection.address,
             connection=connection.hello.connection_id,
         )
-        self._rebuild_route()
-        self._owner.send_parked(endpoint.parked, now)
+        self._send_in_turn(endpoint, connection, now)
 
     def failed(
         self, connection: Connection, error: CouchbaseError, now: float, *, was_ready: bool
@@ -301,7 +313,7 @@ class Nodes:
         self._hint(error)
         endpoint.last_error = error
         # Its next connection has to prove itself by the handshake.
-        endpoint.is_open_circuit = False
+        endpoint.is_open_circuit = endpoint.is_paused = False
         endpoint.timeouts = 0
         self._rebuild_route()
         self._connect_later(endpoint, error, now, was_ready=was_ready)
@@ -433,7 +445,8 @@ class Nodes:
             endpoint = self.endpoints.get(address) or endpoints.get(address)
             if endpoint is None:
                 endpoint = Endpoint(address, f"{self._client_id}/node-{next(self._endpoint_ids)}")
-                endpoint.connection = self._draining.pop(address, None)
+                draining = endpoint.connection = self._draining.pop(address, None)
+                endpoint.is_paused = draining is not None and draining.is_blocked
             endpoints[address] = endpoint
             self.by_node.append(endpoint)
             if (
@@ -490,7 +503,9 @@ class Nodes:
         if self.config is None:
             return
         ready = [
-            None if endpoint is None or endpoint.is_open_circuit else endpoint.ready
+            None
+            if endpoint is None or endpoint.is_open_circuit or endpoint.is_paused
+            else endpoint.ready
             for endpoint in self.by_node
         ]
         # Index -1 stands for no node.
@@ -607,6 +622,37 @@ class Nodes:
         connection.send(request, 0)
         return request
 
+    # Connections that take no more for now
+
+    def pause(self, connection: Connection) -> None:
+        """Route nothing to *connection* before `resume`: what is issued waits, in order."""
+        endpoint = self.endpoints.get(connection.address)
+        if endpoint is not None and endpoint.connection is connection and not endpoint.is_paused:
+            endpoint.is_paused = True
+            self._rebuild_route()
+
+    def resume(self, connection: Connection, now: float) -> None:
+        """Send what waits for *connection*, as much as one turn takes; once all is sent, route."""
+        endpoint = self.endpoints.get(connection.address)
+        if (
+            endpoint is None
+            or endpoint.ready is not connection
+            or endpoint.is_open_circuit
+            or connection.is_blocked
+        ):
+            # Whatever changes that sends what waits.
+            return
+        self._owner.send_some(endpoint.parked, connection, now)
+        if endpoint.is_paused and not connection.is_crowded:
+            endpoint.is_paused = False
+            self._rebuild_route()
+
+    def _send_in_turn(self, endpoint: Endpoint, connection: Connection, now: float) -> None:
+        """Use *connection*, which is ready: first for what waits, then for what is new."""
+        endpoint.is_paused = bool(endpoint.parked) or connection.is_blocked
+        self._rebuild_route()
+        self.resume(connection, now)
+
     # Half-open connections, and the circuit breaker
 
     def unanswered(self, connection: Connection, since: float, now: float) -> None:
@@ -650,14 +696,13 @@ class Nodes:
         if endpoint.is_open_circuit:
             endpoint.is_open_circuit = False
             endpoint.last_error = None
-            self._rebuild_route()
             self._log(
                 "info",
                 "{node} (connection {connection}) answers again",
                 node=endpoint.address,
                 connection=connection.hello.connection_id,
             )
-            self._owner.send_parked(endpoint.parked, now)
+            self._send_in_turn(endpoint, connection, now)
 
     def suspect(self, connection: Connection, since: float, now: float) -> None:
         """See whether *connection* lives, if nothing came on it after *since*."""

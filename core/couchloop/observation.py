@@ -320,6 +320,15 @@ class ObservedSession(Session):
         super()._send_or_park(op, now, is_new=is_new)
         self._note_sent(op, now)
 
+    def _send(self, op: Operation[Any], connection: Connection, vbucket: int, now: float) -> None:
+        super()._send(op, connection, vbucket, now)
+        self._note_sent(op, now)
+
+    def resumed(self, connection_id: int, now: float) -> None:
+        """See `Session`."""
+        self._now = now
+        super().resumed(connection_id, now)
+
     def _note_sent(self, op: Operation[Any], now: float) -> None:
         if op.connection is not None and op.queue is not None:
             self._sent[op] = now

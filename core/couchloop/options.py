@@ -222,6 +222,29 @@ _TABLE: Final = (
         "host and has no port.",
     ),
     Option(
+        name="max_queued_operations",
+        kind="int",
+        default=250_000,
+        minimum=1,
+        meaning="How many operations of a Bucket may wait to be sent: for a connection, or because "
+        "the network or a node is slow. More than the default would not be sent in time anyway.",
+    ),
+    Option(
+        name="max_queued_bytes",
+        kind="int",
+        default=128 << 20,
+        minimum=1,
+        meaning="How many bytes of keys and values may wait likewise.",
+    ),
+    Option(
+        name="when_overloaded",
+        kind="choice",
+        default="fail",
+        choices=_words("fail", "wait"),
+        meaning="What becomes of operations that would have to wait beyond these limits: "
+        "OverloadedError at once (fail), or they wait as well (wait).",
+    ),
+    Option(
         name="ipv6",
         kind="choice",
         default="disabled",

@@ -18,7 +18,7 @@ from zlib import crc32
 
 from couchloop.bootstrap import Bootstrap, own_copy
 from couchloop.configcache import Cached
-from couchloop.events import Closed, DeriveKey, Event, LogRecord, Opened, OpenFailed
+from couchloop.events import Closed, DeriveKey, Event, Load, LogRecord, Opened, OpenFailed
 from couchloop.exceptions import (
     AmbiguousConnectionLostError,
     AmbiguousForkedProcessError,
@@ -32,6 +32,7 @@ from couchloop.exceptions import (
     NodeNotAvailableError,
     NotAuthorizedError,
     ObjectDestroyedError,
+    OverloadedError,
     RequestCanceledError,
     ServerError,
     TemporaryFailError,
@@ -39,7 +40,7 @@ from couchloop.exceptions import (
     status_error,
 )
 from couchloop.health import Watch
-from couchloop.kv.connection import State
+from couchloop.kv.connection import ROOM, State
 from couchloop.kv.handshake import Negotiated, read_error_body
 from couchloop.kv.scram import KeyDerivation
 from couchloop.nodes import Connection, ControlRequest, Endpoint, Nodes, Random
@@ -126,6 +127,15 @@ class Session:
         """What waits for the bucket to be open."""
         self._stranded: list[tuple[CouchbaseError, dict[Operation[Any], None]]] = []
         self._with_output: list[Connection] = []
+        self._crowded: dict[Connection, None] = {}
+        """Connections that take more once their output is taken."""
+        self.queued_operations = 0
+        """Operations that wait to be sent, for whatever reason."""
+        self.queued_bytes = 0
+        """Bytes of their keys and values."""
+        self.is_loaded = False
+        """Whether producers should pause: half of what may wait does, and not yet less than a
+        quarter again."""
         self._closing = False
         self.lazy = False
         """Whether it opens at its first use, and at the next where that fails."""
@@ -165,7 +175,7 @@ class Session:
             empty.append(timeout)
         for timeout in empty:
             del deadlines[timeout]
-        if not timers and not deadlines:
+        if not timers and not deadlines and not self._crowded:
             # Idle: the loop is free to exit.
             timers.wakeup = inf
             return None
@@ -297,8 +307,7 @@ class Session:
             self._fail(limit, self._fresh(self.error, limit))
         else:
             self.start(now)
-            limit.parked = self._nodes.watchers
-            limit.parked[limit] = None
+            self._park(limit, self._nodes.watchers)
             watch.look(now)
 
     def cancel(self, op: Operation[Any]) -> None:
@@ -345,6 +354,7 @@ class Session:
         self._nodes.close()
         self._timers.clear()
         self._with_output.clear()
+        self._crowded.clear()
         self._events[:] = [Closed()]
         what = "was under way when the process forked: the parent process goes on with it"
         inherited = [op for queue in self._deadlines.values() for op in queue]
@@ -368,6 +378,7 @@ class Session:
         self._recall.end()
         self.error = None
         self._nodes.close()
+        self._crowded.clear()
         self._timers.clear()
         for queue in list(self._deadlines.values()):
             for op in list(queue):
@@ -408,6 +419,23 @@ class Session:
         connection = self._nodes.connections.get(connection_id)
         if connection is not None:
             connection.lost(reason, now)
+
+    def paused(self, connection_id: int) -> None:
+        """Take note that the transport takes no more for now: the network, or the node, is slow.
+
+        What is issued waits until `resumed`; what is written nevertheless is the transport's.
+        """
+        connection = self._nodes.connections.get(connection_id)
+        if connection is not None:
+            connection.is_blocked = True
+            self._nodes.pause(connection)
+
+    def resumed(self, connection_id: int, now: float) -> None:
+        """Take note that the transport takes more again."""
+        connection = self._nodes.connections.get(connection_id)
+        if connection is not None:
+            connection.is_blocked = False
+            self._nodes.resume(connection, now)
 
     def key_derived(self, connection_id: int, salted_password: bytes, now: float) -> None:
         """Take the result of a `DeriveKey`."""
@@ -451,12 +479,25 @@ class Session:
         for timeout in [timeout for timeout, queue in self._deadlines.items() if not queue]:
             del self._deadlines[timeout]
         timers.fire(now)
+        crowded, self._crowded = self._crowded, {}
+        for connection in crowded:
+            if connection.is_crowded:
+                # Its output is still to be taken.
+                self.crowded(connection)
+            else:
+                self._nodes.resume(connection, now)
 
     # Connection's Owner
 
     def has_output(self, connection: Connection) -> None:
         """See `couchloop.kv.connection.Owner`."""
         self._with_output.append(connection)
+
+    def crowded(self, connection: Connection) -> None:
+        """See `couchloop.kv.connection.Owner`: more in the next turn."""
+        self._crowded[connection] = None
+        self._timers.wakeup = 0.0
+        self._nodes.pause(connection)
 
     def derive_key(self, connection: Connection, derivation: KeyDerivation) -> None:
         """See `couchloop.kv.connection.Owner`."""
@@ -743,7 +784,10 @@ class Session:
             return
         elif self.state is SessionState.NEW:
             self.start(now)
-        if is_new:
+        if is_new and not op.attempts and self._is_full:
+            self._fail(op, self._overloaded(op, endpoint))
+            return
+        if is_new and not (endpoint is not None and endpoint.is_slow):
             delay = self._retry_delay(op, reason)
             self._note(op, reason)
             if isinstance(delay, _GivenUp):
@@ -757,8 +801,57 @@ class Session:
             if op.queue is None:
                 # The strategy has ended it.
                 return
+        self._park(op, parked)
+
+    def _park(self, op: Operation[Any], parked: dict[Operation[Any], None]) -> None:
+        """Let *op* wait in *parked*."""
         op.parked = parked
         parked[op] = None
+        self.queued_operations += 1
+        self.queued_bytes += len(op.raw) + len(op.value)
+        if not self.is_loaded and self._is_beyond(2):
+            self.is_loaded = True
+            self._events.append(Load(is_high=True))
+
+    def _unpark(self, op: Operation[Any]) -> None:
+        """Let *op* wait no more."""
+        if op.parked is None:
+            return
+        op.parked.pop(op, None)
+        op.parked = None
+        self.queued_operations -= 1
+        self.queued_bytes -= len(op.raw) + len(op.value)
+        if self.is_loaded and not self._is_beyond(4):
+            self.is_loaded = False
+            self._events.append(Load(is_high=False))
+
+    def _is_beyond(self, part: int) -> bool:
+        """Whether one part in *part* of what may wait does."""
+        settings = self.settings
+        return (
+            self.queued_operations * part >= settings.max_queued_operations
+            or self.queued_bytes * part >= settings.max_queued_bytes
+        )
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether an operation that would have to wait is refused."""
+        return self.settings.when_overloaded == "fail" and self._is_beyond(1)
+
+    def _overloaded(self, op: Operation[Any], endpoint: Endpoint | None) -> OverloadedError:
+        what, cause = self._obstruction(endpoint)
+        context = self._context(op)
+        context.node = self._awaited_node(endpoint)
+        settings = self.settings
+        error = OverloadedError(
+            f"nothing was sent: {what}, and {self.queued_operations} operations with "
+            f"{self.queued_bytes} bytes wait already (max_queued_operations="
+            f"{settings.max_queued_operations}, max_queued_bytes={settings.max_queued_bytes}); "
+            "wait for answers before issuing more, or set when_overloaded=wait",
+            context=context,
+        )
+        error.__cause__ = cause
+        return error
 
     def _obstruction(self, endpoint: Endpoint | None) -> tuple[str, BaseException | None]:
         """Say what an operation waits for, and what the connection met last; a copy of that.
@@ -770,6 +863,8 @@ class Session:
             what = "the node was not connected"
             if endpoint.is_open_circuit:
                 what = "the circuit breaker of the node was open"
+            elif endpoint.is_slow:
+                what = "the node, or the network, did not take the data as fast as it was issued"
             elif endpoint.ready is not None:
                 what = "no newer configuration came (wait_for_config)"
             cause = endpoint.last_error
@@ -795,9 +890,36 @@ class Session:
         operations = list(parked)
         parked.clear()
         for op in operations:
-            op.parked = None
+            self._unpark(op)
             if op.queue is not None:
                 self._send_or_park(op, now, is_new=False)
+
+    def send_some(
+        self, parked: dict[Operation[Any], None], connection: Connection, now: float
+    ) -> None:
+        """See `couchloop.nodes.NodesOwner`."""
+        config = self._nodes.config
+        assert config is not None
+        while parked and not connection.is_crowded:
+            # As much as fits, roughly: a dict's first entries are slow to be found one by one.
+            some, room = [], ROOM
+            for op in parked:
+                some.append(op)
+                room -= len(op.raw) + len(op.value)
+                if room < 0:
+                    break
+            for op in some:
+                self._unpark(op)
+                self._send(op, connection, config.vbucket(op.raw), now)
+
+    def _send(
+        self,
+        op: Operation[Any],
+        connection: Connection,
+        vbucket: int,
+        now: float,  # noqa: ARG002 - for those who observe
+    ) -> None:
+        connection.send(op, vbucket)
 
     def _retry_delay(self, op: Operation[Any], reason: RetryReason) -> float | _GivenUp:
         """Decide whether *op* is tried again: seconds to wait, or that it is given up."""
@@ -852,8 +974,7 @@ class Session:
         if is_known and rerouting.at_once:
             self._send_or_park(op, now)
         elif rerouting.waits and not is_known:
-            self._nodes.homeless[op] = None
-            op.parked = self._nodes.homeless
+            self._park(op, self._nodes.homeless)
             self._nodes.seek_config(now)
         elif rerouting.delay is not None:
             self._send_later(op, now + rerouting.delay)
@@ -940,9 +1061,7 @@ class Session:
         if op.queue is not None:
             del op.queue[op]
             op.queue = None
-        if op.parked is not None:
-            op.parked.pop(op, None)
-            op.parked = None
+        self._unpark(op)
 
     def _fail(self, op: Operation[Any], error: CouchbaseError) -> None:
         if op.queue is None:

@@ -205,6 +205,12 @@ class Settings:
     rerouting: Rerouting = Rerouting()
     config_poll_floor: float = 0.05
     """Least seconds between two requests for a configuration (RFC 0024)."""
+    max_queued_operations: int = 250_000
+    """Operations that may wait to be sent; with more the Bucket is overloaded."""
+    max_queued_bytes: int = 128 << 20
+    """Bytes of keys and values that may wait likewise."""
+    when_overloaded: str = "fail"
+    """What becomes of operations beyond that: `fail` at once, or `wait` like the others."""
     notices: tuple[Notice, ...] = field(default=(), compare=False, repr=False)
     """What is to be logged when the Bucket is opened."""
 

@@ -424,6 +424,9 @@ class ManualDriver(Driver):
     def log(self, record: LogRecord) -> None:
         self.logged.append(record)
 
+    def loaded(self, *, is_high: bool) -> None:
+        self.told.append("loaded" if is_high else "relieved")
+
     def opened(self) -> None:
         self.told.append("opened")
 

@@ -39,6 +39,9 @@ class Owner:
     def has_output(self, connection: Connection[Any]) -> None:
         self.outputs += 1
 
+    def crowded(self, connection: Connection[Any]) -> None:
+        raise AssertionError("too much output")
+
     def derive_key(self, connection: Connection[Any], derivation: Any) -> None:
         raise AssertionError("the handshake is over")
 

@@ -70,6 +70,9 @@ class Owner:
     def has_output(self, connection: Connection[Any]) -> None:
         """Output is taken by the test."""
 
+    def crowded(self, connection: Connection[Any]) -> None:
+        raise AssertionError("too much output")
+
     def derive_key(self, connection: Connection[Any], derivation: KeyDerivation) -> None:
         self.derivations.append(derivation)
 

@@ -1054,6 +1054,9 @@ class _Ear:
     def has_output(self, connection: Connection[Any]) -> None:
         """Do nothing: it is asked for before each wait."""
 
+    def crowded(self, connection: Connection[Any]) -> None:
+        """Do nothing: a dialogue is short."""
+
     def derive_key(self, _connection: Connection[Any], derivation: KeyDerivation) -> None:
         self.derivation = derivation
 

@@ -38,6 +38,8 @@ _MAX_OPAQUE: Final = 0xFFFFFFFF
 _DEFAULT_COLLECTION: Final = b"\0"
 _LARGE: Final = 4096
 """Values from this many bytes are not copied into the request but written behind it."""
+ROOM: Final = 1 << 20
+"""Bytes that may be queued in one turn of the loop before the rest has to wait for the next."""
 _STORES: Final = frozenset({0x01, 0x02, 0x03, 0x0E, 0x0F})
 """SET, ADD, REPLACE, APPEND, PREPEND: the requests whose value may be compressed (RFC 0030)."""
 
@@ -76,6 +78,9 @@ class Owner(Protocol[R]):
     def has_output(self, connection: Connection[R]) -> None:
         """Say that output appeared where there was none."""
 
+    def crowded(self, connection: Connection[R]) -> None:
+        """Say that no more should be sent before the output is taken."""
+
     def derive_key(self, connection: Connection[R], derivation: KeyDerivation) -> None:
         """Ask for a salted password; it comes back through `key_derived`."""
 
@@ -111,6 +116,7 @@ class Connection(Generic[R]):
         "_owner",
         "_prefix",
         "_queued",
+        "_room",
         "_snappy",
         "address",
         "bucket",
@@ -118,6 +124,7 @@ class Connection(Generic[R]):
         "features",
         "hello",
         "id",
+        "is_blocked",
         "last_activity",
         "local",
         "opaque",
@@ -158,6 +165,10 @@ class Connection(Generic[R]):
         self._deriving = False
         self._out: list[bytes] = []
         self._queued = False
+        self._room = -1
+        """Bytes that may still be queued; less than 0 also when nothing is."""
+        self.is_blocked = False
+        """Whether the transport takes no more for now."""
         self._prefix = b""
         self._snappy = False
         """Whether values are sent compressed."""
@@ -231,6 +242,7 @@ class Connection(Generic[R]):
             if len(compressed) <= len(value) * self._compress_ratio:
                 value, datatype = compressed, 2
         size = len(value)
+        length = len(extras) + len(key) + size
         header = _HEADER.pack(
             0x80,
             op.opcode,
@@ -238,7 +250,7 @@ class Connection(Generic[R]):
             len(extras),
             datatype,
             vbucket,
-            len(extras) + len(key) + size,
+            length,
             opaque,
             op.cas,
         )
@@ -247,13 +259,28 @@ class Connection(Generic[R]):
         else:
             self._out.append(header + extras + key)
             self._out.append(value)
+        self._room = room = self._room - length
+        if room < 0:
+            self._used_up(length)
+
+    def _used_up(self, length: int) -> None:
+        """Take note of output where there was none, or of too much of it."""
         if not self._queued:
             self._queued = True
+            self._room = ROOM - length
             self._owner.has_output(self)
+        if self._room < 0:
+            self._owner.crowded(self)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether no more should be sent before the output is taken."""
+        return self._queued and self._room < 0
 
     def take_output(self) -> bytes:
         """Give what is to be written now, and forget it."""
         self._queued = False
+        self._room = -1
         out = self._out
         if len(out) == 1:
             data = out[0]
@@ -267,8 +294,7 @@ class Connection(Generic[R]):
         if data:
             self._out.append(data)
             if not self._queued:
-                self._queued = True
-                self._owner.has_output(self)
+                self._used_up(len(data))
 
     # The hot path: in
 
