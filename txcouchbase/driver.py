@@ -68,6 +68,9 @@ _OWN_TLS: Final = (
     "an endpoint_factory does the TLS itself: give it, or say what TLS trusts and shows "
     "(tls_factory, certificates, tls_verify, LCB_SSL_… in the environment), not both"
 )
+_ATTEMPTS: Final = 16
+"""How many addresses of a name can be tried, each with a head start, in the time of one node."""
+
 _FAMILIES: Final = {"disabled": IPv4Address, "only": IPv6Address}
 """What the option `ipv6` means where one family of addresses alone is used."""
 
@@ -307,7 +310,11 @@ class TwistedDriver(Driver):
         if self.endpoint_factory is not None:
             return self.endpoint_factory(self.reactor, address, tls), None
         endpoint: IStreamClientEndpoint = HostnameEndpoint(
-            self._dialling_reactor, address.host, address.port
+            self._dialling_reactor,
+            address.host,
+            address.port,
+            # Short enough for a dozen addresses that say nothing.
+            attemptDelay=self.session.settings.config_node_timeout / _ATTEMPTS,
         )
         if not tls:
             return endpoint, None

@@ -129,9 +129,10 @@ def read(path: str, bucket: str, origin: str, seen: int | None = None) -> Cached
     return Cached(load(text, bucket, origin), mtime)
 
 
-def write(path: str, config: ClusterConfig) -> int | None:
+def write(path: str, config: ClusterConfig, useless: int | None = None) -> int | None:
     """Keep *config* in the file; give its st_mtime_ns, or None if a newer one stays there.
 
+    A file that was written at *useless* (st_mtime_ns) does not stay, however new.
     Whoever reads meanwhile finds the old file or the new one, whole. Only its owner can read it.
     Folders must exist. Raises OSError.
     """
@@ -142,6 +143,7 @@ def write(path: str, config: ClusterConfig) -> int | None:
             found is not None
             and found.config.uuid == config.uuid
             and found.config.revision > config.revision
+            and found.mtime != useless
         ):
             return None
     place = Path(path)

@@ -53,6 +53,10 @@ def _nothing() -> None:
     pass
 
 
+_GRACE: Final = 2.0
+"""Seconds that a closing Bucket waits for the disk."""
+
+
 class Transport(Protocol):
     """What a driver needs of a connection of its loop."""
 
@@ -94,6 +98,8 @@ class Driver(ABC):
         self._has_ended = False
         self._is_closed = False
         self._storing = False
+        self._patience: float | None = None
+        """When no more is waited for the disk, once all else has ended."""
         self._armed: float | None = None
 
     # What an adapter brings
@@ -266,6 +272,11 @@ class Driver(ABC):
     def deadline(self) -> None:
         """Let the session do what is due."""
         self._armed = None
+        if self._patience is not None:
+            # The disk takes too long: closing must not take for ever.
+            self._storing, self._patience = False, None
+            self._check_closed()
+            return
         self._turn(self.session.handle_deadline, self.now())
 
     def connected(self, connection_id: int, local: str | None = None) -> None:
@@ -314,7 +325,7 @@ class Driver(ABC):
         self._turn(self.session.config_loaded, result, self.now())
 
     def _config_stored(self, result: int | BaseException | None) -> None:
-        self._storing = False
+        self._storing, self._patience = False, None
         self._turn(self.session.config_stored, result)
         self._check_closed()
 
@@ -361,6 +372,8 @@ class Driver(ABC):
         finally:
             self._in_turn = False
         when = session.next_deadline()
+        if when is None and self._storing:
+            when = self._patience
         if when != self._armed:
             self._armed = when
             self.arm(when)
@@ -377,6 +390,8 @@ class Driver(ABC):
             case Closed():
                 self._end_lookup()
                 self._has_ended = True
+                if self._storing:
+                    self._patience = self.now() + _GRACE
                 self.ended()
                 self._check_closed()
             case CloseConnection():
@@ -396,9 +411,8 @@ class Driver(ABC):
                 self.in_thread(work, self._config_loaded)
             case StoreConfig():
                 self._storing = True
-                self.in_thread(
-                    partial(configcache.write, event.path, event.config), self._config_stored
-                )
+                store = partial(configcache.write, event.path, event.config, event.useless)
+                self.in_thread(store, self._config_stored)
             case Opened():
                 self.opened()
             case OpenFailed():

@@ -65,6 +65,8 @@ class StoreConfig:
 
     path: str
     config: ClusterConfig
+    useless: int | None = None
+    """When a file was written that is to be replaced, however new (st_mtime_ns)."""
 
 
 @dataclass(frozen=True, slots=True)

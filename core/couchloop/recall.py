@@ -70,6 +70,8 @@ class Recall:
         self._found: Cached | None = None
         """What stands in the file, as far as we know."""
         self._network = NetworkChoice("", "")
+        self._useless: int | None = None
+        """When the file was written whose nodes did not take us."""
         self._failed: list[tuple[Address, CouchbaseError]] = []
         self._storing: ClusterConfig | None = None
         self._to_store: ClusterConfig | None = None
@@ -177,7 +179,9 @@ class Recall:
 
     def _give_up(self, now: float) -> None:
         """Forget the nodes of the file, and ask the seeds if that is allowed."""
+        assert self._found is not None
         self.is_trying = False
+        self._useless = self._found.mtime
         self._end_limit()
         self._nodes.reset()
         settings = self._settings
@@ -215,7 +219,7 @@ class Recall:
             self._to_store = config
             return
         self._storing = config
-        self._events.append(StoreConfig(settings.config_cache, config))
+        self._events.append(StoreConfig(settings.config_cache, config, self._useless))
 
     def stored(self, result: int | BaseException | None) -> None:
         """Take the answer to a `StoreConfig`: when the file was written, or why it was not."""

@@ -303,6 +303,8 @@ class Loop:
         self.world = World()
         self.calls: list[Any] = []
         self.drivers: list[ManualDriver] = []
+        self.threads_are_stuck = False
+        """Whether what is to run in a thread never ends."""
 
     def run(self, seconds: float = 0.0) -> None:
         """Run until nothing moves, then until *seconds* have passed."""
@@ -411,7 +413,8 @@ class ManualDriver(Driver):
                 outcome = error
             done(outcome)
 
-        self.loop.calls.append(run)
+        if not self.loop.threads_are_stuck:
+            self.loop.calls.append(run)
 
     def make_tls(self, settings: Settings) -> Callable[[], None]:
         assert settings.tls
@@ -963,6 +966,20 @@ class TestDriver:
             assert {record.level for record in driver.logged} == {"info"}
             bucket._close()
             loop.run()
+
+    def test_stuck_disk(self, loop: Loop) -> None:
+        """A disk that never writes keeps a Bucket from closing for two seconds, not for ever."""
+        bucket = opened(loop, f"{TEXT}?config_cache=/nowhere/config")
+        loop.run()
+        assert told(bucket) == ["opened"]
+        loop.threads_are_stuck = True
+        loop.world.cluster.bump()
+        loop.run(0.1)
+        bucket._close()
+        loop.run(1.9)
+        assert told(bucket) == ["opened", "ended"]
+        loop.run(0.2)
+        assert told(bucket) == ["opened", "ended", "closed"]
 
     def test_connect_errors(self) -> None:
         """Errors of connecting name the node and the cure."""

@@ -202,6 +202,17 @@ class TestFile:
         assert found is not None
         assert found.config.revision == Revision(1, 43)
 
+    def test_useless_does_not_stay(self, tmp_path: Path) -> None:
+        """A newer file whose nodes took nobody is replaced; one written since is not."""
+        path = tmp_path / "b"
+        useless = write(str(path), parse(changed(rev=43)))
+        assert write(str(path), parse(CONFIG), useless) is not None
+        found = read(str(path), "b", "")
+        assert found is not None
+        assert found.config.revision == Revision(1, 42)
+        write(str(path), parse(changed(rev=44)))
+        assert write(str(path), parse(CONFIG), useless) is None
+
     @pytest.mark.parametrize("present", [b"damaged", b"", dump(parse(changed(uuid="0", rev=99)))])
     def test_replaced(self, tmp_path: Path, present: bytes | str) -> None:
         """What is damaged, or of a bucket that was made anew since, is replaced."""
@@ -279,8 +290,8 @@ def told(world: World) -> ClusterConfig:
 def warm(cluster: EmbeddedCluster | None = None, **settings: Any) -> World:
     """Give a client whose file holds the cluster's configuration already."""
     warm = world(cluster, **settings)
-    warm.keep(PATH, told(warm))
-    warm.written = 1
+    warm.disk.keep(PATH, told(warm))
+    warm.disk.written = 1
     return warm
 
 
@@ -297,8 +308,8 @@ class TestStart:
         """Without a file the seeds are asked, and the file is written then."""
         w = world()
         w.open()
-        assert load(w.files[PATH][0], "default", "") == told(w)
-        assert w.written == 1
+        assert load(w.disk.files[PATH][0], "default", "") == told(w)
+        assert w.disk.written == 1
 
     def test_from_the_file_alone(self) -> None:
         """With a good file no seed is asked, and its map routes: no node tells a configuration."""
@@ -311,7 +322,7 @@ class TestStart:
                 assert w.do(ops.upsert(w.defaults, key, 1)).success
         assert w.cluster.operations["GET_CLUSTER_CONFIG"] == 3
         assert session.config == told(w)
-        assert w.written == 1
+        assert w.disk.written == 1
         assert any("from the file /var/cache/bucket" in line for line in w.logs)
 
     def test_all_nodes_at_once(self) -> None:
@@ -333,7 +344,7 @@ class TestStart:
         w.cluster.rebalance()
         session = w.open()
         assert session.addresses == list(w.nodes)
-        assert load(w.files[PATH][0], "default", "").revision == told(w).revision
+        assert load(w.disk.files[PATH][0], "default", "").revision == told(w).revision
 
     def test_one_write_at_a_time(self) -> None:
         """While the disk is slow only the newest of several configurations waits for it."""
@@ -347,34 +358,34 @@ class TestStart:
         w.write_files()
         w.settle()
         w.write_files()
-        assert w.written == 3
-        assert load(w.files[PATH][0], "default", "").revision == told(w).revision
+        assert w.disk.written == 3
+        assert load(w.disk.files[PATH][0], "default", "").revision == told(w).revision
 
     @pytest.mark.parametrize("text", [b"", b"{}", b"nonsense" + MAGIC.encode()])
     def test_damaged(self, text: bytes) -> None:
         """A damaged file is ignored with a warning, and replaced."""
         w = world()
-        w.files[PATH] = (text, -1)
+        w.disk.files[PATH] = (text, -1)
         w.open()
         assert any(line.startswith("configuration in /var/cache/bucket: ") for line in w.logs)
-        assert load(w.files[PATH][0], "default", "") == told(w)
+        assert load(w.disk.files[PATH][0], "default", "") == told(w)
 
     def test_another_bucket(self) -> None:
         """The file of another bucket is ignored with a warning, and replaced."""
         w = world()
-        w.keep(PATH, replace(told(w), bucket="other"))
+        w.disk.keep(PATH, replace(told(w), bucket="other"))
         w.open()
         assert any("bucket 'other'" in line for line in w.logs)
-        assert load(w.files[PATH][0], "default", "").bucket == "default"
+        assert load(w.disk.files[PATH][0], "default", "").bucket == "default"
 
     def test_bucket_made_anew(self) -> None:
         """If the bucket of the file is no more, what the nodes tell counts, however old."""
         w = world()
-        w.keep(PATH, replace(told(w), uuid="0", revision=Revision(99, 99)))
+        w.disk.keep(PATH, replace(told(w), uuid="0", revision=Revision(99, 99)))
         session = w.open()
         assert session.config is not None
         assert session.config.uuid == told(w).uuid
-        assert load(w.files[PATH][0], "default", "") == told(w)
+        assert load(w.disk.files[PATH][0], "default", "") == told(w)
         assert not any("made anew" in line for line in w.logs)
 
     def test_network(self) -> None:
@@ -384,7 +395,7 @@ class TestStart:
         for number, node in enumerate(cluster.nodes):
             cluster.set_alternate(node, "gateway.example", {"kv": 30000 + number}, "tunnel")
             w.nodes[Address("gateway.example", 30000 + number)] = node
-        w.keep(PATH, told(w))
+        w.disk.keep(PATH, told(w))
         assert w.open().network == "tunnel"
 
     def test_slow_disk(self) -> None:
@@ -420,11 +431,12 @@ class TestStale:
         gone = tuple(
             Node({"default": Network("127.0.0.1", {"kv": 20 + number})}) for number in range(3)
         )
-        w.keep(PATH, replace(told(w), nodes=gone, revision=Revision(99, 99)))
+        w.disk.keep(PATH, replace(told(w), nodes=gone, revision=Revision(99, 99)))
         session = w.open()
         assert session.addresses == list(w.nodes)
         assert any("no node of it takes us" in line for line in w.logs)
-        assert w.written == 2
+        assert load(w.disk.files[PATH][0], "default", "") == told(w)
+        assert w.disk.written == 2
 
     def test_silent_nodes(self) -> None:
         """Nodes that neither accept nor refuse cost the time of one node, out of that for all."""
@@ -476,7 +488,7 @@ class TestStale:
             w.unreachable.add(Address("127.0.0.1", FIRST_PORT + number))
             w.nodes[Address("127.0.0.1", 20000 + number)] = node
             moved.append(Node({"default": Network("127.0.0.1", {"kv": 20000 + number})}))
-        w.keep(PATH, replace(config, nodes=tuple(moved), revision=Revision(1, 99)))
+        w.disk.keep(PATH, replace(config, nodes=tuple(moved), revision=Revision(1, 99)))
         for number in list(w.links):
             w.lose(number)
         w.advance(1.0)
@@ -492,11 +504,11 @@ class TestReadOnly:
         w = warm(config_cache_ro=True)
         w.cluster.bump()
         w.open()
-        assert w.written == 1
+        assert w.disk.written == 1
         w = world(config_cache_ro=True)
-        w.files[PATH] = (b"damaged", 1)
+        w.disk.files[PATH] = (b"damaged", 1)
         w.open()
-        assert w.files[PATH] == (b"damaged", 1)
+        assert w.disk.files[PATH] == (b"damaged", 1)
 
     def test_must_be_readable(self) -> None:
         """Without the file the Bucket is not opened, and the error names it."""

@@ -106,6 +106,44 @@ class ScriptedLink:
         self.closed = True
 
 
+class Disk:
+    """Files in memory that keep configurations; it answers as `couchloop.configcache` does."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, tuple[bytes, int]] = {}
+        """Content and time of each, by path."""
+        self.written = 0
+        """How often one was written; the time of files."""
+
+    def load(self, event: LoadConfig) -> Cached | Exception | None:
+        if event.path not in self.files:
+            return FileNotFoundError(ENOENT, "no such file")
+        text, mtime = self.files[event.path]
+        if mtime == event.seen:
+            return None
+        try:
+            return Cached(load(text, event.bucket, event.origin), mtime)
+        except ProtocolError as error:
+            return error
+
+    def store(self, event: StoreConfig) -> int | None:
+        found = self.load(LoadConfig(event.path, event.config.bucket or "", "", None))
+        if (
+            isinstance(found, Cached)
+            and found.config.uuid == event.config.uuid
+            and found.config.revision > event.config.revision
+            and found.mtime != event.useless
+        ):
+            return None
+        self.keep(event.path, event.config)
+        return self.written
+
+    def keep(self, path: str, config: ClusterConfig) -> None:
+        """Let a file hold *config*."""
+        self.written += 1
+        self.files[path] = (dump(config).encode(), self.written)
+
+
 class World:
     """One client and its cluster. Nothing happens but in `settle` and `advance`.
 
@@ -152,10 +190,7 @@ class World:
         """What DNS says of each SRV name; None: nothing, ever."""
         self.lookups: list[tuple[float, str]] = []
         self.events: list[Event] = []
-        self.files: dict[str, tuple[bytes, int]] = {}
-        """Content and time of each file, by path."""
-        self.written = 0
-        """How often a file was written; the time of files."""
+        self.disk = Disk()
         self.loads: list[LoadConfig] = []
         self.unwritten: list[StoreConfig] = []
         self.disk_is_slow = False
@@ -243,7 +278,7 @@ class World:
                 case LoadConfig():
                     self.loads.append(event)
                     if not self.disk_is_slow:
-                        self.session.config_loaded(self._load(event), self.now)
+                        self.session.config_loaded(self.disk.load(event), self.now)
                 case StoreConfig():
                     self.unwritten.append(event)
                     if not self.disk_is_slow:
@@ -263,25 +298,7 @@ class World:
     def write_files(self) -> None:
         """Write the files that wait for the disk."""
         while self.unwritten:
-            event = self.unwritten.pop(0)
-            self.keep(event.path, event.config)
-            self.session.config_stored(self.files[event.path][1])
-
-    def keep(self, path: str, config: ClusterConfig) -> None:
-        """Let a file hold *config*."""
-        self.written += 1
-        self.files[path] = (dump(config).encode(), self.written)
-
-    def _load(self, event: LoadConfig) -> Cached | Exception | None:
-        if event.path not in self.files:
-            return FileNotFoundError(ENOENT, "no such file")
-        text, mtime = self.files[event.path]
-        if mtime == event.seen:
-            return None
-        try:
-            return Cached(load(text, event.bucket, event.origin), mtime)
-        except ProtocolError as error:
-            return error
+            self.session.config_stored(self.disk.store(self.unwritten.pop(0)))
 
     def _open(self, event: OpenConnection) -> None:
         assert event.address not in self.opened.values(), "two connections to one node"

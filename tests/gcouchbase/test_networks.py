@@ -82,6 +82,16 @@ def test_named_network(caplog: pytest.LogCaptureFixture) -> None:
             assert any("network tunnel (network=tunnel was given)" in m for m in caplog.messages)
 
 
+def test_network_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LCB_OPTIONS chooses the network as the connection string does, and wins over it."""
+    monkeypatch.setenv("LCB_OPTIONS", "network=tunnel")
+    with mapped("tunnel") as (served, forwarder):
+        seed = f"127.0.0.1:{served.cluster.nodes[0].ports['kv']}"
+        with open_bucket(seed, "?network=default") as bucket:
+            assert bucket.upsert_multi(DOCUMENTS).all_ok
+            assert forwarder.accepted == 2
+
+
 def test_unreachable_network() -> None:
     """On a network whose addresses lead nowhere operations fail with the one to try instead."""
     with (

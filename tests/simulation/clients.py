@@ -12,14 +12,16 @@ from couchloop.events import (
     CloseConnection,
     Closed,
     DeriveKey,
+    LoadConfig,
     OpenConnection,
     OpenFailed,
+    StoreConfig,
 )
 from couchloop.exceptions import CasMismatchError, CouchbaseError
 from couchloop.operations import Batch, Operation
 from couchloop.session import Session, SessionState
 from couchloop.settings import Settings
-from tests.core.world import defaults, derive
+from tests.core.world import Disk, defaults, derive
 from tests.simulation.events import Loop, Timer
 from tests.simulation.history import COUNTER_EXPIRY, Call, History, Tap
 from tests.simulation.network import Network, Wire
@@ -47,6 +49,7 @@ class Client:
         number: it is known by this.
         settings: for its session.
         rng: whatever is random about it.
+        disk: where files are; None: on one of its own.
         is_eager: callers go on within the wake-up (as Deferreds do), not in the next turn.
     """
 
@@ -60,11 +63,13 @@ class Client:
         history: History,
         *,
         is_eager: bool,
+        disk: Disk | None = None,
     ) -> None:
         self.number = number
         self.rng = rng
         self.loop = loop
         self.history = history
+        self.disk = disk or Disk()
         self.wires: dict[int, Wire] = {}
         self.wants = True
         """Whether callers go on."""
@@ -181,6 +186,10 @@ class Client:
                 wire = self.wires.pop(event.id, None)
                 if wire is not None:
                     wire.finish()
+            case LoadConfig():
+                self.loop.after(self._disk_delay(), self._load, event)
+            case StoreConfig():
+                self.loop.after(self._disk_delay(), self._store, event)
             case DeriveKey():
                 self.loop.after(self.rng.uniform(0.0001, 0.02), self._derived, event)
             case OpenFailed():
@@ -195,9 +204,20 @@ class Client:
     def _derived(self, event: DeriveKey) -> None:
         self._turn(self.session.key_derived, event.id, derive(event.derivation), self.loop.now())
 
+    def _disk_delay(self) -> float:
+        return self.rng.choice((0.0001, 0.001, 0.01, 3.0))
+
+    def _load(self, event: LoadConfig) -> None:
+        self._turn(self.session.config_loaded, self.disk.load(event), self.loop.now())
+
+    def _store(self, event: StoreConfig) -> None:
+        self._turn(self.session.config_stored, self.disk.store(event))
+
     def _check_revision(self) -> None:
         config = self.session.config
         if config is None:
+            # It had one from a file whose nodes were of no use.
+            self._revision = None
             return
         if self._revision is not None and config.revision < self._revision:
             text = f"client {self.number} went from {self._revision} to {config.revision}"

@@ -17,6 +17,7 @@ from couchloop.operations import Operation
 from couchloop.retries import FailFast
 from couchloop.session import Session, SessionState
 from couchloop.settings import Address, Login, Settings
+from tests.core.world import Disk
 from tests.simulation.clients import Caller, Client, final_reads
 from tests.simulation.events import Loop
 from tests.simulation.faults import Faults
@@ -101,6 +102,7 @@ class World:
             self.until,
             faults,
         )
+        self.disk = Disk()
         self.history = History(self.loop, self.faults.calm_since)
         self.keys = [f"k{number}" for number in range(rng.choice((2, 10)))]
         self.counters = [f"n{number}" for number in range(rng.choice((1, 4)))]
@@ -147,7 +149,11 @@ class World:
         rng = self.rng
         first, *others = self.network.nodes
         seeds = (first, *rng.sample(others, rng.randint(0, len(others))))
+        number = len(self.clients)
+        # Of its own generator: the rest of a world is the same with files and without.
+        files = Random(f"file {number} {self.seed}").choice(("", "", "shared", f"of {number}"))
         settings = Settings(
+            config_cache=files,
             seeds=seeds,
             bucket="default",
             login=Login("user", "password"),
@@ -166,6 +172,7 @@ class World:
             self.network,
             self.history,
             is_eager=rng.random() < 0.5,
+            disk=self.disk,
         )
         self.clients.append(client)
         self.loop.at(when, client.start)

@@ -99,6 +99,16 @@ async def test_named_network(lines: list[str]) -> None:
             assert any("network tunnel (network=tunnel was given)" in line for line in lines)
 
 
+async def test_network_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LCB_OPTIONS chooses the network as the connection string does, and wins over it."""
+    monkeypatch.setenv("LCB_OPTIONS", "network=tunnel")
+    async with mapped("tunnel") as (served, forwarder):
+        seed = f"127.0.0.1:{served.cluster.nodes[0].ports['kv']}"
+        async with open_bucket(seed, "?network=default") as bucket:
+            assert (await bucket.upsert_multi(DOCUMENTS)).all_ok
+            assert forwarder.accepted == 2
+
+
 async def test_unreachable_network() -> None:
     """On a network whose addresses lead nowhere operations fail with the one to try instead."""
     async with (
