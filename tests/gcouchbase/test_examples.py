@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from http.client import HTTPResponse
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -56,6 +57,26 @@ class TestQuickstart:
             "deleted",
         ]
         until(lambda: not served.cluster.connections())
+
+
+@pytest.mark.parametrize("loop", ["libev-cext", "libuv-cffi"])
+def test_threads(served: ServedCluster, tmp_path: Path, loop: str) -> None:
+    """Fifty files go through a pool of threads, over one connection per node; it ends in order.
+
+    Half of them are alike: their content is stored once.
+    """
+    for number in range(50):
+        (tmp_path / f"{number}.py").write_text(f"number = {number // 2}")
+    process = run("threads_gevent.py", served.connection_string, str(tmp_path), GEVENT_LOOP=loop)
+    output, errors = finish(process)
+    assert (process.returncode, errors) == (0, "")
+    assert output.splitlines() == [
+        "files: 50 - with new content: 25",
+        "new at the second look: False",
+    ]
+    assert served.cluster.operations[Opcode.ADD.name] == 51
+    assert served.cluster.accepted == 3
+    until(lambda: not served.cluster.connections())
 
 
 @pytest.fixture

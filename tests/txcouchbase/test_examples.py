@@ -79,6 +79,26 @@ async def test_quickstart(served: ServedCluster, by_environment: bool) -> None:
     assert not served.cluster.connections()
 
 
+async def test_threads(served: ServedCluster, tmp_path: Path) -> None:
+    """Fifty files go through the reactor's threads, over one connection per node; it ends in order.
+
+    Half of them are alike: their content is stored once.
+    """
+    for number in range(50):
+        (tmp_path / f"{number}.py").write_text(f"number = {number // 2}")
+    name = str(_EXAMPLES / "threads_twisted.py")
+    arguments = ["-W", "error", name, served.connection_string, str(tmp_path)]
+    out, err, status = await _run(arguments, _ENVIRONMENT)
+    assert (err.decode(), status) == ("", 0)
+    assert out.decode().splitlines() == [
+        "files: 50 - with new content: 25",
+        "new at the second look: False",
+    ]
+    assert served.cluster.operations[Opcode.ADD.name] == 51
+    assert served.cluster.accepted == 3
+    assert not served.cluster.connections()
+
+
 async def test_quickstart_without_a_cluster(served: ServedCluster) -> None:
     """Without a cluster the quickstart ends with status 1, and says why."""
     connection_string = served.connection_string
