@@ -349,7 +349,8 @@ class GeventDriver(Driver):
             except Exception as why:  # noqa: BLE001 - the pool would print it as well
                 return _bare(why)
 
-        self.hub.threadpool.spawn(run).rawlink(lambda result: self.guarded(done, result.value))
+        # In a greenlet: while all threads are busy the pool blocks, and the hub must not.
+        Greenlet.spawn(lambda: self.guarded(done, self.hub.threadpool.spawn(run).get()))
 
     def resolve(self, event: ResolveSrv) -> Callable[[], object]:
         """See `Driver`."""

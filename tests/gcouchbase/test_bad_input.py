@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Final
@@ -11,16 +12,18 @@ from typing import Any, Final
 import gevent
 import pytest
 from gevent import socket as gsocket
+from gevent.event import AsyncResult
 from gevent.greenlet import Greenlet
 from gevent.server import StreamServer
 from gevent.util import GreenletTree
 
 from couchloop import exceptions as E  # noqa: N812 - a short name for a long list
+from couchloop.embedded import EmbeddedCluster
 from couchloop.transcoder import FMT_BYTES, FMT_UTF8
 from couchloop.wire import Opcode, Status
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
-from gcouchbase.testing import ServedCluster
+from gcouchbase.testing import ServedCluster, SystemClock, serve
 from tests.gcouchbase.support import cluster_of, until
 from tests.hostile import OPTIONS, PEERS, Peer
 
@@ -281,3 +284,33 @@ def test_greenlets_of_ours_can_be_found() -> None:
     probe.name = "couchbase-connect-0"
     assert _greenlets()
     probe.kill()
+
+
+def test_no_thread_is_free() -> None:
+    """Where look-ups that hang hold all threads of the hub, opening fails in time.
+
+    A key that is to be derived waits for a thread; that must not stop the hub.
+    """
+    pool = gevent.get_hub().threadpool
+    let_go = threading.Event()
+    held: list[AsyncResult[bool]] = []
+
+    def hold() -> None:
+        while len(held) < pool.maxsize:
+            held.append(pool.spawn(let_go.wait))
+
+    gevent.spawn(hold).join()
+    # A user whose key nobody has derived yet.
+    cluster = EmbeddedCluster(1, seed="no thread is free", clock=SystemClock())
+    with serve(cluster) as served:
+        address = served.connection_string.removeprefix("couchbase://")
+        try:
+            for _ in range(2):
+                with pytest.raises(E.NodeTimeoutError, match="config_node_timeout"):
+                    _open(address, options=OPTIONS)
+        finally:
+            let_go.set()
+            for result in held:
+                result.wait()
+        with _open(address) as bucket:
+            bucket.upsert("k", 1)

@@ -5,6 +5,7 @@ The fixture `logged_errors` looks for sockets and timers that are left in the re
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -14,8 +15,10 @@ import trustme
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.ssl import CertificateOptions, KeyPair, PrivateCertificate
+from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
+from couchloop.embedded import EmbeddedCluster
 from couchloop.exceptions import (
     ArgumentError,
     AuthError,
@@ -48,7 +51,7 @@ from tests.hostile import OPTIONS, PEERS, Peer
 from tests.txcouchbase.support import Memory, outcome, turn
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
-from txcouchbase.testing import ServedCluster, serve
+from txcouchbase.testing import ReactorClock, ServedCluster, serve
 
 Opener = Callable[..., Bucket]
 
@@ -324,6 +327,32 @@ async def test_hostile_peers(reactor: Any, peer: Peer) -> None:
     assert not bucket._driver.transports
     await bucket.close()
     await maybeDeferred(listening.stopListening)
+
+
+async def test_no_thread_is_free(reactor: Any) -> None:
+    """Where look-ups that hang hold all threads of the reactor, opening fails in time.
+
+    A key that is to be derived waits for a thread.
+    """
+    pool = reactor.getThreadPool()
+    let_go = threading.Event()
+    held = [deferToThreadPool(reactor, pool, let_go.wait) for _ in range(pool.max)]
+    # A user whose key nobody has derived yet.
+    cluster = EmbeddedCluster(1, seed="no thread is free", clock=ReactorClock(reactor))
+    served = serve(cluster, reactor=reactor)
+    try:
+        bucket = opened(reactor, f"{served.connection_string}/default{OPTIONS}")
+        for _ in range(2):
+            error = await failure(bucket.connect())
+            assert type(error) is NodeTimeoutError
+            assert "config_node_timeout" in str(error)
+    finally:
+        let_go.set()
+        for each in held:
+            await each
+    async with opened(reactor, f"{served.connection_string}/default") as bucket:
+        assert (await bucket.upsert("k", 1)).success
+    await served.stop()
 
 
 class TestOneByteASecond:
