@@ -121,6 +121,14 @@ class Client:
         self.wires.pop(connection_id, None)
         self._turn(self.session.connection_lost, connection_id, error, self.loop.now())
 
+    def paused(self, connection_id: int) -> None:
+        """See `tests.simulation.network.End`."""
+        self._turn(self.session.paused, connection_id)
+
+    def resumed(self, connection_id: int) -> None:
+        """See `tests.simulation.network.End`."""
+        self._turn(self.session.resumed, connection_id, self.loop.now())
+
     def _turn(self, call: Callable[..., None], *arguments: Any) -> None:
         assert not self._in_turn, "the network is never so fast"
         self._in_turn = True

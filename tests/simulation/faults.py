@@ -88,6 +88,7 @@ class Faults:
             self.refuse,
             self.slow_connects,
             self.slow_network,
+            self.full,
             self.crash,
             self.hang,
             self.fail_over,
@@ -251,6 +252,20 @@ class Faults:
         def end() -> None:
             self._network.slowdown = 1.0
 
+        self._lasting(self._while(), end)
+
+    def full(self) -> None:
+        """Have a node read nothing from one client for a while, whose transport then is full."""
+        wire = self._wire()
+        if wire is None:
+            return
+
+        def end() -> None:
+            wire.to_server.release()
+            wire.client.resumed(wire.id)
+
+        wire.to_server.hold()
+        wire.client.paused(wire.id)
         self._lasting(self._while(), end)
 
     # Nodes

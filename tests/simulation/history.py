@@ -25,6 +25,7 @@ from couchloop.exceptions import (
     DocumentExistsError,
     NotFoundError,
     ObjectDestroyedError,
+    OverloadedError,
     RequestCanceledError,
     TimeoutError,  # noqa: A004 - the client's own
 )
@@ -102,6 +103,8 @@ class History:
         self.closed_sessions: set[int] = set()
         self.hasty: set[int] = set()
         """Clients that want to fail at once rather than to wait."""
+        self.bounded: set[int] = set()
+        """Clients that want to fail at once rather than to have much wait."""
         self.started: dict[int, float] = {}
         """When each client began to open its bucket."""
         self.states: dict[str, list[State]] = defaultdict(lambda: [State(0, None, 0, 0)])
@@ -277,6 +280,9 @@ class History:
         elif isinstance(error, ObjectDestroyedError | RequestCanceledError):
             if call.client not in self.closed_sessions:
                 self.violate("error class", f"{call}: nobody closed the bucket: {error!r}")
+        elif isinstance(error, OverloadedError):
+            if call.client not in self.bounded:
+                self.violate("error class", f"{call}: so much may well wait: {error!r}")
         else:
             self._judge_fault(call, error)
 

@@ -42,6 +42,12 @@ class End(Protocol):
     def lost(self, connection_id: int, error: Exception | None) -> None:
         """Take note that a connection is gone."""
 
+    def paused(self, connection_id: int) -> None:
+        """Take note that a connection takes no more for now."""
+
+    def resumed(self, connection_id: int) -> None:
+        """Take note that it takes more again."""
+
 
 @dataclass(frozen=True)
 class Weather:

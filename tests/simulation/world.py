@@ -161,7 +161,12 @@ class World:
             config_poll_interval=rng.choice((0.0, 0.5, 2.5, 2.5)) * self.polls,
             circuit_breaker=rng.choice((0, 3, 20)),
             retry_strategy=FailFast() if rng.random() < 0.15 else None,
+            # One in three is overloaded soon; not by the world's numbers, which others depend on.
+            max_queued_operations=(250_000, 250_000, 4)[(self.seed + len(self.clients)) % 3],
+            when_overloaded="wait" if self.seed % 2 else "fail",
         )
+        if settings.max_queued_operations == 4 and settings.when_overloaded == "fail":
+            self.history.bounded.add(len(self.clients))
         if settings.retry_strategy is not None:
             self.history.hasty.add(len(self.clients))
         client = Client(
