@@ -66,6 +66,14 @@ class ForeignThreadTests(SocketTests):
                     await deferToThread(bucket.get, "k")
                 assert (await bucket.upsert("k", 1)).success
 
+    async def test_last_reference_in_a_thread(self) -> None:
+        """The last reference goes in a thread of the pool: the reactor closes the connections."""
+        held = [self.cluster.open_bucket("default")]
+        await held[0].upsert("k", 1)
+        assert self.served.cluster.connections()
+        await deferToThread(held.clear)
+        await self.disconnected()
+
 
 class OperationTests(SocketTests):
     """What every operation does."""
