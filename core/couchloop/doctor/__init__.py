@@ -1,15 +1,17 @@
 """Why a program cannot reach its cluster, and what to do about it: `python -m couchloop doctor`.
 
-What both loops need stands here, without I/O: the walk through all steps (`examination`), what
-failures mean (`advice`), what was found (`report`) and how it is shown (`table`).
+What both loops need stands here, without I/O: the walk through all steps (`examination`), one way
+to one address (`visit`), what both ask of the loop (`requests`), what failures mean (`advice`),
+what was found (`report`) and how it is shown (`table`).
 """
 
-from couchloop.doctor.examination import (
+from couchloop.doctor.examination import Examination, User
+from couchloop.doctor.report import Part, Report, Step, Verdict
+from couchloop.doctor.requests import (
     Answer,
     Close,
     Derive,
     Dial,
-    Examination,
     Exchange,
     Listener,
     LookUpSrv,
@@ -18,10 +20,8 @@ from couchloop.doctor.examination import (
     Resolve,
     StartTls,
     Together,
-    User,
     Walk,
 )
-from couchloop.doctor.report import Part, Report, Step, Verdict
 from couchloop.doctor.table import Table
 
 __all__ = [

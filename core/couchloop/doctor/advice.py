@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from couchloop.doctor.report import Part, Step, Verdict
 from couchloop.exceptions import (
     AuthError,
     BadEnvironmentError,
@@ -209,3 +210,49 @@ def _sentence(text: str) -> str:
     if first.isalpha():
         text = text[0].upper() + text[1:]
     return text if text[-1] in ".!?…" else f"{text}."
+
+
+def advise_name(host: str, error: BaseException | None, limit: float) -> Advice:
+    """Say why the name *host* has no address, within *limit* seconds."""
+    if isinstance(error, TimeoutError):
+        return Advice(
+            f"{host}: no answer within {limit:g} s",
+            "The resolver of this machine does not answer.",
+            "See whether its name servers (/etc/resolv.conf) can be reached.",
+        )
+    if isinstance(error, CouchbaseError):
+        advice = advise(error)
+        return advice._replace(text=f"{host}: {advice.text}")
+    reason = getattr(error, "strerror", None) or str(error or "")
+    why = f" ({reason})" if reason else ""
+    return Advice(
+        f"{host}: unknown",
+        f"No address is known for the name {host}{why}.",
+        "Check the spelling, this machine's resolver (/etc/hosts, /etc/resolv.conf) and, for names "
+        "of a private network, the VPN.",
+    )
+
+
+def failed(
+    part: Part,
+    name: str,
+    advice: Advice,
+    *,
+    subject: str = "",
+    seconds: float | None = None,
+    notes: tuple[str, ...] = (),
+    details: dict[str, Any] | None = None,
+) -> Step:
+    """Give a step that has failed."""
+    return Step(
+        part=part,
+        name=name,
+        subject=subject,
+        verdict=Verdict.FAILED,
+        seconds=seconds,
+        text=advice.text,
+        notes=notes,
+        cause=advice.cause,
+        cure=advice.cure,
+        details=details or {},
+    )

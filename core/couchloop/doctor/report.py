@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
 FORMAT: Final = 1
 """Version of the JSON form: it grows when a member changes its meaning or goes."""
+
+
+_LABELS: Final[Mapping[str, str]] = {
+    "parse": "string",
+    "srv": "DNS SRV",
+    "addresses": "address",
+    "tcp": "TCP",
+    "tls": "TLS",
+    "http": "HTTP",
+    "hello": "HELLO",
+    "noop": "NOOP",
+}
 
 
 class Verdict(StrEnum):
@@ -144,3 +156,19 @@ class Report:
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps)
+
+
+def count(number: int, what: str) -> str:
+    """Give a number of things in words."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def listed(names: Sequence[str], longest: int = 10) -> str:
+    """Give names as a list, cut where it gets long."""
+    shown = ", ".join(names[:longest])
+    return f"{shown} and {len(names) - longest} more" if len(names) > longest else shown
+
+
+def label(name: str) -> str:
+    """Give a step's name as people read it."""
+    return _LABELS.get(name, name)

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from couchloop.doctor.report import Part, Report, Step, Verdict
+from couchloop.doctor.report import Part, Report, Step, Verdict, count, label
 
 NARROW: Final = 64
 """Below so many columns, labels and texts stand on lines of their own."""
@@ -26,16 +26,6 @@ _TITLES: Final[Mapping[Part, str]] = {
     Part.OTHER_SEEDS: "Other seeds",
     Part.CLUSTER: "Cluster",
     Part.NODES: "Nodes of the map, from here",
-}
-_LABELS: Final[Mapping[str, str]] = {
-    "parse": "string",
-    "srv": "DNS SRV",
-    "addresses": "address",
-    "tcp": "TCP",
-    "tls": "TLS",
-    "http": "HTTP",
-    "hello": "HELLO",
-    "noop": "round trip",
 }
 _BLAME: Final[Mapping[str, str]] = {
     "parse": "the connection string is not understood",
@@ -111,7 +101,7 @@ class Table:
         if step.part is Part.NODES:
             yield from self._lines(self._node(step))
         else:
-            yield from self._lines(self._row(step, label_of(step), step.text))
+            yield from self._lines(self._row(step, label(step.name), step.text))
         likewise = step.part is Part.NODES and bool(step.cause) and self._said == _said(step)
         self._said = _said(step)
         more = [f"      {self._paint(_DIM, 'as above')}"] if likewise else self._more(step)
@@ -128,7 +118,7 @@ class Table:
         yield ""
         if report.works:
             verdict = Verdict.WARNING if warnings else Verdict.OK
-            text = f"A program can work: {_all(len(nodes), 'data node')} answered."
+            text = f"A program can work: {count(len(nodes), 'data node')} answered."
             if warnings:
                 points = "One point above deserves" if len(warnings) == 1 else ""
                 text += f" {points or f'{len(warnings)} points above deserve'} a look."
@@ -144,8 +134,7 @@ class Table:
 
     def progress(self, name: str, subject: str) -> str:
         """Give the line that shows while a step runs."""
-        label = _LABELS.get(name, name)
-        text = clean(f"  … {label} {subject}".rstrip())[: self.width - 1]
+        text = clean(f"  … {label(name)} {subject}".rstrip())[: self.width - 1]
         return next(self._lines([self._paint(_DIM, text)]))
 
     # Rows
@@ -272,11 +261,6 @@ def _stages(step: Step) -> list[str]:
     return [name for name in _STAGES if name != "tls" or step.details.get("tls")]
 
 
-def label_of(step: Step) -> str:
-    """Give a step's name as people read it."""
-    return _LABELS.get(step.name, step.name)
-
-
 def _wrap(text: str, width: int, *, hanging: int = 0) -> list[str]:
     # A number stays with its unit.
     text = _UNIT.sub("\N{NO-BREAK SPACE}\\1", text)
@@ -284,10 +268,6 @@ def _wrap(text: str, width: int, *, hanging: int = 0) -> list[str]:
         text, max(12, width), subsequent_indent=" " * hanging, break_on_hyphens=False
     )
     return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
-
-
-def _all(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _blame(failures: list[Step], nodes: int) -> str:
@@ -299,7 +279,7 @@ def _blame(failures: list[Step], nodes: int) -> str:
         return "no data node can be used from here"
     if first.part is Part.NODES:
         return (
-            f"{len(failures)} of {_all(nodes, 'data node')} cannot be used from here, and "
+            f"{len(failures)} of {count(nodes, 'data node')} cannot be used from here, and "
             "operations on their documents would fail"
         )
     text = _BLAME[first.name].format(clean(first.subject))
