@@ -20,6 +20,8 @@ _MAX_VBUCKETS: Final = 0x10000
 _MAX_NODES: Final = 4096
 """A connection is opened to each of them; the largest real clusters have a few hundred."""
 _NO_NODE: Final = -1
+_LONGEST_REASON: Final = 256
+"""Characters: what is wrong may be a host name of megabytes."""
 
 
 class Revision(NamedTuple):
@@ -105,7 +107,8 @@ def parse_config(text: bytes, origin: str) -> ClusterConfig:
         document = json.loads(text)
         return _config(document, origin)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as why:
-        raise ProtocolError(f"not a cluster configuration: {type(why).__name__}: {why}") from why
+        reason = f"{type(why).__name__}: {why}"[:_LONGEST_REASON]
+        raise ProtocolError(f"not a cluster configuration: {reason}") from why
 
 
 def _config(document: Any, origin: str) -> ClusterConfig:

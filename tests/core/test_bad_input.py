@@ -21,9 +21,11 @@ from couchloop.exceptions import (
     AmbiguousTimeoutError,
     AuthError,
     BootstrapTimeoutError,
+    BucketNotFoundError,
     CouchbaseError,
     NodeTimeoutError,
     ProtocolError,
+    ServerError,
     UnambiguousTimeoutError,
     WrongProtocolError,
 )
@@ -116,6 +118,19 @@ def bend_all(w: World, **how: Any) -> None:
         w.nodes[address] = Bent(node, lambda: w.now, **how)
 
 
+def answers(opcode: int, **changes: Any) -> Callable[[bytes], bytes]:
+    """Give what replaces parts of the answers to requests of *opcode*."""
+
+    def bend(data: bytes) -> bytes:
+        frames = FrameDecoder().receive(data)
+        return b"".join(
+            (frame._replace(**changes) if frame.opcode == opcode else frame).encode()
+            for frame in frames
+        )
+
+    return bend
+
+
 def failure(w: World, kind: type[CouchbaseError], seconds: float) -> CouchbaseError:
     """Check that opening fails with *kind* within so many seconds, and a waiting operation too."""
     w.session.start(w.now)
@@ -126,7 +141,10 @@ def failure(w: World, kind: type[CouchbaseError], seconds: float) -> CouchbaseEr
         waiting.result()
     assert not w.opened
     w.assert_idle()
-    return w.session.failure()
+    error = w.session.failure()
+    assert len(str(error)) < 4000, "whatever the peer said, a message can be read"
+    assert all(len(line) < 4000 for line in w.logs)
+    return error
 
 
 class TestSlowPeers:
@@ -233,8 +251,8 @@ class TestTooMuch:
     @pytest.mark.parametrize(
         "change",
         [
-            {"nodesExt": ONE_NODE["nodesExt"] * 1_000_000},
-            {"nodesExt": None, "nodes": [{"ports": {"direct": 1}}] * 1_000_000},
+            {"nodesExt": ONE_NODE["nodesExt"] * 200_000},
+            {"nodesExt": None, "nodes": [{"ports": {"direct": 1}}] * 200_000},
             {"vBucketServerMap": {"vBucketMap": [[0]] * 1_000_000}},
             {"vBucketServerMap": {"vBucketMap": [[0] * 1_000_000], "numReplicas": 1_000_000}},
             {"rev": int("9" * 4000)},
@@ -242,7 +260,7 @@ class TestTooMuch:
         ids=["nodes", "old nodes", "vbuckets", "replicas", "revision"],
     )
     def test_giant_config(self, change: dict[str, Any]) -> None:
-        """A configuration of a million of anything is refused: a node each would be dialled."""
+        """A configuration of far too much is refused: each of its nodes would be dialled."""
         text = json.dumps({**ONE_NODE, **change}).encode()
         with pytest.raises(ProtocolError, match="not a cluster configuration"):
             parse_config(text, "127.0.0.1")
@@ -263,6 +281,9 @@ class TestTooMuch:
             pytest.param(b"[" * 500_000 + b"]" * 500_000, id="deep and whole"),
             pytest.param(b" " * (MAX_CONFIG + 1), id="long"),
             pytest.param(b'{"rev":' + b"9" * 1_000_000 + b"}", id="number"),
+            pytest.param(
+                b'{"nodesExt":[{"services":{},"hostname":" %s"}]}' % (b"x" * 1_000_000), id="name"
+            ),
         ],
     )
     @pytest.mark.parametrize("is_open", [False, True])
@@ -270,14 +291,7 @@ class TestTooMuch:
         """At opening such a configuration fails the seed; later it is logged and ignored."""
         w = World(seeds=(FIRST,))
 
-        def answer(data: bytes) -> bytes:
-            return b"".join(
-                frame._replace(value=text, datatype=0).encode()
-                if frame.opcode == Opcode.GET_CLUSTER_CONFIG
-                else frame.encode()
-                for frame in FrameDecoder().receive(data)
-            )
-
+        answer = answers(Opcode.GET_CLUSTER_CONFIG, value=text, datatype=0)
         if not is_open:
             bend_all(w, bend=answer)
             failure(w, ProtocolError, 0.0)
@@ -292,6 +306,34 @@ class TestTooMuch:
         if any("gave" in line for line in w.logs):
             assert all(len(line) < 1000 for line in w.logs)
         w.do(ops.upsert(w.defaults, "k", 1))
+
+    def test_many_words(self) -> None:
+        """What a peer says at length is cut where it goes into messages and logs."""
+        many = b"x" * 20_000_000
+        w = World(seeds=(FIRST,))
+        bend_all(w, bend=answers(Opcode.SASL_LIST_MECHS, value=many))
+        w.cluster.inject(opcode=Opcode.SASL_AUTH, status=Status.AUTH_ERROR)
+        failure(w, AuthError, 0.0)
+        for value in (b'{"error":{"ref":"%s"}}' % many, b'{"error":{"ref":"%s"}}' % many[:9000]):
+            w = World(seeds=(FIRST,))
+            bend_all(w, bend=answers(Opcode.SELECT_BUCKET, status=Status.EACCESS, value=value))
+            failure(w, BucketNotFoundError, 0.0)
+
+    @pytest.mark.parametrize("size", [9_000, 2_000_000])
+    def test_many_words_in_the_error_map(self, size: int) -> None:
+        """So are the words of an error map, of which one that is too long is not kept at all."""
+        entry = {"name": "x" * size, "desc": "y" * size, "attrs": []}
+        text = json.dumps({"errors": {"7777": entry}}).encode()
+        w = World()
+        bend_all(w, bend=answers(Opcode.GET_ERROR_MAP, value=text))
+        w.open()
+        w.cluster.inject(opcode=Opcode.GET, status=0x7777)
+        op = w.submit(ops.get(w.defaults, "k"))
+        w.settle()
+        with pytest.raises(ServerError) as raised:
+            op.result()
+        assert len(str(raised.value)) < 2000
+        assert bool(w.session.connections[0].error_map) is (size < 1_000_000)
 
     def test_iterations(self) -> None:
         """A server that wants hours of key derivation is refused before any is begun."""

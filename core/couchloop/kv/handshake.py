@@ -40,6 +40,12 @@ from couchloop.wire import Datatype, Feature, Frame, Opcode, Status, encode_requ
 
 MAX_CONFIG: Final = 20 * 1024 * 1024
 """Longest configuration, in bytes of JSON; that of a hundred nodes has a tenth of a megabyte."""
+_LONGEST_ERROR_MAP: Final = 1024 * 1024
+"""Bytes; a real one has 40,000."""
+_LONGEST_EXCUSE: Final = 64 * 1024
+"""Bytes of a refusal's reasons that are read."""
+_LONGEST_SHOWN: Final = 256
+"""Characters of a peer's words that stand in a message."""
 _ERROR_MAP_VERSION: Final = b"\x00\x02"
 _AGENT_BYTES: Final = 200
 _U16: Final = Struct(">H")
@@ -299,7 +305,7 @@ class _Attempt:
 def _no_mechanism(
     login: Login, offered: Sequence[str], *, tls: bool
 ) -> SaslMechanismError | AuthError:
-    names = " ".join(offered) or "none"
+    names = _cut(" ".join(offered)) or "none"
     if not tls and PLAIN in offered and not login.allow_plain:
         return CleartextPasswordError(
             f"the server offers {names}, and PLAIN would send the password in clear text: use "
@@ -373,7 +379,9 @@ def _context(reply: Frame) -> ErrorContext:
 
 def read_error_body(reply: Frame, context: ErrorContext) -> None:
     """Put what the server says of an error into *context*: `{"error": {"ref", "context"}}`."""
-    if not reply.value or (not reply.datatype & Datatype.JSON and reply.value[:1] != b"{"):
+    if not 0 < len(reply.value) <= _LONGEST_EXCUSE:
+        return
+    if not reply.datatype & Datatype.JSON and reply.value[:1] != b"{":
         return
     try:
         error = json.loads(reply.value).get("error", {})
@@ -381,8 +389,13 @@ def read_error_body(reply: Frame, context: ErrorContext) -> None:
     except (ValueError, AttributeError, RecursionError):
         return
     # A peer may write anything there: what is no text tells nothing.
-    context.server_ref = ref if isinstance(ref, str) else None
+    context.server_ref = _cut(ref) if isinstance(ref, str) else None
     context.server_context = text if isinstance(text, str) else None
+
+
+def _cut(text: str) -> str:
+    """Give so much of a peer's words as a message may have."""
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
 
 
 def config_text(reply: Frame) -> bytes:
@@ -401,7 +414,9 @@ def config_text(reply: Frame) -> bytes:
 
 def parse_error_map(reply: Frame) -> ErrorMap:
     """Read an error map; a node that has none, or a damaged one, counts as having an empty one."""
-    return {} if reply.status else _error_map(bytes(reply.value))
+    if reply.status or len(reply.value) > _LONGEST_ERROR_MAP:
+        return {}
+    return _error_map(bytes(reply.value))
 
 
 # All nodes of a cluster have the same: 40 KB that no connection needs for itself.
@@ -410,7 +425,9 @@ def _error_map(text: bytes) -> ErrorMap:
     try:
         return {
             int(code, 16): ErrorMapEntry(
-                str(entry["name"]), str(entry["desc"]), frozenset(map(str, entry["attrs"]))
+                _cut(str(entry["name"])),
+                _cut(str(entry["desc"])),
+                frozenset(map(str, entry["attrs"])),
             )
             for code, entry in json.loads(text)["errors"].items()
         }
