@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import pty
 import re
 import signal
 import socket
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -431,6 +432,58 @@ def wait_for_silence(accepted: socket.socket) -> None:
             raise ConnectionResetError
     except TimeoutError:
         return
+
+
+def on_terminal(*arguments: str, **variables: str) -> str:
+    """Run the program on a terminal, where nothing listens; give all that the terminal is sent."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "wb") as out:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "couchloop", "doctor"),
+                *(f"couchbase://{NOWHERE}:11210/default", *LOGIN, *arguments),
+            ],
+            stdout=out,
+            env=environment() | {"THE_PASSWORD": SECRET, "TERM": "xterm"} | variables,
+        )
+    sent = b""
+    # Linux ends the reading with EIO when the last writer has gone.
+    with suppress(OSError), os.fdopen(ours, "rb", buffering=0) as screen:
+        while piece := screen.read(4096):
+            sent += piece
+    assert process.wait(30) == 1
+    return sent.decode()
+
+
+class TestTerminal:
+    """What a terminal sees."""
+
+    def test_colours_and_progress(self) -> None:
+        """A terminal gets colours, and a line that says what is being done and then goes."""
+        seen = on_terminal(PYTHONIOENCODING="utf-8")
+        assert "\033[32m✓\033[0m string" in seen
+        assert "\033[31m✗\033[0m TCP" in seen
+        assert f"\033[2m  … TCP {NOWHERE}:11210\033[0m\r\033[2K" in seen
+
+    @pytest.mark.parametrize("way", ["NO_COLOR", "--no-color"])
+    def test_no_colours(self, way: str) -> None:
+        """Without colours if the user wants none (https://no-color.org)."""
+        arguments = [way] if way.startswith("--") else []
+        variables = {} if way.startswith("--") else {way: "1"}
+        seen = on_terminal(*arguments, **variables, PYTHONIOENCODING="utf-8")
+        assert "  ✓ string" in seen
+        assert not re.search("\033\\[[0-9]*m", seen)
+
+    def test_dumb(self) -> None:
+        """A terminal that can do nothing gets plain lines, of ASCII if it has no more."""
+        seen = on_terminal(TERM="dumb", PYTHONIOENCODING="ascii")
+        assert "  + string" in seen
+        assert "\033" not in seen
+        assert seen.isascii()
+
+    def test_json(self) -> None:
+        """JSON is JSON on a terminal too."""
+        assert json.loads(on_terminal("--json", PYTHONIOENCODING="utf-8"))["works"] is False
 
 
 class TestUsage:
