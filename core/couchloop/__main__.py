@@ -139,7 +139,10 @@ def read_user(
                 "there is no terminal to ask for the password: use --password-file or "
                 "--password-env"
             )
-        password = getpass.getpass(f"Password of {options.username or 'the user'}: ")
+        try:
+            password = getpass.getpass(f"Password of {options.username or 'the user'}: ")
+        except EOFError:
+            raise UsageError("no password was entered") from None
     return User(options.username, password)
 
 
@@ -291,6 +294,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return WRONG_USAGE
+    except KeyboardInterrupt:
+        # Before the loop runs: at the question for the password.
+        return INTERRUPTED
     return status
 
 

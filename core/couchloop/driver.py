@@ -381,7 +381,7 @@ class Driver(ABC):
     def _perform(self, event: object) -> None:
         match event:
             case OpenConnection():
-                error = _wrong_family(event.address, self.session.settings)
+                error = wrong_family(event.address, self.session.settings)
                 if error is not None:
                     self.connect_failed(event.id, error)
                     return
@@ -434,7 +434,7 @@ def connect_error(
     return kind(text)
 
 
-def _wrong_family(address: Address, settings: Settings) -> CouchbaseError | None:
+def wrong_family(address: Address, settings: Settings) -> CouchbaseError | None:
     """Say why *address*, a numeric one, is not to be used; None: it is."""
     if settings.connector is not None:
         # What the user brings decides by itself.

@@ -681,6 +681,14 @@ class TestFailures:
         assert step_of(report, "tcp").verdict is Verdict.SKIPPED
         assert not any(isinstance(each, Dial) for each in net.requests)
 
+    @pytest.mark.parametrize(("host", "option"), [("[fd00::1]", "disabled"), ("10.0.0.1", "only")])
+    def test_an_address_of_the_other_family(self, host: str, option: str) -> None:
+        """So does an address of the unwanted kind that is given as such, as in a program."""
+        report, _ = examine(Net(), f"couchbase://{host}/default?ipv6={option}")
+        assert step_of(report, "tcp").text == "not used"
+        assert "ipv6=allow" in step_of(report, "tcp").cure
+        assert not report.works
+
     def test_a_file_of_certificates(self) -> None:
         """A file that cannot be read is told before anything is dialled."""
         net = Net()

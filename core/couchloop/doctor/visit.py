@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any, Final
 
 from couchloop.doctor.advice import Advice, advise, advise_name, advise_tcp, failed
@@ -20,6 +21,7 @@ from couchloop.doctor.requests import (
     StartTls,
     Walk,
 )
+from couchloop.driver import wrong_family
 from couchloop.exceptions import (
     CouchbaseError,
     FeatureNotAvailableError,
@@ -254,6 +256,10 @@ class Visit:
         known = self._scene.addresses
         if is_address(host):
             known[host] = (host,)
+            error = wrong_family(self.address, self._settings)
+            if error is not None:
+                began = self._begin("tcp")
+                self._fail("tcp", began, advise(error)._replace(text="not used"))
         else:
             names = self._scene.names
             if host not in names:
@@ -630,7 +636,11 @@ def _about_tls(
 
 def is_address(host: str) -> bool:
     """Tell whether *host* is an IP address, not a name."""
-    return ":" in host or (host.count(".") == 3 and host.replace(".", "").isdigit())
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _name(feature: int) -> str:
