@@ -9,6 +9,7 @@ from gevent.ssl import SSLContext
 from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuthenticator
 from couchloop.budget import ConnectionBudget, connection_budget
 from couchloop.cluster import ClusterBase
+from couchloop.connstr import ConnectionString
 from gcouchbase.bucket import Bucket, write_log
 from gcouchbase.driver import GeventDriver, SocketFactory
 
@@ -33,7 +34,7 @@ class Cluster(ClusterBase[Bucket]):
 
     def __init__(
         self,
-        connection_string: str = "couchbase://localhost",
+        connection_string: str | ConnectionString = "couchbase://localhost",
         bucket_class: type[Bucket] = Bucket,
         *,
         socket_factory: SocketFactory | None = None,

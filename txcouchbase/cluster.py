@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IResolver
 from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuthenticator
 from couchloop.budget import ConnectionBudget, connection_budget
 from couchloop.cluster import ClusterBase
+from couchloop.connstr import ConnectionString
 from couchloop.exceptions import CouchbaseError, WrongLoopError
 from txcouchbase.bucket import Bucket
 from txcouchbase.driver import EndpointFactory, TwistedDriver, without_frames
@@ -36,7 +37,7 @@ class Cluster(ClusterBase[Bucket]):
 
     def __init__(
         self,
-        connection_string: str = "couchbase://localhost",
+        connection_string: str | ConnectionString = "couchbase://localhost",
         bucket_class: type[Bucket] = Bucket,
         *,
         reactor: Any = None,

@@ -19,7 +19,7 @@ from weakref import finalize, ref
 from couchloop import LOCKMODE_EXC, LOCKMODE_NONE, LOCKMODE_WAIT, __version__
 from couchloop.auth import Authenticator, CertAuthenticator, PasswordAuthenticator
 from couchloop.budget import ConnectionBudget, check_budget, connection_budget
-from couchloop.connstr import ConnectionString, Host
+from couchloop.connstr import ConnectionString, Host, mask
 from couchloop.driver import Driver
 from couchloop.environment import read_environment
 from couchloop.exceptions import (
@@ -744,7 +744,7 @@ class ClusterBase(Generic[B]):
     Raises InvalidConnectionStringError (a ValueError), InvalidOptionError, ArgumentError.
     """
 
-    def __init__(self, connection_string: str, bucket_class: type[B]) -> None:
+    def __init__(self, connection_string: str | ConnectionString, bucket_class: type[B]) -> None:
         parsed = _parsed(connection_string)
         for what, is_there in (
             ("a bucket: name it in open_bucket()", parsed.bucket),
@@ -756,6 +756,8 @@ class ClusterBase(Generic[B]):
                     f"the connection string of a Cluster must not name {what}", text=parsed.masked()
                 )
         parse_options(parsed.option_pairs())
+        if isinstance(connection_string, ConnectionString):
+            connection_string = connection_string.encode()
         self.connection_string = connection_string
         self.bucket_class = bucket_class
         self.authenticator: Authenticator | None = None
@@ -763,7 +765,8 @@ class ClusterBase(Generic[B]):
         """Buckets that log in as the authenticator says, by id(); threads may look, so no set."""
 
     def __repr__(self) -> str:
-        return f"<{type(self).__module__}.{type(self).__name__} {self.connection_string!r}>"
+        where = mask(self.connection_string)
+        return f"<{type(self).__module__}.{type(self).__name__} {where!r}>"
 
     def authenticate(
         self,

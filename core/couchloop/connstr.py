@@ -222,6 +222,11 @@ class ConnectionString:
         return f"<{type(self).__name__} {self.masked()}>"
 
 
+def mask(text: str) -> str:
+    """Return a connection string with *** for its secrets, otherwise as it was written."""
+    return _Masked(text).text
+
+
 def parse_query(text: str) -> list[tuple[str, str]]:
     """Return the options in what follows the `?` of a connection string, as in `LCB_OPTIONS`.
 

@@ -185,9 +185,10 @@ class Driver(ABC):
         if settings.tls and not settings.tls_files.verify:
             self.log(LogRecord("warning", _UNVERIFIED, {"bucket": settings.bucket}))
         for notice in settings.notices:
-            if notice.once and notice.text in _said:
-                continue
-            _said.add(notice.text)
+            if notice.once:
+                if notice.text in _said:
+                    continue
+                _said.add(notice.text)
             self.log(LogRecord(notice.level, "{notice}", {"notice": notice.text}))
         self.session.start(self.now())
         self.schedule()

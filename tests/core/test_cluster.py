@@ -473,7 +473,7 @@ class Bucket(BucketBase):
 class Cluster(ClusterBase[Bucket]):
     """A Cluster on a `Loop`."""
 
-    def __init__(self, connection_string: str, loop: Loop) -> None:
+    def __init__(self, connection_string: str | ConnectionString, loop: Loop) -> None:
         super().__init__(connection_string, Bucket)
         self._loop = loop
 
@@ -555,8 +555,18 @@ class TestCluster:
         assert loop.drivers == []
 
     def test_repr(self, loop: Loop) -> None:
-        """It says where the cluster is."""
+        """It says where the cluster is, without secrets."""
         assert repr(Cluster(TEXT, loop)).endswith(f"Cluster {TEXT!r}>")
+        assert SECRET not in repr(Cluster(f"{TEXT}?bucket_cred={SECRET}", loop))
+
+    def test_parsed_string(self, loop: Loop) -> None:
+        """A parsed connection string does as well, and is not changed."""
+        parsed = ConnectionString.parse(TEXT)
+        cluster = Cluster(parsed, loop)
+        cluster.authenticate(WHO)
+        bucket = cluster.open_bucket("default")
+        assert opened(loop) is bucket
+        assert parsed == ConnectionString.parse(TEXT)
 
 
 NEW = PasswordAuthenticator("user", "renewed")
