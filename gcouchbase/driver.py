@@ -425,13 +425,17 @@ class _Attempt(Transport):
             return sock
         found = _look_up(address, _FAMILIES.get(settings.ipv6, gsocket.AF_UNSPEC))
         failures: list[OSError] = []
+        share: float | None = settings.config_node_timeout / len(found) if found else None
         for family, kind, protocol, _, where in found:
+            if len(failures) == len(found) - 1:
+                # The session gives the last one up, and says why.
+                share = None
             sock = self._sock = _socket.socket(family, kind, protocol)
             try:
                 sock.setblocking(False)
                 status = sock.connect_ex(where)
                 if status in _CONNECTING:
-                    status = self._connected(sock, settings.config_node_timeout / len(found))
+                    status = self._connected(sock, share)
                 if status:
                     failures.append(OSError(status, os.strerror(status)))
                     sock.close()
@@ -442,7 +446,7 @@ class _Attempt(Transport):
                 raise
         raise failures[-1] if failures else OSError("the host has no address")
 
-    def _connected(self, sock: _socket.socket, limit: float) -> int:
+    def _connected(self, sock: _socket.socket, limit: float | None) -> int:
         """Wait until *sock* is connected; give 0, or the number of the error."""
         hub = self._driver.hub
         watcher = self._watcher = _io_watcher(hub.loop, sock, _WRITE)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from couchloop.exceptions import CouchbaseError, NodeTimeoutError, ProtocolError, WrongProtocolError
@@ -46,3 +49,16 @@ PEERS = (
     Peer("garbage", WrongProtocolError, "data port", b"\0\1\2\3", b"\xff" * 4096),
     Peer("wrong answer", ProtocolError, "0x0a", encode_response(Opcode.NOOP), _PUSH),
 )
+
+
+@contextmanager
+def unanswering() -> Iterator[int]:
+    """Give a port where connections are neither made nor refused: its queue of them is full."""
+    with ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        where = listening.getsockname()
+        for _ in range(4):
+            filling = stack.enter_context(socket.socket())
+            filling.setblocking(False)
+            filling.connect_ex(where)
+        yield where[1]

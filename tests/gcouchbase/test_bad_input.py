@@ -25,7 +25,7 @@ from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
 from gcouchbase.testing import ServedCluster, SystemClock, serve
 from tests.gcouchbase.support import cluster_of, until
-from tests.hostile import OPTIONS, PEERS, Peer
+from tests.hostile import OPTIONS, PEERS, Peer, unanswering
 
 HTTP: Final = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
 TLS_ALERT: Final = bytes.fromhex("15030300020232")
@@ -284,6 +284,27 @@ def test_greenlets_of_ours_can_be_found() -> None:
     probe.name = "couchbase-connect-0"
     assert _greenlets()
     probe.kill()
+
+
+def test_unanswered_connect() -> None:
+    """A node that neither accepts nor refuses is given up after config_node_timeout."""
+    with unanswering() as port, pytest.raises(E.NodeTimeoutError, match="did not accept") as caught:
+        _open(f"127.0.0.1:{port}", options=OPTIONS)
+    assert f"127.0.0.1:{port}" in str(caught.value)
+
+
+def test_hung_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name whose lookup never ends is given up after config_node_timeout."""
+    asked: list[str] = []
+
+    def getaddrinfo(host: str, *_: object) -> None:
+        asked.append(host)
+        gevent.get_hub().switch()
+
+    monkeypatch.setattr(gsocket, "getaddrinfo", getaddrinfo)
+    with pytest.raises(E.NodeTimeoutError, match=r"slow\.test:11210"):
+        _open("slow.test:11210", options=OPTIONS)
+    assert asked == ["slow.test"]
 
 
 def test_no_thread_is_free() -> None:

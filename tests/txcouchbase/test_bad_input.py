@@ -6,17 +6,19 @@ The fixture `logged_errors` looks for sockets and timers that are left in the re
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import pytest
 import pytest_twisted  # type: ignore[import-untyped]
 import trustme
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IAddress, IHostnameResolver, IResolutionReceiver
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.ssl import CertificateOptions, KeyPair, PrivateCertificate
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from couchloop.embedded import EmbeddedCluster
 from couchloop.exceptions import (
@@ -47,7 +49,7 @@ from couchloop.exceptions import (
 )
 from couchloop.transcoder import FMT_BYTES, FMT_UTF8
 from couchloop.wire import Opcode, Status
-from tests.hostile import OPTIONS, PEERS, Peer
+from tests.hostile import OPTIONS, PEERS, Peer, unanswering
 from tests.txcouchbase.support import Memory, outcome, turn
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
@@ -327,6 +329,45 @@ async def test_hostile_peers(reactor: Any, peer: Peer) -> None:
     assert not bucket._driver.transports
     await bucket.close()
     await maybeDeferred(listening.stopListening)
+
+
+async def test_unanswered_connect(reactor: Any) -> None:
+    """A node that neither accepts nor refuses is given up after config_node_timeout."""
+    with unanswering() as port:
+        bucket = opened(reactor, f"couchbase://127.0.0.1:{port}/default{OPTIONS}")
+        await opening_fails(bucket, NodeTimeoutError, f"127.0.0.1:{port}", "did not accept")
+
+
+@implementer(IHostnameResolver)
+class HungResolver:
+    """Never finds anything, and never says so."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: IResolutionReceiver,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: Sequence[type[IAddress]] | None = None,
+        transportSemantics: str = "TCP",
+    ) -> Any:
+        self.asked.append(hostName)
+        receiver: Any = resolutionReceiver
+        receiver.resolutionBegan(None)
+
+
+async def test_hung_lookup(reactor: Any) -> None:
+    """A name whose lookup never ends is given up after config_node_timeout."""
+    resolver = HungResolver()
+    before = reactor.installNameResolver(resolver)
+    try:
+        bucket = opened(reactor, f"couchbase://slow.test:11210/default{OPTIONS}")
+        await opening_fails(bucket, NodeTimeoutError, "slow.test:11210")
+    finally:
+        reactor.installNameResolver(before)
+    assert set(resolver.asked) == {"slow.test"}
 
 
 async def test_no_thread_is_free(reactor: Any) -> None:
