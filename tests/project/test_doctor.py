@@ -481,6 +481,34 @@ class TestTerminal:
         assert "\033" not in seen
         assert seen.isascii()
 
+    def test_prompt(self) -> None:
+        """The password is asked for, and what is entered does not show."""
+        ours, theirs = pty.openpty()
+        with serving("--nodes", "1") as address, os.fdopen(ours, "r+b", buffering=0) as keyboard:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "couchloop", "doctor", "--json"),
+                    *(f"{address}/default", "--username", "user"),
+                ],
+                stdin=theirs,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                env=environment(),
+            )
+            os.close(theirs)
+            try:
+                assert process.stderr is not None
+                prompt = process.stderr.read(len("Password of user: "))
+                assert prompt == b"Password of user: "
+                keyboard.write(f"{SECRET}\n".encode())
+                out, err = process.communicate(timeout=30)
+            finally:
+                process.kill()
+        assert process.returncode == 0, err
+        assert json.loads(out)["works"]
+        assert SECRET.encode() not in out + err
+
     def test_json(self) -> None:
         """JSON is JSON on a terminal too."""
         assert json.loads(on_terminal("--json", PYTHONIOENCODING="utf-8"))["works"] is False
