@@ -21,9 +21,12 @@ from couchloop.exceptions import (
     NodeTimeoutError,
     NotDataNodeError,
     ProtocolError,
+    RateLimitedError,
     SaslMechanismError,
     ServerSignatureError,
+    TemporaryFailError,
     TlsError,
+    TooManyConnectionsError,
     UnknownHostError,
     WrongProtocolError,
 )
@@ -107,6 +110,21 @@ _BY_CLASS: Final = (
         "another protocol",
         f"The data ports are {_DATA_PORTS}, unless the cluster was set up otherwise.",
         needed=False,
+    ),
+    _Row(
+        TooManyConnectionsError,
+        "no connection left",
+        "docs/connecting.md (Connection limits) says how many a program opens.",
+    ),
+    _Row(
+        RateLimitedError,
+        "refused for now",
+        "Wait, or have the limits of this user raised on the server.",
+    ),
+    _Row(
+        TemporaryFailError,
+        "refused for now",
+        "Try again in a moment: the node may be starting, or the bucket warming up.",
     ),
     _Row(
         ProtocolError,
