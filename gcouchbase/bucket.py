@@ -95,6 +95,7 @@ class Bucket(BucketBase):
     Raises:
         InvalidConnectionStringError, InvalidOptionError, ArgumentError, MixedAuthError: something
             is wrong with an argument.
+        BadEnvironmentError: a variable of the environment (LCB_OPTIONS and its like) is wrong.
         BucketAlreadyOpenError: the bucket is open on this hub with other settings.
         AuthError, BucketNotFoundError, ConnectError, BootstrapTimeoutError: it cannot be opened.
 

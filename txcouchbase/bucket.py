@@ -89,6 +89,7 @@ class Bucket(BucketBase):
     Raises:
         InvalidConnectionStringError, InvalidOptionError, ArgumentError, MixedAuthError,
             FeatureNotAvailableError: an argument.
+        BadEnvironmentError: a variable of the environment (LCB_OPTIONS and its like).
         BucketAlreadyOpenError: the bucket is open on this reactor with other settings.
 
     """
