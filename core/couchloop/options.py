@@ -319,6 +319,7 @@ _TABLE: Final = (
         minimum=0,
         maximum=3,
         meaning="Which addresses to ask for HTTP streaming configs: 1 terse, 2 compatible, 3 both.",
+        reason="the terse address is asked, which every supported server has",
     ),
     Option(
         name="enable_clustermap_notification",
