@@ -244,6 +244,8 @@ class Driver(ABC):
             return
         # First of all, so that nothing is written whatever happens to a transport.
         self.session.forked()
+        # The thread that writes is the parent's.
+        self._storing = False
         transports = list(self.transports.values())
         self.transports.clear()
         for transport in transports:
@@ -430,7 +432,7 @@ def connect_error(
     """Say why a transport could not be connected; *kind* is UnknownHostError and the like."""
     text = _CURES.get(kind, "{reason}").format(host=address.host, node=address, reason=reason)
     family = _ONLY.get(settings.ipv6)
-    if kind is UnknownHostError and family is not None:
+    if kind is UnknownHostError and family is not None and settings.connector is None:
         text += f"; it may have no {family} address, and others are not used: ipv6={settings.ipv6}"
     return kind(text)
 

@@ -351,6 +351,7 @@ class Session:
         self._closing = True
         self.state = SessionState.CLOSED
         self._end_bootstrap()
+        self._recall.end()
         self._nodes.close()
         self._timers.clear()
         self._with_output.clear()
@@ -585,9 +586,6 @@ class Session:
             return
         if self._recall.is_trying:
             self._recall.ready(now)
-            if not self.is_open:
-                # Another Bucket stood in the way.
-                return
         self._nodes.handshake_done(connection, negotiated.config, now)
         if self._parked and self.is_open:
             self.send_parked(self._parked, now)

@@ -991,6 +991,17 @@ class TestDriver:
         loop.run(0.2)
         assert told(bucket) == ["opened", "ended", "closed"]
 
+    def test_forked_while_writing(self, loop: Loop) -> None:
+        """In a forked child nobody waits for a file that a thread of the parent is writing."""
+        bucket = opened(loop, f"{TEXT}?config_cache=/nowhere/config")
+        loop.run()
+        loop.threads_are_stuck = True
+        loop.world.cluster.bump()
+        loop.run(0.1)
+        bucket._driver.forked()
+        loop.run()
+        assert told(bucket) == ["opened", "ended", "closed"]
+
     def test_connect_errors(self) -> None:
         """Errors of connecting name the node and the cure."""
         address = Address("h", 5)

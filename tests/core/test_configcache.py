@@ -22,6 +22,7 @@ from couchloop.exceptions import (
     ArgumentError,
     AuthError,
     BootstrapTimeoutError,
+    BucketAlreadyOpenError,
     ConfigCacheError,
     InvalidOptionError,
     NodeUnreachableError,
@@ -407,8 +408,61 @@ class TestStart:
         w.advance(1.1)
         assert w.session.state is SessionState.OPEN
         w.session.config_loaded(Cached(told(w), 7), w.now)
+        attempts = len(w.attempts)
+        w.advance(10.0)
+        assert w.session.state is SessionState.OPEN
+        assert len(w.attempts) == attempts
+
+    def test_slow_disk_twice(self) -> None:
+        """A file is asked for once, however often the opening begins before it comes."""
+        w = warm(seeds=(DEAD,))
+        w.disk_is_slow = True
+        start(w)
+        w.advance(2.1)
+        assert isinstance(w.session.error, NodeUnreachableError)
+        start(w)
+        assert len(w.loads) == 1
+        w.session.config_loaded(w.disk.load(w.loads[0]), w.now)
         w.settle()
         assert w.session.state is SessionState.OPEN
+
+    @pytest.mark.parametrize("is_warm", [False, True])
+    def test_nothing_comes_after(self, *, is_warm: bool) -> None:
+        """Once the bucket is open no limit of the opening strikes."""
+        w = warm() if is_warm else world()
+        w.open()
+        attempts, config = len(w.attempts), w.session.config
+        w.advance(20.0)
+        assert (len(w.attempts), w.session.config) == (attempts, config)
+
+    def test_configurations_are_polled(self) -> None:
+        """A Bucket that was opened from a file looks for newer configurations as others do."""
+        w = warm(config_poll_interval=2.5)
+        w.open()
+        asked = w.cluster.operations["GET_CLUSTER_CONFIG"]
+        w.advance(5.1)
+        assert w.cluster.operations["GET_CLUSTER_CONFIG"] == asked + 2
+
+    def test_another_bucket_in_the_way(self) -> None:
+        """Where the bucket is open under another name of the cluster, the file opens none."""
+        w = warm()
+        refusal = BucketAlreadyOpenError("it is open")
+        w.session.admit = lambda config: refusal if config == told(w) else None
+        start(w)
+        assert w.session.error is refusal
+        w.advance(5.0)
+        assert w.opened == {}
+        assert w.session.connections == []
+
+    def test_bucket_made_anew_later(self) -> None:
+        """If the bucket is made anew after nodes have confirmed the file, that is told."""
+        w = warm()
+        w.open()
+        w.cluster.remove_bucket("default")
+        w.cluster.add_bucket("default")
+        w.advance(5.0)
+        assert any("made anew" in line for line in w.logs)
+        assert load(w.disk.files[PATH][0], "default", "") == told(w)
 
     def test_closed_meanwhile(self) -> None:
         """A Bucket that is closed before the file is read stays closed."""
@@ -468,6 +522,14 @@ class TestStale:
         assert isinstance(w.session.error, AuthError)
         assert len(w.attempts) <= 4
 
+    def test_wrong_password_and_a_silent_node(self) -> None:
+        """A wrong password is told at once, whatever other nodes of the file keep silent."""
+        w = warm(seeds=(DEAD,), login=Login("user", "not-it"))
+        w.nodes[DEAD] = w.cluster.nodes[0]
+        w.unanswering.add(Address("127.0.0.1", FIRST_PORT + 2))
+        start(w)
+        assert isinstance(w.session.error, AuthError)
+
     def test_start_again(self) -> None:
         """After a failure the file is tried again; as it has not changed it is not read again."""
         w = warm(seeds=(DEAD,))
@@ -493,7 +555,18 @@ class TestStale:
             w.lose(number)
         w.advance(1.0)
         assert session.addresses == [Address("127.0.0.1", 20000 + n) for n in range(3)]
+        assert [event.seen for event in w.loads[:2]] == [None, 1]
         assert w.do(ops.upsert(w.defaults, "key", 1)).success
+
+    def test_own_file(self) -> None:
+        """What this client has written itself is not read again."""
+        w = world()
+        w.open()
+        w.unreachable.update(w.nodes)
+        for number in list(w.links):
+            w.lose(number)
+        w.advance(1.0)
+        assert [event.seen for event in w.loads] == [None, 1]
 
 
 class TestReadOnly:

@@ -13,6 +13,7 @@ from couchloop.exceptions import NetworkNotFoundError, NodeUnreachableError, Una
 from couchloop.session import SessionState
 from couchloop.settings import Address
 from couchloop.topology import NetworkChoice, data_networks, parse_config, select_network
+from couchloop.wire import Opcode
 from tests.core.world import FIRST_PORT, World
 
 OUTSIDE = 30000
@@ -201,5 +202,38 @@ class TestLaterBootstrap:
         world.advance(5.0)
         world.nodes[Address("gateway.example", 11210)] = world.cluster.nodes[1]
         world.advance(5.0)
+        assert session.network == "external"
+        assert len(lines(world, "network")) == 1
+
+    def test_hint_on_another_network(self) -> None:
+        """Where nodes are not reached on the network that came into use, errors name the other."""
+        balancer = Address("lb.example", 1)
+        world = mapped_world(inside=True, seeds=(Address("127.0.0.1", FIRST_PORT), balancer))
+        session = world.open()
+        assert session.network == "default"
+        world.unreachable.update(world.nodes)
+        world.nodes[balancer] = world.cluster.nodes[0]
+        for number in list(world.links):
+            world.lose(number)
+        world.advance(5.0)
+        assert session.network == "external"
+        hint = "no node was reached on network 'external': try network=default"
+        assert any(hint in line for line in world.logs)
+
+    def test_a_network_that_works_stays(self) -> None:
+        """If a node comes back before the seed has answered, the network stays as it was."""
+        inside = Address("127.0.0.1", FIRST_PORT)
+        world = mapped_world(inside=True, seeds=(outside(0), inside))
+        session = world.open()
+        world.unreachable.update(outside(number) for number in range(3))
+        world.cluster.inject(opcode=Opcode.HELLO, node=world.cluster.nodes[0], delay=1.0)
+        for number in list(world.links):
+            world.lose(number)
+        while inside not in world.opened.values():
+            world.advance(0.1)
+        world.unreachable.discard(outside(1))
+        world.advance(0.9)
+        assert any(connection.address == outside(1) for connection in session.connections)
+        world.advance(3.0)
         assert session.network == "external"
         assert len(lines(world, "network")) == 1

@@ -13,7 +13,7 @@ import pytest
 from couchloop.embedded import EmbeddedCluster
 from couchloop.exceptions import CouchbaseError, NodeUnreachableError, UnknownHostError
 from gcouchbase.bucket import Bucket
-from gcouchbase.testing import ServedCluster, SystemClock, serve
+from gcouchbase.testing import MemoryCluster, ServedCluster, SystemClock, serve
 from tests.certificates import Certificates
 from tests.gcouchbase.support import PASSWORD
 from tests.sockets import (
@@ -120,6 +120,16 @@ def test_names_without_an_address_of_the_family(resolver: Resolver) -> None:
     assert "old.test" in str(why)
     assert "ipv6=only" in str(why)
     assert resolver.asked == [("old.test", socket.AF_INET6)]
+
+
+def test_own_sockets() -> None:
+    """What a socket_factory connects to is its own affair: the option does not count."""
+    with MemoryCluster() as memory:
+        address = f"{memory.connection_string}/default?ipv6=only"
+        with Bucket(
+            address, username="user", password=PASSWORD, socket_factory=memory.socket_factory
+        ) as bucket:
+            assert bucket.upsert("key", 1).success
 
 
 @pytest.mark.usefixtures("resolver")

@@ -24,7 +24,7 @@ from tests.sockets import (
     options_of_clients,
     system_options,
 )
-from tests.txcouchbase.support import turn
+from tests.txcouchbase.support import Memory, turn
 from txcouchbase.bucket import Bucket
 from txcouchbase.testing import ReactorClock, ServedCluster, serve
 
@@ -148,6 +148,16 @@ async def test_names_without_an_address_of_the_family(resolver: Resolver) -> Non
     assert "old.test" in str(why)
     assert "ipv6=only" in str(why)
     assert resolver.asked == [("old.test", [IPv6Address])]
+
+
+def test_own_endpoints() -> None:
+    """What an endpoint_factory connects to is its own affair: the option does not count."""
+    memory = Memory()
+    bucket = memory.open(options="?ipv6=only")
+    memory.result(bucket.connect())
+    assert memory.result(bucket.upsert("key", 1)).success
+    bucket._close()
+    memory.reactor.advance(0)
 
 
 @pytest.mark.usefixtures("resolver")
