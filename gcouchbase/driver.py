@@ -665,6 +665,14 @@ class _TlsSocket(_Socket):
         if not goes_on and self._driver.transports.get(self._id) is self:
             self.abort(None)
 
+    def abort(self, reason: BaseException | None) -> None:
+        if isinstance(reason, OSError) and not self._tls.established:
+            # As a node does that closes before it has read what was sent.
+            error = self._tls.cut_off()
+            error.__cause__ = reason
+            reason = error
+        super().abort(reason)
+
     def write(self, data: bytes) -> None:
         self._tls.send(data)
         self._flush()

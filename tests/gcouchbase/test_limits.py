@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from gevent.server import StreamServer
 
 from couchloop.embedded import EmbeddedCluster
 from couchloop.exceptions import (
@@ -76,6 +77,20 @@ def test_full_over_tls(tmp_path: Path, service: str) -> None:
         client.authenticate(PasswordAuthenticator("user", "password"))
         error = refusal(client)
     assert type(error) in {HandshakeClosedError, TlsError}
+    assert "out of connections" in str(error)
+
+
+def test_closed_before_tls() -> None:
+    """A node that closes before TLS has begun may be out of connections too, as real ones are."""
+    server = StreamServer(("127.0.0.1", 0), lambda sock, _: sock.close())
+    server.start()
+    try:
+        cluster = Cluster(f"couchbases://127.0.0.1:{server.server_port}")
+        cluster.authenticate(PasswordAuthenticator("user", "password"))
+        error = refusal(cluster)
+    finally:
+        server.stop()
+    assert type(error) is TlsError
     assert "out of connections" in str(error)
 
 

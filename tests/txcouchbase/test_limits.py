@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import pytest_twisted  # type: ignore[import-untyped]
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.protocol import Factory, Protocol
 
 from couchloop.embedded import EmbeddedCluster
 from couchloop.exceptions import (
@@ -95,6 +97,27 @@ async def test_full_over_tls(tmp_path: Any, reactor: Any, service: str) -> None:
     assert type(error) in {HandshakeClosedError, TlsError}
     assert "out of connections" in str(error)
     await served.stop()
+
+
+class Closing(Protocol):
+    """Closes at once."""
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        transport.loseConnection()
+
+
+async def test_closed_before_tls(reactor: Any) -> None:
+    """A node that closes before TLS has begun may be out of connections too, as real ones are."""
+    factory = Factory.forProtocol(Closing)
+    factory.noisy = False
+    listening = reactor.listenTCP(0, factory, interface="127.0.0.1")
+    cluster = Cluster(f"couchbases://127.0.0.1:{listening.getHost().port}", reactor=reactor)
+    cluster.authenticate(PasswordAuthenticator("user", "password"))
+    error = await refusal(cluster.open_bucket("default"))
+    assert type(error) is TlsError
+    assert "out of connections" in str(error)
+    await maybeDeferred(listening.stopListening)
 
 
 @pytest.mark.parametrize("limit", ["max_connections", "max_bucket_connections"])
