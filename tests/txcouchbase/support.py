@@ -7,11 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 
 from couchloop.embedded import EmbeddedCluster
 from txcouchbase.bucket import Bucket
-from txcouchbase.testing import MemoryCluster, ReactorClock
+from txcouchbase.protocol import CouchbaseProtocol
+from txcouchbase.testing import MemoryCluster, ReactorClock, ServedCluster
 
 T = TypeVar("T")
 
@@ -98,3 +100,37 @@ class Memory(MemoryCluster):
     def idle(self) -> bool:
         """Whether there is no connection and no timer."""
         return not (self.cluster.connections() or self.reactor.getDelayedCalls())
+
+
+class Reading:
+    """Whether the nodes of a cluster on sockets read what clients send them."""
+
+    def __init__(self, served: ServedCluster) -> None:
+        self._served = served
+
+    def stop(self) -> None:
+        """Read nothing of the connections that there are."""
+        for protocol in self._served.protocols:
+            transport: Any = protocol.transport
+            transport.pauseProducing()
+
+    def go_on(self) -> None:
+        """Read again."""
+        for protocol in self._served.protocols:
+            transport: Any = protocol.transport
+            transport.resumeProducing()
+
+
+def kept(bucket: Bucket) -> int:
+    """Count the bytes that wait to be sent, wherever: in queues, connections and transports."""
+    count = bucket.queued.bytes
+    for connection in bucket._driver.session.connections:
+        count += sum(map(len, connection._out))
+    for protocol in bucket._driver.transports.values():
+        assert isinstance(protocol, CouchbaseProtocol)
+        count += protocol._backlog.size
+        transport: Any = protocol.transport
+        while isinstance(transport, ProtocolWrapper):
+            transport = transport.transport
+        count += len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+    return count
