@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import gc
+import os
 from threading import get_ident
 from typing import Any
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from couchloop.backlog import HIGH
 from couchloop.exceptions import (
     BucketAlreadyOpenError,
     CasMismatchError,
@@ -20,13 +23,16 @@ from couchloop.exceptions import (
     NotFoundError,
     NotStoredError,
     ObjectDestroyedError,
+    OverloadedError,
+    RequestCanceledError,
     TemporaryFailError,
     WrongLoopError,
 )
+from couchloop.kv.connection import ROOM
 from couchloop.retries import BestEffort, FailFast
 from couchloop.transcoder import FMT_BYTES, FMT_UTF8
 from couchloop.wire import Opcode, Status
-from tests.txcouchbase.support import error_of, turn
+from tests.txcouchbase.support import Reading, error_of, kept, turn
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
 from txcouchbase.testing import serve
@@ -343,3 +349,51 @@ class ThreadTests(SocketTests):
         assert told[0] == (True, 7)
         assert told[1][0]
         assert isinstance(told[1][1], OSError)
+
+
+class SlowNetworkTests(SocketTests):
+    """Nodes that read nothing for a while."""
+
+    async def test_what_waits_is_bounded(self) -> None:
+        """Upserts beyond the limit fail at once, the others are done when the nodes read again."""
+        value = os.urandom(10_000)
+        text = f"{self.served.connection_string}/default?max_queued_bytes=1000000"
+        bucket = Bucket(
+            f"{text}&operation_timeout=60",
+            username="user",
+            password="password",
+            reactor=self.reactor,
+        )
+        async with bucket:
+            await bucket.wait_until_ready(10)
+            reading = Reading(self.served)
+            reading.stop()
+            done: list[Any] = []
+            refused: list[Any] = []
+            for number in range(10_000):
+                stored = bucket.upsert(f"k{number % 100}", value, format=FMT_BYTES)
+                stored.addCallbacks(done.append, lambda failure: refused.append(failure.type))
+                if not number % 500:
+                    await deferLater(self.reactor, 0)
+            assert kept(bucket) < 1_000_000 + 3 * (HIGH + 3 * ROOM)
+            reading.go_on()
+            await turn(self.reactor, lambda: len(done) + len(refused) == 10_000)
+            assert all(result.success for result in done)
+            assert set(refused) == {OverloadedError}
+            assert (await bucket.upsert("k", 1)).success
+        await self.disconnected()
+
+    async def test_closing_on_a_peer_that_reads_nothing(self) -> None:
+        """What it does not take within its time is given up: the Bucket closes all the same."""
+        async with self.cluster.open_bucket("default") as bucket:
+            await bucket.wait_until_ready(10)
+            reading = Reading(self.served)
+            reading.stop()
+            documents: dict[str | bytes, Any] = {f"k{n}": os.urandom(10_000) for n in range(6000)}
+            stored = bucket.upsert_multi(documents, format=FMT_BYTES, timeout=60)
+            # Until the transports are full.
+            await turn(self.reactor, lambda: kept(bucket) - bucket.queued.bytes > HIGH)
+            await bucket.close(0.01)
+            assert isinstance(error_of(stored), RequestCanceledError)
+        reading.go_on()
+        await self.disconnected()
