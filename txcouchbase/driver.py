@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectError as TwistedConnectError
 from twisted.internet.error import DNSLookupError
 from twisted.internet.interfaces import (
@@ -123,6 +123,8 @@ class TwistedDriver(Driver):
 
     def forked(self) -> None:
         """See `Driver`; another Bucket can be opened in its place, on a reactor of the child's."""
+        # Its thread may be no more.
+        self._thread = None
         self.leave()
         super().forked()
 
@@ -318,11 +320,11 @@ class TwistedDriver(Driver):
         )
         if not tls:
             return endpoint, None
-        from txcouchbase.tls import TlsAttempt  # noqa: PLC0415 - as above
+        from txcouchbase.tls import TlsAttempt, TlsEndpoint  # noqa: PLC0415 - as above
 
         assert self._tls_factory is not None, "no TLS in the settings"
         attempt = TlsAttempt(address.host, self._tls_factory(address.host))
-        return wrapClientTLS(attempt, endpoint), attempt
+        return TlsEndpoint(self.reactor, endpoint, attempt), attempt
 
     def in_thread(self, work: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
         """See `Driver`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL, crypto
 from twisted.internet.abstract import isIPAddress, isIPv6Address
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IProtocol,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+)
 from twisted.internet.ssl import (
     AcceptableCiphers,
     Certificate,
@@ -26,6 +33,7 @@ from twisted.internet.ssl import (
     optionsForClientTLS,
     trustRootFromCertificates,
 )
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -190,6 +198,22 @@ class TlsAttempt:
             # OpenSSL told Twisted which error it was, and Twisted nobody: ask again.
             code, text = _verify(connection, chain)
         return verify_error(self.host, code, text, _shown(chain))
+
+
+@implementer(IStreamClientEndpoint)
+class TlsEndpoint:
+    """What `wrapClientTLS` gives, but on *reactor*: that one's writes wait for the global one."""
+
+    def __init__(self, reactor: Any, endpoint: IStreamClientEndpoint, attempt: TlsAttempt) -> None:
+        self._reactor = reactor
+        self._endpoint = endpoint
+        self._attempt = attempt
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """See IStreamClientEndpoint."""
+        factory = TLSMemoryBIOFactory(self._attempt, True, protocolFactory, self._reactor)
+        connecting: Deferred[Any] = self._endpoint.connect(factory)
+        return connecting.addCallback(attrgetter("wrappedProtocol"))
 
 
 def _verify(connection: SSL.Connection, chain: list[crypto.X509]) -> tuple[int, str]:

@@ -230,6 +230,8 @@ class Driver(ABC):
     def close(self, wait: float = 0.0) -> None:
         """End the session; operations in flight have *wait* seconds, then the transports close."""
         if self.session.state is SessionState.CLOSED:
+            # In a forked child nobody may have been told yet.
+            self.transmit()
             return
         self.leave()
         self._turn(self.session.close, self.now(), wait)
@@ -250,6 +252,7 @@ class Driver(ABC):
         self.transports.clear()
         for transport in transports:
             transport.drop()
+        self._storing = False
         if not self._scheduled:
             self._scheduled = True
             self.call_soon()

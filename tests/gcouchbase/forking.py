@@ -207,7 +207,7 @@ class Program:
         gevent.spawn(note, bucket.get, "silent")
         gevent.spawn(note, bucket.upsert, "silent", 1)
         gevent.spawn(note, bucket.upsert_multi, {"silent": 1, "key-0": "key-0"})
-        gevent.spawn(note, bucket.close)
+        gevent.spawn(note, bucket.close, 60)
         while not bucket._driver.session.in_flight >= 3:
             gevent.sleep(0.001)
         say("waiting")
@@ -231,6 +231,7 @@ class Program:
             sys.exit()
         self.wait_for(pid)
         say("forked")
+        bucket._close()
         while len(outcomes) < 4:
             gevent.sleep(0.001)
         assert not any(isinstance(outcome, ForkedProcessError) for outcome in outcomes), outcomes

@@ -34,16 +34,18 @@ WAYS = [
 
 @contextmanager
 def serving(tmp_path: Path, tls: bool) -> Iterator[tuple[ServedCluster, str]]:
-    """Serve a cluster; give it, and the connection string of a client that never speaks unasked."""
+    """Serve a cluster; give it, and the connection string of a client that never speaks unasked.
+
+    It has the time that a busy machine takes.
+    """
     certificates = Certificates(tmp_path)
     with serve(tls=certificates.server() if tls else None) as served:
+        address = served.connection_string
+        options = "config_poll_interval=0&operation_timeout=30&config_node_timeout=30"
         if tls:
-            yield (
-                served,
-                f"{served.connection_string_tls}?certpath={certificates.ca}&config_poll_interval=0",
-            )
-        else:
-            yield served, f"{served.connection_string}?config_poll_interval=0"
+            address = served.connection_string_tls
+            options += f"&certpath={certificates.ca}"
+        yield served, f"{address}?{options}"
 
 
 @contextmanager
