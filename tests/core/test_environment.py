@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from couchloop.auth import CertAuthenticator, PasswordAuthenticator
 from couchloop.cluster import make_settings
@@ -250,3 +253,32 @@ def test_no_variables() -> None:
     """Other variables, and no variables, change nothing."""
     assert settings(PATH="/bin", OPTIONS="network=x") == make_settings(PLAIN, authenticator=WHO)
     assert read_environment({}).notices == ()
+
+
+TEXT = st.text(st.characters(exclude_categories=()), max_size=20)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            [
+                "LCB_OPTIONS",
+                "LCB_NO_CCCP",
+                "LCB_NO_HTTP",
+                "LCB_SSL_CACERT",
+                "LCB_SSL_KEY",
+                "LCB_SSL_MODE",
+                "LCB_SSL_MINIMUM_TLS",
+                "LCB_SSL_CIPHER_LIST",
+                "LCB_LOGLEVEL",
+            ]
+        ),
+        TEXT | st.sampled_from(["1", "0", "3", "network=x", "tlsv1.3", "timeout=1&a"]),
+    )
+)
+def test_any_text(variables: dict[str, str]) -> None:
+    """Whatever the variables hold is understood, or an error of the one class."""
+    with contextlib.suppress(BadEnvironmentError):
+        environment = read_environment(variables)
+        environment.apply({}, tls_scheme=False)
+        assert environment.tuned(Tls()).verify
