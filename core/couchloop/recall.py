@@ -77,6 +77,11 @@ class Recall:
         self._to_store: ClusterConfig | None = None
 
     @property
+    def met(self) -> list[tuple[str, BaseException]]:
+        """What happened at the nodes that are being tried, as ("host:port", error)."""
+        return [(str(address), error) for address, error in self._failed]
+
+    @property
     def _settings(self) -> Settings:
         return self._nodes.settings
 
@@ -200,8 +205,7 @@ class Recall:
             )
             error.__cause__ = cause
         assert error is not None
-        seeds = tuple((str(address), why) for address, why in self._failed)
-        error.context = ErrorContext(bucket=settings.bucket, seeds=seeds)
+        error.context = ErrorContext(bucket=settings.bucket, seeds=tuple(self.met))
         self._owner.bootstrap_failed(error)
 
     def _end_limit(self) -> None:

@@ -201,6 +201,8 @@ class Session:
         """See `couchloop.health.HealthView`."""
         if self._bootstrap is not None:
             return list(self._bootstrap.met)
+        if self._recall.is_trying:
+            return self._recall.met
         context = None if self.error is None else self.error.context
         if self.error is None or context is None:
             return []
@@ -870,8 +872,8 @@ class Session:
             what = "the configuration names no node for the key"
         else:
             what = "the bucket was not open"
-            if self._bootstrap is not None and self._bootstrap.met:
-                cause = self._bootstrap.met[-1][1]
+            if met := self.met:
+                cause = met[-1][1]
         return what, own_copy(cause) if isinstance(cause, CouchbaseError) else cause
 
     def _awaited_node(self, endpoint: Endpoint | None) -> str | None:
@@ -1083,8 +1085,8 @@ class Session:
             context.node = str(connection.address)
             context.connection_id = connection.hello.connection_id
             context.opaque = op.opaque
-        if self._bootstrap is not None:
-            context.seeds = tuple(self._bootstrap.met)
+        if self._bootstrap is not None or self._recall.is_trying:
+            context.seeds = tuple(self.met)
         return context
 
     def _status_error(

@@ -27,6 +27,7 @@ from couchloop.exceptions import (
     InvalidOptionError,
     NodeUnreachableError,
     ProtocolError,
+    UnambiguousTimeoutError,
 )
 from couchloop.session import SessionState
 from couchloop.settings import Address, Login
@@ -503,6 +504,21 @@ class TestStale:
         w.advance(0.2)
         assert w.attempts[-1] == (2.0, DEAD)
         assert isinstance(w.session.error, NodeUnreachableError)
+
+    def test_operations_tell_what_was_met(self) -> None:
+        """An operation that runs out of time meanwhile tells what happened at the file's nodes."""
+        w = warm(seeds=(DEAD,))
+        first, *others = w.nodes
+        w.unreachable.add(first)
+        w.unanswering.update(others)
+        w.session.start(w.now)
+        op = w.submit(ops.get(w.defaults, "key", timeout=1.0))
+        w.advance(1.1)
+        assert isinstance(op.error, UnambiguousTimeoutError)
+        assert "the bucket was not open" in str(op.error)
+        assert isinstance(op.error.__cause__, NodeUnreachableError)
+        assert op.error.context is not None
+        assert {address for address, _ in op.error.context.seeds} == {str(first)}
 
     def test_time_for_all(self) -> None:
         """The time for all runs from the start, whatever the file's nodes have cost."""

@@ -96,7 +96,7 @@ def test_unreachable_network() -> None:
     """On a network whose addresses lead nowhere operations fail with the one to try instead."""
     with (
         mapped() as (served, _),
-        open_bucket(outside(served), "?network=default&operation_timeout=0.5") as bucket,
+        open_bucket(outside(served), "?network=default&operation_timeout=1.5") as bucket,
     ):
         key = key_of_node(served, bucket, 1)
         with pytest.raises(UnambiguousTimeoutError) as caught:

@@ -135,7 +135,9 @@ def test_own_sockets() -> None:
 @pytest.mark.usefixtures("resolver")
 def test_all_addresses_of_a_name(served: ServedCluster) -> None:
     """Where the first addresses of a name refuse, the next are tried."""
-    with open_bucket(f"couchbase://many.test:{first_port(served)}") as bucket:
+    with open_bucket(
+        f"couchbase://many.test:{first_port(served)}", "?config_node_timeout=4"
+    ) as bucket:
         assert bucket.upsert("key", 1).success
 
 

@@ -113,7 +113,7 @@ async def test_unreachable_network() -> None:
     """On a network whose addresses lead nowhere operations fail with the one to try instead."""
     async with (
         mapped() as (served, _),
-        open_bucket(outside(served), "?network=default&operation_timeout=0.5") as bucket,
+        open_bucket(outside(served), "?network=default&operation_timeout=1.5") as bucket,
     ):
         reads = [bucket.get(key, quiet=True) for key in DOCUMENTS]
         failures = [why for good, why in await DeferredList(reads, consumeErrors=True) if not good]

@@ -165,7 +165,9 @@ async def test_all_addresses_of_a_name() -> None:
     """Where the first addresses of a name refuse, the next are tried."""
     async with (
         serving() as served,
-        open_bucket(f"couchbase://many.test:{first_port(served)}") as bucket,
+        open_bucket(
+            f"couchbase://many.test:{first_port(served)}", "?config_node_timeout=4"
+        ) as bucket,
     ):
         assert (await bucket.upsert("key", 1)).success
 
