@@ -162,7 +162,10 @@ class _Link:
         tls.start()
         self._flush()
         while not tls.established:
-            data = self.sock.recv(_CHUNK)
+            data = b""
+            # As a node does that closes before it has read what was sent.
+            with suppress(ConnectionError):
+                data = self.sock.recv(_CHUNK)
             if not data:
                 raise tls.cut_off()
             try:

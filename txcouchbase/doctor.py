@@ -134,7 +134,8 @@ class _Runner:
                 return await self._dial(address, request.limit)
             case StartTls(number, host):
                 assert self._tls_factory is not None
-                return await self._links[number].start_tls(host, self._tls_factory(host))
+                creator = self._tls_factory(host)
+                return await self._links[number].start_tls(self._reactor, host, creator)
             case Exchange(number, data):
                 return await self._links[number].exchange(data)
             case Derive(derivation):
@@ -226,12 +227,11 @@ class _Link(Protocol):
         self._end = reason.value or ConnectionClosed()
         self._wake()
 
-    async def start_tls(self, host: str, creator: Any) -> PeerTls:
-        from txcouchbase.tls import TlsAttempt  # noqa: PLC0415 - as above
+    async def start_tls(self, reactor: Any, host: str, creator: Any) -> PeerTls:
+        from txcouchbase.tls import TlsAttempt, start_tls  # noqa: PLC0415 - as above
 
-        transport: Any = self.transport
         attempt = TlsAttempt(host, creator)
-        transport.startTLS(attempt)
+        self.transport = start_tls(reactor, self, attempt)
         while not self._established:
             if isinstance(self._end, ConnectionClosed):
                 raise cut_off(host)

@@ -25,6 +25,7 @@ from twisted.internet.interfaces import (
     IProtocolFactory,
     IStreamClientEndpoint,
 )
+from twisted.internet.protocol import Protocol
 from twisted.internet.ssl import (
     AcceptableCiphers,
     Certificate,
@@ -214,6 +215,20 @@ class TlsEndpoint:
         factory = TLSMemoryBIOFactory(self._attempt, True, protocolFactory, self._reactor)
         connecting: Deferred[Any] = self._endpoint.connect(factory)
         return connecting.addCallback(attrgetter("wrappedProtocol"))
+
+
+def start_tls(reactor: Any, protocol: Protocol, attempt: TlsAttempt) -> Any:
+    """Begin TLS on a connection that is open; give the transport that *protocol* is to use.
+
+    As a transport's `startTLS`, but on *reactor*: that one's writes wait for the global one.
+    """
+    make: Any = TLSMemoryBIOFactory
+    factory = make(attempt, True, None, reactor)
+    tls = factory.protocol(factory, protocol, False)
+    transport: Any = protocol.transport
+    transport.protocol = tls
+    tls.makeConnection(transport)
+    return tls
 
 
 def _verify(connection: SSL.Connection, chain: list[crypto.X509]) -> tuple[int, str]:

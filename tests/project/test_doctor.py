@@ -56,9 +56,10 @@ class Done:
         return found
 
     def step(self, name: str) -> dict[str, Any]:
-        """Give the last step of that name in the report for machines."""
-        found: dict[str, Any] = [each for each in self.report["steps"] if each["step"] == name][-1]
-        return found
+        """Give the first step of that name that failed, else the last."""
+        steps: list[dict[str, Any]]
+        steps = [each for each in self.report["steps"] if each["step"] == name]
+        return next((each for each in steps if each["verdict"] == "failed"), steps[-1])
 
 
 def doctor(

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory, Protocol
 
+from tests.certificates import Certificates
 from tests.examination import examination, found
+from tests.interop.served import environment
+from tests.interop.served import served as running
 from tests.txcouchbase.support import turn
 from tests.txcouchbase.test_networks import mapped, outside
 from txcouchbase import doctor
@@ -43,6 +49,40 @@ async def test_the_network_to_use() -> None:
         await doctor.serve(reactor, examined)
         assert examined.report.works
         assert found(examined, "network").details["network"] == "external"
+
+
+ON_A_REACTOR_OF_ITS_OWN = """
+import sys
+from twisted.internet.defer import Deferred
+from twisted.internet.selectreactor import SelectReactor
+from tests.examination import examination
+from txcouchbase import doctor
+
+reactor = SelectReactor()
+examined = examination(sys.argv[1])
+reactor.callWhenRunning(
+    lambda: Deferred.fromCoroutine(doctor.serve(reactor, examined)).addBoth(
+        lambda _: reactor.stop()
+    )
+)
+reactor.run()
+sys.exit(not examined.report.works)
+"""
+
+
+def test_own_reactor(tmp_path: Path) -> None:
+    """The reactor that is given does all the work, TLS included, whichever is the global one."""
+    certificates = Certificates(tmp_path)
+    files = certificates.server()
+    with running("--tls-cert", str(files.certificate), "--tls-key", str(files.key)) as line:
+        text = f"{line['connection_string_tls']}/default?certpath={certificates.ca}"
+        done = subprocess.run(
+            [sys.executable, "-c", ON_A_REACTOR_OF_ITS_OWN, text],
+            timeout=50,
+            check=False,
+            env=environment(),
+        )
+    assert done.returncode == 0
 
 
 class _Silent(Protocol):
