@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.internet.testing import StringTransport
+from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -191,6 +194,59 @@ async def test_push_producer() -> None:
         assert source.told[:2] == ["pause", "resume"]
         bucket.unregisterProducer(source)
     assert "stop" not in source.told
+    await served.stop()
+
+
+class Intake(LineReceiver):
+    """Stores each line under its first word; the Bucket pauses the connection it comes from."""
+
+    delimiter = b"\n"
+    MAX_LENGTH = 20_000
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.bucket = bucket
+        self.stored: list[Any] = []
+        self.gone: Deferred[None] = Deferred()
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        self.bucket.registerProducer(transport, streaming=True)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        transport: Any = self.transport
+        self.bucket.unregisterProducer(transport)
+        self.gone.callback(None)
+
+    def lineReceived(self, line: bytes) -> None:
+        key, _, value = line.partition(b" ")
+        self.bucket.upsert(key, value, format=FMT_BYTES).addBoth(self.stored.append)
+
+
+@pytest.mark.timeout(120)
+async def test_a_transport_as_producer() -> None:
+    """A server's own connection stops reading while the nodes do; then every line is stored."""
+    served = serve()
+    reactor = served.reactor
+    reading = Reading(served)
+    async with open_bucket(served, "max_queued_bytes=2000000") as bucket:
+        await bucket.wait_until_ready(10)
+        intake = Intake(bucket)
+        listening = reactor.listenTCP(0, Factory.forProtocol(lambda: intake), interface="127.0.0.1")
+        where = HostnameEndpoint(reactor, "127.0.0.1", listening.getHost().port)
+        client: Any = await connectProtocol(where, Protocol())  # type: ignore[no-untyped-call]
+        reading.stop()
+        noise = NOISE.replace(b"\n", b"")
+        for number in range(4000):
+            client.transport.write(b"k%d %s\n" % (number % 100, noise))
+        transport: Any = intake.transport
+        await turn(reactor, lambda: transport not in reactor.getReaders())
+        assert kept(bucket) < 2_000_000 + 3 * (HIGH + 3 * ROOM)
+        reading.go_on()
+        await turn(reactor, lambda: len(intake.stored) == 4000)
+        assert all(getattr(each, "success", False) for each in intake.stored)
+        client.transport.loseConnection()
+        await intake.gone
+        await listening.stopListening()
     await served.stop()
 
 

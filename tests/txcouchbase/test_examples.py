@@ -291,3 +291,29 @@ async def test_service_before_its_cluster(
     assert (await browser.request("GET", "page"))[:2] == (200, b"2\n")
     process.signalProcess("TERM")
     assert await program.ended == -signal.SIGTERM
+
+
+async def test_service_as_a_daemon(served: ServedCluster, reactor: Any, tmp_path: Path) -> None:
+    """`twistd` forks after it has read the application: the Bucket is opened in the child alone."""
+    pid_file, log_file = tmp_path / "pid", tmp_path / "log"
+    environment = {
+        **_ENVIRONMENT,
+        "COUCHBASE": served.connection_string,
+        "LISTEN": "tcp:0:interface=127.0.0.1",
+    }
+    command = [str(Path(sys.executable).with_name("twistd")), f"--pidfile={pid_file}"]
+    command += [f"--logfile={log_file}", f"--rundir={tmp_path}", "--python", _SERVICE]
+    out, err, status = await _run(command, environment)
+    assert (out, err, status) == (b"", b"", 0)
+    try:
+        await turn(reactor, lambda: _URL.search(log_file.read_bytes()))
+        url = _URL.search(log_file.read_bytes())
+        assert url is not None
+        browser = Browser(url[1])
+        assert (await browser.request("GET", "page"))[:2] == (200, b"1\n")
+        assert served.cluster.accepted == len(served.cluster.nodes)
+    finally:
+        os.kill(int(pid_file.read_text()), signal.SIGTERM)
+    await turn(reactor, lambda: not pid_file.exists())
+    await turn(reactor, lambda: not served.cluster.connections())
+    assert b"Traceback" not in log_file.read_bytes()
