@@ -45,6 +45,8 @@ _GEVENT_TESTS: Final = tuple(
         "loops",
         "memory",
         "operations",
+        "pool",
+        "threads",
         "tls",
         "waiting",
     )

@@ -8,7 +8,7 @@ from _thread import get_ident
 from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from weakref import WeakSet
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -51,8 +51,11 @@ from couchloop.session import SessionState
 from couchloop.settings import Address, Settings, Tls
 from txcouchbase.producers import Producers
 from txcouchbase.protocol import CouchbaseFactory, dead_end
+from txcouchbase.workers import workers
 
 if TYPE_CHECKING:
+    from twisted.python.threadpool import ThreadPool
+
     from txcouchbase.tls import TlsAttempt, TlsFactory
 
 T = TypeVar("T")
@@ -111,9 +114,7 @@ class TwistedDriver(Driver):
         self._thread: int | None = None
         """The reactor's thread; None: it has not run us yet, and may be started in any."""
         self.now = reactor.seconds  # type: ignore[method-assign]  # a call less per operation
-        self._dialling_reactor = reactor
-        if settings.ipv6 in _FAMILIES:
-            self._dialling_reactor = _OneFamily(reactor, _FAMILIES[settings.ipv6])
+        self._dialling_reactor: Any = _Dialling(reactor, _FAMILIES.get(settings.ipv6))
         self.producers: Callable[[], Producers | None] = lambda: None
         """Gives those who want to know when too much waits: the Bucket's, which holds them."""
         self._delayed: IDelayedCall | None = None
@@ -330,7 +331,7 @@ class TwistedDriver(Driver):
         """See `Driver`."""
         reactor = self.reactor
         if IReactorThreads.providedBy(reactor):
-            deferred = deferToThreadPool(reactor, reactor.getThreadPool(), work)
+            deferred = deferToThreadPool(reactor, cast("ThreadPool", workers), work)
         else:
             # A reactor for tests: there is nobody to keep waiting.
             deferred = maybeDeferred(work)
@@ -350,10 +351,13 @@ class TwistedDriver(Driver):
 
 
 @implementer(IReactorTCP, IReactorTime, IReactorPluggableNameResolver, IHostnameResolver)
-class _OneFamily:
-    """A reactor whose names have addresses of one family only: all that an endpoint needs of it."""
+class _Dialling:
+    """What an endpoint needs of a reactor, with our way of looking up names.
 
-    def __init__(self, reactor: Any, family: type[IPv4Address | IPv6Address]) -> None:
+    *family*: of the only addresses that names have; None: of both.
+    """
+
+    def __init__(self, reactor: Any, family: type[IPv4Address | IPv6Address] | None) -> None:
         self._reactor = reactor
         self._family = family
 
@@ -370,12 +374,17 @@ class _OneFamily:
         resolutionReceiver: IResolutionReceiver,
         hostName: str,
         portNumber: int = 0,
-        addressTypes: Sequence[type[IAddress]] | None = None,  # noqa: ARG002 - ours count
+        addressTypes: Sequence[type[IAddress]] | None = None,
         transportSemantics: str = "TCP",
     ) -> IHostResolution:
         """See IHostnameResolver; the reactor's own is asked, whichever it has by now."""
-        return self._reactor.nameResolver.resolveHostName(  # type: ignore[no-any-return]
-            resolutionReceiver, hostName, portNumber, [self._family], transportSemantics
+        resolver = self._reactor.nameResolver
+        if type(resolver).__name__ == "GAIResolver":
+            # Twisted's own would use the reactor's threads, which may all be waiting for us.
+            resolver = type(resolver)(self._reactor, lambda: workers)
+        families = addressTypes if self._family is None else [self._family]
+        return resolver.resolveHostName(  # type: ignore[no-any-return]
+            resolutionReceiver, hostName, portNumber, families, transportSemantics
         )
 
 

@@ -72,6 +72,24 @@ class ForeignThreadTests(SocketTests):
                     await deferToThread(bucket.get, "k")
                 assert (await bucket.upsert("k", 1)).success
 
+    async def test_threadsafe(self) -> None:
+        """Every thread of the reactor's pool waits for a Bucket that is being opened: it opens.
+
+        Then they go on, at once with the reactor's own operations.
+        """
+        port = self.served.cluster.nodes[0].ports["kv"]
+        cluster = Cluster(f"couchbase://localhost:{port}", reactor=self.reactor)
+        cluster.authenticate(PasswordAuthenticator("user", "password"))
+        bucket = cluster.open_bucket("default")
+        handle = bucket.threadsafe()
+        calls = [deferToThread(handle.counter, "c", initial=1) for _ in range(50)]
+        calls += [bucket.counter("c", initial=1) for _ in range(50)]
+        numbers = [result.value for result in await gatherResults(calls)]
+        assert sorted(numbers) == list(range(1, 101))
+        with pytest.raises(NotFoundError):
+            await deferToThread(handle.get, "missing")
+        await bucket.close()
+
     async def test_last_reference_in_a_thread(self) -> None:
         """The last reference goes in a thread of the pool: the reactor closes the connections."""
         held = [self.cluster.open_bucket("default")]

@@ -11,9 +11,11 @@ from twisted.internet.defer import Deferred
 
 from couchloop.result import MultiResult, OperationResult, ValueResult
 from couchloop.retries import BestEffort, FailFast, RetryReason, RetryRequest
+from couchloop.threads import ThreadSafeBucket
 from couchloop.transcoder import FMT_UTF8
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
+from txcouchbase.pool import BucketPool
 from txcouchbase.testing import MemoryCluster, ServedCluster, serve
 
 
@@ -38,6 +40,23 @@ def retrying(bucket: Bucket) -> None:
     bucket.get_multi(["k"], retry_strategy=BestEffort(first=0.01))
     bucket.touch("k", retry_strategy=1)  # type: ignore[arg-type]
     bucket.get("k", retry_strategy=FailFast)  # type: ignore[arg-type]
+
+
+def threads(bucket: Bucket) -> None:
+    """Handles for threads give values, not Deferreds."""
+    handle = bucket.threadsafe()
+    assert_type(handle, ThreadSafeBucket)
+    assert_type(handle.get("k", timeout=1), ValueResult)
+    assert_type(handle.upsert("k", {}), OperationResult)
+    assert_type(handle.get_multi(["k"]), MultiResult[ValueResult])
+    handle.get(1)  # type: ignore[arg-type]
+
+
+def pools(cluster: Cluster) -> None:
+    """Pools give Buckets."""
+    pool = BucketPool(cluster, "default", 3, quiet=True)
+    assert_type(pool.pick(), Bucket)
+    assert_type(pool.close(), Deferred[None])
 
 
 def opening(reactor: Any) -> None:
