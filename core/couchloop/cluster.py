@@ -61,63 +61,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 _WEB_PORT: Final = 8091
 _LONGEST_BUCKET_NAME: Final = 100
 _config_of: Final = attrgetter("_driver.session.config")
-_READ_NOW: Final = frozenset(
-    {
-        "username",
-        "password",
-        "operation_timeout",
-        "config_total_timeout",
-        "config_node_timeout",
-        "dnssrv",
-        "resolve_timeout",
-        "config_poll_interval",
-        "network",
-        "randomize_nodes",
-        "sasl_mech_force",
-        "sasl_allow_plain",
-        "ssl",
-        "tls_verify",
-        "truststorepath",
-        "certpath",
-        "keypath",
-        "client_string",
-        "log_redaction",
-        "enable_tracing",
-        "metrics",
-        "tracing_threshold_kv",
-        "tracing_threshold_queue_flush_interval",
-        "tracing_threshold_queue_size",
-        "tracing_orphaned_queue_flush_interval",
-        "tracing_orphaned_queue_size",
-        "config_cache",
-        "config_cache_ro",
-        "bootstrap_on",
-        "ipv6",
-        "max_queued_bytes",
-        "max_queued_operations",
-        "when_overloaded",
-        "tcp_nodelay",
-        "tcp_keepalive",
-        "tcp_keepidle",
-        "tcp_keepintvl",
-        "tcp_keepcnt",
-        "circuit_breaker",
-        "compression",
-        "compression_min_size",
-        "compression_min_ratio",
-        "config_poll_floor",
-        "enable_clustermap_notification",
-        "enable_errmap",
-        "enable_unordered_execution",
-        "retry_policy",
-        "retry_interval",
-        "retry_backoff",
-        "retry_nmv_imm",
-        "retry_nmv_delay",
-        "wait_for_config",
-    }
-)
-"""Options that something reads. The others are refused: silence would be a lie."""
 
 
 def make_settings(
@@ -179,9 +122,6 @@ def make_settings(
         _check_bucket_name(bucket)
     options = parse_options(connection_string.option_pairs())
     variables = read_environment(environment or {})
-    for name in options.keys() | variables.options.keys():
-        if OPTIONS[name].effect == "used" and name not in _READ_NOW:
-            raise FeatureNotAvailableError(f"the option {name!r} has no effect yet: leave it out")
     if options.get("bootstrap_on") == "http":
         raise FeatureNotAvailableError("configurations are not read over HTTP yet: leave it out")
     if authenticator is not None and (username is not None or password is not None):
