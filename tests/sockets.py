@@ -52,7 +52,8 @@ def options_of_clients(ports: Collection[int]) -> list[SocketOptions]:
     found = []
     for path in Path("/proc/self/fd").iterdir():
         with suppress(OSError), socket.socket(fileno=os.dup(int(path.name))) as sock:
-            if sock.getpeername()[1] not in ports:
+            families = {socket.AF_INET, socket.AF_INET6}
+            if sock.family not in families or sock.getpeername()[1] not in ports:
                 continue
             tcp = [
                 sock.getsockopt(socket.IPPROTO_TCP, option)

@@ -143,7 +143,7 @@ def test_many_processes(served: ServedCluster, tmp_path: Path) -> None:
         for _ in range(4)
     ]
     seen = set()
-    while any(process.poll() is None for process in processes):
+    while any(process.returncode is None for process in processes):
         # Whoever connects now learns of something newer, and writes.
         served.cluster.bump()
         for _ in range(20):
