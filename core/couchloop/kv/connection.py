@@ -38,7 +38,7 @@ _MAX_OPAQUE: Final = 0xFFFFFFFF
 _DEFAULT_COLLECTION: Final = b"\0"
 _LARGE: Final = 4096
 """Values from this many bytes are not copied into the request but written behind it."""
-ROOM: Final = 1 << 20
+ROOM: Final = 2 << 20
 """Bytes that may be queued in one turn of the loop before the rest has to wait for the next."""
 _STORES: Final = frozenset({0x01, 0x02, 0x03, 0x0E, 0x0F})
 """SET, ADD, REPLACE, APPEND, PREPEND: the requests whose value may be compressed (RFC 0030)."""
