@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import gevent
 from gevent import Greenlet, subprocess
+from gevent import socket as gsocket
 
 from couchloop.wire import Opcode
 from gcouchbase.bucket import Bucket
@@ -148,3 +151,23 @@ def ticking() -> Iterator[Ticker]:
         yield ticker
     finally:
         greenlet.kill()
+
+
+def ask(
+    port: int, method: str, path: str, document: Any = None, **headers: str
+) -> tuple[int, Any, str | None]:
+    """Make one request over HTTP; give status, body and entity tag."""
+    body = b"" if document is None else json.dumps(document).encode()
+    lines = [f"{method} {path} HTTP/1.1", "Host: x", "Connection: close"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    with gsocket.create_connection(("127.0.0.1", port)) as sock:
+        head = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""])
+        sock.sendall(head.encode() + body)
+        with HTTPResponse(sock, method=method) as response:
+            response.begin()
+            content = response.read()
+            return (
+                response.status,
+                json.loads(content) if content else None,
+                response.headers["ETag"],
+            )

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 from collections.abc import Iterator
-from http.client import HTTPResponse
 from pathlib import Path
-from typing import Any
 
 import gevent
 import pytest
-from gevent import socket as gsocket
 from gevent import subprocess
 
 from couchloop.wire import Opcode
 from gcouchbase.testing import ServedCluster
-from tests.gcouchbase.support import ROOT, finish, until
+from tests.gcouchbase.support import ROOT, ask, finish, until
 
 
 def run(name: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -100,26 +96,6 @@ def port(server: subprocess.Popen[str]) -> int:
     line = server.stdout.readline()
     assert line.startswith("http://127.0.0.1:")
     return int(line.split(":")[2].partition("/")[0])
-
-
-def ask(
-    port: int, method: str, path: str, document: Any = None, **headers: str
-) -> tuple[int, Any, str | None]:
-    """Make one request; give status, body and entity tag."""
-    body = b"" if document is None else json.dumps(document).encode()
-    lines = [f"{method} {path} HTTP/1.1", "Host: x", "Connection: close"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    with gsocket.create_connection(("127.0.0.1", port)) as sock:
-        head = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""])
-        sock.sendall(head.encode() + body)
-        with HTTPResponse(sock, method=method) as response:
-            response.begin()
-            content = response.read()
-            return (
-                response.status,
-                json.loads(content) if content else None,
-                response.headers["ETag"],
-            )
 
 
 class TestWsgi:
