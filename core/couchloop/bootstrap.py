@@ -1,6 +1,7 @@
 """The search for a first configuration: one seed after the other, within two time limits.
 
-What a DNS SRV record names takes the place of the seeds, if there is one (RFC 0011).
+What a DNS SRV record names takes the place of the seeds, if there is one (RFC 0011). Data ports are
+asked first, then web ports: nodes without the data service have configurations too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from couchloop.exceptions import (
     AuthError,
     BootstrapTimeoutError,
     BucketNotFoundError,
+    ConnectionLostError,
     CouchbaseError,
     ErrorContext,
     FeatureNotAvailableError,
@@ -30,6 +32,7 @@ from couchloop.kv.connection import State
 from couchloop.kv.handshake import config_text
 from couchloop.nodes import Connection, ControlRequest, Nodes
 from couchloop.settings import Address, Settings
+from couchloop.streaming import ConfigSource
 from couchloop.timers import Timer, Timers
 from couchloop.topology import (
     ClusterConfig,
@@ -39,6 +42,7 @@ from couchloop.topology import (
     select_network,
 )
 
+HTTP: Final = "http"
 _NOT_READY_DELAY: Final = 0.1
 """Seconds before a bucket that is warming up is asked for again."""
 
@@ -71,10 +75,18 @@ def srv_error(name: str, reason: str) -> SrvLookupError:
 class BootstrapOwner(Protocol):
     """What the search tells its session."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a configuration already, and only a newer one is looked for."""
+
     def bootstrapped(
-        self, config: ClusterConfig, network: NetworkChoice, connection: Connection, now: float
+        self,
+        config: ClusterConfig,
+        network: NetworkChoice,
+        connection: Connection | None,
+        now: float,
     ) -> None:
-        """Take the first configuration, and the connection that brought it."""
+        """Take the first configuration, and the connection that brought it (None: a web port)."""
 
     def bootstrap_failed(self, error: CouchbaseError) -> None:
         """Take note that no seed would have us."""
@@ -89,6 +101,7 @@ class Bootstrap:
         nodes: opens the connections.
         timers: the session's.
         events: the session's; this appends to it.
+        source: asks web ports.
         order: sorts seeds that are to be tried in a random order.
         known: addresses that need not be tried.
     """
@@ -100,6 +113,7 @@ class Bootstrap:
         nodes: Nodes,
         timers: Timers,
         events: list[Event],
+        source: ConfigSource,
         order: Callable[[], float],
         known: Container[Address] = (),
     ) -> None:
@@ -115,9 +129,19 @@ class Bootstrap:
         self._limit: Timer | None = None
         self._lookup: Timer | None = None
         """Limits the lookup of an SRV record while it runs."""
+        self._source = source
         self._order = order
         self._known = known
         self._seeds: list[Address] = []
+        self._web_seeds: list[Address] = []
+        self.web_seed: Address | None = None
+        """The web port that is being asked."""
+        self.web_addresses: Sequence[Address] = ()
+        """All web ports that may be asked."""
+        self._is_warming = False
+        """Whether the bucket is not ready, by what that web port says."""
+        self._asks_again: Timer | None = None
+        self._has_warned = False
 
     def start(self, now: float, began: float) -> None:
         """Look up the seeds, or try the first; *began* is when the time for all began to run."""
@@ -129,11 +153,11 @@ class Bootstrap:
             self._lookup = self._timers.call_at(now + limit, self._not_looked_up)
             self._events.append(ResolveSrv(settings.srv, limit))
         else:
-            self._try(settings.seeds, now)
+            self._try(settings.seeds, settings.web_seeds, now)
 
     def end(self) -> None:
         """Stop: the search is over, or its session is."""
-        for timer in (self._limit, self._lookup):
+        for timer in (self._limit, self._lookup, self._asks_again):
             if timer is not None:
                 timer.cancel()
         self._lookup = None
@@ -144,7 +168,9 @@ class Bootstrap:
             self.srv_failed(self._no_record("there is none"), now)
         elif self._lookup_over():
             self._tell("info", "{name} names {nodes}", nodes=", ".join(map(str, addresses)))
-            self._try(addresses, now)
+            # As in a connection string: another port than the usual one is a data port alone.
+            port, web = self._settings.data_port, self._settings.web_port
+            self._try(addresses, [Address(a.host, web) for a in addresses if a.port == port], now)
 
     def srv_failed(self, error: BaseException, now: float) -> None:
         """Do without the SRV record, if that is allowed."""
@@ -155,13 +181,13 @@ class Bootstrap:
             if not isinstance(error, CouchbaseError):
                 error = self._no_record(f"{type(error).__name__}: {error}")
             self.met.append((settings.srv, error))
-            self._give_up()
+            self._give_up(now)
             return
         # Who never meant a record need not read that a program is missing to look for one.
         level = "debug" if isinstance(error, FeatureNotAvailableError) else "info"
         reason = settings.told(error) if isinstance(error, CouchbaseError) else str(error)
         self._tell(level, "{reason}; trying {nodes}", reason=reason)
-        self._try(settings.seeds, now)
+        self._try(settings.seeds, settings.web_seeds, now)
 
     def _lookup_over(self) -> bool:
         """Tell whether the lookup was still of interest; it is so no more."""
@@ -181,41 +207,77 @@ class Bootstrap:
         known = {"name": self._settings.srv, "nodes": ", ".join(map(str, self._settings.seeds))}
         self._events.append(LogRecord(level, text, {**known, **fields}))
 
-    def _try(self, seeds: Sequence[Address], now: float) -> None:
-        self._seeds = [seed for seed in seeds if seed not in self._known]
-        if self._settings.randomize_nodes:
+    def _try(self, seeds: Sequence[Address], web_seeds: Sequence[Address], now: float) -> None:
+        settings = self._settings
+        if settings.bootstrap_on in {"all", "cccp"}:
+            self._seeds = [seed for seed in seeds if seed not in self._known]
+        if settings.bootstrap_on in {"all", HTTP}:
+            self._web_seeds = list(web_seeds)
+        if settings.randomize_nodes:
             self._seeds.sort(key=lambda _: self._order())
+            self._web_seeds.sort(key=lambda _: self._order())
+        self.web_addresses = tuple(self._web_seeds)
         self._try_next(now)
 
     def handshake_done(self, text: bytes, now: float) -> None:
         """Open the bucket with the configuration of a seed, once that is usable."""
         connection = self.connection
         assert connection is not None
-        config: ClusterConfig | None = None
-        if text:
-            try:
-                config = parse_config(text, connection.address.host)
-            except ProtocolError as error:
-                connection.lost(error, now)
-                return
-        if config is not None and config.locator == "ketama":
-            connection.lost(
-                FeatureNotAvailableError(
-                    f"bucket {self._settings.bucket!r} is of type memcached, which is not "
-                    "supported: use an ephemeral bucket"
-                ),
-                now,
-            )
+        try:
+            usable = self._read(text, connection.address)
+        except CouchbaseError as error:
+            connection.lost(error, now)
             return
-        if config is None or not (config.is_ready or not self._settings.bucket):
+        if usable is None:
             # The bucket is being created or warming up: ask again until time is up.
             self._timers.call_at(now + _NOT_READY_DELAY, lambda at: self._nodes.ask(connection, at))
             return
-        network = select_network(config, connection.address, self._settings.network)
-        if not any(self._nodes.data_addresses(config, network.name)):
-            connection.lost(self._not_on(network.name, config), now)
+        self._owner.bootstrapped(*usable, connection, now)
+
+    def config_streamed(self, text: bytes, now: float) -> None:
+        """Open the bucket with the configuration of a web port, once that is usable."""
+        seed = self.web_seed
+        assert seed is not None
+        try:
+            usable = self._read(text, seed)
+        except CouchbaseError as error:
+            self._source.close()
+            self.stream_failed(error, now)
             return
-        self._owner.bootstrapped(config, network, connection, now)
+        self._is_warming = usable is None
+        if usable is not None:
+            self._owner.bootstrapped(*usable, None, now)
+
+    def stream_failed(self, error: CouchbaseError, now: float) -> None:
+        """Note that the web port gives no (more) configurations, and try the next."""
+        seed = self.web_seed
+        assert seed is not None
+        if self._is_warming and isinstance(error, ConnectionLostError):
+            # What it gave was all it has at present.
+            when = now + _NOT_READY_DELAY
+            self._asks_again = self._timers.call_at(when, lambda at: self._source.open(seed, at))
+            return
+        self.web_seed = None
+        self._is_warming = False
+        self._note(self._url(seed), error, now)
+
+    def _read(self, text: bytes, seed: Address) -> tuple[ClusterConfig, NetworkChoice] | None:
+        """Give a configuration that came from *seed*, and the network to use; None: not ready yet.
+
+        Raises CouchbaseError if it is of no use.
+        """
+        config = parse_config(text, seed.host) if text else None
+        if config is not None and config.locator == "ketama":
+            raise FeatureNotAvailableError(
+                f"bucket {self._settings.bucket!r} is of type memcached, which is not supported: "
+                "use an ephemeral bucket"
+            )
+        if config is None or not (config.is_ready or not self._settings.bucket):
+            return None
+        network = select_network(config, seed, self._settings.network)
+        if not any(self._nodes.data_addresses(config, network.name)):
+            raise self._not_on(network.name, config)
+        return config, network
 
     def _not_on(self, network: str, config: ClusterConfig) -> CouchbaseError:
         """Say why no node can be reached on *network*, and which to try instead."""
@@ -254,7 +316,10 @@ class Bootstrap:
     def failed(self, seed: Address, error: CouchbaseError, now: float) -> None:
         """Note what happened at *seed*, whose connection is gone, and try the next."""
         self.connection = None
-        self.met.append((str(seed), error))
+        self._note(str(seed), error, now)
+
+    def _note(self, seed: str, error: CouchbaseError, now: float) -> None:
+        self.met.append((seed, error))
         self._events.append(
             LogRecord(
                 "warning",
@@ -265,16 +330,35 @@ class Bootstrap:
         if isinstance(error, AuthError):
             # No other node would say otherwise.
             self._seeds.clear()
+            self._web_seeds.clear()
         self._try_next(now)
 
-    def _try_next(self, now: float) -> None:
-        if not self._seeds:
-            self._give_up()
+    def _warn(self, seed: Address) -> None:
+        settings = self._settings
+        if settings.tls or settings.login.by_certificate or self._has_warned:
             return
-        self.connection = self._nodes.open(self._seeds.pop(0))
-        self._nodes.give_up_later(self.connection, now)
+        self._has_warned = True
+        text = (
+            "asking {seed} sends the password in clear text: use couchbases:// (TLS), or "
+            "bootstrap_on=cccp to ask data ports alone"
+        )
+        self._events.append(LogRecord("warning", text, {"seed": self._url(seed)}))
 
-    def _took_too_long(self, _now: float) -> None:
+    def _url(self, seed: Address) -> str:
+        return f"http{'s' if self._settings.tls else ''}://{seed}"
+
+    def _try_next(self, now: float) -> None:
+        if self._seeds:
+            self.connection = self._nodes.open(self._seeds.pop(0))
+            self._nodes.give_up_later(self.connection, now)
+        elif self._web_seeds:
+            self.web_seed = self._web_seeds.pop(0)
+            self._warn(self.web_seed)
+            self._source.open(self.web_seed, now)
+        else:
+            self._give_up(now)
+
+    def _took_too_long(self, now: float) -> None:
         connection = self.connection
         what = "no node gave a configuration of the bucket"
         if self._lookup is not None:
@@ -282,16 +366,20 @@ class Bootstrap:
         context = ErrorContext()
         if connection is not None:
             context.node = str(connection.address)
-            if connection.state is State.READY:
-                what = "the bucket was not ready: it is being created, or warming up"
+        if self.web_seed is not None:
+            context.node = str(self.web_seed)
+        if self._is_warming or (connection is not None and connection.state is State.READY):
+            what = "the bucket was not ready: it is being created, or warming up"
         limit = f"within {self._settings.config_total_timeout:g} s (config_total_timeout)"
         error = BootstrapTimeoutError(f"{what} {limit}", context=context)
         if connection is not None:
             self.met.append((str(connection.address), error))
             self._nodes.drop(connection)
-        self._give_up(error)
+        elif self.web_seed is not None:
+            self.met.append((self._url(self.web_seed), error))
+        self._give_up(now, error)
 
-    def _give_up(self, error: CouchbaseError | None = None) -> None:
+    def _give_up(self, now: float, error: CouchbaseError | None = None) -> None:
         if error is None:
             causes = [cause for _, cause in self.met if isinstance(cause, CouchbaseError)]
             told = [cause for kind in _TELLING for cause in causes if isinstance(cause, kind)]
@@ -302,4 +390,6 @@ class Bootstrap:
         if len(self.met) > 1:
             context.seeds = tuple(self.met)
         error.context = context
+        if self._settings.bootstrap_on == HTTP and self._owner.is_open:
+            self._source.keep(self.web_addresses, now)
         self._owner.bootstrap_failed(error)

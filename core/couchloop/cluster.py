@@ -19,7 +19,7 @@ from weakref import finalize, ref
 from couchloop import LOCKMODE_EXC, LOCKMODE_NONE, LOCKMODE_WAIT, __version__
 from couchloop.auth import Authenticator, CertAuthenticator, PasswordAuthenticator
 from couchloop.budget import ConnectionBudget, check_budget, connection_budget
-from couchloop.connstr import ConnectionString, Host, mask
+from couchloop.connstr import ConnectionString, mask
 from couchloop.driver import Driver
 from couchloop.environment import read_environment
 from couchloop.exceptions import (
@@ -42,6 +42,8 @@ from couchloop.session import SessionState
 from couchloop.settings import (
     DATA_PORT,
     DATA_PORT_TLS,
+    WEB_PORT,
+    WEB_PORT_TLS,
     Address,
     Login,
     Notice,
@@ -58,7 +60,6 @@ from couchloop.wire import snappy
 B = TypeVar("B", bound="BucketBase")
 F = TypeVar("F", bound=Callable[..., Any])
 
-_WEB_PORT: Final = 8091
 _LONGEST_BUCKET_NAME: Final = 100
 _config_of: Final = attrgetter("_driver.session.config")
 
@@ -122,8 +123,6 @@ def make_settings(
         _check_bucket_name(bucket)
     options = parse_options(connection_string.option_pairs())
     variables = read_environment(environment or {})
-    if options.get("bootstrap_on") == "http":
-        raise FeatureNotAvailableError("configurations are not read over HTTP yet: leave it out")
     if authenticator is not None and (username is not None or password is not None):
         raise MixedAuthError("give an authenticator, or username and password, not both")
     variables.apply(options, tls_scheme=connection_string.tls)
@@ -159,8 +158,10 @@ def make_settings(
     agent = f"couchloop/{__version__} (python {platform.python_version()}; {framework})"
     if client := options.get("client_string"):
         agent += f" {client}"
+    bootstrap_on = str(options.get("bootstrap_on") or "all")
+    seeds, web_seeds = _seeds(connection_string, bootstrap_on, tls=tls)
     return Settings(
-        seeds=tuple(_seed(host, tls=tls) for host in connection_string.hosts),
+        seeds=seeds,
         bucket=bucket,
         login=Login(
             user,
@@ -192,6 +193,8 @@ def make_settings(
         srv_required=connection_string.srv_required,
         resolve_timeout=_seconds(options, "resolve_timeout"),
         resolver=resolver,
+        web_seeds=web_seeds,
+        bootstrap_on=bootstrap_on,
         ipv6=str(options.get("ipv6") or OPTIONS["ipv6"].default),
         sockets=_sockets(options),
         wire=_wire(options),
@@ -199,7 +202,6 @@ def make_settings(
         config_poll_floor=_seconds(options, "config_poll_floor"),
         config_cache=_config_cache(options, bucket) if bucket else "",
         config_cache_ro=parse_bool(str(options.get("config_cache_ro", "false"))) is not False,
-        bootstrap_on=str(options.get("bootstrap_on") or OPTIONS["bootstrap_on"].default),
         notices=(*variables.notices, *_remarks(connection_string, options)),
         max_queued_operations=int(_seconds(options, "max_queued_operations")),
         max_queued_bytes=int(_seconds(options, "max_queued_bytes")),
@@ -409,18 +411,29 @@ def _seconds(options: dict[str, Any], name: str) -> float:
     return float(OPTIONS[name].default if value is None else value)  # type: ignore[arg-type]
 
 
-def _seed(host: Host, *, tls: bool) -> Address:
-    """Give the data port that *host* means; 8091 stands for the data port too (RFC 0011)."""
-    web = host.type in {"http", "https"}
-    if web and host.port not in {None, _WEB_PORT}:
-        raise FeatureNotAvailableError(
-            f"{host.host}:{host.port} is a web port, and configurations are read from data ports: "
-            "give the data port, 11210 (or 11207 with TLS)"
+def _seeds(
+    connection_string: ConnectionString, bootstrap_on: str, *, tls: bool
+) -> tuple[tuple[Address, ...], tuple[Address, ...]]:
+    """Give the data ports and the web ports that the hosts mean, the usual ones where none is said.
+
+    A host with a port of its own, or a type, is that port alone; 8091 without a type stands for
+    both usual ports (RFC 0011).
+    """
+    data, web = [], []
+    for host in connection_string.hosts:
+        if host.type is None or host.type.startswith("mcd"):
+            port = host.port if host.port not in {None, WEB_PORT} else None
+            data.append(Address(host.host, port or (DATA_PORT_TLS if tls else DATA_PORT)))
+        if host.type is None or host.type.startswith("http"):
+            port = host.port if host.type is not None else None
+            web.append(Address(host.host, port or (WEB_PORT_TLS if tls else WEB_PORT)))
+    if not {"cccp": data, "http": web}.get(bootstrap_on, data + web):
+        kind = "data" if bootstrap_on == "cccp" else "web"
+        raise ArgumentError(
+            f"bootstrap_on={bootstrap_on} asks {kind} ports, and no host has one: the ports that "
+            "are given, or their types, mean the other kind"
         )
-    # Without a type the port is the one that the scheme means.
-    if host.port is None or web or (host.type is None and host.port == _WEB_PORT):
-        return Address(host.host, DATA_PORT_TLS if tls else DATA_PORT)
-    return Address(host.host, host.port)
+    return tuple(data), tuple(web)
 
 
 def _setting(path: str, meaning: str) -> Any:

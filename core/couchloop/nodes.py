@@ -354,22 +354,27 @@ class Nodes:
 
     # Configurations
 
-    def take_config(self, source: Frame | bytes, connection: Connection, now: float) -> bool:
-        """Apply a configuration that came on *connection* if it is newer; tell whether it was.
+    def take_config(self, source: Frame | bytes, origin: Connection | Address, now: float) -> bool:
+        """Apply a configuration if it is newer; tell whether it was.
 
-        *source* is a frame that carries it, or its text.
+        *source* is a frame that carries it, or its text; *origin* is the connection, or the web
+        port, that it came from.
         """
         if not self._owner.is_open:
             return False
+        address, connection = origin, ""
+        if isinstance(origin, AnyConnection):
+            address, connection = origin.address, f" (connection {origin.hello.connection_id})"
+        assert isinstance(address, Address)
         try:
             text = source if isinstance(source, bytes) else config_text(source)
-            config = parse_config(text, connection.address.host)
+            config = parse_config(text, address.host)
         except ProtocolError as error:
             self._log(
                 "warning",
-                "{node} (connection {connection}) gave {reason}",
-                node=connection.address,
-                connection=connection.hello.connection_id,
+                "{node}{connection} gave {reason}",
+                node=address,
+                connection=connection,
                 reason=self.settings.told(error),
             )
             return False
@@ -728,9 +733,13 @@ class Nodes:
 
     # Connections
 
+    def new_id(self) -> int:
+        """Give a connection's number."""
+        return next(self._ids)
+
     def open(self, address: Address) -> Connection:
         """Have a connection to *address* opened."""
-        number = next(self._ids)
+        number = self.new_id()
         hello = Hello(
             self.settings.agent,
             f"{self._client_id}/{number:016x}",

@@ -139,4 +139,4 @@ def _told(entry: _Entry[Any]) -> str:
 
 
 def _identity(settings: Settings) -> Identity:
-    return frozenset(settings.seeds), settings.bucket
+    return frozenset((*settings.seeds, *settings.web_seeds)), settings.bucket

@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
-from couchloop.bootstrap import Bootstrap, own_copy
+from couchloop.bootstrap import HTTP, Bootstrap, own_copy
 from couchloop.configcache import Cached
 from couchloop.events import Closed, DeriveKey, Event, Load, LogRecord, Opened, OpenFailed
 from couchloop.exceptions import (
@@ -56,6 +56,7 @@ from couchloop.retries import (
     verdict,
 )
 from couchloop.settings import Address, Settings
+from couchloop.streaming import ConfigSource, Request
 from couchloop.timers import Timers
 from couchloop.topology import ClusterConfig, NetworkChoice
 from couchloop.wire import Frame, ServerOpcode, Status
@@ -115,6 +116,7 @@ class Session:
         self._events: list[Event] = []
         self._timers = Timers()
         self._nodes = Nodes(self, settings, self._timers, self._events, random, entropy)
+        self._source = ConfigSource(self, self._nodes, self._timers, self._events, random)
         self._bootstrap: Bootstrap | None = None
         self._next_search = -inf
         """Time before which no seed is asked again when all nodes are lost."""
@@ -126,7 +128,7 @@ class Session:
         self._parked: dict[Operation[Any], None] = {}
         """What waits for the bucket to be open."""
         self._stranded: list[tuple[CouchbaseError, dict[Operation[Any], None]]] = []
-        self._with_output: list[Connection] = []
+        self._with_output: list[Connection | Request] = []
         self._crowded: dict[Connection, None] = {}
         """Connections that take more once their output is taken."""
         self.queued_operations = 0
@@ -380,6 +382,7 @@ class Session:
         self._end_bootstrap()
         self._recall.end()
         self.error = None
+        self._source.close()
         self._nodes.close()
         self._crowded.clear()
         self._timers.clear()
@@ -406,6 +409,8 @@ class Session:
         if connection is not None:
             connection.local = local
             connection.opened(self.settings.login, self._nodes.nonce, now)
+        elif connection_id == self._source.id:
+            self._source.connected()
 
     def connect_failed(self, connection_id: int, error: BaseException, now: float) -> None:
         """Take note that the transport could not be connected, and why."""
@@ -416,12 +421,16 @@ class Session:
         connection = self._nodes.connections.get(connection_id)
         if connection is not None:
             connection.receive_data(data, now)
+        elif connection_id == self._source.id and data:
+            self._source.receive_data(data, now)
 
     def connection_lost(self, connection_id: int, reason: BaseException | None, now: float) -> None:
         """Take note that the transport is gone (None: the peer closed it in order)."""
         connection = self._nodes.connections.get(connection_id)
         if connection is not None:
             connection.lost(reason, now)
+        elif connection_id == self._source.id:
+            self._source.lost(reason, now)
 
     def paused(self, connection_id: int) -> None:
         """Take note that the transport takes no more for now: the network, or the node, is slow.
@@ -589,6 +598,9 @@ class Session:
         if self._recall.is_trying:
             self._recall.ready(now)
         self._nodes.handshake_done(connection, negotiated.config, now)
+        if self.settings.bootstrap_on != HTTP:
+            # Data nodes tell of changes themselves.
+            self._source.close()
         if self._parked and self.is_open:
             self.send_parked(self._parked, now)
 
@@ -604,6 +616,24 @@ class Session:
             return
         self._nodes.failed(connection, error, now, was_ready=was_ready)
         self._save_or_fail(connection.address, unanswered, error, now)
+
+    # The owner of what asks web ports
+
+    def stream_output(self, request: Request) -> None:
+        """See `couchloop.streaming.StreamOwner`."""
+        self._with_output.append(request)
+
+    def config_streamed(self, text: bytes, address: Address, now: float) -> None:
+        """See `couchloop.streaming.StreamOwner`."""
+        if self._bootstrap is None:
+            self._nodes.take_config(text, address, now)
+        else:
+            self._bootstrap.config_streamed(text, now)
+
+    def stream_failed(self, error: CouchbaseError, now: float) -> None:
+        """See `couchloop.streaming.StreamOwner`."""
+        if self._bootstrap is not None:
+            self._bootstrap.stream_failed(error, now)
 
     # Nodes' owner, and the bootstrap's
 
@@ -626,24 +656,36 @@ class Session:
         nodes.hunt(now)
 
     def bootstrapped(
-        self, config: ClusterConfig, network: NetworkChoice, connection: Connection, now: float
+        self,
+        config: ClusterConfig,
+        network: NetworkChoice,
+        connection: Connection | None,
+        now: float,
     ) -> None:
         """See `couchloop.bootstrap.BootstrapOwner`."""
+        bootstrap = self._bootstrap
+        assert bootstrap is not None
+        if connection is None or self.settings.bootstrap_on == HTTP:
+            self._source.keep(bootstrap.web_addresses, now)
         self._end_bootstrap()
         if self.state is not SessionState.OPENING:
             # A seed has come back after all nodes were lost.
             before = self._nodes.network
             if not self._nodes.apply(config, now, connection, network.name):
-                self._nodes.drop(connection)
+                if connection is not None:
+                    self._nodes.drop(connection)
             elif self._nodes.network != before:
                 text = "bucket {bucket}: network {network} ({why}), no longer {before}"
                 fields = {"bucket": self.settings.bucket, "before": before}
                 fields |= {"network": network.name, "why": network.why}
                 self._events.append(LogRecord("info", text, fields))
             return
-        origin = f"{connection.address} (connection {connection.hello.connection_id})"
+        origin = str(self._source.address)
+        if connection is not None:
+            origin = f"{connection.address} (connection {connection.hello.connection_id})"
         if not self._open(config, network, origin):
-            self._nodes.drop(connection)
+            if connection is not None:
+                self._nodes.drop(connection)
             return
         self._nodes.apply(config, now, connection, network.name)
         self._nodes.start_polling(now)
@@ -690,6 +732,7 @@ class Session:
         self._end_bootstrap()
         if self.state is not SessionState.OPENING:
             return
+        self._source.close()
         self.error = error
         self.state = SessionState.NEW if self.lazy else SessionState.FAILED
         self._events.append(OpenFailed(error))
@@ -708,7 +751,8 @@ class Session:
         settings = self.settings
         known = self._nodes.endpoints
         asks = settings.bootstrap_on != FILE_ONLY and (
-            bool(settings.srv) or any(seed not in known for seed in settings.seeds)
+            bool(settings.srv or settings.web_seeds)
+            or any(seed not in known for seed in settings.seeds)
         )
         if asks or settings.config_cache:
             # Half of the pause is jitter: a cluster that is gone is missed by many clients.
@@ -724,6 +768,7 @@ class Session:
         known = self._nodes.endpoints
         is_lost = all(endpoint.ready is None for endpoint in known.values())
         if self.state is SessionState.OPEN and self._bootstrap is None and is_lost:
+            self._source.close()
             self._search(now, now, known)
 
     def search(self, now: float, began: float) -> None:
@@ -733,7 +778,14 @@ class Session:
     def _search(self, now: float, began: float, known: Container[Address] = ()) -> None:
         settings = self.settings
         self._bootstrap = Bootstrap(
-            self, settings, self._nodes, self._timers, self._events, self._random.random, known
+            self,
+            settings,
+            self._nodes,
+            self._timers,
+            self._events,
+            self._source,
+            self._random.random,
+            known,
         )
         self._bootstrap.start(now, began)
 

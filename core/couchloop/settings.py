@@ -9,6 +9,8 @@ from couchloop.exceptions import CouchbaseError
 
 DATA_PORT: Final = 11210
 DATA_PORT_TLS: Final = 11207
+WEB_PORT: Final = 8091
+WEB_PORT_TLS: Final = 18091
 
 DEFAULT_NETWORK: Final = "default"
 EXTERNAL_NETWORK: Final = "external"
@@ -196,6 +198,8 @@ class Settings:
     """Whether *seeds* are of no use without that record."""
     resolve_timeout: float = 2.0
     """For the lookup of *srv*."""
+    web_seeds: tuple[Address, ...] = ()
+    """Web ports that give configurations too, by HTTP."""
     resolver: Any = None
     """What looks that up instead of the loop's usual resolver."""
     ipv6: str = "disabled"
@@ -222,6 +226,16 @@ class Settings:
     """Where the first configuration may come from: see the option."""
 
     @property
+    def data_port(self) -> int:
+        """Where data nodes listen unless something else is said."""
+        return DATA_PORT_TLS if self.tls else DATA_PORT
+
+    @property
+    def web_port(self) -> int:
+        """Where the nodes' cluster managers listen unless something else is said."""
+        return WEB_PORT_TLS if self.tls else WEB_PORT
+
+    @property
     def is_observed(self) -> bool:
         """Whether anybody wants to know of operations."""
         return self.observer is not None or self.reports.tracing or self.reports.metrics
@@ -237,7 +251,8 @@ class Settings:
             for name, described in self.__dataclass_fields__.items()
             if described.compare and getattr(self, name) != getattr(other, name)
         }
-        if frozenset(self.seeds) == frozenset(other.seeds):
+        for each in ("seeds", "web_seeds"):
             # In whatever order they are named, they are the same nodes.
-            names.discard("seeds")
+            if frozenset(getattr(self, each)) == frozenset(getattr(other, each)):
+                names.discard(each)
         return sorted(names)

@@ -24,7 +24,6 @@ from couchloop.exceptions import (
     AuthError,
     BucketAlreadyOpenError,
     CouchbaseError,
-    FeatureNotAvailableError,
     InvalidConnectionStringError,
     InvalidOptionError,
     InvalidTimeoutError,
@@ -138,7 +137,10 @@ class TestSettings:
             ("couchbase://a/b?operation_timeout=-1", InvalidOptionError),
             ("couchbase+dnssrv://localhost/b", InvalidConnectionStringError),
             ("couchbases+dnssrv://10.0.0.1/b", InvalidConnectionStringError),
-            ("http://a:9000/b", FeatureNotAvailableError),
+            ("http://a:9000/b?bootstrap_on=cccp", ArgumentError),
+            ("couchbase://a:9000/b?bootstrap_on=http", ArgumentError),
+            ("couchbase://a:18091=https/b", InvalidConnectionStringError),
+            ("couchbase://a:11207=mcds/b", InvalidConnectionStringError),
             ("couchbase://a/" + "b" * 101, ArgumentError),
             ("couchbase://a/b%0ab", ArgumentError),
             (None, ArgumentError),
@@ -150,6 +152,31 @@ class TestSettings:
         """Each mistake has its class, and is found before anything is opened."""
         with pytest.raises(kind):
             make_settings(text, authenticator=WHO)
+
+    @pytest.mark.parametrize(
+        ("text", "data", "web"),
+        [
+            ("couchbase://a", "a:11210", "a:8091"),
+            ("couchbases://a", "a:11207", "a:18091"),
+            ("couchbase://a:11210", "a:11210", "a:8091"),
+            ("couchbase://a:8091", "a:11210", "a:8091"),
+            ("couchbase://a:12000,b", "a:12000 b:11210", "b:8091"),
+            ("couchbase://a:9000=http,b", "b:11210", "a:9000 b:8091"),
+            ("couchbase://a:8091=http", "", "a:8091"),
+            ("couchbases://a:9000=https,b:12000", "b:12000", "a:9000"),
+            ("http://a", "a:11210", "a:8091"),
+            ("http://a:8091", "a:11210", "a:8091"),
+            ("http://a:9000", "", "a:9000"),
+            ("http://a:12000=mcd", "a:12000", ""),
+            ("a", "a:11210", "a:8091"),
+            ("[::1]:9000", "", "[::1]:9000"),
+        ],
+    )
+    def test_ports(self, text: str, data: str, web: str) -> None:
+        """Each host means its data port, its web port, or both."""
+        settings = make_settings(f"{text}/b", authenticator=WHO)
+        assert " ".join(map(str, settings.seeds)) == data
+        assert " ".join(map(str, settings.web_seeds)) == web
 
     @pytest.mark.parametrize(
         ("text", "name", "required"),

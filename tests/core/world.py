@@ -10,6 +10,7 @@ from typing import Any
 
 from couchloop.configcache import Cached, dump, load
 from couchloop.embedded import EmbeddedCluster, ManualClock
+from couchloop.embedded.cluster import Node
 from couchloop.events import (
     CloseConnection,
     DeriveKey,
@@ -31,6 +32,7 @@ from couchloop.transcoder import FMT_JSON, Transcoder
 from couchloop.wire import Frame, FrameDecoder, RequestFrame
 
 FIRST_PORT = 10000
+FIRST_WEB_PORT = 18000
 _MANY_ROUNDS = 20_000
 
 _derived: dict[KeyDerivation, bytes] = {}
@@ -144,6 +146,19 @@ class Disk:
         self.files[path] = (dump(config).encode(), self.written)
 
 
+class WebPort:
+    """A node's port for HTTP."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.accepted = 0
+
+    def accept(self, *, peer: str) -> Any:
+        del peer
+        self.accepted += 1
+        return self.node.accept_http()
+
+
 class World:
     """One client and its cluster. Nothing happens but in `settle` and `advance`.
 
@@ -211,6 +226,15 @@ class World:
     def logs(self) -> list[str]:
         """Lines of the session's log so far."""
         return [e.text.format(**e.fields) for e in self.events if isinstance(e, LogRecord)]
+
+    def serve_web(self) -> list[Address]:
+        """Let the nodes have web ports too; give them."""
+        for index, node in enumerate(self.cluster.nodes):
+            node.ports["mgmt"] = FIRST_WEB_PORT + index
+        self.cluster.changed()
+        ports = {Address("127.0.0.1", n.ports["mgmt"]): WebPort(n) for n in self.cluster.nodes}
+        self.nodes.update(ports)
+        return list(ports)
 
     def open(self) -> Session:
         """Open the bucket, and all connections."""

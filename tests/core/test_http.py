@@ -1,0 +1,524 @@
+"""Configurations over HTTP: one exchange, the source that repeats it, and opening a bucket so."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from collections.abc import Iterable
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import pytest
+
+from couchloop import operations as ops
+from couchloop.embedded import EmbeddedCluster, ManualClock
+from couchloop.embedded.auth import FULL_ACCESS, Grant, User
+from couchloop.exceptions import (
+    AuthError,
+    BootstrapTimeoutError,
+    BucketNotFoundError,
+    CouchbaseError,
+    FeatureNotAvailableError,
+    NodeTimeoutError,
+    NodeUnreachableError,
+    NotDataNodeError,
+    ProtocolError,
+    WrongProtocolError,
+)
+from couchloop.http import Exchange
+from couchloop.session import SessionState
+from couchloop.settings import Address, Login
+from tests.core.world import FIRST_PORT, FIRST_WEB_PORT, World
+
+HOST = Address("::1", 8091)
+LOGIN = Login("us:er", "pässword")
+DATA = Address("127.0.0.1", FIRST_PORT)
+WEB = Address("127.0.0.1", FIRST_WEB_PORT)
+
+
+def exchange(login: Login = LOGIN) -> Exchange:
+    """Give an exchange whose request is under way."""
+    made = Exchange("/pools/default/bs/b", HOST, login, "me/1 (ü)")
+    made.request()
+    return made
+
+
+def answer(status: int = 200, body: bytes = b"", **headers: str) -> bytes:
+    """Give an answer with a length."""
+    lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join((*lines, "", "")).encode() + body
+
+
+class TestExchange:
+    """One request and its answer."""
+
+    def test_request(self) -> None:
+        """The request names the host as it was dialled, and says who asks."""
+        made = Exchange("/pools/default/b/b%20x", HOST, LOGIN, "me/1 (ü)")
+        head, *lines = made.request().decode("ascii").split("\r\n")
+        assert head == "GET /pools/default/b/b%20x HTTP/1.1"
+        headers = dict(line.split(": ", 1) for line in lines if line)
+        assert headers["Host"] == "[::1]:8091"
+        kind, _, pair = headers["Authorization"].partition(" ")
+        assert (kind, b64decode(pair).decode()) == ("Basic", "us:er:pässword")
+
+    def test_certificate(self) -> None:
+        """Whom a client certificate names sends no name and no password."""
+        made = Exchange("/", HOST, Login("", "", by_certificate=True), "me")
+        assert b"uthorization" not in made.request()
+
+    @pytest.mark.parametrize("size", [1, 2, 7, 1000])
+    def test_pieces(self, size: int) -> None:
+        """An answer is understood however it is cut, with a length and in chunks."""
+        chunked = (
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        chunked += b"3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\n\r\n"
+        for data in (answer(body=b"abcdefg"), chunked):
+            made = exchange()
+            body = b""
+            for begin in range(0, len(data), size):
+                body += b"".join(made.receive_data(data[begin : begin + size]))
+            assert body == b"abcdefg"
+            assert made.done
+            assert list(made.receive_data(b"more")) == []
+
+    def test_until_the_end(self) -> None:
+        """An answer without a length ends with the connection."""
+        made = exchange()
+        assert list(made.receive_data(b"HTTP/1.0 200 OK\r\n\r\nabc")) == [b"abc"]
+        assert not made.done
+        assert list(made.receive_data(b"")) == []
+        assert made.done
+
+    @pytest.mark.parametrize(
+        ("status", "kind", "text"),
+        [
+            (401, AuthError, "us:er"),
+            (403, BucketNotFoundError, "us:er"),
+            (404, BucketNotFoundError, "no such bucket"),
+            (301, NotDataNodeError, "301"),
+            (500, NotDataNodeError, "500"),
+        ],
+    )
+    def test_refusals(self, status: int, kind: type[CouchbaseError], text: str) -> None:
+        """Each refusal has its class, and carries what the server said, but no secret."""
+        made = exchange()
+        with pytest.raises(kind, match=text) as raised:
+            list(made.receive_data(answer(status, b"because\r\nof that\n")))
+        assert type(raised.value) is kind
+        assert "because of that" in str(raised.value)
+        assert "pässword" not in f"{raised.value!r} {raised.value.__dict__}"
+
+    def test_long_refusal(self) -> None:
+        """Of a refusal without end only the beginning is read."""
+        made = exchange()
+        with pytest.raises(NotDataNodeError) as raised:
+            list(made.receive_data(b"HTTP/1.1 500 Oh\r\n\r\n" + b"x" * 100_000))
+        assert len(str(raised.value)) < 1000
+
+    @pytest.mark.parametrize(
+        ("data", "kind", "text"),
+        [
+            (b"\x81\x1f\0\0\0\0\0\x04" + bytes(16), WrongProtocolError, "web port"),
+            (b"\x15\x03\x01\0\x02\x02\x28", WrongProtocolError, "couchbases://"),
+            (b"SSH-2.0-OpenSSH_9\r\n\r\n", WrongProtocolError, "no HTTP"),
+            (b"HTTP/1.1 200 OK\r\nBad\x00Header: 1\r\n\r\n", WrongProtocolError, "no HTTP"),
+            (
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+                ProtocolError,
+                "valid",
+            ),
+            (b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 10_000, WrongProtocolError, "no HTTP"),
+        ],
+    )
+    def test_garbage(self, data: bytes, kind: type[CouchbaseError], text: str) -> None:
+        """What is no HTTP, or a head without end, is an error that says what it may be."""
+        with pytest.raises(kind, match=text):
+            list(exchange().receive_data(data))
+
+    @pytest.mark.parametrize("cut", [0, 5, 40, 60])
+    def test_cut_off(self, cut: int) -> None:
+        """An answer that ends too early is an error."""
+        made = exchange()
+        if cut:
+            list(made.receive_data(answer(body=b"abc" * 10)[:cut]))
+        with pytest.raises(ProtocolError):
+            list(made.receive_data(b""))
+
+
+class ScriptedWeb:
+    """A web port that says what a test wants, whatever it is asked.
+
+    Args:
+        pieces: what it says, one piece a round; None at the end: it hangs up.
+    """
+
+    def __init__(self, *pieces: bytes | None) -> None:
+        self.pieces = pieces
+        self.links: list[ScriptedWebLink] = []
+
+    def accept(self, *, peer: str) -> ScriptedWebLink:
+        self.links.append(ScriptedWebLink(self.pieces))
+        return self.links[-1]
+
+
+class ScriptedWebLink:
+    """A connection to a `ScriptedWeb`."""
+
+    def __init__(self, pieces: Iterable[bytes | None]) -> None:
+        self.closed = False
+        self.received = b""
+        self._pieces = list(pieces)
+
+    def receive_data(self, data: bytes) -> None:
+        self.received += data
+
+    def say(self, data: bytes | None) -> None:
+        """Say something more; None: hang up."""
+        self._pieces.append(data)
+
+    def data_to_send(self) -> bytes:
+        if not self.received or not self._pieces:
+            return b""
+        piece = self._pieces.pop(0)
+        if self._pieces[:1] == [None] or piece is None:
+            self.closed = True
+        return piece or b""
+
+    def next_deadline(self) -> None:
+        return None
+
+    def connection_lost(self) -> None:
+        self.closed = True
+
+
+def web_world(cluster: EmbeddedCluster | None = None, **settings: Any) -> World:
+    """Give a world whose one data seed refuses, and whose first web port is a seed."""
+    w = World(cluster, **{"seeds": (Address("127.0.0.1", 9),), "web_seeds": (WEB,), **settings})
+    w.serve_web()
+    return w
+
+
+def failure(w: World, seconds: float = 10.0) -> CouchbaseError:
+    """Open, and give what it failed with."""
+    w.session.start(w.now)
+    w.advance(seconds)
+    assert w.session.state is SessionState.FAILED
+    assert not w.opened
+    w.assert_idle()
+    return w.session.failure()
+
+
+def seeds_of(error: CouchbaseError) -> list[tuple[str, type[BaseException]]]:
+    """Give what happened at each seed."""
+    assert error.context is not None
+    return [(seed, type(why)) for seed, why in error.context.seeds]
+
+
+def web_connections(w: World) -> int:
+    """Count the connections to web ports that are open."""
+    return sum(address.port >= FIRST_WEB_PORT for address in w.opened.values())
+
+
+class TestBootstrap:
+    """Opening a bucket by HTTP."""
+
+    @pytest.mark.parametrize("chop", [None, Random(7)])
+    def test_after_the_data_ports(self, chop: Random | None) -> None:
+        """Web ports are asked after all data ports; data nodes then make the stream needless."""
+        w = web_world(chop=chop)
+        w.open()
+        assert w.attempts[0][1].port == 9
+        assert w.attempts[1][1] == WEB
+        assert len(w.session.addresses) == 3
+        w.do(ops.upsert(w.defaults, "k", 1))
+        assert web_connections(w) == 0
+        assert any(f"from {WEB}" in line for line in w.logs)
+
+    def test_data_port_answers(self) -> None:
+        """Where a data port answers, no web port is asked."""
+        w = web_world(seeds=(DATA,))
+        w.open()
+        assert WEB not in [address for _, address in w.attempts]
+
+    def test_only_data_ports(self) -> None:
+        """bootstrap_on=cccp asks no web port."""
+        w = web_world(bootstrap_on="cccp")
+        assert type(failure(w)) is NodeUnreachableError
+        assert WEB not in [address for _, address in w.attempts]
+
+    def test_only_http(self) -> None:
+        """bootstrap_on=http asks no data port before it has a map, and keeps the stream."""
+        w = web_world(seeds=(DATA,), bootstrap_on="http")
+        w.open()
+        assert w.attempts[0][1] == WEB
+        assert web_connections(w) == 1
+        for number, address in list(w.opened.items()):
+            if address != WEB:
+                w.session._nodes.connections[number].features = frozenset()
+        w.cluster.bump()
+        w.settle()
+        assert w.session.config is not None
+        assert w.session.config.revision.rev == w.cluster.rev
+
+    def test_stream_begins_anew(self) -> None:
+        """With bootstrap_on=http a stream that ends is opened again, after a pause with jitter."""
+        pauses = set()
+        for seed in range(5):
+            w = web_world(
+                seeds=(DATA,), bootstrap_on="http", web_seeds=(WEB, WEB._replace(port=WEB.port + 1))
+            )
+            w.session._source._random = Random(seed)
+            w.open()
+            w.advance(20.0)
+            lost = w.now
+            w.lose(w.link_to(WEB))
+            assert web_connections(w) == 0
+            w.advance(1.0)
+            assert web_connections(w) == 1
+            (again,) = [when for when, address in w.attempts if when > lost]
+            pauses.add(again - lost)
+            assert 0.25 <= again - lost <= 0.5
+        assert len(pauses) == 5
+
+    def test_unreachable_web_port(self) -> None:
+        """A stream that cannot be opened again is tried ever more rarely, every ten seconds."""
+        w = web_world(seeds=(DATA,), bootstrap_on="http")
+        w.open()
+        w.unreachable.add(WEB)
+        w.lose(w.link_to(WEB))
+        w.attempts.clear()
+        w.advance(60.0)
+        assert 8 <= len(w.attempts) <= 16
+        w.do(ops.upsert(w.defaults, "k", 1))
+
+    def test_stream_until_a_data_node_answers(self) -> None:
+        """As long as no data node is connected the stream brings newer maps."""
+        w = web_world()
+        w.unreachable.update(address for address in w.nodes if address.port < FIRST_WEB_PORT)
+        w.open()
+        op = w.submit(ops.upsert(w.defaults, "k", 1, timeout=60.0))
+        w.advance(5.0)
+        assert web_connections(w) == 1
+        for node in w.cluster.nodes:
+            node.ports["kv"] += 5000
+            w.nodes[Address("127.0.0.1", node.ports["kv"])] = node
+        w.cluster.changed()
+        w.advance(0.1)
+        assert op.done
+        assert web_connections(w) == 0
+
+    def test_all_nodes_lost(self) -> None:
+        """When all nodes are lost a web port tells where they went."""
+        w = web_world()
+        w.open()
+        w.unreachable.update(w.session.addresses)
+        for node in w.cluster.nodes:
+            node.ports["kv"] += 5000
+            w.nodes[Address("127.0.0.1", node.ports["kv"])] = node
+        for number in list(w.links):
+            w.lose(number)
+        w.cluster.changed()
+        w.advance(5.0)
+        assert {address.port for address in w.session.addresses} == {15000, 15001, 15002}
+        w.do(ops.upsert(w.defaults, "k", 1))
+        assert web_connections(w) == 0
+
+    def test_query_node(self) -> None:
+        """A node without data service, named without a port, is enough."""
+        cluster = EmbeddedCluster(clock=ManualClock())
+        node = cluster.add_node(serves_data=False)
+        w = web_world(cluster)
+        seed = Address("127.0.0.1", node.ports["mgmt"])
+        w.session.settings = replace(w.session.settings, web_seeds=(seed,))
+        w.open()
+        w.do(ops.upsert(w.defaults, "k", 1))
+        assert len(w.session.addresses) == 3
+
+    def test_no_stream(self) -> None:
+        """A server that has no stream of a bucket is asked for its present configuration."""
+        w = web_world(bootstrap_on="http")
+        config = w.cluster.nodes[0].configurations["default"].text(0)
+        paths: list[bytes] = []
+
+        class Once(ScriptedWeb):
+            def accept(self, *, peer: str) -> ScriptedWebLink:
+                link = super().accept(peer=peer)
+
+                def receive_data(data: bytes) -> None:
+                    link.received += data
+                    paths.append(data.split()[1])
+                    link.say(answer(404) if b"/bs/" in data else answer(body=config))
+
+                link.receive_data = receive_data  # type: ignore[method-assign]
+                return link
+
+        w.nodes[WEB] = Once()
+        w.open()
+        assert paths == [b"/pools/default/bs/default", b"/pools/default/b/default"]
+        w.do(ops.upsert(w.defaults, "k", 1))
+        # It is asked for again, now and then.
+        w.advance(60.0)
+        assert 8 <= len(paths) / 2 <= 16
+
+    def test_names(self) -> None:
+        """A bucket's name stands percent-encoded in the path."""
+        w = web_world(EmbeddedCluster(buckets=("b%1_x",)), bucket="b%1_x")
+        w.open()
+
+    def test_warming_up(self) -> None:
+        """A bucket that is not ready yet is waited for, on the stream and without one."""
+        for streams in (True, False):
+            w = web_world(config_total_timeout=20.0, bootstrap_on="http")
+            document = json.loads(w.cluster.nodes[0].configurations["default"].text(0))
+            ready = json.dumps(document).encode()
+            document["vBucketServerMap"]["vBucketMap"] = []
+            empty = json.dumps(document).encode()
+            if streams:
+                web = ScriptedWeb(b"HTTP/1.1 200 OK\r\n\r\n" + empty + b"\n\n\n\n")
+            else:
+                web = ScriptedWeb(answer(body=empty))
+            w.nodes[WEB] = web
+            w.session.start(w.now)
+            w.advance(10.0)
+            assert w.session.state is SessionState.OPENING
+            if streams:
+                assert len(web.links) == 1
+                web.links[0].say(b"\n\n\n\n" + ready + b"\n\n\n\n")
+            else:
+                assert len(web.links) > 50
+                web.pieces = (answer(body=ready),)
+            w.advance(0.2)
+            assert w.session.is_open
+
+    def test_never_ready(self) -> None:
+        """A bucket that never becomes ready says so when its time is up."""
+        w = web_world()
+        w.nodes[WEB] = ScriptedWeb(answer(body=b'{"nodesExt":[],"vBucketServerMap":{}}'))
+        error = failure(w, 5.0)
+        assert type(error) is BootstrapTimeoutError
+        assert "warming up" in str(error)
+        assert str(WEB) in str(error)
+
+    def test_clear_text(self) -> None:
+        """Without TLS the password is readable on the way: a warning says so, and the cure."""
+        w = web_world()
+        w.open()
+        assert any("clear text" in line and "couchbases://" in line for line in w.logs)
+
+
+class TestFailures:
+    """Each seed's failure is told, and nothing waits for ever."""
+
+    def test_wrong_password(self) -> None:
+        """A wrong password ends it at once: other seeds would say the same."""
+        w = web_world(
+            login=Login("user", "not-it"), web_seeds=(WEB, WEB._replace(port=WEB.port + 1))
+        )
+        error = failure(w, 0.0)
+        assert type(error) is AuthError
+        assert "'user'" in str(error)
+        assert "not-it" not in "".join(w.logs) + repr(w.events) + str(error) + repr(error)
+        assert len(w.attempts) == 2
+
+    def test_no_bucket(self) -> None:
+        """A bucket that does not exist: asked both ways, and told so."""
+        w = web_world(bucket="beer")
+        error = failure(w, 0.0)
+        assert type(error) is BucketNotFoundError
+        assert seeds_of(error) == [
+            ("127.0.0.1:9", NodeUnreachableError),
+            (f"http://{WEB}", BucketNotFoundError),
+        ]
+
+    def test_no_role(self) -> None:
+        """A user without a role on the bucket is told the permission that is missing."""
+        cluster = EmbeddedCluster(
+            buckets=("default", "beer"),
+            users=[User("user", "password", (Grant(FULL_ACCESS, "beer"),))],
+        )
+        error = failure(web_world(cluster), 0.0)
+        assert type(error) is BucketNotFoundError
+        assert "cluster.bucket[default].settings!read" in str(error)
+
+    def test_memcached(self) -> None:
+        """A bucket of type memcached is told apart."""
+        w = web_world()
+        w.nodes[WEB] = ScriptedWeb(answer(body=b'{"nodesExt":[],"nodeLocator":"ketama"}'))
+        assert type(failure(w, 0.0)) is FeatureNotAvailableError
+
+    @pytest.mark.parametrize(
+        ("pieces", "kind", "seconds"),
+        [
+            ((), NodeTimeoutError, 2.0),
+            ((b"HTTP/1.1 200 OK\r\n\r\n",), NodeTimeoutError, 2.0),
+            ((b"HTTP/1.1 200 OK\r\n\r\n", b"\n\n\n\n"), NodeTimeoutError, 2.0),
+            ((b"HTTP/1.1 200 OK\r\n\r\n", b'{"rev":'), NodeTimeoutError, 2.0),
+            ((b"HTTP/1.1 200 OK\r\n\r\n", b'{"rev":', None), ProtocolError, 0.0),
+            ((b"HTTP/1.1 200 OK\r\n\r\n", b"{\n\n\n\n"), ProtocolError, 0.0),
+            ((b"HTTP/1.1 200 OK\r\n\r\n", b"[]\n\n\n\n"), ProtocolError, 0.0),
+            ((b"HTTP/1.1 200 OK\r\n\r\n", b"x" * (21 << 20)), ProtocolError, 0.0),
+            ((b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", None), ProtocolError, 0.0),
+            ((b"nonsense" * 10_000,), WrongProtocolError, 0.0),
+            ((None,), ProtocolError, 0.0),
+            ((answer(503, b"starting"),), NotDataNodeError, 0.0),
+        ],
+    )
+    def test_strange_peer(
+        self, pieces: tuple[bytes | None, ...], kind: type[CouchbaseError], seconds: float
+    ) -> None:
+        """Silence, garbage, a head or body without end, an end too early: given up in time."""
+        w = web_world()
+        w.nodes[WEB] = ScriptedWeb(*pieces)
+        error = failure(w, seconds)
+        assert seeds_of(error) == [("127.0.0.1:9", NodeUnreachableError), (f"http://{WEB}", kind)]
+
+    def test_one_byte_at_a_time(self) -> None:
+        """A peer that drips, one byte a second, is given up after config_node_timeout."""
+        w = web_world()
+        web = w.nodes[WEB] = ScriptedWeb(b"H")
+        w.session.start(w.now)
+        w.settle()
+        for byte in b"TTP/1.1 200 OK":
+            w.advance(1.0)
+            web.links[0].say(bytes([byte]))
+        assert w.session.state is SessionState.FAILED
+        assert type(w.session.failure()) is NodeUnreachableError
+        assert seeds_of(w.session.failure())[1] == (f"http://{WEB}", NodeTimeoutError)
+
+    def test_next_web_port(self) -> None:
+        """A web port that is silent is left for the next one after config_node_timeout."""
+        second = WEB._replace(port=WEB.port + 1)
+        w = web_world(web_seeds=(WEB, second), config_node_timeout=0.5)
+        w.unanswering.add(WEB)
+        w.session.start(w.now)
+        w.advance(0.45)
+        assert not w.session.is_open
+        w.advance(0.1)
+        assert w.session.is_open
+
+    def test_total_time(self) -> None:
+        """config_total_timeout counts for data and web ports together."""
+        w = web_world(config_total_timeout=3.0)
+        w.unanswering.update({Address("127.0.0.1", 9), WEB})
+        error = failure(w, 3.0)
+        assert type(error) is BootstrapTimeoutError
+        assert seeds_of(error) == [
+            ("127.0.0.1:9", NodeTimeoutError),
+            (f"http://{WEB}", BootstrapTimeoutError),
+        ]
+
+    def test_closed_meanwhile(self) -> None:
+        """A session that is closed closes its stream, wherever that is."""
+        for pieces in ((), (b"HTTP/1.1 200 OK\r\n\r\n{",)):
+            w = web_world()
+            w.nodes[WEB] = ScriptedWeb(*pieces)
+            w.session.start(w.now)
+            w.settle()
+            w.session.close(w.now)
+            w.settle()
+            assert not w.opened
+            assert w.session.next_deadline() is None
