@@ -29,7 +29,6 @@ from couchloop.exceptions import (
     BucketNotFoundError,
     CouchbaseError,
     EmptyKeyError,
-    FeatureNotAvailableError,
     HandshakeClosedError,
     InvalidCasError,
     InvalidConnectionStringError,
@@ -115,7 +114,7 @@ async def opening_fails(bucket: Bucket, kind: type[CouchbaseError], *texts: str)
             "authenticator",
         ),
         ("couchbase://host/default?wait_for_confg=on", {}, InvalidOptionError, "wait_for_config"),
-        ("couchbase://host:8092=http/default", {}, FeatureNotAvailableError, "11210"),
+        ("http://host:8092/default?bootstrap_on=cccp", {}, ArgumentError, "bootstrap_on"),
     ],
 )
 def test_opening(

@@ -41,7 +41,9 @@ class ProtocolTests(SynchronousTestCase):
         self.memory = Memory(EmbeddedCluster(nodes=1))
         self.clock = self.memory.reactor
         endpoint = Endpoint()
-        self.bucket = self.memory.open(endpoint_factory=lambda *_: endpoint)
+        self.bucket = self.memory.open(
+            options="?bootstrap_on=cccp", endpoint_factory=lambda *_: endpoint
+        )
         self.ready = self.bucket.connect()
         self.clock.advance(0)
         self.protocol: CouchbaseProtocol = endpoint.factories[0].buildProtocol(None)
