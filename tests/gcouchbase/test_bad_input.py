@@ -302,8 +302,8 @@ def test_hung_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
         gevent.get_hub().switch()
 
     monkeypatch.setattr(gsocket, "getaddrinfo", getaddrinfo)
-    with pytest.raises(E.NodeTimeoutError, match=r"slow\.test:11210"):
-        _open("slow.test:11210", options=OPTIONS)
+    with pytest.raises(E.NodeTimeoutError, match=r"slow\.test:11211"):
+        _open("slow.test:11211", options=OPTIONS)
     assert asked == ["slow.test"]
 
 

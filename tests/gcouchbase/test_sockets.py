@@ -115,7 +115,7 @@ def test_literals_of_the_wrong_family(served: ServedCluster, address: str, optio
 
 def test_names_without_an_address_of_the_family(resolver: Resolver) -> None:
     """A name that has addresses of the other family only is reported together with the option."""
-    why = refusal("couchbase://old.test:11210", "?ipv6=only")
+    why = refusal("couchbase://old.test:11211", "?ipv6=only")
     assert isinstance(why, UnknownHostError)
     assert "old.test" in str(why)
     assert "ipv6=only" in str(why)

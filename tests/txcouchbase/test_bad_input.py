@@ -362,8 +362,8 @@ async def test_hung_lookup(reactor: Any) -> None:
     resolver = HungResolver()
     before = reactor.installNameResolver(resolver)
     try:
-        bucket = opened(reactor, f"couchbase://slow.test:11210/default{OPTIONS}")
-        await opening_fails(bucket, NodeTimeoutError, "slow.test:11210")
+        bucket = opened(reactor, f"couchbase://slow.test:11211/default{OPTIONS}")
+        await opening_fails(bucket, NodeTimeoutError, "slow.test:11211")
     finally:
         reactor.installNameResolver(before)
     assert set(resolver.asked) == {"slow.test"}
