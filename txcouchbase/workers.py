@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from twisted.python.failure import Failure
 
-_MOST: Final = 10
+MOST: Final = 10
 
 
 class Workers:
@@ -41,7 +41,7 @@ class Workers:
         """Call *func* in a thread, and then, there too, *onResult*; see Twisted's ThreadPool."""
         with self._lock:
             self._works.append((onResult, func, args, kw))
-            if self._threads == _MOST:
+            if self._threads == MOST:
                 return
             self._threads += 1
         Thread(target=self._work, name="couchloop", daemon=True).start()

@@ -53,6 +53,7 @@ from tests.txcouchbase.support import Memory, outcome, turn
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
 from txcouchbase.testing import ReactorClock, ServedCluster, serve
+from txcouchbase.workers import MOST, workers
 
 Opener = Callable[..., Bucket]
 
@@ -370,13 +371,13 @@ async def test_hung_lookup(reactor: Any) -> None:
 
 
 async def test_no_thread_is_free(reactor: Any) -> None:
-    """Where look-ups that hang hold all threads of the reactor, opening fails in time.
+    """Where look-ups that hang hold all threads of ours, opening fails in time.
 
     A key that is to be derived waits for a thread.
     """
-    pool = reactor.getThreadPool()
     let_go = threading.Event()
-    held = [deferToThreadPool(reactor, pool, let_go.wait) for _ in range(pool.max)]
+    threads: Any = workers
+    held = [deferToThreadPool(reactor, threads, let_go.wait) for _ in range(MOST)]
     # A user whose key nobody has derived yet.
     cluster = EmbeddedCluster(1, seed="no thread is free", clock=ReactorClock(reactor))
     served = serve(cluster, reactor=reactor)
