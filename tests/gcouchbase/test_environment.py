@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from gevent import ssl
 
-from couchloop.exceptions import BadEnvironmentError
+from couchloop.exceptions import ArgumentError, BadEnvironmentError
 from couchloop.settings import Tls
 from gcouchbase.bucket import Bucket
 from gcouchbase.testing import ServedCluster, serve
@@ -57,6 +57,26 @@ def test_certificate_of_the_ca(
     ):
         assert bucket.upsert("key", 1).success
     until(lambda: "the environment decides: LCB_SSL_CACERT" in caplog.messages)
+
+
+@pytest.mark.parametrize("without", ["LCB_NO_CCCP", "LCB_NO_HTTP"])
+def test_ways_to_the_cluster(
+    served: ServedCluster,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    without: str,
+) -> None:
+    """LCB_NO_CCCP leaves only web ports to be asked for a configuration, LCB_NO_HTTP data ports."""
+    caplog.set_level("INFO", "gcouchbase")
+    monkeypatch.setenv(without, "1")
+    ports = served.cluster.nodes[0].ports
+    texts = [f"couchbase://127.0.0.1:{ports['kv']}", f"http://127.0.0.1:{ports['mgmt']}"]
+    forbidden, allowed = texts if without == "LCB_NO_CCCP" else texts[::-1]
+    with open_bucket(allowed) as bucket:
+        assert bucket.upsert("key", 1).success
+    with pytest.raises(ArgumentError, match="no host has one"):
+        open_bucket(forbidden)
+    until(lambda: f"the environment decides: {without}" in caplog.messages)
 
 
 def test_mistake(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,24 @@ async def test_certificate_of_the_ca(
     assert "info: the environment decides: LCB_SSL_CACERT" in lines
 
 
+@pytest.mark.parametrize("without", ["LCB_NO_CCCP", "LCB_NO_HTTP"])
+async def test_ways_to_the_cluster(
+    monkeypatch: pytest.MonkeyPatch, lines: list[str], without: str
+) -> None:
+    """LCB_NO_CCCP leaves only web ports to be asked for a configuration, LCB_NO_HTTP data ports."""
+    monkeypatch.setenv(without, "1")
+    served = serve()
+    ports = served.cluster.nodes[0].ports
+    texts = [f"couchbase://127.0.0.1:{ports['kv']}", f"http://127.0.0.1:{ports['mgmt']}"]
+    forbidden, allowed = texts if without == "LCB_NO_CCCP" else texts[::-1]
+    async with opened(allowed, served) as bucket:
+        assert (await bucket.upsert("key", 1)).success
+    with pytest.raises(ArgumentError, match="no host has one"):
+        Bucket(f"{forbidden}/default", username="user", password=PASSWORD)
+    await served.stop()
+    assert f"info: the environment decides: {without}" in lines
+
+
 async def test_endpoint_factory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who does the TLS alone is told that the environment has a say in it too."""
     monkeypatch.setenv("LCB_SSL_CIPHER_LIST", CIPHER)
