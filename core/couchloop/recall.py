@@ -7,6 +7,7 @@ asked, as without a file.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final, Protocol
 
 from couchloop.configcache import Cached
@@ -21,7 +22,7 @@ from couchloop.exceptions import (
 from couchloop.nodes import Nodes
 from couchloop.settings import Address, Settings
 from couchloop.timers import Timer, Timers
-from couchloop.topology import ClusterConfig, NetworkChoice, select_network
+from couchloop.topology import ClusterConfig, NetworkChoice, parse_config, select_network
 
 FILE_ONLY: Final = "file_only"
 
@@ -33,8 +34,13 @@ class RecallOwner(Protocol):
     def is_open(self) -> bool:
         """Whether a configuration may be applied."""
 
-    def recalled(self, config: ClusterConfig, network: NetworkChoice, now: float) -> None:
-        """Open with *config*, which the nodes know already: one of them is ready."""
+    def recalled(
+        self, config: ClusterConfig, network: NetworkChoice, told: ClusterConfig, now: float
+    ) -> None:
+        """Open with *config*, by which the nodes are known already: one of them is ready.
+
+        *told* is what that node says, if it says anything: it knows better which bucket it is.
+        """
 
     def search(self, now: float, began: float) -> None:
         """Look for a configuration at the seeds; *began* is when the time for all began to run."""
@@ -165,12 +171,16 @@ class Recall:
         self._limit = self._timers.call_at(until, self._give_up)
         self._nodes.apply(config, now, network=network.name, from_file=True)
 
-    def ready(self, now: float) -> None:
-        """Open the bucket: a node has taken us."""
+    def ready(self, text: bytes, origin: str, now: float) -> None:
+        """Open the bucket: a node has taken us, and told a configuration unless *text* is empty."""
         assert self._found is not None
         self.is_trying = False
         self._end_limit()
-        self._owner.recalled(self._found.config, self._network, now)
+        told = config = self._found.config
+        if text:
+            with suppress(ProtocolError):
+                told = parse_config(text, origin)
+        self._owner.recalled(config, self._network, told, now)
 
     def failed(self, address: Address, error: CouchbaseError, now: float) -> bool:
         """Note what happened at a node; tell whether that was the end of trying the file's."""

@@ -596,7 +596,7 @@ class Session:
             bootstrap.handshake_done(negotiated.config, now)
             return
         if self._recall.is_trying:
-            self._recall.ready(now)
+            self._recall.ready(negotiated.config, connection.address.host, now)
         self._nodes.handshake_done(connection, negotiated.config, now)
         if self.settings.bootstrap_on != HTTP:
             # Data nodes tell of changes themselves.
@@ -683,7 +683,7 @@ class Session:
         origin = str(self._source.address)
         if connection is not None:
             origin = f"{connection.address} (connection {connection.hello.connection_id})"
-        if not self._open(config, network, origin):
+        if not self._open(config, network, origin, config):
             if connection is not None:
                 self._nodes.drop(connection)
             return
@@ -691,16 +691,22 @@ class Session:
         self._nodes.start_polling(now)
         self.send_parked(self._parked, now)
 
-    def recalled(self, config: ClusterConfig, network: NetworkChoice, now: float) -> None:
+    def recalled(
+        self, config: ClusterConfig, network: NetworkChoice, told: ClusterConfig, now: float
+    ) -> None:
         """See `couchloop.recall.RecallOwner`."""
-        if self._open(config, network, f"the file {self.settings.config_cache}"):
+        if self._open(config, network, f"the file {self.settings.config_cache}", told):
             self._nodes.start_polling(now)
+            if self.settings.bootstrap_on == HTTP:
+                self._source.keep(self.settings.web_seeds, now)
         else:
             self._nodes.reset()
 
-    def _open(self, config: ClusterConfig, network: NetworkChoice, origin: str) -> bool:
-        """Say that the bucket is open, unless another Bucket stands in the way."""
-        refusal = self.admit(config)
+    def _open(
+        self, config: ClusterConfig, network: NetworkChoice, origin: str, told: ClusterConfig
+    ) -> bool:
+        """Say that the bucket is open, unless another Bucket is open on what *told* says it is."""
+        refusal = self.admit(told)
         if refusal is not None:
             self.bootstrap_failed(refusal)
             return False

@@ -34,7 +34,7 @@ from couchloop.settings import Address, Login
 from couchloop.topology import ClusterConfig, Network, Node, Revision, parse_config
 from couchloop.wire import Opcode, Status
 from tests.core.test_topology import CONFIG, changed, parse
-from tests.core.world import FIRST_PORT, World
+from tests.core.world import FIRST_PORT, FIRST_WEB_PORT, World
 
 PATH = "/var/cache/bucket"
 DEAD = Address("127.0.0.1", 9)
@@ -124,7 +124,7 @@ class TestFormat:
     def test_what_libcouchbase_writes(self) -> None:
         """A file in libcouchbase's form, which has fewer members, is read."""
         text = (
-            b'{"nodeLocator":"vbucket","uuid":"c0ffee","rev":42,"name":"b","nodesExt":['
+            b'{"nodeLocator":"vbucket","rev":42,"name":"b","nodesExt":['
             b'{"hostname":"10.0.0.1","services":{"mgmt":8091,"kv":11210,"kvSSL":11207}},'
             b'{"hostname":"10.0.0.2","services":{"mgmt":8091,"kv":11210,"kvSSL":11207}},'
             b'{"hostname":"10.0.0.3","services":{"mgmt":8091,"n1ql":8093}}],'
@@ -135,6 +135,7 @@ class TestFormat:
         assert config.revision == Revision(0, 42)
         assert list(config.active) == [0, 1, 0, 1]
         assert config.nodes[1].address("default", "kv") == Address("10.0.0.2", 11210)
+        assert config.uuid is None
 
     @pytest.mark.parametrize(
         ("text", "reason"),
@@ -380,10 +381,11 @@ class TestStart:
         assert any("bucket 'other'" in line for line in w.logs)
         assert load(w.disk.files[PATH][0], "default", "").bucket == "default"
 
-    def test_bucket_made_anew(self) -> None:
+    @pytest.mark.parametrize("uuid", ["0", None])
+    def test_bucket_made_anew(self, uuid: str | None) -> None:
         """If the bucket of the file is no more, what the nodes tell counts, however old."""
         w = world()
-        w.disk.keep(PATH, replace(told(w), uuid="0", revision=Revision(99, 99)))
+        w.disk.keep(PATH, replace(told(w), uuid=uuid, revision=Revision(99, 99)))
         session = w.open()
         assert session.config is not None
         assert session.config.uuid == told(w).uuid
@@ -444,15 +446,42 @@ class TestStart:
         w.advance(5.1)
         assert w.cluster.operations["GET_CLUSTER_CONFIG"] == asked + 2
 
+    def test_with_a_stream(self) -> None:
+        """With bootstrap_on=http a good file opens the bucket, and the stream is opened beside."""
+        web = Address("127.0.0.1", FIRST_WEB_PORT)
+        w = world(bootstrap_on="http", seeds=(), web_seeds=(web,))
+        w.serve_web()
+        w.disk.keep(PATH, told(w))
+        w.open()
+        assert any("from the file" in line for line in w.logs)
+        w.advance(1.0)
+        assert web in w.opened.values()
+        for connection in w.session.connections:
+            # None of them pushes.
+            connection.features = frozenset()
+        w.cluster.bump()
+        w.settle()
+        assert load(w.disk.files[PATH][0], "default", "").revision == told(w).revision
+
     def test_another_bucket_in_the_way(self) -> None:
         """Where the bucket is open under another name of the cluster, the file opens none."""
         w = warm()
         refusal = BucketAlreadyOpenError("it is open")
-        w.session.admit = lambda config: refusal if config == told(w) else None
+        w.session.admit = lambda config: refusal if config.uuid == told(w).uuid else None
         start(w)
         assert w.session.error is refusal
         w.advance(5.0)
         assert w.opened == {}
+        assert w.session.connections == []
+
+    def test_another_bucket_in_the_way_of_an_old_file(self) -> None:
+        """Which bucket it is a node knows better than a file: libcouchbase's has no UUID."""
+        w = world()
+        w.disk.keep(PATH, replace(told(w), uuid=None, cluster_uuid=None))
+        refusal = BucketAlreadyOpenError("it is open")
+        w.session.admit = lambda config: refusal if config.uuid == told(w).uuid else None
+        start(w)
+        assert w.session.error is refusal
         assert w.session.connections == []
 
     def test_bucket_made_anew_later(self) -> None:
