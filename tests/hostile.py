@@ -24,6 +24,7 @@ class Peer(NamedTuple):
     then: bytes = b""
     """What it says after that in every turn of its loop, without end."""
     scheme: str = "couchbase"
+    options: str = OPTIONS
 
 
 def _announcing(length: int) -> bytes:
@@ -38,6 +39,10 @@ _HELLO = encode_response(Opcode.HELLO)
 _TLS_RECORD = bytes.fromhex("1603034000 02 003ffc 0303")
 """The beginning of 16 KiB of TLS handshake: a ServerHello of that size."""
 
+_HEAD = b"HTTP/1.1 200 OK\r\n"
+_WEB = f"{OPTIONS}&bootstrap_on=http"
+_WEB_LONG = "?config_node_timeout=20&config_total_timeout=30&bootstrap_on=http"
+
 PEERS = (
     Peer("silent", NodeTimeoutError, "config_node_timeout"),
     Peer("silent TLS", NodeTimeoutError, "config_node_timeout", scheme="couchbases"),
@@ -48,6 +53,27 @@ PEERS = (
     Peer("4 GiB", WrongProtocolError, "4294967295 bytes", _announcing(2**32 - 1), b"\0" * 65536),
     Peer("garbage", WrongProtocolError, "data port", b"\0\1\2\3", b"\xff" * 4096),
     Peer("wrong answer", ProtocolError, "0x0a", encode_response(Opcode.NOOP), _PUSH),
+    Peer("silent web port", NodeTimeoutError, "config_node_timeout", b"", b"", "http", _WEB),
+    Peer("trickled head", NodeTimeoutError, "config_node_timeout", _HEAD, b"x", "http", _WEB),
+    Peer(
+        "trickled configuration",
+        NodeTimeoutError,
+        "config_node_timeout",
+        _HEAD + b"\r\n{",
+        b" ",
+        "http",
+        _WEB,
+    ),
+    Peer("endless head", ProtocolError, "HTTP", _HEAD, b"x" * 4096, "http", _WEB_LONG),
+    Peer(
+        "endless configuration",
+        ProtocolError,
+        "bytes",
+        _HEAD + b"\r\n{",
+        b" " * 65536,
+        "http",
+        _WEB_LONG,
+    ),
 )
 
 

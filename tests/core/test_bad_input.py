@@ -29,10 +29,11 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
     WrongProtocolError,
 )
+from couchloop.http import Exchange
 from couchloop.kv.handshake import MAX_CONFIG
 from couchloop.kv.scram import MAX_ITERATIONS
 from couchloop.session import SessionState
-from couchloop.settings import Address
+from couchloop.settings import Address, Login
 from couchloop.topology import parse_config
 from couchloop.wire import (
     MAX_BODY,
@@ -549,3 +550,46 @@ class TestAnything:
         for number in range(16):
             assert w.do(ops.upsert(w.defaults, f"k{number}", 1)).success
         assert len([event for event in w.events if isinstance(event, OpenConnection)]) < 100
+
+
+_HTTP_PARTS = st.sampled_from(
+    [
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.0 200 OK\r\n",
+        b"HTTP/1.1 401 Unauthorized\r\n",
+        b"HTTP/1.1 404 Not Found\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: http://other/\r\n",
+        b"Content-Length: 5\r\n",
+        b"Content-Length: 99999999999999999999\r\n",
+        b"Content-Length: -1\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Connection: close\r\n",
+        b"Upgrade: x\r\n",
+        b": \r\n",
+        b"\r\n",
+        b"\n\n\n\n",
+        b"5\r\n",
+        b"ffffffffffffffffffff\r\n",
+        b"0\r\n\r\n",
+        b"{}",
+    ]
+)
+
+
+@given(
+    parts=st.lists(_HTTP_PARTS | st.binary(max_size=20), max_size=12),
+    size=st.integers(1, 50),
+    closes=st.booleans(),
+)
+def test_any_http(parts: list[bytes], size: int, *, closes: bool) -> None:
+    """Whatever a web port answers, in whatever pieces, is a body or one CouchbaseError."""
+    exchange = Exchange("/pools", Address("h", 8091), Login("user", "password"), "test")
+    exchange.request()
+    data = b"".join(parts)
+    with suppress(CouchbaseError):
+        for start in range(0, len(data), size):
+            for piece in exchange.receive_data(data[start : start + size]):
+                assert piece in data
+        if closes:
+            list(exchange.receive_data(b""))

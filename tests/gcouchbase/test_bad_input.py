@@ -206,7 +206,7 @@ class TestOpening:
 
         with listening(handle) as port:
             with pytest.raises(peer.kind, match=peer.text) as caught:
-                _open(f"127.0.0.1:{port}", options=OPTIONS, scheme=peer.scheme)
+                _open(f"127.0.0.1:{port}", options=peer.options, scheme=peer.scheme)
             assert f"127.0.0.1:{port}" in str(caught.value)
             until(lambda: not clients, "the client has not left")
 

@@ -319,7 +319,7 @@ async def test_hostile_peers(reactor: Any, peer: Peer) -> None:
 
     listening = reactor.listenTCP(0, HostileFactory(), interface="127.0.0.1")
     port = listening.getHost().port
-    bucket = opened(reactor, f"{peer.scheme}://127.0.0.1:{port}/default{OPTIONS}")
+    bucket = opened(reactor, f"{peer.scheme}://127.0.0.1:{port}/default{peer.options}")
     for deferred in (bucket.connect(), bucket.get("k")):
         error = await failure(deferred)
         assert isinstance(error, peer.kind)
