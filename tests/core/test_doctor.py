@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from couchloop.doctor import (
     Answer,
@@ -19,6 +21,7 @@ from couchloop.doctor import (
     Examination,
     Exchange,
     LookUpSrv,
+    Part,
     ReadTls,
     Report,
     Request,
@@ -567,7 +570,13 @@ class TestFailures:
                 "PLAIN would send the password in clear text",
                 "couchbases://",
             ),
-            ("couchbase://10.0.0.77/default", None, "tcp", "nothing listens", "data service"),
+            (
+                "couchbase://10.0.0.77/default?bootstrap_on=cccp",
+                None,
+                "tcp",
+                "nothing listens",
+                "data service",
+            ),
             ("couchbase://nowhere.example/default", None, "addresses", "not known", "spelling"),
             (
                 "couchbase://10.0.0.1/default?network=elsewhere",
@@ -660,7 +669,7 @@ class TestFailures:
         """Whatever a peer does, the step that meets it says what it is."""
         net = Net()
         net.listening[Address("10.0.0.1", 11210)] = peer
-        report, _ = examine(net)
+        report, _ = examine(net, "couchbase://10.0.0.1/default?bootstrap_on=cccp")
         failed = step_of(report, step)
         assert (failed.verdict, failed.text) == (Verdict.FAILED, text)
         assert failed.cause
@@ -795,6 +804,57 @@ class TestFailures:
         assert report.works
 
 
+class Garbling(Silent):
+    """A peer whose answers are damaged on the way: at each (position, byte) of all that it says."""
+
+    def __init__(self, peer: Any, damage: Mapping[int, int]) -> None:
+        self.peer = peer
+        self.damage = damage
+        self.said = 0
+
+    @property
+    def closed(self) -> bool:  # type: ignore[override]
+        """Whether it has closed the connection."""
+        return bool(self.peer.closed)
+
+    def receive_data(self, data: bytes) -> None:
+        self.peer.receive_data(data)
+
+    def data_to_send(self) -> bytes:
+        data = bytearray(self.peer.data_to_send())
+        for position, byte in self.damage.items():
+            if self.said <= position < self.said + len(data):
+                data[position - self.said] = byte
+        self.said += len(data)
+        return bytes(data)
+
+
+class TestGarbage:
+    """Nothing that a peer sends gets the better of the examination: it ends, and says something."""
+
+    @given(pieces=st.lists(st.binary(max_size=80), max_size=6), closed=st.booleans())
+    def test_any_bytes(self, pieces: list[bytes], closed: bool) -> None:
+        """Whatever bytes come, in whatever pieces."""
+        net = Net()
+        peer = partial(Talking, *filter(None, pieces), closed=closed)
+        net.listening[Address("10.0.0.1", 11210)] = peer
+        report, _ = examine(net)
+        assert report.finished
+        assert not report.works
+
+    @given(
+        damage=st.dictionaries(st.integers(0, 3000), st.integers(0, 255), min_size=1, max_size=4)
+    )
+    def test_damaged_answers(self, damage: dict[int, int]) -> None:
+        """Whatever happens to a byte of a node's answers on the way."""
+        net = Net()
+        node = net.cluster.nodes[0]
+        net.listening[Address("10.0.0.1", 11210)] = lambda: Garbling(node.accept("here"), damage)
+        report, _ = examine(net)
+        assert report.finished
+        assert report.works is not any(report.failures())
+
+
 class TestSeedsAndNodes:
     """What one seed lacks another may have; a node that is missing is missed."""
 
@@ -815,7 +875,7 @@ class TestSeedsAndNodes:
         """When all fail, the last words say of how many."""
         text = "couchbase://10.0.0.77,10.0.0.78/default"
         _, shown = examine(Net(), text, table=Table(width=100))
-        assert "none of 2 seeds can be used: nothing can be reached at 10.0.0.77:11210" in shown
+        assert "none of 2 hosts can be used: nothing can be reached at 10.0.0.77:11210" in shown
 
     def test_another_cluster(self) -> None:
         """A seed that belongs to another cluster is found out."""
@@ -871,6 +931,95 @@ class TestSeedsAndNodes:
         assert node.text == "HELLO: no answer in time"
         assert node.details["failed"] == "hello"
         assert not report.works
+
+
+class TestWeb:
+    """Web ports, which are asked when no data port gives a configuration."""
+
+    def net(self) -> Net:
+        """Give a network in which the first node has a web port too."""
+        net = Net()
+        net.listening[Address("10.0.0.1", 8091)] = net.cluster.nodes[0].accept_http
+        return net
+
+    def test_instead_of_a_data_port(self) -> None:
+        """A host without the data service gives the configuration by HTTP: worth a look."""
+        net = self.net()
+        net.listening[Address("10.0.0.7", 8091)] = net.cluster.nodes[0].accept_http
+        report, _ = examine(net, "couchbase://10.0.0.7/default")
+        assert report.works
+        seeds = [step for step in report if step.part is Part.SEED]
+        assert [(step.name, step.subject, step.verdict) for step in seeds] == [
+            ("tcp", "10.0.0.7:11210", Verdict.FAILED),
+            ("tcp", "10.0.0.7:8091", Verdict.OK),
+            ("http", "10.0.0.7:8091", Verdict.WARNING),
+            ("configuration", "10.0.0.7:8091", Verdict.OK),
+        ]
+        assert "clear text" in step_of(report, "http").cause
+
+    def test_web_ports_alone(self) -> None:
+        """With bootstrap_on=http no data port is a seed."""
+        net = self.net()
+        report, _ = examine(net, "couchbase://10.0.0.1/default?bootstrap_on=http")
+        assert report.works
+        assert [step.subject for step in report if step.part is Part.SEED] == ["10.0.0.1:8091"] * 3
+        assert "other seeds" not in {str(step.part) for step in report}
+
+    def test_over_tls(self) -> None:
+        """Over TLS nothing is in clear text."""
+        net = self.net()
+        net.listening[Address("10.0.0.1", 18091)] = net.cluster.nodes[0].accept_http
+        report, _ = examine(net, "couchbases://10.0.0.1/default?bootstrap_on=http")
+        assert step_of(report, "http").verdict is Verdict.OK
+        assert step_of(report, "tls").subject == "10.0.0.1:18091"
+        assert report.works
+
+    def test_the_cluster_itself(self) -> None:
+        """Without a bucket a web port is asked for the nodes of the cluster."""
+        report, _ = examine(self.net(), "couchbase://10.0.0.1?bootstrap_on=http")
+        assert report.works
+        assert "/pools/default/nodeServices" in step_of(report, "http").text
+
+    @pytest.mark.parametrize(
+        ("bucket", "user", "cause"),
+        [("default", User("user", "wrong"), "refused user 'user'"), ("nosuch", None, "bucket")],
+    )
+    def test_refused(self, bucket: str, user: User | None, cause: str) -> None:
+        """Who is refused by a web port reads why."""
+        address = f"couchbase://10.0.0.1/{bucket}?bootstrap_on=http"
+        report, shown = examine(self.net(), address, user)
+        step = step_of(report, "http")
+        assert (step.verdict, step.text) == (Verdict.FAILED, "refused")
+        assert cause in step.cause
+        assert "HTTP fails at 10.0.0.1:8091" in shown
+
+    @pytest.mark.parametrize(
+        ("peer", "text"),
+        [
+            (Silent, "no answer in time"),
+            (lambda: Talking(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"), "no answer in time"),
+            (lambda: Talking(closed=True), "not understood"),
+            (lambda: Talking(b"\0" * 99), "another protocol"),
+            (lambda: Talking(b"HTTP/1.1 200 OK\r\n\r\nnonsense", closed=True), "not understood"),
+            (lambda: Talking(b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n"), "no data node"),
+            (TimeoutError(), "no answer within 5 s"),
+        ],
+    )
+    def test_broken(self, peer: Any, text: str) -> None:
+        """Whatever a web port does, it is given up, and the step says what it did."""
+        net = Net()
+        net.listening[Address("10.0.0.1", 8091)] = peer
+        report, _ = examine(net, "couchbase://10.0.0.1/default?bootstrap_on=http")
+        assert report.steps[-1].verdict is Verdict.FAILED
+        assert report.steps[-1].text == text
+        assert report.steps[-1].cause
+        assert not report.works
+
+    def test_a_refused_login_ends_it(self) -> None:
+        """After a refused login no further host is asked: no node would say otherwise."""
+        net = self.net()
+        report, _ = examine(net, "couchbase://10.0.0.1,10.0.0.2/default", User("user", "wrong"))
+        assert [step.subject for step in report if step.name == "tcp"] == ["10.0.0.1:11210"]
 
 
 class TestTable:

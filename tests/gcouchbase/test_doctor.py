@@ -38,6 +38,15 @@ def test_the_network_to_use() -> None:
         assert found(examined, "network").details["network"] == "external"
 
 
+def test_web_port(served: ServedCluster) -> None:
+    """A web port gives the configuration too."""
+    port = served.cluster.nodes[0].ports["mgmt"]
+    examined = examination(f"couchbase://127.0.0.1:{port}=http/default")
+    doctor.run(examined)
+    assert examined.report.works
+    assert found(examined, "http").subject == f"127.0.0.1:{port}"
+
+
 @pytest.mark.parametrize("scheme", ["couchbase", "couchbases"])
 def test_killed(scheme: str) -> None:
     """A greenlet that is killed amid an examination leaves no socket behind."""

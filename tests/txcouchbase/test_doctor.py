@@ -36,6 +36,22 @@ async def test_examination() -> None:
         await served.stop()
 
 
+async def test_web_port() -> None:
+    """A web port gives the configuration too."""
+    from twisted.internet import reactor  # noqa: PLC0415 - pytest installed it
+
+    served = serve(reactor=reactor)
+    try:
+        port = served.cluster.nodes[0].ports["mgmt"]
+        examined = examination(f"couchbase://127.0.0.1:{port}=http/default")
+        await doctor.serve(reactor, examined)
+        assert examined.report.works
+        assert found(examined, "http").subject == f"127.0.0.1:{port}"
+        await turn(reactor, lambda: not served.cluster.connections())
+    finally:
+        await served.stop()
+
+
 async def test_the_network_to_use() -> None:
     """Behind port mapping, the network on which nodes do answer is tried, and named."""
     from twisted.internet import reactor  # noqa: PLC0415 - pytest installed it

@@ -45,6 +45,7 @@ _GRAMMAR: Final = (
     "Write couchbase://HOST[:PORT],HOST…/BUCKET?OPTION=VALUE&…, or couchbases:// for TLS."
 )
 _DATA_PORTS: Final = "11210, or 11207 with TLS"
+_WEB_PORTS: Final = "8091, or 18091 with TLS"
 
 
 class _Row(NamedTuple):
@@ -191,7 +192,9 @@ def advise(error: BaseException) -> Advice:
     return Advice("failed", cause, _sentence(remedy))
 
 
-def advise_tcp(address: Address, error: BaseException, limit: float) -> Advice:
+def advise_tcp(
+    address: Address, error: BaseException, limit: float, *, web: bool = False
+) -> Advice:
     """Say why no TCP connection to *address* could be made within *limit* seconds."""
     number = getattr(error, "errno", None)
     port = address.port
@@ -200,7 +203,10 @@ def advise_tcp(address: Address, error: BaseException, limit: float) -> Advice:
             "refused",
             f"{address.host} is there, and nothing listens on port {port}: the service does not "
             "run, or a firewall rejects connections.",
-            f"See that the node runs the data service, and that the port is right ({_DATA_PORTS}).",
+            f"See that this is a node of the cluster, and its web port ({_WEB_PORTS})."
+            if web
+            else "See that the node runs the data service, and that the port is right "
+            f"({_DATA_PORTS}).",
         )
     if isinstance(error, TimeoutError) or number == errno.ETIMEDOUT:
         return Advice(

@@ -105,12 +105,18 @@ class Examination:
         settings = self._scene.settings = self._credentials(connection_string, options)
         if settings.tls:
             yield from self._certificates(settings)
-        seeds = yield from self._seeds(settings)
+        seeds, web_seeds = yield from self._seeds(settings)
         found: _Found | None = None
         tried = 0
-        while found is None and tried < len(seeds):
-            found = yield from self._seed(seeds[tried])
+        for seed in seeds:
+            found = yield from self._seed(seed)
             tried += 1
+            if found is not None or self._is_refused():
+                break
+        for seed in web_seeds:
+            if found is not None or self._is_refused():
+                break
+            found = yield from self._web_seed(seed)
         if found is None:
             return
         others = seeds[tried:]
@@ -301,12 +307,25 @@ class Examination:
 
     # Names
 
-    def _seeds(self, settings: Settings) -> Walk[Sequence[Address]]:
-        """Find out where to begin, and look up every name."""
+    def _seeds(self, settings: Settings) -> Walk[tuple[Sequence[Address], Sequence[Address]]]:
+        """Find out where to begin, data ports and web ports, and look up every name."""
         seeds: Sequence[Address] = settings.seeds
+        web_seeds: Sequence[Address] = settings.web_seeds
         if settings.srv:
-            seeds = (yield from self._srv(settings)) or seeds
-        hosts = dict.fromkeys(seed.host for seed in seeds)
+            named = yield from self._srv(settings)
+            if named:
+                seeds = named
+                web_seeds = [
+                    Address(each.host, settings.web_port)
+                    for each in named
+                    if each.port == settings.data_port
+                ]
+        if settings.bootstrap_on == "http":
+            seeds = ()
+        elif settings.bootstrap_on == "cccp" or not self._scene.logs_in:
+            # A web port tells nothing to those whom it does not know.
+            web_seeds = ()
+        hosts = dict.fromkeys(seed.host for seed in (*seeds, *web_seeds))
         names = [name for name in hosts if not is_address(name)]
         for name in names:
             self._scene.names[name] = yield from self._scene.resolve(name)
@@ -320,7 +339,7 @@ class Examination:
                     text="hosts are given by address: there is no name to look up",
                 )
             )
-        return seeds
+        return seeds, web_seeds
 
     def _srv(self, settings: Settings) -> Walk[Sequence[Address]]:
         name, required = settings.srv, settings.srv_required
@@ -376,9 +395,25 @@ class Examination:
         with suppress(EndError):
             yield from visit.connect()
             negotiated = yield from visit.shake_hands()
-            found = _Found(seed, visit.configuration(negotiated))
+            found = _Found(seed, visit.configuration(negotiated.config))
         yield from visit.close()
         return found
+
+    def _web_seed(self, seed: Address) -> Walk[_Found | None]:
+        """Ask a web port for the configuration, as a program does when no data port gives one."""
+        visit = Visit(self._scene, seed, self._end, web=True)
+        found: _Found | None = None
+        with suppress(EndError):
+            yield from visit.connect()
+            text = yield from visit.ask_web()
+            found = _Found(seed, visit.configuration(text))
+        yield from visit.close()
+        return found
+
+    def _is_refused(self) -> bool:
+        """Tell whether the login was refused: a program gives up then, as no node would differ."""
+        last = self.report.steps[-1]
+        return last.name == "authentication" and last.verdict is Verdict.FAILED
 
     def _other_seed(self, seed: Address, found: _Found) -> Walk[Step]:
         """See whether a program could have begun at *seed* too; tell it in one step."""
@@ -387,7 +422,7 @@ class Examination:
         with suppress(EndError):
             yield from visit.connect()
             negotiated = yield from visit.shake_hands()
-            visit.configuration(negotiated, found.config)
+            visit.configuration(negotiated.config, found.config)
         yield from visit.close()
         text = "gives a configuration too"
         step = visit.summary(Part.OTHER_SEEDS, "seed", text, self._scene.now - began)

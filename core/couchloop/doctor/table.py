@@ -283,5 +283,5 @@ def _blame(failures: list[Step], nodes: int) -> str:
             "operations on their documents would fail"
         )
     text = _BLAME[first.name].format(clean(first.subject))
-    seeds = {step.subject for step in failures if step.part is Part.SEED}
-    return f"none of {len(seeds)} seeds can be used: {text}" if len(seeds) > 1 else text
+    hosts = {step.subject.rpartition(":")[0] for step in failures if step.part is Part.SEED}
+    return f"none of {len(hosts)} hosts can be used: {text}" if len(hosts) > 1 else text

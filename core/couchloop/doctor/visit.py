@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, Final
+from urllib.parse import quote
 
+from couchloop import http
 from couchloop.doctor.advice import Advice, advise, advise_name, advise_tcp, failed
 from couchloop.doctor.report import Part, Step, Verdict, count, label, listed
 from couchloop.doctor.requests import (
@@ -23,13 +25,14 @@ from couchloop.doctor.requests import (
 )
 from couchloop.driver import wrong_family
 from couchloop.exceptions import (
+    ConnectionLostError,
     CouchbaseError,
     FeatureNotAvailableError,
     NodeTimeoutError,
     ProtocolError,
 )
 from couchloop.kv.connection import Connection
-from couchloop.kv.handshake import PLAIN, Hello, Negotiated, wanted_features
+from couchloop.kv.handshake import MAX_CONFIG, PLAIN, Hello, Negotiated, wanted_features
 from couchloop.kv.scram import KeyDerivation, SaltedPasswords
 from couchloop.nodes import ControlRequest
 from couchloop.settings import Address, Login, Settings, Tls
@@ -139,10 +142,19 @@ class Visit:
         scene: asks, and knows settings and limits.
         address: where to.
         tell: hears of each step.
+        web: whether it is a web port; else it is a data port.
     """
 
-    def __init__(self, scene: Scene, address: Address, tell: Callable[[Step], None]) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        address: Address,
+        tell: Callable[[Step], None],
+        *,
+        web: bool = False,
+    ) -> None:
         self.address = address
+        self._web = web
         self.steps: list[Step] = []
         self.link: int | None = None
         self._scene = scene
@@ -285,7 +297,7 @@ class Visit:
                     details={"connected": str(where)},
                 )
                 return
-            advice = advise_tcp(where, answer.error, self._limit)
+            advice = advise_tcp(where, answer.error, self._limit, web=self._web)
             failures.append(f"{where}: {advice.text}")
         self._fail("tcp", began, advice)
 
@@ -369,15 +381,48 @@ class Visit:
         self._config_began = began
         return talk.ear.negotiated
 
-    def configuration(
-        self, negotiated: Negotiated, first: ClusterConfig | None = None
-    ) -> ClusterConfig:
-        """Read the configuration that the handshake brought; *first*: what another seed gave."""
+    def ask_web(self) -> Walk[bytes]:
+        """Ask a web port for the configuration (GET); give its text."""
+        settings = self._settings
+        bucket = quote(settings.bucket, safe="")
+        target = f"/pools/default/b/{bucket}" if bucket else "/pools/default/nodeServices"
+        exchange = http.Exchange(target, self.address, settings.login, settings.agent)
+        began = self._begin("http")
+        body = bytearray()
+        error: CouchbaseError | None = None
+        unsent = exchange.request()
+        while not exchange.done and error is None:
+            answer = yield from self._exchange(unsent, began + self._limit)
+            unsent = b""
+            if isinstance(answer.error, TimeoutError):
+                error = NodeTimeoutError(
+                    f"the web port did not give a configuration within {self._limit:g} s"
+                )
+            elif answer.error is not None:
+                error = ConnectionLostError(f"the connection was lost: {answer.error}")
+            else:
+                error = _receive(exchange, answer.value, body)
+        if error is not None:
+            self._fail("http", began, advise(error))
+        warning = None
+        if not (settings.tls or settings.login.by_certificate):
+            warning = Advice(
+                "",
+                "HTTP has sent the password over the network in clear text, as a program does "
+                "when no data port gives a configuration.",
+                "Use couchbases://, or bootstrap_on=cccp to ask data ports alone.",
+            )
+        self._ok("http", began, f"GET {target}: {len(body)} bytes", warning=warning)
+        self._config_began = self._begin("configuration")
+        return bytes(body)
+
+    def configuration(self, text: bytes, first: ClusterConfig | None = None) -> ClusterConfig:
+        """Read the configuration that this way has brought; *first*: what another seed gave."""
         settings, began = self._settings, self._config_began
         config: ClusterConfig | None = None
-        if negotiated.config:
+        if text:
             try:
-                config = parse_config(negotiated.config, self.address.host)
+                config = parse_config(text, self.address.host)
             except ProtocolError as error:
                 self._fail("configuration", began, advise(error))
         if config is not None and config.locator == "ketama":
@@ -458,19 +503,16 @@ class Visit:
 
         One limit for all bytes together: a peer that trickles is given up like a silent one.
         """
-        assert self.link is not None
         ear = talk.ear
         deadline = self._scene.now + self._limit
         while mark not in ear.marks and ear.error is None:
-            left = deadline - self._scene.now
-            answer = Answer(None, TimeoutError(), self._scene.now)
-            if left > 0 and ear.derivation is not None:
+            if ear.derivation is not None:
                 derivation, ear.derivation = ear.derivation, None
-                answer = yield from self._derive(derivation, left)
+                answer = yield from self._derive(derivation)
                 if answer.error is None:
                     talk.key_derived(answer.value, self._scene.now)
-            elif left > 0:
-                answer = yield from self._ask(Exchange(self.link, talk.take_output(), left))
+            else:
+                answer = yield from self._exchange(talk.take_output(), deadline)
                 if answer.value:
                     talk.receive_data(answer.value, self._scene.now)
                 elif answer.error is None:
@@ -485,12 +527,20 @@ class Visit:
             assert ear.error is not None
             self._fail(mark, began, advise(ear.error))
 
-    def _derive(self, derivation: KeyDerivation, limit: float) -> Walk[Answer]:
+    def _exchange(self, data: bytes, deadline: float) -> Walk[Answer]:
+        """Write and read, if there is still time."""
+        assert self.link is not None
+        left = deadline - self._scene.now
+        if left <= 0:
+            return Answer(None, TimeoutError(), self._scene.now)
+        return (yield from self._ask(Exchange(self.link, data, left)))
+
+    def _derive(self, derivation: KeyDerivation) -> Walk[Answer]:
         known = self._scene.salted_passwords
         salted_password = known.get(derivation)
         if salted_password is not None:
             return Answer(salted_password, None, self._scene.now)
-        answer = yield from self._ask(Derive(derivation, limit))
+        answer = yield from self._ask(Derive(derivation, self._limit))
         if answer.error is None:
             known.put(derivation, answer.value)
         return answer
@@ -499,6 +549,20 @@ class Visit:
         """Close the connection, if there is one."""
         if self.link is not None:
             yield from self._ask(Close(self.link))
+
+
+def _receive(exchange: http.Exchange, data: bytes, body: bytearray) -> CouchbaseError | None:
+    """Take bytes of an answer (none: the peer has closed); give why that is no good, if it is."""
+    try:
+        for piece in exchange.receive_data(data):
+            body += piece
+    except CouchbaseError as error:
+        return error
+    if len(body) > MAX_CONFIG:
+        return ProtocolError(f"a configuration of more than {MAX_CONFIG} bytes")
+    if not data and not exchange.done:
+        return ConnectionLostError("the web port closed the connection amid its answer")
+    return None
 
 
 @dataclass(slots=True)
