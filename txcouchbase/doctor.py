@@ -5,8 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from itertools import count
-from threading import Thread
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import twisted
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
@@ -17,7 +16,6 @@ from twisted.internet.interfaces import IHandshakeListener, IStreamClientEndpoin
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
 from couchloop.doctor import (
@@ -38,6 +36,10 @@ from couchloop.doctor import (
 from couchloop.events import ResolveSrv
 from couchloop.settings import Address
 from couchloop.tls import PeerTls, cut_off
+from txcouchbase.workers import workers
+
+if TYPE_CHECKING:
+    from twisted.python.threadpool import ThreadPool
 
 T = TypeVar("T")
 
@@ -62,14 +64,6 @@ async def serve(reactor: Any, examination: Examination, nameserver: Address | No
         runner.close()
 
 
-class _Daemons(ThreadPool):
-    """Threads that may be left behind: nothing can end a name look-up that hangs."""
-
-    @staticmethod
-    def threadFactory(*arguments: Any, **keywords: Any) -> Thread:  # type: ignore[override]
-        return Thread(*arguments, **keywords, daemon=True)
-
-
 class _Runner:
     """Answers requests; a walk that waits does not keep the others waiting."""
 
@@ -79,16 +73,11 @@ class _Runner:
         self._links: dict[int, _Link] = {}
         self._numbers = count(1)
         self._tls_factory: Callable[[str], Any] | None = None
-        self._threads = _Daemons(0, 8, "couchloop-doctor")
-        self._threads.start()
-        self._busy = 0
 
     def close(self) -> None:
         """Close what an interrupted examination left open."""
         for link in self._links.values():
             link.close()
-        if not self._busy:
-            self._threads.stop()
 
     async def serve(self, walk: Walk[None]) -> None:
         """Answer what *walk* asks until it ends."""
@@ -148,17 +137,7 @@ class _Runner:
         return None
 
     def _in_thread(self, work: Callable[[], T]) -> Deferred[T]:
-        def done() -> None:
-            self._busy -= 1
-
-        def counted() -> T:
-            try:
-                return work()
-            finally:
-                self._reactor.callFromThread(done)
-
-        self._busy += 1
-        return deferToThreadPool(self._reactor, self._threads, counted)
+        return deferToThreadPool(self._reactor, cast("ThreadPool", workers), work)
 
     def _look_up_srv(self, event: ResolveSrv) -> Deferred[Any]:
         # Here, so that those who name their nodes need no DNS client.
