@@ -170,7 +170,8 @@ class History:
         for earlier in list(waiting.values()):
             if earlier.number > call.number:
                 break
-            if earlier.ended is not None:
+            if earlier.ended is not None or earlier.op.done:
+                # One of a batch may be over long before its caller hears of it.
                 del waiting[earlier.number]
             elif not earlier.op.attempts and not earlier.op.reasons:
                 self.violate("order", f"{call} was written before {earlier}")
