@@ -74,12 +74,15 @@ class Silent:
 class Talking(Silent):
     """A peer that says the same whatever it is told, *pieces* one after the other."""
 
-    def __init__(self, *pieces: bytes, closed: bool = False) -> None:
+    def __init__(self, *pieces: bytes | OSError, closed: bool = False) -> None:
         self.pieces = list(pieces)
         self.closed = closed
 
     def data_to_send(self) -> bytes:
-        return self.pieces.pop(0) if self.pieces else b""
+        piece = self.pieces.pop(0) if self.pieces else b""
+        if isinstance(piece, OSError):
+            raise piece
+        return piece
 
 
 class Net:
@@ -676,6 +679,19 @@ class TestFailures:
         assert cure in failed.cure
         assert not report.works
 
+    @pytest.mark.parametrize(
+        ("options", "step", "text"),
+        [("cccp", "hello", "closed by the server"), ("http", "http", "failed")],
+    )
+    def test_a_connection_that_is_reset(self, options: str, step: str, text: str) -> None:
+        """A connection that breaks is told like one that is closed."""
+        net = Net()
+        for port in (11210, 8091):
+            net.listening[Address("10.0.0.1", port)] = lambda: Talking(ConnectionResetError())
+        report, _ = examine(net, f"couchbase://10.0.0.1/default?bootstrap_on={options}")
+        assert step_of(report, step).text == text
+        assert not report.works
+
     def test_a_byte_a_second(self) -> None:
         """A peer that trickles is given up after one limit, however often it says something."""
         net = Net(pace=1.0)
@@ -914,6 +930,44 @@ class TestSeedsAndNodes:
         report, _ = examine(net)
         assert "does not answer on network external either" in step_of(report, "node").cure
 
+    def test_names_of_nodes(self) -> None:
+        """A node that goes by a name is looked up, and found or not; the seed need not know it."""
+        net = Net(two_nodes())
+        net.names["b.example.com"] = ["10.0.0.2"]
+        net.cluster.nodes[1].host = "b.example.com"
+        net.cluster.changed()
+        report, _ = examine(net)
+        assert report.works
+        assert step_of(report, "node").subject == "b.example.com:11210"
+        del net.names["b.example.com"]
+        report, _ = examine(net)
+        assert step_of(report, "node").text == "address: b.example.com: unknown"
+        assert not report.works
+
+    def test_a_node_without_tls(self) -> None:
+        """A data node that the map gives no TLS port is a failure, with the cure."""
+        net = Net(two_nodes())
+        del net.cluster.nodes[1].ports["kvSSL"]
+        net.cluster.changed()
+        report, _ = examine(net, "couchbases://10.0.0.1/default")
+        node = step_of(report, "node")
+        assert (node.verdict, node.text) == (Verdict.FAILED, "no address")
+        assert "TLS data port" in node.cause
+        net.cluster.set_alternate(net.cluster.nodes[1], "192.0.2.2", {"kvSSL": 3002})
+        report, _ = examine(net, "couchbases://10.0.0.1/default?network=default")
+        assert "network=external" in step_of(report, "node").cure
+
+    def test_no_tls_at_all(self) -> None:
+        """A map without any TLS port is told where the network is chosen."""
+        net = Net(two_nodes())
+        for node in net.cluster.nodes:
+            del node.ports["kvSSL"]
+        net.cluster.changed()
+        report, _ = examine(net, "couchbases://10.0.0.1/default")
+        assert "No node has a TLS data port" in step_of(report, "network").cause
+        assert "couchbase://" in step_of(report, "network").cure
+        assert not report.works
+
     def test_a_node_without_data(self) -> None:
         """A node without the data service is no failure."""
         net = Net()
@@ -1015,6 +1069,23 @@ class TestWeb:
         assert report.steps[-1].cause
         assert not report.works
 
+    @pytest.mark.parametrize(
+        ("body", "text", "cause"),
+        [
+            (b'{"nodesExt": [], "nodeLocator": "ketama"}', "not supported", "type memcached"),
+            (b"[]", "not understood", "Not a cluster configuration"),
+            (b'{"nodesExt": []}', "not ready", "warming up"),
+        ],
+    )
+    def test_configurations_of_no_use(self, body: bytes, text: str, cause: str) -> None:
+        """A configuration that is of no use is told as what it is."""
+        net = Net()
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n"
+        net.listening[Address("10.0.0.1", 8091)] = lambda: Talking(head.encode() + body)
+        report, _ = examine(net, "couchbase://10.0.0.1/default?bootstrap_on=http")
+        assert step_of(report, "configuration").text == text
+        assert cause in step_of(report, "configuration").cause
+
     def test_a_refused_login_ends_it(self) -> None:
         """After a refused login no further host is asked: no node would say otherwise."""
         net = self.net()
@@ -1047,6 +1118,17 @@ class TestTable:
         shown = examine(net, table=Table(width=width))[1]
         longest = max(len(line) for line in shown.splitlines())
         assert longest <= min(max(width, 32), 110)
+
+    def test_a_long_name(self) -> None:
+        """A node's name that leaves no room for its times has a line of its own."""
+        net = Net(two_nodes())
+        name = f"{'a' * 60}.example.com"
+        net.names[name] = ["10.0.0.2"]
+        net.cluster.nodes[1].host = name
+        net.cluster.changed()
+        lines = examine(net)[1].splitlines()
+        (number,) = [n for n, line in enumerate(lines) if line == f"  ✓ {name}:11210"]
+        assert lines[number + 1].split() == ["1.0", "ms", "3.0", "ms", "1.0", "ms"]
 
     def test_causes_that_differ(self) -> None:
         """The same cause is told once, another is told of its own."""
