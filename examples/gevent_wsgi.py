@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import gevent
+from gevent.pool import Pool
 from gevent.pywsgi import WSGIServer
 
 from couchloop import exceptions
@@ -109,7 +110,9 @@ def main() -> None:
     cluster = Cluster(arguments.cluster)
     cluster.authenticate(PasswordAuthenticator("user", "password"))
     with cluster.open_bucket("default") as bucket:
-        server = WSGIServer(("127.0.0.1", arguments.port), Application(bucket), log=None)
+        address = ("127.0.0.1", arguments.port)
+        # A pool, for without one the server would not know what it is to wait for when it stops.
+        server = WSGIServer(address, Application(bucket), log=None, spawn=Pool())
         server.start()
         print(f"http://127.0.0.1:{server.server_port}/documents/", flush=True)
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -19,7 +19,7 @@ from couchloop.wire import Opcode
 from gcouchbase.testing import ServedCluster, serve
 from tests.certificates import Certificates
 from tests.gcouchbase.support import ROOT, finish, until
-from tests.inheritance import Received
+from tests.received import Received
 
 WAYS = [
     ("os", "libev-cext", True),

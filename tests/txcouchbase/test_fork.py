@@ -18,7 +18,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 from tests.certificates import Certificates
-from tests.inheritance import Received
+from tests.received import Received
 from tests.txcouchbase.support import turn
 from txcouchbase.testing import ServedCluster, serve
 

@@ -1,4 +1,4 @@
-"""What the tests of forking need to know on both loops: every byte that each connection brought."""
+"""What tests of processes need to know on both loops: the bytes that each connection brought."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ class Received:
             received(peer, data)
 
         monkeypatch.setattr(Peer, "received", count)
+
+    @property
+    def total(self) -> int:
+        """Give the bytes of all connections so far."""
+        return self.by_connection.total()
 
     def by_those_open(self) -> dict[Conversation, int]:
         """Give the counts of the connections that are open."""
