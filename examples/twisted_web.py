@@ -19,7 +19,7 @@ from collections.abc import Coroutine
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.task import react
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -56,6 +56,7 @@ class Documents(Resource):
     def __init__(self, bucket: Bucket) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._bucket = bucket
+        self.unanswered: set[Deferred[None]] = set()
 
     def render_GET(self, request: Any) -> int:
         """Give a document."""
@@ -90,12 +91,14 @@ class Documents(Resource):
 
     def _answer(self, request: Any, work: Coroutine[Any, Any, bytes]) -> int:
         """Finish *request* with what *work* gives; cancel that if the client goes away."""
-        answer = Deferred.fromCoroutine(work)
+        answer: Deferred[Any] = Deferred.fromCoroutine(work)
+        self.unanswered.add(answer)
         gone = request.notifyFinish()
         gone.addErrback(lambda _: answer.cancel())
         answer.addErrback(self._refuse, request)
         answer.addCallback(lambda body: None if body is None else _finish(request, body))
         answer.addErrback(lambda failure: self._log.failure("while answering", failure))
+        answer.addBoth(lambda _: self.unanswered.discard(answer))
         return NOT_DONE_YET
 
     def _refuse(self, failure: Failure, request: Any) -> bytes | None:
@@ -143,11 +146,13 @@ async def main(reactor: Any, *arguments: str) -> None:
     cluster.authenticate(PasswordAuthenticator("user", "password"))
     bucket = cluster.open_bucket("default")
     await bucket.connect()
-    site = Site(Documents(bucket))  # type: ignore[no-untyped-call]
+    documents = Documents(bucket)
+    site = Site(documents)  # type: ignore[no-untyped-call]
     listening = reactor.listenTCP(wanted.port, site, interface="127.0.0.1")
 
     async def end() -> None:
         await listening.stopListening()
+        await DeferredList(list(documents.unanswered))
         await bucket.close()
 
     reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(end()))

@@ -24,8 +24,9 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.python.failure import Failure
 
 from couchloop.wire import Opcode
+from tests.received import Received
 from tests.txcouchbase.support import turn
-from txcouchbase.testing import ServedCluster, serve
+from txcouchbase.testing import ServedCluster, _ServerProtocol, serve
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _EXAMPLES = _ROOT / "examples"
@@ -160,17 +161,17 @@ class Browser:
         return deferToThread(self._request, method, path, body, etag)
 
 
-def start(reactor: Any, served: ServedCluster) -> tuple[Program, Any]:
+def start(reactor: Any, address: str) -> tuple[Program, Any]:
     """Start the web server on a free port."""
     program = Program()
     name = str(_EXAMPLES / "twisted_web.py")
-    command = [sys.executable, "-W", "error", name, served.connection_string, "--port", "0"]
+    command = [sys.executable, "-W", "error", name, address, "--port", "0"]
     return program, reactor.spawnProcess(program, sys.executable, command, _ENVIRONMENT)
 
 
 async def test_web(served: ServedCluster, reactor: Any) -> None:
     """Documents go in and out over HTTP, and each error has its status."""
-    program, process = start(reactor, served)
+    program, process = start(reactor, served.connection_string)
     browser = Browser(await program.url)
     request = browser.request
     assert (await request("GET", "k"))[:2] == (404, b'{"error": "NotFoundError"}')
@@ -202,7 +203,7 @@ async def test_web(served: ServedCluster, reactor: Any) -> None:
 
 async def test_web_orderly_end(served: ServedCluster, reactor: Any) -> None:
     """Requests that wait when the program is told to end are answered first."""
-    program, process = start(reactor, served)
+    program, process = start(reactor, served.connection_string)
     browser = Browser(await program.url)
     held = served.cluster.inject(opcode=Opcode.SET, delay=0.2)
     # One key for each node: a node begins with one request at a time, so that only then the hits
@@ -218,9 +219,63 @@ async def test_web_orderly_end(served: ServedCluster, reactor: Any) -> None:
     assert not served.cluster.connections()
 
 
-def start_service(
-    reactor: Any, served: ServedCluster, folder: Path, runner: str
-) -> tuple[Program, Any]:
+@pytest.mark.parametrize(
+    ("example", "path", "status"), [("web", "k", 0), ("service", "page", -signal.SIGTERM)]
+)
+async def test_end_under_load(
+    served: ServedCluster,
+    reactor: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    example: str,
+    path: str,
+    status: int,
+) -> None:
+    """Told to end under load, both answer all that was asked, then close each connection in order.
+
+    The one ends with status 0; the other, under `twist`, by the signal, as Twisted's programs do.
+    """
+    received = Received(monkeypatch)
+    ends: list[str] = []
+    lost = _ServerProtocol.connectionLost
+
+    def note(protocol: _ServerProtocol, reason: Failure) -> None:
+        ends.append(type(reason.value).__name__)
+        lost(protocol, reason)
+
+    monkeypatch.setattr(_ServerProtocol, "connectionLost", note)
+    # A client that has the time that a busy machine takes, and never speaks unasked.
+    address = f"{served.connection_string}?operation_timeout=30&config_poll_interval=0"
+    if example == "web":
+        program, process = start(reactor, address)
+    else:
+        program, process = start_service(reactor, address, tmp_path, "twist")
+    browser = Browser(await program.url)
+    assert (await browser.request("PUT" if example == "web" else "GET", path, b"1"))[0] < 300
+    sizes: list[int] = []
+    while sizes[-2:-1] != sizes[-1:] or not sizes:
+        # Until the other nodes are connected there is more to be received than requests.
+        before = received.total
+        assert (await browser.request("GET", path))[0] == 200
+        sizes.append(received.total - before)
+    size = sizes[-1]
+    # A node begins with the next request of a connection when it is done with the one before: all
+    # of them wait, longer than a Bucket does that is being closed.
+    served.cluster.inject(opcode=Opcode.GET, delay=0.7, count=4)
+    served.cluster.inject(opcode=Opcode.INCREMENT, delay=0.7, count=4)
+    before = received.total
+    waiting = [browser.request("GET", path) for _ in range(8)]
+    await turn(reactor, lambda: received.total == before + 8 * size)
+    assert ends == []
+    process.signalProcess(signal.SIGTERM)
+    assert [status for status, _, _ in await gatherResults(waiting)] == [200] * 8
+    assert await program.ended == status
+    assert program.err == b""
+    await turn(reactor, lambda: not served.cluster.connections())
+    assert ends == ["ConnectionDone"] * 3
+
+
+def start_service(reactor: Any, address: str, folder: Path, runner: str) -> tuple[Program, Any]:
     """Start the application with the counted visits under `twist` or `twistd`, on a free port."""
     program = Program()
     listen = "tcp:0:interface=127.0.0.1"
@@ -239,13 +294,13 @@ def start_service(
             "--log-format=text",
             "visits",
             "--cluster",
-            served.connection_string,
+            address,
             "--listen",
             listen,
         ]
     else:
         command += ["--nodaemon", "--pidfile=", "--python", _SERVICE]
-        environment |= {"COUCHBASE": served.connection_string, "LISTEN": listen}
+        environment |= {"COUCHBASE": address, "LISTEN": listen}
     arguments = [sys.executable, *command]
     return program, reactor.spawnProcess(program, sys.executable, arguments, environment, folder)
 
@@ -260,7 +315,7 @@ async def test_service(
 
     Nothing is logged as an error, and the program ends by the signal, as Twisted's programs do.
     """
-    program, process = start_service(reactor, served, tmp_path, runner)
+    program, process = start_service(reactor, served.connection_string, tmp_path, runner)
     browser = Browser(await program.url)
     assert (await browser.request("GET", "page"))[:2] == (200, b"1\n")
     assert (await browser.request("GET", "page"))[:2] == (200, b"2\n")
@@ -281,7 +336,7 @@ async def test_service_before_its_cluster(
     """Started before there is a cluster, it answers that it cannot, until it can."""
     for node in served.cluster.nodes:
         served.cluster.stop(node)
-    program, process = start_service(reactor, served, tmp_path, "twist")
+    program, process = start_service(reactor, served.connection_string, tmp_path, "twist")
     browser = Browser(await program.url)
     assert (await browser.request("GET", "page"))[0] == 503
     for node in served.cluster.nodes:
