@@ -26,7 +26,7 @@ from gevent.exceptions import BlockingSwitchOutError
 from gevent.monkey import get_original
 
 from couchloop.backlog import Backlog
-from couchloop.driver import Driver, Transport, connect_error
+from couchloop.driver import Driver, Transport, connect_error, kind_of_error
 from couchloop.events import LogRecord, OpenConnection, ResolveSrv
 from couchloop.exceptions import (
     CouchbaseError,
@@ -391,7 +391,7 @@ class _Attempt(Transport):
             error.__cause__ = _bare(why)
         except OSError as why:
             reason = why.strerror or str(why)
-            error = connect_error(NodeUnreachableError, address, reason, settings)
+            error = connect_error(kind_of_error(why.errno), address, reason, settings)
             error.__cause__ = _bare(why)
         except BaseException as why:
             # Killed, by us when nobody wants the connection any more, or by the application.

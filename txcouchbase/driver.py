@@ -37,7 +37,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadable import isInIOThread
 from zope.interface import implementer
 
-from couchloop.driver import Driver, connect_error
+from couchloop.driver import Driver, connect_error, kind_of_error
 from couchloop.events import LogRecord, OpenConnection, ResolveSrv
 from couchloop.exceptions import (
     ArgumentError,
@@ -463,7 +463,8 @@ def _translated(failure: Failure, address: Address, settings: Settings) -> BaseE
     if isinstance(why, DNSLookupError):
         error = connect_error(UnknownHostError, address, str(why), settings)
     elif isinstance(why, TwistedConnectError):
-        error = connect_error(NodeUnreachableError, address, str(why).rstrip("."), settings)
+        kind = kind_of_error(why.osError)
+        error = connect_error(kind, address, str(why).rstrip("."), settings)
     else:
         reason = f"{type(why).__name__}: {why}"
         error = connect_error(NodeUnreachableError, address, reason, settings)

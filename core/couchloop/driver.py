@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from errno import EMFILE, ENFILE
 from functools import partial
 from ipaddress import IPv4Address
 from typing import Any, Final, Protocol, TypeVar
@@ -26,7 +27,12 @@ from couchloop.events import (
     ResolveSrv,
     StoreConfig,
 )
-from couchloop.exceptions import CouchbaseError, NodeUnreachableError, UnknownHostError
+from couchloop.exceptions import (
+    CouchbaseError,
+    NodeUnreachableError,
+    TooManyOpenFilesError,
+    UnknownHostError,
+)
 from couchloop.kv.scram import SaltedPasswords
 from couchloop.nodes import Random
 from couchloop.observation import make_session
@@ -429,6 +435,11 @@ class Driver(ABC):
                 self.log(event)
 
 
+def kind_of_error(number: int | None) -> type[CouchbaseError]:
+    """Give the class for the number of a system's error while connecting."""
+    return TooManyOpenFilesError if number in {EMFILE, ENFILE} else NodeUnreachableError
+
+
 def connect_error(
     kind: type[CouchbaseError], address: Address, reason: str, settings: Settings
 ) -> CouchbaseError:
@@ -469,4 +480,9 @@ _ONLY: Final = {"disabled": "IPv4", "only": "IPv6"}
 _CURES: Final[Mapping[type[CouchbaseError], str]] = {
     UnknownHostError: "host {host} is unknown: {reason}",
     NodeUnreachableError: "nothing reachable at {node}: {reason}; is a data node listening there?",
+    TooManyOpenFilesError: (
+        "no connection to {node}: {reason}; this process, or this machine, may open no more files "
+        "and connections: raise the limit (ulimit -n), or open fewer Buckets "
+        "(cluster.connection_budget() counts their connections)"
+    ),
 }

@@ -711,6 +711,10 @@ class SrvLookupError(UnknownHostError):
     """The DNS SRV record that is to name the nodes does not exist, or was not found in time."""
 
 
+class TooManyOpenFilesError(ConnectError):
+    """This process has as many files and connections open as it may."""
+
+
 class NodeTimeoutError(TimeoutError, ConnectError):
     """The node did not answer in time while connecting."""
 

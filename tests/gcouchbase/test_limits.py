@@ -14,12 +14,15 @@ from couchloop.exceptions import (
     HandshakeClosedError,
     TlsError,
     TooManyConnectionsError,
+    TooManyOpenFilesError,
     UnambiguousTimeoutError,
 )
+from couchloop.health import ClusterState
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
 from gcouchbase.testing import ServedCluster, SystemClock, serve
 from tests.certificates import Certificates
 from tests.gcouchbase.support import cluster_of, start, until
+from tests.hostile import no_descriptor_left
 
 
 @pytest.fixture
@@ -92,6 +95,21 @@ def test_closed_before_tls() -> None:
         server.stop()
     assert type(error) is TlsError
     assert "out of connections" in str(error)
+
+
+def test_own_limit(served: ServedCluster) -> None:
+    """A process that may open no more files says so, instead of blaming the node; later it can."""
+    cluster = cluster_of(served)
+    with no_descriptor_left():
+        error = refusal(cluster)
+    assert type(error) is TooManyOpenFilesError
+    for text in ("127.0.0.1:", "ulimit -n", "connection_budget()"):
+        assert text in str(error)
+    with cluster.open_bucket("default") as bucket:
+        with no_descriptor_left():
+            assert served.cluster.drop_connections()
+            until(lambda: bucket.cluster_state is ClusterState.OFFLINE)
+        assert bucket.upsert("k", 1, timeout=60).success
 
 
 @pytest.mark.parametrize("limit", ["max_connections", "max_bucket_connections"])

@@ -16,9 +16,12 @@ from couchloop.exceptions import (
     HandshakeClosedError,
     TlsError,
     TooManyConnectionsError,
+    TooManyOpenFilesError,
     UnambiguousTimeoutError,
 )
+from couchloop.health import ClusterState
 from tests.certificates import Certificates
+from tests.hostile import no_descriptor_left
 from tests.txcouchbase.support import outcome, turn
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
@@ -118,6 +121,22 @@ async def test_closed_before_tls(reactor: Any) -> None:
     assert type(error) is TlsError
     assert "out of connections" in str(error)
     await maybeDeferred(listening.stopListening)
+
+
+async def test_own_limit(served: ServedCluster, reactor: Any) -> None:
+    """A process that may open no more files says so, instead of blaming the node; later it can."""
+    cluster = cluster_of(served)
+    with no_descriptor_left():
+        error = await refusal(cluster.open_bucket("default"))
+    assert type(error) is TooManyOpenFilesError
+    for text in ("127.0.0.1:", "ulimit -n", "connection_budget()"):
+        assert text in str(error)
+    async with cluster.open_bucket("default") as bucket:
+        with no_descriptor_left():
+            before = served.cluster.drop_connections()
+            await turn(reactor, lambda: bucket.cluster_state is ClusterState.OFFLINE)
+        assert before
+        assert (await bucket.upsert("k", 1, timeout=60)).success
 
 
 @pytest.mark.parametrize("limit", ["max_connections", "max_bucket_connections"])

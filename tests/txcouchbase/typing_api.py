@@ -9,6 +9,7 @@ from typing import Any, assert_type
 
 from twisted.internet.defer import Deferred
 
+from couchloop.budget import ConnectionBudget
 from couchloop.result import MultiResult, OperationResult, ValueResult
 from couchloop.retries import BestEffort, FailFast, RetryReason, RetryRequest
 from couchloop.threads import ThreadSafeBucket
@@ -50,6 +51,11 @@ def threads(bucket: Bucket) -> None:
     assert_type(handle.upsert("k", {}), OperationResult)
     assert_type(handle.get_multi(["k"]), MultiResult[ValueResult])
     handle.get(1)  # type: ignore[arg-type]
+
+
+def budgets(cluster: Cluster) -> None:
+    """Counting connections gives a value."""
+    assert_type(cluster.connection_budget(processes=2), Deferred[ConnectionBudget])
 
 
 def pools(cluster: Cluster) -> None:
