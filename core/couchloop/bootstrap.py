@@ -169,8 +169,13 @@ class Bootstrap:
         elif self._lookup_over():
             self._tell("info", "{name} names {nodes}", nodes=", ".join(map(str, addresses)))
             # As in a connection string: another port than the usual one is a data port alone.
-            port, web = self._settings.data_port, self._settings.web_port
-            self._try(addresses, [Address(a.host, web) for a in addresses if a.port == port], now)
+            settings = self._settings
+            web = [
+                Address(address.host, settings.web_port)
+                for address in addresses
+                if settings.asks_web and address.port == settings.data_port
+            ]
+            self._try(addresses, web, now)
 
     def srv_failed(self, error: BaseException, now: float) -> None:
         """Do without the SRV record, if that is allowed."""

@@ -18,6 +18,7 @@ from weakref import finalize, ref
 
 from couchloop import LOCKMODE_EXC, LOCKMODE_NONE, LOCKMODE_WAIT, __version__
 from couchloop.auth import Authenticator, CertAuthenticator, PasswordAuthenticator
+from couchloop.bootstrap import HTTP
 from couchloop.budget import ConnectionBudget, check_budget, connection_budget
 from couchloop.connstr import ConnectionString, mask
 from couchloop.driver import Driver
@@ -159,7 +160,9 @@ def make_settings(
     if client := options.get("client_string"):
         agent += f" {client}"
     bootstrap_on = str(options.get("bootstrap_on") or "all")
-    seeds, web_seeds = _seeds(connection_string, bootstrap_on, tls=tls)
+    allow_plain = bool(options.get("sasl_allow_plain", False))
+    asks_web = tls or allow_plain or bootstrap_on == HTTP
+    seeds, web_seeds = _seeds(connection_string, bootstrap_on, tls=tls, asks_web=asks_web)
     return Settings(
         seeds=seeds,
         bucket=bucket,
@@ -167,7 +170,7 @@ def make_settings(
             user,
             secret,
             mechanisms if isinstance(mechanisms, tuple) else authenticator.mechanisms,
-            allow_plain=bool(options.get("sasl_allow_plain", False)),
+            allow_plain=allow_plain,
             by_certificate=credentials is None,
         ),
         tls=tls,
@@ -412,21 +415,22 @@ def _seconds(options: dict[str, Any], name: str) -> float:
 
 
 def _seeds(
-    connection_string: ConnectionString, bootstrap_on: str, *, tls: bool
+    connection_string: ConnectionString, bootstrap_on: str, *, tls: bool, asks_web: bool
 ) -> tuple[tuple[Address, ...], tuple[Address, ...]]:
     """Give the data ports and the web ports that the hosts mean, the usual ones where none is said.
 
     A host with a port of its own, or a type, is that port alone; 8091 without a type stands for
-    both usual ports (RFC 0011).
+    both usual ports (RFC 0011). *asks_web*: whether web ports that are not named are asked too.
     """
     data, web = [], []
     for host in connection_string.hosts:
         if host.type is None or host.type.startswith("mcd"):
-            port = host.port if host.port not in {None, WEB_PORT} else None
+            port = None if host.type is None and host.port == WEB_PORT else host.port
             data.append(Address(host.host, port or (DATA_PORT_TLS if tls else DATA_PORT)))
-        if host.type is None or host.type.startswith("http"):
-            port = host.port if host.type is not None else None
-            web.append(Address(host.host, port or (WEB_PORT_TLS if tls else WEB_PORT)))
+        if host.type is None and asks_web:
+            web.append(Address(host.host, WEB_PORT_TLS if tls else WEB_PORT))
+        elif host.port is not None and host.type in {"http", "https"}:
+            web.append(Address(host.host, host.port))
     if not {"cccp": data, "http": web}.get(bootstrap_on, data + web):
         kind = "data" if bootstrap_on == "cccp" else "web"
         raise ArgumentError(

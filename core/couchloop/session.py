@@ -29,6 +29,7 @@ from couchloop.exceptions import (
     CouchbaseError,
     ErrorContext,
     ForkedProcessError,
+    NoBucketError,
     NodeNotAvailableError,
     NotAuthorizedError,
     ObjectDestroyedError,
@@ -821,6 +822,10 @@ class Session:
             nodes = self._nodes
             config = nodes.config
             assert config is not None
+            if not config.is_ready:
+                what = "there are no documents without a bucket: open one"
+                self._fail(op, NoBucketError(what, context=self._context(op)))
+                return
             vbucket = config.vbucket(op.raw)
             connection = nodes.route[vbucket]
             if connection is not None:

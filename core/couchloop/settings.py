@@ -236,6 +236,11 @@ class Settings:
         return WEB_PORT_TLS if self.tls else WEB_PORT
 
     @property
+    def asks_web(self) -> bool:
+        """Whether web ports that nobody named may be asked: HTTP shows the password on the way."""
+        return self.tls or self.login.allow_plain or self.bootstrap_on == "http"
+
+    @property
     def is_observed(self) -> bool:
         """Whether anybody wants to know of operations."""
         return self.observer is not None or self.reports.tracing or self.reports.metrics

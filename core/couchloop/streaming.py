@@ -20,6 +20,7 @@ from couchloop.exceptions import (
     ErrorContext,
     NodeTimeoutError,
     NodeUnreachableError,
+    NotDataNodeError,
     ProtocolError,
 )
 from couchloop.http import Exchange
@@ -157,7 +158,10 @@ class ConfigSource:
             if exchange.done:
                 self._answered(now)
         except BucketNotFoundError as error:
-            if self._target.startswith(_STREAM) and exchange.status == HTTPStatus.NOT_FOUND:
+            if self._target == _CLUSTER:
+                what = f"the server gives no configuration of the cluster (HTTP {exchange.status})"
+                self._fail(NotDataNodeError(what, context=error.context), now)
+            elif self._target.startswith(_STREAM) and exchange.status == HTTPStatus.NOT_FOUND:
                 assert self.address is not None
                 target = _ONCE + self._target.removeprefix(_STREAM)
                 self._end()

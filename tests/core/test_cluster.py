@@ -156,25 +156,30 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("text", "data", "web"),
         [
-            ("couchbase://a", "a:11210", "a:8091"),
-            ("couchbases://a", "a:11207", "a:18091"),
-            ("couchbase://a:11210", "a:11210", "a:8091"),
-            ("couchbase://a:8091", "a:11210", "a:8091"),
-            ("couchbase://a:12000,b", "a:12000 b:11210", "b:8091"),
-            ("couchbase://a:9000=http,b", "b:11210", "a:9000 b:8091"),
-            ("couchbase://a:8091=http", "", "a:8091"),
-            ("couchbases://a:9000=https,b:12000", "b:12000", "a:9000"),
-            ("http://a", "a:11210", "a:8091"),
-            ("http://a:8091", "a:11210", "a:8091"),
-            ("http://a:9000", "", "a:9000"),
-            ("http://a:12000=mcd", "a:12000", ""),
-            ("a", "a:11210", "a:8091"),
-            ("[::1]:9000", "", "[::1]:9000"),
+            ("couchbases://a/b", "a:11207", "a:18091"),
+            ("couchbases://a:11207/b", "a:11207", "a:18091"),
+            ("couchbases://a:8091/b", "a:8091", ""),
+            ("couchbases://a:9000=https,b:12000/b", "b:12000", "a:9000"),
+            ("couchbase://a:8091=http/b", "", "a:8091"),
+            ("couchbase://a:9000=http,b/b", "b:11210", "a:9000"),
+            ("http://a:9000/b", "", "a:9000"),
+            ("http://a:12000=mcd/b", "a:12000", ""),
+            ("[::1]:9000/b", "", "[::1]:9000"),
+            ("couchbase://a/b", "a:11210", ""),
+            ("couchbase://a:8091/b", "a:11210", ""),
+            ("http://a:8091/b", "a:11210", ""),
+            ("couchbase://a/b?bootstrap_on=http", "a:11210", "a:8091"),
+            ("couchbase://a:12000,b/b?sasl_allow_plain=1", "a:12000 b:11210", "b:8091"),
+            ("http://a:8091/b?sasl_allow_plain=1", "a:11210", "a:8091"),
+            ("a/b?sasl_allow_plain=1", "a:11210", "a:8091"),
         ],
     )
     def test_ports(self, text: str, data: str, web: str) -> None:
-        """Each host means its data port, its web port, or both."""
-        settings = make_settings(f"{text}/b", authenticator=WHO)
+        """Each host means its data port, its web port, or both.
+
+        Without TLS a web port must be asked for: HTTP shows the password to whoever listens.
+        """
+        settings = make_settings(text, authenticator=WHO)
         assert " ".join(map(str, settings.seeds)) == data
         assert " ".join(map(str, settings.web_seeds)) == web
 

@@ -20,6 +20,7 @@ from couchloop.exceptions import (
     BucketNotFoundError,
     CouchbaseError,
     FeatureNotAvailableError,
+    NoBucketError,
     NodeTimeoutError,
     NodeUnreachableError,
     NotDataNodeError,
@@ -522,3 +523,35 @@ class TestFailures:
             w.settle()
             assert not w.opened
             assert w.session.next_deadline() is None
+
+
+class TestCluster:
+    """A session of the cluster itself, without a bucket."""
+
+    def test_both_ways(self) -> None:
+        """The global configuration comes from a data port, or from a web port."""
+        for seeds in ((DATA,), (Address("127.0.0.1", 9),)):
+            w = web_world(seeds=seeds, bucket="")
+            w.open()
+            assert len(w.session.addresses) == 3
+            assert w.session.config is not None
+            assert w.session.config.bucket is None
+            by_web = any(f"from {WEB}" in line for line in w.logs)
+            assert by_web is (seeds[0].port == 9)
+
+    def test_no_keys(self) -> None:
+        """It has no documents: an operation fails at once."""
+        w = web_world(seeds=(DATA,), bucket="")
+        w.open()
+        op = w.submit(ops.get(w.defaults, "k"))
+        assert isinstance(op.error, NoBucketError)
+
+    @pytest.mark.parametrize("status", [403, 404])
+    def test_refused(self, status: int) -> None:
+        """A server without a global configuration is no data node, whatever it says of buckets."""
+        w = web_world(bucket="")
+        w.nodes[WEB] = ScriptedWeb(answer(status, b"because"))
+        error = failure(w, 0.0)
+        assert type(error) is NotDataNodeError
+        assert "because" in str(error)
+        assert "bucket" not in error.message
