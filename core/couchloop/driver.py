@@ -428,6 +428,7 @@ class Driver(ABC):
             case Opened():
                 self.opened()
             case OpenFailed():
+                self._end_lookup()
                 self.open_failed(event.error)
             case Load():
                 self.loaded(is_high=event.is_high)
