@@ -214,6 +214,8 @@ class ServedCluster(Hosting):
 
         def handle(sock: gsocket.socket, address: tuple[str, int]) -> None:
             client_user = None
+            # As a real server: else an answer behind another waits until that is acknowledged.
+            sock.setsockopt(gsocket.IPPROTO_TCP, gsocket.TCP_NODELAY, 1)
             if is_tls(service):
                 assert self._context is not None
                 sock = self._context.wrap_socket(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from base64 import b64encode
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from gevent import socket
 
 from couchloop.embedded import EmbeddedCluster
 from couchloop.embedded.hosting import ServerCertificate
-from gcouchbase.testing import serve
+from gcouchbase.bucket import Bucket
+from gcouchbase.testing import ServedCluster, serve
 from tests.gcouchbase.support import LIMIT, until
 
 
@@ -67,3 +69,19 @@ def test_taken_port() -> None:
             serve(cluster)
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", cluster.nodes[0].ports["kv"]), LIMIT)
+
+
+def test_answers_do_not_wait_for_one_another(served: ServedCluster, bucket: Bucket) -> None:
+    """Accepted sockets have TCP_NODELAY, as a real server's: an answer does not wait for an ACK."""
+    assert bucket.upsert("key", 1).success
+    ports = {node.ports["kv"] for node in served.cluster.nodes}
+    accepted = [
+        each
+        for each in gc.get_objects()
+        if isinstance(each, socket.socket)
+        and each.fileno() >= 0
+        and each.getsockname()[1] in ports
+        and not each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    ]
+    assert len(accepted) == 3
+    assert all(each.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for each in accepted)
