@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 _GRACE: Final = 2.0
 """Seconds that a peer has to take what is still to be written once a connection is closing."""
+_PIECE: Final = 1 << 18
+"""Bytes that a transport is given at once: it says that it has written them only when all are."""
 
 
 @implementer(IHandshakeListener, IPushProducer)
@@ -109,11 +111,26 @@ class CouchbaseProtocol(Protocol):
 
     def write(self, data: bytes) -> None:
         """Send *data*, or keep it as long as the transport has enough."""
+        if self._writer is None:
+            return
+        if not self._is_held and len(data) <= _PIECE:
+            self._writer.write(data)
+            return
+        is_large = self._backlog.add(data)
         if not self._is_held:
-            if self._writer is not None:
-                self._writer.write(data)
-        elif self._backlog.add(data):
+            is_large = not self._write_kept() and is_large
+        if is_large:
             self._driver.paused(self.connection_id)
+
+    def _write_kept(self) -> bool:
+        """Write what was kept, until the transport has enough; tell whether it is little again."""
+        backlog = self._backlog
+        is_small = False
+        while backlog and not self._is_held:
+            data = bytes(memoryview(backlog.first)[:_PIECE])
+            is_small |= backlog.sent(len(data))
+            self._writer.write(data)
+        return is_small
 
     def finish(self) -> None:
         """Close once everything is written; abort if the peer does not take it in time."""
@@ -145,15 +162,11 @@ class CouchbaseProtocol(Protocol):
         self._is_held = False
         if self._writer is None:
             return
-        backlog = self._backlog
-        is_small = False
-        while backlog and not self._is_held:
-            data = backlog.first
-            is_small |= backlog.sent(len(data))
-            self._writer.write(data)
+        self._driver.progressed(self.connection_id)
+        is_small = self._write_kept()
         if self._grace is not None:
             # Closing, and the peer takes what is left.
-            if not backlog:
+            if not self._backlog:
                 self._end()
         elif is_small:
             self._driver.resumed(self.connection_id)

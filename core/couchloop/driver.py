@@ -308,6 +308,10 @@ class Driver(ABC):
         """Pass on that a transport takes no more for now."""
         self._turn(self.session.paused, connection_id)
 
+    def progressed(self, connection_id: int) -> None:
+        """Pass on that the peer takes what a transport has kept."""
+        self.session.progressed(connection_id, self.now())
+
     def resumed(self, connection_id: int) -> None:
         """Pass on that it takes more again."""
         self._turn(self.session.resumed, connection_id, self.now())

@@ -443,6 +443,12 @@ class Session:
             connection.is_blocked = True
             self._nodes.pause(connection)
 
+    def progressed(self, connection_id: int, now: float) -> None:
+        """Take note that the peer takes what was written, if slowly: a sign of life."""
+        connection = self._nodes.connections.get(connection_id)
+        if connection is not None:
+            connection.last_activity = now
+
     def resumed(self, connection_id: int, now: float) -> None:
         """Take note that the transport takes more again."""
         connection = self._nodes.connections.get(connection_id)

@@ -176,6 +176,26 @@ class TestPaused:
         w.advance(5)
         w.assert_idle()
 
+    @pytest.mark.parametrize("is_taken", [True, False])
+    def test_a_slow_peer_is_not_dead(self, is_taken: bool) -> None:
+        """As long as the peer takes what is written it need not answer; one that does not is dead.
+
+        A large value on a slow network takes longer than silence may.
+        """
+        w = Slow(config_poll_interval=2.5)
+        number = w.number
+        node = next(node for node in w.cluster.nodes if node.ports["kv"] == w.address.port)
+        w.cluster.inject(node=node, silent=True)
+        op = w.upsert(w.keys[0], timeout=60)
+        w.settle()
+        w.stop()
+        for _ in range(30):
+            w.advance(1)
+            if is_taken:
+                w.session.progressed(number, w.now)
+        assert (number in w.links) == is_taken
+        assert op.done != is_taken
+
     def test_closing(self) -> None:
         """close() waits for what waits, as for what is in flight."""
         w = Slow()

@@ -399,6 +399,9 @@ class ProtocolTests(SynchronousTestCase):
             def paused(self, _: int) -> None:
                 test.told.append("paused")
 
+            def progressed(self, _: int) -> None:
+                test.told.append("progressed")
+
             def resumed(self, _: int) -> None:
                 test.told.append("resumed")
 
@@ -424,7 +427,7 @@ class ProtocolTests(SynchronousTestCase):
         assert self.told == ["paused"]
         self.protocol.resumeProducing()
         assert self.transport.value() == b"a" + b"".join(pieces)
-        assert self.told == ["paused", "resumed"]
+        assert self.told == ["paused", "progressed", "resumed"]
         self.protocol.write(b"z")
         assert self.transport.value().endswith(b"Hz")
 
@@ -447,4 +450,25 @@ class ProtocolTests(SynchronousTestCase):
         for wanted in (b"01", b"0123", b"012345"):
             self.protocol.resumeProducing()
             assert self.transport.value() == wanted
-        assert self.told == []
+        assert self.told == ["progressed"] * 3
+
+    def test_large(self) -> None:
+        """What is large goes out in parts, so that it is seen that the peer takes it."""
+        data = os.urandom(3 * HIGH)
+        write = self.transport.write
+        sizes: list[int] = []
+
+        def write_one(data: bytes) -> None:
+            sizes.append(len(data))
+            write(data)
+            self.protocol.pauseProducing()
+
+        self.transport.write = write_one
+        self.protocol.write(data)
+        assert self.told == ["paused"]
+        while sum(sizes) < len(data):
+            self.protocol.resumeProducing()
+        assert self.transport.value() == data
+        assert max(sizes) <= HIGH // 4
+        assert self.told.count("progressed") == len(sizes) - 1
+        assert self.told.count("resumed") == 1
