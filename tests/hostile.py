@@ -14,6 +14,8 @@ from couchloop.exceptions import CouchbaseError, NodeTimeoutError, ProtocolError
 from couchloop.wire import Frame, Opcode, encode_response
 
 OPTIONS = "?config_node_timeout=0.1"
+PACE = 0.001
+"""Seconds between two things that a peer says: no record of TLS is whole before it is given up."""
 
 
 class Peer(NamedTuple):
@@ -25,7 +27,7 @@ class Peer(NamedTuple):
     first: bytes = b""
     """What it says at once."""
     then: bytes = b""
-    """What it says after that in every turn of its loop, without end."""
+    """What it says after that again and again, without end."""
     scheme: str = "couchbase"
     options: str = OPTIONS
 

@@ -25,7 +25,7 @@ from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
 from gcouchbase.testing import ServedCluster, SystemClock, serve
 from tests.gcouchbase.support import cluster_of, until
-from tests.hostile import OPTIONS, PEERS, Peer, unanswering
+from tests.hostile import OPTIONS, PACE, PEERS, Peer, unanswering
 
 HTTP: Final = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
 TLS_ALERT: Final = bytes.fromhex("15030300020232")
@@ -199,7 +199,7 @@ class TestOpening:
                 sock.sendall(peer.first)
                 while peer.then:
                     sock.sendall(peer.then)
-                    gevent.sleep(0)
+                    gevent.sleep(PACE)
                 while sock.recv(4096):
                     pass
             clients -= 1

@@ -48,7 +48,7 @@ from couchloop.exceptions import (
 )
 from couchloop.transcoder import FMT_BYTES, FMT_UTF8
 from couchloop.wire import Opcode, Status
-from tests.hostile import OPTIONS, PEERS, Peer, unanswering
+from tests.hostile import OPTIONS, PACE, PEERS, Peer, unanswering
 from tests.txcouchbase.support import Memory, outcome, turn
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
@@ -277,7 +277,7 @@ async def test_other_servers(
 
 
 class Hostile(Protocol):
-    """Says what a `Peer` says, in every turn of the reactor, until the client goes."""
+    """Says what a `Peer` says, until the client goes."""
 
     def __init__(self, peer: Peer, reactor: Any, open_ones: set[Hostile]) -> None:
         self._peer = peer
@@ -298,7 +298,7 @@ class Hostile(Protocol):
         transport: Any = self.transport
         transport.write(data)
         if self._peer.then:
-            self._next = self._reactor.callLater(0, self._say, self._peer.then)
+            self._next = self._reactor.callLater(PACE, self._say, self._peer.then)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._open_ones.discard(self)
