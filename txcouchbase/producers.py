@@ -24,8 +24,9 @@ class Producers:
     def __init__(self, reactor: Any, *, is_paused: bool) -> None:
         self._reactor = reactor
         self._is_paused = is_paused
-        self._pushing: list[Any] = []
-        self._pulling: list[Any] = []
+        # By identity: equal ones are not the same, and not all can be hashed.
+        self._pushing: dict[int, Any] = {}
+        self._pulling: dict[int, Any] = {}
         self._turn: IDelayedCall | None = None
 
     def add(self, producer: Producer, streaming: bool) -> None:
@@ -33,38 +34,39 @@ class Producers:
 
         Raises ArgumentError if it is there already.
         """
-        if producer in self._pushing or producer in self._pulling:
+        if id(producer) in self._pushing or id(producer) in self._pulling:
             raise ArgumentError("the producer is registered already: unregister it first")
         if not streaming:
-            self._pulling.append(producer)
+            self._pulling[id(producer)] = producer
             self._pull_later()
             return
         pushing: Any = producer
-        self._pushing.append(pushing)
+        self._pushing[id(producer)] = pushing
         if self._is_paused:
             self._call(pushing.pauseProducing)
 
     def remove(self, producer: Producer) -> None:
         """Forget *producer*, if it is there."""
-        for producers in (self._pushing, self._pulling):
-            if producer in producers:
-                producers.remove(producer)
+        self._pushing.pop(id(producer), None)
+        self._pulling.pop(id(producer), None)
         if not self._pulling:
             self._stop_pulling()
 
     def load(self, *, is_high: bool) -> None:
         """Pause or resume them all."""
         self._is_paused = is_high
-        for producer in list(self._pushing):
-            self._call(producer.pauseProducing if is_high else producer.resumeProducing)
-        if is_high:
+        for number, producer in list(self._pushing.items()):
+            # What others do when they are told may change all this.
+            if number in self._pushing and self._is_paused is is_high:
+                self._call(producer.pauseProducing if is_high else producer.resumeProducing)
+        if self._is_paused:
             self._stop_pulling()
         else:
             self._pull_later()
 
     def stop(self) -> None:
         """Tell them that what they produce is wanted no more, and forget them."""
-        producers = [*self._pushing, *self._pulling]
+        producers = [*self._pushing.values(), *self._pulling.values()]
         self._pushing.clear()
         self._pulling.clear()
         self._stop_pulling()
@@ -77,8 +79,9 @@ class Producers:
 
     def _pull(self) -> None:
         self._turn = None
-        for producer in list(self._pulling):
-            self._call(producer.resumeProducing)
+        for number, producer in list(self._pulling.items()):
+            if number in self._pulling:
+                self._call(producer.resumeProducing)
         self._pull_later()
 
     def _stop_pulling(self) -> None:

@@ -5,6 +5,7 @@ On the other reactors: see test_reactors.
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -370,6 +371,32 @@ class ProducerTests(SynchronousTestCase):
         assert len(logged) == 1
         self.relieve()
 
+    def test_reentrant(self) -> None:
+        """A producer may issue operations, register others and close the Bucket when it is told."""
+        test = self
+
+        class Meddling(Source):
+            def pauseProducing(self) -> None:
+                super().pauseProducing()
+                test.waiting.append(test.bucket.upsert("of the producer", 1))
+                test.bucket.registerProducer(other, streaming=True)
+
+            def resumeProducing(self) -> None:
+                super().resumeProducing()
+                test.bucket.unregisterProducer(self)
+                closed.append(test.bucket.close())
+
+        other = self.source()
+        closed: list[Deferred[None]] = []
+        meddling = Meddling(self.bucket, 0)
+        self.bucket.registerProducer(meddling, streaming=True)
+        self.load()
+        self.relieve()
+        assert meddling.told == ["pause", "resume"]
+        assert other.told[0] == "pause"
+        assert other.told[-1] == "stop"
+        assert outcome(closed[0]) == [None]
+
     def test_refused(self) -> None:
         """An OverloadedError comes through the Deferred, and each has its own."""
         self.load(count=8)
@@ -380,6 +407,23 @@ class ProducerTests(SynchronousTestCase):
         closed = self.bucket.close()
         assert isinstance(error_of(self.bucket.upsert("k", 1)), ObjectDestroyedError)
         self.memory.result(closed)
+
+
+class LastReferenceTests(SynchronousTestCase):
+    """The life of a Bucket that has producers."""
+
+    def test_at_once(self) -> None:
+        """The last reference to the Bucket closes it, whatever producers are registered."""
+        memory = Memory()
+        bucket = memory.open()
+        memory.result(bucket.connect())
+        source: Any = StringTransport()  # type: ignore[no-untyped-call]
+        bucket.registerProducer(source, streaming=True)
+        gc.disable()
+        self.addCleanup(gc.enable)
+        del bucket
+        memory.reactor.advance(0)
+        assert memory.idle
 
 
 class ProtocolTests(SynchronousTestCase):
