@@ -35,6 +35,7 @@ from couchloop.doctor import (
     Walk,
 )
 from couchloop.doctor.table import clean, duration
+from couchloop.doctor.visit import Visit
 from couchloop.embedded import BucketSettings, EmbeddedCluster, ManualClock
 from couchloop.exceptions import CertificateFileError, SrvLookupError
 from couchloop.settings import Address
@@ -930,6 +931,17 @@ class TestSeedsAndNodes:
         report, _ = examine(net)
         assert "does not answer on network external either" in step_of(report, "node").cure
 
+    def test_no_node_is_left_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A mistake of ours in a node's visit shows; the node is not silently missing."""
+
+        def noop(_: Visit) -> Walk[None]:
+            raise ZeroDivisionError
+            yield Close(0)
+
+        monkeypatch.setattr(Visit, "noop", noop)
+        with pytest.raises(ZeroDivisionError):
+            examine(Net())
+
     def test_names_of_nodes(self) -> None:
         """A node that goes by a name is looked up, and found or not; the seed need not know it."""
         net = Net(two_nodes())
@@ -997,10 +1009,13 @@ class TestWeb:
         return net
 
     def test_instead_of_a_data_port(self) -> None:
-        """A host without the data service gives the configuration by HTTP: worth a look."""
+        """A host without the data service gives the map by HTTP, if that may show the password."""
         net = self.net()
         net.listening[Address("10.0.0.7", 8091)] = net.cluster.nodes[0].accept_http
-        report, _ = examine(net, "couchbase://10.0.0.7/default")
+        text = "couchbase://10.0.0.7/default"
+        report, _ = examine(net, text)
+        assert "http" not in [step.name for step in report]
+        report, _ = examine(net, f"{text}?sasl_allow_plain=true")
         assert report.works
         seeds = [step for step in report if step.part is Part.SEED]
         assert [(step.name, step.subject, step.verdict) for step in seeds] == [

@@ -318,7 +318,7 @@ class Examination:
                 web_seeds = [
                     Address(each.host, settings.web_port)
                     for each in named
-                    if each.port == settings.data_port
+                    if settings.asks_web and each.port == settings.data_port
                 ]
         if settings.bootstrap_on == "http":
             seeds = ()
@@ -475,7 +475,10 @@ class Examination:
 
         for begin in range(0, len(walks), _AT_ONCE):
             batch = range(begin, min(begin + _AT_ONCE, len(walks)))
-            yield from self._scene.ask(Together([take(index) for index in batch]))
+            answer = yield from self._scene.ask(Together([take(index) for index in batch]))
+            if answer.error is not None:
+                # A mistake of ours: no node may silently be missing.
+                raise answer.error
 
     def _node(self, found: _Found, node: Node, network: str) -> Walk[Step]:
         """Connect to a node of the map as a program would, and measure a round trip."""

@@ -408,8 +408,7 @@ class Visit:
         if not (settings.tls or settings.login.by_certificate):
             warning = Advice(
                 "",
-                "HTTP has sent the password over the network in clear text, as a program does "
-                "when no data port gives a configuration.",
+                "HTTP has sent the password over the network in clear text, as in a program.",
                 "Use couchbases://, or bootstrap_on=cccp to ask data ports alone.",
             )
         self._ok("http", began, f"GET {target}: {len(body)} bytes", warning=warning)
