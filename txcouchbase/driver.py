@@ -164,6 +164,7 @@ class TwistedDriver(Driver):
         return deferred
 
     def _cancelled(self, pending: Pending[Any], _: Deferred[Any]) -> None:
+        self.check_thread()
         # The Deferred itself errbacks with CancelledError when this returns.
         pending.waiter = pending.owner = None
         self.cancel(pending)
@@ -198,6 +199,7 @@ class TwistedDriver(Driver):
         return deferred
 
     def _stop_waiting(self, deferred: Deferred[None]) -> None:
+        self.check_thread()
         self._opening = [entry for entry in self._opening if entry[0] is not deferred]
 
     def loaded(self, *, is_high: bool) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
-from collections.abc import Callable
 from typing import Any, Final
 
 import gevent
@@ -30,31 +28,16 @@ from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster
 from gcouchbase.testing import ServedCluster
 from tests.gcouchbase.support import ROOT, finish, is_idle, until
+from tests.threads import Threads
 
 THREADS: Final = 64
 PROGRAM: Final = ROOT / "tests" / "gcouchbase" / "threads_program.py"
 
 
-class Threads:
-    """So many plain threads, each with its own number, and what becomes of them."""
-
-    def __init__(self, work: Callable[[int], Any], count: int = THREADS) -> None:
-        self.results: dict[int, Any] = {}
-        self._work = work
-        self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(count)]
-        for thread in self._threads:
-            thread.start()
-
-    def _run(self, number: int) -> None:
-        try:
-            self.results[number] = self._work(number)
-        except BaseException as error:  # noqa: BLE001 - for the test to look at
-            self.results[number] = error
-
-    def end(self) -> dict[int, Any]:
-        """Wait, with the hub running, until all have ended; give their results."""
-        until(lambda: not any(thread.is_alive() for thread in self._threads), "a thread hangs")
-        return self.results
+def ended(threads: Threads) -> dict[int, Any]:
+    """Wait, with the hub running, until all have ended; give their results."""
+    until(lambda: threads.ended, "a thread hangs")
+    return threads.results
 
 
 def test_many_threads(served: ServedCluster, bucket: Bucket) -> None:
@@ -69,7 +52,7 @@ def test_many_threads(served: ServedCluster, bucket: Bucket) -> None:
         results = handle.get_multi(keys)
         return [results[key].value["key"] == key for key in keys]
 
-    assert Threads(work).end() == {number: [True] * 10 for number in range(THREADS)}
+    assert ended(Threads(work)) == {number: [True] * 10 for number in range(THREADS)}
     assert bucket.get("all").value == THREADS
     assert served.cluster.accepted == 3
 
@@ -87,7 +70,7 @@ def test_threads_pipeline(served: ServedCluster, bucket: Bucket) -> None:
     assert max(pending) >= THREADS
     assert not threads.results
     bucket._close()
-    results = threads.end()
+    results = ended(threads)
     assert {type(error) for error in results.values()} == {RequestCanceledError}
     assert len({id(error) for error in results.values()}) == THREADS
 
@@ -129,7 +112,7 @@ def test_errors(
     """The thread's call raises what the operation met, its timeout too."""
     served.cluster.inject(opcode=Opcode.GET, key="silent", silent=True)
     handle = bucket.threadsafe()
-    (error,) = Threads(lambda _: getattr(handle, method)(**arguments), 1).end().values()
+    (error,) = ended(Threads(lambda _: getattr(handle, method)(**arguments), 1)).values()
     assert isinstance(error, kind)
     assert is_idle(bucket)
 
@@ -139,10 +122,10 @@ def test_refused(bucket: Bucket) -> None:
     handle = bucket.threadsafe()
     with pytest.raises(WrongLoopError, match="other threads"):
         handle.get("k")
-    (error,) = Threads(lambda _: bucket.threadsafe(), 1).end().values()
+    (error,) = ended(Threads(lambda _: bucket.threadsafe(), 1)).values()
     assert isinstance(error, WrongLoopError)
     bucket.close()
-    (error,) = Threads(lambda _: handle.get("k"), 1).end().values()
+    (error,) = ended(Threads(lambda _: handle.get("k"), 1)).values()
     assert isinstance(error, ObjectDestroyedError)
 
 
@@ -166,12 +149,12 @@ def test_a_hub_that_ends(served: ServedCluster, cluster: Cluster, *, destroy: bo
     # On libuv gevent destroys no loop before its last timer is due: the deadline may come first.
     timeout = 1 if destroy else 60
     waiting = Threads(lambda _: handles[0].get("k", timeout=timeout), 2)
-    assert owner.end() == {0: None}
-    for error in waiting.end().values():
+    assert ended(owner) == {0: None}
+    for error in ended(waiting).values():
         if not (destroy and isinstance(error, UnambiguousTimeoutError)):
             assert type(error) is RequestCanceledError
             assert "stopped" in str(error)
-    (late,) = Threads(lambda _: handles[0].get("k"), 1).end().values()
+    (late,) = ended(Threads(lambda _: handles[0].get("k"), 1)).values()
     assert "nothing was sent" in str(late)
     handles.clear()
     del late, error
@@ -182,7 +165,7 @@ def test_a_hub_that_ends(served: ServedCluster, cluster: Cluster, *, destroy: bo
 def test_the_handle_keeps_the_bucket(served: ServedCluster, cluster: Cluster) -> None:
     """A handle, and a call under way, keep a Bucket; when they are gone it closes."""
     handles = [cluster.open_bucket("default").threadsafe()]
-    (result,) = Threads(lambda _: handles[0].upsert("k", 1).success, 1).end().values()
+    (result,) = ended(Threads(lambda _: handles[0].upsert("k", 1).success, 1)).values()
     assert result is True
     assert served.cluster.connections()
     handles.clear()

@@ -359,6 +359,21 @@ class ThreadTests(MemoryTests):
         assert sum(self.cluster.operations.values()) == sent
         assert self.memory.result(bucket.upsert("k", 1)).success
 
+    def test_cancelling_is_refused(self) -> None:
+        """A Deferred is cancelled in the reactor's thread only; elsewhere it goes on unharmed."""
+        bucket = self.opened()
+        held = self.cluster.inject(opcode=Opcode.HELLO, delay=1)
+        opening = self.memory.open(shared=False).connect()
+        self.clock.advance(0)
+        waiting = bucket.upsert("k", 1)
+        assert held.hits == 1
+        for deferred in (opening, waiting):
+            with pytest.raises(WrongLoopError):
+                in_thread(deferred.cancel)
+        self.clock.advance(1)
+        assert self.memory.result(waiting).success
+        assert outcome(opening) == [None]
+
     def test_the_refusal_keeps_no_bucket(self) -> None:
         """An error that is stored does not keep open the Bucket that refused."""
         gc.collect()

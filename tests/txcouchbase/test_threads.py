@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from threading import Thread
 from typing import Any, Final
 
 import pytest
@@ -30,6 +29,7 @@ from couchloop.exceptions import (
 )
 from couchloop.threads import ThreadSafeBucket
 from couchloop.wire import Opcode
+from tests.threads import Threads
 from tests.txcouchbase.support import Memory, turn
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
@@ -80,28 +80,6 @@ class Program(ProcessProtocol):
 
     def processEnded(self, reason: Failure) -> None:
         self.ended.callback(reason.value.exitCode)  # type: ignore[union-attr]
-
-
-class Threads:
-    """So many plain threads, each with its own number, and what becomes of them."""
-
-    def __init__(self, work: Callable[[int], Any]) -> None:
-        self.results: dict[int, Any] = {}
-        self._work = work
-        self._threads = [Thread(target=self._run, args=(n,)) for n in range(THREADS)]
-        for thread in self._threads:
-            thread.start()
-
-    def _run(self, number: int) -> None:
-        try:
-            self.results[number] = self._work(number)
-        except BaseException as error:  # noqa: BLE001 - for the test to look at
-            self.results[number] = error
-
-    @property
-    def ended(self) -> bool:
-        """Whether none of them runs any more."""
-        return not any(thread.is_alive() for thread in self._threads)
 
 
 async def test_many_threads(served: ServedCluster, bucket: Bucket, reactor: Any) -> None:
