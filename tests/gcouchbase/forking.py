@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import socket
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -51,6 +53,20 @@ def open_bucket(connection_string: str) -> Bucket:
 def use(bucket: Bucket) -> None:
     """Read what is there."""
     assert [result.value for result in bucket.get_multi(KEYS).values()] == KEYS
+
+
+def sockets() -> set[str]:
+    """Name the sockets of this process."""
+    links = (str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.is_symlink())
+    return {link for link in links if link.startswith("socket:")}
+
+
+def note(call: Callable[..., Any], *arguments: object) -> Any:
+    """Give what *call* gives, or the exception that it raises."""
+    try:
+        return call(*arguments)
+    except Exception as error:  # noqa: BLE001 - any, to look at
+        return error
 
 
 class Program:
@@ -116,6 +132,14 @@ class Program:
             assert open_bucket(self.connection_string) is bucket
             assert bucket.connected
             use(bucket)
+            sys.exit()
+        self.wait_for(pid)
+        # One whose threads use it, by the handle that was made before the fork.
+        handle = bucket.threadsafe()
+        pid = self.fork()
+        if not pid:
+            results = gevent.get_hub().threadpool.map(handle.get, KEYS)
+            assert [result.value for result in results] == KEYS
             sys.exit()
         self.wait_for(pid)
         # A child's child.
@@ -194,34 +218,24 @@ class Program:
     def pending(self) -> None:
         """Fork while operations wait for a node that does not answer, and while one reconnects."""
         bucket = self.bucket
-        outcomes: list[Any] = []
-
-        def note(call: Callable[..., object], *arguments: object) -> None:
-            try:
-                call(*arguments)
-            except Exception as error:  # noqa: BLE001 - any, to look at
-                outcomes.append(error)
-            else:
-                outcomes.append(None)
-
-        gevent.spawn(note, bucket.get, "silent")
-        gevent.spawn(note, bucket.upsert, "silent", 1)
-        gevent.spawn(note, bucket.upsert_multi, {"silent": 1, "key-0": "key-0"})
-        gevent.spawn(note, bucket.close, 60)
+        waiting = [
+            gevent.spawn(note, bucket.get, "silent"),
+            gevent.spawn(note, bucket.upsert, "silent", 1),
+            gevent.spawn(note, bucket.upsert_multi, {"silent": 1, "key-0": "key-0"}),
+            gevent.spawn(note, bucket.close, 60),
+        ]
         while not bucket._driver.session.in_flight >= 3:
             gevent.sleep(0.001)
         say("waiting")
         step()
         pid = self.fork()
         if not pid:
-            while len(outcomes) < 4:
-                gevent.sleep(0.001)
+            outcomes = [greenlet.get() for greenlet in waiting]
             # Being closed, it is not renewed.
-            kinds = sorted(type(outcome).__name__ for outcome in outcomes)
-            assert kinds == [
-                "AmbiguousForkedProcessError",
-                "AmbiguousForkedProcessError",
+            assert [type(outcome).__name__ for outcome in outcomes] == [
                 "ForkedProcessError",
+                "AmbiguousForkedProcessError",
+                "AmbiguousForkedProcessError",
                 "NoneType",
             ], outcomes
             assert bucket.closed
@@ -232,9 +246,35 @@ class Program:
         self.wait_for(pid)
         say("forked")
         bucket._close()
-        while len(outcomes) < 4:
-            gevent.sleep(0.001)
+        outcomes = [greenlet.get() for greenlet in waiting]
         assert not any(isinstance(outcome, ForkedProcessError) for outcome in outcomes), outcomes
+        say("done")
+
+    def dialling(self) -> None:
+        """Fork while a connection is being made, to where nobody accepts one."""
+        with (
+            socket.create_server(("127.0.0.1", 0), backlog=0) as listening,
+            socket.socket() as first,
+            socket.socket() as second,
+        ):
+            port = listening.getsockname()[1]
+            for each in (first, second):
+                each.setblocking(False)
+                each.connect_ex(("127.0.0.1", port))
+            before = sockets()
+            opening = gevent.spawn(note, open_bucket, f"couchbase://127.0.0.1:{port}")
+            while not sockets() - before:
+                gevent.sleep(0.001)
+            (dialled,) = sockets() - before
+            pid = self.fork()
+            if not pid:
+                assert dialled not in sockets()
+                assert isinstance(opening.get(), ForkedProcessError)
+                use(self.bucket)
+                sys.exit()
+            self.wait_for(pid)
+            assert sockets() - before == {dialled}
+            opening.kill()
         say("done")
 
     def thread(self) -> None:
