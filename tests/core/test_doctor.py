@@ -609,7 +609,8 @@ class TestFailures:
             (TimeoutError(), "tcp", "no answer within 5 s", "Let this machine through"),
             (OSError(errno.EHOSTUNREACH, "No route to host"), "tcp", "no route", "VPN"),
             (OSError(errno.ENETUNREACH, "Unreachable"), "tcp", "no route", "network=external"),
-            (OSError(errno.EMFILE, "Too many open files"), "tcp", "failed", ""),
+            (OSError(errno.EMFILE, "No more"), "tcp", "too many open files", "ulimit -n"),
+            (OSError(errno.EPERM, "Operation not permitted"), "tcp", "failed", ""),
             (Silent, "hello", "no answer in time", "the right one"),
             (lambda: Talking(closed=True), "hello", "closed by the server", "memcached.log"),
             (

@@ -165,6 +165,7 @@ _BY_CLASS: Final = (
 )
 
 _REFUSED: Final = frozenset({errno.ECONNREFUSED, errno.ECONNRESET})
+_NO_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE})
 _NO_ROUTE: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL})
 
 
@@ -220,6 +221,12 @@ def advise_tcp(
             f"This machine has no way to the network of {address.host} ({error}).",
             "Join that network (VPN, container network, routes), or use addresses that can be "
             "reached from here (network=external).",
+        )
+    if number in _NO_FILES:
+        return Advice(
+            "too many open files",
+            "This process, or this machine, may open no more files and connections.",
+            "Raise the limit (ulimit -n), or find out who holds so many.",
         )
     return Advice("failed", _sentence(str(error) or type(error).__name__), "")
 
