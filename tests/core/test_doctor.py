@@ -223,6 +223,10 @@ def examine(
     lines = [*heard.table.opening(report)]
     net.serve(examination.walk(net.clock.now()))
     assert net.open_links == 0
+    for step in report:
+        if step.verdict in {Verdict.FAILED, Verdict.WARNING}:
+            assert step.cause, step
+            assert step.cure, step
     lines += [*heard.lines, *heard.table.closing(report)]
     return report, "\n".join(lines)
 
@@ -610,7 +614,7 @@ class TestFailures:
             (OSError(errno.EHOSTUNREACH, "No route to host"), "tcp", "no route", "VPN"),
             (OSError(errno.ENETUNREACH, "Unreachable"), "tcp", "no route", "network=external"),
             (OSError(errno.EMFILE, "No more"), "tcp", "too many open files", "ulimit -n"),
-            (OSError(errno.EPERM, "Operation not permitted"), "tcp", "failed", ""),
+            (OSError(errno.EPERM, "Operation not permitted"), "tcp", "failed", "firewall"),
             (Silent, "hello", "no answer in time", "the right one"),
             (lambda: Talking(closed=True), "hello", "closed by the server", "memcached.log"),
             (

@@ -45,6 +45,7 @@ _GRAMMAR: Final = (
     "Write couchbase://HOST[:PORT],HOST…/BUCKET?OPTION=VALUE&…, or couchbases:// for TLS."
 )
 _DATA_PORTS: Final = "11210, or 11207 with TLS"
+_UNKNOWN: Final = "Try again; if it stays, report it with what --json prints."
 _WEB_PORTS: Final = "8091, or 18091 with TLS"
 
 
@@ -175,7 +176,7 @@ def advise(error: BaseException) -> Advice:
     Messages of couchloop read "what happened; what to do": the parts are told apart here.
     """
     if not isinstance(error, CouchbaseError):
-        return Advice("failed", _sentence(f"{type(error).__name__}: {error}"), "")
+        return Advice("failed", _sentence(f"{type(error).__name__}: {error}"), _UNKNOWN)
     if isinstance(error, InvalidConnectionStringError):
         # It quotes the string, where a ; may stand.
         happened, remedy = error.message.rpartition(", at position ")[0] or error.message, ""
@@ -190,7 +191,7 @@ def advise(error: BaseException) -> Advice:
                 cure if needed or remedy.endswith("?") or not remedy else "",
             )
             return Advice(text, cause, " ".join(filter(None, cures)))
-    return Advice("failed", cause, _sentence(remedy))
+    return Advice("failed", cause, _sentence(remedy) or _UNKNOWN)
 
 
 def advise_tcp(
@@ -228,7 +229,11 @@ def advise_tcp(
             "This process, or this machine, may open no more files and connections.",
             "Raise the limit (ulimit -n), or find out who holds so many.",
         )
-    return Advice("failed", _sentence(str(error) or type(error).__name__), "")
+    return Advice(
+        "failed",
+        _sentence(str(error) or type(error).__name__),
+        "Look at this machine's network settings and its firewall.",
+    )
 
 
 def _sentence(text: str) -> str:
