@@ -65,11 +65,18 @@ def options_of_clients(ports: Collection[int]) -> list[SocketOptions]:
     return found
 
 
-def system_options() -> SocketOptions:
-    """Give what the system sets by itself."""
+def expected_options() -> dict[str, SocketOptions]:
+    """Give what options of a connection string must lead to."""
     with socket.socket() as sock:
         tcp = [
             sock.getsockopt(socket.IPPROTO_TCP, option)
             for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
         ]
-    return SocketOptions(False, False, *tcp)
+    system = SocketOptions(False, False, *tcp)
+    usual = system._replace(nodelay=True, keepalive=True)
+    return {
+        "timeout=2": usual,
+        "tcp_nodelay=0&tcp_keepalive=0": system,
+        "tcp_keepidle=33&tcp_keepintvl=3.5&tcp_keepcnt=7": SocketOptions(True, True, 33, 4, 7),
+        "tcp_keep_alive_interval=61000": usual._replace(keepidle=61),
+    }

@@ -18,11 +18,10 @@ from tests.certificates import Certificates
 from tests.gcouchbase.support import PASSWORD
 from tests.sockets import (
     NO_IPV6,
-    SocketOptions,
     addresses,
+    expected_options,
     has_ipv6,
     options_of_clients,
-    system_options,
 )
 
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason=NO_IPV6)
@@ -144,20 +143,12 @@ def test_all_addresses_of_a_name(served: ServedCluster) -> None:
 @pytest.mark.parametrize("tls", [False, True])
 def test_socket_options(tmp_path: Path, *, tls: bool) -> None:
     """What the options say of TCP is set on every connection's socket, with TLS and without."""
-    system = system_options()
     certificates = Certificates(tmp_path)
     with serve(tls=certificates.server()) as served:
         address = served.connection_string_tls if tls else served.connection_string
         trust = f"&certpath={certificates.ca}" if tls else ""
         ports = [node.ports["kvSSL" if tls else "kv"] for node in served.cluster.nodes]
-        for options, expected in {
-            "timeout=2": system._replace(nodelay=True, keepalive=True),
-            "tcp_nodelay=0&tcp_keepalive=0": system,
-            "tcp_keepidle=33&tcp_keepintvl=3.5&tcp_keepcnt=7": SocketOptions(True, True, 33, 4, 7),
-            "tcp_keep_alive_interval=61000": system._replace(
-                nodelay=True, keepalive=True, keepidle=61
-            ),
-        }.items():
+        for options, expected in expected_options().items():
             with open_bucket(address, f"?{options}{trust}") as bucket:
                 bucket.upsert_multi({f"key-{number}": number for number in range(20)})
                 assert options_of_clients(ports) == [expected] * 3, options

@@ -18,11 +18,10 @@ from couchloop.exceptions import CouchbaseError, NodeUnreachableError, UnknownHo
 from tests.certificates import Certificates
 from tests.sockets import (
     NO_IPV6,
-    SocketOptions,
     addresses,
+    expected_options,
     has_ipv6,
     options_of_clients,
-    system_options,
 )
 from tests.txcouchbase.support import Memory, turn
 from txcouchbase.bucket import Bucket
@@ -175,20 +174,12 @@ async def test_all_addresses_of_a_name() -> None:
 @pytest.mark.parametrize("tls", [False, True])
 async def test_socket_options(tmp_path: Path, *, tls: bool) -> None:
     """What the options say of TCP is set on every connection's socket, with TLS and without."""
-    system = system_options()
     certificates = Certificates(tmp_path)
     async with serving(tls=certificates.server()) as served:
         address = served.connection_string_tls if tls else served.connection_string
         trust = f"&certpath={certificates.ca}" if tls else ""
         ports = [node.ports["kvSSL" if tls else "kv"] for node in served.cluster.nodes]
-        for options, expected in {
-            "timeout=2": system._replace(nodelay=True, keepalive=True),
-            "tcp_nodelay=0&tcp_keepalive=0": system,
-            "tcp_keepidle=33&tcp_keepintvl=3.5&tcp_keepcnt=7": SocketOptions(True, True, 33, 4, 7),
-            "tcp_keep_alive_interval=61000": system._replace(
-                nodelay=True, keepalive=True, keepidle=61
-            ),
-        }.items():
+        for options, expected in expected_options().items():
             async with open_bucket(address, f"?{options}{trust}") as bucket:
                 await bucket.upsert_multi({f"key-{number}": number for number in range(20)})
                 assert options_of_clients(ports) == [expected] * 3, options
