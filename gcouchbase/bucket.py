@@ -72,7 +72,8 @@ class Bucket(BucketBase):
 
     Opening the same bucket again on the same hub with the same settings gives this object as long
     as anything refers to it; it closes by itself when nothing does. It belongs to the thread that
-    opened it: calls from another raise WrongLoopError.
+    opened it: calls from another raise WrongLoopError. In a forked child it is the same object, and
+    connects at its next use.
 
     Args:
         connection_string: `couchbase://host[,host…]/bucket`; `couchbases://` for TLS.

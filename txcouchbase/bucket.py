@@ -61,7 +61,8 @@ class Bucket(BucketBase):
 
     Opening the same bucket again on the same reactor with the same settings gives this object as
     long as anything refers to it; it closes by itself when nothing does. It belongs to the thread
-    that the reactor runs in: calls from another raise WrongLoopError.
+    that the reactor runs in: calls from another raise WrongLoopError. In a forked child every call
+    fails with ForkedProcessError: open another there, on a reactor of its own.
 
     Every operation's Deferred can be awaited and cancelled. It errbacks with CancelledError at
     once then; a change that was on its way may have happened, or not.

@@ -357,6 +357,7 @@ class Session:
         self.state = SessionState.CLOSED
         self._end_bootstrap()
         self._recall.end()
+        self._source.close()
         self._nodes.close()
         self._timers.clear()
         self._with_output.clear()
