@@ -21,6 +21,7 @@ from couchloop.exceptions import (
     WrongLoopError,
 )
 from couchloop.operations import Batch, Defaults, Operation, Pending
+from couchloop.session import Session, SessionState
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -171,7 +172,7 @@ def _blocking(
         # This frame is part of every error's traceback, which must not keep the Bucket open.
         del self
         try:
-            _check(crossing)
+            _check(crossing, bucket._driver.session)  # noqa: SLF001 - likewise
             pending = build(bucket._defaults, *args, **kwargs)  # noqa: SLF001 - likewise
             call = Call(pending, bucket, crossing)
         finally:
@@ -182,12 +183,15 @@ def _blocking(
     return as_method(method, build, "{}")
 
 
-def _check(crossing: Crossing) -> None:
+def _check(crossing: Crossing, session: Session) -> None:
     """Raise why a thread must not hand a call to the loop, if so."""
     if crossing.is_here():
         raise WrongLoopError(
             "threadsafe() is for other threads: in the loop's own use the Bucket itself"
         )
+    if session.state is SessionState.CLOSED:
+        # In a forked child the loop is the parent's.
+        raise session.failure()
     if not crossing.is_running():
         raise RequestCanceledError("the loop of the Bucket has stopped: nothing was sent")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import inspect
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, cast
 from weakref import ref
 
@@ -16,14 +17,16 @@ from couchloop.exceptions import (
     AmbiguousTimeoutError,
     CouchbaseError,
     EmptyKeyError,
+    ForkedProcessError,
     InvalidTimeoutError,
     NotFoundError,
+    ObjectDestroyedError,
     RequestCanceledError,
     UnambiguousTimeoutError,
     WrongLoopError,
 )
 from couchloop.threads import Call, Crossing, ThreadSafeBucket
-from tests.core.world import defaults
+from tests.core.world import World, defaults
 
 
 class Loop(Crossing):
@@ -70,10 +73,10 @@ class Bucket:
     bucket = "default"
     connected = True
     closed = False
-    _driver = None
 
     def __init__(self) -> None:
         self._defaults = defaults()
+        self._driver = SimpleNamespace(session=World().session)
 
 
 def handle(loop: Loop) -> ThreadSafeBucket:
@@ -178,6 +181,23 @@ def test_refused() -> None:
     with pytest.raises(WrongLoopError, match="other threads"):
         own.get("k")
     assert not loop.calls
+
+
+def test_a_bucket_that_is_closed() -> None:
+    """A closed Bucket, and one of the process before a fork, are told at once: no loop is asked."""
+    for kind in (ObjectDestroyedError, ForkedProcessError):
+        loop = Loop()
+        own = handle(loop)
+        session = own._bucket._driver.session
+        if kind is ForkedProcessError:
+            session.forked()
+        else:
+            session.close(0.0)
+        for _ in range(2):
+            with pytest.raises(CouchbaseError) as caught:
+                own.get("k")
+            assert type(caught.value) is kind
+        assert not loop.calls
 
 
 def test_errors_keep_no_bucket() -> None:

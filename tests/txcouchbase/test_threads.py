@@ -210,9 +210,9 @@ def test_complete() -> None:
     assert {"get", "upsert_multi", "ping"} <= signed
 
 
-@pytest.mark.parametrize("mode", ["stop", "interrupt"])
+@pytest.mark.parametrize("mode", ["stop", "interrupt", "fork"])
 async def test_programs(served: ServedCluster, reactor: Any, mode: str) -> None:
-    """A reactor that stops, and SIGINT in a waiting thread: the call ends, the program too."""
+    """A reactor that stops, SIGINT in a waiting thread, a fork: the call ends, the program too."""
     swallowed = served.cluster.inject(opcode=Opcode.GET, key="silent", silent=True)
     program = Program()
     command = [sys.executable, "-X", "dev", "-W", "error", str(PROGRAM), mode]
@@ -229,6 +229,13 @@ async def test_programs(served: ServedCluster, reactor: Any, mode: str) -> None:
         "stop": ["RequestCanceledError: the loop of the Bucket has stopped"] * 2
         + ["RequestCanceledError: the loop of the Bucket has stopped: nothing was sent"],
         "interrupt": ["interrupted", "in flight: 0"],
+        "fork": [
+            (
+                "ForkedProcessError: bucket 'default' was opened before this process was forked: "
+                "open it again in this process, on an event loop of its own"
+            ),
+            "child: 0",
+        ],
     }
     assert program.out.decode().splitlines() == expected[mode]
 

@@ -2,10 +2,12 @@
 
 `stop`: the reactor stops while threads wait, one of its own pool among them, whose end it waits
 for. `interrupt`: the reactor runs in a thread, and the main thread waits until it gets SIGINT.
+`fork`: a thread of a forked child uses the handle of its parent.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from threading import Event, Thread
 from typing import Any
@@ -76,12 +78,30 @@ def interrupt(bucket: Bucket) -> None:
     thread.join()
 
 
+def fork(bucket: Bucket) -> None:
+    """Call in a thread of a forked child."""
+    handle = bucket.threadsafe()
+
+    def opened(_: None) -> None:
+        child = os.fork()
+        if not child:
+            thread = Thread(target=call, args=(handle,))
+            thread.start()
+            thread.join()
+            os._exit(0)
+        say("child:", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        bucket.close().addCallback(lambda _: reactor.stop())
+
+    bucket.connect().addCallback(opened)
+    reactor.run()
+
+
 def main(mode: str, connection_string: str) -> None:
     """Run one of the modes."""
     cluster = Cluster(connection_string, reactor=reactor)
     cluster.authenticate(PasswordAuthenticator("user", "password"))
     bucket = cluster.open_bucket("default")
-    {"stop": stop, "interrupt": interrupt}[mode](bucket)
+    {"stop": stop, "interrupt": interrupt, "fork": fork}[mode](bucket)
 
 
 if __name__ == "__main__":
