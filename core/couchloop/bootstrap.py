@@ -23,6 +23,7 @@ from couchloop.exceptions import (
     NetworkNotFoundError,
     NodeTimeoutError,
     NodeUnreachableError,
+    NoSrvRecordError,
     NotDataNodeError,
     ProtocolError,
     RateLimitedError,
@@ -130,6 +131,8 @@ class Bootstrap:
         self._lookup: Timer | None = None
         """Limits the lookup of an SRV record while it runs."""
         self._source = source
+        self._origin = ""
+        """Which SRV record has named the seeds."""
         self._order = order
         self._known = known
         self._seeds: list[Address] = []
@@ -165,17 +168,14 @@ class Bootstrap:
     def srv_resolved(self, addresses: Sequence[Address], now: float) -> None:
         """Try what the SRV record names: in its order, for priorities and weights mean nothing."""
         if not addresses:
-            self.srv_failed(self._no_record("there is none"), now)
+            what = f"there is no DNS SRV record {self._settings.srv}"
+            if self._settings.srv_required:
+                what += ": create it, or use couchbase:// (couchbases://) and the names of nodes"
+            self.srv_failed(NoSrvRecordError(what), now)
         elif self._lookup_over():
             self._tell("info", "{name} names {nodes}", nodes=", ".join(map(str, addresses)))
-            # As in a connection string: another port than the usual one is a data port alone.
-            settings = self._settings
-            web = [
-                Address(address.host, settings.web_port)
-                for address in addresses
-                if settings.asks_web and address.port == settings.data_port
-            ]
-            self._try(addresses, web, now)
+            self._origin = f" (by {self._settings.srv})"
+            self._try(addresses, self._settings.web_ports(addresses), now)
 
     def srv_failed(self, error: BaseException, now: float) -> None:
         """Do without the SRV record, if that is allowed."""
@@ -192,6 +192,8 @@ class Bootstrap:
         level = "debug" if isinstance(error, FeatureNotAvailableError) else "info"
         reason = settings.told(error) if isinstance(error, CouchbaseError) else str(error)
         self._tell(level, "{reason}; trying {nodes}", reason=reason)
+        if level == "info" and not isinstance(error, NoSrvRecordError):
+            self.met.append((settings.srv, error))
         self._try(settings.seeds, settings.web_seeds, now)
 
     def _lookup_over(self) -> bool:
@@ -382,18 +384,37 @@ class Bootstrap:
             self._nodes.drop(connection)
         elif self.web_seed is not None:
             self.met.append((self._url(self.web_seed), error))
+            self._source.close()
         self._give_up(now, error)
+
+    def _summary(self) -> CouchbaseError:
+        """Give the error that tells most of all that was met; the others go with it."""
+        causes = [cause for _, cause in self.met if isinstance(cause, CouchbaseError)]
+        told = [cause for kind in _TELLING for cause in causes if isinstance(cause, kind)]
+        if told:
+            return own_copy(told[0])
+        if not causes:
+            # Every seed is a node that is known, and being connected.
+            return NodeUnreachableError("there is no other seed to ask")
+        # What DNS did not know counts only if nobody else was asked.
+        seeds = [cause for cause in causes if not isinstance(cause, SrvLookupError)]
+        error = own_copy((seeds or causes)[0])
+        if len(seeds) > 1:
+            what = "the cluster"
+            if self._settings.bucket:
+                what = f"bucket {self._settings.bucket!r}"
+            error.message = (
+                f"none of {len(seeds)} seeds{self._origin} gave a configuration of {what}"
+            )
+        return error
 
     def _give_up(self, now: float, error: CouchbaseError | None = None) -> None:
         if error is None:
-            causes = [cause for _, cause in self.met if isinstance(cause, CouchbaseError)]
-            told = [cause for kind in _TELLING for cause in causes if isinstance(cause, kind)]
-            # None at all: every seed is a node that is known, and being connected.
-            unreachable = NodeUnreachableError("there is no other seed to ask")
-            error = own_copy((told or causes or [unreachable])[0])
+            error = self._summary()
         context = replace(error.context or ErrorContext(), bucket=self._settings.bucket)
         if len(self.met) > 1:
             context.seeds = tuple(self.met)
+            context.node = context.connection_id = context.status = context.status_name = None
         error.context = context
         if self._settings.bootstrap_on == HTTP and self._owner.is_open:
             self._source.keep(self.web_addresses, now)

@@ -167,7 +167,7 @@ class CouchbaseError(Exception):
 
     def __str__(self) -> str:
         """Return one sentence, then in parentheses what the context knows."""
-        details = _details(self.context, self.key)
+        details = _details(self.context, self.key, self.message)
         bad = 0
         if self.all_results:
             bad = sum(not getattr(r, "success", True) for r in self.all_results.values())
@@ -205,7 +205,7 @@ def _shown(value: object) -> str:
     return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
 
 
-def _details(context: ErrorContext | None, key: object) -> list[str]:
+def _details(context: ErrorContext | None, key: object, said: str) -> list[str]:
     shown_key = None if key is None else f"key {_shown(key)}"
     if context is None:
         return [shown_key] if shown_key else []
@@ -224,10 +224,13 @@ def _details(context: ErrorContext | None, key: object) -> list[str]:
         c.server_context and f"server says {_shown(c.server_context)}",
         c.server_ref and f"server reference {c.server_ref}",
     ]
+    failures: dict[str, list[str]] = {}
     for node, error in c.seeds:
         # The seed's own message, not its str(): its context would repeat ours.
         why = error.message if isinstance(error, CouchbaseError) else _shown(error)
-        parts.append(f"at {node}: {type(error).__name__}: {why}")
+        failure = type(error).__name__ + ("" if why == said else f": {why}")
+        failures.setdefault(failure, []).append(node)
+    parts += [f"at {', '.join(nodes)}: {failure}" for failure, nodes in failures.items()]
     return [str(part) for part in parts if part]
 
 
@@ -708,7 +711,11 @@ class NetworkNotFoundError(ConnectError, CouchbaseInputError):
 
 
 class SrvLookupError(UnknownHostError):
-    """The DNS SRV record that is to name the nodes does not exist, or was not found in time."""
+    """The DNS SRV record that is to name the nodes could not be looked up."""
+
+
+class NoSrvRecordError(SrvLookupError):
+    """There is no such DNS SRV record."""
 
 
 class TooManyOpenFilesError(ConnectError):

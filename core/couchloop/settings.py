@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -235,10 +236,16 @@ class Settings:
         """Where the nodes' cluster managers listen unless something else is said."""
         return WEB_PORT_TLS if self.tls else WEB_PORT
 
-    @property
-    def asks_web(self) -> bool:
-        """Whether web ports that nobody named may be asked: HTTP shows the password on the way."""
-        return self.tls or self.login.allow_plain or self.bootstrap_on == "http"
+    def web_ports(self, named: Sequence[Address]) -> tuple[Address, ...]:
+        """Give the web ports of the hosts that an SRV record has *named*.
+
+        As in a connection string, another port than the usual one is a data port alone; and
+        without TLS HTTP shows the password on the way, so it is not used unless that is wanted.
+        """
+        if not (self.tls or self.login.allow_plain or self.bootstrap_on == "http"):
+            return ()
+        hosts = [address.host for address in named if address.port == self.data_port]
+        return tuple(Address(host, self.web_port) for host in hosts)
 
     @property
     def is_observed(self) -> bool:

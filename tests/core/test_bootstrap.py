@@ -19,8 +19,8 @@ from couchloop.exceptions import (
     SrvLookupError,
 )
 from couchloop.session import SessionState
-from couchloop.settings import Address
-from tests.core.world import World
+from couchloop.settings import Address, Login
+from tests.core.world import WebPort, World
 
 NAME = "_couchbase._tcp.example.test"
 NOWHERE = Address("example.test", 11210)
@@ -91,7 +91,7 @@ class TestSrv:
         w = by_srv(answer, srv_required=True)
         w.nodes[NOWHERE] = w.cluster.nodes[0]
         error = failure(w, 0.0)
-        assert type(error) is SrvLookupError
+        assert isinstance(error, SrvLookupError)
         assert w.attempts == []
         assert "no name server" in str(error) or NAME in str(error)
 
@@ -211,3 +211,76 @@ class TestSrv:
         w.unreachable.clear()
         w.advance(3.0)
         w.do(ops.upsert(w.defaults, "k", 1))
+
+
+class TestErrors:
+    """What is said when nobody gives a configuration."""
+
+    def said(self, w: World, seconds: float = 10.0) -> str:
+        """Open, and give the error as its text, with its class in front."""
+        error = failure(w, seconds)
+        return f"{type(error).__name__}: {error}"
+
+    def test_one_seed(self) -> None:
+        """Of one seed its own error is the error."""
+        w = World(seeds=(Address("127.0.0.1", 8),))
+        text = "NodeUnreachableError: nothing at 127.0.0.1:8 (bucket 'default', node 127.0.0.1:8, "
+        assert self.said(w).startswith(text)
+
+    def test_many_seeds(self) -> None:
+        """Of many the failure of each is told, and how many there were."""
+        w = World(seeds=tuple(Address("127.0.0.1", port) for port in (7, 8, 9)))
+        w.unanswering.add(Address("127.0.0.1", 8))
+        assert self.said(w) == (
+            "NodeUnreachableError: none of 3 seeds gave a configuration of bucket 'default' "
+            "(bucket 'default', at 127.0.0.1:7: NodeUnreachableError: nothing at 127.0.0.1:7, "
+            "at 127.0.0.1:8: NodeTimeoutError: the node did not accept within 2 s "
+            "(config_node_timeout), at 127.0.0.1:9: NodeUnreachableError: nothing at 127.0.0.1:9)"
+        )
+
+    def test_same_failure(self) -> None:
+        """What is the same at several seeds is said once."""
+        w = World(bucket="beer")
+        assert self.said(w) == (
+            "BucketNotFoundError: there is no bucket 'beer' on this node (bucket 'beer', "
+            "at 127.0.0.1:10000, 127.0.0.1:10001, 127.0.0.1:10002: BucketNotFoundError)"
+        )
+
+    def test_srv_and_http(self) -> None:
+        """Seeds of an SRV record and web ports stand in one list, each by how it was asked."""
+        gone = Address("127.0.0.1", 11207)
+        w = by_srv([Address("127.0.0.1", 9), gone], tls=True)
+        w.nodes[Address("127.0.0.1", 18091)] = WebPort(w.cluster.nodes[0])
+        w.session.settings = w.session.nodes.settings = replace(
+            w.session.settings, login=Login("user", "not-it")
+        )
+        assert self.said(w) == (
+            "AuthError: the server refused user 'user' (HTTP 401): check the user name and the "
+            "password, and that the user exists on this cluster (bucket 'default', "
+            "at 127.0.0.1:9: NodeUnreachableError: nothing at 127.0.0.1:9, "
+            "at 127.0.0.1:11207: NodeUnreachableError: nothing at 127.0.0.1:11207, "
+            "at https://127.0.0.1:18091: AuthError)"
+        )
+
+    def test_all_of_a_record(self) -> None:
+        """Where all seeds came from an SRV record, the error names it."""
+        w = by_srv([Address("127.0.0.1", 8), Address("127.0.0.1", 9)])
+        text = f"NodeUnreachableError: none of 2 seeds (by {NAME}) gave a configuration of bucket"
+        assert self.said(w).startswith(text)
+
+    def test_dns_fails(self) -> None:
+        """That DNS was of no help is told where the host itself is not reached either."""
+        w = by_srv(SrvLookupError("no name server answered"))
+        assert self.said(w) == (
+            "NodeUnreachableError: nothing at example.test:11210 (bucket 'default', "
+            f"at {NAME}: SrvLookupError: no name server answered, "
+            "at example.test:11210: NodeUnreachableError)"
+        )
+
+    def test_no_record(self) -> None:
+        """That there is no record is nothing to tell: most hosts have none."""
+        assert NAME not in self.said(by_srv([]))
+        text = (
+            f"NoSrvRecordError: there is no DNS SRV record {NAME}: create it, or use couchbase://"
+        )
+        assert self.said(by_srv([], srv_required=True)).startswith(text)

@@ -145,7 +145,8 @@ def test_no_record(names: NameServer, served: ServedCluster, trouble: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("trouble", "why"), [("", "there is none"), ("broken", "SERVFAIL"), ("silent", "0.2 s")]
+    ("trouble", "why"),
+    [("", "there is no DNS"), ("broken", "SERVFAIL"), ("silent", "0.2 s")],
 )
 def test_required(names: NameServer, trouble: str, why: str) -> None:
     """Under couchbase+dnssrv:// that is fatal; the error names the record, and says why."""
@@ -158,7 +159,7 @@ def test_required(names: NameServer, trouble: str, why: str) -> None:
 def test_no_such_service(names: NameServer) -> None:
     """A record whose target is the root says that there is no such service."""
     names.tell(NAME, ".:0")
-    with pytest.raises(SrvLookupError, match="there is none"):
+    with pytest.raises(SrvLookupError, match="there is no DNS SRV record"):
         opened(names, "couchbase+dnssrv://db.test")
 
 

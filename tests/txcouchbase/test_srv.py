@@ -127,7 +127,11 @@ def prepare(names: NameServer, trouble: str) -> None:
 
 @pytest.mark.parametrize(
     ("trouble", "why"),
-    [("unknown", "there is none"), ("broken", "DNSServerError"), ("silent", "within 0.2 s")],
+    [
+        ("unknown", "there is no DNS SRV record"),
+        ("broken", "DNSServerError"),
+        ("silent", "within 0.2 s"),
+    ],
 )
 @pytest.mark.usefixtures("_system")
 async def test_required(reactor: Any, names: NameServer, trouble: str, why: str) -> None:
@@ -150,7 +154,7 @@ async def test_no_such_service(reactor: Any, names: NameServer) -> None:
     """A record whose target is the root says that there is no such service."""
     names.zone.records[NAME] = [(".", 0)]
     bucket = opened(reactor, names, "couchbase+dnssrv://db.test")
-    with pytest.raises(SrvLookupError, match="there is none"):
+    with pytest.raises(SrvLookupError, match="there is no DNS SRV record"):
         await bucket.connect()
 
 

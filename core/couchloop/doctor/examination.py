@@ -315,11 +315,7 @@ class Examination:
             named = yield from self._srv(settings)
             if named:
                 seeds = named
-                web_seeds = [
-                    Address(each.host, settings.web_port)
-                    for each in named
-                    if settings.asks_web and each.port == settings.data_port
-                ]
+                web_seeds = settings.web_ports(named)
         if settings.bootstrap_on == "http":
             seeds = ()
         elif settings.bootstrap_on == "cccp" or not self._scene.logs_in:
