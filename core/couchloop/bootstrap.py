@@ -28,6 +28,7 @@ from couchloop.exceptions import (
     ProtocolError,
     RateLimitedError,
     SrvLookupError,
+    TlsError,
 )
 from couchloop.kv.connection import State
 from couchloop.kv.handshake import config_text
@@ -54,6 +55,7 @@ _TELLING: Final = (
     FeatureNotAvailableError,
     NetworkNotFoundError,
     RateLimitedError,
+    TlsError,
     ProtocolError,
     NotDataNodeError,
 )
@@ -399,7 +401,7 @@ class Bootstrap:
         # What DNS did not know counts only if nobody else was asked.
         seeds = [cause for cause in causes if not isinstance(cause, SrvLookupError)]
         error = own_copy((seeds or causes)[0])
-        if len(seeds) > 1:
+        if len({cause.message for cause in seeds}) > 1:
             what = "the cluster"
             if self._settings.bucket:
                 what = f"bucket {self._settings.bucket!r}"
@@ -414,7 +416,6 @@ class Bootstrap:
         context = replace(error.context or ErrorContext(), bucket=self._settings.bucket)
         if len(self.met) > 1:
             context.seeds = tuple(self.met)
-            context.node = context.connection_id = context.status = context.status_name = None
         error.context = context
         if self._settings.bootstrap_on == HTTP and self._owner.is_open:
             self._source.keep(self.web_addresses, now)

@@ -242,8 +242,8 @@ class TestErrors:
         """What is the same at several seeds is said once."""
         w = World(bucket="beer")
         assert self.said(w) == (
-            "BucketNotFoundError: there is no bucket 'beer' on this node (bucket 'beer', "
-            "at 127.0.0.1:10000, 127.0.0.1:10001, 127.0.0.1:10002: BucketNotFoundError)"
+            "BucketNotFoundError: there is no bucket 'beer' on this node (bucket 'beer', status "
+            "0x01, at 127.0.0.1:10000, 127.0.0.1:10001, 127.0.0.1:10002: BucketNotFoundError)"
         )
 
     def test_srv_and_http(self) -> None:
