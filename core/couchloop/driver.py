@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from errno import EMFILE, ENFILE
 from functools import partial
 from ipaddress import IPv4Address
@@ -257,7 +258,9 @@ class Driver(ABC):
         transports = list(self.transports.values())
         self.transports.clear()
         for transport in transports:
-            transport.drop()
+            # It may take a free descriptor: without one it stays open in the child, and silent.
+            with suppress(OSError):
+                transport.drop()
         self._storing = False
         if not self._scheduled:
             self._scheduled = True

@@ -6,6 +6,7 @@ import gc
 import inspect
 import weakref
 from collections.abc import Callable
+from errno import EMFILE
 from functools import partial
 from random import Random
 from typing import Any, ClassVar, TypeVar
@@ -963,7 +964,10 @@ class TestDriver:
         assert len(writes) == 3
 
     def test_forked(self, loop: Loop) -> None:
-        """In a forked child transports are dropped, and those who wait are told a turn later."""
+        """In a forked child transports are dropped, and those who wait are told a turn later.
+
+        One that cannot be dropped does not keep the others.
+        """
         bucket = opened(loop)
         loop.run()
         driver = loop.drivers[0]
@@ -971,8 +975,14 @@ class TestDriver:
         get = ops.get(loop.world.defaults, "a")
         get.waiter = False
         driver.submit(get)
+
+        def fail() -> None:
+            raise OSError(EMFILE, "too many open files")
+
+        transports[0].drop = fail
         driver.forked()
-        assert [transport.dropped for transport in transports] == [True] * 3
+        assert [transport.dropped for transport in transports] == [False, True, True]
+        assert driver.transports == {}
         assert not get.waiter
         assert told(bucket) == ["opened"]
         loop.run()
