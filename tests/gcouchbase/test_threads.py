@@ -180,11 +180,12 @@ def test_complete() -> None:
 
 
 @pytest.mark.parametrize("loop", ["libev-cext", "libuv-cffi"])
-@pytest.mark.parametrize("mode", ["patched", "interrupt"])
+@pytest.mark.parametrize("mode", ["patched", "interrupt", "fork"])
 def test_programs(served: ServedCluster, mode: str, loop: str) -> None:
     """With everything patched, real threads block alone; SIGINT ends a wait and cancels the call.
 
-    What is waited for in the first case comes from the same hub, while its ticker goes on.
+    What is waited for in the first case comes from the same hub, while its ticker goes on. In a
+    forked child the handle works too, as the Bucket does.
     """
     swallowed = served.cluster.inject(opcode=Opcode.GET, key="silent", silent=True)
     process = subprocess.Popen(
@@ -211,6 +212,7 @@ def test_programs(served: ServedCluster, mode: str, loop: str) -> None:
         == {
             "patched": ["pool [1, 2, 3]", "threads [1, 2, 3]", "ticks True"],
             "interrupt": ["interrupted", "in flight 0"],
+            "fork": ["child 1", "ended 0", "parent 1"],
         }[mode]
     )
 

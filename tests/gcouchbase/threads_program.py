@@ -2,11 +2,13 @@
 
 `patched`: gevent has patched everything, and real threads (the hub's pool's, and some begun by the
 original function) call a Bucket of the main thread. `interrupt`: the hub runs in another thread,
-and the main thread waits until it gets SIGINT.
+and the main thread waits until it gets SIGINT. `fork`: a thread of a forked child uses the handle
+of its parent.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -97,5 +99,19 @@ def interrupt(connection_string: str) -> None:
     thread.join()
 
 
+def fork(connection_string: str) -> None:
+    """Call in a thread of a forked child, whose Bucket connects anew."""
+    with opened(connection_string) as bucket:
+        handle = bucket.threadsafe()
+        bucket.upsert("k", 1)
+        child = os.fork()
+        if not child:
+            got: Any = gevent.get_hub().threadpool.spawn(handle.get, "k").get()
+            say("child", got.value)
+            os._exit(0)
+        say("ended", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        say("parent", bucket.get("k").value)
+
+
 if __name__ == "__main__":
-    {"patched": patched, "interrupt": interrupt}[sys.argv[1]](sys.argv[2])
+    {"patched": patched, "interrupt": interrupt, "fork": fork}[sys.argv[1]](sys.argv[2])
