@@ -45,15 +45,18 @@ _TLS_RECORD = bytes.fromhex("1603034000 02 003ffc 0303")
 """The beginning of 16 KiB of TLS handshake: a ServerHello of that size."""
 
 _HEAD = b"HTTP/1.1 200 OK\r\n"
+_PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n<html></html>"
 _WEB = f"{OPTIONS}&bootstrap_on=http"
 _WEB_LONG = "?config_node_timeout=20&config_total_timeout=30&bootstrap_on=http"
 
 PEERS = (
     Peer("silent", NodeTimeoutError, "config_node_timeout"),
-    Peer("silent TLS", NodeTimeoutError, "config_node_timeout", scheme="couchbases"),
+    Peer("silent TLS", NodeTimeoutError, "not finish TLS, within", scheme="couchbases"),
     Peer("silent after HELLO", NodeTimeoutError, "config_node_timeout", first=_HELLO),
     Peer("trickle", NodeTimeoutError, "config_node_timeout", _announcing(20_000_000), b"\0"),
-    Peer("trickled TLS", NodeTimeoutError, "config_node_timeout", _TLS_RECORD, b"\0", "couchbases"),
+    Peer(
+        "trickled TLS", NodeTimeoutError, "not finish TLS, within", _TLS_RECORD, b"\0", "couchbases"
+    ),
     Peer("endless pushes", NodeTimeoutError, "config_node_timeout", _PUSH, _PUSH),
     Peer("4 GiB", WrongProtocolError, "4294967295 bytes", _announcing(2**32 - 1), b"\0" * 65536),
     Peer("garbage", WrongProtocolError, "data port", b"\0\1\2\3", b"\xff" * 4096),
@@ -69,6 +72,7 @@ PEERS = (
         "http",
         _WEB,
     ),
+    Peer("page for people", ProtocolError, "web port", _PAGE, b"", "http", _WEB_LONG),
     Peer("endless head", ProtocolError, "HTTP", _HEAD, b"x" * 4096, "http", _WEB_LONG),
     Peer(
         "endless configuration",

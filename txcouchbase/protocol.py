@@ -66,7 +66,7 @@ class CouchbaseProtocol(Protocol):
         """Whether the transport has enough for now."""
 
     def connectionMade(self) -> None:
-        """Let the session begin its handshake."""
+        """Let the session begin its handshake, unless TLS comes first."""
         transport: Any = self.transport
         self._writer = transport
         if self.connection_id not in self._driver.transports:
@@ -81,11 +81,14 @@ class CouchbaseProtocol(Protocol):
         if IConsumer.providedBy(transport):
             transport.registerProducer(self, streaming=True)
         self._driver.transports[self.connection_id] = self
-        self._driver.connected(self.connection_id, _local(transport))
+        if self._tls is None:
+            self._driver.connected(self.connection_id, _local(transport))
 
     def handshakeCompleted(self) -> None:
-        """Note that TLS, if there is any, is established."""
+        """Let the session begin its handshake, now that TLS is established."""
         self._tls_established = True
+        if self._tls is not None:
+            self._driver.connected(self.connection_id, _local(self.transport))
 
     def dataReceived(self, data: bytes) -> None:
         """Hand bytes to the session; Deferreds of answered operations fire within this call."""

@@ -30,6 +30,7 @@ from couchloop.exceptions import (
     SrvLookupError,
     TlsError,
 )
+from couchloop.http import IS_IT_A_WEB_PORT
 from couchloop.kv.connection import State
 from couchloop.kv.handshake import config_text
 from couchloop.nodes import Connection, ControlRequest, Nodes
@@ -250,6 +251,11 @@ class Bootstrap:
         try:
             usable = self._read(text, seed)
         except CouchbaseError as error:
+            if isinstance(error, ProtocolError):
+                error.message += f": {IS_IT_A_WEB_PORT}"
+            error.context = replace(
+                error.context or ErrorContext(), node=str(seed), bucket=self._settings.bucket
+            )
             self._source.close()
             self.stream_failed(error, now)
             return

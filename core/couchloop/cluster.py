@@ -123,6 +123,8 @@ def make_settings(
             )
         _check_bucket_name(bucket)
     options = parse_options(connection_string.option_pairs())
+    if options.get("ssl") == "no_verify" and options.get("tls_verify") == "peer":
+        raise InvalidOptionError("ssl=no_verify contradicts tls_verify=peer: leave out one of them")
     variables = read_environment(environment or {})
     if authenticator is not None and (username is not None or password is not None):
         raise MixedAuthError("give an authenticator, or username and password, not both")
@@ -260,6 +262,10 @@ def _remarks(connection_string: ConnectionString, options: dict[str, Any]) -> It
     for name in options:
         if reason := OPTIONS[name].reason:
             yield Notice(f"the option {name} has no effect: {reason}", once=True)
+    for policy in options.get("retry_policy", ()):
+        if policy.partition(":")[0] in {"topochange", "maperr"}:
+            what = f"retry_policy={policy} has no effect"
+            yield Notice(f"{what}: operations always follow documents that move", once=True)
     if "compression" in options and not snappy.available():
         what = "the package cramjam is not installed (couchloop[snappy])"
         yield Notice(f"the option compression has no effect: {what}", once=True)

@@ -23,6 +23,8 @@ from couchloop.exceptions import (
 )
 from couchloop.settings import Address, Login
 
+IS_IT_A_WEB_PORT: Final = "is this the web port of a Couchbase node (8091, or 18091 with TLS)?"
+"""The likely cause where something else answers."""
 _LONGEST_HEAD: Final = 32 * 1024
 _HTTP: Final = b"HTTP/"
 _LONGEST_EXCUSE: Final = 2048
@@ -125,15 +127,14 @@ class Exchange:
         if status == 404:
             return BucketNotFoundError("there is no such bucket (HTTP 404)", context=context)
         return NotDataNodeError(
-            f"the server answered HTTP {status}: is this the web port of a Couchbase node (8091, "
-            "or 18091 with TLS)?",
+            f"the server answered HTTP {status}: {IS_IT_A_WEB_PORT}",
             context=context,
         )
 
     def _broken(self, data: bytes, why: str = "") -> CouchbaseError:
         if self.status is not None:
             return ProtocolError(f"the answer is no valid HTTP, or was cut off{why}")
-        cure = "is this the web port of a Couchbase node (8091, or 18091 with TLS)?"
+        cure = IS_IT_A_WEB_PORT
         if not data:
             return ProtocolError(f"the server closed the connection without an answer: {cure}")
         if self._begin[:1] in {b"\x15", b"\x16"}:

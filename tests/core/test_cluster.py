@@ -272,6 +272,7 @@ class TestSettings:
             ("?keypath=k.pem&certpath=c.pem&username=u&password=p", None, MixedAuthError),
             ("?keypath=k.pem", None, ArgumentError),
             ("?ssl=off", WHO, InvalidOptionError),
+            ("?ssl=no_verify&tls_verify=peer", WHO, InvalidOptionError),
         ):
             with pytest.raises(error):
                 make_settings(f"couchbases://a/b{options}", authenticator=who)

@@ -163,6 +163,18 @@ def test_without_effect(option: Option) -> None:
     assert notice.once
 
 
+def test_modes_without_effect() -> None:
+    """The modes of retry_policy that mean nothing here are named in the log, the others are not."""
+    policies = ("topochange:none", "sockerr:get", "maperr:safe", "all:all", "missingnode:none")
+    text = "&".join(f"retry_policy={policy}" for policy in policies)
+    notices = made(text, authenticator=WHO).notices
+    assert [notice.text.partition(":")[0] for notice in notices] == [
+        "retry_policy=topochange",
+        "retry_policy=maperr",
+    ]
+    assert all("has no effect" in notice.text and notice.once for notice in notices)
+
+
 def test_no_notice() -> None:
     """Nothing is said of options that are heeded."""
     assert made("operation_timeout=3&compression=on", authenticator=WHO).notices == ()

@@ -36,6 +36,7 @@ from couchloop.exceptions import (
     ProtocolError,
     RequestCanceledError,
     StoreLockedError,
+    TlsError,
     TooBigError,
     UnambiguousTimeoutError,
     ValueFormatError,
@@ -938,6 +939,17 @@ class TestBootstrap:
             (str(THIRD), BucketNotFoundError),
         ]
         assert "NodeUnreachableError" in str(error)
+
+    def test_tls_tells_more(self) -> None:
+        """An untrusted certificate is the error rather than a node that is not there."""
+        w = World(seeds=(FIRST, SECOND))
+        w.unreachable.add(FIRST)
+        w.unanswering.add(SECOND)
+        w.session.start(w.now)
+        w.settle()
+        (number,) = w.opened
+        w.session.connect_failed(number, TlsError("not trusted"), w.now)
+        assert type(w.session.failure()) is TlsError
 
     def test_total_time(self) -> None:
         """config_total_timeout counts for all seeds together."""

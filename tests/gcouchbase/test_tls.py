@@ -12,6 +12,7 @@ import trustme
 
 from couchloop.exceptions import (
     ArgumentError,
+    BucketNotFoundError,
     CertificateFileError,
     CouchbaseError,
     TlsError,
@@ -233,6 +234,16 @@ def test_no_rights_by_certificate(certificates: Certificates) -> None:
         cluster = Cluster(served.connection_string_tls)
         cluster.authenticate(CertAuthenticator(cert, key, certificates.ca))
         with pytest.raises(CouchbaseError, match="user of the client certificate"):
+            cluster.open_bucket("default")
+
+
+def test_certificate_not_asked_for(certificates: Certificates) -> None:
+    """A node that asks for no client certificate logs nobody in, and the error says that too."""
+    cert, key = certificates.client("user")
+    with serve(tls=certificates.server()) as served:
+        cluster = Cluster(served.connection_string_tls)
+        cluster.authenticate(CertAuthenticator(cert, key, certificates.ca))
+        with pytest.raises(BucketNotFoundError, match="asks for no client certificates"):
             cluster.open_bucket("default")
 
 

@@ -22,6 +22,7 @@ from zope.interface import provider
 from couchloop.embedded.hosting import ServerCertificate
 from couchloop.exceptions import (
     ArgumentError,
+    BucketNotFoundError,
     CertificateFileError,
     CouchbaseError,
     TlsError,
@@ -300,6 +301,16 @@ async def test_no_rights_by_certificate(certificates: Certificates) -> None:
         cluster = Cluster(served.connection_string_tls)
         cluster.authenticate(CertAuthenticator(cert, key, certificates.ca))
         with pytest.raises(CouchbaseError, match="user of the client certificate"):
+            await cluster.open_bucket("default").connect()
+
+
+async def test_certificate_not_asked_for(certificates: Certificates) -> None:
+    """A node that asks for no client certificate logs nobody in, and the error says that too."""
+    cert, key = certificates.client("user")
+    async with serving(certificates.server()) as served:
+        cluster = Cluster(served.connection_string_tls)
+        cluster.authenticate(CertAuthenticator(cert, key, certificates.ca))
+        with pytest.raises(BucketNotFoundError, match="asks for no client certificates"):
             await cluster.open_bucket("default").connect()
 
 
