@@ -210,14 +210,15 @@ def _details(context: ErrorContext | None, key: object, said: str) -> list[str]:
     if context is None:
         return [shown_key] if shown_key else []
     c = context
+    # Where each failure was stands at the end, if there were many.
+    is_listed = c.node is not None and any(place.endswith(c.node) for place, _ in c.seeds)
     parts = [
         c.operation,
         shown_key,
         c.bucket and f"bucket {_shown(c.bucket)}",
         c.collection and f"collection {c.scope or '_default'}.{c.collection}",
-        # Where each failure was stands below, if there were many.
-        c.node and not c.seeds and f"node {c.node}",
-        c.connection_id and not c.seeds and f"connection {c.connection_id}",
+        c.node and not is_listed and f"node {c.node}",
+        c.connection_id and not is_listed and f"connection {c.connection_id}",
         None if c.opaque is None else f"opaque {c.opaque}",
         None if c.status is None else f"status 0x{c.status:02x} {c.status_name or ''}".rstrip(),
         c.attempts and f"{c.attempts} attempt{'s' if c.attempts > 1 else ''}",
