@@ -178,8 +178,9 @@ class Client:
     def _write(self, connection_id: int, data: bytes) -> None:
         if not data:
             return
-        self._taps.setdefault(connection_id, Tap(self.history, self.number)).read(data)
         wire = self.wires.get(connection_id)
+        if wire is None or wire.address not in self._network.web:
+            self._taps.setdefault(connection_id, Tap(self.history, self.number)).read(data)
         if wire is not None:
             wire.write(data)
 

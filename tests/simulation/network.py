@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from zlib import crc32
 
 from couchloop.embedded import Node, NodeState, ServerConnection
+from couchloop.embedded.http import HttpConnection
 from couchloop.exceptions import NodeUnreachableError
 from couchloop.settings import Address
 from tests.simulation.events import Loop, Timer
@@ -111,7 +112,7 @@ class Wire:
         self.id = connection_id
         self.address = address
         self.node: Node | None = None
-        self.link: ServerConnection | None = None
+        self.link: ServerConnection | HttpConnection | None = None
         self.to_server = Pipe(network, self._at_server)
         self.to_client = Pipe(network, self._at_client)
         self.is_open = True
@@ -141,7 +142,15 @@ class Wire:
             # As a stack does: the segment is sent again until somebody answers it.
             self._connecting = network.loop.after(0.5, self._knock)
             return
-        node = None if self.address in network.refusing else network.nodes.get(self.address)
+        if self.address in network.refusing:
+            node = web = None
+        else:
+            node, web = network.nodes.get(self.address), network.web.get(self.address)
+        if web is not None and web.state is not NodeState.STOPPED:
+            self.node, self.link = web, web.accept_http()
+            self.link.wakeup = self.flush
+            self.to_client.send(_CONNECTED)
+            return
         if node is not None:
             link = node.accept(f"{self.client.number}:{self.id}")
             if node.state is not NodeState.STOPPED:
@@ -315,6 +324,8 @@ class Network:
         self.weather = weather
         self.accepted = accepted
         self.nodes: dict[Address, Node] = {}
+        self.web: dict[Address, Node] = {}
+        """The nodes' web ports, in worlds that have some."""
         self.wires: dict[tuple[int, int], Wire] = {}
         """What clients have open or are opening, by client and connection id."""
         self._ever: list[Wire] = []

@@ -52,6 +52,14 @@ def report_of(seed: int) -> Report:
     return run(seed)
 
 
+@pytest.mark.parametrize("seed", range(1, 21))
+def test_seeds_are_web_ports(seed: int) -> None:
+    """Clients that know web ports alone keep every promise too, whatever becomes of the streams."""
+    report = run(seed, web=True)
+    assert not report.violations
+    assert report.outcomes["done"]
+
+
 @pytest.mark.parametrize("kept", KEPT, ids=lambda kept: f"{kept.seed}")
 def test_what_was_found_stays_mended(kept: Kept) -> None:
     """Worlds that broke a promise keep it since."""

@@ -6,7 +6,7 @@ import gc
 import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
@@ -25,6 +25,7 @@ from tests.simulation.history import CALM, INSTANT, History
 from tests.simulation.network import Network, Weather, Wire
 
 _FIRST_PORT: Final = 10_000
+_FIRST_WEB_PORT: Final = 20_000
 _LONGEST_TIMEOUT: Final = 30.0
 _MOST_WAKEUPS: Final = 20.0
 """Deadlines per second that an idle client may have, on average."""
@@ -60,6 +61,7 @@ class World:
         trace: called with a line for everything that happens.
         faults: names of the only kinds of faults; None: all.
         polls: whether any client looks for newer configurations unasked.
+        web: whether clients know web ports alone, and find the data nodes by HTTP.
     """
 
     def __init__(
@@ -69,8 +71,10 @@ class World:
         faults: Collection[str] | None = None,
         *,
         polls: bool = True,
+        web: bool = False,
     ) -> None:
         self.seed = seed
+        self.web = web
         self.polls = polls
         self.rng = rng = Random(f"world {seed}")
         self.loop = Loop(trace)
@@ -165,6 +169,13 @@ class World:
             max_queued_operations=(250_000, 250_000, 4)[(self.seed + len(self.clients)) % 3],
             when_overloaded="wait" if self.seed % 2 else "fail",
         )
+        if self.web:
+            settings = replace(
+                settings,
+                seeds=(),
+                web_seeds=tuple(self.network.web),
+                bootstrap_on=("all", "http")[number % 2],
+            )
         if settings.max_queued_operations == 4 and settings.when_overloaded == "fail":
             self.history.bounded.add(len(self.clients))
         if settings.retry_strategy is not None:
@@ -197,6 +208,9 @@ class World:
         if "kv" not in node.ports:
             node.ports["kv"] = _FIRST_PORT + node.node_id
             self.network.nodes[Address(node.host, node.ports["kv"])] = node
+            if self.web:
+                node.ports["mgmt"] = _FIRST_WEB_PORT + node.node_id
+                self.network.web[Address(node.host, node.ports["mgmt"])] = node
 
     def _accepted(self, wire: Wire, link: ServerConnection) -> None:
         self.history.watch(wire.client.number, link)
@@ -259,7 +273,10 @@ class World:
         wanted = sorted(Address(node.host, node.ports["kv"]) for node in self.cluster.nodes)
         if connected != wanted or len(session.connections) != len(wanted):
             violate("not connected", f"{name}: to {connected}, not {wanted}")
-        if sorted(wire.address for wire in client.wires.values()) != wanted:
+        wires = sorted(wire.address for wire in client.wires.values())
+        web = [address for address in wires if address in self.network.web]
+        streams = int(session.settings.bootstrap_on == "http")
+        if [address for address in wires if address not in web] != wanted or len(web) != streams:
             violate("leak", f"{name}: wires {list(client.wires.values())!r}")
         config = session.config
         newest = (self.cluster.epoch, self.cluster.rev)
@@ -277,8 +294,10 @@ class World:
                 violate("not closed", f"client {client.number}: {session.state.name}")
             if session.next_deadline() is not None or session.in_flight or client.wires:
                 violate("leak", f"client {client.number} has closed, and something is left")
-        if self.cluster.connections():
-            violate("server", f"after all have closed: {self.cluster.connections()!r}")
+        left: list[object] = [*self.cluster.connections()]
+        left += [stream for node in self.cluster.nodes for stream in node.http_connections]
+        if left:
+            violate("server", f"after all have closed: {left!r}")
 
 
 def retained_operations(session: Session) -> Iterator[Operation[Any]]:
@@ -308,6 +327,7 @@ def run(
     faults: Collection[str] | None = None,
     *,
     polls: bool = True,
+    web: bool = False,
 ) -> Report:
     """Run the world of *seed*; arguments as for `World`."""
-    return World(seed, trace, faults, polls=polls).run()
+    return World(seed, trace, faults, polls=polls, web=web).run()
