@@ -551,7 +551,7 @@ class BucketBase:
         return renew
 
     def __repr__(self) -> str:
-        seeds = ",".join(map(str, self._settings.seeds))
+        seeds = ",".join(map(str, self._settings.seeds or self._settings.web_seeds))
         state = self._driver.session.state.name.lower()
         return (
             f"<{type(self).__module__}.{type(self).__name__} {self.bucket!r} at {seeds}: {state}>"
