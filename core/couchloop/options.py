@@ -284,7 +284,7 @@ _TABLE: Final = (
         default=2.0,
         minimum=_TICK,
         modern=("resolve_timeout",),
-        meaning="For resolving one host name.",
+        meaning="For the lookup of a DNS SRV record.",
     ),
     Option(
         name="config_poll_interval",

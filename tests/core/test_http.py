@@ -404,6 +404,19 @@ class TestBootstrap:
         assert "warming up" in str(error)
         assert str(WEB) in str(error)
 
+    def test_random_order(self) -> None:
+        """Web ports are tried in their order, or at random if that is wanted."""
+        ports = [WEB._replace(port=WEB.port + number) for number in range(3)]
+        firsts: dict[bool, set[Address]] = {}
+        for wanted in (False, True):
+            for seed in range(10):
+                w = web_world(bootstrap_on="http", web_seeds=tuple(ports), randomize_nodes=wanted)
+                w.session._random = Random(seed)
+                w.session.start(w.now)
+                w.settle()
+                firsts.setdefault(wanted, set()).add(w.attempts[0][1])
+        assert firsts == {False: {WEB}, True: set(ports)}
+
     def test_clear_text(self) -> None:
         """Without TLS the password is readable on the way: a warning says so, and the cure."""
         w = web_world()
