@@ -214,7 +214,7 @@ class Bootstrap:
         return srv_error(self._settings.srv, reason)
 
     def _tell(self, level: str, text: str, **fields: object) -> None:
-        known = {"name": self._settings.srv, "nodes": ", ".join(map(str, self._settings.seeds))}
+        known = {"name": self._settings.srv, "nodes": ", ".join(map(str, self._settings.places))}
         self._events.append(LogRecord(level, text, {**known, **fields}))
 
     def _try(self, seeds: Sequence[Address], web_seeds: Sequence[Address], now: float) -> None:

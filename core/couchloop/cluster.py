@@ -438,10 +438,12 @@ def _seeds(
         elif host.port is not None and host.type in {"http", "https"}:
             web.append(Address(host.host, host.port))
     if not {"cccp": data, "http": web}.get(bootstrap_on, data + web):
-        kind = "data" if bootstrap_on == "cccp" else "web"
+        kind, variable, cure = "data", "LCB_NO_HTTP", "couchbase://host:11210"
+        if bootstrap_on == HTTP:
+            kind, variable, cure = "web", "LCB_NO_CCCP", "host:8091=http"
         raise ArgumentError(
-            f"bootstrap_on={bootstrap_on} asks {kind} ports, and no host has one: the ports that "
-            "are given, or their types, mean the other kind"
+            f"bootstrap_on={bootstrap_on} (or {variable}) asks {kind} ports, and no host has one: "
+            f"the ports that are given, or their types, mean the other kind; write {cure}"
         )
     return tuple(data), tuple(web)
 
@@ -551,7 +553,7 @@ class BucketBase:
         return renew
 
     def __repr__(self) -> str:
-        seeds = ",".join(map(str, self._settings.seeds or self._settings.web_seeds))
+        seeds = ",".join(map(str, self._settings.places))
         state = self._driver.session.state.name.lower()
         return (
             f"<{type(self).__module__}.{type(self).__name__} {self.bucket!r} at {seeds}: {state}>"

@@ -51,7 +51,7 @@ _said: Final[set[str]] = set()
 """Notices that this process has logged."""
 
 _UNVERIFIED: Final = (
-    "bucket {bucket}: the servers' certificates are not verified (ssl=no_verify or "
+    "{subject}: the servers' certificates are not verified (ssl=no_verify or "
     "tls_verify=none), so anybody on the way can read the password and the data"
 )
 
@@ -190,7 +190,7 @@ class Driver(ABC):
         """Begin to open the bucket, if it is not open or being opened."""
         settings = self.session.settings
         if settings.tls and not settings.tls_files.verify:
-            self.log(LogRecord("warning", _UNVERIFIED, {"bucket": settings.bucket}))
+            self.log(LogRecord("warning", _UNVERIFIED, {"subject": settings.subject}))
         for notice in settings.notices:
             if notice.once:
                 if notice.text in _said:

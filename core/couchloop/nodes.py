@@ -13,8 +13,11 @@ from couchloop.exceptions import (
     CouchbaseError,
     NodeTimeoutError,
     NodeUnreachableError,
+    NotDataNodeError,
     ProtocolError,
+    TlsError,
     UnknownHostError,
+    WrongProtocolError,
 )
 from couchloop.kv.connection import Connection as AnyConnection
 from couchloop.kv.connection import Owner, State
@@ -40,8 +43,15 @@ _SEEK_DELAY: Final = 0.1
 _STEADY: Final = 2.0
 """A connection that was ready for so many seconds makes earlier failures forgotten."""
 
-_NO_WAY: Final = (NodeUnreachableError, UnknownHostError, NodeTimeoutError)
-"""What it looks like when a network cannot be reached from here."""
+_NO_WAY: Final = (
+    NodeUnreachableError,
+    UnknownHostError,
+    NodeTimeoutError,
+    WrongProtocolError,
+    NotDataNodeError,
+    TlsError,
+)
+"""What it looks like when a network cannot be reached from here, or is another of the same name."""
 
 Connection = AnyConnection[Operation[Any]]
 
@@ -783,9 +793,9 @@ class Nodes:
         endpoint.timer = self._timers.call_at(now + delay, lambda at: self._connect(endpoint, at))
         self._log(
             "warning",
-            "lost {node} of bucket {bucket}: {reason}; connecting again in {delay:.3f} s",
+            "lost {node} of {subject}: {reason}; connecting again in {delay:.3f} s",
             node=endpoint.address,
-            bucket=self.settings.bucket,
+            subject=self.settings.subject,
             reason=self.settings.told(error),
             delay=delay,
         )

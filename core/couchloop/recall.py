@@ -105,7 +105,7 @@ class Recall:
         if not self._reading:
             self._reading = True
             seen = None if self._found is None else self._found.mtime
-            origin = (settings.seeds or settings.web_seeds)[0].host
+            origin = settings.places[0].host
             self._events.append(LoadConfig(settings.config_cache, settings.bucket, origin, seen))
 
     def end(self) -> None:
@@ -158,7 +158,7 @@ class Recall:
         settings = self._settings
         assert self._found is not None
         config = self._found.config
-        first, *others = settings.seeds or settings.web_seeds
+        first, *others = settings.places
         network = select_network(config, first, settings.network, others)
         if not any(self._nodes.data_addresses(config, network.name)):
             text = f"it lists no data node on network {network.name!r}"

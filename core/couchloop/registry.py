@@ -134,7 +134,7 @@ _CURE = ": use that Bucket, or close it first, or open another on purpose with s
 def _told(entry: _Entry[Any]) -> str:
     settings = entry.settings
     opened = f" (opened at {entry.opener})" if entry.opener else ""
-    seeds = ", ".join(map(str, settings.seeds or settings.web_seeds))
+    seeds = ", ".join(map(str, settings.places))
     return f"bucket {settings.bucket!r} of {seeds} is already open on this loop{opened}"
 
 

@@ -500,11 +500,12 @@ class Session(Dispatch):
         self._events.append(
             LogRecord(
                 "info",
-                "bucket {bucket}: {nodes} data nodes, network {network} ({why}), "
+                "{subject}: {nodes} data nodes, network {network} ({why}), "
                 "configuration {rev} from {origin}",
                 {
-                    "bucket": self.settings.bucket,
-                    "nodes": config.data_nodes,
+                    "subject": self.settings.subject,
+                    # Without a bucket the configuration lists nodes of other services too.
+                    "nodes": sum(map(bool, self._nodes.data_addresses(config, network.name))),
                     "network": network.name,
                     "why": network.why,
                     "rev": "/".join(map(str, config.revision)),

@@ -227,6 +227,16 @@ class Settings:
     """Where the first configuration may come from: see the option."""
 
     @property
+    def subject(self) -> str:
+        """What is opened, for log lines."""
+        return f"bucket {self.bucket}" if self.bucket else "cluster"
+
+    @property
+    def places(self) -> tuple[Address, ...]:
+        """The seeds by which people know the cluster: data ports, or else web ports."""
+        return self.seeds or self.web_seeds
+
+    @property
     def data_port(self) -> int:
         """Where data nodes listen unless something else is said."""
         return DATA_PORT_TLS if self.tls else DATA_PORT

@@ -116,6 +116,7 @@ class TestClusterLevel:
         w.cluster.changed()
         session = w.open()
         assert w.cluster.operations["SELECT_BUCKET"] == 0
+        assert any(line.startswith("cluster: 3 data nodes, network default") for line in w.logs)
         found = connection_budget(session, 1, 2)
         assert found.nodes == tuple(w.nodes)
         assert found.since_6_5

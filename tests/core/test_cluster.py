@@ -747,6 +747,15 @@ class TestSetAuthenticator:
 class TestBucket:
     """The handle."""
 
+    def test_web_ports_alone(self, loop: Loop) -> None:
+        """A Bucket that asks web ports alone is known by them, in its repr and in errors."""
+        web = "http://127.0.0.1:9000/default"
+        bucket = Bucket(web, authenticator=WHO, loop=loop)
+        assert "'default' at 127.0.0.1:9000: " in repr(bucket)
+        with pytest.raises(BucketAlreadyOpenError, match=r"of 127\.0\.0\.1:9000 is already open"):
+            Bucket(f"{web}?operation_timeout=1", authenticator=WHO, loop=loop)
+        bucket._close()
+
     def test_use(self, loop: Loop) -> None:
         """Open, use, look, close."""
         bucket = opened(loop)

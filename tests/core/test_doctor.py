@@ -936,6 +936,19 @@ class TestSeedsAndNodes:
         report, _ = examine(net)
         assert "does not answer on network external either" in step_of(report, "node").cure
 
+    def test_somebody_else_has_the_address(self) -> None:
+        """Where a node's address is another machine's here, the network where it is is named."""
+        net = Net(two_nodes())
+        node = net.cluster.nodes[1]
+        net.cluster.set_alternate(node, "192.0.2.2", {"kv": 3002})
+        net.listening[Address("10.0.0.2", 11210)] = lambda: Talking(b"HTTP/1.1 400 Bad Request\r\n")
+        net.listening[Address("192.0.2.2", 3002)] = lambda: Talking(b"220 mail\r\n")
+        report, _ = examine(net)
+        assert "does not answer on network external either" in step_of(report, "node").cure
+        net.listening[Address("192.0.2.2", 3002)] = partial(node.accept, "here")
+        report, _ = examine(net)
+        assert "Add network=external" in step_of(report, "node").cure
+
     def test_no_node_is_left_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A mistake of ours in a node's visit shows; the node is not silently missing."""
 

@@ -9,12 +9,17 @@ import pytest
 from couchloop import operations as ops
 from couchloop.embedded import EmbeddedCluster, ManualClock
 from couchloop.events import LogRecord
-from couchloop.exceptions import NetworkNotFoundError, NodeUnreachableError, UnambiguousTimeoutError
+from couchloop.exceptions import (
+    NetworkNotFoundError,
+    NodeUnreachableError,
+    UnambiguousTimeoutError,
+    WrongProtocolError,
+)
 from couchloop.session import SessionState
 from couchloop.settings import Address
 from couchloop.topology import NetworkChoice, data_networks, parse_config, select_network
 from couchloop.wire import Opcode
-from tests.core.world import FIRST_PORT, World
+from tests.core.world import FIRST_PORT, ScriptedNode, World
 
 OUTSIDE = 30000
 
@@ -144,6 +149,21 @@ class TestErrors:
         hint = "no node was reached on network 'default': try network=external"
         assert hint in str(cause)
         assert any(hint in line for line in world.logs if line.startswith("lost"))
+
+    def test_another_network_of_the_same_addresses(self) -> None:
+        """Where somebody else has a node's address, the error says which other network there is."""
+        world = mapped_world(network="default")
+        for number in range(3):
+            address = Address("127.0.0.1", FIRST_PORT + number)
+            world.unreachable.discard(address)
+            world.nodes[address] = ScriptedNode(lambda _: b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        world.open()
+        (key,) = world.keys_of(Address("127.0.0.1", FIRST_PORT + 1))
+        op = world.submit(ops.get(world.defaults, key))
+        world.advance(3.0)
+        cause = op.error.__cause__
+        assert isinstance(cause, WrongProtocolError)
+        assert "no node was reached on network 'default': try network=external" in str(cause)
 
     def test_no_hint_where_the_network_works(self) -> None:
         """Where nodes were reached on the network, one that is down brings no talk of others."""

@@ -34,6 +34,8 @@ from couchloop.topology import ClusterConfig, Node, data_networks, select_networ
 
 _AT_ONCE: Final = 16
 """Nodes that are examined at the same time: behind a silent firewall each takes its whole limit."""
+_SOMEBODY_ELSE: Final = frozenset({"tls", "hello"})
+"""Where a visit fails if the address means another machine here."""
 
 
 class User(NamedTuple):
@@ -492,7 +494,7 @@ class Examination:
         yield from visit.close()
         text = "the seed" if address == found.seed else ""
         step = visit.summary(Part.NODES, "node", text, self._scene.now - began)
-        if step.verdict is Verdict.FAILED and visit.link is None:
+        if step.verdict is Verdict.FAILED and step.details["failed"] in {"tcp", *_SOMEBODY_ELSE}:
             step = yield from self._on_other_networks(step, node, network, service)
         return step
 
@@ -506,9 +508,13 @@ class Examination:
             tried.append(name)
             visit = Visit(self._scene, address, lambda _: None)
             with suppress(EndError):
-                yield from visit.dial()
+                if step.details["failed"] in _SOMEBODY_ELSE:
+                    yield from visit.connect()
+                    yield from visit.shake_hands()
+                else:
+                    yield from visit.dial()
             yield from visit.close()
-            if visit.link is not None:
+            if visit.link is not None and visit.steps[-1].verdict is not Verdict.FAILED:
                 details = {**step.details, "answers": {"network": name, "address": str(address)}}
                 cure = f"Add network={name} to the connection string: there the node answers."
                 return replace(step, cure=cure, details=details)
