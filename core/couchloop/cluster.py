@@ -338,7 +338,10 @@ def _authenticator(
             str(options["certpath"]), str(options["keypath"]), options.get("truststorepath")
         )
     if not username:
-        raise ArgumentError("give a username and a password, or an authenticator")
+        raise ArgumentError(
+            "nobody is named who connects: give a username and a password, or an authenticator (to "
+            "a Cluster by its authenticate())"
+        )
     return PasswordAuthenticator(username, password)
 
 

@@ -51,8 +51,8 @@ _said: Final[set[str]] = set()
 """Notices that this process has logged."""
 
 _UNVERIFIED: Final = (
-    "{subject}: the servers' certificates are not verified (ssl=no_verify or "
-    "tls_verify=none), so anybody on the way can read the password and the data"
+    "{subject}: the servers' certificates are not verified (ssl=no_verify, "
+    "tls_verify=none or LCB_SSL_MODE), so anybody on the way can read the password and the data"
 )
 
 

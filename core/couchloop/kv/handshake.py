@@ -358,7 +358,7 @@ def _not_selected(reply: Frame, bucket: str, login: Login) -> CouchbaseError:
     if reply.status == Status.EACCESS:
         why = f"there is no bucket {bucket!r}, or {_user(login)} has no role on it"
         if login.by_certificate:
-            why += "; or this node asks for no client certificates, and nobody is logged in"
+            why += ", or this node asks for no client certificates, and nobody is logged in"
         return BucketNotFoundError(why, context=context)
     return status_error(reply.status, Opcode.SELECT_BUCKET, 0)(
         f"bucket {bucket!r} cannot be selected", context=context
