@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
+from weakref import WeakKeyDictionary, WeakSet
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
@@ -21,7 +22,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from couchloop.exceptions import CouchbaseError, ServiceNotRunningError
+from couchloop.exceptions import BucketAlreadyOpenError, CouchbaseError, ServiceNotRunningError
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster
 
@@ -45,7 +46,8 @@ class BucketService(MultiService):
 
     `stopService` first stops the services under this one, waits until they have ended, and then
     closes the Bucket: operations in flight have *close_timeout* seconds. The reactor of `twist`,
-    `twistd` and `Application` waits for the Deferred that it returns.
+    `twistd` and `Application` waits for the Deferred that it returns. Services of one bucket with
+    the same settings have the same Bucket: the last of them that stops closes it.
 
     Nothing is opened, and no reactor imported, before it is started: an application may be made
     before `twistd` forks, or before a reactor is chosen.
@@ -125,14 +127,27 @@ class BucketService(MultiService):
         stopped: Deferred[Any] = super().stopService()  # type: ignore[no-untyped-call]
         bucket = self._bucket
         if bucket is not None:
-            stopped.addCallback(lambda _: bucket.close(self._close_timeout))
+            stopped.addCallback(lambda _: self._release(bucket))
             stopped.addCallback(lambda _: self._closed(bucket))
         return stopped.addCallback(lambda _: None)
 
     def _open(self) -> None:
         self._failures = 0
-        self._bucket = self._cluster.open_bucket(self._bucket_name, **self._bucket_arguments)
-        self._connect(self._bucket)
+        self._share()
+
+    def _share(self) -> None:
+        """Open the bucket, or take the Bucket of another service that has it open."""
+        self._bucket = bucket = self._cluster.open_bucket(
+            self._bucket_name, **self._bucket_arguments
+        )
+        _users.setdefault(bucket, WeakSet()).add(self)
+        self._connect(bucket)
+
+    def _release(self, bucket: Bucket) -> Deferred[None] | None:
+        """Close *bucket*, unless another service has it too."""
+        users = _users[bucket]
+        users.discard(self)
+        return None if users else bucket.close(self._close_timeout)
 
     def _connect(self, bucket: Bucket) -> None:
         self._retry = None
@@ -141,13 +156,16 @@ class BucketService(MultiService):
         connecting.addErrback(partial(self._failed, bucket))
 
     def _opened(self, bucket: Bucket) -> None:
+        if bucket is not self._bucket:
+            # Stopped meanwhile, and others have it still.
+            return
         waiting, self._waiting = self._waiting, []
         for ready in waiting:
             ready.callback(bucket)
 
     def _failed(self, bucket: Bucket, failure: Failure) -> None:
         failure.trap(CouchbaseError)  # type: ignore[no-untyped-call]
-        if bucket.closed:
+        if bucket.closed or bucket is not self._bucket:
             return
         self._failures += 1
         pause = self._retry_pause(self._failures)
@@ -157,7 +175,20 @@ class BucketService(MultiService):
             kind=type(failure.value).__name__,
             pause=pause,
         )
-        self._retry = bucket.reactor.callLater(pause, self._connect, bucket)
+        is_taken = failure.check(BucketAlreadyOpenError) is not None  # type: ignore[no-untyped-call]
+        self._retry = bucket.reactor.callLater(pause, self._try_again, bucket, is_taken)
+
+    def _try_again(self, bucket: Bucket, is_taken: bool) -> None:
+        if is_taken:
+            # By a Bucket that was opened while this one was not: it may be what we want.
+            try:
+                self._share()
+            except CouchbaseError:
+                pass
+            else:
+                _users[bucket].discard(self)
+                return
+        self._connect(bucket)
 
     def _closed(self, bucket: Bucket) -> None:
         if self._bucket is not bucket:
@@ -182,6 +213,9 @@ class BucketService(MultiService):
             "parent that is started"
         )
 
+
+_users: Final[WeakKeyDictionary[Bucket, WeakSet[BucketService]]] = WeakKeyDictionary()
+"""The services that have a Bucket, started and not yet stopped."""
 
 _log: Final = Logger()
 """Of the module: an event that is kept must not hold a service, and with it its Bucket."""

@@ -477,6 +477,21 @@ class OperationTests(MemoryTests):
         assert outcome(closed[0]) == [None]
         assert self.memory.idle
 
+    def test_orderly_close_within_callbacks(self) -> None:
+        """Closed in order by a callback, the Bucket still waits for the answers behind that one."""
+        bucket = self.opened()
+        self.memory.cluster.inject(opcode=Opcode.SET, delay=0.5)
+        closed: list[Deferred[None]] = []
+        bucket.get("k", quiet=True).addCallback(lambda _: closed.append(bucket.close()))
+        stored = bucket.upsert("k", 1)
+        self.clock.advance(0)
+        assert not outcome(closed[0])
+        assert isinstance(error_of(bucket.get("k")), ObjectDestroyedError)
+        self.clock.advance(0.5)
+        assert self.memory.result(stored).success
+        assert outcome(closed[0]) == [None]
+        assert self.memory.idle
+
     def test_cancel_within_callbacks(self) -> None:
         """A callback may cancel operations whose answers are in the same bytes."""
         bucket = self.opened()

@@ -147,6 +147,47 @@ class StartingTests(ServiceTests):
         assert not self.memory.result(bucket.get("k", quiet=True)).success
         self.memory.result(self.parent.stopService())
 
+    def test_place_taken(self) -> None:
+        """If others have opened the bucket while it could not, it shares theirs, and closes it."""
+        nodes = self.memory.cluster.nodes
+        for node in nodes:
+            self.memory.cluster.stop(node)
+        self.parent.startService()
+        ready, failed = self.service.when_ready(), self.service.bucket
+        self.clock.advance(0)
+        for node in nodes:
+            self.memory.cluster.restart(node)
+        theirs = self.cluster.open_bucket("default")
+        self.memory.result(theirs.connect())
+        assert theirs is not failed
+        self.clock.advance(1)
+        self.clock.advance(2)
+        assert self.memory.result(ready) is theirs is self.service.bucket
+        self.memory.result(self.parent.stopService())
+        assert theirs.closed
+        assert self.memory.idle
+
+    def test_place_taken_otherwise(self) -> None:
+        """If others have opened it with other settings, it tries until they have closed theirs."""
+        nodes = self.memory.cluster.nodes
+        for node in nodes:
+            self.memory.cluster.stop(node)
+        self.parent.startService()
+        ready = self.service.when_ready()
+        self.clock.advance(0)
+        for node in nodes:
+            self.memory.cluster.restart(node)
+        theirs = self.cluster.open_bucket("default", quiet=True)
+        for pause in (1, 2, 4):
+            self.clock.advance(pause)
+        assert not ready.called
+        self.memory.result(theirs.close())
+        self.clock.advance(8)
+        assert self.memory.result(ready) is self.service.bucket
+        assert not self.service.bucket.quiet
+        self.memory.result(self.parent.stopService())
+        assert self.memory.idle
+
     def test_pause(self) -> None:
         """How long it waits between tries can be said."""
         heard: list[int] = []
@@ -244,6 +285,42 @@ class StoppingTests(ServiceTests):
         assert user.seen == [1, 2]
         assert self.bucket.closed
         assert stopped
+
+    def test_shared_by_two(self) -> None:
+        """Services of one bucket share its Bucket: who stops first leaves it to the other."""
+        second = self.make()
+        assert self.memory.result(second.when_ready()) is self.bucket
+        self.memory.result(self.service.stopService())
+        with pytest.raises(ServiceNotRunningError):
+            _ = self.service.bucket
+        assert self.memory.result(second.bucket.upsert("k", 1)).success
+        self.service.startService()
+        assert self.memory.result(self.service.when_ready()) is self.bucket
+        self.memory.result(second.stopService())
+        assert self.memory.result(self.bucket.get("k")).value == 1
+        self.memory.result(self.parent.stopService())
+        assert self.bucket.closed
+        assert self.memory.idle
+
+    def test_one_of_two_stops_between_tries(self) -> None:
+        """A service that stops while its Bucket fails to open tries no more; the other one does."""
+        self.memory.result(self.parent.stopService())
+        for node in self.memory.cluster.nodes:
+            self.memory.cluster.stop(node)
+        second = self.make()
+        self.parent.startService()
+        ready, others = self.service.when_ready(), second.when_ready()
+        self.memory.result(self.service.stopService())
+        assert isinstance(error_of(ready), ServiceNotRunningError)
+        late = self.service.when_ready()
+        self.clock.advance(0)
+        for node in self.memory.cluster.nodes:
+            self.memory.cluster.restart(node)
+        self.clock.advance(1)
+        assert self.memory.result(others) is second.bucket
+        assert not late.called
+        self.memory.result(self.parent.stopService())
+        assert self.memory.idle
 
     def test_restart(self) -> None:
         """It can be started again, with a new Bucket; also while it is still stopping."""
