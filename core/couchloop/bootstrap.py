@@ -375,7 +375,7 @@ class Bootstrap:
 
     def _took_too_long(self, now: float) -> None:
         connection = self.connection
-        what = "no node gave a configuration of the bucket"
+        what, why = "no node gave a configuration of the bucket", ""
         if self._lookup is not None:
             what = f"the DNS SRV record {self._settings.srv} was not found"
         context = ErrorContext()
@@ -384,9 +384,9 @@ class Bootstrap:
         if self.web_seed is not None:
             context.node = str(self.web_seed)
         if self._is_warming or (connection is not None and connection.state is State.READY):
-            what = "the bucket was not ready: it is being created, or warming up"
+            what, why = "the bucket was not ready", ": it is being created, or warming up"
         limit = f"within {self._settings.config_total_timeout:g} s (config_total_timeout)"
-        error = BootstrapTimeoutError(f"{what} {limit}", context=context)
+        error = BootstrapTimeoutError(f"{what} {limit}{why}", context=context)
         if connection is not None:
             self.met.append((str(connection.address), error))
             self._nodes.drop(connection)

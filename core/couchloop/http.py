@@ -52,6 +52,8 @@ class Exchange:
         self.status: int | None = None
         """Of the answer; None before it."""
         self._excuse = b""
+        self._token = b""
+        """What logs in; the base64 of the password, and so a secret."""
         self._begin = b""
         """The first bytes of the answer."""
 
@@ -65,7 +67,8 @@ class Exchange:
         ]
         if not self._login.by_certificate:
             pair = f"{self._login.username}:{self._login.password}".encode(errors="replace")
-            headers.append(("Authorization", f"Basic {b64encode(pair).decode()}"))
+            self._token = b64encode(pair)
+            headers.append(("Authorization", f"Basic {self._token.decode()}"))
         head = self._http.send(h11.Request(method="GET", target=self._target, headers=headers))
         return head + self._http.send(h11.EndOfMessage())
 
@@ -109,7 +112,9 @@ class Exchange:
 
     def _refusal(self) -> CouchbaseError:
         status = self.status
-        said = " ".join(self._excuse[:_LONGEST_EXCUSE].decode("utf-8", "replace").split())
+        # There are proxies that show what they were asked.
+        excuse = self._excuse.replace(self._token, b"***") if self._token else self._excuse
+        said = " ".join(excuse[:_LONGEST_EXCUSE].decode("utf-8", "replace").split())
         context = ErrorContext(server_context=said or None)
         user = f"user {self._login.username!r}"
         if self._login.by_certificate:

@@ -113,6 +113,15 @@ class TestExchange:
         assert "because of that" in str(raised.value)
         assert "pässword" not in f"{raised.value!r} {raised.value.__dict__}"
 
+    def test_echoed_request(self) -> None:
+        """A proxy that shows what it was asked does not make the error show the password."""
+        made = Exchange("/x", WEB, LOGIN, "agent")
+        request = made.request()
+        token = request.partition(b"Basic ")[2].partition(b"\r\n")[0]
+        with pytest.raises(NotDataNodeError, match="Basic ") as raised:
+            list(made.receive_data(answer(502, request)))
+        assert token.decode() not in f"{raised.value!r} {raised.value.__dict__}"
+
     def test_long_refusal(self) -> None:
         """Of a refusal without end only the beginning is read."""
         made = exchange()
@@ -401,7 +410,7 @@ class TestBootstrap:
         w.nodes[WEB] = ScriptedWeb(answer(body=b'{"nodesExt":[],"vBucketServerMap":{}}'))
         error = failure(w, 5.0)
         assert type(error) is BootstrapTimeoutError
-        assert "warming up" in str(error)
+        assert "not ready within 5 s (config_total_timeout): it is being created" in str(error)
         assert str(WEB) in str(error)
 
     def test_random_order(self) -> None:

@@ -993,7 +993,7 @@ class TestBootstrap:
         w.cluster.inject(opcode=Opcode.GET_CLUSTER_CONFIG, status=1)
         error = self.failure(w, 5.2)
         assert type(error) is BootstrapTimeoutError
-        assert "warming up" in str(error)
+        assert "not ready within 5 s (config_total_timeout): it is being created" in str(error)
         assert str(FIRST) in str(error)
 
     def test_hangs_after_login(self) -> None:
