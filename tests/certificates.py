@@ -7,6 +7,7 @@ import ipaddress
 import socket
 import ssl
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -155,6 +156,23 @@ def talking(answer: bytes, heard: list[bytes] | None = None) -> Iterator[int]:
                 heard.append(first)
             accepted.sendall(answer)
             accepted.recv(4096)
+
+    with listening(serve) as port:
+        yield port
+
+
+@contextmanager
+def outdated(own: ServerCertificate) -> Iterator[int]:
+    """Serve a port that speaks TLS 1.1 and nothing newer; give the port."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own.certificate, own.key)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+
+    def serve(accepted: socket.socket) -> None:
+        context.wrap_socket(accepted, server_side=True).close()
 
     with listening(serve) as port:
         yield port

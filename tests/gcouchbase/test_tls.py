@@ -20,7 +20,7 @@ from couchloop.exceptions import (
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import CertAuthenticator, Cluster, PasswordAuthenticator
 from gcouchbase.testing import serve
-from tests.certificates import LONG_AGO, Certificates, talking
+from tests.certificates import LONG_AGO, Certificates, outdated, talking
 from tests.gcouchbase.support import PASSWORD, until
 
 
@@ -191,6 +191,13 @@ def test_wrong_host(certificates: Certificates) -> None:
     assert "it is for elsewhere.example, 10.0.0.1; connect by such a name" in caught.value.message
 
 
+def test_system_authorities(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no CA is given those of the system are trusted, here of a system with our own."""
+    monkeypatch.setenv("SSL_CERT_FILE", certificates.ca)
+    with serve(tls=certificates.server()) as served:
+        assert open_bucket(served.connection_string_tls).upsert("key", 1).success
+
+
 def test_self_signed(certificates: Certificates) -> None:
     """A self-signed certificate is refused, and trusted once it is given as CA."""
     own = certificates.self_signed()
@@ -304,6 +311,15 @@ def test_other_protocol(certificates: Certificates) -> None:
     with talking(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port, pytest.raises(TlsError) as caught:
         open_bucket(f"couchbases://127.0.0.1:{port}", f"?certpath={certificates.ca}")
     assert "the port does not speak TLS (WRONG_VERSION_NUMBER); TLS data" in caught.value.message
+
+
+def test_outdated(certificates: Certificates) -> None:
+    """A server that speaks no TLS 1.2 is refused; the error says that it must."""
+    with (
+        outdated(certificates.server()) as port,
+        pytest.raises(TlsError, match=r"no version of TLS that is safe: 1\.2 or newer"),
+    ):
+        open_bucket(f"couchbases://127.0.0.1:{port}", f"?certpath={certificates.ca}")
 
 
 def test_server_name(certificates: Certificates) -> None:

@@ -27,7 +27,7 @@ from couchloop.exceptions import (
     CouchbaseError,
     TlsError,
 )
-from tests.certificates import LONG_AGO, Certificates, talking
+from tests.certificates import LONG_AGO, Certificates, outdated, talking
 from tests.txcouchbase.support import turn
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import CertAuthenticator, Cluster, PasswordAuthenticator
@@ -255,6 +255,18 @@ async def test_wrong_host(certificates: Certificates) -> None:
     assert "it is for elsewhere.example, 10.0.0.1; connect by such a name" in caught.value.message
 
 
+async def test_system_authorities(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no CA is given those of the system are trusted, here of a system with our own."""
+    monkeypatch.setenv("SSL_CERT_FILE", certificates.ca)
+    async with (
+        serving(certificates.server()) as served,
+        open_bucket(served.connection_string_tls) as bucket,
+    ):
+        assert (await bucket.upsert("key", 1)).success
+
+
 async def test_self_signed(certificates: Certificates) -> None:
     """A self-signed certificate is refused, and trusted once it is given as CA."""
     own = certificates.self_signed()
@@ -390,6 +402,15 @@ async def test_other_protocol(certificates: Certificates) -> None:
             await bucket.connect()
         await closed(bucket)
     assert "the port does not speak TLS (WRONG_VERSION_NUMBER); TLS data" in caught.value.message
+
+
+async def test_outdated(certificates: Certificates) -> None:
+    """A server that speaks no TLS 1.2 is refused; the error says that it must."""
+    with outdated(certificates.server()) as port:
+        bucket = open_bucket(f"couchbases://127.0.0.1:{port}", f"?certpath={certificates.ca}")
+        with pytest.raises(TlsError, match=r"no version of TLS that is safe: 1\.2 or newer"):
+            await bucket.connect()
+        await closed(bucket)
 
 
 async def test_server_name(certificates: Certificates) -> None:
