@@ -54,7 +54,6 @@ _VALUES: Final = {
     "seconds": "seconds",
     "text": "text",
     "path": "path of a file",
-    "list": "words, parted by commas",
 }
 
 
@@ -66,6 +65,8 @@ def value_of(option: Option) -> str:
         words = dict.fromkeys(option.choices.values())
         others = [f"`{word}` for `{is_}`" for word, is_ in option.choices.items() if word != is_]
         return ", ".join([*(f"`{word}`" for word in words), *others])
+    if option.kind == "list":
+        return f"of {', '.join(f'`{word}`' for word in option.choices.values())}, parted by commas"
     low, high = option.minimum, option.maximum
     limits = [f"from {low:g}"] if low is not None else []
     limits += [f"to {high:g}"] if high is not None else []

@@ -75,7 +75,7 @@ class ConnectionBudget:
     def __str__(self) -> str:
         ports = {address.port for address in self.nodes}
         port = f"port {ports.pop()}" if len(ports) == 1 else "each data port"
-        why = f"server 6.0 or older, on {port}"
+        why = f"server 6.0 or older, or none that told, on {port}"
         if self.since_6_5:
             why = f"server 6.5 or newer: {NODE_LIMIT:,} but for {RESERVED:,} reserved, all ports"
         verdict = "it fits" if self.fits else "it does not fit"

@@ -123,7 +123,12 @@ class Option:
                     raise self._refused(name, text, f"one of {', '.join(self.choices)}")
                 return word
             case "list":
-                return tuple(text.replace(",", " ").split())
+                words = [self.choices.get(word) for word in text.lower().replace(",", " ").split()]
+                known = tuple(word for word in words if word is not None)
+                if not known or len(known) < len(words):
+                    wanted = f"one or several of {', '.join(self.choices.values())}"
+                    raise self._refused(name, text, wanted)
+                return known
             case "text" | "path":
                 return text
         return self._number(name, text)
@@ -396,7 +401,10 @@ _TABLE: Final = (
     Option(
         name="sasl_mech_force",
         kind="list",
-        meaning="The authentication mechanisms to choose from, for example SCRAM-SHA512.",
+        choices={
+            name.lower(): name for name in ("SCRAM-SHA512", "SCRAM-SHA256", "SCRAM-SHA1", "PLAIN")
+        },
+        meaning="The authentication mechanisms to choose from, best first.",
     ),
     Option(
         name="sasl_allow_plain",

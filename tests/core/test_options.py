@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from couchloop.exceptions import InvalidOptionError
+from couchloop.kv.scram import MECHANISMS
 from couchloop.options import (
     OPTIONS,
     SECRET_NAMES,
@@ -150,6 +151,7 @@ class TestValues:
                 "SCRAM-SHA512,SCRAM-SHA1 PLAIN",
                 ("SCRAM-SHA512", "SCRAM-SHA1", "PLAIN"),
             ),
+            ("sasl_mech_force", "scram-sha1", ("SCRAM-SHA1",)),
             ("config_cache_ro", "1", "1"),
             ("network", "external", "external"),
         ],
@@ -192,6 +194,8 @@ class TestValues:
             ("randomize_nodes", "2"),
             ("bootstrap_on", "dns"),
             ("ip_protocol", "allow"),
+            ("sasl_mech_force", "SCRAM-SHA1,CRAM-MD5"),
+            ("sasl_mech_force", ","),
             ("retry_policy", "topochange"),
             ("tcp_keepcnt", "9" * 30),
         ],
@@ -203,6 +207,10 @@ class TestValues:
         assert name in str(info.value)
         assert repr(text) in str(info.value)
         assert " must be " in str(info.value)
+
+    def test_mechanisms(self) -> None:
+        """Every mechanism that there is can be forced."""
+        assert {*find_option("sasl_mech_force").choices.values()} == {*MECHANISMS, "PLAIN"}
 
     def test_messages(self) -> None:
         """Messages name the unit that the name has, and the limits."""
