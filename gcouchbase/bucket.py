@@ -15,7 +15,7 @@ from gevent.exceptions import BlockingSwitchOutError
 
 from couchloop import LOCKMODE_NONE, health, operations
 from couchloop.auth import Authenticator
-from couchloop.cluster import BucketBase, as_method, make_settings
+from couchloop.cluster import BucketBase, Found, as_method, make_settings
 from couchloop.connstr import ConnectionString
 from couchloop.driver import Driver
 from couchloop.events import LogRecord
@@ -124,33 +124,43 @@ class Bucket(BucketBase):
         socket_factory: SocketFactory | None = None,
         resolver: Resolver | None = None,
     ) -> None:
-        if not hasattr(self, "_driver"):
-            hub, settings = self._identify(
-                connection_string,
-                username=username,
-                password=password,
-                authenticator=authenticator,
-                quiet=quiet,
-                default_format=default_format,
-                transcoder=transcoder,
-                retry_strategy=retry_strategy,
-                observer=observer,
-                lockmode=lockmode,
-                unlock_gil=unlock_gil,
-                ssl_context=ssl_context,
-                socket_factory=socket_factory,
-                resolver=resolver,
-            )
-            driver = GeventDriver(settings, write_log, ssl_context, socket_factory)
-            self._attach(settings, hub, driver, shared=shared)
-        driver = self._driver
-        # As in `_blocking`: an error raised here must not keep the Bucket.
+        given = {
+            "connection_string": connection_string,
+            "username": username,
+            "password": password,
+            "authenticator": authenticator,
+            "quiet": quiet,
+            "default_format": default_format,
+            "transcoder": transcoder,
+            "retry_strategy": retry_strategy,
+            "observer": observer,
+            "lockmode": lockmode,
+            "unlock_gil": unlock_gil,
+            "ssl_context": ssl_context,
+            "socket_factory": socket_factory,
+            "resolver": resolver,
+        }
+        hub, settings = self._identify(**given)
+        found = self._registry.find(hub, settings, type(self)) if shared else None
+        if found is not None:
+            driver = found._driver  # noqa: SLF001 - ours
+            try:
+                driver.wait_open()
+            except BaseException:
+                # As in `_blocking`: an error raised here must not keep the Bucket.
+                del found
+                raise
+            raise Found(found)
+        self._opened_with = given
+        driver = GeventDriver(settings, write_log, ssl_context, socket_factory)
+        self._attach(settings, hub, driver, shared=shared)
+        # Likewise.
         del self
         driver.wait_open()
 
     @classmethod
-    def _identify(cls, *arguments: Any, **keywords: Any) -> tuple[Any, Settings]:
-        return gevent.get_hub(), cls._make_settings(*arguments, **keywords)
+    def _identify(cls, **keywords: Any) -> tuple[Any, Settings]:
+        return gevent.get_hub(), cls._make_settings(**keywords)
 
     @classmethod
     def _make_settings(

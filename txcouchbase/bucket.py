@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IResolver
 
 from couchloop import LOCKMODE_NONE, health, operations
 from couchloop.auth import Authenticator
-from couchloop.cluster import BucketBase, as_method, make_settings
+from couchloop.cluster import BucketBase, Found, as_method, make_settings
 from couchloop.connstr import ConnectionString
 from couchloop.exceptions import CouchbaseError, InvalidEventError, WrongLoopError
 from couchloop.observation import Observer
@@ -119,34 +119,34 @@ class Bucket(BucketBase):
         tls_factory: TlsFactory | None = None,
         resolver: IResolver | None = None,
     ) -> None:
-        if hasattr(self, "_driver"):
-            # __new__ has given a Bucket that is open.
-            return
-        loop, settings = self._identify(
-            connection_string,
-            username=username,
-            password=password,
-            authenticator=authenticator,
-            quiet=quiet,
-            default_format=default_format,
-            transcoder=transcoder,
-            retry_strategy=retry_strategy,
-            observer=observer,
-            lockmode=lockmode,
-            unlock_gil=unlock_gil,
-            reactor=reactor,
-            endpoint_factory=endpoint_factory,
-            tls_factory=tls_factory,
-            resolver=resolver,
-        )
+        given = {
+            "connection_string": connection_string,
+            "username": username,
+            "password": password,
+            "authenticator": authenticator,
+            "quiet": quiet,
+            "default_format": default_format,
+            "transcoder": transcoder,
+            "retry_strategy": retry_strategy,
+            "observer": observer,
+            "lockmode": lockmode,
+            "unlock_gil": unlock_gil,
+            "reactor": reactor,
+            "endpoint_factory": endpoint_factory,
+            "tls_factory": tls_factory,
+            "resolver": resolver,
+        }
+        loop, settings = self._identify(**given)
+        found = self._registry.find(loop, settings, type(self)) if shared else None
+        if found is not None:
+            raise Found(found)
+        self._opened_with = given
         driver = TwistedDriver(settings, loop, endpoint_factory, tls_factory)
         self._attach(settings, loop, driver, shared=shared)
 
     @classmethod
-    def _identify(
-        cls, *arguments: Any, reactor: Any = None, **keywords: Any
-    ) -> tuple[Any, Settings]:
-        settings = cls._make_settings(*arguments, **keywords)
+    def _identify(cls, *, reactor: Any = None, **keywords: Any) -> tuple[Any, Settings]:
+        settings = cls._make_settings(**keywords)
         if reactor is None:
             from twisted.internet import reactor  # noqa: PLC0415 - only where a user wants it
         check_reactor(reactor)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from math import ceil
 from operator import attrgetter
-from typing import Any, ClassVar, Final, Generic, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
 from weakref import finalize, ref
 
 from couchloop import LOCKMODE_EXC, LOCKMODE_NONE, LOCKMODE_WAIT, __version__
@@ -464,7 +464,29 @@ class Queued(NamedTuple):
     """Of their keys and values."""
 
 
-class BucketBase:
+class Found(BaseException):
+    """Ends a Bucket's constructor: the one that it means is there already."""
+
+    def __init__(self, bucket: object) -> None:
+        super().__init__()
+        self.bucket = bucket
+
+
+class _OneOfEach(type):
+    """Makes a class whose constructor gives the object that is there already, if there is one.
+
+    What reaches Bucket's own constructor says which Bucket is meant: a subclass may have one of any
+    form, and it runs once for each Bucket.
+    """
+
+    def __call__(cls, *arguments: Any, **keywords: Any) -> Any:
+        try:
+            return super().__call__(*arguments, **keywords)
+        except Found as found:
+            return found.bucket
+
+
+class BucketBase(metaclass=_OneOfEach):
     """One open bucket; the documents' methods come with the adapters.
 
     Two openings with equal settings on one loop give the same object, as long as it is in use
@@ -475,23 +497,11 @@ class BucketBase:
     _registry: ClassVar[Registry[Any]]
     _driver: Driver
     _settings: Settings
-    _opened_with: tuple[tuple[Any, ...], dict[str, Any]]
+    _opened_with: dict[str, Any]
     """The constructor's arguments."""
 
-    def __new__(cls, *arguments: Any, shared: bool = True, **keywords: Any) -> Self:
-        """Give the Bucket that is open on this loop with these settings, else a new one."""
-        if shared:
-            loop, settings = cls._identify(*arguments, **keywords)
-            found: Self | None = cls._registry.find(loop, settings, cls)
-            if found is not None:
-                return found
-        bucket = super().__new__(cls)
-        bucket._opened_with = (arguments, keywords)
-        return bucket
-
-    @classmethod
-    def _identify(cls, *arguments: Any, **keywords: Any) -> tuple[Any, Settings]:
-        """Give the loop and the settings that the constructor's arguments mean."""
+    def __init__(self, connection_string: str | ConnectionString, **keywords: Any) -> None:
+        """Open the bucket; raise `Found` if that has been done."""
         raise NotImplementedError
 
     @classmethod
@@ -542,9 +552,8 @@ class BucketBase:
 
         That only stores values, so that it may run in any thread.
         """
-        arguments, keywords = self._opened_with
-        keywords = {**keywords, "authenticator": authenticator, "username": None, "password": None}
-        wanted = self._make_settings(*arguments, **keywords)
+        changed = {"authenticator": authenticator, "username": None, "password": None}
+        wanted = self._make_settings(**{**self._opened_with, **changed})
         settings = replace(self._settings, login=wanted.login, tls_files=wanted.tls_files)
         renew_driver = self._driver.renewal(settings)
 

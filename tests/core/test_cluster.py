@@ -15,7 +15,7 @@ import pytest
 
 from couchloop import operations as ops
 from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuthenticator
-from couchloop.cluster import BucketBase, ClusterBase, as_method, make_settings
+from couchloop.cluster import BucketBase, ClusterBase, Found, as_method, make_settings
 from couchloop.connstr import ConnectionString
 from couchloop.driver import Driver, connect_error
 from couchloop.embedded.auth import User
@@ -484,17 +484,17 @@ class Bucket(BucketBase):
     _registry: ClassVar[Registry[Any]] = Registry()
 
     @classmethod
-    def _identify(cls, *arguments: Any, **keywords: Any) -> tuple[Any, Settings]:
-        return keywords["loop"], cls._make_settings(*arguments, **keywords)
-
-    @classmethod
     def _make_settings(cls, *arguments: Any, **keywords: Any) -> Settings:
         return make_settings(*arguments, **{n: v for n, v in keywords.items() if n != "loop"})
 
-    def __init__(self, *arguments: Any, shared: bool = True, **keywords: Any) -> None:
-        if hasattr(self, "_driver"):
-            return
-        loop, settings = self._identify(*arguments, **keywords)
+    def __init__(
+        self, connection_string: str | ConnectionString, *, shared: bool = True, **keywords: Any
+    ) -> None:
+        self._opened_with = given = {"connection_string": connection_string, **keywords}
+        loop, settings = keywords["loop"], self._make_settings(**given)
+        found = self._registry.find(loop, settings, type(self)) if shared else None
+        if found is not None:
+            raise Found(found)
         self._attach(settings, loop, ManualDriver(settings, loop), shared=shared)
 
     def do(self, op: Any) -> Any:

@@ -64,6 +64,26 @@ class TestIdentity:
         direct = Bucket(f"{served.connection_string}/default", username="user", password="password")
         assert direct is first
 
+    def test_subclass(self, served: ServedCluster) -> None:
+        """What a subclass passes on says which Bucket is meant; its constructor runs once."""
+        made: list[str] = []
+
+        class Orders(Bucket):
+            """Has a constructor of its own."""
+
+            def __init__(self, host: str, *, label: str = "") -> None:
+                super().__init__(
+                    f"{host}/default", username="user", password="password", quiet=True
+                )
+                made.append(label)
+
+        first = Orders(served.connection_string, label="first")
+        assert Orders(served.connection_string, label="again") is first
+        assert cluster_of(served).open_bucket("default", quiet=True) is first
+        assert made == ["first"]
+        with pytest.raises(BucketAlreadyOpenError, match="quiet"):
+            cluster_of(served).open_bucket("default")
+
     def test_other_settings_conflict(self, served: ServedCluster, cluster: Cluster) -> None:
         """Opening with other settings names what differs, never a secret, and harms nobody."""
         bucket = cluster.open_bucket("default")

@@ -264,6 +264,35 @@ class RegistryTests(SynchronousTestCase):
         assert len(set(opened)) == 1
         assert memory.cluster.operations["SELECT_BUCKET"] == memory.cluster.accepted == 3
 
+    def test_subclass(self) -> None:
+        """What a subclass passes on says which Bucket is meant; its constructor runs once."""
+        memory = Memory()
+        made: list[str] = []
+
+        class Orders(Bucket):
+            """Has a constructor of its own, and defaults."""
+
+            def __init__(self, *arguments: Any, label: str, **keywords: Any) -> None:
+                super().__init__(*arguments, quiet=True, **keywords)
+                made.append(label)
+
+        cluster = Cluster(
+            memory.connection_string,
+            bucket_class=Orders,
+            reactor=memory.reactor,
+            endpoint_factory=memory.endpoint_factory,
+        )
+        cluster.authenticate(PasswordAuthenticator("user", "password"))
+        first = cluster.open_bucket("default", label="first")
+        assert cluster.open_bucket("default", label="again") is first
+        assert made == ["first"]
+        assert not memory.result(first.get("k")).success, "quiet"
+        cluster.set_authenticator(PasswordAuthenticator("user", "another"))
+        assert cluster.open_bucket("default", label="once more") is first
+        with pytest.raises(BucketAlreadyOpenError, match="quiet"):
+            memory.open()
+        memory.result(first.close())
+
     def test_opener(self) -> None:
         """A conflict says in which file and line the Bucket was opened that stands in the way."""
         memory = Memory()
