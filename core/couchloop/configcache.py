@@ -110,16 +110,21 @@ def load(text: bytes, bucket: str, origin: str) -> ClusterConfig:
     return config
 
 
+def _place(path: str) -> Path:
+    """Give the file's place, where there may be nothing yet but a file."""
+    place = Path(path)
+    if place.exists() and not place.is_file():
+        # To open a pipe could take for ever, and to replace a device would end it.
+        raise OSError(EINVAL, "not a file", path)
+    return place
+
+
 def read(path: str, bucket: str, origin: str, seen: int | None = None) -> Cached | None:
     """Give what the file keeps, or None if it is as it was at *seen* (st_mtime_ns).
 
     Raises OSError if it cannot be read, ProtocolError as `load`.
     """
-    place = Path(path)
-    if place.exists() and not place.is_file():
-        # To open a pipe could take for ever.
-        raise OSError(EINVAL, "not a file", path)
-    with place.open("rb") as file:
+    with _place(path).open("rb") as file:
         mtime = os.fstat(file.fileno()).st_mtime_ns
         if mtime == seen:
             return None
@@ -136,6 +141,7 @@ def write(path: str, config: ClusterConfig, useless: int | None = None) -> int |
     Whoever reads meanwhile finds the old file or the new one, whole. Only its owner can read it.
     Folders must exist. Raises OSError.
     """
+    place = _place(path)
     # Another process may know more.
     with suppress(OSError, ProtocolError):
         found = read(path, config.bucket or "", "")
@@ -146,7 +152,6 @@ def write(path: str, config: ClusterConfig, useless: int | None = None) -> int |
             and found.mtime != useless
         ):
             return None
-    place = Path(path)
     descriptor, name = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
     temporary = Path(name)
     try:

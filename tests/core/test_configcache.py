@@ -6,6 +6,7 @@ import json
 import os
 from array import array
 from dataclasses import replace
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -226,21 +227,32 @@ class TestFile:
         assert found is not None
         assert found.config.uuid == "c0ffee"
 
-    def test_nothing_left_of_a_failure(self, tmp_path: Path) -> None:
+    def test_nothing_left_of_a_failure(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Where the file cannot be written an OSError says so, and nothing is left behind."""
         with pytest.raises(FileNotFoundError):
             write(str(tmp_path / "folder" / "b"), parse(CONFIG))
-        (tmp_path / "b").mkdir()
-        with pytest.raises(OSError, match="directory"):
+
+        def no_room(_: Path, __: Path) -> Path:
+            raise OSError(ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(Path, "replace", no_room)
+        with pytest.raises(OSError, match="No space left"):
             write(str(tmp_path / "b"), parse(CONFIG))
-        assert [each.name for each in tmp_path.iterdir()] == ["b"]
+        assert list(tmp_path.iterdir()) == []
 
     def test_not_a_file(self, tmp_path: Path) -> None:
-        """A folder or a pipe is refused: to open a pipe could take for ever."""
-        os.mkfifo(tmp_path / "pipe")
-        for path in (tmp_path, tmp_path / "pipe"):
+        """A folder, a pipe or a device is neither opened, which could hang, nor replaced."""
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        for path in (tmp_path, pipe):
             with pytest.raises(OSError, match="not a file"):
                 read(str(path), "b", "")
+            with pytest.raises(OSError, match="not a file"):
+                write(str(path), parse(CONFIG))
+        assert pipe.is_fifo()
+        assert list(tmp_path.iterdir()) == [pipe]
 
     def test_too_large(self, tmp_path: Path) -> None:
         """A file that is larger than any configuration is not read to its end."""
