@@ -37,13 +37,14 @@ class Work(NamedTuple):
     shape: str
     times: int
     setting: str = ""
+    frozen: bool = False
+    """Whether gc.freeze() is called before."""
 
     @property
     def name(self) -> str:
         """Name in the raw data and the table."""
-        return "/".join(
-            filter(None, (self.client, self.setting, self.loop, self.operation, self.shape))
-        )
+        shape = f"{self.shape}-frozen" if self.frozen else self.shape
+        return "/".join(filter(None, (self.client, self.setting, self.loop, self.operation, shape)))
 
 
 def all_works() -> list[Work]:
@@ -57,7 +58,9 @@ def all_works() -> list[Work]:
                 Work("couchloop", loop, operation, "1", 10_000),
                 Work("couchloop", loop, operation, "64", 50_000),
                 Work("couchloop", loop, operation, "batch", 50_000),
+                Work("couchloop", loop, operation, "batch", 50_000, frozen=True),
             ]
+        works.append(Work("official", "sync", operation, "batch", 20_000, "lean", frozen=True))
         for setting in ("default", "lean"):
             works += [
                 Work("official", "twisted", operation, "1", 3_000, setting),
@@ -109,6 +112,8 @@ def measure(work: Work, server: str, cpu: int, official: Path | None) -> dict[st
         loop = f"bare-{work.loop}" if work.client == "bare" else work.loop
         client = [sys.executable, "-m", "benchmarks.client_couchloop", loop]
     environment["BENCH_CPU"] = str(cpu)
+    if work.frozen:
+        environment["BENCH_FREEZE"] = "1"
     done = subprocess.run(
         client + arguments,
         env=environment,

@@ -14,13 +14,20 @@ PEERS: Final = {
     ("twisted", "1"): "twisted",
     ("twisted", "64"): "twisted",
     ("twisted", "batch"): "sync",
+    ("twisted", "batch-frozen"): "sync",
     ("gevent", "1"): "sync",
     ("gevent", "64"): "sync",
     ("gevent", "batch"): "sync",
+    ("gevent", "batch-frozen"): "sync",
 }
 """Which API of the official SDK a measurement stands beside."""
 
-SHAPES: Final = {"1": "one at a time", "64": "64 in flight", "batch": "batches of 1000, a key"}
+SHAPES: Final = {
+    "1": "one at a time",
+    "64": "64 in flight",
+    "batch": "batches of 1000, a key",
+    "batch-frozen": "the same after gc.freeze()",
+}
 
 
 def _rows(medians: Figures) -> list[tuple[str, float, float | None, float | None, float | None]]:
