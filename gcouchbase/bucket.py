@@ -19,6 +19,7 @@ from couchloop.cluster import BucketBase, Found, as_method, make_settings
 from couchloop.connstr import ConnectionString
 from couchloop.driver import Driver
 from couchloop.events import LogRecord
+from couchloop.exceptions import ArgumentError
 from couchloop.observation import Observer
 from couchloop.operations import Defaults, Pending
 from couchloop.registry import Registry
@@ -171,6 +172,8 @@ class Bucket(BucketBase):
         socket_factory: SocketFactory | None = None,
         **keywords: Any,
     ) -> Settings:
+        if ssl_context is not None and not hasattr(ssl_context, "wrap_bio"):
+            raise ArgumentError(f"ssl_context is an SSLContext, not {type(ssl_context).__name__}")
         return make_settings(
             connection_string,
             framework=f"gevent {gevent.__version__}",

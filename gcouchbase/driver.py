@@ -400,14 +400,21 @@ class _Attempt(Transport):
             driver.connect_failed(event.id, error)
             raise
         else:
-            if driver.transports.get(event.id) is self:
-                kind = _TlsSocket if event.tls else _Socket
-                transport = driver.transports[event.id] = kind(driver, event, sock)
-                transport.open()
-            else:
+            if driver.transports.get(event.id) is not self:
                 # Given up a moment ago.
                 sock.close()
-            return
+                return
+            kind = _TlsSocket if event.tls else _Socket
+            try:
+                transport = driver.transports[event.id] = kind(driver, event, sock)
+            except (OSError, ValueError) as why:
+                # A context that is for servers, for instance.
+                sock.close()
+                error = TlsError(f"TLS with {address} cannot begin: {why}")
+                error.__cause__ = _bare(why)
+            else:
+                transport.open()
+                return
         driver.connect_failed(event.id, error)
 
     def _dial(self, address: Address, settings: Settings) -> _socket.socket:
@@ -638,8 +645,9 @@ class _TlsSocket(_Socket):
     """The same with TLS in between; the session hears of it once the handshake is done."""
 
     def __init__(self, driver: GeventDriver, event: OpenConnection, sock: _socket.socket) -> None:
-        super().__init__(driver, event, sock)
+        # First what can fail: watchers would have to be stopped again.
         self._tls = TlsStream(driver.ssl_context, event.address.host)
+        super().__init__(driver, event, sock)
 
     def open(self) -> None:
         self._reader.start(self._guarded, self._readable)

@@ -141,6 +141,8 @@ def make_settings(
     tls_files = _tls_files(options, authenticator)
     if tls_files != Tls() and not tls:
         raise ArgumentError("certificates and tls_verify are for TLS: use couchbases://")
+    if tls_context is not None and not tls:
+        raise ArgumentError("a TLS context of your own is for TLS: use couchbases://")
     if tls_context is not None and tls_files != Tls():
         raise ArgumentError(
             "a TLS context of your own decides what is trusted and shown: give it, or paths of "

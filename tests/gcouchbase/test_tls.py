@@ -113,6 +113,20 @@ def test_own_context(certificates: Certificates) -> None:
         assert cluster.open_bucket("default") is bucket
 
 
+def test_own_context_of_no_use(certificates: Certificates) -> None:
+    """A context that is none, is for servers, or would not be used is an error that says so."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    with serve(tls=certificates.server()) as served:
+        with pytest.raises(ArgumentError, match="is for TLS: use couchbases://"):
+            open_bucket(served.connection_string, context=context)
+        with pytest.raises(ArgumentError, match="ssl_context is an SSLContext, not object"):
+            open_bucket(served.connection_string_tls, context=object())  # type: ignore[arg-type]
+        servers = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with pytest.raises(TlsError, match=r"TLS with 127.* cannot begin: .*SERVER"):
+            open_bucket(served.connection_string_tls, context=servers)
+        assert served.cluster.operations.total() == 0
+
+
 def test_files_of_no_use(certificates: Certificates) -> None:
     """A path that leads nowhere, or to no certificate, is an error before any connection."""
     nonsense = certificates.folder / "nonsense.pem"

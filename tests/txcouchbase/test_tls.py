@@ -158,6 +158,12 @@ async def test_own_connection_creator(certificates: Certificates) -> None:
             assert cluster.open_bucket("default") is bucket
 
 
+def test_own_connection_creator_of_no_use() -> None:
+    """Where there is no TLS a factory for it is an error: it would not be used."""
+    with pytest.raises(ArgumentError, match="is for TLS: use couchbases://"):
+        open_bucket("couchbase://127.0.0.1", tls_factory=optionsForClientTLS)
+
+
 def test_own_endpoints_do_their_own_tls(certificates: Certificates) -> None:
     """An endpoint_factory does the TLS: certificates that it would never see are refused."""
     with pytest.raises(ArgumentError, match="endpoint_factory does the TLS itself"):
