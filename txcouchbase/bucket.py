@@ -15,7 +15,12 @@ from couchloop import LOCKMODE_NONE, health, operations
 from couchloop.auth import Authenticator
 from couchloop.cluster import BucketBase, Found, as_method, make_settings
 from couchloop.connstr import ConnectionString
-from couchloop.exceptions import CouchbaseError, InvalidEventError, WrongLoopError
+from couchloop.exceptions import (
+    ArgumentError,
+    CouchbaseError,
+    InvalidEventError,
+    WrongLoopError,
+)
 from couchloop.observation import Observer
 from couchloop.operations import Defaults, Pending
 from couchloop.registry import Registry
@@ -162,6 +167,11 @@ class Bucket(BucketBase):
         tls_factory: TlsFactory | None = None,
         **keywords: Any,
     ) -> Settings:
+        if tls_factory is not None and not callable(tls_factory):
+            raise ArgumentError(
+                "tls_factory is a function that makes a connection creator for a host, such as "
+                f"optionsForClientTLS itself, not {type(tls_factory).__name__}"
+            )
         return make_settings(
             connection_string,
             framework=f"twisted {twisted.__version__}",

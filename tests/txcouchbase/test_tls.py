@@ -159,7 +159,9 @@ async def test_own_connection_creator(certificates: Certificates) -> None:
 
 
 def test_own_connection_creator_of_no_use() -> None:
-    """Where there is no TLS a factory for it is an error: it would not be used."""
+    """A factory where there is no TLS, or what is made by one, is an error that says so."""
+    with pytest.raises(ArgumentError, match="such as optionsForClientTLS itself, not"):
+        open_bucket("couchbases://127.0.0.1", tls_factory=optionsForClientTLS("127.0.0.1"))
     with pytest.raises(ArgumentError, match="is for TLS: use couchbases://"):
         open_bucket("couchbase://127.0.0.1", tls_factory=optionsForClientTLS)
 
