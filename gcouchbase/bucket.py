@@ -15,12 +15,13 @@ from gevent.exceptions import BlockingSwitchOutError
 
 from couchloop import LOCKMODE_NONE, health, operations
 from couchloop.auth import Authenticator
-from couchloop.cluster import BucketBase, Found, as_method, make_settings
+from couchloop.cluster import BucketBase, Found, as_method
 from couchloop.connstr import ConnectionString
 from couchloop.driver import Driver
 from couchloop.events import LogRecord
 from couchloop.exceptions import ArgumentError
 from couchloop.observation import Observer
+from couchloop.opening import make_settings
 from couchloop.operations import Defaults, Pending
 from couchloop.registry import Registry
 from couchloop.retries import RetryStrategy

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IResolver
 
 from couchloop import LOCKMODE_NONE, health, operations
 from couchloop.auth import Authenticator
-from couchloop.cluster import BucketBase, Found, as_method, make_settings
+from couchloop.cluster import BucketBase, Found, as_method
 from couchloop.connstr import ConnectionString
 from couchloop.exceptions import (
     ArgumentError,
@@ -22,6 +22,7 @@ from couchloop.exceptions import (
     WrongLoopError,
 )
 from couchloop.observation import Observer
+from couchloop.opening import make_settings
 from couchloop.operations import Defaults, Pending
 from couchloop.registry import Registry
 from couchloop.retries import RetryStrategy

@@ -7,381 +7,38 @@ last reference going away ends it (docs/architecture.md, "Lifetime").
 from __future__ import annotations
 
 import inspect
-import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from math import ceil
 from operator import attrgetter
 from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
 from weakref import finalize, ref
 
-from couchloop import LOCKMODE_EXC, LOCKMODE_NONE, LOCKMODE_WAIT, __version__
-from couchloop.auth import Authenticator, CertAuthenticator, PasswordAuthenticator
-from couchloop.bootstrap import HTTP
+from couchloop import LOCKMODE_NONE
+from couchloop.auth import Authenticator, PasswordAuthenticator
 from couchloop.budget import ConnectionBudget, check_budget, connection_budget
 from couchloop.connstr import ConnectionString, mask
 from couchloop.driver import Driver
-from couchloop.environment import read_environment
 from couchloop.exceptions import (
     ArgumentError,
     BucketAlreadyOpenError,
-    FeatureNotAvailableError,
     InvalidConnectionStringError,
-    InvalidOptionError,
     InvalidTimeoutError,
     MixedAuthError,
 )
 from couchloop.health import ClusterState, DiagnosticsReport, cluster_state, diagnostics
-from couchloop.observation import Observer
+from couchloop.opening import check_bucket_name, read_connection_string
 from couchloop.operations import Defaults
-from couchloop.options import OPTIONS, parse_bool, parse_options
-from couchloop.recall import FILE_ONLY
+from couchloop.options import parse_options
 from couchloop.registry import Registry
-from couchloop.retries import BestEffort, Policies, RetryStrategy, check_strategy
 from couchloop.session import SessionState
-from couchloop.settings import (
-    DATA_PORT,
-    DATA_PORT_TLS,
-    WEB_PORT,
-    WEB_PORT_TLS,
-    Address,
-    Login,
-    Notice,
-    Reports,
-    Rerouting,
-    Settings,
-    Sockets,
-    Tls,
-    Wire,
-)
-from couchloop.transcoder import FMT_JSON, Transcoder
-from couchloop.wire import snappy
+from couchloop.settings import Settings
+from couchloop.transcoder import Transcoder
 
 B = TypeVar("B", bound="BucketBase")
 F = TypeVar("F", bound=Callable[..., Any])
 
-_LONGEST_BUCKET_NAME: Final = 100
 _config_of: Final = attrgetter("_driver.session.config")
-
-
-def make_settings(
-    connection_string: str | ConnectionString,
-    *,
-    authenticator: Authenticator | None = None,
-    username: str | None = None,
-    password: str | None = None,
-    quiet: bool = False,
-    default_format: int = FMT_JSON,
-    transcoder: Transcoder | type[Transcoder] | None = None,
-    retry_strategy: RetryStrategy | None = None,
-    tls_context: object = None,
-    connector: object = None,
-    observer: Observer | None = None,
-    resolver: object = None,
-    lockmode: int = LOCKMODE_NONE,
-    unlock_gil: bool = False,
-    framework: str = "",
-    environment: Mapping[str, str] | None = None,
-    is_cluster: bool = False,
-) -> Settings:
-    """Put together how a Bucket connects.
-
-    Args:
-        connection_string: names the bucket in its path.
-        authenticator: who connects; or *username* and *password* (these, or the options of the
-            same names, make a PasswordAuthenticator).
-        username: see *authenticator*.
-        password: see *authenticator*.
-        quiet: whether a get of a missing document gives a result instead of raising.
-        default_format: of values that are stored.
-        transcoder: an instance or a class.
-        retry_strategy: for operations that name none; None: BestEffort().
-        tls_context: the loop's own kind of TLS context.
-        connector: what makes connections instead of the loop's TCP.
-        observer: hears of each operation.
-        resolver: what looks up DNS SRV records instead of the loop's usual resolver.
-        lockmode: SDK 2.5's; any of its three values changes nothing.
-        unlock_gil: likewise.
-        framework: name and version of the loop, for the user agent (RFC 0047).
-        environment: the process's variables; what libcouchbase reads of them counts here too.
-        is_cluster: connect to the cluster itself: the string names no bucket, none is opened.
-
-    Raises InvalidConnectionStringError, InvalidOptionError, MixedAuthError, ArgumentError,
-    BadEnvironmentError, FeatureNotAvailableError.
-    """
-    if lockmode not in {LOCKMODE_NONE, LOCKMODE_EXC, LOCKMODE_WAIT}:
-        raise ArgumentError(f"lockmode is LOCKMODE_NONE, LOCKMODE_EXC or LOCKMODE_WAIT: {lockmode}")
-    del unlock_gil
-    connection_string = _parsed(connection_string)
-    bucket = connection_string.bucket or ""
-    if not is_cluster:
-        if not bucket:
-            raise InvalidConnectionStringError(
-                "the connection string names no bucket: couchbase://host/BUCKET",
-                text=connection_string.masked(),
-            )
-        _check_bucket_name(bucket)
-    options = parse_options(connection_string.option_pairs())
-    if options.get("ssl") == "no_verify" and options.get("tls_verify") == "peer":
-        raise InvalidOptionError("ssl=no_verify contradicts tls_verify=peer: leave out one of them")
-    variables = read_environment(environment or {})
-    if authenticator is not None and (username is not None or password is not None):
-        raise MixedAuthError("give an authenticator, or username and password, not both")
-    variables.apply(options, tls_scheme=connection_string.tls)
-    tls = _wants_tls(connection_string, options)
-    _check_types(connection_string, tls=tls)
-    makes_tls = tls and tls_context is None
-    if makes_tls:
-        variables.apply_files(options)
-    if authenticator is None:
-        authenticator = _authenticator(options, username, password)
-    if authenticator.needs_tls and not tls:
-        raise ArgumentError(f"{type(authenticator).__name__} here needs TLS: use couchbases://")
-    tls_files = _tls_files(options, authenticator)
-    if tls_files != Tls() and not tls:
-        raise ArgumentError("certificates and tls_verify are for TLS: use couchbases://")
-    if tls_context is not None and not tls:
-        raise ArgumentError("a TLS context of your own is for TLS: use couchbases://")
-    if tls_context is not None and tls_files != Tls():
-        raise ArgumentError(
-            "a TLS context of your own decides what is trusted and shown: give it, or paths of "
-            "certificates and tls_verify, not both"
-        )
-    if makes_tls:
-        tls_files = variables.tuned(tls_files)
-    srv_host = connection_string.srv_host
-    if connection_string.srv_required and srv_host is None:
-        raise InvalidConnectionStringError(
-            f"{connection_string.scheme}:// takes a name that can have DNS SRV records, not an "
-            "address or localhost",
-            text=connection_string.masked(),
-        )
-    credentials = authenticator.credentials_for(bucket or None)
-    user, secret = credentials or ("", "")
-    mechanisms = options.get("sasl_mech_force")
-    agent = f"couchloop/{__version__} (python {platform.python_version()}; {framework})"
-    if client := options.get("client_string"):
-        agent += f" {client}"
-    bootstrap_on = str(options.get("bootstrap_on") or "all")
-    allow_plain = bool(options.get("sasl_allow_plain", False))
-    asks_web = tls or allow_plain or bootstrap_on == HTTP
-    seeds, web_seeds = _seeds(connection_string, bootstrap_on, tls=tls, asks_web=asks_web)
-    return Settings(
-        seeds=seeds,
-        bucket=bucket,
-        login=Login(
-            user,
-            secret,
-            mechanisms if isinstance(mechanisms, tuple) else authenticator.mechanisms,
-            allow_plain=allow_plain,
-            by_certificate=credentials is None,
-        ),
-        tls=tls,
-        tls_files=tls_files,
-        network=str(options.get("network") or "auto"),
-        randomize_nodes=bool(options.get("randomize_nodes", False)),
-        config_total_timeout=_seconds(options, "config_total_timeout"),
-        config_node_timeout=_seconds(options, "config_node_timeout"),
-        config_poll_interval=_seconds(options, "config_poll_interval"),
-        operation_timeout=_seconds(options, "operation_timeout"),
-        quiet=quiet,
-        default_format=default_format,
-        tls_context=tls_context,
-        connector=connector,
-        transcoder=transcoder,
-        retry_strategy=_strategy(options, retry_strategy),
-        circuit_breaker=int(_seconds(options, "circuit_breaker")),
-        log_redaction=bool(options.get("log_redaction", False)),
-        reports=_reports(options),
-        observer=observer,
-        agent=agent,
-        srv=f"_couchbase{'s' if tls else ''}._tcp.{srv_host}" if srv_host else "",
-        srv_required=connection_string.srv_required,
-        resolve_timeout=_seconds(options, "resolve_timeout"),
-        resolver=resolver,
-        web_seeds=web_seeds,
-        bootstrap_on=bootstrap_on,
-        ipv6=str(options.get("ipv6") or OPTIONS["ipv6"].default),
-        sockets=_sockets(options),
-        wire=_wire(options),
-        rerouting=_rerouting(options),
-        config_poll_floor=_seconds(options, "config_poll_floor"),
-        config_cache=_config_cache(options, bucket) if bucket else "",
-        config_cache_ro=parse_bool(str(options.get("config_cache_ro", "false"))) is not False,
-        notices=(*variables.notices, *_remarks(connection_string, options)),
-        max_queued_operations=int(_seconds(options, "max_queued_operations")),
-        max_queued_bytes=int(_seconds(options, "max_queued_bytes")),
-        when_overloaded=str(options.get("when_overloaded") or "fail"),
-    )
-
-
-def _strategy(options: dict[str, Any], given: RetryStrategy | None) -> RetryStrategy:
-    """Give the strategy for operations that name none."""
-    if given is not None:
-        return check_strategy(given)
-    first = _seconds(options, "retry_interval")
-    pauses = BestEffort(first, max(first, BestEffort().longest), _seconds(options, "retry_backoff"))
-    policies = {"sockerr": "all", "missingnode": "all"}
-    for each in options.get("retry_policy", ()):
-        mode, _, policy = each.partition(":")
-        policies.update(dict.fromkeys(policies if mode == "all" else (mode,), policy))
-    policy = Policies(pauses, policies["sockerr"], policies["missingnode"])
-    return pauses if policy == Policies(pauses) else policy
-
-
-def _wire(options: dict[str, Any]) -> Wire:
-    wire = Wire(
-        compression=options.get("compression", "on"),
-        compress_from=int(_seconds(options, "compression_min_size")),
-        compress_ratio=_seconds(options, "compression_min_ratio"),
-        error_map=options.get("enable_errmap", True),
-        pushes=options.get("enable_clustermap_notification", True),
-        unordered=options.get("enable_unordered_execution", False),
-    )
-    if wire.compression == "force":
-        if not snappy.available():
-            raise FeatureNotAvailableError(
-                "compression=force needs the package cramjam: install couchloop[snappy]"
-            )
-        wire = replace(wire, compress_ratio=1.0)
-    return wire
-
-
-def _rerouting(options: dict[str, Any]) -> Rerouting:
-    return Rerouting(
-        at_once=options.get("retry_nmv_imm", True),
-        delay=options.get("retry_nmv_delay"),
-        waits=options.get("wait_for_config", False),
-    )
-
-
-def _remarks(connection_string: ConnectionString, options: dict[str, Any]) -> Iterator[Notice]:
-    """Give what is to be said of what has no effect, or not the one that was meant."""
-    if not connection_string.scheme:
-        what = "a connection string without a scheme means http://, whose ports are those of HTTP"
-        yield Notice(f"{what} (8091): better write couchbase://", once=True)
-    for name in options:
-        if reason := OPTIONS[name].reason:
-            yield Notice(f"the option {name} has no effect: {reason}", once=True)
-    for policy in options.get("retry_policy", ()):
-        if policy.partition(":")[0] in {"topochange", "maperr"}:
-            what = f"retry_policy={policy} has no effect"
-            yield Notice(f"{what}: operations always follow documents that move", once=True)
-    if "compression" in options and not snappy.available():
-        what = "the package cramjam is not installed (couchloop[snappy])"
-        yield Notice(f"the option compression has no effect: {what}", once=True)
-
-
-def _config_cache(options: dict[str, Any], bucket: str) -> str:
-    """Name the file that keeps the bucket's configuration; empty: there is none."""
-    path, only_read = (str(options.get(n, "")) for n in ("config_cache", "config_cache_ro"))
-    if parse_bool(only_read) is not None:
-        # So SDK 2.5's documentation has it; its code takes a path.
-        if not path:
-            raise InvalidOptionError("config_cache_ro is the path of a file, or goes with one")
-        only_read = ""
-    if path and only_read and path != only_read:
-        raise InvalidOptionError(
-            "config_cache and config_cache_ro name different files: give one of them"
-        )
-    path = path or only_read
-    if not path and options.get("bootstrap_on") == FILE_ONLY:
-        raise InvalidOptionError(
-            "bootstrap_on=file_only needs a file to start from: config_cache or config_cache_ro"
-        )
-    if path.endswith("/"):
-        if "/" in bucket:
-            raise ArgumentError(f"bucket {bucket!r} cannot be the name of a file in {path!r}")
-        path += bucket
-    return path
-
-
-def _sockets(options: dict[str, Any]) -> Sockets:
-    # Sockets take whole seconds.
-    return Sockets(
-        nodelay=bool(options.get("tcp_nodelay", True)),
-        keepalive=bool(options.get("tcp_keepalive", True)),
-        keepidle=ceil(_seconds(options, "tcp_keepidle")),
-        keepintvl=ceil(_seconds(options, "tcp_keepintvl")),
-        keepcnt=int(_seconds(options, "tcp_keepcnt")),
-    )
-
-
-def _reports(options: dict[str, Any]) -> Reports:
-    return Reports(
-        tracing=bool(options.get("enable_tracing", False)),
-        metrics=bool(options.get("metrics", False)),
-        threshold=_seconds(options, "tracing_threshold_kv"),
-        threshold_interval=_seconds(options, "tracing_threshold_queue_flush_interval"),
-        threshold_size=int(_seconds(options, "tracing_threshold_queue_size")),
-        orphaned_interval=_seconds(options, "tracing_orphaned_queue_flush_interval"),
-        orphaned_size=int(_seconds(options, "tracing_orphaned_queue_size")),
-    )
-
-
-def _authenticator(
-    options: dict[str, Any], username: str | None, password: str | None
-) -> Authenticator:
-    """Say who connects when no authenticator does: what is given, else what the options say."""
-    if username is None:
-        username = str(options.get("username", ""))
-    if password is None:
-        password = str(options.get("password", ""))
-    if "keypath" in options:
-        if username or password:
-            raise MixedAuthError(
-                "keypath means that the client's certificate says who connects: give that, or a "
-                "username and a password, not both"
-            )
-        if "certpath" not in options:
-            raise ArgumentError("keypath needs certpath: the certificate that the key belongs to")
-        return CertAuthenticator(
-            str(options["certpath"]), str(options["keypath"]), options.get("truststorepath")
-        )
-    if not username:
-        raise ArgumentError(
-            "nobody is named who connects: give a username and a password, or an authenticator (to "
-            "a Cluster by its authenticate())"
-        )
-    return PasswordAuthenticator(username, password)
-
-
-def _wants_tls(connection_string: ConnectionString, options: dict[str, Any]) -> bool:
-    mode = options.get("ssl")
-    if mode == "off" and connection_string.tls:
-        raise InvalidOptionError("ssl=off contradicts couchbases://: use couchbase://")
-    return connection_string.tls or mode in {"on", "no_verify"}
-
-
-def _tls_files(options: dict[str, Any], authenticator: Authenticator) -> Tls:
-    """Put together what options and authenticator say of certificates."""
-    verify = options.get("ssl") != "no_verify" and options.get("tls_verify") != "none"
-    cert, key = options.get("certpath"), options.get("keypath")
-    trusted = options.get("truststorepath")
-    if isinstance(authenticator, CertAuthenticator):
-        own_cert, own_key = authenticator.cert_path, authenticator.key_path
-        if (cert or own_cert) != own_cert or (key or own_key) != own_key:
-            raise MixedAuthError(
-                "the connection string and the authenticator name different certificates or keys"
-            )
-        ca_path = _one_of(authenticator.trust_store_path, trusted)
-        return Tls(ca_path, own_cert, own_key, verify)
-    if key is not None:
-        raise MixedAuthError(
-            "keypath means that the client's certificate says who connects: use it with "
-            "CertAuthenticator, or without any authenticator"
-        )
-    return Tls(_one_of(authenticator.cert_path, trusted or cert), verify=verify)
-
-
-def _one_of(given: str | None, option: str | None) -> str | None:
-    if given is not None and option is not None and given != option:
-        raise ArgumentError(
-            "the connection string and the authenticator name different files of trusted CAs: "
-            "give one file; it can hold many certificates"
-        )
-    return option if given is None else given
 
 
 def _checked(authenticator: Authenticator) -> Authenticator:
@@ -391,66 +48,6 @@ def _checked(authenticator: Authenticator) -> Authenticator:
             f"ClassicAuthenticator, not {type(authenticator).__name__}"
         )
     return authenticator
-
-
-def _parsed(connection_string: str | ConnectionString) -> ConnectionString:
-    if isinstance(connection_string, ConnectionString):
-        return connection_string
-    if not isinstance(connection_string, str):
-        raise ArgumentError(f"a connection string is str, not {type(connection_string).__name__}")
-    return ConnectionString.parse(connection_string)
-
-
-def _check_types(connection_string: ConnectionString, *, tls: bool) -> None:
-    for host in connection_string.hosts:
-        if host.type in {"mcds", "https"} and not tls:
-            raise InvalidConnectionStringError(
-                f"{host.host}:{host.port}={host.type} is a port for TLS: use couchbases://",
-                text=connection_string.masked(),
-            )
-
-
-def _check_bucket_name(name: object) -> None:
-    """Refuse what no bucket can be called: the server takes 1 to 100 bytes."""
-    if not isinstance(name, str):
-        raise ArgumentError(f"a bucket's name is str, not {type(name).__name__}")
-    if not (name.isprintable() and 0 < len(name.encode()) <= _LONGEST_BUCKET_NAME):
-        raise ArgumentError(
-            f"a bucket's name has 1 to {_LONGEST_BUCKET_NAME} printable characters: {name[:120]!r}"
-        )
-
-
-def _seconds(options: dict[str, Any], name: str) -> float:
-    value = options.get(name)
-    return float(OPTIONS[name].default if value is None else value)  # type: ignore[arg-type]
-
-
-def _seeds(
-    connection_string: ConnectionString, bootstrap_on: str, *, tls: bool, asks_web: bool
-) -> tuple[tuple[Address, ...], tuple[Address, ...]]:
-    """Give the data ports and the web ports that the hosts mean, the usual ones where none is said.
-
-    A host with a port of its own, or a type, is that port alone; 8091 without a type stands for
-    both usual ports (RFC 0011). *asks_web*: whether web ports that are not named are asked too.
-    """
-    data, web = [], []
-    for host in connection_string.hosts:
-        if host.type is None or host.type.startswith("mcd"):
-            port = None if host.type is None and host.port == WEB_PORT else host.port
-            data.append(Address(host.host, port or (DATA_PORT_TLS if tls else DATA_PORT)))
-        if host.type is None and asks_web:
-            web.append(Address(host.host, WEB_PORT_TLS if tls else WEB_PORT))
-        elif host.port is not None and host.type in {"http", "https"}:
-            web.append(Address(host.host, host.port))
-    if not {"cccp": data, "http": web}.get(bootstrap_on, data + web):
-        kind, variable, cure = "data", "LCB_NO_HTTP", "couchbase://host:11210"
-        if bootstrap_on == HTTP:
-            kind, variable, cure = "web", "LCB_NO_CCCP", "host:8091=http"
-        raise ArgumentError(
-            f"bootstrap_on={bootstrap_on} (or {variable}) asks {kind} ports, and no host has one: "
-            f"the ports that are given, or their types, mean the other kind; write {cure}"
-        )
-    return tuple(data), tuple(web)
 
 
 def _setting(path: str, meaning: str) -> Any:
@@ -724,7 +321,7 @@ class ClusterBase(Generic[B]):
     """
 
     def __init__(self, connection_string: str | ConnectionString, bucket_class: type[B]) -> None:
-        parsed = _parsed(connection_string)
+        parsed = read_connection_string(connection_string)
         for what, is_there in (
             ("a bucket: name it in open_bucket()", parsed.bucket),
             ("a user: use authenticate()", parsed.get_option("username")),
@@ -812,7 +409,7 @@ class ClusterBase(Generic[B]):
                     "credentials were given to authenticate(); open_bucket() takes no others"
                 )
             kwargs["authenticator"] = authenticator
-        _check_bucket_name(bucket_name)
+        check_bucket_name(bucket_name)
         target = ConnectionString.parse(self.connection_string)
         target.bucket = bucket_name
         bucket = self.bucket_class(target, **self._bucket_arguments(), **kwargs)

@@ -15,7 +15,7 @@ import pytest
 
 from couchloop import operations as ops
 from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuthenticator
-from couchloop.cluster import BucketBase, ClusterBase, Found, as_method, make_settings
+from couchloop.cluster import BucketBase, ClusterBase, Found, as_method
 from couchloop.connstr import ConnectionString
 from couchloop.driver import Driver, connect_error
 from couchloop.embedded.auth import User
@@ -35,6 +35,7 @@ from couchloop.exceptions import (
     UnknownHostError,
 )
 from couchloop.kv.scram import KeyDerivation, SaltedPasswords
+from couchloop.opening import make_settings
 from couchloop.operations import Batch, Operation
 from couchloop.registry import Registry
 from couchloop.settings import Address, Login, Settings, Tls

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from couchloop import operations as ops
 from couchloop.auth import PasswordAuthenticator
-from couchloop.cluster import make_settings
 from couchloop.configcache import MAGIC, Cached, dump, load, read, write
 from couchloop.embedded import EmbeddedCluster, ManualClock
 from couchloop.exceptions import (
@@ -30,6 +29,7 @@ from couchloop.exceptions import (
     ProtocolError,
     UnambiguousTimeoutError,
 )
+from couchloop.opening import make_settings
 from couchloop.session import SessionState
 from couchloop.settings import Address, Login
 from couchloop.topology import ClusterConfig, Network, Node, Revision, parse_config

@@ -14,7 +14,6 @@ import pytest
 
 from couchloop import operations as ops
 from couchloop.auth import PasswordAuthenticator
-from couchloop.cluster import make_settings
 from couchloop.embedded import EmbeddedCluster, ManualClock
 from couchloop.exceptions import (
     FeatureNotAvailableError,
@@ -22,6 +21,7 @@ from couchloop.exceptions import (
     NodeNotAvailableError,
     UnambiguousTimeoutError,
 )
+from couchloop.opening import make_settings
 from couchloop.options import OPTIONS, Option
 from couchloop.retries import BestEffort, FailFast, Policies, RetryReason, RetryRequest
 from couchloop.settings import Rerouting, Settings, Wire

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from couchloop.auth import CertAuthenticator, PasswordAuthenticator
-from couchloop.cluster import make_settings
 from couchloop.environment import read_environment
 from couchloop.exceptions import (
     BadEnvironmentError,
@@ -18,6 +17,7 @@ from couchloop.exceptions import (
     CouchbaseInputError,
     MixedAuthError,
 )
+from couchloop.opening import make_settings
 from couchloop.settings import Notice, Settings, Tls
 
 SECRET = "s3cr3t"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from couchloop import operations
-from couchloop.cluster import make_settings
 from couchloop.exceptions import AuthError, CouchbaseError, ErrorContext
 from couchloop.observation import Completed, LateAnswer
+from couchloop.opening import make_settings
 from couchloop.settings import Login
 from couchloop.wire import Opcode, Status
 from tests.core.world import World

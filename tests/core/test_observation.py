@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from couchloop import health, operations
-from couchloop.cluster import make_settings
 from couchloop.exceptions import AmbiguousTimeoutError, DocumentExistsError
 from couchloop.observation import Completed, Histogram, LateAnswer, ObservedSession
+from couchloop.opening import make_settings
 from couchloop.operations import Operation
 from couchloop.settings import Reports
 from couchloop.wire import Feature, Opcode, Status

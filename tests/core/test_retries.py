@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from couchloop import operations as ops
-from couchloop.cluster import make_settings
 from couchloop.embedded import EmbeddedCluster, ManualClock
 from couchloop.exceptions import (
     AmbiguousConnectionLostError,
@@ -32,6 +31,7 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
 )
 from couchloop.kv.handshake import ErrorMapEntry
+from couchloop.opening import make_settings
 from couchloop.retries import (
     Action,
     BestEffort,

@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from couchloop.cluster import make_settings
 from couchloop.connstr import ConnectionString, masked
 from couchloop.doctor.advice import Advice, advise, failed
 from couchloop.doctor.report import Part, Report, Step, Verdict, count, listed
@@ -28,6 +27,7 @@ from couchloop.exceptions import (
     InvalidConnectionStringError,
     InvalidOptionError,
 )
+from couchloop.opening import make_settings
 from couchloop.options import OptionValue, find_option
 from couchloop.settings import Address, Settings
 from couchloop.topology import ClusterConfig, Node, data_networks, select_network
