@@ -68,6 +68,22 @@ SocketFactory = Callable[[Address], _socket.socket]
 _drivers: Final[WeakSet[GeventDriver]] = WeakSet()
 
 
+class _ThreadEnd:
+    """Ends with its thread, and sees to the drivers whose hub never runs again from then on."""
+
+    def __init__(self) -> None:
+        self.drivers: WeakSet[GeventDriver] = WeakSet()
+
+    def __del__(self) -> None:
+        if not sys.is_finalizing():
+            for driver in list(self.drivers):
+                driver.thread_ended()
+
+
+_of_thread: Final[Any] = get_original("_thread", "_local")()
+"""What this thread has: its `_ThreadEnd`."""
+
+
 def _after_fork() -> None:
     """In a forked child, drop the connections of the parent.
 
@@ -119,7 +135,11 @@ class GeventDriver(Driver):
         self._ended = Event()
         self.renew: Callable[[], Callable[[], None] | None] = lambda: None
         """Gives (weakly) what has the Bucket use a driver made by `renewed`."""
+        self._thread_is_over = False
         _drivers.add(self)
+        if not hasattr(_of_thread, "end"):
+            _of_thread.end = _ThreadEnd()
+        _of_thread.end.drivers.add(self)
 
     # Processes
 
@@ -184,7 +204,19 @@ class GeventDriver(Driver):
     def hub_is_there(self) -> bool:
         """Tell whether the hub has neither been destroyed nor left behind by its thread."""
         # A thread may end without destroying its hub, whose loop then just stands still.
-        return self.hub.loop is not None and self._thread in sys._current_frames()  # noqa: SLF001
+        return self.hub.loop is not None and not self._thread_is_over
+
+    def thread_ended(self) -> None:
+        """Take note that the hub never runs again: what it has not closed is closed here."""
+        self._thread_is_over = True
+        if self.renew() is None:
+            # The Bucket has gone before.
+            self._drop_all()
+
+    def _drop_all(self) -> None:
+        for transport in list(self.transports.values()):
+            if isinstance(transport, _Attempt | _Socket):
+                transport.drop()
 
     def run(self, pending: Pending[T]) -> T:
         """Submit an operation (or a batch), and wait for it in this greenlet alone.
@@ -313,9 +345,7 @@ class GeventDriver(Driver):
             # In a forked child the loop may not be there to close anything.
             return
         if not self.hub_is_there():
-            for transport in list(self.transports.values()):
-                if isinstance(transport, _Attempt | _Socket):
-                    transport.drop()
+            self._drop_all()
             return
         self._loop.run_callback_threadsafe(self.guarded, self.close)
 

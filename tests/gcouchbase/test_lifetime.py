@@ -284,6 +284,22 @@ class TestLastReference:
         held.clear()
         no_connections(served)
 
+    @pytest.mark.parametrize("used", [False, True])
+    def test_dropped_as_its_thread_ends(
+        self, served: ServedCluster, cluster: Cluster, *, used: bool
+    ) -> None:
+        """A thread ends with its Bucket: its hub never runs again, yet the connections close."""
+
+        def work() -> None:
+            bucket = cluster.open_bucket("default")
+            if used:
+                bucket.upsert("k", 1)
+
+        for _ in range(3):
+            in_thread(work)
+        assert served.cluster.accepted
+        no_connections(served)
+
     def test_idle_bucket_does_not_hold_the_hub(self, bucket: Bucket) -> None:
         """In a thread: gevent.wait() returns and waiting for nothing is LoopExit, Bucket open."""
         bucket.upsert("a", 1)
