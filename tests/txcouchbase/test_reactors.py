@@ -268,6 +268,7 @@ class FaultTests(SocketTests):
     async def test_cancel(self) -> None:
         """A cancelled operation ends at once; its late answer reaches nobody else."""
         async with self.cluster.open_bucket("default") as bucket:
+            await bucket.wait_until_ready(10.0)
             await bucket.upsert_multi({"a": "a", "b": "b"})
             held = self.served.cluster.inject(opcode=Opcode.GET, key=b"a", delay=0.05, count=1)
             slow, other = bucket.get("a"), bucket.get("b")
