@@ -164,24 +164,24 @@ def make_settings(
         tls_files=tls_files,
         network=str(options.get("network") or "auto"),
         randomize_nodes=bool(options.get("randomize_nodes", False)),
-        config_total_timeout=_seconds(options, "config_total_timeout"),
-        config_node_timeout=_seconds(options, "config_node_timeout"),
-        config_poll_interval=_seconds(options, "config_poll_interval"),
-        operation_timeout=_seconds(options, "operation_timeout"),
+        config_total_timeout=_number(options, "config_total_timeout"),
+        config_node_timeout=_number(options, "config_node_timeout"),
+        config_poll_interval=_number(options, "config_poll_interval"),
+        operation_timeout=_number(options, "operation_timeout"),
         quiet=quiet,
         default_format=default_format,
         tls_context=tls_context,
         connector=connector,
         transcoder=transcoder,
         retry_strategy=_strategy(options, retry_strategy),
-        circuit_breaker=int(_seconds(options, "circuit_breaker")),
+        circuit_breaker=int(_number(options, "circuit_breaker")),
         log_redaction=bool(options.get("log_redaction", False)),
         reports=_reports(options),
         observer=observer,
         agent=agent,
         srv=f"_couchbase{'s' if tls else ''}._tcp.{srv_host}" if srv_host else "",
         srv_required=connection_string.srv_required,
-        resolve_timeout=_seconds(options, "resolve_timeout"),
+        resolve_timeout=_number(options, "resolve_timeout"),
         resolver=resolver,
         web_seeds=web_seeds,
         bootstrap_on=bootstrap_on,
@@ -189,12 +189,12 @@ def make_settings(
         sockets=_sockets(options),
         wire=_wire(options),
         rerouting=_rerouting(options),
-        config_poll_floor=_seconds(options, "config_poll_floor"),
+        config_poll_floor=_number(options, "config_poll_floor"),
         config_cache=_config_cache(options, bucket) if bucket else "",
         config_cache_ro=parse_bool(str(options.get("config_cache_ro", "false"))) is not False,
         notices=(*variables.notices, *_remarks(connection_string, options)),
-        max_queued_operations=int(_seconds(options, "max_queued_operations")),
-        max_queued_bytes=int(_seconds(options, "max_queued_bytes")),
+        max_queued_operations=int(_number(options, "max_queued_operations")),
+        max_queued_bytes=int(_number(options, "max_queued_bytes")),
         when_overloaded=str(options.get("when_overloaded") or "fail"),
     )
 
@@ -203,8 +203,8 @@ def _strategy(options: dict[str, Any], given: RetryStrategy | None) -> RetryStra
     """Give the strategy for operations that name none."""
     if given is not None:
         return check_strategy(given)
-    first = _seconds(options, "retry_interval")
-    pauses = BestEffort(first, max(first, BestEffort().longest), _seconds(options, "retry_backoff"))
+    first = _number(options, "retry_interval")
+    pauses = BestEffort(first, max(first, BestEffort().longest), _number(options, "retry_backoff"))
     policies = {"sockerr": "all", "missingnode": "all"}
     for each in options.get("retry_policy", ()):
         mode, _, policy = each.partition(":")
@@ -216,8 +216,8 @@ def _strategy(options: dict[str, Any], given: RetryStrategy | None) -> RetryStra
 def _wire(options: dict[str, Any]) -> Wire:
     wire = Wire(
         compression=options.get("compression", "on"),
-        compress_from=int(_seconds(options, "compression_min_size")),
-        compress_ratio=_seconds(options, "compression_min_ratio"),
+        compress_from=int(_number(options, "compression_min_size")),
+        compress_ratio=_number(options, "compression_min_ratio"),
         error_map=options.get("enable_errmap", True),
         pushes=options.get("enable_clustermap_notification", True),
         unordered=options.get("enable_unordered_execution", False),
@@ -285,9 +285,9 @@ def _sockets(options: dict[str, Any]) -> Sockets:
     return Sockets(
         nodelay=bool(options.get("tcp_nodelay", True)),
         keepalive=bool(options.get("tcp_keepalive", True)),
-        keepidle=ceil(_seconds(options, "tcp_keepidle")),
-        keepintvl=ceil(_seconds(options, "tcp_keepintvl")),
-        keepcnt=int(_seconds(options, "tcp_keepcnt")),
+        keepidle=ceil(_number(options, "tcp_keepidle")),
+        keepintvl=ceil(_number(options, "tcp_keepintvl")),
+        keepcnt=int(_number(options, "tcp_keepcnt")),
     )
 
 
@@ -295,11 +295,11 @@ def _reports(options: dict[str, Any]) -> Reports:
     return Reports(
         tracing=bool(options.get("enable_tracing", False)),
         metrics=bool(options.get("metrics", False)),
-        threshold=_seconds(options, "tracing_threshold_kv"),
-        threshold_interval=_seconds(options, "tracing_threshold_queue_flush_interval"),
-        threshold_size=int(_seconds(options, "tracing_threshold_queue_size")),
-        orphaned_interval=_seconds(options, "tracing_orphaned_queue_flush_interval"),
-        orphaned_size=int(_seconds(options, "tracing_orphaned_queue_size")),
+        threshold=_number(options, "tracing_threshold_kv"),
+        threshold_interval=_number(options, "tracing_threshold_queue_flush_interval"),
+        threshold_size=int(_number(options, "tracing_threshold_queue_size")),
+        orphaned_interval=_number(options, "tracing_orphaned_queue_flush_interval"),
+        orphaned_size=int(_number(options, "tracing_orphaned_queue_size")),
     )
 
 
@@ -395,7 +395,8 @@ def check_bucket_name(name: object) -> None:
         )
 
 
-def _seconds(options: dict[str, Any], name: str) -> float:
+def _number(options: dict[str, Any], name: str) -> float:
+    """Give what an option says, or its default; times in seconds."""
     value = options.get(name)
     return float(OPTIONS[name].default if value is None else value)  # type: ignore[arg-type]
 

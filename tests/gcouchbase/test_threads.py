@@ -224,3 +224,10 @@ def test_lockmodes(cluster: Cluster) -> None:
         assert (bucket.lockmode, bucket.unlock_gil) == (0, False)
         with pytest.raises(ArgumentError, match="LOCKMODE_WAIT"):
             cluster.open_bucket("default", lockmode=7)
+
+
+def test_every_operation() -> None:
+    """The handle has each operation of the Bucket: neither table has grown without the other."""
+    operations = {name for name, member in vars(Bucket).items() if hasattr(member, "__signature__")}
+    assert {"get", "get_multi", "ping"} <= operations
+    assert operations <= vars(ThreadSafeBucket).keys()

@@ -249,3 +249,10 @@ async def test_lockmodes(served: ServedCluster, reactor: Any) -> None:
         assert (bucket.lockmode, bucket.unlock_gil) == (0, False)
         with pytest.raises(ArgumentError, match="LOCKMODE_WAIT"):
             Bucket(text, lockmode=7, **arguments)
+
+
+def test_every_operation() -> None:
+    """The handle has each operation of the Bucket: neither table has grown without the other."""
+    operations = {name for name, member in vars(Bucket).items() if hasattr(member, "__signature__")}
+    assert {"get", "get_multi", "ping"} <= operations
+    assert operations <= vars(ThreadSafeBucket).keys()
