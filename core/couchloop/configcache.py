@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import tempfile
 from contextlib import suppress
 from errno import EINVAL
@@ -24,6 +25,8 @@ MAGIC: Final = "{{{fb85b563d0a8f65fa8d3d58f1b3a0708}}}"
 
 _LARGEST: Final = 20 * 1024 * 1024
 """Bytes: no configuration is larger, for nodes send it in one frame."""
+_ROOT: Final = 0
+_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _NO_NODE: Final = -1
 _MGMT: Final = 8091
 
@@ -111,27 +114,72 @@ def load(text: bytes, bucket: str, origin: str) -> ClusterConfig:
 
 
 def _place(path: str) -> Path:
-    """Give the file's place, where there may be nothing yet but a file."""
+    """Give the file's place, where there may be nothing yet but a file.
+
+    Raises OSError: to open a device can do something, and to replace one would end it.
+    """
     place = Path(path)
     if place.exists() and not place.is_file():
-        # To open a pipe could take for ever, and to replace a device would end it.
-        raise OSError(EINVAL, "not a file", path)
+        raise _not_a_file(path)
     return place
+
+
+def _not_a_file(path: str) -> OSError:
+    return OSError(EINVAL, "not a file", path)
+
+
+def _open(path: str) -> int:
+    """Open the file, whatever has taken its place meanwhile; to open a pipe could take for ever."""
+    flags = os.O_RDONLY
+    for name in ("O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY", "O_BINARY"):
+        flags |= getattr(os, name, 0)
+    return os.open(_place(path), flags)
+
+
+def _check_trust(status: os.stat_result) -> None:
+    """Raise ProtocolError if somebody else can have written the file.
+
+    It names the hosts that get the password, so that whoever writes it can have that. (Where there
+    are access control lists the bits of the group are their mask: who may write shows in them.)
+    """
+    if not hasattr(os, "geteuid"):
+        # Where files have no such owners and bits.
+        return
+    user = os.geteuid()
+    if status.st_uid not in {user, _ROOT}:
+        raise ProtocolError(
+            f"it belongs to another user (uid {status.st_uid}), who could name any host in it: "
+            f"only a file of the user of this process (uid {user}) or of root is used"
+        )
+    if status.st_mode & _OTHERS_WRITE:
+        raise ProtocolError(
+            f"others can write to it (mode {stat.S_IMODE(status.st_mode):04o}), and so name any "
+            "host in it: chmod go-w"
+        )
 
 
 def read(path: str, bucket: str, origin: str, seen: int | None = None) -> Cached | None:
     """Give what the file keeps, or None if it is as it was at *seen* (st_mtime_ns).
 
-    Raises OSError if it cannot be read, ProtocolError as `load`.
+    Raises OSError if it cannot be read, ProtocolError if it is not to be trusted, and as `load`.
     """
-    with _place(path).open("rb") as file:
-        mtime = os.fstat(file.fileno()).st_mtime_ns
-        if mtime == seen:
+    descriptor = _open(path)
+    try:
+        # The file itself, and no longer its name, which may mean another by now.
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise _not_a_file(path)
+        _check_trust(status)
+        if status.st_mtime_ns == seen:
             return None
-        text = file.read(_LARGEST + 1)
+        with open(descriptor, "rb", closefd=False) as file:
+            # There are files that give nothing without waiting.
+            text = file.read(_LARGEST + 1) or b""
+    finally:
+        os.close(descriptor)
     if len(text) > _LARGEST:
         raise ProtocolError("it is too large for a configuration")
-    return Cached(load(text, bucket, origin), mtime)
+    return Cached(load(text, bucket, origin), status.st_mtime_ns)
 
 
 def write(path: str, config: ClusterConfig, useless: int | None = None) -> int | None:
@@ -158,9 +206,9 @@ def write(path: str, config: ClusterConfig, useless: int | None = None) -> int |
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(dump(config))
             file.flush()
+            # Whatever the umask has left of it.
+            os.chmod(descriptor if os.chmod in os.supports_fd else temporary, 0o600)  # noqa: PTH101
             mtime = os.fstat(descriptor).st_mtime_ns
-        # Whatever the umask has left of it.
-        temporary.chmod(0o600)
         temporary.replace(place)
     except BaseException:
         with suppress(OSError):

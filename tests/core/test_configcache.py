@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from couchloop import configcache
 from couchloop import operations as ops
 from couchloop.auth import PasswordAuthenticator
 from couchloop.configcache import MAGIC, Cached, dump, load, read, write
@@ -83,6 +84,14 @@ def configs(draw: st.DrawFn) -> ClusterConfig:
         tuple(draw(column) for _ in range(replicas)),
         draw(st.none() | column),
     )
+
+
+def belong_to_another(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the file belong to another user than that of this process."""
+    if os.geteuid() == 0:
+        os.chown(path, 12345, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
 
 
 class TestFormat:
@@ -253,6 +262,94 @@ class TestFile:
                 write(str(path), parse(CONFIG))
         assert pipe.is_fifo()
         assert list(tmp_path.iterdir()) == [pipe]
+
+    @pytest.mark.parametrize("mode", [0o620, 0o602, 0o622, 0o660, 0o606, 0o666, 0o777, 0o4662])
+    def test_others_can_write(self, tmp_path: Path, mode: int) -> None:
+        """A file that a group, or everybody, can write is not used, for it names who is trusted."""
+        path = tmp_path / "b"
+        write(str(path), parse(CONFIG))
+        path.chmod(mode)
+        with pytest.raises(ProtocolError, match=f"others can write.*mode {mode:04o}.*chmod go-w"):
+            read(str(path), "b", "")
+        with pytest.raises(ProtocolError, match="others can write"):
+            read(str(path), "b", "", path.stat().st_mtime_ns)
+
+    @pytest.mark.parametrize("mode", [0o400, 0o600, 0o444, 0o644, 0o755])
+    def test_others_can_read(self, tmp_path: Path, mode: int) -> None:
+        """A file that others can only read is used: it is no secret."""
+        path = tmp_path / "b"
+        write(str(path), parse(CONFIG))
+        path.chmod(mode)
+        assert read(str(path), "b", "") is not None
+
+    def test_of_another_user(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A file of another user is not used, also where nobody else can write to it."""
+        path = tmp_path / "b"
+        write(str(path), parse(CONFIG))
+        belong_to_another(path, monkeypatch)
+        with pytest.raises(ProtocolError, match=r"belongs to another user \(uid \d+\)"):
+            read(str(path), "b", "")
+
+    def test_of_root(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A file of root is used by every user: an administrator may have put it there."""
+        path = tmp_path / "b"
+        write(str(path), parse(CONFIG))
+        found = path.stat()
+        root = os.stat_result((*found[:4], 0, *found[5:]), {"st_mtime_ns": found.st_mtime_ns})
+        monkeypatch.setattr(os, "fstat", lambda _: root)
+        monkeypatch.setattr(os, "geteuid", lambda: 1234)
+        assert read(str(path), "b", "") is not None
+
+    def test_effective_user(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is the effective user who counts, as whom the process opens files."""
+        path = tmp_path / "b"
+        write(str(path), parse(CONFIG))
+        monkeypatch.setattr(os, "getuid", lambda: 1234)
+        assert read(str(path), "b", "") is not None
+
+    @pytest.mark.parametrize("mode", [0o600, 0o666])
+    def test_symbolic_link(self, tmp_path: Path, mode: int) -> None:
+        """Of a link the file at its end counts: so are the files of containers mounted."""
+        path, link = tmp_path / "b", tmp_path / "link"
+        write(str(path), parse(CONFIG))
+        path.chmod(mode)
+        link.symlink_to(path)
+        if mode == 0o600:
+            assert read(str(link), "b", "") is not None
+            return
+        with pytest.raises(ProtocolError, match="others can write"):
+            read(str(link), "b", "")
+
+    def test_replaced_in_between(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is judged is what was opened: a pipe that was put there meanwhile hangs nobody."""
+        monkeypatch.setattr(configcache, "_place", Path)
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for path in (pipe, tmp_path, Path("/dev/zero")):
+            with pytest.raises(OSError, match="not a file"):
+                read(str(path), "b", "")
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+    def test_nobody_trusted_stays(self, tmp_path: Path) -> None:
+        """A newer file that is not to be trusted is replaced by one that is."""
+        path = tmp_path / "b"
+        write(str(path), parse(changed(rev=43)))
+        path.chmod(0o666)
+        assert write(str(path), parse(CONFIG)) is not None
+        found = read(str(path), "b", "")
+        assert found is not None
+        assert found.config.revision == Revision(1, 42)
+
+    def test_link_is_replaced(self, tmp_path: Path) -> None:
+        """Where a link stands, it is replaced: nothing is written through it, wherever it leads."""
+        path, link = tmp_path / "precious", tmp_path / "b"
+        path.write_text("precious")
+        link.symlink_to(path)
+        write(str(link), parse(CONFIG))
+        assert path.read_text() == "precious"
+        assert path.stat().st_mode & 0o777 != 0
+        assert not link.is_symlink()
 
     def test_too_large(self, tmp_path: Path) -> None:
         """A file that is larger than any configuration is not read to its end."""

@@ -109,6 +109,32 @@ def test_file_only(served: ServedCluster, tmp_path: Path) -> None:
         assert bucket.upsert_multi(DOCUMENTS).all_ok
 
 
+def test_written_by_anybody(
+    served: ServedCluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file that others can write leads nowhere: the seeds are asked, and it is written anew."""
+    path = tmp_path / "config"
+    with serve(EmbeddedCluster(clock=SystemClock())) as other:
+        keep(other, path)
+        path.chmod(0o666)
+        until(lambda: not other.cluster.connections())
+        before = other.cluster.accepted
+        only = f"config_cache={path}&bootstrap_on=file_only"
+        with pytest.raises(ConfigCacheError, match=r"of no use: others can write.*chmod go-w"):
+            open_bucket(served.connection_string, only)
+        for option in ("config_cache_ro", "config_cache"):
+            caplog.clear()
+            with open_bucket(served.connection_string, f"{option}={path}") as bucket:
+                assert bucket.upsert_multi(DOCUMENTS).all_ok
+            assert caplog.text.count("others can write to it") == 1
+            assert [
+                each.levelname for each in caplog.records if str(path) in each.getMessage()
+            ] == ["WARNING"]
+        assert other.cluster.accepted == before
+    with open_bucket(NOBODY, only) as bucket:
+        assert bucket.upsert_multi(DOCUMENTS).all_ok
+
+
 def test_wrong_password(served: ServedCluster, tmp_path: Path) -> None:
     """A good file does not open a bucket for somebody who may not: the login has to succeed."""
     keep(served, tmp_path / "config")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -64,6 +64,22 @@ def open_bucket(address: str, options: str, password: str = PASSWORD) -> Bucket:
 def names(folder: Path) -> list[str]:
     """Name what stands in a folder."""
     return sorted(each.name for each in folder.iterdir())
+
+
+@contextmanager
+def listening() -> Iterator[list[str]]:
+    """Give the lines that are logged from now on."""
+    lines: list[str] = []
+
+    @provider(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        lines.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    try:
+        yield lines
+    finally:
+        globalLogPublisher.removeObserver(observe)
 
 
 async def keep(served: ServedCluster, path: Path) -> None:
@@ -138,6 +154,29 @@ async def test_file_only(tmp_path: Path) -> None:
             assert (await bucket.upsert_multi(DOCUMENTS)).all_ok
 
 
+async def test_written_by_anybody(tmp_path: Path) -> None:
+    """A file that others can write leads nowhere: the seeds are asked, and it is written anew."""
+    path = tmp_path / "config"
+    async with serving() as served:
+        async with serving() as other:
+            await keep(other, path)
+            path.chmod(0o666)
+            await turn(other.reactor, lambda: not other.cluster.connections())
+            before = other.cluster.accepted
+            only = f"config_cache={path}&bootstrap_on=file_only"
+            with pytest.raises(ConfigCacheError, match=r"of no use: others can write.*chmod go-w"):
+                await open_bucket(served.connection_string, only).connect()
+            for option in ("config_cache_ro", "config_cache"):
+                with listening() as lines:
+                    async with open_bucket(served.connection_string, f"{option}={path}") as bucket:
+                        assert (await bucket.upsert_multi(DOCUMENTS)).all_ok
+                (line,) = (line for line in lines if str(path) in line)
+                assert "others can write to it" in line
+            assert other.cluster.accepted == before
+        async with open_bucket(NOBODY, only) as bucket:
+            assert (await bucket.upsert_multi(DOCUMENTS)).all_ok
+
+
 async def test_wrong_password(tmp_path: Path) -> None:
     """A good file does not open a bucket for somebody who may not: the login has to succeed."""
     async with serving() as served:
@@ -150,21 +189,10 @@ async def test_wrong_password(tmp_path: Path) -> None:
 async def test_not_writable(tmp_path: Path) -> None:
     """A file that cannot be written is a warning, and no more."""
     path = tmp_path / "missing" / "config"
-    lines: list[str] = []
-
-    @provider(ILogObserver)
-    def observe(event: LogEvent) -> None:
-        lines.append(formatEvent(event))
-
-    globalLogPublisher.addObserver(observe)
-    try:
-        async with (
-            serving() as served,
-            open_bucket(served.connection_string, f"config_cache={path}") as bucket,
-        ):
-            assert (await bucket.upsert_multi(DOCUMENTS)).all_ok
-    finally:
-        globalLogPublisher.removeObserver(observe)
+    async with serving() as served:
+        with listening() as lines:
+            async with open_bucket(served.connection_string, f"config_cache={path}") as bucket:
+                assert (await bucket.upsert_multi(DOCUMENTS)).all_ok
     assert f"configuration not kept in {path}: No such file or directory" in lines
 
 
