@@ -11,13 +11,17 @@ TEST_READY := $(VENV)/ready-for-test
 
 export PYTHON
 
-.PHONY: demo test format bench simulate soak clean
+.PHONY: demo test test-full format bench simulate soak clean
 
 demo: $(DEMO_READY)
 	$(BIN)/python examples/demo.py
 
 test: $(TEST_READY)
 	$(BIN)/python tools/check.py
+
+# With everything in full length: about half an hour.
+test-full: $(TEST_READY)
+	$(BIN)/python tools/check.py --full
 
 format: $(TEST_READY)
 	$(BIN)/ruff check --fix-only --quiet

@@ -5,7 +5,8 @@
 Every figure is client CPU (user and system) per operation, the median of the rounds. Each client
 is a process of its own, pinned to another core than the responder; rounds are interleaved, so that
 whatever else the machine does falls on all alike. `--save` renews docs/performance.svg and the
-table in docs/performance.md, and keeps the raw data in benchmarks/results.json.
+table in docs/performance.md, and keeps the raw data in .cache/benchmarks/results.json, which git
+ignores.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from benchmarks.report import draw, save_table, table
 
 ROOT = Path(__file__).resolve().parent.parent
 HERE = Path(__file__).resolve().parent
+RAW_DATA = ROOT / ".cache" / "benchmarks" / "results.json"
 
 
 class Work(NamedTuple):
@@ -166,7 +168,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     text = table(medians)
     print(text)
     if options.save:
-        (HERE / "results.json").write_text(json.dumps(raw, indent=1) + "\n")
+        RAW_DATA.parent.mkdir(parents=True, exist_ok=True)
+        RAW_DATA.write_text(json.dumps(raw, indent=1) + "\n")
         (ROOT / "docs" / "performance.svg").write_text(draw(medians))
         save_table(ROOT / "docs" / "performance.md", text)
     return 0

@@ -1,11 +1,11 @@
 """Run every check of the project, each in a process of its own, and sum up.
 
-    python tools/check.py [format | lint | types | layers | trial-REACTOR | gevent-LOOP
-                           | tests/FOLDER ...]
+    python tools/check.py [--full] [format | lint | types | layers | coverage | trial-REACTOR
+                                    | gevent-LOOP | tests/FOLDER ...]
 
-Without arguments all steps run, in order, whether or not an earlier one failed. The exit status
-is 1 if any failed. Only the standard library is used; run it with the Python of the environment
-that holds the tools.
+Without arguments all steps run, in order, whether or not an earlier one failed; `--full` adds those
+that take long. The exit status is 1 if any failed. Only the standard library is used; run it with
+the Python of the environment that holds the tools.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ _REACTOR_TESTS: Final = "tests/txcouchbase/test_reactors.py"
 GEVENT_LOOPS: Final = ("libuv-cffi",)
 """Loops of gevent, beside its default, that the tests in the process itself must pass on."""
 
+CORE: Final = "couchloop"
+
 _GEVENT_TESTS: Final = tuple(
     f"tests/gcouchbase/test_{name}.py"
     for name in (
@@ -61,6 +63,8 @@ class PytestRun(NamedTuple):
 
     folders: tuple[str, ...]
     options: tuple[str, ...] = _NO_TWISTED
+    is_measured: bool = False
+    """Whether the branches of the core that it takes are counted."""
 
 
 class Step(NamedTuple):
@@ -72,7 +76,8 @@ class Step(NamedTuple):
 
 
 TEST_RUNS: Final[Sequence[PytestRun]] = (
-    PytestRun(("tests/core", "tests/embedded", "tests/project", "tests/simulation")),
+    PytestRun(("tests/core",), is_measured=True),
+    PytestRun(("tests/embedded", "tests/project", "tests/simulation")),
     PytestRun(("tests/txcouchbase",), options=()),
     PytestRun(("tests/gcouchbase",)),
     PytestRun(("tests/interop",)),
@@ -84,8 +89,15 @@ def _module(name: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", name, *arguments)
 
 
-def _pytest(options: Sequence[str], paths: Sequence[str]) -> Step:
-    return Step(" ".join(paths), _module("pytest", *options, *paths))
+def _pytest(run: PytestRun, paths: Sequence[str]) -> Step:
+    return Step(" ".join(paths), _module("pytest", *run.options, *paths))
+
+
+def _measured(run: PytestRun) -> list[Step]:
+    """Give the steps that run tests under coverage.py, and then compare with the floor."""
+    step = _pytest(run, run.folders)
+    command = _module("coverage", "run", f"--source={CORE}", *step.command[1:])
+    return [step._replace(command=command), Step("coverage", _module("coverage", "report"))]
 
 
 def all_steps() -> list[Step]:
@@ -96,7 +108,8 @@ def all_steps() -> list[Step]:
         Step("types", _module("mypy")),
         Step("layers", (str(Path(sys.executable).with_name("lint-imports")),)),
     ]
-    steps += [_pytest(run.options, run.folders) for run in TEST_RUNS]
+    for run in TEST_RUNS:
+        steps += _measured(run) if run.is_measured else [_pytest(run, run.folders)]
     if (ROOT / _REACTOR_TESTS).exists():
         module = _REACTOR_TESTS.removesuffix(".py").replace("/", ".")
         steps += [
@@ -104,9 +117,17 @@ def all_steps() -> list[Step]:
             for reactor in REACTORS
         ]
     for loop in GEVENT_LOOPS:
-        step = _pytest(("-q", *_NO_TWISTED), _GEVENT_TESTS)
+        step = _pytest(PytestRun((), ("-q", *_NO_TWISTED)), _GEVENT_TESTS)
         steps.append(step._replace(name=f"gevent-{loop}", environment=(("GEVENT_LOOP", loop),)))
     return steps
+
+
+def long_steps() -> list[Step]:
+    """Give the steps in full length that `make test` takes in a brief form."""
+    return [
+        Step("simulation", _module("tests.simulation", "1000", "--worlds", "300")),
+        Step("soak", _module("tests.soak")),
+    ]
 
 
 def choose_steps(wanted: Iterable[str]) -> list[Step]:
@@ -114,12 +135,12 @@ def choose_steps(wanted: Iterable[str]) -> list[Step]:
 
     Raises ValueError for a name that no step has.
     """
-    steps = {step.name: step for step in all_steps()}
+    steps = {step.name: step for step in (*all_steps(), *long_steps())}
     chosen: list[Step] = []
     for name in wanted:
         path = name.rstrip("/")
         runs = [
-            _pytest(run.options, (path,))
+            _pytest(run, (path,))
             for run in TEST_RUNS
             if any(f"{path}/".startswith(f"{folder}/") for folder in run.folders)
         ]
@@ -170,11 +191,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; give the exit status."""
     parser = argparse.ArgumentParser(description="Run the project's checks.")
     parser.add_argument("steps", nargs="*", metavar="STEP", help="step or test folder; all if none")
-    wanted = parser.parse_args(arguments).steps
+    parser.add_argument("--full", action="store_true", help="the steps that take long, too")
+    options = parser.parse_args(arguments)
     try:
-        steps = choose_steps(wanted) if wanted else all_steps()
+        steps = choose_steps(options.steps) if options.steps else all_steps()
     except ValueError as error:
         parser.error(str(error))
+    if options.full:
+        steps += long_steps()
     return report(run(steps), missing_programs(PROGRAMS))
 
 

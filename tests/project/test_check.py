@@ -21,6 +21,31 @@ def test_every_test_folder_is_run() -> None:
     assert folders <= {folder for run in check.TEST_RUNS for folder in run.folders}
 
 
+def test_branches_of_the_core_are_counted() -> None:
+    """The tests of the core run under coverage.py, whose report follows and may fail."""
+    steps = {step.name: step for step in check.all_steps()}
+    assert steps["tests/core"].command[1:4] == ("-m", "coverage", "run")
+    assert steps["tests/core"].command[-2:] == ("no:twisted", "tests/core")
+    names = list(steps)
+    assert names.index("coverage") == names.index("tests/core") + 1
+
+
+def test_long_steps_come_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--full` runs everything, and then what takes long; without it that is left out."""
+    ran: list[str] = []
+
+    def note(steps: list[check.Step]) -> dict[str, int]:
+        ran.extend(step.name for step in steps)
+        return {}
+
+    monkeypatch.setattr(check, "run", note)
+    assert check.main([]) == 0
+    brief = ran.copy()
+    ran.clear()
+    assert check.main(["--full"]) == 0
+    assert ran == [*brief, "simulation", "soak"]
+
+
 def test_gevent_tests_exist() -> None:
     """The tests that run on each loop of gevent are there, and run on the loop that is named."""
     for loop in check.GEVENT_LOOPS:
@@ -36,6 +61,7 @@ def test_twisted_and_gevent_run_apart() -> None:
     for run in check.TEST_RUNS:
         if "tests/txcouchbase" in run.folders:
             assert run == check.PytestRun(("tests/txcouchbase",), ())
+            assert not run.is_measured
         else:
             assert run.options == ("-p", "no:twisted")
 
