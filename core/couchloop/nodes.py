@@ -427,6 +427,14 @@ class Nodes:
         is_usable = config.is_ready or not self.settings.bucket
         if not is_usable or not (is_new or is_elsewhere):
             return False
+        if config.remarks and (known is None or config.remarks != known.remarks):
+            # What is wrong often stays so for all that follow.
+            self._log(
+                "info",
+                "configuration {rev}: passed over {what}",
+                rev="/".join(map(str, config.revision)),
+                what="; ".join(config.remarks),
+            )
         addresses = self.data_addresses(config, network)
         if not any(addresses):
             self._log(
@@ -453,6 +461,7 @@ class Nodes:
             self._owner.config_learned(config)
         endpoints: dict[Address, Endpoint] = {}
         self.by_node = []
+        first_at = None if first is None else first.address.one_form
         for node, address in zip(config.nodes, addresses, strict=False):
             if address is None:
                 self.by_node.append(None)
@@ -466,10 +475,10 @@ class Nodes:
             self.by_node.append(endpoint)
             if (
                 first is not None
-                and (node.this_node or address == first.address)
+                and (node.this_node or address.one_form == first_at)
                 and endpoint.connection is None
             ):
-                self._network_works |= address == first.address
+                self._network_works |= address.one_form == first_at
                 first.address = address
                 endpoint.connection = first
                 if endpoint.timer is not None:

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary, ref
 
 from couchloop.exceptions import BucketAlreadyOpenError
-from couchloop.settings import Address, Settings
+from couchloop.settings import Address, Settings, one_forms
 from couchloop.topology import ClusterConfig
 
 B = TypeVar("B")
@@ -139,4 +139,4 @@ def _told(entry: _Entry[Any]) -> str:
 
 
 def _identity(settings: Settings) -> Identity:
-    return frozenset((*settings.seeds, *settings.web_seeds)), settings.bucket
+    return one_forms((*settings.seeds, *settings.web_seeds)), settings.bucket

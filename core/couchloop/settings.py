@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from couchloop.exceptions import CouchbaseError
+from couchloop.hosts import one_form
 
 DATA_PORT: Final = 11210
 DATA_PORT_TLS: Final = 11207
@@ -31,6 +32,16 @@ class Address(NamedTuple):
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
+
+    @property
+    def one_form(self) -> Address:
+        """The address that stands for all spellings of this one: to compare, not to dial."""
+        return Address(one_form(self.host), self.port)
+
+
+def one_forms(addresses: Iterable[Address]) -> frozenset[Address]:
+    """Give what is equal for all orders and spellings of the same addresses."""
+    return frozenset(address.one_form for address in addresses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +285,7 @@ class Settings:
             if described.compare and getattr(self, name) != getattr(other, name)
         }
         for each in ("seeds", "web_seeds"):
-            # In whatever order they are named, they are the same nodes.
-            if frozenset(getattr(self, each)) == frozenset(getattr(other, each)):
+            # In whatever order and spelling they are named, they are the same nodes.
+            if one_forms(getattr(self, each)) == one_forms(getattr(other, each)):
                 names.discard(each)
         return sorted(names)

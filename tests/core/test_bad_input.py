@@ -255,10 +255,9 @@ class TestTooMuch:
             {"nodesExt": ONE_NODE["nodesExt"] * 200_000},
             {"nodesExt": None, "nodes": [{"ports": {"direct": 1}}] * 200_000},
             {"vBucketServerMap": {"vBucketMap": [[0]] * 1_000_000}},
-            {"vBucketServerMap": {"vBucketMap": [[0] * 1_000_000], "numReplicas": 1_000_000}},
             {"rev": int("9" * 4000)},
         ],
-        ids=["nodes", "old nodes", "vbuckets", "replicas", "revision"],
+        ids=["nodes", "old nodes", "vbuckets", "revision"],
     )
     def test_giant_config(self, change: dict[str, Any]) -> None:
         """A configuration of far too much is refused: each of its nodes would be dialled."""

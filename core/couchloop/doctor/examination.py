@@ -492,7 +492,7 @@ class Examination:
             yield from visit.shake_hands()
             yield from visit.noop()
         yield from visit.close()
-        text = "the seed" if address == found.seed else ""
+        text = "the seed" if address.one_form == found.seed.one_form else ""
         step = visit.summary(Part.NODES, "node", text, self._scene.now - began)
         if step.verdict is Verdict.FAILED and step.details["failed"] in {"tcp", *_SOMEBODY_ELSE}:
             step = yield from self._on_other_networks(step, node, network, service)

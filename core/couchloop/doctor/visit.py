@@ -474,6 +474,7 @@ class Visit:
             "configuration",
             began,
             ", ".join(parts),
+            notes=tuple(f"Passed over: {what}" for what in config.remarks),
             warning=slow if slow.cause else None,
             details={
                 "epoch": revision.epoch,
