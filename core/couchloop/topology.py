@@ -160,16 +160,19 @@ class _Reader:
             raise _WrongError(f"{max(len(listed), len(servers))} nodes: {_MAX_NODES} are the most")
         read = self._node if extended else self._old_node
         nodes = [_attempt(read, entry, f"node {index}") for index, entry in enumerate(listed)]
-        data_nodes = min(max(len(plain), len(servers)) or len(nodes), len(nodes))
         in_order = self._in_order(nodes, servers)
+        # Where nothing says which nodes have data, the map may point to any.
+        data_nodes = max(len(plain), len(servers)) or len(nodes)
+        needed = data_nodes if plain or servers or rows else 0
         usable: list[Node] = []
         for index, node in enumerate(in_order):
             if isinstance(node, Node):
                 usable.append(node)
-            elif index < data_nodes:
+            elif index < needed or len(nodes) == 1:
                 raise node
             else:
                 self._pass_over(str(node))
+        data_nodes = min(data_nodes, len(usable))
         replicas = self._replicas(server_map.get("numReplicas"))
         return ClusterConfig(
             revision=Revision(_number(document, "revEpoch"), _number(document, "rev")),
@@ -243,7 +246,7 @@ class _Reader:
         ports = entry.get("ports")
         if ports is None:
             return Network(host, services)
-        return Network(host, self._ports(_object(ports, f"{where}: ports"), where))
+        return Network(host, self._ports(ports, where))
 
     def _old_node(self, entry: Any, where: str) -> Node:
         """Read an entry of `nodes`, all that servers before 3.0 have."""
@@ -259,8 +262,7 @@ class _Reader:
 
     def _ports(self, ports: Any, where: str) -> dict[str, int]:
         if not isinstance(ports, dict):
-            self._pass_over(f"{where} has {_shown(ports)} for its services and their ports")
-            return {}
+            raise _WrongError(f"{where} has {_shown(ports)} for its services and their ports")
         usable = {}
         for name, value in ports.items():
             port = _integer(value)

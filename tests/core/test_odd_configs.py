@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from couchloop import operations as ops
+from couchloop.exceptions import ProtocolError
 from couchloop.registry import Registry
 from couchloop.settings import Address, Login, Settings
 from couchloop.topology import ClusterConfig, select_network
@@ -79,7 +80,10 @@ class TestPassedOver:
             (with_alternate({"hostname": None}), "alternate address 'external' has no host name"),
             (with_alternate({"hostname": ""}), "alternate address 'external' has no host name"),
             (with_alternate({"hostname": "a b"}), "'external' has the host name 'a b'"),
-            (with_alternate({"hostname": "e", "ports": 5}), "ports is 5, not an object"),
+            (
+                with_alternate({"hostname": "e", "ports": 5}),
+                "'external' has 5 for its services and their ports",
+            ),
             (with_alternate(None), "alternate address 'external' is nothing"),
             (with_alternate({"hostname": "e", "ports": {"kv": 0}}), "has 0 for the port of 'kv'"),
             (
@@ -139,6 +143,25 @@ class TestPassedOver:
         config = parse(document)
         assert config.remarks == ()
         assert config.active == parse(CONFIG).active
+
+    @pytest.mark.parametrize("services", [None, [], 5])
+    def test_cluster_without_bucket(self, services: Any) -> None:
+        """Where no bucket says which nodes have data, the others are used."""
+        entries = [
+            {"hostname": "a", "services": services},
+            {"hostname": "b", "services": {"kv": 1}},
+        ]
+        config = parse({"rev": 1, "nodesExt": entries})
+        assert [node.address("default", "kv") for node in config.nodes] == [Address("b", 1)]
+        assert config.data_nodes == 1
+        (remark,) = config.remarks
+        assert "node 0 ('a') has" in remark
+        with pytest.raises(ProtocolError, match=r"node 0 \('a'\) has"):
+            parse({"rev": 1, "nodesExt": entries[:1]})
+        # Here a map points to both.
+        server_map = {"numReplicas": 0, "vBucketMap": [[1]]}
+        with pytest.raises(ProtocolError, match=r"node 0 \('a'\) has"):
+            parse({"rev": 1, "nodesExt": entries, "vBucketServerMap": server_map})
 
     def test_few_words(self) -> None:
         """Of many such parts some are named, and the others counted."""
