@@ -65,6 +65,8 @@ class PytestRun(NamedTuple):
     options: tuple[str, ...] = _NO_TWISTED
     is_measured: bool = False
     """Whether the branches of the core that it takes are counted."""
+    name: str = ""
+    """Of its step, if not that of its folders."""
 
 
 class Step(NamedTuple):
@@ -80,6 +82,8 @@ TEST_RUNS: Final[Sequence[PytestRun]] = (
     PytestRun(("tests/embedded", "tests/project", "tests/simulation")),
     PytestRun(("tests/txcouchbase",), options=()),
     PytestRun(("tests/gcouchbase",)),
+    PytestRun(("tests/conformance",), options=(), name="conformance-twisted"),
+    PytestRun(("tests/conformance",), name="conformance-gevent"),
     PytestRun(("tests/interop",)),
 )
 """Every folder of tests; Twisted and gevent must not share a process."""
@@ -90,7 +94,7 @@ def _module(name: str, *arguments: str) -> tuple[str, ...]:
 
 
 def _pytest(run: PytestRun, paths: Sequence[str]) -> Step:
-    return Step(" ".join(paths), _module("pytest", *run.options, *paths))
+    return Step(run.name or " ".join(paths), _module("pytest", *run.options, *paths))
 
 
 def _measured(run: PytestRun) -> list[Step]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPResponse
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final, TypeVar
 
 import gevent
@@ -171,3 +173,42 @@ def ask(
                 json.loads(content) if content else None,
                 response.headers["ETag"],
             )
+
+
+@contextmanager
+def no_background_errors() -> Iterator[list[BaseException]]:
+    """Collect errors of background greenlets and hub callbacks; fail if any is left in the list.
+
+    gevent itself only prints them.
+    """
+    hub = gevent.get_hub()
+    errors: list[BaseException] = []
+    handle_error = hub.handle_error
+
+    def collect(
+        context: object,
+        kind: type[BaseException] | None,
+        value: BaseException | str | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is not None and not issubclass(kind, hub.NOT_ERROR):
+            errors.append(value if isinstance(value, BaseException) else kind(value))
+        handle_error(context, kind, value, traceback)
+
+    hub.handle_error = collect  # type: ignore[assignment, method-assign]  # called by position
+    try:
+        yield errors
+    finally:
+        hub.handle_error = handle_error  # type: ignore[method-assign]
+    assert not errors, "an error in the background, printed above"
+
+
+@contextmanager
+def nothing_left() -> Iterator[None]:
+    """Compare the sockets and the Buckets of this process before and after what runs within."""
+    before = open_sockets()
+    yield
+    # An exception that the test has caught refers to the test's frame, which refers to it.
+    gc.collect()
+    until(lambda: not Bucket._registry.buckets(gevent.get_hub()), "the test has left a Bucket")
+    until(lambda: open_sockets() == before, "the test has left a socket open")

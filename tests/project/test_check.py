@@ -57,13 +57,20 @@ def test_gevent_tests_exist() -> None:
 
 
 def test_twisted_and_gevent_run_apart() -> None:
-    """pytest-twisted is on for the Twisted tests only, and those share no process."""
-    for run in check.TEST_RUNS:
-        if "tests/txcouchbase" in run.folders:
-            assert run == check.PytestRun(("tests/txcouchbase",), ())
-            assert not run.is_measured
-        else:
-            assert run.options == ("-p", "no:twisted")
+    """pytest-twisted is on for tests on Twisted only, and those share no process with others."""
+    with_twisted = [run for run in check.TEST_RUNS if run.options != ("-p", "no:twisted")]
+    assert [run.folders for run in with_twisted] == [("tests/txcouchbase",), ("tests/conformance",)]
+    assert all(not run.options and not run.is_measured for run in with_twisted)
+
+
+def test_conformance_runs_on_both_loops() -> None:
+    """One text of tests is run once with pytest-twisted, and once without, by file too."""
+    runs = [run for run in check.TEST_RUNS if "tests/conformance" in run.folders]
+    assert [run.name for run in runs] == ["conformance-twisted", "conformance-gevent"]
+    first, second = check.choose_steps(["tests/conformance/test_limits.py"])
+    assert (first.name, second.name) == ("conformance-twisted", "conformance-gevent")
+    assert "no:twisted" not in first.command
+    assert "no:twisted" in second.command
 
 
 def test_later_steps_run_after_a_failure(capfd: pytest.CaptureFixture[str]) -> None:

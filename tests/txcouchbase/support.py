@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from twisted.internet.defer import Deferred
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
+from zope.interface import provider
 
 from couchloop.embedded import EmbeddedCluster
 from txcouchbase.bucket import Bucket
 from txcouchbase.protocol import CouchbaseProtocol
 from txcouchbase.testing import MemoryCluster, ReactorClock, ServedCluster
+
+if TYPE_CHECKING:
+    from twisted.internet.base import ReactorBase
 
 T = TypeVar("T")
 
@@ -134,3 +141,39 @@ def kept(bucket: Bucket) -> int:
             transport = transport.transport
         count += len(transport.dataBuffer) - transport.offset + transport._tempDataLen
     return count
+
+
+@contextmanager
+def clean_reactor() -> Iterator[list[str]]:
+    """Collect errors that are logged: each fails the test unless it is removed from this list.
+
+    That includes the unhandled errors of Deferreds. Timers and sockets left in the reactor fail
+    the test as well.
+    """
+    from twisted.internet import reactor as installed  # noqa: PLC0415 - pytest installed it
+
+    reactor = cast("ReactorBase", installed)
+    errors: list[str] = []
+
+    @provider(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        failure = event.get("log_failure")
+        if failure is not None:
+            errors.append(failure.getTraceback())
+
+    timers, sockets = set(reactor.getDelayedCalls()), _sockets(reactor)
+    globalLogPublisher.addObserver(observe)
+    try:
+        yield errors
+        # A Deferred reports an unhandled error when it is collected.
+        gc.collect()
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    assert not errors, "\n".join(["errors were logged:", *errors])
+    assert not set(reactor.getDelayedCalls()) - timers, "a timer was left in the reactor"
+    assert not _sockets(reactor) - sockets, "a socket was left in the reactor"
+
+
+def _sockets(reactor: Any) -> set[Any]:
+    # The waker is always there, and is made when the reactor first runs.
+    return {*reactor.getReaders(), *reactor.getWriters()}.difference(reactor._internalReaders)

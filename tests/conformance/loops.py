@@ -1,0 +1,112 @@
+"""What a test that runs on either loop may ask of the loop.
+
+Such a test is written once, in blocking style. `loop.wait` takes what a method of a Bucket gives:
+on gevent the value itself, on Twisted a Deferred that is waited for. So
+`loop.wait(bucket.get("key"))` gives a result or raises, on both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final, Protocol, TypeVar
+
+from couchloop.auth import PasswordAuthenticator
+from couchloop.embedded import EmbeddedCluster
+
+T = TypeVar("T")
+
+PASSWORD: Final = "password"
+LIMIT: Final = 20.0
+"""Seconds after which something that must happen counts as not happening."""
+
+
+class Started(Protocol):
+    """A call that runs beside the test."""
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+
+    def outcome(self) -> Any:
+        """Wait for its end; give what it gave, or the exception that it raised."""
+
+    def cancel(self) -> None:
+        """End it: as a killed greenlet does, or a cancelled Deferred."""
+
+
+class Loop(Protocol):
+    """An event loop, and the adapter for it."""
+
+    name: str
+    """`twisted` or `gevent`."""
+    Bucket: Any
+    Cluster: Any
+    BucketPool: Any
+
+    def cluster(self, connection_string: str) -> Any:
+        """Give a Cluster on this loop, without credentials."""
+
+    def bucket(self, connection_string: str, **keywords: Any) -> Any:
+        """Open a Bucket on this loop, and wait until it is open; raise what opening met."""
+
+    def wait(self, result: Any) -> Any:
+        """Give what a method of a Bucket or Cluster gave, once it is there; raise its error."""
+
+    def until(
+        self, condition: Callable[[], object], what: str = "the condition never held"
+    ) -> None:
+        """Let the loop run until *condition* holds; AssertionError(*what*) if it does not."""
+
+    def start(self, call: Callable[..., Any], *arguments: Any, **keywords: Any) -> Started:
+        """Make a call of a Bucket's that goes on beside the test."""
+
+    def in_thread(self, work: Callable[[], T]) -> T:
+        """Run *work* in a plain thread while the loop goes on; give what it gives, or raise it."""
+
+    def embedded(self, *arguments: Any, **keywords: Any) -> EmbeddedCluster:
+        """Give an embedded cluster whose clock is the loop's."""
+
+    def serving(
+        self, cluster: EmbeddedCluster | None = None, **keywords: Any
+    ) -> AbstractContextManager[Any]:
+        """Serve *cluster* in this process; the context is the adapter's ServedCluster."""
+
+    def closing_server(self) -> AbstractContextManager[int]:
+        """Listen on a port whose connections are closed as soon as they are accepted."""
+
+    def log(self) -> AbstractContextManager[list[str]]:
+        """Collect the lines that are logged, from level info on."""
+
+    def guard(self) -> AbstractContextManager[None]:
+        """Fail if anything is left of what runs within, or an error was seen by nobody."""
+
+
+@contextmanager
+def opened(loop: Loop, cluster: Any, name: str = "default", **keywords: Any) -> Iterator[Any]:
+    """Open a bucket of *cluster* for as long as the context lasts."""
+    bucket = open_bucket(loop, cluster, name, **keywords)
+    try:
+        yield bucket
+    finally:
+        loop.wait(bucket.close())
+
+
+def open_bucket(loop: Loop, cluster: Any, name: str = "default", **keywords: Any) -> Any:
+    """Open a bucket of *cluster*, and wait until it is open; raise what opening met."""
+    bucket = cluster.open_bucket(name, **keywords)
+    if loop.name == "twisted":
+        loop.wait(bucket.connect())
+    return bucket
+
+
+def cluster_at(loop: Loop, connection_string: str, password: str = PASSWORD) -> Any:
+    """Give a Cluster that logs in as `user`."""
+    cluster = loop.cluster(connection_string)
+    cluster.authenticate(PasswordAuthenticator("user", password))
+    return cluster
+
+
+def cluster_of(loop: Loop, served: Any, password: str = PASSWORD) -> Any:
+    """Give the client's Cluster of an embedded one."""
+    return cluster_at(loop, served.connection_string, password)

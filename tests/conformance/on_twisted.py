@@ -1,0 +1,161 @@
+"""Twisted, on the reactor that pytest-twisted has installed, for tests that run on either loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from pytest_twisted import blockon  # type: ignore[import-untyped]
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.threads import deferToThread
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
+from zope.interface import provider
+
+from couchloop.embedded import EmbeddedCluster
+from tests.conformance.loops import LIMIT
+from tests.txcouchbase import support
+from txcouchbase.bucket import Bucket
+from txcouchbase.cluster import Cluster
+from txcouchbase.pool import BucketPool
+from txcouchbase.testing import ReactorClock, ServedCluster, serve
+
+T = TypeVar("T")
+
+
+class Started:
+    """See `tests.conformance.loops.Started`."""
+
+    def __init__(self, loop: TwistedLoop, deferred: Deferred[Any]) -> None:
+        self._loop = loop
+        self._deferred = deferred
+        self._outcomes = support.outcome(deferred)
+
+    @property
+    def done(self) -> bool:
+        """Whether the Deferred has fired."""
+        return bool(self._outcomes)
+
+    def outcome(self) -> Any:
+        """Wait until it has."""
+        self._loop.until(lambda: self._outcomes)
+        return self._outcomes[0]
+
+    def cancel(self) -> None:
+        """Cancel it."""
+        self._deferred.cancel()
+
+
+class _Closing(Protocol):
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        transport.loseConnection()
+
+
+class TwistedLoop:
+    """See `tests.conformance.loops.Loop`."""
+
+    name = "twisted"
+    Bucket: Any = Bucket
+    Cluster: Any = Cluster
+    BucketPool: Any = BucketPool
+
+    def __init__(self) -> None:
+        from twisted.internet import reactor  # noqa: PLC0415 - pytest installed it
+
+        self.reactor: Any = reactor
+
+    def cluster(self, connection_string: str) -> Any:
+        """Give a Cluster."""
+        return Cluster(connection_string, reactor=self.reactor)
+
+    def bucket(self, connection_string: str, **keywords: Any) -> Any:
+        """Wait for `connect`."""
+        bucket = Bucket(connection_string, reactor=self.reactor, **keywords)
+        self.wait(bucket.connect())
+        return bucket
+
+    def wait(self, result: Any) -> Any:
+        """Wait for the Deferred; code behind it runs in a turn of the reactor of its own."""
+        if isinstance(result, Deferred):
+            try:
+                return blockon(result)
+            finally:
+                self.turn()
+        return result
+
+    def turn(self) -> None:
+        """Let one turn of the reactor pass: the test is no callback of what it waited for."""
+        blockon(support.turn(self.reactor, lambda: True))
+
+    def until(
+        self, condition: Callable[[], object], what: str = "the condition never held"
+    ) -> None:
+        """Look in each turn."""
+        holding = support.turn(self.reactor, condition)
+        holding.addTimeout(
+            LIMIT, self.reactor, onTimeoutCancel=lambda *_: _refuse(AssertionError(what))
+        )
+        blockon(holding)
+
+    def start(self, call: Callable[..., Any], *arguments: Any, **keywords: Any) -> Started:
+        """Keep the Deferred."""
+        return Started(self, maybeDeferred(call, *arguments, **keywords))
+
+    def in_thread(self, work: Callable[[], T]) -> T:
+        """Use a thread of the reactor's."""
+        outcome: T = self.wait(deferToThread(work))
+        return outcome
+
+    def embedded(self, *arguments: Any, **keywords: Any) -> EmbeddedCluster:
+        """Its clock is the reactor's."""
+        return EmbeddedCluster(*arguments, clock=ReactorClock(self.reactor), **keywords)
+
+    @contextmanager
+    def serving(
+        self, cluster: EmbeddedCluster | None = None, **keywords: Any
+    ) -> Iterator[ServedCluster]:
+        """Serve it on this reactor."""
+        served = serve(cluster, reactor=self.reactor, **keywords)
+        try:
+            yield served
+        finally:
+            self.wait(served.stop())
+
+    @contextmanager
+    def closing_server(self) -> Iterator[int]:
+        """Close where the connection is made."""
+        factory = Factory.forProtocol(_Closing)
+        factory.noisy = False
+        listening = self.reactor.listenTCP(0, factory, interface="127.0.0.1")
+        try:
+            yield listening.getHost().port
+        finally:
+            self.wait(maybeDeferred(listening.stopListening))
+
+    @contextmanager
+    def log(self) -> Iterator[list[str]]:
+        """Listen at the publisher of all logs."""
+        lines: list[str] = []
+
+        @provider(ILogObserver)
+        def observe(event: LogEvent) -> None:
+            if event["log_level"] >= LogLevel.info:
+                lines.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(observe)
+        try:
+            yield lines
+        finally:
+            globalLogPublisher.removeObserver(observe)
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """No error in the log, no timer, no socket."""
+        with support.clean_reactor():
+            yield
+
+
+def _refuse(error: BaseException) -> None:
+    raise error
