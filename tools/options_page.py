@@ -27,9 +27,11 @@ names and values percent-encoded. The environment variable `LCB_OPTIONS` can hol
 `InvalidOptionError`, which suggests the nearest name or says what would be legal.
 
 Names and units are those of SDK 2.5: a bare number of a time is seconds. Names that only SDK 4.x
-knows work too; a bare number of a time is milliseconds under them. Under either a time may have a
-unit: `2.5s`, `2500ms`, `1m30s`. Truth values are `true`, `on`, `yes`, `1` and `false`, `off`, `no`,
-`0`. Where SDK 2.5's documentation and code spell something differently, both spellings work.
+knows work too; a bare number of a time is milliseconds under them, as it is there. So
+`resolve_timeout=1` is a millisecond: the log warns where less than 100 are given. Under either a
+time may have a unit: `2.5s`, `2500ms`, `1m30s`. Truth values are `true`, `on`, `yes`, `1`, `false`,
+`off`, `no`, `0`. Where SDK 2.5's documentation and code spell something differently, both spellings
+work.
 
 ## Options that are heeded
 

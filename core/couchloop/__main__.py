@@ -115,7 +115,7 @@ def _seconds(text: str) -> float:
 
 def _nameserver(text: str) -> Address:
     try:
-        (host,) = ConnectionString.parse(f"couchbase://{text}?dnssrv=off").hosts
+        (host,) = ConnectionString.parse(f"couchbase://{text}?dnssrv=off").seeds
         ip_address(host.host)
     except ValueError:
         raise argparse.ArgumentTypeError("give an IP address, and :PORT if it is not 53") from None

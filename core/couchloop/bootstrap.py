@@ -34,7 +34,7 @@ from couchloop.http import IS_IT_A_WEB_PORT
 from couchloop.kv.connection import State
 from couchloop.kv.handshake import config_text
 from couchloop.nodes import Connection, ControlRequest, Nodes
-from couchloop.settings import Address, Settings
+from couchloop.settings import Address, Settings, distinct
 from couchloop.streaming import ConfigSource
 from couchloop.timers import Timer, Timers
 from couchloop.topology import (
@@ -220,9 +220,9 @@ class Bootstrap:
     def _try(self, seeds: Sequence[Address], web_seeds: Sequence[Address], now: float) -> None:
         settings = self._settings
         if settings.bootstrap_on in {"all", "cccp"}:
-            self._seeds = [seed for seed in seeds if seed not in self._known]
+            self._seeds = [seed for seed in distinct(seeds) if seed not in self._known]
         if settings.bootstrap_on in {"all", HTTP}:
-            self._web_seeds = list(web_seeds)
+            self._web_seeds = list(distinct(web_seeds))
         if settings.randomize_nodes:
             self._seeds.sort(key=lambda _: self._order())
             self._web_seeds.sort(key=lambda _: self._order())

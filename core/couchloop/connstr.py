@@ -3,18 +3,19 @@
     [scheme://] [host [:port [=type]] {(, | ;) host …}] [/bucket] [?name=value {&name=value}]
 
 Host part, bucket, names and values are percent-decoded (a `+` stays a `+`). Without a scheme ports
-are those of HTTP, as in 2.5. Stricter than libcouchbase: a / in a bucket's name is written %2F.
+are those of HTTP, as in 2.5. Stricter than libcouchbase: a / in a bucket's name is written %2F, and
+there are no control characters anywhere. Less strict: a / with nothing after it names no bucket.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, NamedTuple, NoReturn, Self, TypeVar
+from typing import Any, Final, NamedTuple, NoReturn, Self, TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
 from couchloop.exceptions import InvalidConnectionStringError
+from couchloop.hosts import host_to_dial, is_address
 from couchloop.options import OPTIONS, SECRET_NAMES, parse_bool
 
 C = TypeVar("C", bound="ConnectionString")
@@ -35,14 +36,24 @@ _SCHEMES: Final[Mapping[str, _Scheme]] = {
     "couchbases+dnssrv": _Scheme(11207, "mcds", tls=True, srv=True),
     "": _Scheme(8091, "http"),
 }
-_TYPES: Final = frozenset({"http", "https", "mcd", "mcds"})
+_TYPES: Final = {
+    **{kind: kind for kind in ("http", "https", "mcd", "mcds")},
+    # As other clients call them.
+    "kv": "mcd",
+    "cccp": "mcd",
+    "gcccp": "mcd",
+    "manager": "http",
+}
+_NO_PORT: Final = -1
+"""What SDK 2.5 has for the port that an unknown scheme means."""
 _HTTP_PORT: Final = 8091
 _SRV_OPTIONS: Final = OPTIONS["dnssrv"].names
 
 _SEPARATOR: Final = re.compile(r"[,;]")
-_HOST_NAME: Final = re.compile(r"[^\s\x00-\x20\x7f:/?#@\[\]\\=%&,;<>\"']+")
 _IPV6: Final = re.compile(r"[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.~-]+)?")
 _PORT: Final = re.compile(r"([0-9]{1,5})(?:=([A-Za-z]+))?")
+_BLANK: Final = re.compile(r"\s")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _MASK: Final = "***"
 
@@ -51,7 +62,7 @@ class Host(NamedTuple):
     """One seed.
 
     Attributes:
-        host: Name or address; an IPv6 address without brackets.
+        host: Name or address as it is dialled: ASCII, an IPv6 address without brackets.
         port: As written; None if none was.
         type: The service at the port: http, https, mcd or mcds (the data service, plain and TLS).
             None: whatever the scheme means, on its usual ports.
@@ -66,12 +77,21 @@ class Host(NamedTuple):
 class ConnectionString:
     """Where the nodes are, and how to connect.
 
+    Attributes can be changed, as in SDK 2.5; what is wrong then is found out where the string is
+    used: in `seeds`, `encode`, or when something is opened with it.
+
     Args:
-        bucket: The bucket's name; None if the string names none (SDK 2.5 says "default").
-        hosts: `Host`s, or texts such as "10.0.0.1" and "[::1]:11210"; none mean localhost.
+        bucket: The bucket's name; None or empty if the string names none (SDK 2.5 says "default").
+        hosts: Texts such as "10.0.0.1" and "[::1]:11210", or `Host`s; none mean localhost.
         options: Name to value, or to several values.
         scheme: couchbase, couchbases, http, couchbase+dnssrv, couchbases+dnssrv, or "" for none,
             which means what http means.
+
+    Attributes:
+        bucket: As given.
+        hosts: A list of texts, each as written.
+        options: Name to a list of values, or to one value.
+        scheme: As given.
 
     Raises:
         InvalidConnectionStringError: No connection string says this.
@@ -82,32 +102,17 @@ class ConnectionString:
         self,
         bucket: str | None = None,
         hosts: Iterable[Host | str] | None = None,
-        options: Mapping[str, str | Iterable[str]] | None = None,
+        options: Mapping[str, Any] | None = None,
         scheme: str = "couchbase",
     ) -> None:
-        if scheme not in _SCHEMES:
-            raise InvalidConnectionStringError(_about_scheme(scheme))
-        if bucket is not None and not (bucket and _is_text(bucket)):
-            raise InvalidConnectionStringError("The bucket's name is empty, or no valid text")
-        self.bucket: str | None = bucket
+        self.bucket: str | None = bucket or None
         self.scheme: str = scheme
-        try:
-            self.hosts: tuple[Host, ...] = tuple(
-                _read_host(host if isinstance(host, str) else _write_host(host), scheme)
-                for host in hosts or ()
-            )
-        except ValueError as error:
-            raise InvalidConnectionStringError(str(error)) from None
-        self.options: dict[str, list[str]] = {}
-        for name, given in (options or {}).items():
-            values = [given] if isinstance(given, str) else list(given)
-            for value in values:
-                _check_option(name, value)
-            if values:
-                self.options[name] = values
-        self._check_srv()
-        if not self.hosts:
-            self.hosts = (Host("localhost"),)
+        self.hosts: list[str] = [_host_text(host) for host in hosts or ()]
+        self.options: dict[str, Any] = {
+            name: values for name, given in (options or {}).items() if (values := _several(given))
+        }
+        self.encode()
+        self.hosts = self.hosts or ["localhost"]
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -120,34 +125,59 @@ class ConnectionString:
         return _Parser(text).parse(cls)
 
     def encode(self) -> str:
-        """Return the text that `parse` reads back as an equal object. It shows the password."""
+        """Return the text that `parse` reads back as an equal object. It shows the password.
+
+        Raises:
+            InvalidConnectionStringError: No connection string says what the attributes do.
+
+        """
+        self._check_srv()
         scheme = f"{self.scheme}://" if self.scheme else ""
-        hosts = ",".join(self._encode_host(host) for host in self.hosts)
-        bucket = "" if self.bucket is None else f"/{quote(self.bucket, safe='')}"
+        hosts = ",".join(quote(_host_text(host), safe=":[]=") for host in self.hosts)
+        name = self.bucket
+        if name and not (isinstance(name, str) and _is_text(name)):
+            raise InvalidConnectionStringError("The bucket's name is no valid text")
+        bucket = f"/{quote(name, safe='')}" if name else ""
         options = "&".join(
             f"{quote(name, safe='')}={quote(value, safe='/:,')}"
             for name, value in self.option_pairs()
         )
         return f"{scheme}{hosts}{bucket}{'?' if options else ''}{options}"
 
-    def _encode_host(self, host: Host) -> str:
-        name = f"[{quote(host.host, safe=':')}]" if ":" in host.host else quote(host.host, safe="")
-        return _write_host(host._replace(host=name))
+    @property
+    def seeds(self) -> tuple[Host, ...]:
+        """What the hosts mean under this scheme; localhost if there are none.
+
+        Raises:
+            InvalidConnectionStringError: One of them is no host, or the scheme is unknown.
+
+        """
+        if self.scheme not in _SCHEMES:
+            raise InvalidConnectionStringError(_about_scheme(str(self.scheme)))
+        if isinstance(self.hosts, str):
+            raise InvalidConnectionStringError("Hosts are a list of texts")
+        try:
+            seeds = tuple(_read_host(_host_text(host), self.scheme) for host in self.hosts)
+        except ValueError as error:
+            if isinstance(error, InvalidConnectionStringError):
+                raise
+            raise InvalidConnectionStringError(str(error)) from None
+        return seeds or (Host("localhost"),)
 
     @property
     def implicit_port(self) -> int:
-        """The port that the scheme means when a host has none."""
-        return _SCHEMES[self.scheme].port
+        """The port that the scheme means when a host has none; -1 for an unknown scheme."""
+        return _SCHEMES[self.scheme].port if self.scheme in _SCHEMES else _NO_PORT
 
     @property
     def tls(self) -> bool:
         """Whether the scheme asks for TLS."""
-        return _SCHEMES[self.scheme].tls
+        return self.scheme in _SCHEMES and _SCHEMES[self.scheme].tls
 
     @property
     def srv_required(self) -> bool:
         """Whether the scheme says that the host is an SRV name and nothing else."""
-        return _SCHEMES[self.scheme].srv
+        return self.scheme in _SCHEMES and _SCHEMES[self.scheme].srv
 
     @property
     def srv_host(self) -> str | None:
@@ -157,28 +187,29 @@ class ConnectionString:
         forbids that, or asks for it whatever the hosts are. Never an IP address, localhost, or a
         name under localhost (RFC 6761).
         """
-        first = self.hosts[0]
+        seeds = self.seeds
+        first = seeds[0]
         wanted: bool | None = None
         for name, value in self.option_pairs():
             if name in _SRV_OPTIONS:
                 wanted = parse_bool(value)
         if wanted is None:
             wanted = self.srv_required or (
-                len(self.hosts) == 1
+                len(seeds) == 1
                 and first.port is None
                 and self.scheme in {"couchbase", "couchbases"}
             )
         is_local = first.host.rstrip(".").lower().rpartition(".")[2] == "localhost"
-        return first.host if wanted and not is_local and not _is_address(first.host) else None
+        return first.host if wanted and not is_local and not is_address(first.host) else None
 
     def get_option(self, name: str, default: str | None = None) -> str | None:
         """Return the first value of an option, `default` if it is not given."""
-        values = self.options.get(name)
+        values = _several(self.options.get(name))
         return values[0] if values else default
 
     def set_option(self, name: str, value: str | float) -> None:
         """Give an option this value, and no other."""
-        text = str(value).lower() if isinstance(value, bool) else str(value)
+        text = _option_text(value)
         _check_option(name, text)
         self.options[name] = [text]
 
@@ -188,12 +219,16 @@ class ConnectionString:
 
     def option_pairs(self) -> Iterator[tuple[str, str]]:
         """Return (name, value) of every option, as `parse_options` takes them."""
-        return ((name, value) for name, values in self.options.items() for value in values)
+        for name, given in self.options.items():
+            for value in _several(given):
+                _check_option(name, value)
+                yield name, value
 
     def _check_srv(self) -> None:
+        seeds = self.seeds
         if not self.srv_required:
             return
-        if len(self.hosts) != 1 or self.hosts[0].port is not None:
+        if len(self.hosts) != 1 or seeds[0].port is not None:
             raise InvalidConnectionStringError(
                 f"{self.scheme}:// takes exactly one host, without a port"
             )
@@ -205,21 +240,34 @@ class ConnectionString:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ConnectionString):
             return NotImplemented
-        return (self.scheme, self.hosts, self.bucket, self.options) == (
-            other.scheme,
-            other.hosts,
-            other.bucket,
-            other.options,
-        )
+        return self._meaning() == other._meaning()
 
-    __hash__ = None  # type: ignore[assignment]  # set_option changes it
+    def _meaning(self) -> tuple[object, ...]:
+        """Give what is equal for strings that say the same in other words."""
+        try:
+            said: tuple[object, ...] = (self.seeds, dict(self._options()))
+        except InvalidConnectionStringError:
+            said = (self.hosts, self.options)
+        return self.scheme, self.bucket or None, *said
+
+    def _options(self) -> Iterator[tuple[str, list[str]]]:
+        return ((name, _several(given)) for name, given in self.options.items())
+
+    __hash__ = None  # type: ignore[assignment]  # it can be changed
 
     def masked(self) -> str:
         """Return `encode()` with *** for the password: what may be shown."""
         return _Masked(self.encode()).text
 
+    def __str__(self) -> str:
+        """Return `masked()`: `encode()` alone shows the password."""
+        return self.masked()
+
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.masked()}>"
+        try:
+            return f"<{type(self).__name__} {self.masked()}>"
+        except InvalidConnectionStringError as error:
+            return f"<{type(self).__name__}, which is none: {error.message}>"
 
 
 def mask(text: str) -> str:
@@ -313,7 +361,9 @@ class _Parser:
 
     def check_text(self) -> None:
         if not _is_text(self.text):
-            raise InvalidConnectionStringError("The connection string is not valid Unicode text")
+            raise InvalidConnectionStringError(
+                "The connection string has a control character, or is no valid Unicode text"
+            )
 
     def _scheme(self) -> tuple[str, int]:
         scheme, separator, _ = self.text.partition("://")
@@ -323,21 +373,20 @@ class _Parser:
             self.fail(_about_scheme(scheme), 0, len(scheme) + 3)
         return scheme, len(scheme) + 3
 
-    def _hosts(self, begin: int, end: int, scheme: str) -> Iterator[Host]:
+    def _hosts(self, begin: int, end: int, scheme: str) -> Iterator[str]:
         if self.text.startswith("//", end) and self.text[begin:end].endswith(":"):
             self.fail("A scheme can stand only once, at the beginning", begin, end)
         for written in _SEPARATOR.split(self.text[begin:end]):
             decoded = self._decoded(begin, begin + len(written))
             for host in filter(None, _SEPARATOR.split(decoded)):
                 try:
-                    yield _read_host(host, scheme)
+                    _read_host(host, scheme)
                 except ValueError as error:
                     self.fail(str(error), begin, begin + len(written))
+                yield host
             begin += len(written) + 1
 
     def _bucket(self, begin: int, end: int) -> str:
-        if begin == end:
-            self.fail("A bucket's name must follow the /", begin - 1, end)
         slash = self.text.find("/", begin, end)
         if slash >= 0:
             why = "A bucket's name has no /"
@@ -364,6 +413,8 @@ class _Parser:
         decoded = _decode(self.text[begin:end])
         if decoded is None:
             self.fail("A % must begin the code of a UTF-8 byte; itself it is %25", begin, end)
+        if _CONTROL.search(decoded):
+            self.fail("There is a control character", begin, end)
         return decoded
 
     def fail(self, why: str, begin: int, end: int) -> NoReturn:
@@ -392,10 +443,23 @@ def _about_scheme(scheme: str) -> str:
     return f"Unknown scheme; use couchbase:// or couchbases://{hint}"
 
 
+def _host_text(host: object) -> str:
+    """Give a host as it is written; raises InvalidConnectionStringError if it is none."""
+    if isinstance(host, Host):
+        return _write_host(host)
+    if not isinstance(host, str):
+        raise InvalidConnectionStringError(f"A host is a text, not {type(host).__name__}")
+    if not _is_text(host):
+        raise InvalidConnectionStringError(f"Host {host!r} is not valid Unicode text")
+    return host
+
+
 def _read_host(text: str, scheme: str) -> Host:
     """Read one host, percent-decoded; raises ValueError with the reason."""
     if "@" in text:
         raise ValueError("A host holds no credentials; use an authenticator, or ?username=")
+    if _BLANK.search(text):
+        raise ValueError("There is a blank; hosts are parted by a comma alone")
     port_text: str | None = None
     bracketed = text.startswith("[")
     is_name = not bracketed and text.count(":") < 2
@@ -409,10 +473,12 @@ def _read_host(text: str, scheme: str) -> Host:
     else:
         name, colon, after = text.partition(":")
         port_text = after if colon else None
-    if is_name and not _HOST_NAME.fullmatch(name):
-        raise ValueError("The host is missing, or has a character that no host name has")
-    if not is_name and not (_IPV6.fullmatch(name) and _is_address(name)):
+    if not is_name and not (_IPV6.fullmatch(name) and is_address(name)):
         raise ValueError("An address with several colons must be an IPv6 address")
+    try:
+        name = host_to_dial(name)
+    except ValueError as error:
+        raise ValueError(f"This is no host name: {error}") from None
     if port_text is None:
         return Host(name)
     return _with_port(name, port_text, scheme)
@@ -429,7 +495,7 @@ def _with_port(name: str, text: str, scheme: str) -> Host:
             raise ValueError("Plain memcached servers are not supported")
         if kind not in _TYPES:
             raise ValueError(f"The type of a port is one of {', '.join(sorted(_TYPES))}")
-        return Host(name, port, kind)
+        return Host(name, port, _TYPES[kind])
     meant = _SCHEMES[scheme]
     if port == meant.port:
         return Host(name, port)
@@ -445,8 +511,27 @@ def _write_host(host: Host) -> str:
     return f"{name}{port}" + ("" if host.type is None else f"={host.type}")
 
 
+def _several(given: Any) -> list[str]:
+    """Give the values of an option, of which there may be one or several."""
+    if given is None:
+        return []
+    if isinstance(given, list | tuple):
+        return [_option_text(value) for value in given]
+    return [_option_text(given)]
+
+
+def _option_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str | int | float):
+        raise InvalidConnectionStringError(
+            f"The value of an option is a text or a number, not {type(value).__name__}"
+        )
+    return str(value)
+
+
 def _check_option(name: str, value: str) -> None:
-    if not (name and value and _is_text(name) and _is_text(value)):
+    if not (isinstance(name, str) and name and value and _is_text(name) and _is_text(value)):
         raise InvalidConnectionStringError(f"Option {name!r} is empty, or no valid text")
 
 
@@ -455,15 +540,7 @@ def _is_text(text: str) -> bool:
         text.encode()
     except UnicodeEncodeError:  # a lone surrogate
         return False
-    return True
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+    return not _CONTROL.search(text)
 
 
 def _decode(text: str) -> str | None:

@@ -24,12 +24,13 @@ from couchloop.exceptions import (
     MixedAuthError,
 )
 from couchloop.observation import Observer
-from couchloop.options import OPTIONS, parse_bool, parse_options
+from couchloop.options import OPTIONS, doubtful_unit, parse_bool, parse_options
 from couchloop.recall import FILE_ONLY
 from couchloop.retries import BestEffort, Policies, RetryStrategy, check_strategy
 from couchloop.settings import (
     DATA_PORT,
     DATA_PORT_TLS,
+    MINIMUM_TLS,
     WEB_PORT,
     WEB_PORT_TLS,
     Address,
@@ -41,6 +42,7 @@ from couchloop.settings import (
     Sockets,
     Tls,
     Wire,
+    distinct,
 )
 from couchloop.transcoder import FMT_JSON, Transcoder
 from couchloop.wire import snappy
@@ -244,6 +246,9 @@ def _remarks(connection_string: ConnectionString, options: dict[str, Any]) -> It
     if not connection_string.scheme:
         what = "a connection string without a scheme means http://, whose ports are those of HTTP"
         yield Notice(f"{what} (8091): better write couchbase://", once=True)
+    for name, text in connection_string.option_pairs():
+        if doubt := doubtful_unit(name, text):
+            yield Notice(doubt, once=True, level="warning")
     for name in options:
         if reason := OPTIONS[name].reason:
             yield Notice(f"the option {name} has no effect: {reason}", once=True)
@@ -342,6 +347,7 @@ def _tls_files(options: dict[str, Any], authenticator: Authenticator) -> Tls:
     verify = options.get("ssl") != "no_verify" and options.get("tls_verify") != "none"
     cert, key = options.get("certpath"), options.get("keypath")
     trusted = options.get("truststorepath")
+    minimum = MINIMUM_TLS[bool(options.get("tls_disable_v1_2"))]
     if isinstance(authenticator, CertAuthenticator):
         own_cert, own_key = authenticator.cert_path, authenticator.key_path
         if (cert or own_cert) != own_cert or (key or own_key) != own_key:
@@ -349,13 +355,14 @@ def _tls_files(options: dict[str, Any], authenticator: Authenticator) -> Tls:
                 "the connection string and the authenticator name different certificates or keys"
             )
         ca_path = _one_of(authenticator.trust_store_path, trusted)
-        return Tls(ca_path, own_cert, own_key, verify)
+        return Tls(ca_path, own_cert, own_key, verify, minimum)
     if key is not None:
         raise MixedAuthError(
             "keypath means that the client's certificate says who connects: use it with "
             "CertAuthenticator, or without any authenticator"
         )
-    return Tls(_one_of(authenticator.cert_path, trusted or cert), verify=verify)
+    ca_path = _one_of(authenticator.cert_path, trusted or cert)
+    return Tls(ca_path, verify=verify, minimum=minimum)
 
 
 def _one_of(given: str | None, option: str | None) -> str | None:
@@ -370,14 +377,15 @@ def _one_of(given: str | None, option: str | None) -> str | None:
 def read_connection_string(connection_string: str | ConnectionString) -> ConnectionString:
     """Parse what a user gave; raise ArgumentError or InvalidConnectionStringError."""
     if isinstance(connection_string, ConnectionString):
-        return connection_string
+        # It may have been changed into what none is, and may be changed after this.
+        return ConnectionString.parse(connection_string.encode())
     if not isinstance(connection_string, str):
         raise ArgumentError(f"a connection string is str, not {type(connection_string).__name__}")
     return ConnectionString.parse(connection_string)
 
 
 def _check_types(connection_string: ConnectionString, *, tls: bool) -> None:
-    for host in connection_string.hosts:
+    for host in connection_string.seeds:
         if host.type in {"mcds", "https"} and not tls:
             raise InvalidConnectionStringError(
                 f"{host.host}:{host.port}={host.type} is a port for TLS: use couchbases://",
@@ -410,7 +418,7 @@ def _seeds(
     both usual ports (RFC 0011). *asks_web*: whether web ports that are not named are asked too.
     """
     data, web = [], []
-    for host in connection_string.hosts:
+    for host in connection_string.seeds:
         if host.type is None or host.type.startswith("mcd"):
             port = None if host.type is None and host.port == WEB_PORT else host.port
             data.append(Address(host.host, port or (DATA_PORT_TLS if tls else DATA_PORT)))
@@ -426,4 +434,4 @@ def _seeds(
             f"bootstrap_on={bootstrap_on} (or {variable}) asks {kind} ports, and no host has one: "
             f"the ports that are given, or their types, mean the other kind; write {cure}"
         )
-    return tuple(data), tuple(web)
+    return distinct(data), distinct(web)

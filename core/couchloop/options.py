@@ -43,6 +43,8 @@ _NUMBER: Final = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _BARE_NUMBER: Final = re.compile(_NUMBER)
 _WITH_UNIT: Final = re.compile(rf"({_NUMBER})({'|'.join(_UNITS)})")
 _WITH_UNITS: Final = re.compile(rf"(?:{_WITH_UNIT.pattern})+")
+_DOUBTFUL: Final = {"config_poll_floor": 10.0}
+"""Milliseconds that are less than anybody means, where it is not 100."""
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 
 
@@ -195,6 +197,7 @@ _RETRY_POLICIES: Final = _words(
     )
 )
 
+_NO_TELEMETRY: Final = "nothing uses it yet: measurements stay in the process"
 _NO_QUERIES: Final = "nothing uses it yet, for there are no queries here"
 _NO_VIEWS: Final = "nothing uses it yet, for there are no view queries here"
 _NO_SEARCHES: Final = "nothing uses it yet, for there are no searches here"
@@ -360,6 +363,26 @@ _TABLE: Final = (
         meaning="Whether to check the server's certificate (peer) or not (none).",
     ),
     Option(
+        name="tls_disable_v1_2",
+        kind="bool",
+        default=False,
+        meaning="Whether to speak nothing older than TLS 1.3.",
+    ),
+    Option(
+        name="tls_disable_deprecated_protocols",
+        kind="bool",
+        default=True,
+        meaning="Whether to speak nothing older than TLS 1.2.",
+        reason="nothing older than TLS 1.2 is ever spoken",
+    ),
+    Option(
+        name="disable_mozilla_ca_certificates",
+        kind="bool",
+        default=False,
+        meaning="Whether to distrust the CA certificates of Mozilla that the client brings.",
+        reason="the client brings none: those of the system are trusted, or your own",
+    ),
+    Option(
         name="truststorepath",
         kind="path",
         aliases=("trust_store_path", "trust_certificate"),
@@ -427,7 +450,7 @@ _TABLE: Final = (
         kind="seconds",
         default=10.0,
         minimum=_TICK,
-        modern=("kv_durable_timeout",),
+        modern=("kv_durable_timeout", "key_value_durable_timeout"),
         meaning="For a durable write.",
         reason="nothing uses it yet, for there are no durable writes here",
     ),
@@ -769,7 +792,36 @@ _TABLE: Final = (
         kind="bool",
         default=False,
         meaning="Report measurements of the client to the cluster.",
-        reason="nothing uses it yet: measurements stay in the process",
+        reason=_NO_TELEMETRY,
+    ),
+    Option(
+        name="app_telemetry_endpoint",
+        kind="text",
+        meaning="Where to report them, as a URL; by default to the nodes.",
+        reason=_NO_TELEMETRY,
+    ),
+    *(
+        Option(
+            name=f"app_telemetry_{name}",
+            kind="seconds",
+            default=default,
+            minimum=_TICK,
+            modern=(f"app_telemetry_{name}",),
+            meaning=meaning,
+            reason=_NO_TELEMETRY,
+        )
+        for name, default, meaning in (
+            ("backoff", 3600.0, "The longest pause before it connects again to report them."),
+            ("ping_interval", 30.0, "Between two signs of life on that connection."),
+            ("ping_timeout", 2.0, "For an answer to one."),
+        )
+    ),
+    Option(
+        name="show_queries",
+        kind="bool",
+        default=False,
+        meaning="Log each query.",
+        reason=_NO_QUERIES,
     ),
     # Without a meaning here
     Option(
@@ -863,6 +915,21 @@ def find_option(name: str) -> Option:
         hint = f"; did you mean {near[0]}?" if near else ""
         raise InvalidOptionError(f"There is no option {name!r}{hint}")
     return option
+
+
+def doubtful_unit(name: str, text: str) -> str:
+    """Say what to write if *text* is so few milliseconds that seconds may be meant; or nothing.
+
+    Under a name of SDK 4.x a bare number is milliseconds, beside others where it is seconds.
+    """
+    option = find_option(name)
+    is_bare = option.kind == "seconds" and name in option.modern and _BARE_NUMBER.fullmatch(text)
+    if option.reason or not is_bare or not 0 < float(text) < _DOUBTFUL.get(name, 100.0):
+        return ""
+    return (
+        f"{name}={text} is {text} milliseconds, as in SDK 4.x, which alone has this name: write "
+        f"{name}={text}s for seconds, or {name}={text}ms to read no more of this"
+    )
 
 
 def parse_options(pairs: Iterable[tuple[str, str]]) -> dict[str, OptionValue]:

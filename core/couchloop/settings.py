@@ -44,6 +44,14 @@ def one_forms(addresses: Iterable[Address]) -> frozenset[Address]:
     return frozenset(address.one_form for address in addresses)
 
 
+def distinct(addresses: Iterable[Address]) -> tuple[Address, ...]:
+    """Give *addresses* without those that are there already, in whatever spelling."""
+    by_form: dict[Address, Address] = {}
+    for address in addresses:
+        by_form.setdefault(address.one_form, address)
+    return tuple(by_form.values())
+
+
 @dataclass(frozen=True, slots=True)
 class Tls:
     """What TLS trusts and shows. Each adapter makes its loop's kind of context of it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -10,19 +11,30 @@ from hypothesis import strategies as st
 
 from couchloop.connstr import ConnectionString, Host, parse_query
 from couchloop.exceptions import InvalidConnectionStringError
+from couchloop.hosts import host_to_dial
+from couchloop.opening import make_settings
 from couchloop.options import OPTIONS
+from couchloop.settings import Address
 
 SCHEMES = ["couchbase", "couchbases", "http", "couchbase+dnssrv", "couchbases+dnssrv", ""]
 
-names = st.text(st.characters(exclude_characters=":/?#@[]\\=%&,;<>\"'", categories=("L", "N", "P")))
+
+def _is_host(name: str) -> bool:
+    try:
+        return bool(host_to_dial(name))
+    except ValueError:
+        return False
+
+
+names = st.text("abzABZ019-_.éß北ı", min_size=1).filter(_is_host) | st.just("my_node")
 addresses = st.ip_addresses().map(str) | st.just("fe80::1%eth0")
-host_names = (names.filter(bool) | addresses).filter(lambda name: not name.isspace())
+host_names = names | addresses
 ports = st.integers(1, 65535) | st.sampled_from([8091, 11207, 11210])
 types = st.sampled_from(["http", "https", "mcd", "mcds"])
 hosts = (
     st.tuples(host_names) | st.tuples(host_names, ports) | st.tuples(host_names, ports, types)
 ).map(lambda parts: Host(*parts))
-texts = st.text(min_size=1)
+texts = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1)
 options = st.dictionaries(texts, st.lists(texts, min_size=1, max_size=2), max_size=3)
 plain = st.builds(
     ConnectionString,
@@ -84,6 +96,27 @@ class TestGrammar:
             ("couchbase://a%2Cb", "couchbase", [Host("a"), Host("b")], None),
             ("couchbase://h/b%20x", "couchbase", [Host("h")], "b x"),
             ("couchbase:///b", "couchbase", [Host("localhost")], "b"),
+            ("couchbase:///", "couchbase", [Host("localhost")], None),
+            ("couchbase://h/", "couchbase", [Host("h")], None),
+            ("couchbases://example.org/", "couchbases", [Host("example.org")], None),
+            ("h/", "", [Host("h")], None),
+            ("couchbase://h:12000=kv", "couchbase", [Host("h", 12000, "mcd")], None),
+            ("couchbase://h:12000=GCCCP", "couchbase", [Host("h", 12000, "mcd")], None),
+            ("couchbase://h:9000=manager", "couchbase", [Host("h", 9000, "http")], None),
+            ("couchbase://a,a,a", "couchbase", [Host("a"), Host("a"), Host("a")], None),
+            (
+                "couchbase://my_node,-a-,b.",
+                "couchbase",
+                [Host("my_node"), Host("-a-"), Host("b.")],
+                None,
+            ),
+            ("couchbase://Bücher.example", "couchbase", [Host("xn--bcher-kva.example")], None),
+            (
+                "couchbase://b%C3%BCcher:9000",
+                "couchbase",
+                [Host("xn--bcher-kva", 9000, "mcd")],
+                None,
+            ),
             ("couchbase://h/a:%2F%2Fb", "couchbase", [Host("h")], "a://b"),
         ],
     )
@@ -93,7 +126,7 @@ class TestGrammar:
         """Scheme, hosts, ports with their types, and bucket are read by libcouchbase's rules."""
         parsed = ConnectionString.parse(text)
         assert parsed.scheme == scheme
-        assert list(parsed.hosts) == expected
+        assert list(parsed.seeds) == expected
         assert parsed.bucket == bucket
         assert not parsed.options
 
@@ -110,7 +143,7 @@ class TestGrammar:
         """The options of the client stand beside all other parts."""
         text = "couchbase://h/b%20x?operation_timeout=2.5&network=external"
         parsed = ConnectionString.parse(text)
-        assert (parsed.hosts, parsed.bucket) == ((Host("h"),), "b x")
+        assert (parsed.seeds, parsed.bucket) == ((Host("h"),), "b x")
         assert parsed.options == {"operation_timeout": ["2.5"], "network": ["external"]}
         parsed = ConnectionString.parse("couchbases://h?certpath=/a%2Fb.pem")
         assert (parsed.tls, parsed.options) == (True, {"certpath": ["/a/b.pem"]})
@@ -124,8 +157,6 @@ class TestGrammar:
     @pytest.mark.parametrize(
         ("text", "position", "part"),
         [
-            ("couchbase://h/", 13, "/"),
-            ("couchbase://h/?a=b", 13, "/"),
             ("couchbase://h?x", 14, "x"),
             ("couchbase://h?x=", 14, "x="),
             ("couchbase://h?a=b&=c", 18, "=c"),
@@ -140,6 +171,18 @@ class TestGrammar:
             ("couchbase://a,b:1=udp", 14, "b:1=udp"),
             ("couchbase://a,b:1=mccompat", 14, "b:1=mccompat"),
             ("couchbase://a b", 12, "a b"),
+            ("couchbase://[::1], [::1]", 18, " [::1]"),
+            ("couchbase://a, b", 14, " b"),
+            ("couchbase://a%00b", 12, "a%00b"),
+            ("couchbase://a,b%0Ab", 14, "b%0Ab"),
+            ("couchbase://h/b%0Ab", 14, "b%0Ab"),
+            ("couchbase://h?client_string=a%0Ab", 28, "a%0Ab"),
+            ("couchbase://h?a%7Fb=c", 14, "a%7Fb"),
+            ("couchbase://h?a=%C2%85", 16, "%C2%85"),
+            ("couchbase://é..b", 12, "é..b"),
+            ("couchbase://" + "é" * 64, 12, "é" * 64),
+            ("couchbase://a\uff0fb", 12, "a\uff0fb"),
+            ("couchbase://a\u2100b", 12, "a\u2100b"),
             ("couchbase://[::1", 12, "[::1"),
             ("couchbase://[::1]x", 12, "[::1]x"),
             ("couchbase://[h]", 12, "[h]"),
@@ -186,6 +229,12 @@ class TestGrammar:
             ConnectionString.parse("memcached://h")
         with pytest.raises(InvalidConnectionStringError, match="did you mean couchbase://"):
             ConnectionString.parse("Couchbase://h")
+        with pytest.raises(InvalidConnectionStringError, match="There is a blank"):
+            ConnectionString.parse("couchbase://[::1], [::1]")
+        with pytest.raises(InvalidConnectionStringError, match="There is a control character"):
+            ConnectionString.parse("couchbase://h?client_string=a%0Ab")
+        with pytest.raises(InvalidConnectionStringError, match=r"in ASCII.*label empty or too"):
+            ConnectionString.parse("couchbase://é..b")
         with pytest.raises(InvalidConnectionStringError, match="username="):
             ConnectionString.parse("couchbase://user@h")
 
@@ -207,7 +256,7 @@ class TestProperties:
             parsed = ConnectionString.parse(text)
             assert ConnectionString.parse(parsed.encode()) == parsed
             assert isinstance(repr(parsed), str)
-            assert parsed.srv_host in {None, parsed.hosts[0].host}
+            assert parsed.srv_host in {None, parsed.seeds[0].host}
 
     @given(
         st.text(st.characters(exclude_categories=()), max_size=8),
@@ -239,7 +288,7 @@ class TestSecrets:
             "couchbase://h?password=a&s3cr3t",
             "couchbase://h?password=s3cr3t?x&y",
             "couchbase://:1?password=s3cr3t",
-            'couchbase://h/?bucket_cred=["b","s3cr3t"]',
+            'couchbase://h/b/?bucket_cred=["b","s3cr3t"]',
             "couchbase://user:s3cr3t@h",
             "couchbase://user:s3cr3t%40h",
             "couchbase://user:a/s3cr3t@h?a=b",
@@ -271,7 +320,7 @@ class TestSecrets:
         """repr() and str() mask, encode() does not."""
         parsed = ConnectionString.parse("couchbase://h/b?username=u@x&password=s3cr3t")
         assert repr(parsed) == "<ConnectionString couchbase://h/b?username=u%40x&password=***>"
-        assert "s3cr3t" not in str(parsed)
+        assert str(parsed) == "couchbase://h/b?username=u%40x&password=***"
         assert "s3cr3t" in parsed.encode()
 
 
@@ -281,7 +330,7 @@ class TestAttributes:
     def test_constructor(self) -> None:
         """The constructor takes 2.5's arguments in 2.5's order."""
         built = ConnectionString("b", ["h1", "h2:12000"], {"a": "1", "b": ["2", "3"]}, "couchbases")
-        assert built.encode() == "couchbases://h1,h2:12000=mcds/b?a=1&b=2&b=3"
+        assert built.encode() == "couchbases://h1,h2:12000/b?a=1&b=2&b=3"
 
     def test_set_and_clear(self) -> None:
         """Options can be set and cleared."""
@@ -292,8 +341,96 @@ class TestAttributes:
         built.clear_option("timeout")
         built.clear_option("timeout")
         assert built.encode() == "couchbase://localhost?dnssrv=true"
+        for value in ("", "a\n", None, [1], b"x"):
+            with pytest.raises(InvalidConnectionStringError):
+                built.set_option("a", value)  # type: ignore[arg-type]
+
+    def test_hosts_can_be_changed(self) -> None:
+        """Hosts are a list of texts, as written: what is done to it counts."""
+        built = ConnectionString.parse("couchbase://a,b:12000,[::1]:9000=HTTP,h:8091/bucket")
+        assert built.hosts == ["a", "b:12000", "[::1]:9000=HTTP", "h:8091"]
+        assert ",".join(built.hosts) in built.encode()
+        built.hosts.insert(0, "c:11210")
+        built.hosts.append("d")
+        built.hosts.remove("a")
+        assert built.encode() == "couchbase://c:11210,b:12000,[::1]:9000=HTTP,h:8091,d/bucket"
+        assert built.seeds[0] == Host("c", 11210)
+        assert built.seeds[2] == Host("::1", 9000, "http")
+        built.hosts = ["e", Host("f", 1)]  # type: ignore[list-item]
+        assert built.encode() == "couchbase://e,f:1/bucket"
+        built.hosts.clear()
+        assert built.seeds == (Host("localhost"),)
+        assert ConnectionString.parse(built.encode()) == built
+
+    def test_scheme_and_bucket_can_be_changed(self) -> None:
+        """What the hosts mean follows the scheme."""
+        built = ConnectionString.parse("couchbase://a:12000/b")
+        built.scheme = "couchbases"
+        built.bucket = "other bucket"
+        assert built.encode() == "couchbases://a:12000/other%20bucket"
+        assert built.seeds == (Host("a", 12000, "mcds"),)
+        assert (built.implicit_port, built.tls) == (11207, True)
+        built.bucket = ""
+        assert built.encode() == "couchbases://a:12000"
+        built.scheme = "elsewhere"
+        assert (built.implicit_port, built.tls, built.srv_required) == (-1, False, False)
+
+    def test_options_can_be_changed(self) -> None:
+        """An option may be one text, or a number, in place of a list of values."""
+        built = ConnectionString()
+        built.options["x"] = "12"
+        built.options["y"] = 2.5
+        built.options["z"] = ["a", True]
+        assert built.encode() == "couchbase://localhost?x=12&y=2.5&z=a&z=true"
+        assert built.get_option("x") == "12"
+        assert built.get_option("z") == "a"
+        assert ConnectionString.parse(built.encode()) == built
+        built.options["z"] = []
+        assert built.get_option("z", "none") == "none"
+        del built.options["x"]
+        assert built.encode() == "couchbase://localhost?y=2.5"
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"hosts": ["a b"]},
+            {"hosts": ["a\n"]},
+            {"hosts": [5]},
+            {"hosts": "a,b"},
+            {"hosts": ["\ud800"]},
+            {"hosts": ["a:x"]},
+            {"scheme": "ftp"},
+            {"scheme": None},
+            {"scheme": "couchbase+dnssrv", "hosts": ["a", "b"]},
+            {"bucket": 5},
+            {"bucket": "a\n"},
+            {"options": {"a": ""}},
+            {"options": {"a": {}}},
+            {"options": {"": "a"}},
+            {"options": {5: "a"}},
+            {"options": {"a": b"x"}},
+            {"options": {"a": "\x00"}},
+        ],
+    )
+    def test_changed_into_nonsense(self, change: dict[str, Any]) -> None:
+        """What no string says is found out where it is used, by the one class."""
+        built = ConnectionString.parse("couchbase://a/b")
+        for name, value in change.items():
+            setattr(built, name, value)
         with pytest.raises(InvalidConnectionStringError):
-            built.set_option("a", "")
+            built.encode()
+        with pytest.raises(InvalidConnectionStringError):
+            make_settings(built, username="user", password="password")
+        assert repr(built)
+        assert built != ConnectionString.parse("couchbase://a/b")
+
+    def test_opening_keeps_a_copy(self) -> None:
+        """What is changed after opening changes no settings."""
+        built = ConnectionString.parse("couchbase://a/b")
+        built.hosts.append("c:12000")
+        settings = make_settings(built, username="user", password="password")
+        built.hosts.clear()
+        assert settings.seeds == (Address("a", 11210), Address("c", 12000))
 
     @pytest.mark.parametrize(
         ("text", "port", "tls"),

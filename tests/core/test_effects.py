@@ -16,6 +16,7 @@ from couchloop import operations as ops
 from couchloop.auth import PasswordAuthenticator
 from couchloop.embedded import EmbeddedCluster, ManualClock
 from couchloop.exceptions import (
+    ArgumentError,
     FeatureNotAvailableError,
     InvalidOptionError,
     NodeNotAvailableError,
@@ -50,6 +51,7 @@ TEXTS = {
     "tls_verify": "none",
     "truststorepath": "other.pem",
     "certpath": "other.pem",
+    "tls_disable_v1_2": "true",
     "keypath": "key.pem",
     "username": "other",
     "password": "other",
@@ -173,6 +175,37 @@ def test_modes_without_effect() -> None:
         "retry_policy=maperr",
     ]
     assert all("has no effect" in notice.text and notice.once for notice in notices)
+
+
+@pytest.mark.parametrize(
+    ("options", "doubted"),
+    [
+        ("resolve_timeout=1", "resolve_timeout=1"),
+        ("resolve_timeout=2.5", "resolve_timeout=2.5"),
+        ("bootstrap_timeout=10&config_node_timeout=2", "bootstrap_timeout=10"),
+        ("kv_timeout=99.9", "kv_timeout=99.9"),
+        ("config_poll_floor=5", "config_poll_floor=5"),
+        ("resolve_timeout=100", ""),
+        ("resolve_timeout=1s", ""),
+        ("resolve_timeout=1ms", ""),
+        ("config_poll_floor=50", ""),
+        ("config_total_timeout=5&operation_timeout=0.5", ""),
+    ],
+)
+def test_doubtful_unit(options: str, doubted: str) -> None:
+    """So few milliseconds, under a name of 4.x, that seconds may be meant are a warning."""
+    notices = made(options, authenticator=WHO).notices
+    assert [notice.text.partition(" ")[0] for notice in notices] == [doubted] * bool(doubted)
+    assert all(notice.level == "warning" and notice.once for notice in notices)
+    assert all(f"write {doubted}s for seconds" in notice.text for notice in notices)
+
+
+def test_oldest_tls() -> None:
+    """tls_disable_v1_2 asks for TLS 1.3, as in SDK 4.x."""
+    assert made("tls_disable_v1_2=true", authenticator=WHO).tls_files.minimum == "tlsv1.3"
+    assert made("tls_disable_v1_2=false", authenticator=WHO).tls_files.minimum == "tlsv1.2"
+    with pytest.raises(ArgumentError, match="for TLS"):
+        made("tls_disable_v1_2=true", scheme="couchbase", authenticator=WHO)
 
 
 def test_no_notice() -> None:

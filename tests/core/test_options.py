@@ -49,6 +49,9 @@ PROMISED = re.findall(
     bootstrap_timeout resolve_timeout enable_unordered_execution enable_compression server_group
     enable_app_telemetry preserve_bootstrap_nodes_order enable_lazy_connections sasl_allow_plain
     durabilty_timeout durabilty_interval retry_nmv_interval readj_wait_tmo cert_path
+    key_value_durable_timeout disable_mozilla_ca_certificates tls_disable_deprecated_protocols
+    tls_disable_v1_2 show_queries app_telemetry_endpoint app_telemetry_backoff
+    app_telemetry_ping_interval app_telemetry_ping_timeout enable_metrics
     """,
 )
 

@@ -59,7 +59,7 @@ def test_embedded_serves_until_a_signal(loop: str, number: int) -> None:
     """The program prints one line that names every node and itself, and ends on a signal with 0."""
     with embedded("--loop", loop, "--nodes", "2", "--bucket", "a", "--user", "x:y") as served:
         process, line = served
-        hosts = ConnectionString.parse(str(line["connection_string"])).hosts
+        hosts = ConnectionString.parse(str(line["connection_string"])).seeds
         assert [host.host for host in hosts] == ["127.0.0.1", "127.0.0.1"]
         assert line["pid"] == process.pid
         process.send_signal(number)
@@ -71,7 +71,7 @@ def test_embedded_serves_until_a_signal(loop: str, number: int) -> None:
 def test_embedded_says_that_a_port_is_taken(loop: str) -> None:
     """A port in use is one sentence and status 1, not a traceback."""
     with embedded("--loop", loop, "--nodes", "1") as served:
-        port = ConnectionString.parse(str(served[1]["connection_string"])).hosts[0].port
+        port = ConnectionString.parse(str(served[1]["connection_string"])).seeds[0].port
         done = run(*EMBEDDED, "--loop", loop, "--nodes", "1", "--port", str(port))
     assert done.returncode == 1
     assert done.stderr.startswith("cannot listen on 127.0.0.1: ")

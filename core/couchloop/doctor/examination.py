@@ -145,7 +145,7 @@ class Examination:
         except InvalidConnectionStringError as error:
             self._end(failed(Part.REQUEST, "parse", advise(error)))
             raise EndError from None
-        hosts = [str(host.host) for host in parsed.hosts]
+        hosts = [str(host.host) for host in parsed.seeds]
         scheme = f"scheme {parsed.scheme}" if parsed.scheme else "no scheme"
         bucket = f"bucket {parsed.bucket!r}" if parsed.bucket else "no bucket"
         notes: tuple[str, ...] = ()
