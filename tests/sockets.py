@@ -13,6 +13,7 @@ NAMES: Final = {
     "both.test": ("127.0.0.1", "::1"),
     "many.test": (*(f"127.0.0.{number}" for number in range(2, 7)), "127.0.0.1"),
     "old.test": ("127.0.0.1",),
+    "xn--bcher-kva.test": ("127.0.0.1",),
 }
 """Host names with their addresses, for the resolvers of these tests."""
 

@@ -100,7 +100,8 @@ class CouchbaseProtocol(Protocol):
             self._grace.cancel()
         self._writer = None
         tls, self._tls = self._tls, None
-        error = _translated(reason, tls, established=self._tls_established)
+        makes_tls = self._driver.session.settings.tls
+        error = _translated(reason, tls, established=self._tls_established, is_plain=not makes_tls)
         self._driver.connection_lost(self.connection_id, error)
 
     def logPrefix(self) -> str:
@@ -225,11 +226,11 @@ def _tcp_socket(transport: Any) -> socket.socket | None:
 
 
 def _translated(
-    failure: Failure, tls: TlsAttempt | None, *, established: bool
+    failure: Failure, tls: TlsAttempt | None, *, established: bool, is_plain: bool
 ) -> BaseException | None:
     """Say in the core's terms why a connection was lost, where more is known than that it was."""
     reason = failure.value
-    if reason is None or isinstance(reason, ConnectionClosed):
+    if reason is None or is_plain or isinstance(reason, ConnectionClosed):
         if tls is None or established:
             return reason
         error = cut_off(tls.host)

@@ -58,19 +58,24 @@ class Exchange:
         """The first bytes of the answer."""
 
     def request(self) -> bytes:
-        """Give the bytes of the request; once."""
+        """Give the bytes of the request; once. Raises ProtocolError if HTTP cannot say it."""
         headers = [
-            ("Host", str(self._host)),
+            ("Host", _header(str(self._host))),
             ("Accept", "application/json"),
-            # No header may hold what is not ASCII; it is of use to people only.
-            ("User-Agent", self._agent.encode("ascii", "replace").decode()),
+            ("User-Agent", _header(self._agent)),
         ]
         if not self._login.by_certificate:
             pair = f"{self._login.username}:{self._login.password}".encode(errors="replace")
             self._token = b64encode(pair)
             headers.append(("Authorization", f"Basic {self._token.decode()}"))
-        head = self._http.send(h11.Request(method="GET", target=self._target, headers=headers))
-        return head + self._http.send(h11.EndOfMessage())
+        try:
+            head = self._http.send(h11.Request(method="GET", target=self._target, headers=headers))
+            return head + self._http.send(h11.EndOfMessage())
+        except h11.LocalProtocolError as why:
+            # The frames of its traceback hold the login.
+            error = ProtocolError(f"HTTP cannot ask for this: {why}")
+            error.__cause__ = why.with_traceback(None)
+        raise error
 
     def receive_data(self, data: bytes) -> Iterator[bytes]:
         """Take bytes; give pieces of the body. No data: the peer has closed the connection.
@@ -103,7 +108,8 @@ class Exchange:
                     if self.status != 200:
                         raise self._refusal()
         except h11.RemoteProtocolError as why:
-            raise self._broken(data, f": {why}") from why
+            # The frames of its traceback hold the login.
+            raise self._broken(data, f": {why}") from why.with_traceback(None)
 
     def _refused(self, piece: bytes) -> None:
         self._excuse += piece
@@ -145,3 +151,8 @@ class Exchange:
         if self._begin[:1] in {b"\x15", b"\x16"}:
             cure = "it speaks TLS: use couchbases:// for this port"
         return WrongProtocolError(f"the answer is no HTTP: {cure}")
+
+
+def _header(text: str) -> str:
+    """Give *text* as a header can have it: printable ASCII, and no blank at either end."""
+    return "".join(each if " " <= each <= "~" else "?" for each in text).strip()

@@ -266,7 +266,7 @@ class Session(Dispatch):
             connection.local = local
             connection.opened(self.settings.login, self._nodes.nonce, now)
         elif connection_id == self._source.id:
-            self._source.connected()
+            self._source.connected(now)
 
     def connect_failed(self, connection_id: int, error: BaseException, now: float) -> None:
         """Take note that the transport could not be connected, and why."""

@@ -133,13 +133,18 @@ class ConfigSource:
 
     # The transport's
 
-    def connected(self) -> None:
+    def connected(self, now: float) -> None:
         """Send the request: the transport is connected."""
         assert self.id is not None
         assert self.address is not None
         settings = self.settings
         self._exchange = Exchange(self._target, self.address, settings.login, settings.agent)
-        self._owner.stream_output(Request(self.id, self._exchange.request()))
+        try:
+            request = self._exchange.request()
+        except CouchbaseError as error:
+            self._fail(error, now)
+            return
+        self._owner.stream_output(Request(self.id, request))
 
     def receive_data(self, data: bytes, now: float) -> None:
         """Take bytes; *data* is empty when the peer has closed the connection in order."""

@@ -10,6 +10,8 @@ from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from couchloop import operations as ops
 from couchloop.embedded import EmbeddedCluster, ManualClock
@@ -52,6 +54,16 @@ def answer(status: int = 200, body: bytes = b"", **headers: str) -> bytes:
     return "\r\n".join((*lines, "", "")).encode() + body
 
 
+def frames_behind(error: BaseException) -> list[object]:
+    """Give the tracebacks of what led to *error*, whose frames hold the login."""
+    found: list[object] = []
+    each = error.__cause__ or error.__context__
+    while each is not None:
+        found += [each.__traceback__] if each.__traceback__ is not None else []
+        each = each.__cause__ or each.__context__
+    return found
+
+
 class TestExchange:
     """One request and its answer."""
 
@@ -64,6 +76,20 @@ class TestExchange:
         assert headers["Host"] == "[::1]:8091"
         kind, _, pair = headers["Authorization"].partition(" ")
         assert (kind, b64decode(pair).decode()) == ("Basic", "us:er:pässword")
+
+    @given(st.text(), st.text())
+    def test_any_host_and_agent(self, host: str, agent: str) -> None:
+        """Whatever the host is called, and the client calls itself, it can be asked."""
+        head = Exchange("/", Address(host, 8091), LOGIN, agent).request()
+        assert head.endswith(b"\r\n\r\n")
+        assert head.count(b"\r\n") == 6
+        assert head.isascii()
+
+    def test_what_cannot_be_asked(self) -> None:
+        """What HTTP cannot say is an error of ours, without a frame that holds the login."""
+        with pytest.raises(ProtocolError, match="HTTP cannot ask for this") as raised:
+            Exchange("/a b\n", WEB, LOGIN, "me").request()
+        assert frames_behind(raised.value) == []
 
     def test_certificate(self) -> None:
         """Whom a client certificate names sends no name and no password."""
@@ -146,8 +172,9 @@ class TestExchange:
     )
     def test_garbage(self, data: bytes, kind: type[CouchbaseError], text: str) -> None:
         """What is no HTTP, or a head without end, is an error that says what it may be."""
-        with pytest.raises(kind, match=text):
+        with pytest.raises(kind, match=text) as raised:
             list(exchange().receive_data(data))
+        assert frames_behind(raised.value) == []
 
     @pytest.mark.parametrize("cut", [0, 5, 40, 60])
     def test_cut_off(self, cut: int) -> None:

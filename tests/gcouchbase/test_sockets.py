@@ -11,7 +11,12 @@ import gevent
 import pytest
 
 from couchloop.embedded import EmbeddedCluster
-from couchloop.exceptions import CouchbaseError, NodeUnreachableError, UnknownHostError
+from couchloop.exceptions import (
+    CouchbaseError,
+    InvalidConnectionStringError,
+    NodeUnreachableError,
+    UnknownHostError,
+)
 from gcouchbase.bucket import Bucket
 from gcouchbase.testing import MemoryCluster, ServedCluster, SystemClock, serve
 from tests.certificates import Certificates
@@ -119,6 +124,24 @@ def test_names_without_an_address_of_the_family(resolver: Resolver) -> None:
     assert "old.test" in str(why)
     assert "ipv6=only" in str(why)
     assert resolver.asked == [("old.test", socket.AF_INET6)]
+
+
+def test_name_of_other_letters(served: ServedCluster, resolver: Resolver) -> None:
+    """A name that is not ASCII is encoded by IDNA once, for the resolver and for web ports."""
+    node = served.cluster.nodes[0]
+    for place in (f"{node.ports['kv']}", f"{node.ports['mgmt']}=http"):
+        with open_bucket(f"couchbase://Bücher.test:{place}") as bucket:
+            assert bucket.upsert("key", 1).success
+    assert resolver.asked == [("xn--bcher-kva.test", socket.AF_INET)] * 2
+
+
+def test_strange_agent(served: ServedCluster) -> None:
+    """A web port is asked whatever the client calls itself."""
+    address = f"couchbase://127.0.0.1:{served.cluster.nodes[0].ports['mgmt']}=http"
+    with open_bucket(address, "?client_string=%20h%C3%A9%E2%80%A8%20") as bucket:
+        assert bucket.upsert("key", 1).success
+    with pytest.raises(InvalidConnectionStringError, match="control character"):
+        open_bucket(address, "?client_string=a%0Ab")
 
 
 def test_own_sockets() -> None:

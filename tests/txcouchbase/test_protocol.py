@@ -40,10 +40,11 @@ class ProtocolTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.memory = Memory(EmbeddedCluster(nodes=1))
         self.clock = self.memory.reactor
+        self.open("?bootstrap_on=cccp")
+
+    def open(self, options: str) -> None:
         endpoint = Endpoint()
-        self.bucket = self.memory.open(
-            options="?bootstrap_on=cccp", endpoint_factory=lambda *_: endpoint
-        )
+        self.bucket = self.memory.open(options=options, endpoint_factory=lambda *_: endpoint)
         self.ready = self.bucket.connect()
         self.clock.advance(0)
         self.protocol: CouchbaseProtocol = endpoint.factories[0].buildProtocol(None)
@@ -118,8 +119,21 @@ class ProtocolTests(SynchronousTestCase):
         assert outcome(closed) == [None]
         assert isinstance(error_of(self.ready), ObjectDestroyedError)
 
+    def test_plain_failure(self) -> None:
+        """Whatever ends a connection without TLS, it is not TLS that failed."""
+        self.connect()
+        original = RuntimeError("something unexpected")
+        self.lose(original)
+        error = error_of(self.ready)
+        assert isinstance(error, HandshakeClosedError)
+        assert error.__cause__ is original
+        assert "TLS failed" not in str(error)
+
     def test_tls_failure(self) -> None:
         """What only a TLS library can say becomes TlsError, with the original as its cause."""
+        self.bucket._close()
+        error_of(self.ready)
+        self.open("?bootstrap_on=cccp&ssl=on")
         self.connect()
         original = RuntimeError("certificate verify failed")
         self.lose(original)

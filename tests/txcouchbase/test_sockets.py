@@ -14,7 +14,12 @@ from twisted.internet.interfaces import IAddress, IHostnameResolver, IResolution
 from zope.interface import implementer
 
 from couchloop.embedded import EmbeddedCluster
-from couchloop.exceptions import CouchbaseError, NodeUnreachableError, UnknownHostError
+from couchloop.exceptions import (
+    CouchbaseError,
+    InvalidConnectionStringError,
+    NodeUnreachableError,
+    UnknownHostError,
+)
 from tests.certificates import Certificates
 from tests.sockets import (
     NO_IPV6,
@@ -138,6 +143,27 @@ async def test_literals_of_the_wrong_family(address: str, option: str) -> None:
         assert option.removeprefix("?") in str(why)
         assert "ipv6=" in str(why)
         assert served.cluster.nodes[0].accepted == 0
+
+
+async def test_name_of_other_letters(resolver: Resolver) -> None:
+    """A name that is not ASCII is encoded by IDNA once, for the resolver and for web ports."""
+    async with serving() as served:
+        node = served.cluster.nodes[0]
+        for place in (f"{node.ports['kv']}", f"{node.ports['mgmt']}=http"):
+            async with open_bucket(f"couchbase://Bücher.test:{place}") as bucket:
+                assert (await bucket.upsert("key", 1)).success
+    names = [name for name, _ in resolver.asked if name != "127.0.0.1"]
+    assert names == ["xn--bcher-kva.test"] * 2
+
+
+async def test_strange_agent() -> None:
+    """A web port is asked whatever the client calls itself."""
+    async with serving() as served:
+        address = f"couchbase://127.0.0.1:{served.cluster.nodes[0].ports['mgmt']}=http"
+        async with open_bucket(address, "?client_string=%20h%C3%A9%E2%80%A8%20") as bucket:
+            assert (await bucket.upsert("key", 1)).success
+        with pytest.raises(InvalidConnectionStringError, match="control character"):
+            open_bucket(address, "?client_string=a%0Ab")
 
 
 async def test_names_without_an_address_of_the_family(resolver: Resolver) -> None:
