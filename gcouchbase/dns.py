@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from copy import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from couchloop.bootstrap import srv_error
 from couchloop.events import ResolveSrv
 from couchloop.exceptions import FeatureNotAvailableError
+from couchloop.hosts import name_servers
 from couchloop.settings import Address
 
 if TYPE_CHECKING:
+    from dns.resolver import Answer
     from dns.resolver import Resolver as Resolver  # noqa: PLC0414 - for bucket.py and cluster.py
+
+_SYSTEM: Final = Path("/etc/resolv.conf")
+_SHARES: Final = (0.25, 0.75)
+"""Of the time for a lookup: for the first and the second time that all name servers are asked."""
 
 
 def look_up(event: ResolveSrv, resolver: Resolver | None) -> list[Address]:
@@ -32,13 +41,46 @@ def look_up(event: ResolveSrv, resolver: Resolver | None) -> list[Address]:
             "DNS SRV records cannot be looked up without dnspython: pip install 'couchloop[srv]'"
         ) from why
     try:
-        answer = (resolver or dns.resolver.Resolver()).resolve(
-            event.name, "SRV", lifetime=event.timeout, search=False
-        )
+        answer = _ask(event, resolver)
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
         return []
-    except (dns.exception.DNSException, OSError, UnicodeError) as why:
+    except dns.exception.Timeout as why:
+        reason = f"no name server answered within {event.timeout:g} s"
+        raise srv_error(event.name, reason) from why
+    except (dns.exception.DNSException, OSError, ValueError) as why:
         raise srv_error(event.name, f"the DNS client says {why}".rstrip(".")) from why
     named = [Address(record.target.to_text(omit_final_dot=True), record.port) for record in answer]
     # RFC 2782: the root as target says that there is no such service.
     return [address for address in named if address.host.strip(".")]
+
+
+def _ask(event: ResolveSrv, resolver: Resolver | None) -> Answer:
+    """Ask each name server twice, as the time allows: one may be dead, and a datagram get lost."""
+    from dns.exception import Timeout  # noqa: PLC0415 - as above
+
+    # A copy, for one that the user brought stays as it is.
+    asked = copy(resolver or _system_resolver())
+    longest, servers = asked.timeout, len(asked.nameservers) or 1
+    *hasty, last = (event.timeout * share for share in _SHARES)
+    for limit in hasty:
+        asked.timeout = min(longest, limit / servers)
+        with suppress(Timeout):
+            return asked.resolve(event.name, "SRV", lifetime=limit, search=False)
+    asked.timeout = min(longest, last / servers)
+    return asked.resolve(event.name, "SRV", lifetime=last, search=False)
+
+
+def _system_resolver() -> Resolver:
+    """Give what asks the name servers of resolv.conf."""
+    import dns.resolver  # noqa: PLC0415 - as above
+
+    try:
+        return dns.resolver.Resolver()
+    except (ValueError, dns.resolver.NoResolverConfiguration):
+        # Something in it is no address, or nothing is there: the system makes do with the rest.
+        text = ""
+        with suppress(OSError):
+            text = _SYSTEM.read_text(errors="replace")
+        resolver = dns.resolver.Resolver(configure=False)
+        resolver.nameservers = name_servers(text)
+        return resolver

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from twisted.python.failure import Failure
 
 from couchloop.bootstrap import srv_error
 from couchloop.events import ResolveSrv
+from couchloop.hosts import name_servers
 from couchloop.settings import Address
 
 _SYSTEM: Final = Path("/etc/resolv.conf")
@@ -146,13 +148,10 @@ def _resolver(reactor: _Opened, servers: Sequence[tuple[str, int]]) -> client.Re
 
 def _name_servers(path: Path) -> Iterable[tuple[str, int]]:
     """Give the servers that *path* names; the local one if there are none (resolv.conf(5))."""
-    try:
-        lines = path.read_text(errors="replace").splitlines()
-    except OSError:
-        lines = []
-    words = [line.split() for line in lines]
-    named = [(each[1], _PORT) for each in words if len(each) > 1 and each[0] == "nameserver"]
-    return named or [("127.0.0.1", _PORT)]
+    text = ""
+    with suppress(OSError):
+        text = path.read_text(errors="replace")
+    return [(server, _PORT) for server in name_servers(text)]
 
 
 def _text(name: dns.Name) -> str:

@@ -67,6 +67,17 @@ def one_form(host: str) -> str:
     return name.lower().removesuffix(".")
 
 
+def name_servers(text: str) -> list[str]:
+    """Give the addresses of the name servers that the *text* of a resolv.conf(5) names.
+
+    As the system's own resolver has it: what is no address is passed over, and none at all means
+    this machine.
+    """
+    words = [line.split() for line in text.splitlines()]
+    named = [each[1] for each in words if len(each) > 1 and each[0] == "nameserver"]
+    return [name for name in named if is_address(name)] or ["127.0.0.1"]
+
+
 def _address(host: str) -> IPv4Address | IPv6Address | None:
     if len(host) > _LONGEST:
         return None

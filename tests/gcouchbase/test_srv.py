@@ -14,6 +14,7 @@ from gevent import socket as gsocket
 from gevent import subprocess
 
 from couchloop.embedded import EmbeddedCluster
+from couchloop.events import ResolveSrv
 from couchloop.exceptions import (
     CouchbaseError,
     FeatureNotAvailableError,
@@ -23,6 +24,7 @@ from couchloop.exceptions import (
 from couchloop.settings import Address
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
+from gcouchbase.dns import _system_resolver, look_up
 from gcouchbase.testing import ServedCluster, SystemClock, serve
 from tests.certificates import Certificates
 from tests.gcouchbase.support import LIMIT, ROOT, finish, start, ticking, until
@@ -122,6 +124,50 @@ def test_system_servers(
         "couchbase+dnssrv://db.test/default", username="user", password="password"
     ) as bucket:
         bucket.upsert("k", 1)
+
+
+def test_dead_server(names: NameServer, served: ServedCluster) -> None:
+    """Where the first name server is dead, the second is asked in time."""
+    names.tell(NAME, *targets(served))
+    ours = resolver(names)
+    with gsocket.socket(gsocket.AF_INET, gsocket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.2", names.port))
+        ours.nameservers = ["127.0.0.2", "127.0.0.1"]
+        before = ours.timeout
+        event = ResolveSrv(NAME, before)
+        assert [str(address) for address in look_up(event, ours)] == targets(served)
+        with Bucket(
+            "couchbase+dnssrv://db.test/default?config_total_timeout=20",
+            username="user",
+            password="password",
+            resolver=ours,
+        ) as bucket:
+            bucket.upsert("k", 1)
+    assert (ours.timeout, ours.nameservers) == (before, ["127.0.0.2", "127.0.0.1"])
+
+
+@pytest.mark.parametrize(
+    ("text", "servers"),
+    [
+        ("nameserver localhost\nnameserver 127.0.0.9\n", ["127.0.0.9"]),
+        ("nameserver localhost\n", ["127.0.0.1"]),
+        ("", ["127.0.0.1"]),
+        (None, ["127.0.0.1"]),
+    ],
+)
+def test_strange_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, servers: list[str]
+) -> None:
+    """What is no address in resolv.conf is passed over, and none at all means this machine."""
+    path = tmp_path / "resolv.conf"
+    if text is not None:
+        path.write_text(text)
+    real = dns.resolver.Resolver
+    monkeypatch.setattr(
+        dns.resolver, "Resolver", lambda configure=True: real(str(path), configure=configure)
+    )
+    monkeypatch.setattr("gcouchbase.dns._SYSTEM", path)
+    assert _system_resolver().nameservers == servers
 
 
 def dial_loopback(address: Address) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_twisted  # type: ignore[import-untyped]
 from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.protocol import DatagramProtocol
 from twisted.names import client
 
 from couchloop.embedded import EmbeddedCluster
@@ -77,7 +78,10 @@ async def test_record(reactor: Any, names: NameServer, served: ServedCluster, sc
 def _system(names: NameServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let resolv.conf name the DNS server."""
     conf = tmp_path / "resolv.conf"
-    conf.write_text("# of this test\nsearch elsewhere.test\nnameserver 127.0.0.1\nnameserver\n")
+    conf.write_text(
+        "# of this test\nsearch elsewhere.test\nnameserver localhost\n"
+        "nameserver 127.0.0.1\nnameserver\n"
+    )
     monkeypatch.setattr("txcouchbase.dns._SYSTEM", conf)
     monkeypatch.setattr("txcouchbase.dns._PORT", names.port)
 
@@ -98,6 +102,28 @@ async def test_system_servers(reactor: Any, names: NameServer, served: ServedClu
         async with bucket:
             await bucket.upsert("k", 1)
         assert names.zone.asked == [NAME] * (2 if extra else 1)
+
+
+class Silent(DatagramProtocol):
+    """A name server that is dead."""
+
+
+async def test_dead_server(reactor: Any, names: NameServer, served: ServedCluster) -> None:
+    """Where the first name server is dead, the second is asked in time."""
+    names.zone.records[NAME] = targets(served)
+    silent = reactor.listenUDP(names.port, Silent(), interface="127.0.0.2")
+    make: Any = client.Resolver
+    servers = [("127.0.0.2", names.port), ("127.0.0.1", names.port)]
+    bucket = Bucket(
+        "couchbase+dnssrv://db.test/default?config_total_timeout=20",
+        username="user",
+        password="password",
+        reactor=reactor,
+        resolver=make(servers=servers, reactor=reactor),
+    )
+    async with bucket:
+        await bucket.upsert("k", 1)
+    await silent.stopListening()
 
 
 def dial_loopback(reactor: Any, address: Address, _: bool) -> HostnameEndpoint:
