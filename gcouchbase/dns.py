@@ -11,6 +11,7 @@ from couchloop.bootstrap import srv_error
 from couchloop.events import ResolveSrv
 from couchloop.exceptions import FeatureNotAvailableError
 from couchloop.hosts import name_servers
+from couchloop.printable import general
 from couchloop.settings import Address
 
 if TYPE_CHECKING:
@@ -45,10 +46,10 @@ def look_up(event: ResolveSrv, resolver: Resolver | None) -> list[Address]:
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
         return []
     except dns.exception.Timeout as why:
-        reason = f"no name server answered within {event.timeout:g} s"
-        raise srv_error(event.name, reason) from why
+        # Its own words tell how long that took, to a thousandth of a second.
+        raise srv_error(event.name, "no name server answered in time (resolve_timeout)") from why
     except (dns.exception.DNSException, OSError, ValueError) as why:
-        raise srv_error(event.name, f"the DNS client says {why}".rstrip(".")) from why
+        raise srv_error(event.name, f"the DNS client says {general(str(why))}".rstrip(".")) from why
     named = [Address(record.target.to_text(omit_final_dot=True), record.port) for record in answer]
     # RFC 2782: the root as target says that there is no such service.
     return [address for address in named if address.host.strip(".")]

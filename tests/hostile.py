@@ -58,7 +58,13 @@ PEERS = (
         "trickled TLS", NodeTimeoutError, "not finish TLS, within", _TLS_RECORD, b"\0", "couchbases"
     ),
     Peer("endless pushes", NodeTimeoutError, "config_node_timeout", _PUSH, _PUSH),
-    Peer("4 GiB", WrongProtocolError, "4294967295 bytes", _announcing(2**32 - 1), b"\0" * 65536),
+    Peer(
+        "4 GiB",
+        WrongProtocolError,
+        "body of a frame exceeds the limit",
+        _announcing(2**32 - 1),
+        b"\0" * 65536,
+    ),
     Peer("garbage", WrongProtocolError, "data port", b"\0\1\2\3", b"\xff" * 4096),
     Peer("wrong answer", ProtocolError, "0x0a", encode_response(Opcode.NOOP), _PUSH),
     Peer("silent web port", NodeTimeoutError, "config_node_timeout", b"", b"", "http", _WEB),

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from couchloop.bootstrap import srv_error
 from couchloop.events import ResolveSrv
 from couchloop.hosts import name_servers
+from couchloop.printable import general
 from couchloop.settings import Address
 
 _SYSTEM: Final = Path("/etc/resolv.conf")
@@ -76,11 +77,11 @@ class Lookup:
         elif not isinstance(failure.value, CancelledError):
             why = failure.value
             # Those of twisted.names hold the whole message.
-            what = type(why).__name__ if isinstance(why, DomainError) else str(why)
+            what = type(why).__name__ if isinstance(why, DomainError) else general(str(why))
             self._tell(srv_error(self._name, f"the DNS client says {what or type(why).__name__}"))
 
     def _too_late(self) -> None:
-        error = srv_error(self._name, f"no name server answered within {self._timeout:g} s")
+        error = srv_error(self._name, "no name server answered in time (resolve_timeout)")
         done = self._done
         self.end()
         if done is not None:

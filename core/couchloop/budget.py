@@ -95,7 +95,7 @@ def check_budget(processes: int, buckets: int) -> None:
     """Raise ArgumentError unless both are whole numbers from 1."""
     for name, number in (("processes", processes), ("buckets", buckets)):
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise ArgumentError(f"{name} must be a whole number from 1: {number!r}")
+            raise ArgumentError(f"{name} must be a whole number from 1", objextra=number)
 
 
 def connection_budget(session: Session, processes: int, buckets: int) -> ConnectionBudget:

@@ -11,13 +11,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
-from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 from weakref import finalize, ref
 
 from couchloop import LOCKMODE_NONE
 from couchloop.auth import Authenticator, PasswordAuthenticator
 from couchloop.budget import ConnectionBudget, check_budget, connection_budget
 from couchloop.connstr import ConnectionString, mask
+from couchloop.dispatch import Queued
 from couchloop.driver import Driver
 from couchloop.exceptions import (
     ArgumentError,
@@ -53,14 +54,6 @@ def _checked(authenticator: Authenticator) -> Authenticator:
 def _setting(path: str, meaning: str) -> Any:
     """Make an attribute of SDK 2.5 that tells what an option has decided; it cannot be set."""
     return property(attrgetter(f"_settings.{path}"), doc=meaning)
-
-
-class Queued(NamedTuple):
-    """What waits to be sent."""
-
-    operations: int
-    bytes: int
-    """Of their keys and values."""
 
 
 class Found(BaseException):
@@ -255,7 +248,9 @@ class BucketBase(metaclass=_OneOfEach):
     @timeout.setter
     def timeout(self, value: float) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-            raise InvalidTimeoutError(f"timeout must be a positive number of seconds: {value!r}")
+            raise InvalidTimeoutError(
+                "timeout must be a positive number of seconds", objextra=value
+            )
         self._defaults.timeout = float(value)
 
     redaction = _setting("log_redaction", "Whether users' data in log lines is marked.")

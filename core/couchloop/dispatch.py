@@ -36,7 +36,7 @@ from couchloop.exceptions import (
     status_error,
 )
 from couchloop.health import Watch
-from couchloop.kv.connection import ROOM
+from couchloop.kv.connection import ROOM, State
 from couchloop.kv.handshake import read_error_body
 from couchloop.nodes import Connection, ControlRequest, Endpoint, Nodes
 from couchloop.operations import Batch, Operation
@@ -67,6 +67,21 @@ class SessionState(Enum):
     CLOSING = auto()
     """No new operation is taken; those in flight may still be answered."""
     CLOSED = auto()
+
+
+class Queued(NamedTuple):
+    """What waits to be sent."""
+
+    operations: int
+    bytes: int
+    """Of their keys and values."""
+
+
+def _because(what: str, cause: BaseException | None) -> str:
+    """Say *what* happened, and why if that is known."""
+    if not isinstance(cause, CouchbaseError):
+        return what
+    return f"{what}: {cause.message.rstrip('.')}"
 
 
 class _GivenUp(NamedTuple):
@@ -355,7 +370,8 @@ class Dispatch(ABC):
                 what, cause = self._obstruction(endpoint)
                 context = self._context(op)
                 context.node = self._awaited_node(endpoint)
-                error = NodeNotAvailableError(what, context=context)
+                reason_known = None if context.seeds else cause
+                error = NodeNotAvailableError(_because(what, reason_known), context=context)
                 error.__cause__ = delay.cause or cause
                 self._fail(op, error)
                 return
@@ -413,6 +429,10 @@ class Dispatch(ABC):
                 what = "the node, or the network, did not take the data as fast as it was issued"
             elif endpoint.ready is not None:
                 what = "no newer configuration came (wait_for_config)"
+            elif endpoint.last_error is None and endpoint.connection is not None:
+                # The first try still runs.
+                accepted = endpoint.connection.state is not State.OPENING
+                what += ", and did not answer the handshake" if accepted else ", and did not accept"
             cause = endpoint.last_error
         elif self.is_open:
             what = "the configuration names no node for the key"
@@ -486,7 +506,8 @@ class Dispatch(ABC):
             # Our own frame, and with it the Bucket, is no part of what the user is to see.
             traceback = error.__traceback__
             return _GivenUp(error.with_traceback(None if traceback is None else traceback.tb_next))
-        return _GivenUp(ArgumentError(f"a retry strategy gives seconds from 0, or None: {delay!r}"))
+        what = "a retry strategy gives seconds from 0, or None"
+        return _GivenUp(ArgumentError(what, objextra=delay))
 
     @staticmethod
     def _note(op: Operation[Any], reason: RetryReason) -> None:
@@ -593,7 +614,9 @@ class Dispatch(ABC):
                 context.status, context.status_name = met.status, met.status_name
         else:
             what = "no connection could take it"
-        error = kind(f"{what} within {op.timeout:g} s", context=context)
+        # What was met at seeds stands in the context; what an earlier try met is no reason now.
+        reason = None if context.seeds or connection is not None else cause
+        error = kind(_because(f"{what} in time", reason), context=context)
         error.__cause__ = cause
         self._fail(op, error)
 
@@ -623,12 +646,14 @@ class Dispatch(ABC):
         context = self._context(op)
         context.node = self._awaited_node(endpoint)
         settings = self.settings
+        reason = _because(what, None if context.seeds else cause)
         error = OverloadedError(
-            f"nothing was sent: {what}, and {self.queued_operations} operations with "
-            f"{self.queued_bytes} bytes wait already (max_queued_operations="
-            f"{settings.max_queued_operations}, max_queued_bytes={settings.max_queued_bytes}); "
-            "wait for answers before issuing more, or set when_overloaded=wait",
+            f"nothing was sent: {reason}, and as many operations or bytes wait already as may "
+            f"(max_queued_operations={settings.max_queued_operations}, "
+            f"max_queued_bytes={settings.max_queued_bytes}); wait for answers before issuing more, "
+            "or set when_overloaded=wait",
             context=context,
+            objextra=Queued(self.queued_operations, self.queued_bytes),
         )
         error.__cause__ = cause
         return error
@@ -641,6 +666,7 @@ class Dispatch(ABC):
             bucket=self.settings.bucket,
             attempts=op.attempts + (connection is not None),
             reasons=op.reasons,
+            timeout=op.timeout,
         )
         if connection is not None:
             context.node = str(connection.address)
@@ -690,13 +716,21 @@ class Dispatch(ABC):
         own.key = None
         if own.context is not None:
             own.context = replace(
-                own.context, operation=None, key=None, opaque=None, attempts=0, reasons=()
+                own.context,
+                operation=None,
+                key=None,
+                opaque=None,
+                attempts=0,
+                reasons=(),
+                timeout=None,
             )
         return own
 
     def _fresh(self, error: CouchbaseError, op: Operation[Any]) -> CouchbaseError:
         """Give *op* an exception of its own: a shared one would collect tracebacks."""
         own = own_copy(error)
-        own.context = replace(own.context or ErrorContext(), operation=op.name, key=op.key)
+        own.context = replace(
+            own.context or ErrorContext(), operation=op.name, key=op.key, timeout=op.timeout
+        )
         own.key = op.key
         return own

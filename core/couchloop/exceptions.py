@@ -8,6 +8,11 @@ its categories.
 
 `CODE` is the code of SDK 2.5 (`rc`; 0 where it had none), `ID` the number of RFC 0058 (None where
 it has none). `status_error` turns a server's status into the class that means it.
+
+Equal failures have equal texts, so that they can be counted and grouped: `str(error)` names bucket,
+collection, node, cause and cure, and nothing that belongs to one operation alone, as a key or the
+number of a request. Those are attributes (`error.key`, `error.context`, `error.objextra`), and
+`error.details()` renders them all.
 """
 
 from __future__ import annotations
@@ -16,6 +21,8 @@ import re
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from couchloop.printable import general, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,15 +39,18 @@ SRVGEN: Final = 256
 SUBDOC: Final = 512
 
 _LONGEST_SHOWN: Final = 256
-"""Characters of one context value that `str(error)` shows: room for any legal key."""
+"""Characters of one context value that is shown: room for any legal key."""
+_OBJECT: Final = re.compile(r" at 0x[0-9a-fA-F]+")
+"""Where an object is, in its repr."""
 
 
 @dataclass(slots=True)
 class ErrorContext:
     """Where and how an operation failed (RFC 0058); what is unknown or does not apply stays unset.
 
-    `attempts` counts the times the request was sent, `reasons` names why it was retried, `seeds` is
-    what bootstrap met at each seed as ("host:port", error). None of it may hold a secret.
+    `attempts` counts the times the request was sent, `reasons` names why it was retried, `timeout`
+    is the time that the operation had (seconds), `seeds` is what bootstrap met at each seed as
+    ("host:port", error). None of it may hold a secret.
     """
 
     operation: str | None = None
@@ -55,6 +65,7 @@ class ErrorContext:
     status_name: str | None = None
     attempts: int = 0
     reasons: tuple[str, ...] = ()
+    timeout: float | None = None
     server_ref: str | None = None
     server_context: str | None = None
     seeds: tuple[tuple[str, BaseException], ...] = ()
@@ -70,6 +81,7 @@ class CouchbaseError(Exception):
         result: The failed result, if there is one.
         all_results: Of a `*_multi` call: every key with its result, the good ones too.
         inner_cause: The error behind this one; becomes `__cause__` as well.
+        objextra: The object that was refused, if there is one (SDK 2.5).
 
     """
 
@@ -93,6 +105,7 @@ class CouchbaseError(Exception):
         result: object = None,
         all_results: Mapping[Any, Any] | None = None,
         inner_cause: BaseException | None = None,
+        objextra: object = None,
     ) -> None:
         # `args` is the message alone: pickle and copy rebuild the error from it and `__dict__`.
         super().__init__(message)
@@ -103,6 +116,7 @@ class CouchbaseError(Exception):
         self.result: Any = result
         self.all_results: Mapping[Any, Any] | None = all_results
         self.inner_cause: BaseException | None = inner_cause
+        self.objextra: Any = objextra
         if inner_cause is not None:
             self.__cause__ = inner_cause
 
@@ -161,34 +175,50 @@ class CouchbaseError(Exception):
     def pyexc(
         cls, message: str = "", obj: object = None, inner: BaseException | None = None
     ) -> CouchbaseError:
-        """Build an error as SDK 2.5 does; the offending `obj` is shown after the message."""
-        shown = message if obj is None else f"{message}: {_shown(obj)}"
-        return cls(shown, inner_cause=inner)
+        """Build an error as SDK 2.5 does; the offending `obj` becomes `objextra`."""
+        # Not by the constructor: some classes have one of their own.
+        error = cls(message)
+        error.objextra, error.inner_cause = obj, inner
+        if inner is not None:
+            error.__cause__ = inner
+        return error
 
     def __str__(self) -> str:
-        """Return one sentence, then in parentheses what the context knows."""
-        details = _details(self.context, self.key, self.message)
-        bad = 0
-        if self.all_results:
-            bad = sum(not getattr(r, "success", True) for r in self.all_results.values())
-        if bad:
-            details.append(f"{bad} of {len(self.all_results or ())} keys failed")
-        return f"{self.message.rstrip('.')} ({', '.join(details)})" if details else self.message
+        """Return one sentence, then in parentheses where it happened, and what the server said.
+
+        Equal failures have equal texts, whatever the key: see `details`.
+        """
+        return _sentence(self.message, _places(self.context, self.key, self.message))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} rc={self.rc:#04x}: {self}>"
 
-    def redacted(self, *names: str) -> str:
-        """Return `str(self)` with users' data in `<ud>` and `</ud>`.
+    def details(self) -> str:
+        """Return what `str(self)` says, and all that is known beside: of one operation, one moment.
 
-        That is the key, what the server said, and *names* where they are quoted.
+        That is the key, the object that was refused, the connection, the request's number
+        (opaque), how often and why it was sent again, the server's own words and its reference.
+        """
+        parts = _details(self.context, self.key, self.message)
+        if self.objextra is not None:
+            parts.append(f"given {_shown(self.objextra)}")
+        if self.all_results:
+            bad = sum(not getattr(r, "success", True) for r in self.all_results.values())
+            if bad:
+                parts.append(f"{bad} of {len(self.all_results)} keys failed")
+        return _sentence(self.message, parts)
+
+    def redacted(self, *names: str) -> str:
+        """Return `self.details()` with users' data in `<ud>` and `</ud>`, as for a log.
+
+        That is the key, the object that was refused, what the server said, and *names* where they
+        are quoted.
         """
         found = {repr(name) for name in names if name}
-        if self.key is not None:
-            found.add(_shown(self.key))
+        found |= {_shown(data) for data in (self.key, self.objextra) if data is not None}
         if self.context is not None and self.context.server_context:
             found.add(_shown(self.context.server_context))
-        text = str(self)
+        text = self.details()
         if not found:
             return text
         # The longest first: one may be part of another.
@@ -202,7 +232,59 @@ def _shown(value: object) -> str:
         text = repr(value)
     except Exception:  # noqa: BLE001 - an error message must not become another error
         text = f"<{type(value).__name__}>"
-    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
+    return printable(text, _LONGEST_SHOWN)
+
+
+def _sentence(message: str, parts: list[str]) -> str:
+    return f"{message.rstrip('.')} ({', '.join(parts)})" if parts else message
+
+
+def _places(context: ErrorContext | None, key: object, said: str) -> list[str]:
+    """Tell where it happened and what was met there, without what differs between operations."""
+    if context is None:
+        return []
+    c = context
+    parts = [
+        c.operation,
+        *_where(c),
+        None if c.status is None else f"status 0x{c.status:02x} {c.status_name or ''}".rstrip(),
+        c.server_context and f"server says {_shown(_general(c.server_context, key))}",
+    ]
+    return [str(part) for part in parts if part] + _failures(c, said)
+
+
+def _where(c: ErrorContext) -> list[str | None]:
+    return [
+        c.bucket and f"bucket {_shown(c.bucket)}",
+        c.collection and f"collection {c.scope or '_default'}.{c.collection}",
+        (c.node and not _is_listed(c) and f"node {c.node}") or None,
+    ]
+
+
+def _is_listed(c: ErrorContext) -> bool:
+    """Whether where each failure was stands at the end, and the node with it."""
+    return c.node is not None and any(place.endswith(c.node) for place, _ in c.seeds)
+
+
+def _general(text: str, key: object) -> str:
+    """Give a server's words without what is of one request: its key, numbers, UUIDs."""
+    name = key.decode("utf-8", "replace") if isinstance(key, bytes) else key
+    if isinstance(name, str) and name:
+        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "…", text)
+    return general(text)
+
+
+def _failures(c: ErrorContext, said: str) -> list[str]:
+    """Tell what was met at each seed; those that failed alike stand together."""
+    failures: dict[str, set[str]] = {}
+    for node, error in c.seeds:
+        # The seed's own message, not its str(): its context would repeat ours.
+        why = _OBJECT.sub("", _shown(error))
+        if isinstance(error, CouchbaseError):
+            why = error.message
+        failure = type(error).__name__ + ("" if why == said else f": {why}")
+        failures.setdefault(failure, set()).add(node)
+    return [f"at {', '.join(sorted(nodes))}: {failure}" for failure, nodes in failures.items()]
 
 
 def _details(context: ErrorContext | None, key: object, said: str) -> list[str]:
@@ -210,30 +292,20 @@ def _details(context: ErrorContext | None, key: object, said: str) -> list[str]:
     if context is None:
         return [shown_key] if shown_key else []
     c = context
-    # Where each failure was stands at the end, if there were many.
-    is_listed = c.node is not None and any(place.endswith(c.node) for place, _ in c.seeds)
     parts = [
         c.operation,
         shown_key,
-        c.bucket and f"bucket {_shown(c.bucket)}",
-        c.collection and f"collection {c.scope or '_default'}.{c.collection}",
-        c.node and not is_listed and f"node {c.node}",
-        c.connection_id and not is_listed and f"connection {c.connection_id}",
+        *_where(c),
+        c.connection_id and f"connection {c.connection_id}",
         None if c.opaque is None else f"opaque {c.opaque}",
         None if c.status is None else f"status 0x{c.status:02x} {c.status_name or ''}".rstrip(),
+        c.timeout is not None and f"timeout {c.timeout:g} s",
         c.attempts and f"{c.attempts} attempt{'s' if c.attempts > 1 else ''}",
         c.reasons and f"retried for {', '.join(c.reasons)}",
         c.server_context and f"server says {_shown(c.server_context)}",
         c.server_ref and f"server reference {c.server_ref}",
     ]
-    failures: dict[str, list[str]] = {}
-    for node, error in c.seeds:
-        # The seed's own message, not its str(): its context would repeat ours.
-        why = error.message if isinstance(error, CouchbaseError) else _shown(error)
-        failure = type(error).__name__ + ("" if why == said else f": {why}")
-        failures.setdefault(failure, []).append(node)
-    parts += [f"at {', '.join(nodes)}: {failure}" for failure, nodes in failures.items()]
-    return [str(part) for part in parts if part]
+    return [str(part) for part in parts if part] + _failures(c, said)
 
 
 # Categories ---------------------------------------------------------------------------------------
@@ -374,7 +446,7 @@ class MixedAuthError(CouchbaseError):
 
 
 class MissingTokenError(CouchbaseError):
-    """The result carries no mutation token; open the bucket with fetch_mutation_tokens=true."""
+    """The result carries no mutation token: the server gave none with this answer."""
 
 
 class PipelineError(CouchbaseError):

@@ -137,7 +137,7 @@ def diagnostics(
     Raises ArgumentError for another version.
     """
     if version not in {1, 2}:
-        raise ArgumentError(f"version must be 1 or 2: {version!r}")
+        raise ArgumentError("version must be 1 or 2", objextra=version)
     if report_id is None:
         report_id = view.nodes.nonce()
     entries = [_entry(view, endpoint, now) for endpoint in view.nodes.endpoints.values()]
@@ -223,7 +223,7 @@ def _why(error: BaseException) -> str:
 
 def _checked(timeout: float) -> float:
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
-        raise InvalidTimeoutError(f"timeout must be a positive number of seconds: {timeout!r}")
+        raise InvalidTimeoutError("timeout must be a positive number of seconds", objextra=timeout)
     return float(timeout)
 
 
@@ -299,18 +299,20 @@ class Readiness(Watch):
         view = self.view
         waiting = [endpoint for endpoint in view.nodes.endpoints.values() if not endpoint.ready]
         met: list[tuple[str, BaseException]] = [
-            (str(endpoint.address), endpoint.last_error or _nothing_yet(self.timeout))
-            for endpoint in waiting
+            (str(endpoint.address), endpoint.last_error or _nothing_yet()) for endpoint in waiting
         ]
         met += view.met
         searching = view.searching
         if searching is not None:
-            met.append((str(searching.address), _nothing_yet(self.timeout)))
+            met.append((str(searching.address), _nothing_yet()))
         state = cluster_state(view).value
         self.error = UnambiguousTimeoutError(
-            f"the bucket was {state}, not {self.desired.value}, within {self.timeout:g} s",
+            f"the bucket was {state}, not {self.desired.value}, in the time given",
             context=ErrorContext(
-                operation=self.limit.name, bucket=view.settings.bucket, seeds=tuple(met)
+                operation=self.limit.name,
+                bucket=view.settings.bucket,
+                timeout=self.timeout,
+                seeds=tuple(met),
             ),
         )
         if met:
@@ -321,8 +323,8 @@ class Readiness(Watch):
         self.raise_error()
 
 
-def _nothing_yet(timeout: float) -> NodeTimeoutError:
-    return NodeTimeoutError(f"the node did not finish the handshake within {timeout:g} s")
+def _nothing_yet() -> NodeTimeoutError:
+    return NodeTimeoutError("the node did not finish the handshake in the time given")
 
 
 def wait_until_ready(

@@ -701,7 +701,7 @@ class Nodes:
             # Impatient callers alone, on a long way, do not make a node suspicious.
             return
         endpoint.is_open_circuit = True
-        text = f"{endpoint.timeouts} operations in a row were not answered"
+        text = f"{limit} operations in a row, or more, were not answered"
         endpoint.last_error = NodeTimeoutError(text)
         self._rebuild_route()
         self._log(

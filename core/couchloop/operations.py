@@ -139,11 +139,13 @@ class Operation(Generic[T]):
         if timeout is None:
             timeout = defaults.timeout
         elif not (_is_number(timeout, int | float) and timeout > 0):
-            raise InvalidTimeoutError(f"timeout must be a positive number of seconds: {timeout!r}")
+            raise InvalidTimeoutError(
+                "timeout must be a positive number of seconds", key=key, objextra=timeout
+            )
         if not cas:
             cas = 0
         elif not (_is_number(cas, int) and 0 < cas <= MAX_CAS):
-            raise InvalidCasError(f"CAS must be an integer from 0 to 2**64-1: {cas!r}", key=key)
+            raise InvalidCasError("CAS must be an integer from 0 to 2**64-1", key=key, objextra=cas)
         self.opcode = opcode
         self.defaults = defaults
         self.key = key
@@ -208,7 +210,9 @@ def _bad_key(key: Key, raw: bytes) -> ArgumentError:
     if not raw:
         return EmptyKeyError("the key is empty: give 1 to 250 bytes", key=key)
     return KeyTooLongError(
-        f"the key takes {len(raw)} bytes: {MAX_KEY} are the most (UTF-8)", key=key
+        f"the key takes more than {MAX_KEY} bytes, which are the most (UTF-8)",
+        key=key,
+        objextra=len(raw),
     )
 
 
@@ -220,7 +224,7 @@ def _is_number(value: object, kinds: Any) -> bool:
 def _ttl(ttl: int) -> int:
     if not _is_number(ttl, int) or not 0 <= ttl <= MAX_TTL:
         raise InvalidTtlError(
-            f"ttl must be whole seconds from 0 (never expire) to 2**32-1: {ttl!r}"
+            "ttl must be whole seconds from 0 (never expire) to 2**32-1", objextra=ttl
         )
     return ttl
 
@@ -616,16 +620,18 @@ def counter(
     InvalidDeltaError.
     """
     if not _is_number(delta, int) or not -MAX_CAS <= delta <= MAX_CAS:
-        raise InvalidDeltaError(f"delta must be an integer of 64 bits: {delta!r}", key=key)
+        raise InvalidDeltaError("delta must be an integer of 64 bits", key=key, objextra=delta)
     if initial is None:
         first, expiry = 0, _DO_NOT_CREATE
     else:
         first, expiry = initial, _ttl(ttl)
         if expiry == _DO_NOT_CREATE:
-            raise InvalidTtlError(f"ttl of a counter must be less than 2**32-1: {ttl!r}", key=key)
+            raise InvalidTtlError(
+                "ttl of a counter must be less than 2**32-1", key=key, objextra=ttl
+            )
         if not _is_number(initial, int) or not 0 <= initial <= MAX_CAS:
             raise InvalidDeltaError(
-                f"initial must be an integer from 0 to 2**64-1: {initial!r}", key=key
+                "initial must be an integer from 0 to 2**64-1", key=key, objextra=initial
             )
     opcode = Opcode.INCREMENT if delta >= 0 else Opcode.DECREMENT
     extras = _COUNTER.pack(abs(delta), first, expiry)

@@ -21,7 +21,7 @@ class PoolBase(Generic[B]):
         self, cluster: ClusterBase[B], bucket_name: str, size: int, **bucket_arguments: Any
     ) -> None:
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ArgumentError(f"the size of a pool is an integer from 1: {size!r}")
+            raise ArgumentError("the size of a pool is an integer from 1", objextra=size)
         self._turn = 0
         self._buckets: tuple[B, ...] = tuple(
             cluster.open_bucket(bucket_name, shared=False, **bucket_arguments) for _ in range(size)

@@ -283,7 +283,9 @@ class Settings:
 
     def told(self, error: CouchbaseError) -> str:
         """Say in a log line what *error* is, its users' data marked if that is wanted."""
-        return error.redacted(self.login.username) if self.log_redaction else str(error)
+        if self.log_redaction:
+            return error.redacted(self.login.username)
+        return error.details()
 
     def differences(self, other: Settings) -> list[str]:
         """Name what differs between two settings, without values: some are secret."""

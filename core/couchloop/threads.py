@@ -16,6 +16,7 @@ from couchloop.cluster import BucketBase, as_method
 from couchloop.exceptions import (
     AmbiguousRequestCanceledError,
     AmbiguousTimeoutError,
+    ErrorContext,
     RequestCanceledError,
     UnambiguousTimeoutError,
     WrongLoopError,
@@ -148,12 +149,19 @@ class Call(Generic[T]):
             is_safe = all(op.idempotent for op in every)
             if left > 0:
                 stopped = RequestCanceledError if is_safe else AmbiguousRequestCanceledError
-                raise stopped("the loop of the Bucket has stopped")
+                raise stopped("the loop of the Bucket has stopped", context=self._context())
             late = UnambiguousTimeoutError if is_safe else AmbiguousTimeoutError
             raise late(
-                f"the loop of the Bucket did not answer within {limit:g} s: was it started, and "
-                "does nothing block it?"
+                "the loop of the Bucket did not answer in time: was it started, and does nothing "
+                "block it?",
+                context=self._context(),
             )
+
+    def _context(self) -> ErrorContext:
+        first, *others = _operations(self.pending)
+        bucket = self.owner.bucket if isinstance(self.owner, BucketBase) else None
+        key = None if others else first.key
+        return ErrorContext(first.name, key, bucket, timeout=first.timeout)
 
 
 def _operations(pending: Pending[Any]) -> list[Operation[Any]]:

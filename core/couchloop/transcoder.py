@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from couchloop.exceptions import ArgumentError, ValueFormatError
+from couchloop.printable import general, printable
 
 FMT_JSON: Final = 0x02000000
 """JSON."""
@@ -41,6 +42,8 @@ _NAMES: Final = {
     FMT_AUTO: "FMT_AUTO",
 }
 
+_AS_BYTES: Final = "no_format=True gives its bytes; FMT_BYTES is the format for such values"
+
 Buffer = bytes | bytearray | memoryview
 
 Value = Any
@@ -61,7 +64,9 @@ def _plain_encode(value: object) -> bytes:
             return _encode_ascii(value).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueFormatError(
-            f"The value cannot be written as JSON: {error}", inner_cause=error
+            f"The value cannot be written as JSON: {_reason(error)}; bytes are FMT_BYTES, text can "
+            "be FMT_UTF8, and other objects want a transcoder of your own",
+            inner_cause=error,
         ) from error
 
 
@@ -70,8 +75,20 @@ def _plain_decode(data: Buffer) -> Value:
         return json.loads(bytes(data))
     except (ValueError, RecursionError) as error:
         raise ValueFormatError(
-            f"The value is flagged as JSON, but is not valid JSON: {error}", inner_cause=error
+            f"The value is flagged as JSON, but is not valid JSON: {_reason(error)}; {_AS_BYTES}",
+            inner_cause=error,
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Say what is wrong without where: that differs from one document to the next."""
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
+    if isinstance(error, UnicodeError):
+        return f"it is not UTF-8 ({getattr(error, 'reason', 'a character has no form in it')})"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply, or contains itself"
+    return printable(general(str(error)))
 
 
 encode_json: Callable[[object], bytes] = _plain_encode
@@ -160,7 +177,9 @@ class Transcoder:
             return str(key, "utf-8")
         except UnicodeDecodeError as error:
             raise ValueFormatError(
-                "The key's bytes are not UTF-8", key=key, inner_cause=error
+                "The key's bytes are not UTF-8: give it as bytes, not as text",
+                key=key,
+                inner_cause=error,
             ) from error
 
     def encode_value(self, value: object, format: int = FMT_JSON) -> tuple[bytes, int]:  # noqa: A002
@@ -177,13 +196,16 @@ class Transcoder:
         if format == FMT_BYTES:
             if isinstance(value, bytes | bytearray | memoryview):
                 return bytes(value), FMT_BYTES
-            raise ValueFormatError(f"FMT_BYTES takes bytes, not {type(value).__name__}")
+            raise ValueFormatError(
+                f"FMT_BYTES takes bytes, not {type(value).__name__}: for text use FMT_UTF8, for "
+                "all else FMT_JSON"
+            )
         if format == FMT_PICKLE:
             return self._encode_pickle(value), FMT_PICKLE
         if format == FMT_AUTO:
             return self._encode_auto(value)
         raise ValueFormatError(
-            f"Unknown format {format!r}; the formats are {', '.join(_NAMES.values())}"
+            f"Unknown format; the formats are {', '.join(_NAMES.values())}", objextra=format
         )
 
     def decode_value(self, value: Buffer, flags: int) -> Value:
@@ -218,12 +240,16 @@ class Transcoder:
     @staticmethod
     def _encode_utf8(value: object) -> bytes:
         if not isinstance(value, str):
-            raise ValueFormatError(f"FMT_UTF8 takes str, not {type(value).__name__}")
+            raise ValueFormatError(
+                f"FMT_UTF8 takes str, not {type(value).__name__}: for bytes use FMT_BYTES, for all "
+                "else FMT_JSON"
+            )
         try:
             return value.encode()
         except UnicodeEncodeError as error:
             raise ValueFormatError(
-                f"The text has no form in UTF-8: {error.reason}", inner_cause=error
+                f"The text has no form in UTF-8 ({error.reason}): FMT_JSON can write it",
+                inner_cause=error,
             ) from error
 
     @staticmethod
@@ -232,7 +258,8 @@ class Transcoder:
             return str(value, "utf-8")
         except UnicodeDecodeError as error:
             raise ValueFormatError(
-                f"The value is flagged as text, but is not UTF-8: {error.reason}", inner_cause=error
+                f"The value is flagged as text, but is no UTF-8 ({error.reason}); {_AS_BYTES}",
+                inner_cause=error,
             ) from error
 
     def _encode_auto(self, value: object) -> tuple[bytes, int]:
@@ -250,13 +277,16 @@ class Transcoder:
     def _encode_pickle(self, value: object) -> bytes:
         if not self.allow_pickle:
             raise ValueFormatError(
-                "Pickles are not allowed; use another format, or Transcoder(allow_pickle=True)"
+                "FMT_PICKLE is not allowed: use FMT_JSON, or open the bucket with "
+                "transcoder=Transcoder(allow_pickle=True)"
             )
         try:
             return pickle.dumps(value)
         except Exception as error:
             raise ValueFormatError(
-                f"The value cannot be pickled: {type(error).__name__}", inner_cause=error
+                f"The value cannot be pickled ({type(error).__name__}): use another format than "
+                "FMT_PICKLE, as FMT_JSON or FMT_BYTES",
+                inner_cause=error,
             ) from error
 
     def _decode_pickle(self, value: Buffer) -> Value:
@@ -269,7 +299,8 @@ class Transcoder:
             return pickle.loads(value)  # noqa: S301 - allowed by the user
         except Exception as error:
             raise ValueFormatError(
-                f"The value is flagged as a pickle, but is none: {type(error).__name__}",
+                f"The value is flagged as a pickle, but is none ({type(error).__name__}); "
+                f"{_AS_BYTES}",
                 inner_cause=error,
             ) from error
 

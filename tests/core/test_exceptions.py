@@ -107,14 +107,23 @@ class TestTree:
         error = exceptions.exc_from_rc(0x7F, "strange", {"a": 1})
         assert type(error) is CouchbaseError
         assert error.rc == 0x7F
-        assert str(error) == "strange: {'a': 1}"
+        assert (str(error), error.objextra) == ("strange", {"a": 1})
+        assert error.details() == "strange (given {'a': 1})"
+
+    @pytest.mark.parametrize("cls", CLASSES)
+    def test_every_class_is_built_by_its_code(self, cls: type[CouchbaseError]) -> None:
+        """pyexc() takes message, object and cause, whatever constructor a class has."""
+        cause = OSError(1, "x")
+        error = cls.pyexc("text", {"a": 1}, cause)
+        assert type(error) is cls
+        assert (error.message, error.objextra, error.__cause__) == ("text", {"a": 1}, cause)
 
 
 class TestMessages:
     """What `str(error)` says."""
 
     def test_context(self) -> None:
-        """The sentence is followed by everything that the context knows."""
+        """str() says where it was, and what was met; details() everything that is known."""
         error = exceptions.DocumentLockedError(
             context=ErrorContext(
                 operation="upsert",
@@ -129,18 +138,53 @@ class TestMessages:
                 status_name="LOCKED",
                 attempts=3,
                 reasons=("KV_LOCKED",),
+                timeout=2.5,
                 server_ref="r-1",
-                server_context="locked by another",
+                server_context="a is locked by another, vb:17 since 5 s",
             )
         )
         assert error.key == "a"
         assert error.ref == "r-1"
+        said = "The document is locked; wait for the lock's end, or use the CAS that locked it"
         assert str(error) == (
-            "The document is locked; wait for the lock's end, or use the CAS that locked it "
-            "(upsert, key 'a', bucket 'b', collection s.c, node 10.0.0.1:11210, connection x/1, "
-            "opaque 7, status 0x09 LOCKED, 3 attempts, retried for KV_LOCKED, "
-            "server says 'locked by another', server reference r-1)"
+            f"{said} (upsert, bucket 'b', collection s.c, node 10.0.0.1:11210, status 0x09 LOCKED, "
+            "server says '… is locked by another, vb:# since # s')"
         )
+        assert repr(error) == f"<DocumentLockedError rc=0x0b: {error}>"
+        assert error.details() == (
+            f"{said} (upsert, key 'a', bucket 'b', collection s.c, node 10.0.0.1:11210, "
+            "connection x/1, opaque 7, status 0x09 LOCKED, timeout 2.5 s, 3 attempts, "
+            "retried for KV_LOCKED, server says 'a is locked by another, vb:17 since 5 s', "
+            "server reference r-1)"
+        )
+
+    def test_equal_failures_have_equal_texts(self) -> None:
+        """What belongs to one operation, or one moment, is in no text but that of details()."""
+        errors = [
+            exceptions.AmbiguousTimeoutError(
+                context=ErrorContext(
+                    operation="upsert",
+                    key=f"user:{number}",
+                    bucket="b",
+                    node="10.0.0.1:11210",
+                    connection_id=f"{number:016x}/1",
+                    opaque=number,
+                    attempts=number,
+                    reasons=("KV_LOCKED",) * (number % 2),
+                    timeout=number / 7,
+                    server_ref=f"00000000-0000-0000-0000-{number:012x}",
+                    server_context=f"user:{number} {number} 00c0ffee-0000-0000-0000-{number:012x}",
+                    seeds=(("b:1", OSError(1, "x")), ("a:1", OSError(1, "x")))[
+                        :: 1 - number % 2 * 2
+                    ],
+                ),
+                objextra=number,
+            )
+            for number in range(100)
+        ]
+        assert len({str(error) for error in errors}) == 1
+        assert len({repr(error) for error in errors}) == 1
+        assert len({error.details() for error in errors}) == 100
 
     def test_seeds(self) -> None:
         """A bootstrap error tells what happened at each seed, not only at the last."""
@@ -181,10 +225,12 @@ class TestMessages:
         error.context, error.key = context, key
         assert isinstance(str(error), str)
         assert isinstance(repr(error), str)
+        assert isinstance(error.details(), str)
+        assert isinstance(error.redacted("x"), str)
 
     def test_long_values_are_cut(self) -> None:
         """A huge key does not make a huge message."""
-        assert len(str(CouchbaseError(key="k" * 100_000))) < 400
+        assert len(CouchbaseError(key="k" * 100_000).details()) < 400
 
     def test_server_error(self) -> None:
         """A status without a class is told in the words of the server's error map."""
@@ -227,7 +273,8 @@ class TestResults:
         good, bad = OperationResult("a", 1), OperationResult("b", 0, rc=0x0D)
         error = exceptions.NotFoundError(all_results={"a": good, "b": bad})
         assert error.split_results() == ({"a": good}, {"b": bad})
-        assert str(error) == "The document does not exist (1 of 2 keys failed)"
+        assert str(error) == "The document does not exist."
+        assert error.details() == "The document does not exist (1 of 2 keys failed)"
 
     def test_without_results(self) -> None:
         """An error of a single operation splits into nothing."""

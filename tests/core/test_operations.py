@@ -143,8 +143,9 @@ class TestKeys:
     @pytest.mark.parametrize("key", ["x" * 251, b"x" * 251, "ü" * 126, "\N{OK HAND SIGN}" * 63])
     def test_too_long(self, name: str, key: Any) -> None:
         """251 bytes are too many; characters beyond ASCII take several."""
-        with pytest.raises(KeyTooLongError, match=r"takes 25[12] bytes"):
+        with pytest.raises(KeyTooLongError, match=r"more than 250 bytes") as caught:
             BUILDERS[name](key)
+        assert caught.value.key == key
 
     @pytest.mark.parametrize("name", BUILDERS)
     @pytest.mark.parametrize("key", ["x", b"\0", "x" * 250, "ü" * 125, b"\xff" * 250])

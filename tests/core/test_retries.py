@@ -648,7 +648,7 @@ class TestWaiting:
         errors = [error_of(op) for op in two]
         for error in errors:
             assert type(error) is UnambiguousTimeoutError
-            assert "the node was not connected within 2.5 s" in str(error)
+            assert "the node was not connected in time" in str(error)
             assert context_of(error).node == str(SECOND)
             assert context_of(error).reasons == ("SOCKET_NOT_AVAILABLE",)
             assert context_of(error).attempts == 0
@@ -757,7 +757,7 @@ class TestCircuitBreaker:
         op.result()
         assert w.cluster.operations["NOOP"] == 1
         assert not endpoint.is_open_circuit
-        assert any("20 operations in a row were not answered" in line for line in w.logs)
+        assert any("20 operations in a row, or more, were not" in line for line in w.logs)
 
     def test_fail_fast(self) -> None:
         """Open, it fails what does not want to wait, with its own reason asked for."""

@@ -289,7 +289,7 @@ class TestNotMyVbucket:
         w.advance(3)
         error = error_of(op)
         assert type(error) is UnambiguousTimeoutError
-        assert "KV_NOT_MY_VBUCKET" in str(error)
+        assert "KV_NOT_MY_VBUCKET" in error.details()
         w.advance(1)
         w.assert_idle()
 
@@ -447,7 +447,7 @@ class TestDeadlines:
         assert type(ambiguous) is AmbiguousTimeoutError
         assert isinstance(ambiguous, AmbiguousError)
         assert type(clear) is UnambiguousTimeoutError
-        assert "2.5 s" in str(ambiguous)
+        assert "timeout 2.5 s" in ambiguous.details()
         assert ambiguous.context is not None
         assert ambiguous.context.attempts == 1
         assert ambiguous.context.node == str(w.owner("k"))
@@ -1435,7 +1435,7 @@ class TestBatches:
         good, bad = error.split_results()
         assert {key: result.value for key, result in good.items()} == {"a": 1, "c": 3}
         assert list(bad) == ["b", "d"]
-        assert "2 of 4 keys failed" in str(error)
+        assert "2 of 4 keys failed" in error.details()
 
     def test_quiet(self) -> None:
         """Quietly, a miss is a result like any other."""

@@ -442,7 +442,7 @@ class TestOneByteASecond:
         memory.reactor.advance(0.001)
         (error,) = results
         assert type(error) is UnambiguousTimeoutError
-        assert "did not answer within 4 s" in str(error)
+        assert "did not answer in time" in str(error)
 
 
 def tls_options() -> CertificateOptions:
@@ -527,7 +527,7 @@ async def test_arguments(
         error = await failure(deferred)
         assert isinstance(error, kind)
         assert type(error) is kind or kind is CouchbaseError
-        assert text in str(error)
+        assert text in error.details()
         assert bucket._driver.session.in_flight == 0
         assert sum(served.cluster.operations.values()) == sent
 

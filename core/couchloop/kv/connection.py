@@ -414,7 +414,9 @@ class Connection(Generic[R]):
             cure = "give the data port (11210, or 11207 with TLS), not a web port"
         else:
             cure = "is this the data port of a Couchbase node?"
-        return WrongProtocolError(f"{message}; {cure}", context=error.context)
+        return WrongProtocolError(
+            f"{message}; {cure}", context=error.context, objextra=error.objextra
+        )
 
     def _fail(self, error: CouchbaseError, now: float, cause: BaseException | None = None) -> None:
         if self.state is State.CLOSED:

@@ -226,9 +226,12 @@ class FrameDecoder:
         if magic in _WITH_FRAMING:
             lengths = (lengths >> 8) + (lengths & 0xFF)
         if body > self._max_body:
-            return ProtocolError(f"body of {body} bytes exceeds the limit of {self._max_body}")
+            return ProtocolError(
+                f"the body of a frame exceeds the limit of {self._max_body} bytes", objextra=body
+            )
         if lengths + extras_length > body:
-            return ProtocolError(f"key and extras do not fit the body of {body} bytes")
+            what = "key and extras of a frame are longer than its body"
+            return ProtocolError(what, objextra=body)
         return None
 
 

@@ -41,11 +41,13 @@ def decompress(data: bytes, limit: int) -> bytes:
         raise ProtocolError("the peer sent a Snappy block, which nobody asked for")
     length = declared_length(data)
     if length > limit:
-        raise ProtocolError(f"Snappy block inflates to {length} bytes: the limit is {limit}")
+        raise ProtocolError(
+            f"Snappy block inflates to more than the limit of {limit} bytes", objextra=length
+        )
     try:
         inflated = bytes(snappy.decompress_raw(data))
     except DecompressionError as error:
-        raise ProtocolError(f"corrupt Snappy block: {error}") from None
+        raise ProtocolError("corrupt Snappy block", objextra=str(error)) from None
     if len(inflated) != length:
         raise ProtocolError("Snappy block does not inflate to the length it declares")
     return inflated

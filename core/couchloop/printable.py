@@ -1,0 +1,52 @@
+"""Text from peers, made fit to be shown: the one function that everything passes on its way in.
+
+A peer may write anything where a name or a reason is due: control characters that change a
+terminal, line ends that forge a line of a log, a megabyte.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+LONGEST: Final = 256
+"""Characters of a peer's text that are kept."""
+_MARK: Final = "…"
+_COUNTED: Final = re.compile(
+    r"\b[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\b|\b0x[0-9A-Fa-f]+|[0-9]+"
+)
+"""UUIDs, addresses of objects, and numbers."""
+
+
+def printable(text: str | bytes, limit: int = LONGEST) -> str:
+    """Give *text* on one line, without a control character, and no longer than *limit*.
+
+    Args:
+        text: bytes are read as UTF-8; what is none becomes U+FFFD.
+        limit: characters that are given at most; where more were, the last one is `…`.
+
+    What no terminal shows (controls, directions of writing, lone surrogates, all blanks but the
+    space) is written as Python escapes it. Given its own result it gives that again.
+    """
+    if isinstance(text, bytes):
+        # A character has four bytes at most: the rest would not be shown anyway.
+        text = text[: 4 * limit + 4].decode("utf-8", "replace")
+    is_long = len(text) > limit
+    if is_long:
+        text = text[:limit]
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() else _escaped(each) for each in text)
+        is_long = is_long or len(text) > limit
+    return text[: limit - 1] + _MARK if is_long else text
+
+
+def general(text: str) -> str:
+    """Give somebody else's *text* with # for its numbers: they are of one request, or one moment.
+
+    What an error says must be the same for equal failures; the whole text goes with it elsewhere.
+    """
+    return _COUNTED.sub("#", text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
