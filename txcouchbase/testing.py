@@ -81,6 +81,7 @@ from zope.interface import implementer
 
 from couchloop.embedded import EmbeddedCluster, Node
 from couchloop.embedded.hosting import (
+    FirstPort,
     Hosting,
     Outside,
     Peer,
@@ -335,7 +336,7 @@ class ServedCluster(Hosting):
         cluster: EmbeddedCluster,
         reactor: Any,
         host: str,
-        first_port: int,
+        first_port: FirstPort,
         tls: ServerCertificate | None,
         alternates: Mapping[str, Outside] | None,
     ) -> None:
@@ -364,7 +365,7 @@ def serve(
     *,
     reactor: Any = None,
     host: str = "127.0.0.1",
-    first_port: int = 0,
+    first_port: FirstPort = 0,
     tls: ServerCertificate | None = None,
     alternates: Mapping[str, Outside] | None = None,
 ) -> ServedCluster:
@@ -374,7 +375,8 @@ def serve(
         cluster: None: three nodes, one bucket `default`, one user `user` with password `password`.
         reactor: None: the global one.
         host: the address to listen on.
-        first_port: the first node's data port, the others follow; 0: whatever is free.
+        first_port: the first node's data port, or {service: port} for `kv`, `mgmt`, `kvSSL` and
+            `mgmtSSL`; the other nodes' follow. 0, or not named: whatever is free.
         tls: listen for TLS too, with this certificate; `connection_string_tls` leads there.
         alternates: other networks that lead to the nodes, by name, as `external`: each a function
             that gives, for a port that a node listens on, the address there. They are listed in

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
 from couchloop.connstr import ConnectionString
+from tests.certificates import Certificates
 from tests.project.test_packaging import ROOT
 
 EMBEDDED = (sys.executable, "-m", "couchloop.embedded")
@@ -78,10 +84,58 @@ def test_embedded_says_that_a_port_is_taken(loop: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+def free_ports(count: int, nodes: int) -> list[int]:
+    """Give ports at which, and after which, nobody listens; each as far apart as nodes need.
+
+    They are none that the system gives to others meanwhile (from 32768 on).
+    """
+    found: list[int] = []
+    ports = iter(range(10_000 + os.getpid() * 64 % 20_000, 32_000, nodes))
+    while len(found) < count:
+        first = next(ports)
+        with suppress(OSError), ExitStack() as stack:
+            for number in range(nodes):
+                stack.enter_context(socket.create_server(("127.0.0.1", first + number)))
+            found.append(first)
+    return found
+
+
+@pytest.mark.parametrize("loop", ["twisted", "gevent"])
+def test_embedded_keeps_its_ports(loop: str, tmp_path: Path) -> None:
+    """With ports of its own for TLS and the web, a cluster is where it was after a restart."""
+    tls = Certificates(tmp_path).server()
+    kv, kv_tls, web, web_tls = free_ports(4, nodes=2)
+    arguments = ["--loop", loop, "--nodes", "2", "--port", str(kv), "--web-port", str(web)]
+    arguments += ["--tls-port", str(kv_tls), "--web-tls-port", str(web_tls)]
+    arguments += ["--tls-cert", str(tls.certificate), "--tls-key", str(tls.key)]
+    for _ in range(2):
+        with embedded(*arguments) as (_, line):
+            text = str(line["connection_string"])
+            assert text == f"couchbase://127.0.0.1:{kv},127.0.0.1:{kv + 1}"
+            text = str(line["connection_string_tls"])
+            assert text == f"couchbases://127.0.0.1:{kv_tls},127.0.0.1:{kv_tls + 1}"
+            for port in (web, web + 1, web_tls, web_tls + 1):
+                socket.create_connection(("127.0.0.1", port)).close()
+            url = f"http://127.0.0.1:{web + 1}/pools/default/nodeServices"
+            token = b64encode(b"user:password").decode()
+            asked = Request(url, headers={"Authorization": f"Basic {token}"})
+            with urlopen(asked, timeout=20) as answer:  # noqa: S310 - likewise
+                nodes = json.load(answer)["nodesExt"]
+            assert [node["services"] for node in nodes] == [
+                {"kv": kv + n, "kvSSL": kv_tls + n, "mgmt": web + n, "mgmtSSL": web_tls + n}
+                for n in range(2)
+            ]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ("--nodes", "0"),
+        ("--tls-port", "20000"),
+        ("--web-tls-port", "20000"),
+        ("--web-port", "65535"),
+        ("--web-port", "-1"),
+        ("--port", "20000", "--web-port", "20002"),
         ("--nodes", "101"),
         ("--replicas", "4"),
         ("--port", "65535"),

@@ -16,7 +16,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
-from itertools import count
+from itertools import count, pairwise
 
 from couchloop.embedded import (
     DATA_READER,
@@ -69,6 +69,13 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         "--port", type=int, default=0, help="the first node's data port; 0: whatever is free (0)"
     )
     parser.add_argument(
+        "--tls-port", type=int, default=0, help="likewise, the first node's data port with TLS"
+    )
+    parser.add_argument("--web-port", type=int, default=0, help="likewise, its web port")
+    parser.add_argument(
+        "--web-tls-port", type=int, default=0, help="likewise, its web port with TLS"
+    )
+    parser.add_argument(
         "--advertise", metavar="HOST", help="the host that configurations name (that of --host)"
     )
     parser.add_argument(
@@ -100,8 +107,14 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         parser.error("--nodes must be from 1 to 100")
     if not 0 <= options.replicas <= 3:
         parser.error("--replicas must be from 0 to 3")
-    if not 0 <= options.port <= 65535 - options.nodes:
-        parser.error("--port must leave room for every node below 65536")
+    ports = first_ports(options)
+    if not all(0 <= port <= 65535 - options.nodes for port in ports.values()):
+        parser.error("--port and its like must leave room for every node below 65536")
+    taken = sorted(port for port in ports.values() if port)
+    if any(after - before < options.nodes for before, after in pairwise(taken)):
+        parser.error("--port and its like must leave room for every node between them")
+    if options.tls_cert is None and (options.tls_port or options.web_tls_port):
+        parser.error("--tls-port and --web-tls-port need --tls-cert")
     if (options.tls_cert is None) is not (options.tls_key is None):
         parser.error("--tls-cert and --tls-key go together")
     if options.tls_client_ca is not None and options.tls_cert is None:
@@ -135,6 +148,13 @@ def _counting(first: Address) -> Outside:
     """Give a network whose ports follow upon each other in the order in which nodes open theirs."""
     following = count(first.port)
     return lambda _: Address(first.host, next(following))
+
+
+def first_ports(options: argparse.Namespace) -> dict[str, int]:
+    """Give the ports of the first node that the command line names; 0: whatever is free."""
+    ports = {"kv": options.port, "mgmt": options.web_port}
+    tls = {"kvSSL": options.tls_port, "mgmtSSL": options.web_tls_port}
+    return {**ports, **{service: port for service, port in tls.items() if port}}
 
 
 def alternates(options: argparse.Namespace) -> dict[str, Outside]:
@@ -219,7 +239,7 @@ def serve_on_twisted(options: argparse.Namespace) -> None:
         make_cluster(options, ReactorClock(reactor)),
         reactor=reactor,
         host=options.host,
-        first_port=options.port,
+        first_port=first_ports(options),
         tls=tls,
         alternates=alternates(options),
     )
@@ -243,7 +263,7 @@ def serve_on_gevent(options: argparse.Namespace) -> None:
     with serve(
         cluster,
         host=options.host,
-        first_port=options.port,
+        first_port=first_ports(options),
         tls=tls,
         alternates=alternates(options),
     ) as served:

@@ -34,6 +34,12 @@ class ServerCertificate:
     client_ca: str | os.PathLike[str] | None = None
 
 
+FirstPort = int | Mapping[str, int]
+"""The port that the first node has for `kv`, or for each service; the other nodes' follow.
+
+Services that are not named, or have 0, are wherever is free.
+"""
+
 Outside = Callable[[int], Address]
 """Gives, for a port that a node listens on, the address that leads there from another network."""
 
@@ -144,18 +150,19 @@ class Hosting(ABC):
     Args:
         cluster: what to serve.
         host: the address to listen on.
-        first_port: the first node's data port, the others follow; 0: whatever is free. Other
-            services listen wherever is free.
+        first_port: see `FirstPort`.
         services: what every node listens for.
         alternates: other networks by name. Each is asked once for every port of every node; what
             it gives is listed in configurations, the first host as that of the node.
+
+    Raises ValueError for a port of a service that nodes do not have, OSError if a port is taken.
     """
 
     def __init__(
         self,
         cluster: EmbeddedCluster,
         host: str,
-        first_port: int,
+        first_port: FirstPort,
         services: tuple[str, ...] = ("kv",),
         alternates: Mapping[str, Outside] | None = None,
     ) -> None:
@@ -164,12 +171,13 @@ class Hosting(ABC):
         self._services = services
         self._alternates = alternates or {}
         self._listeners: dict[Node, list[Listener]] = {}
-        port = first_port
+        ports = {"kv": first_port} if isinstance(first_port, int) else first_port
+        if unknown := ports.keys() - set(services):
+            names = ", ".join(sorted(unknown))
+            raise ValueError(f"ports for {names}: the nodes listen for {', '.join(services)} alone")
         try:
-            for node in cluster.nodes:
-                self._open(node, port)
-                if first_port:
-                    port += 1
+            for index, node in enumerate(cluster.nodes):
+                self._open(node, {name: port + index for name, port in ports.items() if port})
         except BaseException:
             for node in list(self._listeners):
                 self._shut(node)
@@ -200,10 +208,11 @@ class Hosting(ABC):
         `mgmtSSL`. Raises OSError if that is not possible.
         """
 
-    def _open(self, node: Node, port: int = 0) -> None:
+    def _open(self, node: Node, ports: Mapping[str, int]) -> None:
         listeners = self._listeners[node] = []
         for service in self._services:
-            wanted = node.ports.get(service, port if service == "kv" else 0)
+            # One that starts again keeps its ports.
+            wanted = node.ports.get(service, ports.get(service, 0))
             listener = self.listen(node, service, wanted)
             node.ports[service] = listener.port
             listeners.append(listener)
@@ -219,7 +228,7 @@ class Hosting(ABC):
         if node.state is NodeState.STOPPED or node not in self.cluster.nodes:
             self._shut(node)
         elif node not in self._listeners:
-            self._open(node)
+            self._open(node, {})
 
     def _shut(self, node: Node) -> None:
         for listener in self._listeners.pop(node, []):
