@@ -1,25 +1,29 @@
 """TLS between memory buffers: no socket, so that one pump serves plain and TLS connections.
 
-Any `SSLContext` will do, the standard library's, gevent's or another's: only `wrap_bio` is used.
+Any `SSLContext` will do, the standard library's, gevent's or another's: only `wrap_bio` is used,
+and `check_hostname` looked at.
 """
 
 from __future__ import annotations
 
+import _ssl
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from gevent import ssl
 
+from couchloop.certificate import server_name
 from couchloop.exceptions import TlsError
 from couchloop.settings import Tls
 from couchloop.tls import (
-    PeerCertificate,
     PeerTls,
     certificates_in,
+    check_host,
     cut_off,
     handshake_error,
     no_ciphers,
+    shown_certificate,
     unusable,
     verify_error,
 )
@@ -94,14 +98,18 @@ class TlsStream:
 
     Args:
         context: decides what is trusted.
-        host: the name or address that was dialled; the certificate must be for it.
+        host: the name or address that was dialled; the certificate must be for it, unless the
+            context says that it need not (`check_hostname`).
     """
 
     def __init__(self, context: ssl.SSLContext, host: str) -> None:
         self._host = host
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        self._object = context.wrap_bio(
+            self._incoming, self._outgoing, server_hostname=server_name(host)
+        )
+        self._checks_host: bool = getattr(context, "check_hostname", True)
         self.established = False
 
     def start(self) -> None:
@@ -159,11 +167,27 @@ class TlsStream:
             return
         except (ssl.SSLError, ssl.CertificateError) as error:
             raise self._translated(error) from error
+        if self._checks_host:
+            self._check_host()
         self.established = True
+
+    def _check_host(self) -> None:
+        """Have the core look at the certificate too: what libraries make of names differs."""
+        shown: bytes | None = None
+        # A context of another kind may be unable to tell: then nobody is trusted.
+        with suppress(Exception):
+            shown = self._object.getpeercert(binary_form=True)
+        try:
+            check_host(self._host, shown)
+        except TlsError:
+            # The last message of the handshake, with the client's certificate in it, is not for
+            # whoever this is.
+            self._outgoing.read()
+            raise
 
     def _translated(self, error: Exception) -> TlsError:
         if isinstance(error, ssl.SSLCertVerificationError):
-            shown = self._shown()
+            shown = next(iter(self._chain()), None)
             return verify_error(self._host, error.verify_code, error.verify_message, shown)
         return handshake_error(self._host, getattr(error, "reason", None) or str(error))
 
@@ -171,37 +195,14 @@ class TlsStream:
         """Say what the handshake has brought; only once it is done."""
         cipher = self._object.cipher()
         version = self._object.version()
-        return PeerTls(version or "TLS", cipher[0] if cipher else "", tuple(self._chain()))
+        chain = tuple(shown_certificate(each) for each in self._chain())
+        return PeerTls(version or "TLS", cipher[0] if cipher else "", chain)
 
-    def _shown(self) -> PeerCertificate:
-        """Read the peer's certificate, trusted or not, as far as this Python lets us."""
-        chain = self._chain()
-        return chain[0] if chain else PeerCertificate()
-
-    def _chain(self) -> list[PeerCertificate]:
-        """Read the certificates that the peer has shown, its own first."""
+    def _chain(self) -> list[bytes]:
+        """Give the certificates that the peer has shown, trusted or not, its own first, in DER."""
         # Public from 3.13 on; other kinds of contexts may have nothing of the sort.
         with suppress(Exception):
             inner: Any = self._object
             shown = inner._sslobj.get_unverified_chain()  # noqa: SLF001
-            return [_read_certificate(each.get_info()) for each in shown]
+            return [each.public_bytes(_ssl.ENCODING_DER) for each in shown or ()]
         return []
-
-
-def _read_certificate(info: dict[str, Any]) -> PeerCertificate:
-    return PeerCertificate(
-        tuple(value for kind, value in info.get("subjectAltName", ())),
-        _short_name(info["issuer"]),
-        info["notBefore"],
-        info["notAfter"],
-        _short_name(info["subject"]),
-    )
-
-
-def _short_name(name: Any) -> str:
-    parts = {kind: value for part in name for kind, value in part}
-    return str(
-        parts.get("commonName")
-        or parts.get("organizationalUnitName")
-        or parts.get("organizationName", "")
-    )

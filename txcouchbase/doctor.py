@@ -217,6 +217,7 @@ class _Link(Protocol):
             if self._end is not None:
                 raise attempt.explain(Failure(self._end))  # type: ignore[no-untyped-call]
             await self._wait()
+        attempt.check()
         return attempt.peer()
 
     async def exchange(self, data: bytes) -> bytes:

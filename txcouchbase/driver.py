@@ -428,7 +428,7 @@ class _Attempt:
     def _connect(self) -> Deferred[IProtocol]:
         driver, event = self._driver, self._event
         endpoint, tls = driver.endpoint(event.address, event.tls)
-        return endpoint.connect(CouchbaseFactory(driver, event.id, tls))
+        return endpoint.connect(CouchbaseFactory(driver, event.id, tls, event.address.host))
 
     def _failed(self, failure: Failure) -> None:
         driver, event = self._driver, self._event

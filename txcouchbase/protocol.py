@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,14 +51,24 @@ class CouchbaseProtocol(Protocol):
         driver: the Bucket's driver.
         connection_id: the connection's number in the session.
         tls: knows what went wrong if TLS fails; None: an endpoint of the user's does any TLS.
+        host: the name or address of the node.
     """
 
     def __init__(
-        self, driver: TwistedDriver, connection_id: int, tls: TlsAttempt | None = None
+        self,
+        driver: TwistedDriver,
+        connection_id: int,
+        tls: TlsAttempt | None = None,
+        host: str = "",
     ) -> None:
         self.connection_id = connection_id
         self._tls = tls
+        self._host = host
+        self._is_tls = tls is not None
+        """Whether the transport tells when a handshake of TLS is done."""
         self._tls_established = False
+        self._refusal: TlsError | None = None
+        """Why nothing may be said to this peer."""
         self._driver = driver
         self._grace: IDelayedCall | None = None
         self._writer: Any = None
@@ -81,14 +92,29 @@ class CouchbaseProtocol(Protocol):
         if IConsumer.providedBy(transport):
             transport.registerProducer(self, streaming=True)
         self._driver.transports[self.connection_id] = self
-        if self._tls is None:
+        self._is_tls = self._tls is not None or _is_tls(transport)
+        if not self._is_tls:
             self._driver.connected(self.connection_id, _local(transport))
 
     def handshakeCompleted(self) -> None:
         """Let the session begin its handshake, now that TLS is established."""
+        transport: Any = self.transport
+        if not self._is_tls or getattr(transport, "disconnecting", False):
+            # In the latter case Twisted has refused the peer, and connectionLost says why.
+            return
+        try:
+            if self._tls is not None:
+                self._tls.check()
+            else:
+                from txcouchbase.tls import check_endpoint  # noqa: PLC0415 - who uses TLS has it
+
+                check_endpoint(transport, self._host)
+        except TlsError as why:
+            self._refusal = why
+            self._abort()
+            return
         self._tls_established = True
-        if self._tls is not None:
-            self._driver.connected(self.connection_id, _local(self.transport))
+        self._driver.connected(self.connection_id, _local(transport))
 
     def dataReceived(self, data: bytes) -> None:
         """Hand bytes to the session; Deferreds of answered operations fire within this call."""
@@ -100,8 +126,10 @@ class CouchbaseProtocol(Protocol):
             self._grace.cancel()
         self._writer = None
         tls, self._tls = self._tls, None
-        makes_tls = self._driver.session.settings.tls
-        error = _translated(reason, tls, established=self._tls_established, is_plain=not makes_tls)
+        error: BaseException | None = self._refusal
+        if error is None:
+            is_plain = not self._driver.session.settings.tls
+            error = _translated(reason, tls, established=self._tls_established, is_plain=is_plain)
         self._driver.connection_lost(self.connection_id, error)
 
     def logPrefix(self) -> str:
@@ -140,7 +168,7 @@ class CouchbaseProtocol(Protocol):
         """Close once everything is written; abort if the peer does not take it in time."""
         if self._writer is None or self._grace is not None:
             return
-        if self._tls is not None and not self._tls_established:
+        if self._is_tls and not self._tls_established:
             # Nothing can be written yet, and the peer may never let it be.
             self._abort()
         else:
@@ -215,6 +243,13 @@ def _local(transport: Any) -> str | None:
     return str(Address(host.host, host.port))
 
 
+def _is_tls(transport: Any) -> bool:
+    """Tell whether *transport* is Twisted's TLS, of which the end of the handshake is told."""
+    # Whoever has one has its module, and others need no TLS library.
+    tls = sys.modules.get("twisted.protocols.tls")
+    return tls is not None and isinstance(transport, tls.TLSMemoryBIOProtocol)
+
+
 def _tcp_socket(transport: Any) -> socket.socket | None:
     """Give the socket below *transport*, TLS or not; None: there is none, or not of TCP."""
     while isinstance(transport, ProtocolWrapper):
@@ -248,11 +283,16 @@ class CouchbaseFactory(Factory):
     noisy = False
 
     def __init__(
-        self, driver: TwistedDriver, connection_id: int, tls: TlsAttempt | None = None
+        self,
+        driver: TwistedDriver,
+        connection_id: int,
+        tls: TlsAttempt | None = None,
+        host: str = "",
     ) -> None:
         self._driver = driver
         self._connection_id = connection_id
         self._tls = tls
+        self._host = host
 
     def is_of(self, driver: TwistedDriver) -> bool:
         """Tell whether it makes a connection of *driver*."""
@@ -260,4 +300,4 @@ class CouchbaseFactory(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> CouchbaseProtocol:  # noqa: ARG002
         """Give a new Protocol."""
-        return CouchbaseProtocol(self._driver, self._connection_id, self._tls)
+        return CouchbaseProtocol(self._driver, self._connection_id, self._tls, self._host)

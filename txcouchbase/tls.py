@@ -6,8 +6,6 @@ Nothing else here imports a TLS library, so that those who use plain TCP need no
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
-from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
@@ -15,9 +13,7 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from cryptography.x509.oid import NameOID
 from OpenSSL import SSL, crypto
-from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
@@ -31,22 +27,24 @@ from twisted.internet.ssl import (
     Certificate,
     CertificateOptions,
     TLSVersion,
-    optionsForClientTLS,
+    platformTrust,
     trustRootFromCertificates,
 )
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from couchloop.certificate import packed_address, server_name
 from couchloop.exceptions import TlsError
 from couchloop.settings import Tls
 from couchloop.tls import (
     WRONG_HOST,
-    PeerCertificate,
     PeerTls,
     certificates_in,
+    check_host,
     handshake_error,
     no_ciphers,
+    shown_certificate,
     unusable,
     verify_error,
 )
@@ -76,17 +74,14 @@ def make_tls_factory(files: Tls) -> TlsFactory:
     own["raiseMinimumTo"] = _VERSIONS[files.minimum]
     if files.ciphers:
         own["acceptableCiphers"] = _ciphers(files.ciphers)
-    if not files.verify:
-        unverified = CertificateOptions(verify=False, **own)
-        return lambda host: _Unverified(unverified, host)
-
-    def verified(host: str) -> IOpenSSLClientConnectionCreator:
-        creator: IOpenSSLClientConnectionCreator = optionsForClientTLS(
-            host, trust_root, extraCertificateOptions=own
-        )
-        return creator
-
-    return verified
+    if files.verify:
+        if trust_root is None:
+            trust_root = platformTrust()  # type: ignore[no-untyped-call]
+        own["trustRoot"] = trust_root
+    else:
+        own["verify"] = False
+    context = CertificateOptions(**own).getContext()
+    return lambda host: _Creator(context, host)
 
 
 def _ciphers(listed: str) -> AcceptableCiphers:
@@ -136,23 +131,46 @@ def _own(cert_path: str, key_path: str | None) -> dict[str, Any]:
 
 
 @implementer(IOpenSSLClientConnectionCreator)
-class _Unverified:
-    """Connections that trust anybody; the driver has warned of that."""
+class _Creator:
+    """Makes one connection, and notes what OpenSSL has against the peer's certificate.
 
-    def __init__(self, options: CertificateOptions, host: str) -> None:
-        self._options = options
+    Not `optionsForClientTLS`: that one refuses names of hosts that are legal elsewhere, and from
+    Twisted 26.4 on lets any host pass whose certificate has names that it cannot read.
+
+    Args:
+        context: decides what is trusted.
+        host: the name or address that is dialled.
+    """
+
+    def __init__(self, context: SSL.Context, host: str) -> None:
+        self._context = context
         self._host = host
+        self.failures: list[tuple[int, int]] = []
+        """OpenSSL's number of each error, and how far up the chain it is."""
 
-    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
-        connection = self._options.clientConnectionForTLS(tlsProtocol)
-        if not (isIPAddress(self._host) or isIPv6Address(self._host)):
-            connection.set_tlsext_host_name(self._host.encode("idna"))
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:  # noqa: ARG002
+        """See IOpenSSLClientConnectionCreator."""
+        connection = SSL.Connection(self._context, None)
+        name = server_name(self._host)
+        if packed_address(name) is None:
+            connection.set_tlsext_host_name(name.encode("ascii"))
+        mode = self._context.get_verify_mode()
+        if mode & SSL.VERIFY_PEER:
+            # Not a method of ours: the connection would hold us, and we are held by who holds it.
+            failures = self.failures
+
+            def note(_: object, __: object, number: int, depth: int, good: int) -> bool:
+                if not good:
+                    failures.append((number, depth))
+                return bool(good)
+
+            connection.set_verify(mode, note)
         return connection
 
 
 @implementer(IOpenSSLClientConnectionCreator)
 class TlsAttempt:
-    """One connection's TLS: remembers enough to say what went wrong with it.
+    """One connection's TLS: looks whose certificate it is, and says what went wrong.
 
     Args:
         host: the name or address that is dialled.
@@ -161,13 +179,29 @@ class TlsAttempt:
 
     def __init__(self, host: str, creator: IOpenSSLClientConnectionCreator) -> None:
         self.host = host
-        self._creator = creator
+        self._creator: Any = creator
         self._connection: SSL.Connection | None = None
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         """See IOpenSSLClientConnectionCreator."""
-        self._connection = self._creator.clientConnectionForTLS(tlsProtocol)
-        return self._connection
+        make = getattr(self._creator, "clientConnectionForTLS", None)
+        if make is None:
+            # CertificateOptions as they are before Twisted 26.4.
+            connection = SSL.Connection(self._creator.getContext(), None)
+        else:
+            connection = make(tlsProtocol)
+        self._connection = connection
+        return connection
+
+    def check(self) -> None:
+        """Raise TlsError unless the peer is who it should be; once the handshake is done.
+
+        Twisted's own check lets some pass (see `_Creator`), and may be what a factory of the
+        user's relies on. So this looks at every connection that verifies certificates, but for
+        those of a creator that says that it has verified the peer in a way of its own.
+        """
+        assert self._connection is not None
+        _check(self._connection, self._creator, self.host)
 
     def peer(self) -> PeerTls:
         """Say what the handshake has brought; only once it is done."""
@@ -177,7 +211,7 @@ class TlsAttempt:
         return PeerTls(
             connection.get_protocol_version_name(),
             connection.get_cipher_name() or "",
-            tuple(_read_certificate(each) for each in chain),
+            tuple(shown_certificate(_der(each)) for each in chain),
         )
 
     def explain(self, failure: Failure) -> TlsError:
@@ -193,12 +227,77 @@ class TlsAttempt:
         elif isinstance(failure.value, SSL.Error):
             return handshake_error(self.host, reason)
         code, text = WRONG_HOST, ""
-        chain: list[crypto.X509] = []
+        shown: bytes | None = None
+        name = self.host
         if connection is not None:
-            chain = connection.get_peer_cert_chain() or []
-            # OpenSSL told Twisted which error it was, and Twisted nobody: ask again.
-            code, text = _verify(connection, chain)
-        return verify_error(self.host, code, text, _shown(chain))
+            shown = _shown(connection)
+            name = _expected(connection, self._creator, name) or name
+            failures = getattr(self._creator, "failures", ())
+            if failures:
+                code = failures[0][0]
+            else:
+                # OpenSSL told Twisted which error it was, and Twisted nobody: ask again.
+                code, text = _verify(connection, connection.get_peer_cert_chain() or [])
+        return verify_error(name, code, text, shown)
+
+
+def check_endpoint(transport: Any, host: str) -> None:
+    """Raise TlsError if the TLS of a user's endpoint looks for one host, and got another.
+
+    Who has Twisted verify a name also asks for it (SNI); an address cannot be asked for.
+
+    Args:
+        transport: a TLSMemoryBIOProtocol whose handshake is done.
+        host: the name or address that was dialled.
+    """
+    connection = transport.getHandle()
+    if connection.get_servername() is not None or packed_address(server_name(host)) is not None:
+        _check(connection, None, host)
+
+
+_VERIFIED: Final = "_hostnameASCII"
+"""Where what Twisted's `optionsForClientTLS` gives keeps the name that it verifies."""
+
+
+def _check(connection: SSL.Connection, creator: object, host: str) -> None:
+    try:
+        name = _expected(connection, creator, host)
+        shown = _shown(connection)
+    except Exception as error:
+        raise TlsError(
+            f"whose certificate {host} has shown cannot be found out: {error}"
+        ) from error
+    if name is not None:
+        check_host(name, shown)
+
+
+def _expected(connection: SSL.Connection, creator: object, host: str) -> str | None:
+    """Give the name or address that the peer's certificate must be for; None: whoever it is.
+
+    A creator of the user's may have been made for another name than was dialled. If it is not
+    Twisted's, that is the one that it had the connection ask for (SNI).
+    """
+    if getattr(creator, "verifies_peer", False):
+        return None
+    name = getattr(creator, _VERIFIED, None)
+    if name is None:
+        if not connection.get_verify_mode() & SSL.VERIFY_PEER:
+            return None
+        name = (connection.get_servername() or b"").decode("latin-1") or host
+    return host if server_name(name) == server_name(host) else str(name)
+
+
+def _shown(connection: SSL.Connection) -> bytes | None:
+    """Give the peer's certificate, trusted or not, in DER."""
+    certificate = connection.get_peer_certificate()
+    if certificate is None:
+        # It cannot be asked for amid a handshake that fails.
+        certificate = next(iter(connection.get_peer_cert_chain() or ()), None)
+    return None if certificate is None else _der(certificate)
+
+
+def _der(certificate: crypto.X509) -> bytes:
+    return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
 
 
 @implementer(IStreamClientEndpoint)
@@ -244,38 +343,3 @@ def _verify(connection: SSL.Connection, chain: list[crypto.X509]) -> tuple[int, 
         return int(error.errors[0]), str(error.errors[2])
     # The chain is good, so it was the name.
     return WRONG_HOST, ""
-
-
-def _shown(chain: list[crypto.X509]) -> PeerCertificate:
-    """Read a peer's certificate, trusted or not, as far as it can be read."""
-    return _read_certificate(chain[0]) if chain else PeerCertificate()
-
-
-def _read_certificate(shown: crypto.X509) -> PeerCertificate:
-    with suppress(Exception):
-        certificate = shown.to_cryptography()
-        names: list[str] = []
-        with suppress(x509.ExtensionNotFound):
-            alternatives = certificate.extensions.get_extension_for_class(
-                x509.SubjectAlternativeName
-            )
-            names = [str(name.value) for name in alternatives.value]
-        return PeerCertificate(
-            tuple(names),
-            _short_name(certificate.issuer),
-            _written(certificate.not_valid_before_utc),
-            _written(certificate.not_valid_after_utc),
-            _short_name(certificate.subject),
-        )
-    return PeerCertificate()
-
-
-def _short_name(name: x509.Name) -> str:
-    kinds = (NameOID.COMMON_NAME, NameOID.ORGANIZATIONAL_UNIT_NAME, NameOID.ORGANIZATION_NAME)
-    found = [str(each.value) for kind in kinds for each in name.get_attributes_for_oid(kind)]
-    return found[0] if found else ""
-
-
-def _written(when: datetime) -> str:
-    """Give a date as OpenSSL writes it."""
-    return f"{when:%b} {when.day:2d} {when:%H:%M:%S %Y} GMT"

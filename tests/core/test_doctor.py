@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from couchloop.certificate import PeerCertificate
 from couchloop.doctor import (
     Answer,
     Close,
@@ -39,7 +40,7 @@ from couchloop.doctor.visit import Visit
 from couchloop.embedded import BucketSettings, EmbeddedCluster, ManualClock
 from couchloop.exceptions import CertificateFileError, SrvLookupError
 from couchloop.settings import Address
-from couchloop.tls import PeerCertificate, PeerTls, days_left, verify_error
+from couchloop.tls import PeerTls, days_left, why_untrusted
 from couchloop.wire import Frame, Opcode, Status, encode_response
 from tests.core.world import ScriptedNode, derive
 
@@ -53,6 +54,7 @@ LEAF: Final = PeerCertificate(
     "Jan  1 00:00:00 2026 GMT",
     "Jan 15 08:00:00 2028 GMT",
     "db.example.com",
+    (b"db.example.com", b"*.db.example.com"),
 )
 ROOT_CA: Final = PeerCertificate(
     (), "Example CA", "Jan  1 00:00:00 2020 GMT", "Jan  1 00:00:00 2040 GMT", "Example CA"
@@ -749,9 +751,9 @@ class TestFailures:
     @pytest.mark.parametrize(
         ("error", "cause", "cure"),
         [
-            (verify_error("h", 19, "", LEAF), "its CA (Example CA) is unknown", "certpath="),
-            (verify_error("h", 10, "", LEAF), "it was valid until Jan 15", "Renew"),
-            (verify_error("h", 62, "", LEAF), "it is for db.example.com", "Connect by such a name"),
+            (why_untrusted("h", 19, "", LEAF), "its CA (Example CA) is unknown", "certpath="),
+            (why_untrusted("db.example.com", 10, "", LEAF), "it was valid until Jan 15", "Renew"),
+            (why_untrusted("h", 62, "", LEAF), "it is for db.example.com", "Connect by such a"),
             (TimeoutError(), "did not finish the TLS handshake within 5 s", "right one"),
         ],
     )

@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from couchloop import http
+from couchloop.certificate import PeerCertificate
 from couchloop.doctor.advice import Advice, advise, advise_name, advise_tcp, failed
 from couchloop.doctor.report import Part, Step, Verdict, count, label, listed
 from couchloop.doctor.requests import (
@@ -36,7 +37,7 @@ from couchloop.kv.handshake import MAX_CONFIG, PLAIN, Hello, Negotiated, wanted_
 from couchloop.kv.scram import KeyDerivation, SaltedPasswords
 from couchloop.nodes import ControlRequest
 from couchloop.settings import Address, Login, Settings, Tls
-from couchloop.tls import PeerCertificate, PeerTls, days_left
+from couchloop.tls import PeerTls, days_left
 from couchloop.topology import ClusterConfig, parse_config
 from couchloop.wire import Feature, Frame, FrameDecoder, Opcode, RequestFrame
 
