@@ -107,7 +107,7 @@ class Bootstrap:
         events: the session's; this appends to it.
         source: asks web ports.
         order: sorts seeds that are to be tried in a random order.
-        known: addresses that need not be tried.
+        known: addresses that need not be tried, each in its one form.
     """
 
     def __init__(
@@ -220,7 +220,7 @@ class Bootstrap:
     def _try(self, seeds: Sequence[Address], web_seeds: Sequence[Address], now: float) -> None:
         settings = self._settings
         if settings.bootstrap_on in {"all", "cccp"}:
-            self._seeds = [seed for seed in distinct(seeds) if seed not in self._known]
+            self._seeds = [seed for seed in distinct(seeds) if seed.one_form not in self._known]
         if settings.bootstrap_on in {"all", HTTP}:
             self._web_seeds = list(distinct(web_seeds))
         if settings.randomize_nodes:

@@ -29,7 +29,7 @@ from couchloop.kv.scram import KeyDerivation
 from couchloop.nodes import Connection, ControlRequest, Nodes, Random
 from couchloop.operations import Batch, Operation
 from couchloop.recall import FILE_ONLY, Recall
-from couchloop.settings import Address, Settings
+from couchloop.settings import Address, Settings, one_forms
 from couchloop.streaming import ConfigSource, Request
 from couchloop.topology import ClusterConfig, NetworkChoice
 from couchloop.wire import Frame, ServerOpcode
@@ -542,10 +542,10 @@ class Session(Dispatch):
         if now < self._next_search:
             return
         settings = self.settings
-        known = self._nodes.endpoints
+        known = one_forms(self._nodes.endpoints)
         asks = settings.bootstrap_on != FILE_ONLY and (
             bool(settings.srv or settings.web_seeds)
-            or any(seed not in known for seed in settings.seeds)
+            or any(seed.one_form not in known for seed in settings.seeds)
         )
         if asks or settings.config_cache:
             # Half of the pause is jitter: a cluster that is gone is missed by many clients.
@@ -562,7 +562,7 @@ class Session(Dispatch):
         is_lost = all(endpoint.ready is None for endpoint in known.values())
         if self.state is SessionState.OPEN and self._bootstrap is None and is_lost:
             self._source.close()
-            self._search(now, now, known)
+            self._search(now, now, one_forms(known))
 
     def search(self, now: float, began: float) -> None:
         """See `couchloop.recall.RecallOwner`."""
