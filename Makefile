@@ -11,7 +11,7 @@ TEST_READY := $(VENV)/ready-for-test
 
 export PYTHON
 
-.PHONY: demo test test-full format bench simulate soak clean
+.PHONY: demo test test-full format methods bench simulate soak clean
 
 demo: $(DEMO_READY)
 	$(BIN)/python examples/demo.py
@@ -26,6 +26,10 @@ test-full: $(TEST_READY)
 format: $(TEST_READY)
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
+
+# The files of methods, from the builders in the core; `make test` says when one is stale.
+methods: $(TEST_READY)
+	$(BIN)/python tools/methods.py
 
 bench: $(TEST_READY)
 	PYTHONPATH=.:core $(BIN)/python -m benchmarks

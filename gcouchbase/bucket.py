@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self
 from weakref import WeakMethod
 
 import gevent
@@ -13,31 +12,28 @@ from gevent import getcurrent, ssl
 from gevent.event import Event
 from gevent.exceptions import BlockingSwitchOutError
 
-from couchloop import LOCKMODE_NONE, health, operations
+from couchloop import LOCKMODE_NONE
 from couchloop.auth import Authenticator
-from couchloop.cluster import BucketBase, Found, as_method
+from couchloop.cluster import BucketBase, Found
 from couchloop.connstr import ConnectionString
 from couchloop.driver import Driver
 from couchloop.events import LogRecord
 from couchloop.exceptions import ArgumentError
 from couchloop.observation import Observer
 from couchloop.opening import make_settings
-from couchloop.operations import Defaults, Pending
 from couchloop.registry import Registry
 from couchloop.retries import RetryStrategy
 from couchloop.settings import Settings
 from couchloop.threads import ThreadSafeBucket
 from couchloop.transcoder import FMT_JSON, Transcoder
 from gcouchbase.driver import GeventDriver, SocketFactory
+from gcouchbase.methods import DocumentMethods, HealthMethods
 from gcouchbase.threads import HubCrossing
 
 if TYPE_CHECKING:
     from gcouchbase.dns import Resolver
 
 __all__ = ["Bucket"]
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 _log = logging.getLogger("gcouchbase")
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
@@ -51,25 +47,7 @@ def write_log(record: LogRecord) -> None:
         gevent.spawn(_log.log, level, "%s", record.text.format(**record.fields))
 
 
-def _blocking(
-    build: Callable[Concatenate[Defaults, P], Pending[T]],
-) -> Callable[Concatenate[Bucket, P], T]:
-    """Make the method that runs what *build* builds."""
-
-    def method(self: Bucket, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        driver = self._driver
-        try:
-            pending = build(self._defaults, *args, **kwargs)
-            pending.owner = self
-        finally:
-            # This frame is part of every error's traceback, which must not keep the Bucket open.
-            del self
-        return driver.run(pending)
-
-    return as_method(method, build, "{}")
-
-
-class Bucket(BucketBase):
+class Bucket(DocumentMethods, HealthMethods, BucketBase):
     """One open bucket. The constructor returns when it is connected, or raises.
 
     Opening the same bucket again on the same hub with the same settings gives this object as long
@@ -149,7 +127,7 @@ class Bucket(BucketBase):
             try:
                 driver.wait_open()
             except BaseException:
-                # As in `_blocking`: an error raised here must not keep the Bucket.
+                # An error raised here must not keep the Bucket.
                 del found
                 raise
             raise Found(found)
@@ -230,26 +208,3 @@ class Bucket(BucketBase):
         """
         self._driver.check_thread()
         return ThreadSafeBucket(self, HubCrossing)
-
-    get = _blocking(operations.get)
-    upsert = _blocking(operations.upsert)
-    insert = _blocking(operations.insert)
-    replace = _blocking(operations.replace)
-    append = _blocking(operations.append)
-    prepend = _blocking(operations.prepend)
-    remove = _blocking(operations.remove)
-    touch = _blocking(operations.touch)
-    counter = _blocking(operations.counter)
-
-    ping = _blocking(health.ping)
-    wait_until_ready = _blocking(health.wait_until_ready)
-
-    get_multi = _blocking(operations.get_multi)
-    upsert_multi = _blocking(operations.upsert_multi)
-    insert_multi = _blocking(operations.insert_multi)
-    replace_multi = _blocking(operations.replace_multi)
-    append_multi = _blocking(operations.append_multi)
-    prepend_multi = _blocking(operations.prepend_multi)
-    remove_multi = _blocking(operations.remove_multi)
-    touch_multi = _blocking(operations.touch_multi)
-    counter_multi = _blocking(operations.counter_multi)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from gevent import Greenlet
 from gevent.monkey import get_original
 
-from couchloop.threads import Call, Crossing, Lock
+from couchloop.crossing import Call, Crossing, Lock
 from gcouchbase.driver import GeventDriver
 
 _allocate_lock: Final[Callable[[], Lock]] = get_original("_thread", "allocate_lock")
@@ -42,10 +42,8 @@ class HubCrossing(Crossing):
             call.task.start()
 
     def _run(self, call: Call[Any]) -> None:
-        pending = call.pending
-        pending.owner = call.owner
         try:
-            result = self._driver.run(pending)
+            result = self._driver.run(call.pending)
         except BaseException as error:  # noqa: BLE001 - the thread raises it
             call.fail(error)
         else:

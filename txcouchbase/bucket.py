@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 from weakref import ref
 
 import twisted
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IResolver
 
-from couchloop import LOCKMODE_NONE, health, operations
+from couchloop import LOCKMODE_NONE
 from couchloop.auth import Authenticator
-from couchloop.cluster import BucketBase, Found, as_method
+from couchloop.cluster import BucketBase, Found
 from couchloop.connstr import ConnectionString
-from couchloop.exceptions import (
-    ArgumentError,
-    CouchbaseError,
-    InvalidEventError,
-    WrongLoopError,
-)
+from couchloop.exceptions import ArgumentError, CouchbaseError, InvalidEventError
 from couchloop.observation import Observer
 from couchloop.opening import make_settings
-from couchloop.operations import Defaults, Pending
 from couchloop.registry import Registry
 from couchloop.retries import RetryStrategy
 from couchloop.settings import Settings
 from couchloop.threads import ThreadSafeBucket
 from couchloop.transcoder import FMT_JSON, Transcoder
 from txcouchbase.driver import EndpointFactory, TwistedDriver, check_reactor, without_frames
+from txcouchbase.methods import DocumentMethods, HealthMethods
 from txcouchbase.producers import Producer, Producers
 from txcouchbase.threads import ReactorCrossing, check_threads
 
@@ -38,31 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Bucket"]
 
-P = ParamSpec("P")
-T = TypeVar("T")
 
-
-def _deferred(
-    build: Callable[Concatenate[Defaults, P], Pending[T]],
-) -> Callable[Concatenate[Bucket, P], Deferred[T]]:
-    """Make the method that runs what *build* builds."""
-
-    def method(self: Bucket, /, *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
-        try:
-            pending = build(self._defaults, *args, **kwargs)
-        except CouchbaseError as error:
-            return fail(without_frames(error))
-        try:
-            return self._driver.run(pending, self)
-        except WrongLoopError:
-            # This frame is part of the traceback, which must not keep the Bucket open.
-            del self
-            raise
-
-    return as_method(method, build, "Deferred[{}]")
-
-
-class Bucket(BucketBase):
+class Bucket(DocumentMethods, HealthMethods, BucketBase):
     """One open bucket. It begins to connect at once; operations issued before that wait for it.
 
     Opening the same bucket again on the same reactor with the same settings gives this object as
@@ -286,26 +257,3 @@ class Bucket(BucketBase):
         self._driver.check_thread()
         check_threads(self._driver.reactor)
         return ThreadSafeBucket(self, ReactorCrossing)
-
-    get = _deferred(operations.get)
-    upsert = _deferred(operations.upsert)
-    insert = _deferred(operations.insert)
-    replace = _deferred(operations.replace)
-    append = _deferred(operations.append)
-    prepend = _deferred(operations.prepend)
-    remove = _deferred(operations.remove)
-    touch = _deferred(operations.touch)
-    counter = _deferred(operations.counter)
-
-    ping = _deferred(health.ping)
-    wait_until_ready = _deferred(health.wait_until_ready)
-
-    get_multi = _deferred(operations.get_multi)
-    upsert_multi = _deferred(operations.upsert_multi)
-    insert_multi = _deferred(operations.insert_multi)
-    replace_multi = _deferred(operations.replace_multi)
-    append_multi = _deferred(operations.append_multi)
-    prepend_multi = _deferred(operations.prepend_multi)
-    remove_multi = _deferred(operations.remove_multi)
-    touch_multi = _deferred(operations.touch_multi)
-    counter_multi = _deferred(operations.counter_multi)

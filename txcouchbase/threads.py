@@ -8,8 +8,8 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorFromThreads
 
+from couchloop.crossing import Call, Crossing, Lock
 from couchloop.exceptions import CouchbaseError, FeatureNotAvailableError
-from couchloop.threads import Call, Crossing, Lock
 from txcouchbase.driver import TwistedDriver
 
 
@@ -49,7 +49,7 @@ class ReactorCrossing(Crossing):
         if call.given_up:
             return
         try:
-            call.task = self._driver.run(call.pending, call.owner)
+            call.task = self._driver.run(call.pending, call.pending.owner)
         except CouchbaseError as error:
             call.fail(error)
         else:

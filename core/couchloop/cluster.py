@@ -6,7 +6,6 @@ last reference going away ends it (docs/architecture.md, "Lifetime").
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -37,7 +36,6 @@ from couchloop.settings import Settings
 from couchloop.transcoder import Transcoder
 
 B = TypeVar("B", bound="BucketBase")
-F = TypeVar("F", bound=Callable[..., Any])
 
 _config_of: Final = attrgetter("_driver.session.config")
 
@@ -453,24 +451,3 @@ class ClusterBase(Generic[B]):
             if bucket._loop is loop and bucket.connected:  # noqa: SLF001 - ours
                 return connection_budget(bucket._driver.session, processes, buckets)  # noqa: SLF001
         return None
-
-
-def as_method(method: F, build: Callable[..., Any], returns: str) -> F:
-    """Make *method* look like the method that *build* describes: name, docstring, signature.
-
-    Args:
-        method: a function of (self, arguments of *build* without the first).
-        build: an operation's builder.
-        returns: what *method* returns, as a docstring says it; `{}` is the builder's result.
-    """
-    signature = inspect.signature(build)
-    parameters = list(signature.parameters.values())
-    own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-    result = str(signature.return_annotation).split("[")[-1].rstrip("]")
-    method.__name__ = build.__name__
-    method.__qualname__ = f"Bucket.{build.__name__}"
-    method.__doc__ = build.__doc__
-    method.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=[own, *parameters[1:]], return_annotation=returns.format(result)
-    )
-    return method

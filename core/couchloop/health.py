@@ -335,7 +335,6 @@ def wait_until_ready(
     """Wait until the data nodes can be used (RFC 0061).
 
     Args:
-        defaults: the Bucket's.
         timeout: seconds.
         desired_state: ONLINE: all of them; DEGRADED: at least one.
 
@@ -498,7 +497,6 @@ def ping(defaults: Defaults, *, timeout: float | None = None, report_id: str | N
     """Send a NOOP to each data node of the configuration (RFC 0061).
 
     Args:
-        defaults: the Bucket's.
         timeout: seconds that each node has; None: as operations.
         report_id: goes into the report; None: one that nobody else has.
 

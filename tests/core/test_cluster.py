@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import inspect
 import weakref
 from collections.abc import Callable
 from errno import EMFILE
@@ -15,7 +14,7 @@ import pytest
 
 from couchloop import operations as ops
 from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuthenticator
-from couchloop.cluster import BucketBase, ClusterBase, Found, as_method
+from couchloop.cluster import BucketBase, ClusterBase, Found
 from couchloop.connstr import ConnectionString
 from couchloop.driver import Driver, connect_error
 from couchloop.embedded.auth import User
@@ -1116,17 +1115,3 @@ class TestDriver:
         assert told(bucket) == ["HandshakeClosedError"]
         assert isinstance(driver.session.failure().__cause__, MemoryError)
         assert not driver.transports
-
-
-def test_as_method() -> None:
-    """A method made of a builder has its name, its documentation and its arguments."""
-
-    def method(self: object, *args: Any, **kwargs: Any) -> None:
-        """Nothing."""
-
-    made = as_method(method, ops.get, "Deferred[{}]")
-    assert made.__name__ == "get"
-    assert made.__qualname__ == "Bucket.get"
-    assert made.__doc__ == ops.get.__doc__
-    names = list(inspect.signature(made).parameters)
-    assert names[:4] == ["self", "key", "ttl", "quiet"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import inspect
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,7 +10,7 @@ from weakref import ref
 
 import pytest
 
-from couchloop import operations as ops
+from couchloop.crossing import Call, Crossing
 from couchloop.exceptions import (
     AmbiguousRequestCanceledError,
     AmbiguousTimeoutError,
@@ -25,8 +24,9 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
     WrongLoopError,
 )
-from couchloop.threads import Call, Crossing, ThreadSafeBucket
+from couchloop.threads import ThreadSafeBucket
 from tests.core.world import World, defaults
+from tests.signatures import check_methods
 
 
 class Loop(Crossing):
@@ -166,7 +166,7 @@ def test_an_interrupted_thread() -> None:
     with pytest.raises(KeyboardInterrupt):
         handle(loop).get("k")
     assert loop.withdrawn == loop.calls
-    assert loop.calls[0].owner is None
+    assert loop.calls[0].pending.owner is None
 
 
 def test_refused() -> None:
@@ -188,7 +188,7 @@ def test_a_bucket_that_is_closed() -> None:
     for kind in (ObjectDestroyedError, ForkedProcessError):
         loop = Loop()
         own = handle(loop)
-        session = own._bucket._driver.session
+        session = own._target._driver.session
         if kind is ForkedProcessError:
             session.forked()
         else:
@@ -212,7 +212,7 @@ def test_errors_keep_no_bucket() -> None:
     try:
         for loop in (Loop(stop), Loop(), Loop(lambda _, call: call.fail(NotFoundError("no")))):
             held = [handle(loop)]
-            gone = ref(held[0]._bucket)
+            gone = ref(held[0]._target)
             for key, here in (("k", False), ("", False), ("k", True)):
                 loop.here = here
                 try:
@@ -228,10 +228,9 @@ def test_errors_keep_no_bucket() -> None:
     assert all(error.__traceback__ for error in kept)
 
 
-def test_looks_like_a_bucket() -> None:
-    """Methods have the names, signatures and docstrings of the operations that they run."""
+def test_methods() -> None:
+    """Threads have every operation, with the builder's arguments; a method gives the result."""
     own = handle(Loop())
     assert (own.bucket, own.connected, own.closed) == ("default", True, False)
     assert repr(own).startswith("<ThreadSafeBucket of <")
-    assert list(inspect.signature(own.get).parameters)[:3] == ["key", "ttl", "quiet"]
-    assert ThreadSafeBucket.get.__doc__ == ops.get.__doc__
+    check_methods(ThreadSafeBucket, lambda result: result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -17,6 +18,7 @@ from couchloop.wire import Opcode, Status
 from gcouchbase.bucket import Bucket
 from gcouchbase.testing import ServedCluster
 from tests.gcouchbase.support import cluster_of
+from tests.signatures import check_methods
 
 
 class TestSingle:
@@ -168,16 +170,23 @@ class TestMany:
 class TestInterface:
     """What a reader of the API sees."""
 
-    def test_methods_carry_names_signatures_and_docstrings(self) -> None:
-        """help() of a method shows the builder's docstring and the signature without defaults."""
-        assert Bucket.get.__qualname__ == "Bucket.get"
-        assert "Fetch a document" in str(Bucket.get.__doc__)
-        assert list(inspect.signature(Bucket.upsert).parameters)[:4] == [
-            "self",
-            "key",
-            "value",
-            "cas",
-        ]
+    def test_methods(self) -> None:
+        """A Bucket has every operation, with the builder's arguments; a method gives the result."""
+        check_methods(Bucket, lambda result: result)
+        assert str(inspect.signature(Bucket.get)) == (
+            "(self, key: 'Key', ttl: 'int' = 0, quiet: 'bool | None' = None, *, "
+            "no_format: 'bool' = False, timeout: 'float | None' = None, "
+            "retry_strategy: 'RetryStrategy | None' = None) -> 'ValueResult'"
+        )
+
+    def test_tracebacks_name_the_operation(self, bucket: Bucket) -> None:
+        """The frame below the caller's is the method's, by its name and in its file."""
+        with pytest.raises(E.NotFoundError) as caught:
+            bucket.get("nosuch")
+        frame = caught.traceback[1]
+        assert (frame.name, Path(frame.path).name) == ("get", "methods.py")
+        with pytest.raises(TypeError, match=r"get\(\) got an unexpected keyword argument 'nosuch'"):
+            bucket.get("k", nosuch=1)  # type: ignore[call-arg]
 
     def test_what_one_turn_sends_leaves_in_one_write(
         self, served: ServedCluster, bucket: Bucket

@@ -172,13 +172,6 @@ def test_the_handle_keeps_the_bucket(served: ServedCluster, cluster: Cluster) ->
     until(lambda: not served.cluster.connections())
 
 
-def test_complete() -> None:
-    """Every operation of the Bucket is there for threads too."""
-    signed = {name for name, each in vars(Bucket).items() if hasattr(each, "__signature__")}
-    assert signed <= vars(ThreadSafeBucket).keys()
-    assert {"get", "upsert_multi", "ping"} <= signed
-
-
 @pytest.mark.parametrize("loop", ["libev-cext", "libuv-cffi"])
 @pytest.mark.parametrize("mode", ["patched", "interrupt", "fork"])
 def test_programs(served: ServedCluster, mode: str, loop: str) -> None:
@@ -224,10 +217,3 @@ def test_lockmodes(cluster: Cluster) -> None:
         assert (bucket.lockmode, bucket.unlock_gil) == (0, False)
         with pytest.raises(ArgumentError, match="LOCKMODE_WAIT"):
             cluster.open_bucket("default", lockmode=7)
-
-
-def test_every_operation() -> None:
-    """The handle has each operation of the Bucket: neither table has grown without the other."""
-    operations = {name for name, member in vars(Bucket).items() if hasattr(member, "__signature__")}
-    assert {"get", "get_multi", "ping"} <= operations
-    assert operations <= vars(ThreadSafeBucket).keys()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 from weakref import ref
@@ -32,6 +33,7 @@ from couchloop.exceptions import (
 from couchloop.settings import Address
 from couchloop.transcoder import Transcoder
 from couchloop.wire import Opcode
+from tests.signatures import check_methods
 from tests.txcouchbase import support
 from tests.txcouchbase.support import Memory, error_of, in_thread, outcome
 from txcouchbase.bucket import Bucket
@@ -445,6 +447,20 @@ class OperationTests(MemoryTests):
         error = error_of(bucket.get(""))
         assert isinstance(error, CouchbaseError)
         assert error.__traceback__ is None
+
+    def test_methods(self) -> None:
+        """A Bucket has every operation, with the builder's arguments; a method gives a Deferred."""
+        check_methods(Bucket, lambda result: Deferred[result])  # type: ignore[valid-type]
+        assert str(inspect.signature(Bucket.touch)) == (
+            "(self, key: 'Key', ttl: 'int' = 0, *, timeout: 'float | None' = None, "
+            "retry_strategy: 'RetryStrategy | None' = None) -> 'Deferred[OperationResult]'"
+        )
+
+    def test_a_slip_is_raised(self) -> None:
+        """An argument that a method does not have is a TypeError, raised at once by its name."""
+        bucket = self.opened()
+        with pytest.raises(TypeError, match=r"get\(\) got an unexpected keyword argument 'nosuch'"):
+            bucket.get("k", nosuch=1)  # type: ignore[call-arg]
 
     def test_users_error_is_theirs(self) -> None:
         """An exception in a callback stays in its Deferred, and disturbs nobody."""

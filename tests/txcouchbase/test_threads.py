@@ -27,7 +27,6 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
     WrongLoopError,
 )
-from couchloop.threads import ThreadSafeBucket
 from couchloop.wire import Opcode
 from tests.threads import Threads
 from tests.txcouchbase.support import Memory, turn
@@ -203,13 +202,6 @@ async def test_the_handle_keeps_the_bucket(
     await turn(reactor, lambda: not served.cluster.connections())
 
 
-def test_complete() -> None:
-    """Every operation of the Bucket is there for threads too."""
-    signed = {name for name, each in vars(Bucket).items() if hasattr(each, "__signature__")}
-    assert signed <= vars(ThreadSafeBucket).keys()
-    assert {"get", "upsert_multi", "ping"} <= signed
-
-
 @pytest.mark.parametrize("mode", ["stop", "interrupt", "fork"])
 async def test_programs(served: ServedCluster, reactor: Any, mode: str) -> None:
     """A reactor that stops, SIGINT in a waiting thread, a fork: the call ends, the program too."""
@@ -249,10 +241,3 @@ async def test_lockmodes(served: ServedCluster, reactor: Any) -> None:
         assert (bucket.lockmode, bucket.unlock_gil) == (0, False)
         with pytest.raises(ArgumentError, match="LOCKMODE_WAIT"):
             Bucket(text, lockmode=7, **arguments)
-
-
-def test_every_operation() -> None:
-    """The handle has each operation of the Bucket: neither table has grown without the other."""
-    operations = {name for name, member in vars(Bucket).items() if hasattr(member, "__signature__")}
-    assert {"get", "get_multi", "ping"} <= operations
-    assert operations <= vars(ThreadSafeBucket).keys()

@@ -1,0 +1,665 @@
+"""Methods that block the calling thread alone, one per builder.
+
+Made by `make methods` (tools/methods.py) from these builders: change them.
+
+- core/couchloop/operations.py
+- core/couchloop/health.py
+
+Frames are part of tracebacks and must not keep a Bucket open: a method lets go of the handle, and
+then of the Bucket, before it waits. In a forked child a Bucket has another driver, so that each
+call asks for the way to the loop.
+"""
+# ruff: noqa: A002, SLF001
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from couchloop import health, operations
+from couchloop.crossing import Crossing, Target
+from couchloop.health import ClusterState, PingReport
+from couchloop.operations import Key
+from couchloop.result import MultiResult, OperationResult, Result, ValueResult
+from couchloop.retries import RetryStrategy
+
+
+class DocumentMethods:
+    """What can be done with documents."""
+
+    __slots__ = ()
+
+    _target: Target
+    _cross: Callable[[Any], Crossing]
+
+    def get(
+        self,
+        key: Key,
+        ttl: int = 0,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ValueResult:
+        """Fetch a document.
+
+        Args:
+            key: the document's key.
+            ttl: if not 0, also set the expiry to so many seconds (over 30 days: an absolute time).
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            no_format: give the value as bytes, whatever its format.
+            timeout: seconds. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError, and ValueFormatError if the value does not fit its flags.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = operations.get(
+                target._defaults,
+                key,
+                ttl,
+                quiet,
+                no_format=no_format,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def upsert(
+        self,
+        key: Key,
+        value: Any,
+        cas: int = 0,
+        ttl: int = 0,
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> OperationResult:
+        """Store a document whether it exists or not.
+
+        Args:
+            key: the document's key.
+            value: what to store.
+            cas: if not 0, store only if the document still has this CAS.
+            ttl: seconds until it expires (over 30 days: an absolute time); 0: never.
+            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            timeout: seconds. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises CasMismatchError (a KeyExistsError), NotFoundError if *cas* is given and there is no
+        document, StoreLockedError, TooBigError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = operations.upsert(
+                target._defaults,
+                key,
+                value,
+                cas,
+                ttl,
+                format,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def insert(
+        self,
+        key: Key,
+        value: Any,
+        ttl: int = 0,
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> OperationResult:
+        """Store a document that must not exist yet; arguments as for `upsert`.
+
+        Raises DocumentExistsError (a KeyExistsError), TooBigError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = operations.insert(
+                target._defaults,
+                key,
+                value,
+                ttl,
+                format,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def replace(
+        self,
+        key: Key,
+        value: Any,
+        cas: int = 0,
+        ttl: int = 0,
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> OperationResult:
+        """Store a document that must exist; arguments as for `upsert`.
+
+        Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError, TooBigError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = operations.replace(
+                target._defaults,
+                key,
+                value,
+                cas,
+                ttl,
+                format,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def append(
+        self,
+        key: Key,
+        value: Any,
+        cas: int = 0,
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> OperationResult:
+        """Put *value* behind the document's bytes; its flags stay as they are.
+
+        Args:
+            key: the document's key.
+            value: text (FMT_UTF8, the default) or bytes (FMT_BYTES).
+            cas: if not 0, append only if the document still has this CAS.
+            format: FMT_UTF8 or FMT_BYTES.
+            timeout: seconds. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotStoredError if there is no document, CasMismatchError, StoreLockedError,
+        TooBigError, ArgumentError for another format.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = operations.append(
+                target._defaults,
+                key,
+                value,
+                cas,
+                format,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def prepend(
+        self,
+        key: Key,
+        value: Any,
+        cas: int = 0,
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> OperationResult:
+        """Put *value* before the document's bytes; everything else as for `append`."""
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = operations.prepend(
+                target._defaults,
+                key,
+                value,
+                cas,
+                format,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def remove(
+        self,
+        key: Key,
+        cas: int = 0,
+        quiet: bool | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> OperationResult:
+        """Delete a document.
+
+        Args:
+            key: the document's key.
+            cas: if not 0, delete only if the document still has this CAS.
+            quiet: give a result with `success` False instead of raising NotFoundError.
+            timeout: seconds. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = operations.remove(
+                target._defaults, key, cas, quiet, timeout=timeout, retry_strategy=retry_strategy
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def touch(
+        self,
+        key: Key,
+        ttl: int = 0,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> OperationResult:
+        """Set a document's expiry without reading it.
+
+        Args:
+            key: the document's key.
+            ttl: seconds until it expires (over 30 days: an absolute time); 0: never.
+            timeout: seconds. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError, DocumentLockedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = operations.touch(
+                target._defaults, key, ttl, timeout=timeout, retry_strategy=retry_strategy
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def counter(
+        self,
+        key: Key,
+        delta: int = 1,
+        initial: int | None = None,
+        ttl: int = 0,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ValueResult:
+        """Change a number that is stored as decimal text; the result's `value` is the new number.
+
+        Args:
+            key: the document's key.
+            delta: what to add; negative: to subtract (never below 0).
+            initial: what to store if there is no document. None: do not create it.
+            ttl: expiry in seconds of a document that is created; 0: never.
+            timeout: seconds. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError, DeltaBadvalError if the document is not a number, StoreLockedError,
+        InvalidDeltaError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = operations.counter(
+                target._defaults,
+                key,
+                delta,
+                initial,
+                ttl,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def get_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, int],
+        ttl: int = 0,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult]:
+        """Fetch many documents; arguments as for `get`.
+
+        Args:
+            keys: the keys, or a dict of key and ttl.
+            ttl: for keys without one of their own.
+            quiet: do not raise for documents that are missing.
+            no_format: give values as bytes.
+            timeout: seconds for the whole batch.
+            retry_strategy: as for one operation.
+
+        Raises as `get` does, with the results of all keys in the exception's `all_results`.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = operations.get_multi(
+                target._defaults,
+                keys,
+                ttl,
+                quiet,
+                no_format=no_format,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def upsert_multi(
+        self,
+        kv: Mapping[Key, Any],
+        ttl: int = 0,
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Store many documents from a dict of key and value; see `upsert` and `get_multi`."""
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = operations.upsert_multi(
+                target._defaults, kv, ttl, format, timeout=timeout, retry_strategy=retry_strategy
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def insert_multi(
+        self,
+        kv: Mapping[Key, Any],
+        ttl: int = 0,
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Store many documents that must not exist yet; see `insert` and `get_multi`."""
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = operations.insert_multi(
+                target._defaults, kv, ttl, format, timeout=timeout, retry_strategy=retry_strategy
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def replace_multi(
+        self,
+        kv: Mapping[Key, Any],
+        ttl: int = 0,
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Store many documents that must exist; see `replace` and `get_multi`."""
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = operations.replace_multi(
+                target._defaults, kv, ttl, format, timeout=timeout, retry_strategy=retry_strategy
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def append_multi(
+        self,
+        kv: Mapping[Key, Any],
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Append to many documents from a dict of key and value; see `append` and `get_multi`."""
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = operations.append_multi(
+                target._defaults, kv, format, timeout=timeout, retry_strategy=retry_strategy
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def prepend_multi(
+        self,
+        kv: Mapping[Key, Any],
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Prepend to many documents from a dict of key and value; see `prepend` and `get_multi`."""
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = operations.prepend_multi(
+                target._defaults, kv, format, timeout=timeout, retry_strategy=retry_strategy
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def remove_multi(
+        self,
+        kvs: Iterable[Key] | Mapping[Key, int | Result],
+        quiet: bool | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Delete many documents; see `remove` and `get_multi`.
+
+        Args:
+            kvs: the keys, or a dict of key and CAS (or a result that has one).
+            quiet: do not raise for documents that are missing.
+            timeout: seconds for the whole batch.
+            retry_strategy: as for one operation.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = operations.remove_multi(
+                target._defaults, kvs, quiet, timeout=timeout, retry_strategy=retry_strategy
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def touch_multi(
+        self,
+        kvs: Iterable[Key] | Mapping[Key, int],
+        ttl: int = 0,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Set the expiry of many documents: keys, or a dict of key and ttl; see `touch`."""
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = operations.touch_multi(
+                target._defaults, kvs, ttl, timeout=timeout, retry_strategy=retry_strategy
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def counter_multi(
+        self,
+        kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, int]],
+        initial: int | None = None,
+        delta: int = 1,
+        ttl: int = 0,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult]:
+        """Change many numbers; see `counter` and `get_multi`.
+
+        Args:
+            kvs: the keys, or a dict of key and delta, or of key and a dict with any of `delta`,
+                `initial` and `ttl`.
+            initial: for keys without one of their own.
+            delta: likewise.
+            ttl: likewise.
+            timeout: seconds for the whole batch.
+            retry_strategy: as for one operation.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = operations.counter_multi(
+                target._defaults,
+                kvs,
+                initial,
+                delta,
+                ttl,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+
+class HealthMethods:
+    """What a bucket's connections can be asked."""
+
+    __slots__ = ()
+
+    _target: Target
+    _cross: Callable[[Any], Crossing]
+
+    def wait_until_ready(
+        self, timeout: float, desired_state: ClusterState = ClusterState.ONLINE
+    ) -> None:
+        """Wait until the data nodes can be used (RFC 0061).
+
+        Args:
+            timeout: seconds.
+            desired_state: ONLINE: all of them; DEGRADED: at least one.
+
+        Raises ArgumentError for OFFLINE, InvalidTimeoutError; UnambiguousTimeoutError, whose
+        `context.seeds` names what each node met last; what opening the bucket met, once that has
+        failed.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = health.wait_until_ready(target._defaults, timeout, desired_state)
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def ping(self, *, timeout: float | None = None, report_id: str | None = None) -> PingReport:
+        """Send a NOOP to each data node of the configuration (RFC 0061).
+
+        Args:
+            timeout: seconds that each node has; None: as operations.
+            report_id: goes into the report; None: one that nobody else has.
+
+        Raises InvalidTimeoutError; what opening the bucket met, once that has failed. A node that
+        does not answer, or is not connected, raises nothing: the report says so.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = health.ping(target._defaults, timeout=timeout, report_id=report_id)
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)

@@ -1,0 +1,159 @@
+"""The files of methods are what the builders in the core say."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import pytest
+
+from couchloop.operations import Batch, Defaults, Operation
+from couchloop.result import MultiResult, ValueResult
+from tools import methods
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BUILDERS = [each for family in methods.FAMILIES for each in family.builders()]
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Colour(Enum):
+    """A default that is no literal."""
+
+    RED = "red"
+
+
+class Pairs(Generic[K, V]):
+    """Something whose result is made of its arguments in another order."""
+
+    def result(self) -> dict[V, K]:
+        """Give it."""
+        raise NotImplementedError
+
+
+class Named(Pairs[str, V]):
+    """One argument is fixed in a base class."""
+
+
+class Resultless:
+    """What no method can be made of."""
+
+
+def paint(
+    defaults: Defaults, key: str, *specs: bytes, colour: Colour = Colour.RED, **more: int
+) -> Named[ValueResult | None]:
+    """Do what has arguments of every kind, and says so in a line that is long.
+
+    Args:
+        key: which one it is, and then more words than fit into a line that stands further right.
+        colour: a colour.
+    """
+    raise NotImplementedError
+
+
+def broken(defaults: Defaults) -> Resultless:
+    """Give what has no result."""
+    raise NotImplementedError
+
+
+def helper(key: str) -> None:
+    """Do something that is no operation."""
+
+
+def test_files_are_up_to_date() -> None:
+    """The files of methods are exactly what the command writes."""
+    run = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "methods.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_a_stale_file_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file that is missing, or that somebody has changed, is named; the command writes it."""
+    path = tmp_path / "methods.py"
+    target = methods.TARGETS[0]._replace(path=str(path))
+    monkeypatch.setattr(methods, "TARGETS", (target,))
+    assert methods.main(["--check"]) == 1
+    assert not path.exists()
+    assert methods.main([]) == 0
+    assert methods.main(["--check"]) == 0
+    path.write_text(path.read_text(encoding="utf-8").replace("quiet=quiet", "quiet=True"))
+    path.write_text(path.read_text(encoding="utf-8") + "# mine\n")
+    capsys.readouterr()
+    assert methods.main(["--check"]) == 1
+    assert capsys.readouterr().err == f"stale: {path}; run make methods\n"
+
+
+def test_every_builder_is_there() -> None:
+    """The families hold what SDK 2.5 calls operations, and what asks about connections."""
+    names = [name for name, _ in BUILDERS]
+    assert len(set(names)) == len(names)
+    assert {"get", "upsert_multi", "counter", "touch_multi", "ping"} <= set(names)
+
+
+@pytest.mark.parametrize(("name", "build"), BUILDERS, ids=[name for name, _ in BUILDERS])
+def test_documented_arguments_exist(name: str, build: Any) -> None:
+    """A docstring documents no argument that the method lacks."""
+    documented = re.findall(r"^    (\w+): ", str(inspect.getdoc(build)), re.MULTILINE)
+    _, *parameters = inspect.signature(build).parameters
+    assert set(documented) <= set(parameters), name
+
+
+def test_what_a_method_gives() -> None:
+    """The type of a result is found through generic bases, whatever they call their arguments."""
+    assert methods.result_type(paint) == dict[ValueResult | None, str]
+
+    def one(defaults: Defaults) -> Operation[int]:
+        raise NotImplementedError
+
+    def many(defaults: Defaults) -> Batch[ValueResult]:
+        raise NotImplementedError
+
+    assert methods.result_type(one) is int
+    assert methods.result_type(many) == MultiResult[ValueResult]
+    with pytest.raises(TypeError, match=r"broken\(\) gives a Resultless"):
+        methods.result_type(broken)
+
+
+def test_builders_are_told_apart() -> None:
+    """Public functions that take a Bucket's defaults are builders; what is imported is none."""
+    family = methods.Family("Methods", "All", (sys.modules[__name__],))
+    assert [name for name, _ in family.builders()] == ["paint", "broken"]
+
+
+def test_every_kind_of_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arguments of each kind, defaults that are no literals and wide docstrings come out right."""
+    here = sys.modules[__name__]
+    monkeypatch.delattr(here, "broken")
+    monkeypatch.setattr(methods, "FAMILIES", (methods.Family("Methods", "All", (here,)),))
+    text = methods.Module(methods.TARGETS[1]).text()
+    assert (
+        '''\
+    def paint(
+        self, key: str, *specs: bytes, colour: Colour = Colour.RED, **more: int
+    ) -> dict[ValueResult | None, str]:
+        """Do what has arguments of every kind, and says so in a line that is long.
+
+        Args:
+            key: which one it is, and then more words than fit into a line that stands further
+                right.
+            colour: a colour.
+        """
+        driver = self._driver
+        try:
+            pending = test_methods.paint(self._defaults, key, *specs, colour=colour, **more)
+'''
+        in text
+    )
+    assert "from couchloop.result import ValueResult\n" in text
+    assert "from tests.project.test_methods import Colour\n" in text

@@ -1,0 +1,384 @@
+"""Write the methods of Buckets and of their handles for threads, from the builders in the core.
+
+python tools/methods.py           write the files
+python tools/methods.py --check   fail if one is not what would be written
+
+A builder is a public function of the modules below whose first parameter is `defaults: Defaults`.
+Each becomes a method of the same name, with the builder's other parameters, its docstring, and the
+type that its `result()` gives. `FAMILIES` says which builders make which class, `TARGETS` what a
+method does on each loop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from textwrap import indent
+from types import ModuleType, NoneType, UnionType
+from typing import Any, Final, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from couchloop import health, operations
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+
+Builder = Callable[..., Any]
+
+
+class Family(NamedTuple):
+    """Builders whose methods belong together."""
+
+    name: str
+    """Of the class."""
+    meaning: str
+    modules: tuple[ModuleType, ...]
+
+    def builders(self) -> Iterator[tuple[str, Builder]]:
+        """Give each builder and its name, in the order in which they are written."""
+        for module in self.modules:
+            for name, member in vars(module).items():
+                if is_builder(name, member, module):
+                    yield name, member
+
+
+FAMILIES: Final = (
+    Family("DocumentMethods", "What can be done with documents", (operations,)),
+    Family("HealthMethods", "What a bucket's connections can be asked", (health,)),
+)
+
+
+class Target(NamedTuple):
+    """A file of methods: what is said at its top, and what each method does."""
+
+    path: str
+    subject: str
+    about: str
+    imports: str
+    attributes: str
+    """What a class that takes the methods must have."""
+    returns: str
+    """What a method gives; `{}`: what its builder's `result()` gives."""
+    body: str
+    """`{call}`: the call of the builder; `{defaults}` is its first argument."""
+    defaults: str = "self._defaults"
+    ignored: tuple[str, ...] = ("A002",)
+    """Rules of the linter: SDK 2.5 has arguments that are called as built-in functions are."""
+
+    @property
+    def file(self) -> Path:
+        """Where it is."""
+        return ROOT / self.path
+
+
+TARGETS: Final = (
+    Target(
+        "txcouchbase/methods.py",
+        "Methods that return Deferreds, one per builder of the core",
+        """\
+What a builder raises fails the Deferred. WrongLoopError is raised: whoever calls from another
+thread must not touch a Deferred. Frames are part of tracebacks and must not keep a Bucket open, so
+a method that raises lets go of its own.""",
+        """\
+from twisted.internet.defer import Deferred, fail
+from couchloop.exceptions import CouchbaseError, WrongLoopError
+from couchloop.operations import Defaults
+from txcouchbase.driver import TwistedDriver, without_frames
+""",
+        """\
+_defaults: Defaults
+_driver: TwistedDriver
+""",
+        "Deferred[{}]",
+        """\
+try:
+    pending = {call}
+except CouchbaseError as error:
+    return fail(without_frames(error))
+try:
+    return self._driver.run(pending, self)
+except WrongLoopError:
+    del self
+    raise
+""",
+    ),
+    Target(
+        "gcouchbase/methods.py",
+        "Methods that block the calling greenlet alone, one per builder of the core",
+        """\
+Frames are part of tracebacks and must not keep a Bucket open: a method lets go of its own before it
+waits, and the operation in flight holds it.""",
+        """\
+from couchloop.operations import Defaults
+from gcouchbase.driver import GeventDriver
+""",
+        """\
+_defaults: Defaults
+_driver: GeventDriver
+""",
+        "{}",
+        """\
+driver = self._driver
+try:
+    pending = {call}
+    pending.owner = self
+finally:
+    del self
+return driver.run(pending)
+""",
+    ),
+    Target(
+        "core/couchloop/thread_methods.py",
+        "Methods that block the calling thread alone, one per builder",
+        """\
+Frames are part of tracebacks and must not keep a Bucket open: a method lets go of the handle, and
+then of the Bucket, before it waits. In a forked child a Bucket has another driver, so that each
+call asks for the way to the loop.""",
+        """\
+from collections.abc import Callable
+from typing import Any
+from couchloop.crossing import Crossing, Target
+""",
+        """\
+_target: Target
+_cross: Callable[[Any], Crossing]
+""",
+        "{}",
+        """\
+target = self._target
+crossing = self._cross(target._driver)
+del self
+try:
+    crossing.check(target._driver.session)
+    pending = {call}
+    pending.owner = target
+finally:
+    del target
+return crossing.run(pending)
+""",
+        "target._defaults",
+        ("A002", "SLF001"),
+    ),
+)
+
+
+def is_builder(name: str, member: object, module: ModuleType) -> bool:
+    """Tell whether *member* of *module* makes an operation (or a batch, or what else is run)."""
+    if name.startswith("_") or not inspect.isfunction(member):
+        return False
+    first = next(iter(inspect.signature(member).parameters.values()), None)
+    return member.__module__ == module.__name__ and getattr(first, "annotation", "") == "Defaults"
+
+
+def result_type(build: Builder) -> Any:
+    """Give the type of what `result()` gives of what *build* builds.
+
+    Raises TypeError if that has no such method.
+    """
+    built = get_type_hints(build)["return"]
+    kind = get_origin(built) or built
+    values = _arguments_of(built)
+    for base in kind.__mro__:
+        if "result" in vars(base):
+            found = get_type_hints(vars(base)["result"])["return"]
+            return _filled(found, values)
+    raise TypeError(f"{build.__name__}() gives a {kind.__name__}, which has no result()")
+
+
+def _arguments_of(kind: Any) -> dict[Any, Any]:
+    """Give what stands for each type variable in *kind* and its bases."""
+    origin = get_origin(kind) or kind
+    parameters = getattr(origin, "__parameters__", ())
+    values = dict(zip(parameters, get_args(kind), strict=False))
+    for base in getattr(origin, "__orig_bases__", origin.__bases__):
+        for variable, value in _arguments_of(base).items():
+            values.setdefault(variable, values.get(value, value))
+    return values
+
+
+def _filled(kind: Any, values: dict[Any, Any]) -> Any:
+    if isinstance(kind, TypeVar):
+        return values[kind]
+    arguments = getattr(kind, "__parameters__", ())
+    return kind[tuple(values[each] for each in arguments)] if arguments else kind
+
+
+_STARS: Final[dict[object, str]] = {
+    inspect.Parameter.VAR_POSITIONAL: "*",
+    inspect.Parameter.VAR_KEYWORD: "**",
+}
+
+
+class Module:
+    """A file that is being written: its text, and what it imports."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.imports: set[tuple[str, str]] = set()
+
+    def text(self) -> str:
+        """Give it, formatted."""
+        target = self.target
+        classes = [self._class(family) for family in FAMILIES]
+        imports = [f"from {module} import {name}" for module, name in self.imports]
+        paths = dict.fromkeys(path for family in FAMILIES for path in _paths(family))
+        sources = "\n".join(f"- {path}" for path in paths)
+        head = (
+            f'"""{target.subject}.\n\n'
+            "Made by `make methods` (tools/methods.py) from these builders: change them.\n\n"
+            f"{sources}\n\n"
+            f'{target.about}\n"""\n'
+            f"# ruff: noqa: {', '.join(target.ignored)}\n"
+        )
+        return _formatted(
+            "\n".join(
+                [
+                    head,
+                    "from __future__ import annotations",
+                    target.imports,
+                    *imports,
+                    *classes,
+                ]
+            ),
+            target.path,
+        )
+
+    def _class(self, family: Family) -> str:
+        methods = [self._method(name, build) for name, build in family.builders()]
+        head = f'"""{family.meaning}."""\n\n__slots__ = ()\n'
+        body = "\n".join([head, self.target.attributes, *methods])
+        return f"class {family.name}:\n{indent(body, '    ')}"
+
+    def _method(self, name: str, build: Builder) -> str:
+        target = self.target
+        module = build.__module__
+        package, _, short = module.rpartition(".")
+        self.imports.add((package, short))
+        _, *parameters = inspect.signature(build).parameters.values()
+        declared, given = ["self"], [target.defaults]
+        is_named = False
+        for each in parameters:
+            if each.kind is each.KEYWORD_ONLY and not is_named:
+                declared.append("*")
+            is_named = is_named or each.kind in {each.KEYWORD_ONLY, each.VAR_POSITIONAL}
+            star = _STARS.get(each.kind, "")
+            self._import_names(each.annotation, module)
+            default = "" if each.default is each.empty else f" = {self._value(each.default)}"
+            declared.append(f"{star}{each.name}: {each.annotation}{default}")
+            names_it = each.kind is each.KEYWORD_ONLY
+            given.append(f"{each.name}={each.name}" if names_it else f"{star}{each.name}")
+        returns = target.returns.format(self._type(result_type(build)))
+        docstring = _wrapped(inspect.getdoc(build) or "")
+        body = target.body.format(call=f"{short}.{name}({', '.join(given)})")
+        end = "\n" if "\n" in docstring else ""
+        head = f"def {name}({', '.join(declared)}) -> {returns}:\n"
+        return head + indent(f'"""{docstring}{end}"""\n{body}', "    ")
+
+    def _import_names(self, annotation: str, module: str) -> None:
+        """Import what *annotation* names, from where *module* has it."""
+        origins = _origins(module)
+        for node in ast.walk(ast.parse(annotation)):
+            if isinstance(node, ast.Name) and node.id in origins:
+                self.imports.add((origins[node.id], node.id))
+
+    def _value(self, value: object) -> str:
+        if isinstance(value, Enum):
+            self.imports.add((type(value).__module__, type(value).__name__))
+            return str(value)
+        return repr(value)
+
+    def _type(self, kind: Any) -> str:
+        if kind is NoneType:
+            return "None"
+        arguments = get_args(kind)
+        origin = get_origin(kind) or kind
+        if origin in {Union, UnionType}:
+            return " | ".join(map(self._type, arguments))
+        if origin.__module__ != "builtins":
+            self.imports.add((origin.__module__, origin.__name__))
+        name: str = origin.__name__
+        return f"{name}[{', '.join(map(self._type, arguments))}]" if arguments else name
+
+
+_WIDTH: Final = 100 - len("        ")
+_ARGUMENT: Final = re.compile(r" +\w+: ")
+
+
+def _wrapped(docstring: str) -> str:
+    """Give *docstring* in lines that fit a method, which stands further to the right."""
+    lines = docstring.splitlines()
+    for number, line in enumerate(lines):
+        if len(line) <= _WIDTH:
+            continue
+        cut = line.rindex(" ", 0, _WIDTH + 1)
+        indented = len(line) - len(line.lstrip())
+        start = " " * (indented + 4 if _ARGUMENT.match(line) else indented)
+        rest, following = line[cut:].strip(), lines[number + 1 : number + 2]
+        lines[number] = line[:cut]
+        if following and following[0].strip() and not _ARGUMENT.match(following[0]):
+            lines[number + 1] = f"{start}{rest} {following[0].strip()}"
+        else:
+            lines.insert(number + 1, f"{start}{rest}")
+    return "\n".join(lines)
+
+
+def _paths(family: Family) -> Iterator[str]:
+    for module in family.modules:
+        yield Path(str(module.__file__)).resolve().relative_to(ROOT).as_posix()
+
+
+@cache
+def _origins(module: str) -> dict[str, str]:
+    """Tell for each name at the top of *module* in which module it is defined or found."""
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    origins = dict.fromkeys(vars(sys.modules[module]), module)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            origins.update({alias.asname or alias.name: node.module for alias in node.names})
+    return origins
+
+
+def _formatted(text: str, path: str) -> str:
+    """Put imports in order, and lay *text* out as the project's style has it."""
+    for command in (
+        ("check", "--select=I", "--fix-only", "--quiet"),
+        ("format", "--quiet"),
+    ):
+        text = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, f"--stdin-filename={path}", "-"],
+            cwd=ROOT,
+            input=text,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    return text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the files, or check them; give the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if one is stale")
+    is_check = parser.parse_args(arguments).check
+    stale = []
+    for target in TARGETS:
+        text = Module(target).text()
+        if target.file.exists() and target.file.read_text(encoding="utf-8") == text:
+            continue
+        stale.append(target.path)
+        if not is_check:
+            target.file.write_text(text, encoding="utf-8")
+    if is_check and stale:
+        print(f"stale: {', '.join(stale)}; run make methods", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
