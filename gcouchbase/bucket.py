@@ -20,7 +20,7 @@ from couchloop.driver import Driver
 from couchloop.events import LogRecord
 from couchloop.exceptions import ArgumentError
 from couchloop.observation import Observer
-from couchloop.opening import make_settings
+from couchloop.opening import OpeningArguments, make_settings
 from couchloop.registry import Registry
 from couchloop.retries import RetryStrategy
 from couchloop.settings import Settings
@@ -45,6 +45,20 @@ def write_log(record: LogRecord) -> None:
     if _log.isEnabledFor(level):
         # A handler may block, and this is the hub.
         gevent.spawn(_log.log, level, "%s", record.text.format(**record.fields))
+
+
+class BucketArguments(OpeningArguments, total=False):
+    """What may be said of a Bucket, besides where it is and on which hub; see there."""
+
+    ssl_context: ssl.SSLContext | None
+    socket_factory: SocketFactory | None
+    resolver: Resolver | None
+
+
+class OpenBucketArguments(BucketArguments, total=False):
+    """What `Cluster.open_bucket` takes."""
+
+    shared: bool
 
 
 class Bucket(DocumentMethods, HealthMethods, BucketBase):

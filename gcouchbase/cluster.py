@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from gevent.ssl import SSLContext
 
@@ -10,7 +10,7 @@ from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuth
 from couchloop.budget import ConnectionBudget, connection_budget
 from couchloop.cluster import ClusterBase
 from couchloop.connstr import ConnectionString
-from gcouchbase.bucket import Bucket, write_log
+from gcouchbase.bucket import Bucket, OpenBucketArguments, write_log
 from gcouchbase.driver import GeventDriver, SocketFactory
 
 if TYPE_CHECKING:
@@ -45,6 +45,19 @@ class Cluster(ClusterBase[Bucket]):
         self._socket_factory = socket_factory
         self._ssl_context = ssl_context
         self._resolver = resolver
+
+    def open_bucket(self, bucket_name: str, **kwargs: Unpack[OpenBucketArguments]) -> Bucket:
+        """Open a bucket, or give the Bucket that is open on this hub already.
+
+        Args:
+            bucket_name: the bucket's name.
+            kwargs: as `Bucket` takes them; `shared=False` opens one that is nobody else's.
+
+        Raises what `Bucket` raises; BucketAlreadyOpenError if it is open with other settings,
+        MixedAuthError if credentials are given here as well as through `authenticate`,
+        ArgumentError for a name that no bucket can have.
+        """
+        return self._open_bucket(bucket_name, kwargs)
 
     def connection_budget(self, processes: int = 1, buckets: int = 1) -> ConnectionBudget:
         """Count the connections that a program will open, and say whether the nodes take them.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Self, Unpack
 
 import gevent
 
 from couchloop.pool import PoolBase
-from gcouchbase.bucket import Bucket
+from gcouchbase.bucket import Bucket, BucketArguments
+from gcouchbase.cluster import Cluster
 
 __all__ = ["BucketPool"]
 
@@ -32,6 +33,15 @@ class BucketPool(PoolBase[Bucket]):
 
     Raises ArgumentError for a size below 1; what `Cluster.open_bucket` raises.
     """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        bucket_name: str,
+        size: int,
+        **bucket_arguments: Unpack[BucketArguments],
+    ) -> None:
+        super().__init__(cluster, bucket_name, size, bucket_arguments)
 
     def close(self, timeout: float = 2.5) -> None:
         """Close every Bucket, as `Bucket.close` does; returns when the last connection is gone."""

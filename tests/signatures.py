@@ -28,3 +28,19 @@ def check_methods(kind: type, returns: Callable[[Any], Any]) -> None:
             assert (own.name, parameters) == ("self", wanted)
             result = result_type(build)
             assert signature.return_annotation == returns(None if result is type(None) else result)
+
+
+def check_arguments(bucket: type, arguments: type, *others: str) -> None:
+    """See that *arguments* are the keywords of a Bucket's constructor, but *others*, and no more.
+
+    Args:
+        bucket: the class.
+        arguments: the TypedDict of what may be said of it.
+        others: keywords that are none of these.
+    """
+    parameters = inspect.signature(bucket.__init__).parameters.values()  # type: ignore[misc]
+    keywords = {each.name: each.annotation for each in parameters if each.kind is each.KEYWORD_ONLY}
+    for name in others:
+        del keywords[name]
+    typed = {name: kind.__forward_arg__ for name, kind in arguments.__annotations__.items()}
+    assert typed == keywords

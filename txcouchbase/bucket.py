@@ -16,7 +16,7 @@ from couchloop.cluster import BucketBase, Found
 from couchloop.connstr import ConnectionString
 from couchloop.exceptions import ArgumentError, CouchbaseError, InvalidEventError
 from couchloop.observation import Observer
-from couchloop.opening import make_settings
+from couchloop.opening import OpeningArguments, make_settings
 from couchloop.registry import Registry
 from couchloop.retries import RetryStrategy
 from couchloop.settings import Settings
@@ -31,6 +31,20 @@ if TYPE_CHECKING:
     from txcouchbase.tls import TlsFactory
 
 __all__ = ["Bucket"]
+
+
+class BucketArguments(OpeningArguments, total=False):
+    """What may be said of a Bucket, besides where it is and on which reactor; see there."""
+
+    endpoint_factory: EndpointFactory | None
+    tls_factory: TlsFactory | None
+    resolver: IResolver | None
+
+
+class OpenBucketArguments(BucketArguments, total=False):
+    """What `Cluster.open_bucket` takes."""
+
+    shared: bool
 
 
 class Bucket(DocumentMethods, HealthMethods, BucketBase):

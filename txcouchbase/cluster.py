@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IResolver
@@ -12,7 +12,7 @@ from couchloop.budget import ConnectionBudget, connection_budget
 from couchloop.cluster import ClusterBase
 from couchloop.connstr import ConnectionString
 from couchloop.exceptions import CouchbaseError, WrongLoopError
-from txcouchbase.bucket import Bucket
+from txcouchbase.bucket import Bucket, OpenBucketArguments
 from txcouchbase.driver import EndpointFactory, TwistedDriver, without_frames
 
 if TYPE_CHECKING:
@@ -50,6 +50,19 @@ class Cluster(ClusterBase[Bucket]):
         self._endpoint_factory = endpoint_factory
         self._tls_factory = tls_factory
         self._resolver = resolver
+
+    def open_bucket(self, bucket_name: str, **kwargs: Unpack[OpenBucketArguments]) -> Bucket:
+        """Open a bucket, or give the Bucket that is open on this reactor already.
+
+        Args:
+            bucket_name: the bucket's name.
+            kwargs: as `Bucket` takes them; `shared=False` opens one that is nobody else's.
+
+        Raises BucketAlreadyOpenError if it is open with other settings,
+        MixedAuthError if credentials are given here as well as through `authenticate`,
+        ArgumentError for a name that no bucket can have.
+        """
+        return self._open_bucket(bucket_name, kwargs)
 
     def connection_budget(self, processes: int = 1, buckets: int = 1) -> Deferred[ConnectionBudget]:
         """Count the connections that a program will open, and say whether the nodes take them.

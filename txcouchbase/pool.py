@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 from couchloop.pool import PoolBase
-from txcouchbase.bucket import Bucket
+from txcouchbase.bucket import Bucket, BucketArguments
+from txcouchbase.cluster import Cluster
 
 __all__ = ["BucketPool"]
 
@@ -32,6 +33,15 @@ class BucketPool(PoolBase[Bucket]):
 
     Raises ArgumentError for a size below 1; what `Cluster.open_bucket` raises.
     """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        bucket_name: str,
+        size: int,
+        **bucket_arguments: Unpack[BucketArguments],
+    ) -> None:
+        super().__init__(cluster, bucket_name, size, bucket_arguments)
 
     def connect(self) -> Deferred[None]:
         """Give a new Deferred that fires with None once all are open, or with the first error."""

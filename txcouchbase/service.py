@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Unpack
 from weakref import WeakKeyDictionary, WeakSet
 
 from twisted.application.service import MultiService
@@ -23,7 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from couchloop.exceptions import BucketAlreadyOpenError, CouchbaseError, ServiceNotRunningError
-from txcouchbase.bucket import Bucket
+from txcouchbase.bucket import Bucket, OpenBucketArguments
 from txcouchbase.cluster import Cluster
 
 __all__ = ["BucketService"]
@@ -69,7 +69,7 @@ class BucketService(MultiService):
         *,
         close_timeout: float = 2.5,
         retry_pause: Callable[[int], float] | None = None,
-        **bucket_arguments: Any,
+        **bucket_arguments: Unpack[OpenBucketArguments],
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._cluster = cluster

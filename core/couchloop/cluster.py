@@ -6,7 +6,7 @@ last reference going away ends it (docs/architecture.md, "Lifetime").
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
@@ -384,28 +384,24 @@ class ClusterBase(Generic[B]):
         for renew in renewals:
             renew()
 
-    def open_bucket(self, bucket_name: str, **kwargs: Any) -> B:
-        """Open a bucket, or give the Bucket that is open on this loop already.
+    def open_bucket(self, *arguments: Any, **keywords: Any) -> B:
+        """Open a bucket by its name; an adapter's own says which keywords it takes."""
+        raise NotImplementedError
 
-        Args:
-            bucket_name: the bucket's name.
-            kwargs: as the Bucket takes them; `shared=False` opens one that is nobody else's.
-
-        Raises BucketAlreadyOpenError if it is open with other settings, MixedAuthError if
-        credentials are given here as well as through `authenticate`, ArgumentError for a name that
-        no bucket can have.
-        """
+    def _open_bucket(self, bucket_name: str, keywords: Mapping[str, Any]) -> B:
+        """Open a bucket, or give the Bucket that is open on this loop already."""
         authenticator = self.authenticator
+        keywords = dict(keywords)
         if authenticator is not None:
-            if kwargs.keys() & {"username", "password", "authenticator"}:
+            if keywords.keys() & {"username", "password", "authenticator"}:
                 raise MixedAuthError(
                     "credentials were given to authenticate(); open_bucket() takes no others"
                 )
-            kwargs["authenticator"] = authenticator
+            keywords["authenticator"] = authenticator
         check_bucket_name(bucket_name)
         target = ConnectionString.parse(self.connection_string)
         target.bucket = bucket_name
-        bucket = self.bucket_class(target, **self._bucket_arguments(), **kwargs)
+        bucket = self.bucket_class(target, **self._bucket_arguments(), **keywords)
         if authenticator is not None:
             self._note(bucket)
             if self.authenticator is not None and self.authenticator is not authenticator:

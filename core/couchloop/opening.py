@@ -9,7 +9,7 @@ import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from math import ceil
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from couchloop import LOCKMODE_EXC, LOCKMODE_NONE, LOCKMODE_WAIT, __version__
 from couchloop.auth import Authenticator, CertAuthenticator, PasswordAuthenticator
@@ -48,6 +48,24 @@ from couchloop.transcoder import FMT_JSON, Transcoder
 from couchloop.wire import snappy
 
 _LONGEST_BUCKET_NAME: Final = 100
+
+
+class OpeningArguments(TypedDict, total=False):
+    """What a program may say of a Bucket on either loop, besides where it is; see `Bucket`.
+
+    Adapters add what only their own Buckets take; their tests compare it with the constructors.
+    """
+
+    username: str | None
+    password: str | None
+    authenticator: Authenticator | None
+    quiet: bool
+    default_format: int
+    transcoder: Transcoder | type[Transcoder] | None
+    retry_strategy: RetryStrategy | None
+    observer: Observer | None
+    lockmode: int
+    unlock_gil: bool
 
 
 def make_settings(

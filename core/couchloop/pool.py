@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar
 
@@ -18,7 +18,11 @@ class PoolBase(Generic[B]):
     """What `BucketPool` is on either loop; the adapters add waiting and closing."""
 
     def __init__(
-        self, cluster: ClusterBase[B], bucket_name: str, size: int, **bucket_arguments: Any
+        self,
+        cluster: ClusterBase[B],
+        bucket_name: str,
+        size: int,
+        bucket_arguments: Mapping[str, Any],
     ) -> None:
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise ArgumentError("the size of a pool is an integer from 1", objextra=size)

@@ -522,6 +522,9 @@ class Cluster(ClusterBase[Bucket]):
         super().__init__(connection_string, Bucket)
         self._loop = loop
 
+    def open_bucket(self, bucket_name: str, **keywords: Any) -> Bucket:
+        return self._open_bucket(bucket_name, keywords)
+
     def _bucket_arguments(self) -> dict[str, Any]:
         return {"loop": self._loop}
 

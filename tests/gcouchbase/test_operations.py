@@ -15,10 +15,10 @@ from couchloop.result import MultiResult, OperationResult, ValueResult
 from couchloop.retries import BestEffort, FailFast
 from couchloop.transcoder import FMT_BYTES, FMT_UTF8
 from couchloop.wire import Opcode, Status
-from gcouchbase.bucket import Bucket
+from gcouchbase.bucket import Bucket, BucketArguments, OpenBucketArguments
 from gcouchbase.testing import ServedCluster
 from tests.gcouchbase.support import cluster_of
-from tests.signatures import check_methods
+from tests.signatures import check_arguments, check_methods
 
 
 class TestSingle:
@@ -178,6 +178,11 @@ class TestInterface:
             "no_format: 'bool' = False, timeout: 'float | None' = None, "
             "retry_strategy: 'RetryStrategy | None' = None) -> 'ValueResult'"
         )
+
+    def test_arguments(self) -> None:
+        """What `open_bucket` is typed to take are the constructor's arguments."""
+        check_arguments(Bucket, OpenBucketArguments)
+        check_arguments(Bucket, BucketArguments, "shared")
 
     def test_tracebacks_name_the_operation(self, bucket: Bucket) -> None:
         """The frame below the caller's is the method's, by its name and in its file."""

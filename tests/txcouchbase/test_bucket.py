@@ -33,10 +33,10 @@ from couchloop.exceptions import (
 from couchloop.settings import Address
 from couchloop.transcoder import Transcoder
 from couchloop.wire import Opcode
-from tests.signatures import check_methods
+from tests.signatures import check_arguments, check_methods
 from tests.txcouchbase import support
 from tests.txcouchbase.support import Memory, error_of, in_thread, outcome
-from txcouchbase.bucket import Bucket
+from txcouchbase.bucket import Bucket, BucketArguments, OpenBucketArguments
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
 
 
@@ -285,12 +285,14 @@ class RegistryTests(SynchronousTestCase):
             endpoint_factory=memory.endpoint_factory,
         )
         cluster.authenticate(PasswordAuthenticator("user", "password"))
-        first = cluster.open_bucket("default", label="first")
-        assert cluster.open_bucket("default", label="again") is first
+        # What `open_bucket` is typed to take is what Bucket takes.
+        mine: dict[str, Any] = {"label": "first"}
+        first = cluster.open_bucket("default", **mine)
+        assert cluster.open_bucket("default", **mine) is first
         assert made == ["first"]
         assert not memory.result(first.get("k")).success, "quiet"
         cluster.set_authenticator(PasswordAuthenticator("user", "another"))
-        assert cluster.open_bucket("default", label="once more") is first
+        assert cluster.open_bucket("default", **mine) is first
         with pytest.raises(BucketAlreadyOpenError, match="quiet"):
             memory.open()
         memory.result(first.close())
@@ -455,6 +457,11 @@ class OperationTests(MemoryTests):
             "(self, key: 'Key', ttl: 'int' = 0, *, timeout: 'float | None' = None, "
             "retry_strategy: 'RetryStrategy | None' = None) -> 'Deferred[OperationResult]'"
         )
+
+    def test_arguments(self) -> None:
+        """What `open_bucket` is typed to take are the constructor's arguments but the reactor."""
+        check_arguments(Bucket, OpenBucketArguments, "reactor")
+        check_arguments(Bucket, BucketArguments, "reactor", "shared")
 
     def test_a_slip_is_raised(self) -> None:
         """An argument that a method does not have is a TypeError, raised at once by its name."""

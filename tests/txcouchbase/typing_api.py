@@ -10,6 +10,7 @@ from typing import Any, assert_type
 from twisted.internet.defer import Deferred
 
 from couchloop.budget import ConnectionBudget
+from couchloop.health import ClusterState, PingReport
 from couchloop.result import MultiResult, OperationResult, ValueResult
 from couchloop.retries import BestEffort, FailFast, RetryReason, RetryRequest
 from couchloop.threads import ThreadSafeBucket
@@ -17,6 +18,7 @@ from couchloop.transcoder import FMT_UTF8
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
 from txcouchbase.pool import BucketPool
+from txcouchbase.service import BucketService
 from txcouchbase.testing import MemoryCluster, ServedCluster, serve
 
 
@@ -63,6 +65,8 @@ def pools(cluster: Cluster) -> None:
     pool = BucketPool(cluster, "default", 3, quiet=True)
     assert_type(pool.pick(), Bucket)
     assert_type(pool.close(), Deferred[None])
+    BucketPool(cluster, "default", 3, quiett=True)  # type: ignore[call-arg]
+    BucketPool(cluster, "default", 3, shared=False)  # type: ignore[call-arg]
 
 
 def opening(reactor: Any) -> None:
@@ -76,6 +80,13 @@ def opening(reactor: Any) -> None:
     assert_type(serve(reactor=reactor), ServedCluster)
     memory = MemoryCluster()
     Cluster(memory.connection_string, endpoint_factory=memory.endpoint_factory)
+    cluster.open_bucket("default", quiet=True, shared=False, resolver=None)
+    cluster.open_bucket("default", quiett=True)  # type: ignore[call-arg]
+    cluster.open_bucket("default", quiet="yes")  # type: ignore[arg-type]
+    cluster.open_bucket("default", reactor=reactor)  # type: ignore[call-arg]
+    cluster.open_bucket("default", socket_factory=len)  # type: ignore[call-arg]
+    BucketService(cluster, "default", quiet=True, shared=False)
+    BucketService(cluster, "default", quiett=True)  # type: ignore[call-arg]
     Cluster("couchbase://localhost", Bucket, reactor)  # type: ignore[call-arg]
     Cluster(1)  # type: ignore[arg-type]
     Bucket("couchbase://host/name", user="u")  # type: ignore[call-arg]
@@ -105,7 +116,10 @@ def operations(bucket: Bucket) -> None:
     assert_type(bucket.remove_multi(["k"]), Deferred[MultiResult[OperationResult]])
     assert_type(bucket.touch_multi(["k"], ttl=1), Deferred[MultiResult[OperationResult]])
     assert_type(bucket.counter_multi(["k"]), Deferred[MultiResult[ValueResult]])
+    assert_type(bucket.ping(timeout=1.5, report_id="mine"), Deferred[PingReport])
+    assert_type(bucket.wait_until_ready(5, ClusterState.DEGRADED), Deferred[None])
     bucket.get()  # type: ignore[call-arg]
+    bucket.ping(1, "mine")  # type: ignore[call-arg]
     bucket.get(1)  # type: ignore[arg-type]
     bucket.get("k", ttl="10")  # type: ignore[arg-type]
     bucket.get("k", nosuch=1)  # type: ignore[call-arg]

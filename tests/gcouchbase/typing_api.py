@@ -1,0 +1,120 @@
+"""What a type checker says to a consumer: mypy reads this (`files` in setup.cfg), nobody runs it.
+
+An `ignore` that is not needed is an error too, so the lines that must be refused are.
+"""
+
+from __future__ import annotations
+
+from typing import Any, assert_type
+
+from gevent.event import Event
+
+from couchloop.budget import ConnectionBudget
+from couchloop.health import ClusterState, DiagnosticsReport, PingReport
+from couchloop.result import MultiResult, OperationResult, ValueResult
+from couchloop.retries import BestEffort, FailFast
+from couchloop.threads import ThreadSafeBucket
+from couchloop.transcoder import FMT_UTF8
+from gcouchbase.bucket import Bucket
+from gcouchbase.cluster import Cluster, PasswordAuthenticator
+from gcouchbase.pool import BucketPool
+from gcouchbase.testing import ServedCluster, serve
+
+
+class OwnBucket(Bucket):
+    """An application's own."""
+
+
+def opening() -> None:
+    """Clusters and Buckets."""
+    cluster = Cluster("couchbase://localhost")
+    cluster.authenticate(PasswordAuthenticator("user", "password"))
+    assert_type(cluster.open_bucket("default"), Bucket)
+    assert_type(Cluster().connection_string, str)
+    assert_type(Bucket("couchbase://host/name", username="u", password="p"), Bucket)
+    assert_type(OwnBucket("couchbase://host/name", username="u", password="p"), OwnBucket)
+    assert_type(serve(), ServedCluster)
+    assert_type(cluster.connection_budget(processes=2), ConnectionBudget)
+    cluster.open_bucket("default", quiet=True, shared=False, resolver=None)
+    cluster.open_bucket("default", quiett=True)  # type: ignore[call-arg]
+    cluster.open_bucket("default", quiet="yes")  # type: ignore[arg-type]
+    cluster.open_bucket("default", tls_factory=len)  # type: ignore[call-arg]
+    Cluster("couchbase://localhost", Bucket, None)  # type: ignore[call-arg]
+    Cluster(1)  # type: ignore[arg-type]
+    Bucket("couchbase://host/name", user="u")  # type: ignore[call-arg]
+    Bucket("couchbase://host/name", ssl_context=len)  # type: ignore[arg-type]
+
+
+def pools(cluster: Cluster) -> None:
+    """Pools give Buckets."""
+    pool = BucketPool(cluster, "default", 3, quiet=True)
+    assert_type(pool.pick(), Bucket)
+    pool.close(timeout=1)
+    BucketPool(cluster, "default", 3, quiett=True)  # type: ignore[call-arg]
+    BucketPool(cluster, "default", 3, shared=False)  # type: ignore[call-arg]
+
+
+def threads(bucket: Bucket) -> None:
+    """Handles for threads give values too."""
+    handle = bucket.threadsafe()
+    assert_type(handle, ThreadSafeBucket)
+    assert_type(handle.get("k", timeout=1), ValueResult)
+    assert_type(handle.get_multi(["k"]), MultiResult[ValueResult])
+    assert_type(handle.ping(), PingReport)
+    handle.get(1)  # type: ignore[arg-type]
+
+
+def operations(bucket: Bucket) -> None:
+    """Methods give results."""
+    assert_type(bucket.get("k"), ValueResult)
+    assert_type(bucket.get(b"k", 10, quiet=True, timeout=1.5), ValueResult)
+    assert_type(bucket.get("k", retry_strategy=FailFast()), ValueResult)
+    assert_type(bucket.upsert("k", {"any": ["thing"]}, ttl=10), OperationResult)
+    assert_type(bucket.insert("k", "v", format=FMT_UTF8), OperationResult)
+    assert_type(bucket.replace("k", 1, cas=1), OperationResult)
+    assert_type(bucket.append("k", "v"), OperationResult)
+    assert_type(bucket.prepend("k", "v"), OperationResult)
+    assert_type(bucket.remove("k"), OperationResult)
+    assert_type(bucket.touch("k", 10), OperationResult)
+    assert_type(bucket.counter("k", delta=2, initial=0), ValueResult)
+    assert_type(bucket.ping(timeout=1.5, report_id="mine"), PingReport)
+    assert_type(bucket.diagnostics(), DiagnosticsReport)
+    assert_type(bucket.get_multi(["k"]), MultiResult[ValueResult])
+    assert_type(bucket.upsert_multi({"k": 1}), MultiResult[OperationResult])
+    assert_type(bucket.insert_multi({"k": 1}), MultiResult[OperationResult])
+    assert_type(bucket.replace_multi({"k": 1}), MultiResult[OperationResult])
+    assert_type(bucket.append_multi({"k": "v"}), MultiResult[OperationResult])
+    assert_type(bucket.prepend_multi({"k": "v"}), MultiResult[OperationResult])
+    assert_type(bucket.remove_multi(["k"]), MultiResult[OperationResult])
+    assert_type(bucket.touch_multi(["k"], ttl=1), MultiResult[OperationResult])
+    assert_type(bucket.counter_multi(["k"]), MultiResult[ValueResult])
+    bucket.wait_until_ready(5, ClusterState.DEGRADED)
+    _: int = bucket.wait_until_ready(5)  # type: ignore[assignment, func-returns-value]
+    bucket.get()  # type: ignore[call-arg]
+    bucket.ping(1, "mine")  # type: ignore[call-arg]
+    bucket.get(1)  # type: ignore[arg-type]
+    bucket.get("k", ttl="10")  # type: ignore[arg-type]
+    bucket.get("k", nosuch=1)  # type: ignore[call-arg]
+    bucket.get("k", retry_strategy=BestEffort)  # type: ignore[arg-type]
+    bucket.upsert("k")  # type: ignore[call-arg]
+    bucket.get("k").nosuch  # type: ignore[attr-defined]  # noqa: B018 - the line that is refused
+    bucket.timeout = "1"  # type: ignore[assignment]
+    bucket.connected = True  # type: ignore[misc]
+
+
+def results(bucket: Bucket) -> None:
+    """Results know their parts."""
+    got = bucket.get("k")
+    assert_type(got.cas, int)
+    assert_type(got.success, bool)
+    value: Any = got.value
+    bucket.upsert("k", value)
+    assert_type(bucket.get_multi(["k"])["k"], ValueResult)
+    assert_type(bucket.upsert_multi({"k": 1}).all_ok, bool)
+
+
+def closing() -> None:
+    """A Bucket is a context, of its own class."""
+    with OwnBucket("couchbase://host/name") as own:
+        assert_type(own, OwnBucket)
+    assert_type(own._get_close_future(), Event)
