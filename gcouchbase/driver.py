@@ -38,6 +38,7 @@ from couchloop.exceptions import (
 from couchloop.operations import Batch, Operation, Pending
 from couchloop.session import SessionState
 from couchloop.settings import Address, Settings
+from couchloop.standstill import LATE, LEAST_TURNS
 from gcouchbase.dns import look_up
 from gcouchbase.tls import TlsStream, make_context
 
@@ -57,6 +58,9 @@ _FAMILIES: Final = {"disabled": gsocket.AF_INET, "only": gsocket.AF_INET6}
 """What the option `ipv6` means where one family of addresses alone is used."""
 
 _thread_ident: Final[Callable[[], int]] = get_original("_thread", "get_ident")
+# gevent takes the one that could block out of the module.
+_poll: Final[Callable[[], Any]] = get_original("select", "poll")
+_POLLOUT: Final = 4
 
 
 _NOTHING_TO_CLOSE: Final = frozenset({SessionState.NEW, SessionState.CLOSED})
@@ -493,11 +497,12 @@ class _Attempt(Transport):
         except Timeout as timeout:
             if timeout is not patience:
                 raise
-            return ETIMEDOUT
-        else:
-            return sock.getsockopt(gsocket.SOL_SOCKET, gsocket.SO_ERROR)
+            # The loop may have stood still, and the timer have come before the socket.
+            if not _is_settled(sock):
+                return ETIMEDOUT
         finally:
             watcher.close()
+        return sock.getsockopt(gsocket.SOL_SOCKET, gsocket.SO_ERROR)
 
     def write(self, data: bytes) -> None:
         """Do nothing: the session says nothing before it is connected."""
@@ -515,6 +520,13 @@ class _Attempt(Transport):
     def drop(self) -> None:
         if self._sock is not None:
             self._sock.close()
+
+
+def _is_settled(sock: _socket.socket) -> bool:
+    """Tell whether a socket that was being connected is so, or has failed; without waiting."""
+    poll = _poll()
+    poll.register(sock.fileno(), _POLLOUT)
+    return bool(poll.poll(0))
 
 
 def _look_up(address: Address, family: int) -> list[Any]:
@@ -562,6 +574,8 @@ class _Socket(Transport):
         self._reader = _io_watcher(loop, sock, _READ)
         self._writer = _io_watcher(loop, sock, _WRITE)
         self._grace = loop.timer(_GRACE)
+        self._grace_ends = 0.0
+        self._turns = LEAST_TURNS
 
     def open(self) -> None:
         self._reader.start(self._guarded, self._readable)
@@ -648,7 +662,20 @@ class _Socket(Transport):
         self._finishing = True
         self._reader.stop()
         if self._backlog:
-            self._grace.start(self._guarded, partial(self.abort, None))
+            self._grace_ends = self._driver.now() + _GRACE
+            self._grace.start(self._guarded, self._grace_over)
+        else:
+            self.abort(None)
+
+    def _grace_over(self) -> None:
+        """Give up what the peer has not taken, once it had the chance to."""
+        if self._turns and self._driver.now() - self._grace_ends > LATE:
+            # The loop stood still: what the network takes goes first.
+            self._turns -= 1
+            self._grace.stop()
+            self._grace.close()
+            self._grace = self._driver.hub.loop.timer(_TICK)
+            self._grace.start(self._guarded, self._grace_over)
         else:
             self.abort(None)
 

@@ -30,7 +30,10 @@ PROGRAMS: Final[Mapping[str, str]] = {
 REACTORS: Final = ("select", "poll", "epoll", "asyncio")
 """Reactors that the socket tests must pass on, each in a process of its own."""
 
-_REACTOR_TESTS: Final = "tests/txcouchbase/test_reactors.py"
+_REACTOR_TESTS: Final = (
+    "tests/txcouchbase/test_reactors.py",
+    "tests/txcouchbase/test_standstill.py",
+)
 
 GEVENT_LOOPS: Final = ("libuv-cffi",)
 """Loops of gevent, beside its default, that the tests in the process itself must pass on."""
@@ -48,6 +51,7 @@ _GEVENT_TESTS: Final = tuple(
         "memory",
         "operations",
         "pool",
+        "standstill",
         "threads",
         "tls",
         "waiting",
@@ -114,12 +118,11 @@ def all_steps() -> list[Step]:
     ]
     for run in TEST_RUNS:
         steps += _measured(run) if run.is_measured else [_pytest(run, run.folders)]
-    if (ROOT / _REACTOR_TESTS).exists():
-        module = _REACTOR_TESTS.removesuffix(".py").replace("/", ".")
-        steps += [
-            Step(f"trial-{reactor}", _module("twisted.trial", f"--reactor={reactor}", module))
-            for reactor in REACTORS
-        ]
+    modules = [name.removesuffix(".py").replace("/", ".") for name in _REACTOR_TESTS]
+    steps += [
+        Step(f"trial-{reactor}", _module("twisted.trial", f"--reactor={reactor}", *modules))
+        for reactor in REACTORS
+    ]
     for loop in GEVENT_LOOPS:
         step = _pytest(PytestRun((), ("-q", *_NO_TWISTED)), _GEVENT_TESTS)
         steps.append(step._replace(name=f"gevent-{loop}", environment=(("GEVENT_LOOP", loop),)))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
-from twisted.internet.interfaces import IDelayedCall, IResolver
+from twisted.internet.interfaces import IResolver
 from twisted.names import client, dns
 from twisted.names.error import DNSNameError, DomainError
 from twisted.python.failure import Failure
@@ -18,6 +18,7 @@ from couchloop.events import ResolveSrv
 from couchloop.hosts import name_servers
 from couchloop.printable import general
 from couchloop.settings import Address
+from txcouchbase.patience import PatientCall
 
 _SYSTEM: Final = Path("/etc/resolv.conf")
 _PORT: Final = 53
@@ -102,11 +103,11 @@ class _Opened:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self._calls: list[IDelayedCall] = []
+        self._calls: list[PatientCall] = []
         self._connectors: list[Any] = []
 
-    def callLater(self, delay: float, call: Callable[..., Any], *arguments: Any) -> IDelayedCall:
-        delayed: IDelayedCall = self._reactor.callLater(delay, call, *arguments)
+    def callLater(self, delay: float, call: Callable[..., Any], *arguments: Any) -> PatientCall:
+        delayed = PatientCall(self._reactor, delay, call, *arguments)
         self._calls.append(delayed)
         return delayed
 

@@ -7,6 +7,7 @@ import sys
 from _thread import get_ident
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import inf
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from weakref import WeakSet
@@ -49,6 +50,7 @@ from couchloop.exceptions import (
 from couchloop.operations import Batch, Operation, Pending
 from couchloop.session import SessionState
 from couchloop.settings import Address, Settings, Tls
+from couchloop.standstill import CatchUp
 from txcouchbase.producers import Producers
 from txcouchbase.protocol import CouchbaseFactory, dead_end
 from txcouchbase.workers import workers
@@ -117,6 +119,9 @@ class TwistedDriver(Driver):
         self._dialling_reactor: Any = _Dialling(reactor, _FAMILIES.get(settings.ipv6))
         self.producers: Callable[[], Producers | None] = lambda: None
         """Gives those who want to know when too much waits: the Bucket's, which holds them."""
+        if not IReactorFromThreads.providedBy(reactor):
+            # A clock for tests is not late: it is set forward.
+            self._catch_up = CatchUp(self.session, inf)
         self._delayed: IDelayedCall | None = None
         self._opening: list[tuple[Deferred[None], object]] = []
         self._closing: list[Deferred[None]] = []
@@ -318,6 +323,8 @@ class TwistedDriver(Driver):
             self._dialling_reactor,
             address.host,
             address.port,
+            # The session has a limit of its own, which knows of loops that stand still.
+            timeout=None,  # type: ignore[arg-type]  # what makes the connections takes None
             # Short enough for a dozen addresses that say nothing.
             attemptDelay=self.session.settings.config_node_timeout / _ATTEMPTS,
         )

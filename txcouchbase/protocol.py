@@ -17,7 +17,6 @@ from twisted.internet.error import ConnectionClosed
 from twisted.internet.interfaces import (
     IAddress,
     IConsumer,
-    IDelayedCall,
     IHandshakeListener,
     IPushProducer,
     ISystemHandle,
@@ -32,6 +31,7 @@ from couchloop.backlog import Backlog
 from couchloop.exceptions import TlsError
 from couchloop.settings import Address
 from couchloop.tls import cut_off
+from txcouchbase.patience import PatientCall
 
 if TYPE_CHECKING:
     from txcouchbase.driver import TwistedDriver
@@ -70,7 +70,7 @@ class CouchbaseProtocol(Protocol):
         self._refusal: TlsError | None = None
         """Why nothing may be said to this peer."""
         self._driver = driver
-        self._grace: IDelayedCall | None = None
+        self._grace: PatientCall | None = None
         self._writer: Any = None
         self._backlog = Backlog()
         self._is_held = False
@@ -173,7 +173,7 @@ class CouchbaseProtocol(Protocol):
             self._abort()
         else:
             # The timer first: connectionLost may come from within.
-            self._grace = self._driver.reactor.callLater(_GRACE, self._abort)
+            self._grace = PatientCall(self._driver.reactor, _GRACE, self._abort)
             if not self._backlog:
                 self._end()
 

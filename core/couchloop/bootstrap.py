@@ -35,6 +35,7 @@ from couchloop.kv.connection import State
 from couchloop.kv.handshake import config_text
 from couchloop.nodes import Connection, ControlRequest, Nodes
 from couchloop.settings import Address, Settings, distinct
+from couchloop.standstill import blame, blocked_for
 from couchloop.streaming import ConfigSource
 from couchloop.timers import Timer, Timers
 from couchloop.topology import (
@@ -131,6 +132,7 @@ class Bootstrap:
         self._timers = timers
         self._events = events
         self._limit: Timer | None = None
+        self._began = 0.0
         self._lookup: Timer | None = None
         """Limits the lookup of an SRV record while it runs."""
         self._source = source
@@ -152,11 +154,12 @@ class Bootstrap:
     def start(self, now: float, began: float) -> None:
         """Look up the seeds, or try the first; *began* is when the time for all began to run."""
         settings = self._settings
+        self._began = began
         until = began + settings.config_total_timeout
-        self._limit = self._timers.call_at(until, self._took_too_long)
+        self._limit = self._timers.limit(now, max(0.0, until - now), self._took_too_long)
         if settings.srv:
             limit = max(0.0, min(settings.resolve_timeout, until - now))
-            self._lookup = self._timers.call_at(now + limit, self._not_looked_up)
+            self._lookup = self._timers.limit(now, limit, self._not_looked_up)
             self._events.append(ResolveSrv(settings.srv, limit))
         else:
             self._try(settings.seeds, settings.web_seeds, now)
@@ -207,8 +210,9 @@ class Bootstrap:
         return timer is not None
 
     def _not_looked_up(self, now: float) -> None:
-        limit = f"{self._settings.resolve_timeout:g} s (resolve_timeout)"
-        self.srv_failed(self._no_record(f"it was not found within {limit}"), now)
+        limit = self._settings.resolve_timeout
+        error = self._no_record(f"it was not found within {limit:g} s (resolve_timeout)")
+        self.srv_failed(blame(error, self._timers.excuse(self._began, now, limit)), now)
 
     def _no_record(self, reason: str) -> SrvLookupError:
         return srv_error(self._settings.srv, reason)
@@ -314,11 +318,11 @@ class Bootstrap:
         assert connection is not None
         answer = request.answer
         if answer is None:
-            limit = f"{request.timeout:g} s (config_node_timeout)"
-            connection.lost(
-                NodeTimeoutError(f"the node did not give a configuration within {limit}"),
-                request.deadline,
+            error = NodeTimeoutError(
+                f"the node did not give a configuration within {request.timeout:g} s "
+                "(config_node_timeout)"
             )
+            connection.lost(blame(error, blocked_for(request.error)), request.deadline)
             return
         now = connection.last_activity
         try:
@@ -387,6 +391,8 @@ class Bootstrap:
             what, why = "the bucket was not ready", ": it is being created, or warming up"
         limit = f"within {self._settings.config_total_timeout:g} s (config_total_timeout)"
         error = BootstrapTimeoutError(f"{what} {limit}{why}", context=context)
+        total = self._settings.config_total_timeout
+        blame(error, self._timers.excuse(self._began, now, total))
         if connection is not None:
             self.met.append((str(connection.address), error))
             self._nodes.drop(connection)

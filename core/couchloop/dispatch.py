@@ -50,6 +50,7 @@ from couchloop.retries import (
     verdict,
 )
 from couchloop.settings import Address, Settings
+from couchloop.standstill import blame
 from couchloop.timers import Timers
 from couchloop.wire import Frame, Status
 
@@ -232,6 +233,16 @@ class Dispatch(ABC):
         for op in batch.operations:
             self.cancel(op)
 
+    # In: the loop
+
+    def stood_still(self, since: float, until: float) -> None:
+        """Take note that the loop did nothing between these times; errors tell of it."""
+        self._timers.stood_still(since, until)
+
+    def heard_since(self, when: float) -> bool:
+        """Tell whether anything has come from any peer at *when* or later."""
+        return any(c.last_activity >= when for c in self._nodes.connections.values())
+
     # Answers
 
     def completed(self, op: Operation[Any]) -> None:
@@ -310,7 +321,7 @@ class Dispatch(ABC):
         expired.sort(key=_deadline)
         for op in expired:
             if op.queue is not None:
-                self._expire(op)
+                self._expire(op, now)
         for timeout in [timeout for timeout, queue in self._deadlines.items() if not queue]:
             del self._deadlines[timeout]
 
@@ -591,8 +602,10 @@ class Dispatch(ABC):
 
     # Ends
 
-    def _expire(self, op: Operation[Any]) -> None:
+    def _expire(self, op: Operation[Any], now: float) -> None:
         connection = op.connection
+        begun = op.deadline - op.timeout
+        standstill = self._timers.excuse(begun, now, op.timeout)
         cause: BaseException | None = op.obstacle
         context = self._context(op)
         kind = AmbiguousTimeoutError if self._is_ambiguous(op) else UnambiguousTimeoutError
@@ -600,7 +613,7 @@ class Dispatch(ABC):
             what = "the server did not answer"
             connection.pending.pop(op.opaque, None)
             if not isinstance(op, ControlRequest):
-                self._nodes.unanswered(connection, op.deadline - op.timeout, op.deadline)
+                self._nodes.unanswered(connection, begun, op.deadline, is_excused=standstill > 0.0)
         elif op.parked is not None:
             endpoint = self._nodes.owner_of(op.raw) if self.is_open else None
             what, waited_for = self._obstruction(endpoint)
@@ -618,7 +631,7 @@ class Dispatch(ABC):
         reason = None if context.seeds or connection is not None else cause
         error = kind(_because(f"{what} in time", reason), context=context)
         error.__cause__ = cause
-        self._fail(op, error)
+        self._fail(op, blame(error, standstill))
 
     @staticmethod
     def _is_ambiguous(op: Operation[Any]) -> bool:

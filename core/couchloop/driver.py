@@ -12,6 +12,7 @@ from contextlib import suppress
 from errno import EMFILE, ENFILE
 from functools import partial
 from ipaddress import IPv4Address
+from math import inf
 from typing import Any, Final, Protocol, TypeVar
 
 from couchloop import configcache
@@ -40,6 +41,7 @@ from couchloop.observation import make_session
 from couchloop.operations import Batch, Operation, Pending
 from couchloop.session import SessionState
 from couchloop.settings import Address, Settings
+from couchloop.standstill import LATE, CatchUp
 
 T = TypeVar("T")
 
@@ -108,6 +110,11 @@ class Driver(ABC):
         self._patience: float | None = None
         """When no more is waited for the disk, once all else has ended."""
         self._armed: float | None = None
+        self._due = inf
+        """When the loop is to call `deadline`: at once, where that is over already."""
+        self._asked = 0.0
+        """When the loop was asked to call `flush`."""
+        self._catch_up = CatchUp(self.session)
 
     # What an adapter brings
 
@@ -202,12 +209,13 @@ class Driver(ABC):
 
     def submit(self, pending: Pending[Any]) -> None:
         """Send an operation or a batch; what one turn of the loop sends leaves in one write."""
+        now = self.now()
         if isinstance(pending, Operation):
-            self.session.submit(pending, self.now())
+            self.session.submit(pending, now)
         elif isinstance(pending, Batch):
-            self.session.submit_batch(pending, self.now())
+            self.session.submit_batch(pending, now)
         if not (self._in_turn or self._scheduled):
-            self.schedule()
+            self.schedule(now)
 
     def cancel(self, pending: Pending[Any]) -> None:
         """Forget an operation or a batch whose caller has gone."""
@@ -268,7 +276,7 @@ class Driver(ABC):
 
     # What the loop calls
 
-    def schedule(self) -> None:
+    def schedule(self, now: float | None = None) -> None:
         """See to it that `transmit` runs when this turn is over."""
         if self._in_turn or self._scheduled:
             return
@@ -277,22 +285,47 @@ class Driver(ABC):
             self.transmit()
             return
         self._scheduled = True
+        self._asked = self.now() if now is None else now
         self.call_soon()
 
     def flush(self) -> None:
         """Run the `transmit` that `schedule` asked for."""
         self._scheduled = False
+        now = self.now()
+        if now - self._asked > LATE:
+            self._catch_up.noticed(self._asked, now)
         self.transmit()
 
     def deadline(self) -> None:
-        """Let the session do what is due."""
+        """Let the session do what is due, once all is read that came while the loop stood still."""
         self._armed = None
+        now = self.now()
+        self._catch_up.overdue(self._due, now)
+        if self._catch_up.reads_first(now):
+            self._arm(now, now)
+            return
         if self._patience is not None:
             # The disk takes too long: closing must not take for ever.
             self._storing, self._patience = False, None
             self._check_closed()
             return
-        self._turn(self.session.handle_deadline, self.now())
+        self._turn(self.session.handle_deadline, now)
+
+    def _rearm(self, when: float | None) -> None:
+        if when is None:
+            self._catch_up.end()
+        if not self._catch_up.is_reading:
+            now = self.now()
+            self._catch_up.noticed(self._due, now)
+            if when:
+                # It may be over before it is armed: user code has blocked within this very turn.
+                self._catch_up.overdue(when, now)
+            self._arm(when, now)
+
+    def _arm(self, when: float | None, now: float) -> None:
+        self._armed = when
+        self._due = inf if when is None else max(when, now)
+        self.arm(when)
 
     def connected(self, connection_id: int, local: str | None = None) -> None:
         """Pass on that a transport is connected; *local* is its own end, as "host:port"."""
@@ -394,8 +427,7 @@ class Driver(ABC):
         if when is None and self._storing:
             when = self._patience
         if when != self._armed:
-            self._armed = when
-            self.arm(when)
+            self._rearm(when)
 
     def _perform(self, event: object) -> None:
         match event:

@@ -748,6 +748,17 @@ class UnambiguousTimeoutError(TimeoutError):
     ID = 14
 
 
+class LoopBlockedError(CouchbaseError):
+    """The event loop stood still: something in this program kept it from reading answers.
+
+    The cause of errors about time that ran out meanwhile. What blocks (a computation, a file, a
+    library that knows nothing of the loop) belongs into a thread, or another process.
+    """
+
+    duration: float = 0.0
+    """For how many seconds it stood still, as far as is known; it may have been longer."""
+
+
 class ProtocolError(CouchbaseNetworkError):
     """The peer sent what the protocol does not allow."""
 

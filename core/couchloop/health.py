@@ -22,6 +22,7 @@ from couchloop.kv.connection import State
 from couchloop.nodes import Connection, ControlRequest, Endpoint, Nodes, Standby
 from couchloop.operations import Batch, Defaults, Operation
 from couchloop.settings import Address, Settings
+from couchloop.standstill import STOOD_STILL, blame, blocked_for
 from couchloop.wire import Opcode
 
 
@@ -249,8 +250,11 @@ class Watch(Batch[Any]):
             self.view.detach(self.limit)
             self.view.completed(self.limit)
 
-    def expired(self) -> None:
-        """Take note that time is up: set `error`, or what there is."""
+    def expired(self, standstill: float) -> None:
+        """Take note that time is up: set `error`, or what there is.
+
+        *standstill*: for how many seconds the loop stood still meanwhile.
+        """
         raise NotImplementedError
 
     def member_done(self, op: Operation[Any]) -> bool:
@@ -258,7 +262,7 @@ class Watch(Batch[Any]):
         if op is not self.limit:
             return False
         if isinstance(op.error, UnambiguousTimeoutError):
-            self.expired()
+            self.expired(blocked_for(op.error))
         elif op.error is not None:
             self.error = op.error
             # There is none.
@@ -294,7 +298,7 @@ class Readiness(Watch):
         if state is ClusterState.ONLINE or state is self.desired:
             self.finish()
 
-    def expired(self) -> None:
+    def expired(self, standstill: float) -> None:
         """Say of each node what is wrong with it."""
         view = self.view
         waiting = [endpoint for endpoint in view.nodes.endpoints.values() if not endpoint.ready]
@@ -317,6 +321,7 @@ class Readiness(Watch):
         )
         if met:
             self.error.__cause__ = met[-1][1]
+        blame(self.error, standstill)
 
     def result(self) -> None:  # type: ignore[override]  # not one of documents
         """Raise why it is not ready."""
@@ -463,7 +468,7 @@ class Ping(Watch):
             self._report = self._made()
         return is_over
 
-    def expired(self) -> None:
+    def expired(self, standstill: float) -> None:
         """Note who has not answered."""
         view = self.view
         met = {} if view.is_open else dict(view.met)
@@ -472,6 +477,8 @@ class Ping(Watch):
                 self._note(address, PingStatus.ERROR, 0.0, _why(met[str(address)]))
             elif address not in self._found:
                 details = "" if address in self._sent else "the node is not connected"
+                if standstill:
+                    details = "; ".join(filter(None, (details, STOOD_STILL)))
                 self._note(address, PingStatus.TIMEOUT, self.timeout, details)
         for probe in self._sent.values():
             view.cancel(probe)

@@ -24,6 +24,7 @@ from couchloop.kv.connection import Owner, State
 from couchloop.kv.handshake import Hello, config_text
 from couchloop.operations import Batch, Operation
 from couchloop.settings import Address, Settings
+from couchloop.standstill import blame
 from couchloop.timers import Timer, Timers
 from couchloop.topology import ClusterConfig, Revision, data_networks, parse_config
 from couchloop.wire import Feature, Frame, Opcode
@@ -679,8 +680,12 @@ class Nodes:
 
     # Half-open connections, and the circuit breaker
 
-    def unanswered(self, connection: Connection, since: float, now: float) -> None:
+    def unanswered(
+        self, connection: Connection, since: float, now: float, *, is_excused: bool
+    ) -> None:
         """Take note that an operation of *since*, sent on *connection*, ran out of time.
+
+        *is_excused*: the loop stood still meanwhile, which may be why.
 
         Too many in a row without anything from the node open its circuit breaker: what follows
         is not written into the void. The NOOP of `suspect` is the canary: its answer closes the
@@ -689,7 +694,7 @@ class Nodes:
         self.suspect(connection, since, now)
         endpoint = self.endpoints.get(connection.address)
         limit = self.settings.circuit_breaker
-        if endpoint is None or endpoint.connection is not connection or not limit:
+        if endpoint is None or endpoint.connection is not connection or not limit or is_excused:
             return
         if connection.last_activity > since:
             endpoint.timeouts = 0
@@ -816,17 +821,13 @@ class Nodes:
             doing = "answer the handshake"
             if connection.state is State.OPENING:
                 doing = "accept, or not finish TLS," if connection.tls else "accept"
-            limit = self.settings.config_node_timeout
-            connection.lost(
-                NodeTimeoutError(
-                    f"the node did not {doing} within {limit:g} s (config_node_timeout)"
-                ),
-                at,
+            error = NodeTimeoutError(
+                f"the node did not {doing} within {limit:g} s (config_node_timeout)"
             )
+            connection.lost(blame(error, self._timers.excuse(now, at, limit)), at)
 
-        self._handshake_timers[connection.id] = self._timers.call_at(
-            now + self.settings.config_node_timeout, too_long
-        )
+        limit = self.settings.config_node_timeout
+        self._handshake_timers[connection.id] = self._timers.limit(now, limit, too_long)
 
     def handshake_ended(self, connection: Connection) -> None:
         """Give up no more: *connection* is ready, or gone."""

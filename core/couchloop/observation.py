@@ -429,9 +429,9 @@ class ObservedSession(Session):
         self._sent.pop(op, None)
         super().cancel(op)
 
-    def _expire(self, op: Operation[Any]) -> None:
+    def _expire(self, op: Operation[Any], now: float) -> None:
         self._remember(op)
-        super()._expire(op)
+        super()._expire(op, now)
 
     def _remember(self, op: Operation[Any]) -> None:
         if op.queue is None or op.connection is None or isinstance(op, ControlRequest):

@@ -96,7 +96,7 @@ class Recall:
         self._began = now
         self._opening = True
         patience = min(self._settings.config_node_timeout, self._settings.config_total_timeout)
-        self._limit = self._timers.call_at(now + patience, self._took_too_long)
+        self._limit = self._timers.limit(now, patience, self._took_too_long)
         self.refresh()
 
     def refresh(self) -> None:
@@ -167,8 +167,8 @@ class Recall:
         self.is_trying = True
         self._network = network
         self._failed = []
-        until = self._began + settings.config_total_timeout
-        self._limit = self._timers.call_at(until, self._give_up)
+        left = max(0.0, self._began + settings.config_total_timeout - now)
+        self._limit = self._timers.limit(now, left, self._give_up)
         self._nodes.apply(config, now, network=network.name, from_file=True)
 
     def ready(self, text: bytes, origin: str, now: float) -> None:

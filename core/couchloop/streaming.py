@@ -27,6 +27,7 @@ from couchloop.http import Exchange
 from couchloop.kv.handshake import MAX_CONFIG
 from couchloop.nodes import Nodes, Random
 from couchloop.settings import Address, Settings
+from couchloop.standstill import blame
 from couchloop.timers import Timer, Timers
 
 _STREAM: Final = "/pools/default/bs/"
@@ -201,7 +202,7 @@ class ConfigSource:
         self.id = self._nodes.new_id()
         self._target = target
         self._since = now
-        self._timer = self._timers.call_at(now + settings.config_node_timeout, self._too_long)
+        self._timer = self._timers.limit(now, settings.config_node_timeout, self._too_long)
         self._events.append(OpenConnection(self.id, address, settings.tls))
 
     def _next_text(self) -> bytes | None:
@@ -236,8 +237,11 @@ class ConfigSource:
 
     def _too_long(self, now: float) -> None:
         doing = "accept" if self._exchange is None else "give a configuration"
-        limit = f"{self.settings.config_node_timeout:g} s (config_node_timeout)"
-        self._fail(NodeTimeoutError(f"the web port did not {doing} within {limit}"), now)
+        limit = self.settings.config_node_timeout
+        error = NodeTimeoutError(
+            f"the web port did not {doing} within {limit:g} s (config_node_timeout)"
+        )
+        self._fail(blame(error, self._timers.excuse(self._since, now, limit)), now)
 
     def _fail(self, error: CouchbaseError, now: float) -> None:
         address = self.address

@@ -1,4 +1,7 @@
-"""Calls that are due at some time; no clock: whoever has one asks when, and says when it is."""
+"""Calls that are due at some time; no clock: whoever has one asks when, and says when it is.
+
+Also how long the loop stood still: that time is not the peers' (`Limit`), and errors tell of it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,13 @@ import heapq
 from collections.abc import Callable
 from itertools import count
 from math import inf
+from typing import Final
+
+_SLICES: Final = 4
+"""So often the loop is looked at while a limit runs."""
+_MOST_STANDSTILLS: Final = 8
+_WORTH_TELLING: Final = 0.1
+"""The part of a time limit that the loop must have stood still for errors to tell of it."""
 
 
 class Timer:
@@ -33,6 +43,38 @@ class Timer:
             action(now)
 
 
+class Limit(Timer):
+    """A call that is due once the loop has run for so long: what a peer has for its answer.
+
+    It fires in slices, so that a loop that stands still is noticed. Such a slice counts half, for
+    nobody knows when in it that began: what has still to be done gets some time, and a loop that
+    always stands still comes to an end all the same.
+    """
+
+    __slots__ = ("_begun", "_slice", "_timers", "_until")
+
+    def __init__(
+        self, timers: Timers, now: float, seconds: float, action: Callable[[float], None]
+    ) -> None:
+        self._timers = timers
+        self._begun = now
+        self._slice = seconds / _SLICES
+        self._until = now + seconds
+        super().__init__(min(now + self._slice, self._until), action)
+
+    def fire(self, now: float) -> None:
+        """See `Timer`."""
+        lost = self._timers.standstill(self._begun, now)
+        if lost:
+            self._until += lost + self._slice / 2
+        if not self.live or now >= self._until:
+            super().fire(now)
+            return
+        self._begun = now
+        self.when = min(now + self._slice, self._until)
+        self._timers.push(self)
+
+
 class Timers:
     """The timers of one session, and the time at which it wants to be woken.
 
@@ -41,11 +83,12 @@ class Timers:
 
     """
 
-    __slots__ = ("_heap", "_numbers", "wakeup")
+    __slots__ = ("_heap", "_numbers", "_standstills", "wakeup")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []
         self._numbers = count()
+        self._standstills: list[tuple[float, float]] = []
         self.wakeup = inf
 
     def __bool__(self) -> bool:
@@ -58,9 +101,19 @@ class Timers:
     def call_at(self, when: float, action: Callable[[float], None]) -> Timer:
         """Have *action* called with the time, at *when* or after."""
         timer = Timer(when, action)
-        heapq.heappush(self._heap, (when, next(self._numbers), timer))
-        self.wakeup = min(self.wakeup, when)
+        self.push(timer)
         return timer
+
+    def limit(self, now: float, seconds: float, action: Callable[[float], None]) -> Limit:
+        """Have *action* called with the time, once the loop has run for so long from *now* on."""
+        limit = Limit(self, now, seconds, action)
+        self.push(limit)
+        return limit
+
+    def push(self, timer: Timer) -> None:
+        """Have *timer* fire when it is due."""
+        heapq.heappush(self._heap, (timer.when, next(self._numbers), timer))
+        self.wakeup = min(self.wakeup, timer.when)
 
     def fire(self, now: float) -> None:
         """Make the calls that are due, those of the same time in the order of their making."""
@@ -74,3 +127,22 @@ class Timers:
         """Forget all of them."""
         self._heap.clear()
         self.wakeup = inf
+
+    # A loop that stands still
+
+    def stood_still(self, since: float, until: float) -> None:
+        """Take note that nothing could be done between these times: the loop stood still."""
+        known = self._standstills
+        if known and since <= known[-1][1]:
+            since = min(since, known.pop()[0])
+        known.append((since, until))
+        del known[:-_MOST_STANDSTILLS]
+
+    def standstill(self, since: float, now: float) -> float:
+        """Give how many seconds between these times the loop stood still, as far as is known."""
+        return sum(max(0.0, min(end, now) - max(begin, since)) for begin, end in self._standstills)
+
+    def excuse(self, since: float, now: float, limit: float) -> float:
+        """Give the same; 0.0 if that is too little of *limit* seconds to be worth telling."""
+        lost = self.standstill(since, now) if self._standstills else 0.0
+        return lost if lost >= limit * _WORTH_TELLING else 0.0

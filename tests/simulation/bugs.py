@@ -15,6 +15,7 @@ from couchloop.events import CloseConnection, Event
 from couchloop.kv.connection import Connection
 from couchloop.operations import Counter, Insert, Operation
 from couchloop.session import Session
+from couchloop.standstill import CatchUp
 from couchloop.topology import Revision
 
 
@@ -172,15 +173,22 @@ def retain_operations(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Session, "submit", retentive)
 
 
+def expire_before_reading(patch: pytest.MonkeyPatch) -> None:
+    """Do what is due before reading what came while the loop stood still."""
+    patch.setattr(CatchUp, "reads_first", lambda _self, _now: False)
+
+
 class Catch(NamedTuple):
     """How a planted bug is caught: within so many worlds, as one of these broken promises."""
 
     worlds: int
     rules: frozenset[str]
+    faults: tuple[str, ...] | None = None
+    """The only kinds of faults in these worlds; None: all."""
 
 
-def _catch(worlds: int, *rules: str) -> Catch:
-    return Catch(worlds, frozenset(rules))
+def _catch(worlds: int, *rules: str, faults: tuple[str, ...] | None = None) -> Catch:
+    return Catch(worlds, frozenset(rules), faults)
 
 
 PLANTED: Final[Mapping[Callable[[pytest.MonkeyPatch], None], Catch]] = {
@@ -197,5 +205,6 @@ PLANTED: Final[Mapping[Callable[[pytest.MonkeyPatch], None], Catch]] = {
     call_all_ambiguous_sure: _catch(40, "error class"),
     forget_to_close: _catch(5, "server", "twins", "leak"),
     retain_operations: _catch(5, "leak"),
+    expire_before_reading: _catch(20, "unread", faults=("stand_still",)),
 }
 """The numbers leave room: which worlds catch a bug changes whenever the client does."""

@@ -21,12 +21,15 @@ from couchloop.exceptions import CasMismatchError, CouchbaseError
 from couchloop.operations import Batch, Operation
 from couchloop.session import Session, SessionState
 from couchloop.settings import Settings
+from couchloop.standstill import CatchUp
 from tests.core.world import Disk, defaults, derive
 from tests.simulation.events import Loop, Timer
 from tests.simulation.history import COUNTER_EXPIRY, Call, History, Tap
 from tests.simulation.network import Network, Wire
 
 _TIMEOUTS: Final = (0.02, 0.3, 2.5, 2.5, 25.0, 25.0)
+_TURN: Final = 0.001
+"""Seconds that one turn of a loop takes which has stood still: all clients are as slow."""
 _SIZES: Final = (0, 0, 0, 0, 30, 200, 3000, 9000)
 
 
@@ -86,13 +89,48 @@ class Client:
         self._scheduled = False
         self._timer: Timer | None = None
         self._armed: float | None = None
+        self._due = inf
+        self._asked = 0.0
+        self._catch_up = CatchUp(self.session)
+        self._asleep_until = 0.0
         self._revision: Any = None
         self._waiting: dict[Operation[Any] | Batch[Any], tuple[Ask, Script]] = {}
+
+    # A loop that stands still
+
+    def stand_still(self, seconds: float) -> None:
+        """Do nothing for so long, as if the application's code blocked."""
+        now = self.loop.now()
+        self._asleep_until = max(self._asleep_until, now + seconds)
+        self.history.stood_still(self.number, now, self._asleep_until)
+
+    def _sleeps(self, call: Callable[..., object], *arguments: Any, reads: bool = False) -> bool:
+        """Tell whether the loop stands still; it makes the call when it goes on.
+
+        What the network has brought comes last then, as on most loops.
+        """
+        now = self.loop.now()
+        if now >= self._asleep_until:
+            return False
+        when = self._asleep_until
+        if reads:
+            self.history.unread[self.number] += 1
+            when += _TURN / 10
+
+        def go_on() -> None:
+            if reads:
+                self.history.unread[self.number] -= 1
+            call(*arguments)
+
+        self.loop.at(when, go_on)
+        return True
 
     # What an adapter does
 
     def start(self) -> None:
         """Open the bucket."""
+        if self._sleeps(self.start):
+            return
         self.history.started.setdefault(self.number, self.loop.now())
         if self.history.failed_until.get(self.number) == inf:
             self.history.failed_until[self.number] = self.loop.now()
@@ -100,33 +138,47 @@ class Client:
 
     def close(self, wait: float) -> None:
         """Close the bucket."""
+        if self._sleeps(self.close, wait):
+            return
         self.history.closed_sessions.add(self.number)
         self._turn(self.session.close, self.loop.now(), wait)
 
     def connected(self, connection_id: int) -> None:
         """See `tests.simulation.network.End`."""
+        if self._sleeps(self.connected, connection_id, reads=True):
+            return
         self._turn(self.session.connected, connection_id, self.loop.now())
 
     def connect_failed(self, connection_id: int, error: Exception) -> None:
         """See `tests.simulation.network.End`."""
+        if self._sleeps(self.connect_failed, connection_id, error, reads=True):
+            return
         self.wires.pop(connection_id, None)
         self._turn(self.session.connect_failed, connection_id, error, self.loop.now())
 
     def received(self, connection_id: int, data: bytes) -> None:
         """See `tests.simulation.network.End`."""
+        if self._sleeps(self.received, connection_id, data, reads=True):
+            return
         self._turn(self.session.receive_data, connection_id, data, self.loop.now())
 
     def lost(self, connection_id: int, error: Exception | None) -> None:
         """See `tests.simulation.network.End`."""
+        if self._sleeps(self.lost, connection_id, error, reads=True):
+            return
         self.wires.pop(connection_id, None)
         self._turn(self.session.connection_lost, connection_id, error, self.loop.now())
 
     def paused(self, connection_id: int) -> None:
         """See `tests.simulation.network.End`."""
+        if self._sleeps(self.paused, connection_id):
+            return
         self._turn(self.session.paused, connection_id)
 
     def resumed(self, connection_id: int) -> None:
         """See `tests.simulation.network.End`."""
+        if self._sleeps(self.resumed, connection_id):
+            return
         self._turn(self.session.resumed, connection_id, self.loop.now())
 
     def _turn(self, call: Callable[..., None], *arguments: Any) -> None:
@@ -142,10 +194,14 @@ class Client:
         """Transmit once this turn is over, so that what one turn sends leaves together."""
         if not (self._in_turn or self._scheduled):
             self._scheduled = True
+            self._asked = self.loop.now()
             self.loop.after(0.0, self._flush)
 
     def _flush(self) -> None:
+        if self._sleeps(self._flush):
+            return
         self._scheduled = False
+        self._catch_up.noticed(self._asked, self.loop.now())
         self._transmit()
 
     def _transmit(self) -> None:
@@ -162,18 +218,40 @@ class Client:
         self._in_turn = False
         self._check_revision()
         when = session.next_deadline()
-        if when != self._armed:
-            self._armed = when
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            if when is not None:
-                self._timer = self.loop.at(when, self._deadline)
+        if when is None:
+            self._catch_up.end()
+        if when != self._armed and not self._catch_up.is_reading:
+            self._catch_up.noticed(self._due, self.loop.now())
+            if when:
+                self._catch_up.overdue(when, self.loop.now())
+            self._arm(when)
+
+    def _arm(self, when: float | None) -> None:
+        self._armed = when
+        self._due = inf if when is None else max(when, self.loop.now())
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if when is not None:
+            self._timer = self.loop.at(when, self._deadline)
 
     def _deadline(self) -> None:
+        timer = self._timer
+        if self._sleeps(self._late_deadline, timer):
+            return
         self._timer = self._armed = None
         self.wakeups += 1
-        self._turn(self.session.handle_deadline, self.loop.now())
+        now = self.loop.now()
+        self._catch_up.overdue(self._due, now)
+        if self._catch_up.reads_first(now):
+            self._arm(now + _TURN)
+        else:
+            self._turn(self.session.handle_deadline, now)
+
+    def _late_deadline(self, timer: Timer) -> None:
+        # Whatever came first may have set another time.
+        if self._timer is timer:
+            self._deadline()
 
     def _write(self, connection_id: int, data: bytes) -> None:
         if not data:
@@ -211,15 +289,21 @@ class Client:
                 pass
 
     def _derived(self, event: DeriveKey) -> None:
+        if self._sleeps(self._derived, event):
+            return
         self._turn(self.session.key_derived, event.id, derive(event.derivation), self.loop.now())
 
     def _disk_delay(self) -> float:
         return self.rng.choice((0.0001, 0.001, 0.01, 3.0))
 
     def _load(self, event: LoadConfig) -> None:
+        if self._sleeps(self._load, event):
+            return
         self._turn(self.session.config_loaded, self.disk.load(event), self.loop.now())
 
     def _store(self, event: StoreConfig) -> None:
+        if self._sleeps(self._store, event):
+            return
         self._turn(self.session.config_stored, self.disk.store(event))
 
     def _check_revision(self) -> None:
@@ -240,6 +324,8 @@ class Client:
         self._resume(script, None)
 
     def _resume(self, script: Script, outcome: Any) -> None:
+        if self._sleeps(self._resume, script, outcome):
+            return
         try:
             step = script.send(outcome)
         except StopIteration:
@@ -261,6 +347,8 @@ class Client:
         self._schedule()
 
     def _give_up(self, ask: Ask) -> None:
+        if self._sleeps(self._give_up, ask):
+            return
         waiting = self._waiting.pop(ask.pending, None)
         if waiting is None:
             return

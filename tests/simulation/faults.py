@@ -14,6 +14,7 @@ from typing import Final
 from couchloop.embedded import EmbeddedCluster, Node, NodeState
 from couchloop.settings import Address
 from couchloop.wire import Opcode, Status
+from tests.simulation.clients import Client
 from tests.simulation.events import Loop
 from tests.simulation.network import Network, Wire
 
@@ -54,7 +55,7 @@ class Faults:
     """The faults of one world.
 
     Args:
-        clients: gives the numbers of the clients that live.
+        clients: gives the clients that live.
         until: when the last fault ends.
         wanted: names of the only kinds; None: all.
     """
@@ -65,7 +66,7 @@ class Faults:
         rng: Random,
         cluster: EmbeddedCluster,
         network: Network,
-        clients: Callable[[], list[int]],
+        clients: Callable[[], list[Client]],
         until: float,
         wanted: Collection[str] | None = None,
     ) -> None:
@@ -89,6 +90,7 @@ class Faults:
             self.slow_connects,
             self.slow_network,
             self.full,
+            self.stand_still,
             self.crash,
             self.hang,
             self.fail_over,
@@ -219,7 +221,7 @@ class Faults:
 
     def partition(self) -> None:
         """Part a node from one client or from all."""
-        clients = self._clients()
+        clients = [client.number for client in self._clients()]
         if self._rng.random() < 0.5 and clients:
             clients = [self._rng.choice(clients)]
         self._lasting(self._while(), self._network.part(clients, self._address(self._node())))
@@ -267,6 +269,22 @@ class Faults:
         wire.to_server.hold()
         wire.client.paused(wire.id)
         self._lasting(self._while(), end)
+
+    # Clients
+
+    def stand_still(self) -> None:
+        """Let a client's loop do nothing for a while, once or several times in a row."""
+        clients = self._clients()
+        if not clients:
+            return
+        client = self._rng.choice(clients)
+        seconds = min(self._while(), self._until - self._loop.now())
+        times = self._rng.choice((1, 1, 3))
+        for number in range(times):
+            # A turn or two of the loop lie between.
+            pause = number * (seconds / times + 0.0015)
+            self._loop.after(pause, client.stand_still, seconds / times)
+        self._lasting(seconds + 0.01, lambda: None)
 
     # Nodes
 

@@ -39,6 +39,9 @@ INSTANT: Final = 1e-9
 COUNTER_EXPIRY: Final = 2_000_000_000
 """Epoch seconds; a counter's request carries this plus the number of its call."""
 
+READING: Final = 0.2
+"""Seconds that a loop which stood still may take to read what has come: 128 turns at most."""
+
 CALM: Final = 10.0
 """Seconds without any fault after which nothing may fail any more: a node's handshake may take two
 until it is given up, the pause before the next up to two, and bootstrap five in all."""
@@ -110,6 +113,9 @@ class History:
         self.states: dict[str, list[State]] = defaultdict(lambda: [State(0, None, 0, 0)])
         self.surely_counted: Counter[str] = Counter()
         self.perhaps_counted: Counter[str] = Counter()
+        self.unread: Counter[int] = Counter()
+        """What has come for each client whose loop stands still, or has just gone on."""
+        self._standstills: dict[int, list[tuple[float, float]]] = defaultdict(list)
         self._calls: dict[int, Call] = {}
         self._removals: dict[tuple[int, str, int], Call] = {}
         self._unsent: dict[tuple[int, str], dict[int, Call]] = defaultdict(dict)
@@ -135,6 +141,19 @@ class History:
         self.violations.append(line)
 
     # The client's side
+
+    def stood_still(self, client: int, since: float, until: float) -> None:
+        """Take note that a client's loop stands still between these times."""
+        self._loop.note(f"client {client} stands still until {until}")
+        self._standstills[client].append((since, until))
+
+    def _latest_end(self, call: Call) -> float:
+        """Give when *call* must be over: what its loop could do nothing about is read first."""
+        latest = call.deadline
+        for since, until in sorted(self._standstills[call.client]):
+            if since <= latest <= until + READING:
+                latest = until + READING
+        return latest
 
     def begin(self, op: Operation[Any], client: int, claims: int | None = None) -> Call:
         """Take note of a call that is about to be submitted."""
@@ -195,7 +214,7 @@ class History:
         del self.open[call.number]
         call.ended = self._loop.tick()
         now = self._loop.now()
-        if now > call.deadline + INSTANT:
+        if now > self._latest_end(call) + INSTANT:
             self.violate("late", f"{call} ended {now - call.deadline:.6f} s after its deadline")
         error = call.op.error
         if error is not None:
@@ -291,6 +310,8 @@ class History:
         """Judge an error that only faults can cause."""
         now = self._loop.now()
         is_timeout = isinstance(error, TimeoutError)
+        if is_timeout and self.unread[call.client]:
+            self.violate("unread", f"{call} timed out before all was read that had come")
         begun = call.deadline - call.op.timeout
         has_failed = begun <= self.failed_until.get(call.client, -1.0)
         if is_timeout and now < call.deadline - INSTANT and not (call.op.reasons or has_failed):

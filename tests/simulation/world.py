@@ -102,7 +102,7 @@ class World:
             Random(f"faults {seed}"),
             self.cluster,
             self.network,
-            lambda: [client.number for client in self.clients],
+            lambda: self.clients,
             self.until,
             faults,
         )

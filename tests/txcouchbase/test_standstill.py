@@ -1,0 +1,163 @@
+"""A reactor that stands still, for some code blocks: answers count that came meanwhile.
+
+`trial --reactor=NAME` runs this on each reactor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, ClassVar
+
+import pytest
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import Clock, deferLater
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from couchloop.exceptions import AmbiguousTimeoutError, NodeTimeoutError, UnambiguousTimeoutError
+from couchloop.pytest_plugin import CouchbaseCluster, run_cluster
+from couchloop.transcoder import FMT_BYTES
+from tests.standstill import TIMEOUT, assert_tells, block, stopped
+from txcouchbase.bucket import Bucket
+from txcouchbase.patience import PatientCall
+
+
+class StandstillTests(TestCase):
+    """A cluster that runs while this process does not."""
+
+    timeout = 30
+    process: CouchbaseCluster
+    _stack: ClassVar[ExitStack]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls._stack = ExitStack()
+        cls.process = cls._stack.enter_context(run_cluster("--nodes", "1"))
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls._stack.close()
+        super().tearDownClass()
+
+    def setUp(self) -> None:
+        from twisted.internet import reactor  # noqa: PLC0415 - the runner has installed it
+
+        self.reactor: Any = reactor
+
+    def opened(self, options: str = "") -> Bucket:
+        """Open its bucket."""
+        return Bucket(
+            f"{self.process.connection_string}/default?{options}",
+            username="user",
+            password="password",
+            reactor=self.reactor,
+        )
+
+    def later(self, call: Callable[[], object]) -> Deferred[object]:
+        """Call in a turn of its own, after what is to be written is so."""
+        return deferLater(self.reactor, 0.005, call)
+
+    @staticmethod
+    def descriptors(bucket: Bucket) -> list[int]:
+        """Give the numbers of the Bucket's sockets."""
+        transports: list[Any] = list(bucket._driver.transports.values())
+        return [each.transport.fileno() for each in transports]
+
+    async def test_answers_are_read_first(self) -> None:
+        """What is in the socket when the reactor goes on is an answer, though its time is over."""
+        async with self.opened() as bucket:
+            await bucket.upsert("k", 1)
+            calls = gatherResults([bucket.get("k", timeout=TIMEOUT) for _ in range(100)])
+            await self.later(block)
+            assert [result.value for result in await calls] == [1] * 100
+
+    async def test_large_answers_are_read_first(self) -> None:
+        """One of a megabyte, too, which takes many turns of the reactor to read."""
+        value = bytes(1_000_000)
+        async with self.opened("compression=off") as bucket:
+            await bucket.upsert("large", value, format=FMT_BYTES)
+            call = bucket.get("large", timeout=TIMEOUT)
+            await self.later(block)
+            assert (await call).value == value
+
+    async def test_no_answer(self) -> None:
+        """What has no answer then ends, and its error tells of the loop, in equal words each time.
+
+        One that was issued in the very turn that blocked was not even sent.
+        """
+        texts = set()
+        async with self.opened("circuit_breaker=2") as bucket:
+            await bucket.upsert("k", 1)
+            for is_late in (False, True):
+                with stopped(self.process.pid):
+                    stores = [bucket.upsert("k", 1, timeout=TIMEOUT) for _ in range(5)]
+                    read = bucket.get("k", timeout=TIMEOUT)
+                    if is_late:
+                        block()
+                    else:
+                        await self.later(block)
+                    for store in stores:
+                        with pytest.raises(AmbiguousTimeoutError) as raised:
+                            await store
+                        texts.add(assert_tells(raised.value).partition(" (")[0])
+                    with pytest.raises(UnambiguousTimeoutError) as missed:
+                        await read
+                    assert_tells(missed.value)
+                # Nobody blames the node: its circuit breaker is closed.
+                assert (await bucket.upsert("k", 1)).success
+        assert len(texts) == 1
+
+    async def test_opening_while_the_reactor_stands_still(self) -> None:
+        """A node has its time while the reactor runs; so has the search."""
+        bucket = self.opened(f"config_node_timeout={TIMEOUT}&config_total_timeout={TIMEOUT * 1.2}")
+        # As a module does that opens a Bucket, and goes on importing.
+        block()
+        for _ in range(3):
+            await deferLater(self.reactor, 0, block)
+        await bucket.connect()
+        assert (await bucket.upsert("k", 1)).success
+        await bucket.close()
+
+    async def test_a_node_that_hangs_meanwhile(self) -> None:
+        """Where a node does hang, the error tells of both."""
+        with stopped(self.process.pid):
+            bucket = self.opened(f"config_node_timeout={TIMEOUT}&bootstrap_on=cccp")
+            await self.later(block)
+            with pytest.raises(NodeTimeoutError, match="answer the handshake") as raised:
+                await bucket.connect()
+            assert "the event loop stood still meanwhile" in str(raised.value)
+
+    async def test_closing_while_the_reactor_stands_still(self) -> None:
+        """Answers count that came while it stood still, though the time to close is over."""
+        bucket = self.opened()
+        await bucket.upsert("k", 1)
+        stored = bucket.upsert("k", 2)
+        closing = bucket.close(TIMEOUT)
+        await self.later(lambda: block(self.descriptors(bucket)))
+        assert (await stored).success
+        await closing
+
+
+class PatientCallTests(SynchronousTestCase):
+    """Delayed calls that let the reactor read first."""
+
+    def test_clock_for_tests(self) -> None:
+        """A clock that is set forward is not late: the call is made when that is done."""
+        clock = Clock()
+        made: list[int] = []
+        call = PatientCall(clock, 2.0, made.append, 1)
+        clock.advance(1.9)
+        assert call.active()
+        clock.advance(100)
+        assert made == [1]
+        assert not call.active()
+
+    def test_cancelled(self) -> None:
+        """One that is cancelled is not made, and leaves nothing in the reactor."""
+        clock = Clock()
+        call = PatientCall(clock, 2.0, self.fail)
+        call.cancel()
+        call.cancel()
+        assert not clock.getDelayedCalls()
+        clock.advance(3)

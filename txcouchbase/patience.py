@@ -1,0 +1,46 @@
+"""Delayed calls that let the reactor read first, if it stood still when they were due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads
+
+from couchloop.standstill import LATE, LEAST_TURNS
+
+
+class PatientCall:
+    """A call after *delay* seconds, with what `IDelayedCall` has of use: `active` and `cancel`.
+
+    Whoever waits for bytes so long must not give up before those are read that came meanwhile.
+    """
+
+    def __init__(
+        self, reactor: Any, delay: float, call: Callable[..., object], *arguments: object
+    ) -> None:
+        self._reactor = reactor
+        self._call: Callable[[], object] | None = lambda: call(*arguments)
+        # A clock for tests is not late: it is set forward.
+        self._turns = LEAST_TURNS if IReactorFromThreads.providedBy(reactor) else 0
+        self._due = reactor.seconds() + delay
+        self._delayed: IDelayedCall = reactor.callLater(delay, self._is_due)
+
+    def active(self) -> bool:
+        """Tell whether it is still to be made."""
+        return self._call is not None
+
+    def cancel(self) -> None:
+        """Do not make it."""
+        self._call = None
+        if self._delayed.active():
+            self._delayed.cancel()
+
+    def _is_due(self) -> None:
+        if self._turns and self._reactor.seconds() - self._due > LATE:
+            self._turns -= 1
+            self._delayed = self._reactor.callLater(0, self._is_due)
+            return
+        call, self._call = self._call, None
+        if call is not None:
+            call()
