@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from couchloop.auth import ClassicAuthenticator
-from couchloop.embedded.auth import FULL_ACCESS, Grant, User
+from couchloop.embedded import FULL_ACCESS, Grant, User
 from couchloop.exceptions import (
     ArgumentError,
     AuthError,

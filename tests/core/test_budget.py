@@ -9,7 +9,7 @@ import pytest
 
 from couchloop.budget import ConnectionBudget, check_budget, connection_budget
 from couchloop.embedded import EmbeddedCluster
-from couchloop.embedded.auth import FULL_ACCESS, Grant, User
+from couchloop.embedded.access.users import FULL_ACCESS, Grant, User
 from couchloop.exceptions import ArgumentError, NotAuthorizedError
 from couchloop.settings import Address
 from couchloop.wire import Opcode, Status

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchloop.embedded.auth import ScramServer, User, UserDatabase
+from couchloop.embedded.access.users import ScramServer, User, UserDatabase
 from couchloop.exceptions import (
     ArgumentError,
     AuthError,

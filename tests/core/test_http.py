@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from couchloop import operations as ops
 from couchloop.embedded import EmbeddedCluster, ManualClock
-from couchloop.embedded.auth import FULL_ACCESS, Grant, User
+from couchloop.embedded.access.users import FULL_ACCESS, Grant, User
 from couchloop.exceptions import (
     AuthError,
     BootstrapTimeoutError,

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from couchloop import operations as ops
-from couchloop.embedded import EmbeddedCluster, ManualClock
-from couchloop.embedded.auth import User
+from couchloop.embedded import EmbeddedCluster, ManualClock, User
 from couchloop.exceptions import (
     AmbiguousTimeoutError,
     CouchbaseError,

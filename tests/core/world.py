@@ -10,7 +10,7 @@ from typing import Any
 
 from couchloop.configcache import Cached, dump, load
 from couchloop.embedded import EmbeddedCluster, ManualClock
-from couchloop.embedded.cluster import Node
+from couchloop.embedded.topology.cluster import Node
 from couchloop.events import (
     CloseConnection,
     DeriveKey,

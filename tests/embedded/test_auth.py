@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchloop.embedded.auth import (
+from couchloop.embedded.access.users import (
     AuthenticationFailed,
     MalformedMessage,
     ScramServer,

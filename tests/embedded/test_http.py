@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from couchloop.embedded import FULL_ACCESS, EmbeddedCluster, Grant, ManualClock, User
-from couchloop.embedded.http import HttpConnection
+from couchloop.embedded.http.connection import HttpConnection
 from couchloop.topology import parse_config
 
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchloop.embedded import jsonpath, vattr
-from couchloop.embedded.jsonpath import PathError
+from couchloop.embedded.subdocument import paths as jsonpath
+from couchloop.embedded.subdocument import virtual as vattr
+from couchloop.embedded.subdocument.paths import PathError
 from couchloop.wire import Status
 
 _KEYS = st.text("abc", min_size=1, max_size=2)

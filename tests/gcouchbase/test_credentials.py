@@ -10,7 +10,7 @@ import gevent
 import pytest
 
 from couchloop.embedded import EmbeddedCluster
-from couchloop.embedded.auth import DATA_READER, Grant, User
+from couchloop.embedded.access.users import DATA_READER, Grant, User
 from couchloop.exceptions import (
     AuthError,
     BucketAlreadyOpenError,

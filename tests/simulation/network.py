@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from zlib import crc32
 
 from couchloop.embedded import Node, NodeState, ServerConnection
-from couchloop.embedded.http import HttpConnection
+from couchloop.embedded.http.connection import HttpConnection
 from couchloop.exceptions import NodeUnreachableError
 from couchloop.settings import Address
 from tests.simulation.events import Loop, Timer

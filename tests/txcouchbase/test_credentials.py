@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.threads import deferToThread
 
 from couchloop.embedded import EmbeddedCluster
-from couchloop.embedded.auth import DATA_READER, Grant, User
+from couchloop.embedded.access.users import DATA_READER, Grant, User
 from couchloop.exceptions import (
     AuthError,
     BucketAlreadyOpenError,

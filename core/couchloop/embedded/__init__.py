@@ -3,7 +3,7 @@
 It holds no socket and no thread; see :class:`EmbeddedCluster` for how it is served.
 """
 
-from couchloop.embedded.auth import (
+from couchloop.embedded.access.users import (
     ADMIN,
     DATA_READER,
     DATA_WRITER,
@@ -12,7 +12,9 @@ from couchloop.embedded.auth import (
     User,
     administrator,
 )
-from couchloop.embedded.cluster import (
+from couchloop.embedded.core.connection import ServerConnection
+from couchloop.embedded.storage.document import Clock, ManualClock, State
+from couchloop.embedded.topology.cluster import (
     Bucket,
     BucketSettings,
     EmbeddedCluster,
@@ -20,8 +22,6 @@ from couchloop.embedded.cluster import (
     Node,
     NodeState,
 )
-from couchloop.embedded.server import ServerConnection
-from couchloop.embedded.store import Clock, ManualClock, State
 
 __all__ = [
     "ADMIN",

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from couchloop.embedded.cluster import EmbeddedCluster, Node, NodeState
-from couchloop.embedded.config import AlternateAddress
-from couchloop.embedded.store import Clock
+from couchloop.embedded.storage.document import Clock
+from couchloop.embedded.topology.cluster import EmbeddedCluster, Node, NodeState
+from couchloop.embedded.topology.cluster_map import AlternateAddress
 from couchloop.settings import Address
 
 PLAIN_SERVICES = ("kv", "mgmt")

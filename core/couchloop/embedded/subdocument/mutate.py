@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from enum import IntFlag
 from typing import Final, NamedTuple
 
-from couchloop.embedded import jsonpath, vattr
-from couchloop.embedded.jsonpath import PathError
-from couchloop.embedded.kv import (
+from couchloop.embedded.core.header import invalid
+from couchloop.embedded.core.request import Answer, Plan, Refusal, Request, Spec
+from couchloop.embedded.kv.documents import (
     check_cas,
     commit,
     detect,
@@ -26,9 +26,10 @@ from couchloop.embedded.kv import (
     refuse_ingress,
     refuse_prepared,
 )
-from couchloop.embedded.request import Answer, Plan, Refusal, Request, Spec
-from couchloop.embedded.store import MAX_VALUE, Document, State, VBucket
-from couchloop.embedded.validate import invalid
+from couchloop.embedded.storage.document import MAX_VALUE, Document, State, VBucket
+from couchloop.embedded.subdocument import paths as jsonpath
+from couchloop.embedded.subdocument import virtual as vattr
+from couchloop.embedded.subdocument.paths import PathError
 from couchloop.wire.constants import Datatype, Feature, Opcode, Status
 
 MAX_PATHS: Final = 16

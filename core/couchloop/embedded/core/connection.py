@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
-from couchloop.embedded.auth import User
-from couchloop.embedded.commands import BEFORE_LOGIN, COMMANDS, REORDERED
-from couchloop.embedded.request import Answer, Hold, NodeState, Refusal, Request
-from couchloop.embedded.validate import BARRIER, check_framing, check_header
+from couchloop.embedded.access.users import User
+from couchloop.embedded.core.header import BARRIER, check_framing, check_header
+from couchloop.embedded.core.request import Answer, Hold, NodeState, Refusal, Request
+from couchloop.embedded.kv.commands import BEFORE_LOGIN, COMMANDS, REORDERED
 from couchloop.exceptions import ProtocolError
 from couchloop.wire.constants import Datatype, Feature, Magic, Opcode, ServerOpcode, Status
 from couchloop.wire.frames import (
@@ -26,8 +26,8 @@ from couchloop.wire.frames import (
 )
 
 if TYPE_CHECKING:
-    from couchloop.embedded.auth import ScramServer
-    from couchloop.embedded.cluster import Bucket, Injection, Node
+    from couchloop.embedded.access.users import ScramServer
+    from couchloop.embedded.topology.cluster import Bucket, Injection, Node
 
 _MICROSECONDS: Final = 1_000_000
 

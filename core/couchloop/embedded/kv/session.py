@@ -6,15 +6,15 @@ import json
 import re
 from typing import Final
 
-from couchloop.embedded.auth import (
+from couchloop.embedded.access.users import (
     MECHANISMS,
     AuthenticationFailed,
     MalformedMessage,
     ScramServer,
 )
-from couchloop.embedded.errormap import NEWEST, error_map
-from couchloop.embedded.request import Answer, Refusal, Request
-from couchloop.embedded.validate import invalid
+from couchloop.embedded.core.header import invalid
+from couchloop.embedded.core.request import Answer, Refusal, Request
+from couchloop.embedded.kv.error_map import NEWEST, error_map
 from couchloop.wire import snappy
 from couchloop.wire.constants import Feature, Status
 

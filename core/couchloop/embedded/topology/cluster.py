@@ -8,12 +8,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from couchloop.embedded.auth import User, UserDatabase
-from couchloop.embedded.config import AlternateAddress, Configuration, NodeAddress
-from couchloop.embedded.http import HttpConnection
-from couchloop.embedded.request import NodeState
-from couchloop.embedded.server import ServerConnection
-from couchloop.embedded.store import Clock, Generator, Manifest, ManualClock, State, Vault
+from couchloop.embedded.access.users import User, UserDatabase
+from couchloop.embedded.core.connection import ServerConnection
+from couchloop.embedded.core.request import NodeState
+from couchloop.embedded.http.connection import HttpConnection
+from couchloop.embedded.storage.document import (
+    Clock,
+    Generator,
+    Manifest,
+    ManualClock,
+    State,
+    Vault,
+)
+from couchloop.embedded.topology.cluster_map import AlternateAddress, Configuration, NodeAddress
 from couchloop.wire.constants import Status
 
 __all__ = ["Bucket", "BucketSettings", "EmbeddedCluster", "Injection", "Node", "NodeState"]

@@ -10,8 +10,9 @@ import re
 from dataclasses import replace
 from typing import Final
 
-from couchloop.embedded.request import Answer, Hold, NodeState, Refusal, Request
-from couchloop.embedded.store import (
+from couchloop.embedded.core.header import invalid
+from couchloop.embedded.core.request import Answer, Hold, NodeState, Refusal, Request
+from couchloop.embedded.storage.document import (
     MAX_VALUE,
     Document,
     State,
@@ -20,7 +21,6 @@ from couchloop.embedded.store import (
     is_json,
     tombstone,
 )
-from couchloop.embedded.validate import invalid
 from couchloop.exceptions import ProtocolError
 from couchloop.wire import snappy
 from couchloop.wire.constants import Datatype, Feature, Opcode, Status

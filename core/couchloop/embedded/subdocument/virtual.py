@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Final
 
-from couchloop.embedded import jsonpath
-from couchloop.embedded.store import Document
+from couchloop.embedded.storage.document import Document
+from couchloop.embedded.subdocument import paths as jsonpath
 from couchloop.wire.constants import Datatype
 
 _MACRO: Final = re.compile(

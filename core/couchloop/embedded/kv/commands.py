@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from couchloop.embedded import inspect, kv, session, subdocument
-from couchloop.embedded.request import Answer, Refusal, Request
-from couchloop.embedded.store import State
-from couchloop.embedded.validate import split_key
+from couchloop.embedded.core.header import split_key
+from couchloop.embedded.core.request import Answer, Refusal, Request
+from couchloop.embedded.kv import documents as kv
+from couchloop.embedded.kv import session
+from couchloop.embedded.kv import stats as inspect
+from couchloop.embedded.storage.document import State
+from couchloop.embedded.subdocument import mutate as subdocument
 from couchloop.wire.constants import Datatype, Feature, Opcode, Status
 
 Handler = Callable[[Request], Answer | Iterable[Answer] | None]

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from couchloop.embedded.request import Durability, Refusal, Request
+from couchloop.embedded.core.request import Durability, Refusal, Request
 from couchloop.exceptions import ProtocolError
 from couchloop.wire.constants import COLLECTION_OPCODES, Datatype, Feature, Status
 from couchloop.wire.frames import decode_framing
 from couchloop.wire.keys import decode_leb128
 
 if TYPE_CHECKING:
-    from couchloop.embedded.commands import Command
+    from couchloop.embedded.kv.commands import Command
 
 BARRIER: Final = 0
 _DURABILITY: Final = 1

@@ -18,11 +18,11 @@ from urllib.parse import unquote_to_bytes
 
 import h11
 
-from couchloop.embedded.auth import AuthenticationFailed, MalformedMessage, User
-from couchloop.embedded.request import NodeState
+from couchloop.embedded.access.users import AuthenticationFailed, MalformedMessage, User
+from couchloop.embedded.core.request import NodeState
 
 if TYPE_CHECKING:
-    from couchloop.embedded.cluster import Node
+    from couchloop.embedded.topology.cluster import Node
 
 _CONFIGURATION: Final = "/pools/default/b/"
 _STREAM: Final = "/pools/default/bs/"

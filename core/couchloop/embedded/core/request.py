@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from couchloop.embedded.store import Collection, DocumentId, State, VBucket
+from couchloop.embedded.storage.document import Collection, DocumentId, State, VBucket
 from couchloop.wire.constants import Datatype, Feature, Opcode, Status
 from couchloop.wire.frames import Frame
 
 if TYPE_CHECKING:
-    from couchloop.embedded.cluster import Bucket, EmbeddedCluster, Injection, Node
-    from couchloop.embedded.commands import Command
-    from couchloop.embedded.server import ServerConnection
+    from couchloop.embedded.core.connection import ServerConnection
+    from couchloop.embedded.kv.commands import Command
+    from couchloop.embedded.topology.cluster import Bucket, EmbeddedCluster, Injection, Node
 
 
 class NodeState(Enum):

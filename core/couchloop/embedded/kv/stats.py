@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from couchloop.embedded.kv import existing, shown_value
-from couchloop.embedded.request import Answer, Refusal, Request
-from couchloop.embedded.store import Collection, Document, State, VBucket
-from couchloop.embedded.validate import invalid, split_key
+from couchloop.embedded.core.header import invalid, split_key
+from couchloop.embedded.core.request import Answer, Refusal, Request
+from couchloop.embedded.kv.documents import existing, shown_value
+from couchloop.embedded.storage.document import Collection, Document, State, VBucket
 from couchloop.wire.constants import Datatype, Feature, Status
 from couchloop.wire.keys import encode_leb128
 

@@ -1,0 +1,1 @@
+"""Who may do what in the embedded cluster, and how they show who they are."""
