@@ -6,14 +6,15 @@ from collections import Counter
 
 import pytest
 
-from couchloop.embedded.hosting import Conversation, Peer
+from couchloop.embedded.hosting import Peer
+from couchloop.embedded.topology.connections import Connection
 
 
 class Received:
     """Counts the bytes that an embedded cluster gets, connection by connection."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.by_connection: Counter[Conversation] = Counter()
+        self.by_connection: Counter[Connection] = Counter()
         received = Peer.received
 
         def count(peer: Peer, data: bytes) -> None:
@@ -27,6 +28,6 @@ class Received:
         """Give the bytes of all connections so far."""
         return self.by_connection.total()
 
-    def by_those_open(self) -> dict[Conversation, int]:
+    def by_those_open(self) -> dict[Connection, int]:
         """Give the counts of the connections that are open."""
         return {each: n for each, n in self.by_connection.items() if not each.closed}

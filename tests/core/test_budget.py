@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from couchloop.budget import ConnectionBudget, check_budget, connection_budget
-from couchloop.embedded import EmbeddedCluster
-from couchloop.embedded.access.users import FULL_ACCESS, Grant, User
+from couchloop.embedded import FULL_ACCESS, EmbeddedCluster, Grant, User
 from couchloop.exceptions import ArgumentError, NotAuthorizedError
 from couchloop.settings import Address
 from couchloop.wire import Opcode, Status

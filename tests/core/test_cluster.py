@@ -17,7 +17,7 @@ from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuth
 from couchloop.cluster import BucketBase, ClusterBase, Found
 from couchloop.connstr import ConnectionString
 from couchloop.driver import Driver, connect_error
-from couchloop.embedded.access.users import User
+from couchloop.embedded import User
 from couchloop.events import LogRecord, OpenConnection, ResolveSrv
 from couchloop.exceptions import (
     ArgumentError,

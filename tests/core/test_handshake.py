@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchloop.embedded.access.users import ScramServer, User, UserDatabase
+from couchloop.embedded import User
+from couchloop.embedded.access.scram import ScramServer
+from couchloop.embedded.access.users import UserDatabase
 from couchloop.exceptions import (
     ArgumentError,
     AuthError,

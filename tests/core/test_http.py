@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from couchloop import operations as ops
-from couchloop.embedded import EmbeddedCluster, ManualClock
-from couchloop.embedded.access.users import FULL_ACCESS, Grant, User
+from couchloop.embedded import FULL_ACCESS, EmbeddedCluster, Grant, ManualClock, User
 from couchloop.exceptions import (
     AuthError,
     BootstrapTimeoutError,

@@ -9,8 +9,7 @@ from random import Random
 from typing import Any
 
 from couchloop.configcache import Cached, dump, load
-from couchloop.embedded import EmbeddedCluster, ManualClock
-from couchloop.embedded.topology.cluster import Node
+from couchloop.embedded import EmbeddedCluster, ManualClock, Node
 from couchloop.events import (
     CloseConnection,
     DeriveKey,

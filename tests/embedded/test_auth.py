@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from couchloop.embedded.access.scram import ScramServer
 from couchloop.embedded.access.users import (
     AuthenticationFailed,
     MalformedMessage,
-    ScramServer,
     User,
     UserDatabase,
 )

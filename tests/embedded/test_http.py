@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from couchloop.embedded import FULL_ACCESS, EmbeddedCluster, Grant, ManualClock, User
-from couchloop.embedded.http.connection import HttpConnection
+from couchloop.embedded.topology.connections import Connection
 from couchloop.topology import parse_config
 
 
@@ -24,7 +24,7 @@ def login(user: str = "user", password: str = "password") -> str:  # noqa: S107
 class Client:
     """A client of one HTTP connection."""
 
-    def __init__(self, connection: HttpConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.connection.wakeup = self._wake
         self.woken = 0

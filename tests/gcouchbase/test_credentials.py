@@ -9,8 +9,7 @@ from pathlib import Path
 import gevent
 import pytest
 
-from couchloop.embedded import EmbeddedCluster
-from couchloop.embedded.access.users import DATA_READER, Grant, User
+from couchloop.embedded import DATA_READER, EmbeddedCluster, Grant, User
 from couchloop.exceptions import (
     AuthError,
     BucketAlreadyOpenError,

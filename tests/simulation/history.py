@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from couchloop.embedded import ServerConnection
+from couchloop.embedded.core.connection import KeyValueConnection
 from couchloop.exceptions import (
     AmbiguousError,
     CasMismatchError,
@@ -349,6 +350,7 @@ class History:
 
     def watch(self, client: int, link: ServerConnection) -> None:
         """Write down what the server does on a connection."""
+        assert isinstance(link, KeyValueConnection)
         execute = link._execute
 
         def watched(request: Any) -> Any:

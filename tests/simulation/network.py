@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from zlib import crc32
 
 from couchloop.embedded import Node, NodeState, ServerConnection
-from couchloop.embedded.http.connection import HttpConnection
+from couchloop.embedded.topology.connections import Connection
 from couchloop.exceptions import NodeUnreachableError
 from couchloop.settings import Address
 from tests.simulation.events import Loop, Timer
@@ -112,7 +112,7 @@ class Wire:
         self.id = connection_id
         self.address = address
         self.node: Node | None = None
-        self.link: ServerConnection | HttpConnection | None = None
+        self.link: Connection | None = None
         self.to_server = Pipe(network, self._at_server)
         self.to_client = Pipe(network, self._at_client)
         self.is_open = True

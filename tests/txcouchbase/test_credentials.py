@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from twisted.internet.threads import deferToThread
 
-from couchloop.embedded import EmbeddedCluster
-from couchloop.embedded.access.users import DATA_READER, Grant, User
+from couchloop.embedded import DATA_READER, EmbeddedCluster, Grant, User
 from couchloop.exceptions import (
     AuthError,
     BucketAlreadyOpenError,

@@ -12,16 +12,13 @@ from couchloop.embedded.access.users import (
     User,
     administrator,
 )
-from couchloop.embedded.core.connection import ServerConnection
-from couchloop.embedded.storage.document import Clock, ManualClock, State
-from couchloop.embedded.topology.cluster import (
-    Bucket,
-    BucketSettings,
-    EmbeddedCluster,
-    Injection,
-    Node,
-    NodeState,
-)
+from couchloop.embedded.clock import Clock, ManualClock
+from couchloop.embedded.cluster import EmbeddedCluster
+from couchloop.embedded.storage.bucket import Bucket, BucketSettings
+from couchloop.embedded.storage.vbucket import State
+from couchloop.embedded.topology.connections import ServerConnection
+from couchloop.embedded.topology.faults import Injection
+from couchloop.embedded.topology.node import Node, NodeState
 
 __all__ = [
     "ADMIN",

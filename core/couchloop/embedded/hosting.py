@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from couchloop.embedded.storage.document import Clock
-from couchloop.embedded.topology.cluster import EmbeddedCluster, Node, NodeState
+from couchloop.embedded.clock import Clock
+from couchloop.embedded.cluster import EmbeddedCluster
 from couchloop.embedded.topology.cluster_map import AlternateAddress
+from couchloop.embedded.topology.connections import Connection
+from couchloop.embedded.topology.node import Node, NodeState
 from couchloop.settings import Address
 
 PLAIN_SERVICES = ("kv", "mgmt")
@@ -63,30 +65,6 @@ class Listener(Protocol):
         """Stop listening; connections that were accepted stay."""
 
 
-class Conversation(Protocol):
-    """The cluster's end of a connection, whatever it speaks."""
-
-    closed: bool
-    """Close the transport once `data_to_send` is written."""
-    wakeup: Callable[[], None] | None
-    """Called when there is output, or `closed` is set, outside `receive_data`."""
-
-    def receive_data(self, data: bytes) -> None:
-        """Take bytes from the client. Never raises."""
-
-    def data_to_send(self) -> bytes:
-        """Give (once) the bytes to write now."""
-
-    def next_deadline(self) -> float | None:
-        """When to call `handle_deadline`: seconds of the cluster's clock, or None."""
-
-    def handle_deadline(self) -> None:
-        """Go on with what was delayed until now."""
-
-    def connection_lost(self) -> None:
-        """Take note that the transport is gone."""
-
-
 class Peer(ABC):
     """One accepted connection: carries bytes between a transport and the cluster.
 
@@ -98,7 +76,7 @@ class Peer(ABC):
     """
 
     def __init__(self, node: Node, service: str, peer: str, client_user: str | None = None) -> None:
-        self.connection: Conversation
+        self.connection: Connection
         if service in {"mgmt", "mgmtSSL"}:
             self.connection = node.accept_http(client_user=client_user)
         else:

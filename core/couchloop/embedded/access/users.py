@@ -1,15 +1,13 @@
-"""Users, what they may do, and the server's side of SASL (RFC 4616, RFC 5802, RFC 7677)."""
+"""Users, what they may do, and how their passwords are checked (PLAIN: RFC 4616)."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from couchloop.exceptions import ProtocolError
 from couchloop.kv import scram
 
 DATA_READER: Final = frozenset({"Read", "SimpleStats"})
@@ -27,7 +25,6 @@ FULL_ACCESS: Final = (
     }
 )
 
-MECHANISMS: Final = (*scram.MECHANISMS, "PLAIN")
 _ITERATIONS: Final = 4000
 _UNKNOWN_USER_ITERATIONS: Final = 15000
 
@@ -100,7 +97,7 @@ def administrator(name: str = "Administrator", password: str = "password") -> Us
     return User(name, password, (Grant(ADMIN),), ADMIN)
 
 
-class _Secret(NamedTuple):
+class Secret(NamedTuple):
     """What a server keeps of a password for one mechanism."""
 
     salt: bytes
@@ -129,7 +126,7 @@ class UserDatabase:
             users = [User(name, password) for name, password in users.items()]
         self.users = {user.name: user for user in users}
         self._salt_seed = salt_seed
-        self._secrets: dict[tuple[str, str, str], _Secret] = {}
+        self._secrets: dict[tuple[str, str, str], Secret] = {}
 
     def put(self, user: User) -> None:
         """Add a user, or give one other rights: living connections have them at once."""
@@ -154,7 +151,7 @@ class UserDatabase:
             raise AuthenticationFailed
         return user
 
-    def secret(self, name: str, mechanism: str) -> _Secret:
+    def secret(self, name: str, mechanism: str) -> Secret:
         """Give salt and keys of a user; somebody unknown gets a salt too, and can never pass."""
         user = self.users.get(name)
         digest = scram.mechanism_hash(mechanism)
@@ -164,9 +161,9 @@ class UserDatabase:
             return cached
         salt = hmac.digest(self._salt_seed, f"{mechanism} {name}".encode(), digest)
         if user is None:
-            return _Secret(salt, _UNKNOWN_USER_ITERATIONS, b"", b"")
+            return Secret(salt, _UNKNOWN_USER_ITERATIONS, b"", b"")
         salted = hashlib.pbkdf2_hmac(digest, password.encode(), salt, _ITERATIONS)
-        secret = _Secret(
+        secret = Secret(
             salt,
             _ITERATIONS,
             scram.stored_key(digest, scram.client_key(digest, salted)),
@@ -174,71 +171,3 @@ class UserDatabase:
         )
         self._secrets[name, mechanism, password] = secret
         return secret
-
-
-class ScramServer:
-    """One SCRAM exchange, seen from the server.
-
-    Raises MalformedMessage if the client's first message cannot be read.
-    """
-
-    def __init__(
-        self, database: UserDatabase, mechanism: str, client_first: bytes, nonce: bytes
-    ) -> None:
-        self._database = database
-        self.mechanism = mechanism
-        self._digest = scram.mechanism_hash(mechanism)
-        gs2, self.name, client_nonce, self._client_first_bare = _read_client_first(client_first)
-        self._binding = b64encode(gs2)
-        self._secret = database.secret(self.name, mechanism)
-        self._nonce = client_nonce + nonce
-        salt = b64encode(self._secret.salt)
-        self.server_first = b"r=%b,s=%b,i=%d" % (self._nonce, salt, self._secret.iterations)
-
-    def finish(self, client_final: bytes) -> tuple[User, bytes]:
-        """Check the client's proof; give the user and the server's last message.
-
-        Raises MalformedMessage or AuthenticationFailed.
-        """
-        if not client_final:
-            raise MalformedMessage
-        without_proof, _, encoded = client_final.rpartition(b",p=")
-        try:
-            attributes = dict(scram.parse_attributes(client_final))
-        except ProtocolError:
-            raise MalformedMessage(referenced=True) from None
-        if not {"c", "r", "p"} <= attributes.keys():
-            raise MalformedMessage
-        try:
-            proof = scram.decode_base64(encoded)
-        except ProtocolError:
-            raise MalformedMessage(referenced=True) from None
-        if len(proof) != hashlib.new(self._digest).digest_size:
-            raise MalformedMessage
-        message = scram.auth_message(self._client_first_bare, self.server_first, without_proof)
-        user = self._database.users.get(self.name)
-        if (
-            user is None
-            or attributes["c"] != self._binding
-            or attributes["r"] != self._nonce
-            or not scram.is_proof(self._digest, self._secret.stored_key, message, proof)
-        ):
-            raise AuthenticationFailed
-        verifier = scram.signature(self._digest, self._secret.server_key, message)
-        return user, b"v=" + b64encode(verifier)
-
-
-def _read_client_first(message: bytes) -> tuple[bytes, str, bytes, bytes]:
-    """Give the GS2 header, the user, the nonce and the bare message."""
-    flag, _, rest = message.partition(b",")
-    identity, _, bare = rest.partition(b",")
-    try:
-        attributes = dict(scram.parse_attributes(bare))
-        name = scram.unescape_username(attributes["n"])
-        nonce = attributes["r"]
-    except (ProtocolError, KeyError):
-        raise MalformedMessage from None
-    # No channel is bound here, so neither `p=…` nor `y` (could bind) is taken.
-    if flag != b"n":
-        raise MalformedMessage
-    return b",".join((flag, identity, b"")), name, nonce, bare

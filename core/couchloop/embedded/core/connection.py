@@ -7,27 +7,27 @@ extras, collection, bucket, privilege, and only then what the operation itself f
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Mapping
+from typing import Final
 
-from couchloop.embedded.access.users import User
+from couchloop.embedded.core.answers import Answer, Hold, Refusal
+from couchloop.embedded.core.command import Command
 from couchloop.embedded.core.header import BARRIER, check_framing, check_header
-from couchloop.embedded.core.request import Answer, Hold, NodeState, Refusal, Request
-from couchloop.embedded.kv.commands import BEFORE_LOGIN, COMMANDS, REORDERED
+from couchloop.embedded.core.not_my_vbucket import pushes
+from couchloop.embedded.core.request import Request
+from couchloop.embedded.topology.cluster import Cluster
+from couchloop.embedded.topology.connections import ServerConnection
+from couchloop.embedded.topology.faults import Injection, meet
+from couchloop.embedded.topology.node import Node, NodeState
 from couchloop.exceptions import ProtocolError
-from couchloop.wire.constants import Datatype, Feature, Magic, Opcode, ServerOpcode, Status
+from couchloop.wire.constants import Datatype, Feature, Magic, Opcode, Status
 from couchloop.wire.frames import (
-    Frame,
     FrameDecoder,
     RequestFrame,
     decode_framing,
     encode_response,
     encode_server_duration,
 )
-
-if TYPE_CHECKING:
-    from couchloop.embedded.access.users import ScramServer
-    from couchloop.embedded.topology.cluster import Bucket, Injection, Node
 
 _MICROSECONDS: Final = 1_000_000
 
@@ -53,42 +53,41 @@ _LOCKED_AS_TEMPORARY: Final = frozenset(
 )
 
 
-class ServerConnection:
-    """One accepted connection.
+class KeyValueConnection(ServerConnection):
+    """One accepted connection that is answered from a table of operations.
 
-    Whoever serves it calls `receive_data` with what arrives, and after that, after
-    `handle_deadline`, and whenever `wakeup` is called: writes `data_to_send()`, closes the
-    connection if `closed` is set, and arms its timer for `next_deadline()`.
+    Args:
+        cluster: whose connection it is.
+        node: the node that accepts.
+        commands: what there is to ask, by opcode.
+        peer, tls, client_user: see `ServerConnection`.
     """
 
-    def __init__(self, node: Node, peer: str, *, tls: bool, client_user: str | None) -> None:
-        self.node = node
-        self.peer = peer
-        self.tls = tls
-        self.agent = ""
-        """What the client calls itself in its HELLO."""
-        self.features: frozenset[int] = frozenset()
-        self.by_certificate = client_user is not None
-        self._user_name = client_user
-        self.scram: ScramServer | None = None
-        self.bucket: Bucket | None = None
-        self.closing = False
-        """Close once the present request is answered."""
-        self.closed = False
-        self.wakeup: Callable[[], None] | None = None
-        """Called when there is output, or `closed` is set, outside `receive_data`."""
+    def __init__(
+        self,
+        cluster: Cluster,
+        node: Node,
+        commands: Mapping[int, Command],
+        peer: str,
+        *,
+        tls: bool,
+        client_user: str | None,
+    ) -> None:
+        super().__init__(cluster.users, peer, tls=tls, client_user=client_user)
+        self._cluster = cluster
+        self._node = node
+        self._commands = commands
         self._decoder = FrameDecoder(RequestFrame)
         self._waiting: deque[Request] = deque()
         self._held: list[Request] = []
         self._output: list[bytes] = []
-        self._known: dict[str | None, tuple[int, int]] = {}
         self._receiving = False
         self._last = False
 
     def __repr__(self) -> str:
         who = self.user.name if self.user else "nobody"
         where = self.bucket.name if self.bucket else "no bucket"
-        return f"<ServerConnection node {self.node.node_id} from {self.peer!r}: {who}, {where}>"
+        return f"<ServerConnection node {self._node.node_id} from {self.peer!r}: {who}, {where}>"
 
     # --- called by whoever serves the connection ------------------------------------------------
 
@@ -101,10 +100,10 @@ class ServerConnection:
             frames = self._decoder.receive(data)
         except ProtocolError:
             frames = []
-        received = self.node.cluster.clock.now()
+        received = self._cluster.clock.now()
         for frame in frames:
             if frame.magic != Magic.SERVER_RESPONSE:
-                self._waiting.append(Request(self, frame, received))
+                self._waiting.append(Request(self._cluster, self._node, self, frame, received))
         self._pump()
         if self._decoder.error is not None:
             self.close()
@@ -130,7 +129,7 @@ class ServerConnection:
 
     def next_deadline(self) -> float | None:
         """When to call `handle_deadline`: monotonic seconds of the cluster's clock, or None."""
-        if self.node.state is not NodeState.RUNNING:
+        if self._node.state is not NodeState.RUNNING:
             return None
         times = [request.not_before for request in self._held if request.not_before]
         times += [request.deadline for request in self._held if request.deadline is not None]
@@ -161,9 +160,7 @@ class ServerConnection:
             if request.abandon is not None:
                 request.abandon()
         self._held.clear()
-        if self in self.node.connections:
-            self.node.connections.remove(self)
-            self.node.cluster.connections_changed()
+        self._node.forget(self)
         self._wake()
 
     def close_now(self) -> None:
@@ -171,92 +168,12 @@ class ServerConnection:
         self._output.clear()
         self.close()
 
-    @property
-    def user(self) -> User | None:
-        """Who is logged in, with the rights of this moment (none if the user was removed)."""
-        if self._user_name is None:
-            return None
-        user = self.node.cluster.users.users.get(self._user_name)
-        return user if user is not None else User(self._user_name, "", (), frozenset())
-
-    def log_in(self, user: User) -> None:
-        """Let the connection act for *user*."""
-        self._user_name = user.name
-
-    def log_out(self) -> None:
-        """Take the login away."""
-        self._user_name = None
-
-    @property
-    def in_flight(self) -> bool:
-        """Whether other operations wait on this connection."""
-        return bool(self._held)
-
-    def configuration_answer(self) -> Answer | None:
-        """Give the present configuration of the bucket (or the global one), None if unknown."""
-        name = self.bucket.name if self.bucket else None
-        configuration = self.node.configurations.get(name)
-        if configuration is None:
-            return None
-        self.node.cluster.configuration_seen()
-        self._known[name] = (configuration.epoch, configuration.rev)
-        compressed = Feature.SNAPPY_EVERYWHERE in self.features
-        datatype = Datatype.JSON if Feature.JSON in self.features else Datatype.RAW
-        if compressed:
-            datatype |= Datatype.SNAPPY
-        text = configuration.text(self.node.node_id, compressed=compressed)
-        return Answer(value=text, datatype=datatype)
-
-    def not_my_vbucket(self) -> Refusal:
-        """Give the answer for a vbucket that this node does not have."""
-        if Feature.DEDUPE_NMVB in self.features and self.bucket is not None:
-            configuration = self.node.configurations.get(self.bucket.name)
-            known = self._known.get(self.bucket.name)
-            if configuration and known and not configuration.newer_than(*known):
-                return Refusal(Status.NOT_MY_VBUCKET)
-        answer = self.configuration_answer()
-        if answer is None:
-            return Refusal(Status.NOT_MY_VBUCKET)
-        return Refusal(Status.NOT_MY_VBUCKET, value=answer.value, datatype=answer.datatype)
-
     def push_configurations(self) -> None:
         """Tell the client of new configurations, if it asked to be told."""
-        brief = Feature.CLUSTERMAP_BRIEF in self.features
-        if not brief and Feature.CLUSTERMAP_CHANGE not in self.features:
-            return
-        names: list[str | None] = [None]
-        if self.bucket is not None:
-            names.append(self.bucket.name)
-        for name in names:
-            configuration = self.node.configurations.get(name)
-            if configuration is None:
-                continue
-            known = self._known.get(name)
-            if known and not configuration.newer_than(*known):
-                continue
-            self.node.cluster.configuration_seen()
-            self._known[name] = (configuration.epoch, configuration.rev)
-            value, datatype = b"", int(Datatype.RAW)
-            if not brief:
-                compressed = Feature.SNAPPY_EVERYWHERE in self.features
-                value = configuration.text(self.node.node_id, compressed=compressed)
-                datatype |= Datatype.JSON if Feature.JSON in self.features else Datatype.RAW
-                datatype |= Datatype.SNAPPY if compressed else Datatype.RAW
-            self._output.append(
-                Frame(
-                    Magic.SERVER_REQUEST,
-                    ServerOpcode.CLUSTERMAP_CHANGE,
-                    datatype,
-                    0,
-                    0,
-                    0,
-                    b"",
-                    configuration.epoch.to_bytes(8) + configuration.rev.to_bytes(8),
-                    (name or "").encode(),
-                    value,
-                ).encode()
-            )
-        self._wake()
+        frames = pushes(self._node, self)
+        if frames:
+            self._output += frames
+            self._wake()
 
     # --- the way of a request -------------------------------------------------------------------
 
@@ -266,7 +183,7 @@ class ServerConnection:
 
     def _pump(self) -> None:
         """Do what can be done now, in order (or out of order, where that was negotiated)."""
-        if self.node.state is not NodeState.RUNNING:
+        if self._node.state is not NodeState.RUNNING:
             return
         again = True
         while again and not self.closed:
@@ -285,13 +202,14 @@ class ServerConnection:
             return True
         if Feature.UNORDERED not in self.features:
             return False
-        if request.frame.opcode in (Opcode.HELLO, Opcode.SELECT_BUCKET):
+        command = self._commands.get(request.frame.opcode)
+        if command is not None and command.alone:
             return True
-        if request.frame.opcode not in REORDERED or _has_barrier(request):
-            return False
-        return not any(
-            each.frame.opcode not in REORDERED or _has_barrier(each) for each in self._held
-        )
+        return self._may_overtake(request) and all(map(self._may_overtake, self._held))
+
+    def _may_overtake(self, request: Request) -> bool:
+        command = self._commands.get(request.frame.opcode)
+        return command is not None and command.document and not _has_barrier(request)
 
     def _attempt(self, request: Request) -> bool:
         """Do a request; tell whether it is done (else it waits among those held)."""
@@ -316,17 +234,18 @@ class ServerConnection:
 
     def _execute(self, request: Request) -> Iterable[Answer]:
         frame = request.frame
-        if self._user_name is None and frame.opcode not in BEFORE_LOGIN:
+        command = self._commands.get(frame.opcode)
+        if self._user_name is None and (command is None or not command.anonymous):
             raise Refusal(Status.EACCESS)
-        command = COMMANDS.get(frame.opcode)
         if command is None:
             raise Refusal(Status.UNKNOWN_COMMAND)
-        if request.command is None:
+        if not request.name:
             # Once is enough for a request that is looked at again.
-            request.command = command
-            self.node.cluster.operations[command.name] += 1
+            request.name = command.name
+            self._cluster.operations[command.name] += 1
             check_header(request, command)
-            self._meet_injection(request)
+            if self._cluster.injections:
+                self._meet_injection(request)
             check_framing(request, command)
         if request.not_before > request.now:
             raise Hold
@@ -337,10 +256,12 @@ class ServerConnection:
             self._check_collection(request)
         if command.bucket:
             bucket = request.bucket
-            if self.node.node_id in bucket.config_only:
+            if self._node.node_id in bucket.config_only:
                 raise Refusal(Status.CONFIG_ONLY)
         for privilege in command.privileges:
             request.require(privilege, here=command.document)
+        if command.alone and self._held:
+            raise Refusal(Status.NOT_SUPPORTED)
         answer = command.handler(request)
         if answer is None:
             return ()
@@ -348,26 +269,23 @@ class ServerConnection:
 
     def _check_collection(self, request: Request) -> None:
         """Refuse an unknown collection: any copy of the vbucket is enough to know."""
-        if self.bucket is None or self.node.node_id in self.bucket.config_only:
+        if self.bucket is None or self._node.node_id in self.bucket.config_only:
             return
         vault = self.bucket.vault
         if not request.collection_id and 0 in vault.manifest.collections:
             return
         number, vbuckets = request.frame.vbucket, vault.vbuckets
-        if number >= len(vbuckets) or self.node.node_id not in vbuckets[number].states:
-            raise self.not_my_vbucket()
+        if number >= len(vbuckets) or self._node.node_id not in vbuckets[number].states:
+            raise request.not_my_vbucket()
         _ = request.collection
 
     def _meet_injection(self, request: Request) -> None:
-        cluster = self.node.cluster
         name = self.bucket.name if self.bucket else None
-        for injection in cluster.injections:
-            if injection.matches(request.frame.opcode, request.key, self.node, name):
-                injection.hits += 1
-                request.injection = injection
-                if injection.delay:
-                    request.not_before = request.now + injection.delay
-                return
+        found = meet(self._cluster.injections, request.frame.opcode, request.key, self._node, name)
+        if found is not None:
+            request.injection = found
+            if found.delay:
+                request.not_before = request.now + found.delay
 
     def _suffer(self, injection: Injection) -> bool:
         """Tell whether the request ends here."""
@@ -385,7 +303,7 @@ class ServerConnection:
                 self.close()
                 return
             status = self._older_status(request, status)
-        value = refusal.body(self.node.cluster.generator.uuid() if refusal.reference else "")
+        value = refusal.body(self._cluster.generator.uuid() if refusal.reference else "")
         datatype = refusal.datatype
         if value and not refusal.value:
             datatype = Datatype.JSON if Feature.JSON in self.features else Datatype.RAW
@@ -409,16 +327,14 @@ class ServerConnection:
 
     def _send(self, request: Request, answer: Answer) -> None:
         frame = request.frame
-        command = request.command
-        if (
-            command is not None
-            and answer.status in command.silent
-            and not (command.talks_with_tokens and Feature.MUTATION_SEQNO in self.features)
-        ):
-            return
+        if request.name:
+            command = self._commands[frame.opcode]
+            talks = command.talks_with_tokens and Feature.MUTATION_SEQNO in self.features
+            if answer.status in command.silent and not talks:
+                return
         framing = b""
         if Feature.TRACING in self.features:
-            elapsed = self.node.cluster.clock.now() - request.received
+            elapsed = self._cluster.clock.now() - request.received
             framing = encode_server_duration(elapsed * _MICROSECONDS)
         self._output.append(
             encode_response(

@@ -5,16 +5,15 @@ The texts are the real server's: clients see them as the context of an error.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from couchloop.embedded.core.request import Durability, Refusal, Request
+from couchloop.embedded.core.answers import Refusal, invalid
+from couchloop.embedded.core.command import Command
+from couchloop.embedded.core.request import Durability, Request
 from couchloop.exceptions import ProtocolError
 from couchloop.wire.constants import COLLECTION_OPCODES, Datatype, Feature, Status
 from couchloop.wire.frames import decode_framing
 from couchloop.wire.keys import decode_leb128
-
-if TYPE_CHECKING:
-    from couchloop.embedded.kv.commands import Command
 
 BARRIER: Final = 0
 _DURABILITY: Final = 1
@@ -35,11 +34,6 @@ _FIRST_COLLECTION: Final = 8
 _DURABILITY_LENGTHS: Final = (1, 3)
 _LEVELS: Final = (1, 2, 3)
 _INFINITE: Final = 0xFFFF
-
-
-def invalid(context: str = "") -> Refusal:
-    """Give the answer to a request that breaks a rule."""
-    return Refusal(Status.EINVAL, context)
 
 
 def check_header(request: Request, command: Command) -> None:
@@ -124,6 +118,12 @@ def split_key(field: bytes, *, collections: bool) -> tuple[int, bytes]:
     if len(field) - start > _MAX_KEY_IN_COLLECTION:
         raise invalid(f"Logical key exceeds {_MAX_KEY_IN_COLLECTION}")
     return collection_id, field[start:]
+
+
+def check_no_vbucket(request: Request) -> None:
+    """Check that no vbucket is named where there can be none."""
+    if request.frame.vbucket:
+        raise invalid("Request vbucket id must be 0")
 
 
 def check_framing(request: Request, command: Command) -> None:

@@ -1,94 +1,21 @@
-"""What passes between a connection and the handlers of operations."""
+"""One request on its way: what it says, who asks, and what it is about."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
 
-from couchloop.embedded.storage.document import Collection, DocumentId, State, VBucket
-from couchloop.wire.constants import Datatype, Feature, Opcode, Status
+from couchloop.embedded.core.answers import Hold, Refusal
+from couchloop.embedded.core.not_my_vbucket import not_my_vbucket
+from couchloop.embedded.storage.bucket import Bucket
+from couchloop.embedded.storage.manifest import Collection
+from couchloop.embedded.storage.vbucket import DocumentId, State, VBucket
+from couchloop.embedded.topology.cluster import Cluster
+from couchloop.embedded.topology.connections import ServerConnection
+from couchloop.embedded.topology.faults import Injection
+from couchloop.embedded.topology.node import Node
+from couchloop.wire.constants import Datatype, Feature, Status
 from couchloop.wire.frames import Frame
-
-if TYPE_CHECKING:
-    from couchloop.embedded.core.connection import ServerConnection
-    from couchloop.embedded.kv.commands import Command
-    from couchloop.embedded.topology.cluster import Bucket, EmbeddedCluster, Injection, Node
-
-
-class NodeState(Enum):
-    """What a node does with its connections."""
-
-    RUNNING = 1
-    STOPPED = 2
-    """Connections are closed and new ones refused."""
-    HUNG = 3
-    """Connections are accepted and kept, requests wait until the node runs again."""
-
-
-class Answer(NamedTuple):
-    """A response but for what every response has (opcode, opaque, duration)."""
-
-    extras: bytes = b""
-    key: bytes = b""
-    value: bytes = b""
-    datatype: int = 0
-    cas: int = 0
-    status: int = Status.SUCCESS
-
-
-class Refusal(Exception):  # noqa: N818 - an answer, not an accident
-    """An operation is answered with an error.
-
-    Args:
-        status: the status with Xerror; the connection finds what to say without.
-        context: text for the error's JSON body.
-        reference: whether the body carries the id of a log entry.
-        manifest_uid: member of the body beside the error.
-        value: the whole body, instead of JSON made of the others.
-        datatype: of that body.
-        early: found before the operation began, which never costs the connection.
-    """
-
-    def __init__(
-        self,
-        status: int,
-        context: str = "",
-        *,
-        reference: bool = False,
-        manifest_uid: int | None = None,
-        value: bytes = b"",
-        datatype: int = 0,
-        early: bool = False,
-    ) -> None:
-        super().__init__(f"status 0x{status:02x} {context}")
-        self.status = status
-        self.context = context
-        self.reference = reference
-        self.manifest_uid = manifest_uid
-        self.value = value
-        self.datatype = datatype
-        self.early = early
-
-    def body(self, reference: str) -> bytes:
-        """Give the value of the answer; *reference* is the id to use if one is wanted."""
-        error: dict[str, str] = {}
-        if self.context:
-            error["context"] = self.context
-        if self.reference:
-            error["ref"] = reference
-        if not error:
-            return self.value
-        document: dict[str, object] = {"error": error}
-        if self.manifest_uid is not None:
-            document["manifest_uid"] = f"{self.manifest_uid:x}"
-        return json.dumps(document, separators=(",", ":")).encode()
-
-
-class Hold(Exception):  # noqa: N818 - not an error: the request waits
-    """A request cannot be answered now: it is looked at again when the cluster changes."""
 
 
 @dataclass(slots=True)
@@ -99,33 +26,20 @@ class Durability:
     timeout: float | None
 
 
-class Spec(NamedTuple):
-    """One path of a sub-document operation."""
-
-    opcode: Opcode
-    flags: int
-    path: bytes
-    value: bytes
-
-
-class Plan(NamedTuple):
-    """What a sub-document operation is to do."""
-
-    specs: tuple[Spec, ...]
-    flags: int
-    expiry: int
-    multi: bool
-
-
 @dataclass(slots=True)
 class Request:
     """One request on its way, with what its header and framing extras say."""
 
+    cluster: Cluster
+    """The cluster that is asked."""
+    node: Node
+    """The node that is asked."""
     connection: ServerConnection
     frame: Frame
     received: float
     """Monotonic seconds."""
-    command: Command | None = None
+    name: str = ""
+    """The operation's; empty until it was looked up in the table."""
     key: bytes = b""
     """Without the collection prefix."""
     collection_id: int = 0
@@ -134,23 +48,14 @@ class Request:
     durability: Durability | None = None
     preserve_ttl: bool = False
     barrier: bool = False
-    plan: Plan | None = None
+    plan: object = None
+    """What the header's check has read of the body, for the handler."""
     injection: Injection | None = None
     not_before: float = 0.0
     deadline: float | None = None
     """When a request that waits gives up (monotonic seconds)."""
     abandon: Callable[[], None] | None = None
     """Called when the connection ends while the request waits: set once a write is prepared."""
-
-    @property
-    def cluster(self) -> EmbeddedCluster:
-        """The cluster that is asked."""
-        return self.connection.node.cluster
-
-    @property
-    def node(self) -> Node:
-        """The node that is asked."""
-        return self.connection.node
 
     @property
     def bucket(self) -> Bucket:
@@ -213,7 +118,11 @@ class Request:
                 return vbucket
             if found is State.PENDING:
                 raise Hold
-        raise self.connection.not_my_vbucket()
+        raise self.not_my_vbucket()
+
+    def not_my_vbucket(self) -> Refusal:
+        """Give the answer for a vbucket that this node does not have."""
+        return not_my_vbucket(self.node, self.connection)
 
     def json_datatype(self) -> int:
         """Datatype of a JSON body on this connection."""
@@ -248,10 +157,9 @@ class Request:
                     privilege, self.bucket.name, collection.scope, collection.name
                 ):
                     return
-        name = self.command.name if self.command else "?"
         raise Refusal(
             Status.EACCESS,
-            f"Authorization failure: can't execute {name} operation without the {privilege} "
+            f"Authorization failure: can't execute {self.name} operation without the {privilege} "
             "privilege",
             reference=True,
         )

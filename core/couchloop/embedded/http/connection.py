@@ -1,54 +1,49 @@
-"""The cluster manager's HTTP as far as clients need it to learn of a cluster's topology.
-
-    GET /pools/default/b/BUCKET       the bucket's configuration, once
-    GET /pools/default/bs/BUCKET      the same and each later revision, four newlines after each
-    GET /pools/default/nodeServices   the global configuration
-
-All want Basic authentication (RFC 7617) or a client certificate.
-"""
+"""HTTP as a node speaks it: bytes in, bytes out, who asks; a router knows who answers."""
 
 from __future__ import annotations
 
 import binascii
-import json
 from base64 import b64decode
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 import h11
 
 from couchloop.embedded.access.users import AuthenticationFailed, MalformedMessage, User
-from couchloop.embedded.core.request import NodeState
+from couchloop.embedded.http.router import HttpRequest, Response, Router, Stream
+from couchloop.embedded.topology.cluster import Cluster
+from couchloop.embedded.topology.connections import Connection
+from couchloop.embedded.topology.node import Node, NodeState
 
-if TYPE_CHECKING:
-    from couchloop.embedded.topology.cluster import Node
+SERVER: Final = "Couchbase Server"
+"""What this server says it is."""
 
-_CONFIGURATION: Final = "/pools/default/b/"
-_STREAM: Final = "/pools/default/bs/"
-_NODE_SERVICES: Final = "/pools/default/nodeServices"
-_SEPARATOR: Final = b"\n\n\n\n"
 _LONGEST_HEAD: Final = 16384
 """Bytes of a request line with its headers: a client must not fill the memory."""
 
-_Headers = list[tuple[str, str]]
 
+class HttpConnection(Connection):
+    """One accepted connection of a node's HTTP port.
 
-class HttpConnection:
-    """One accepted connection of a node's HTTP port; served like a `ServerConnection`."""
+    Args:
+        cluster: whose connection it is.
+        node: the node that accepts.
+        router: knows who answers what.
+        client_user: user name in a verified client certificate, which logs that user in.
+    """
 
-    def __init__(self, node: Node, *, client_user: str | None = None) -> None:
-        self.node = node
-        self.closed = False
-        self.wakeup: Callable[[], None] | None = None
-        """Called when there is output, or `closed` is set, outside `receive_data`."""
+    def __init__(
+        self, cluster: Cluster, node: Node, router: Router, *, client_user: str | None
+    ) -> None:
+        super().__init__()
+        self._cluster = cluster
+        self._node = node
+        self._router = router
         self._client_user = client_user
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_LONGEST_HEAD)
         self._request: h11.Request | None = None
         self._output: list[bytes] = []
-        self._streaming: str | None = None
-        """Name of the bucket whose revisions are streamed."""
-        self._sent: tuple[int, int] | None = None
+        self._stream: Stream | None = None
         self._receiving = False
         node.subscribe(self._revised)
         node.http_connections.append(self)
@@ -56,8 +51,8 @@ class HttpConnection:
             self.close()
 
     def __repr__(self) -> str:
-        doing = f"streams {self._streaming}" if self._streaming else "idle"
-        return f"<HttpConnection node {self.node.node_id}: {doing}>"
+        doing = f"streams {self._stream.name}" if self._stream else "idle"
+        return f"<HttpConnection node {self._node.node_id}: {doing}>"
 
     # --- called by whoever serves the connection ------------------------------------------------
 
@@ -97,9 +92,9 @@ class HttpConnection:
         if self.closed:
             return
         self.closed = True
-        self._streaming = None
-        self.node.unsubscribe(self._revised)
-        self.node.http_connections.remove(self)
+        self._stream = None
+        self._node.unsubscribe(self._revised)
+        self._node.http_connections.remove(self)
         self._wake()
 
     # --- the dialogue ---------------------------------------------------------------------------
@@ -107,7 +102,7 @@ class HttpConnection:
     def _proceed(self) -> None:
         """Answer every request that is there, in order."""
         try:
-            while not self.closed and self.node.state is not NodeState.HUNG:
+            while not self.closed and self._node.state is not NodeState.HUNG:
                 if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
                     self._http.start_next_cycle()
                 event = self._http.next_event()
@@ -126,46 +121,33 @@ class HttpConnection:
         except h11.RemoteProtocolError as error:
             if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
                 self._request = None
-                self._respond(error.error_status_hint, b"Bad Request\n", [("Connection", "close")])
+                closing = (("Connection", "close"),)
+                self._respond(Response(error.error_status_hint, b"Bad Request\n", closing))
             self.close()
 
     def _answer(self, request: h11.Request) -> None:
         path = unquote_to_bytes(request.target.partition(b"?")[0]).decode("utf-8", "replace")
         user = self._user(request)
+        found = self._router.find(path)
         if user is None:
-            realm = [("WWW-Authenticate", 'Basic realm="Couchbase Server Admin / REST"')]
-            self._respond(401, b"", realm)
-        elif not (path == _NODE_SERVICES or path.startswith((_CONFIGURATION, _STREAM))):
-            self._respond(404, b"Not found.\n")
-        elif request.method not in {b"GET", b"HEAD"}:
-            self._respond(405, b"Method Not Allowed\n", [("Allow", "GET, HEAD")])
-        elif path == _NODE_SERVICES:
-            self._configuration(None)
+            realm = 'Basic realm="Couchbase Server Admin / REST"'
+            self._respond(Response(401, headers=(("WWW-Authenticate", realm),)))
+        elif found is None:
+            self._respond(Response(404, b"Not found.\n"))
+        elif request.method.decode() not in found.route.methods:
+            allowed = ", ".join(found.route.methods)
+            self._respond(Response(405, b"Method Not Allowed\n", (("Allow", allowed),)))
         else:
-            stream = path.startswith(_STREAM)
-            self._bucket(
-                user, path.removeprefix(_STREAM if stream else _CONFIGURATION), stream=stream
-            )
-
-    def _bucket(self, user: User, name: str, *, stream: bool) -> None:
-        if not user.sees(name):
-            self._forbid(name)
-        elif stream and name in self.node.configurations:
-            self._stream(name)
-        else:
-            self._configuration(name)
-
-    def _forbid(self, name: str) -> None:
-        permission = f"cluster.bucket[{name}].settings!read"
-        body = {
-            "message": "Forbidden. User needs one of the following permissions",
-            "permissions": [permission],
-        }
-        self._respond(403, json.dumps(body).encode(), [("Content-Type", "application/json")])
+            asked = HttpRequest(self._cluster, self._node, user, found.rest)
+            answer = found.route.endpoint(asked)
+            if isinstance(answer, Response):
+                self._respond(answer)
+            else:
+                self._begin(answer)
 
     def _user(self, request: h11.Request) -> User | None:
         """Tell who asks, None if that is not known."""
-        users = self.node.cluster.users
+        users = self._cluster.users
         if self._client_user is not None:
             return users.users.get(self._client_user)
         header = dict(request.headers).get(b"authorization", b"")
@@ -180,62 +162,44 @@ class HttpConnection:
 
     # --- answers --------------------------------------------------------------------------------
 
-    def _configuration(self, name: str | None) -> None:
-        configuration = self.node.configurations.get(name)
-        if configuration is None:
-            self._respond(404, b"Requested resource not found.\r\n")
-            return
-        text = configuration.text(self.node.node_id)
-        self.node.cluster.configuration_seen()
-        self._respond(200, text, [("Content-Type", "application/json")])
-
-    def _respond(self, status: int, body: bytes, headers: _Headers | None = None) -> None:
-        fixed = [("Server", "Couchbase Server"), ("Content-Length", str(len(body)))]
-        self._send(h11.Response(status_code=status, headers=[*fixed, *(headers or [])]))
+    def _respond(self, answer: Response) -> None:
+        fixed = [("Server", SERVER), ("Content-Length", str(len(answer.body)))]
+        headers = [*fixed, *answer.headers]
+        self._send(h11.Response(status_code=answer.status, headers=headers))
         if not self._head_only:
-            self._send(h11.Data(data=body))
+            self._send(h11.Data(data=answer.body))
         self._send(h11.EndOfMessage())
 
     @property
     def _head_only(self) -> bool:
         return self._request is not None and self._request.method == b"HEAD"
 
-    def _stream(self, name: str) -> None:
-        headers = [
-            ("Server", "Couchbase Server"),
-            ("Content-Type", "application/json; charset=utf-8"),
-        ]
+    def _begin(self, stream: Stream) -> None:
+        headers = [("Server", SERVER), ("Content-Type", "application/json; charset=utf-8")]
         self._send(h11.Response(status_code=200, headers=headers))
         if self._head_only:
             self._send(h11.EndOfMessage())
             return
-        self._streaming = name
-        self._sent = None
-        self._send_revision()
+        self._stream = stream
+        self._go_on(stream)
 
     def _revised(self, node: Node) -> None:
         """Go on: the node has a new revision, or hangs no more."""
         if node.state is NodeState.HUNG:
             return
-        if self._streaming is not None:
-            self._send_revision()
+        if self._stream is not None:
+            self._go_on(self._stream)
         else:
             self._proceed()
         self._wake()
 
-    def _send_revision(self) -> None:
-        assert self._streaming is not None
-        configuration = self.node.configurations.get(self._streaming)
-        if configuration is None:
-            # The bucket was deleted: the stream ends.
+    def _go_on(self, stream: Stream) -> None:
+        data = stream.take()
+        if data is None:
             self._send(h11.EndOfMessage())
             self.close()
-            return
-        revision = (configuration.epoch, configuration.rev)
-        if revision != self._sent:
-            self._sent = revision
-            self.node.cluster.configuration_seen()
-            self._send(h11.Data(data=configuration.text(self.node.node_id) + _SEPARATOR))
+        elif data:
+            self._send(h11.Data(data=data))
 
     def _send(self, event: h11.Event) -> None:
         data = self._http.send(event)

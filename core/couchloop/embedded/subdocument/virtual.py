@@ -1,4 +1,4 @@
-"""Virtual extended attributes ($document, $vbucket, $XTOC), macros, and xattrs as one text."""
+"""Virtual extended attributes ($document, $vbucket, $XTOC) and macros."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from functools import cache
 from typing import Final
 
 from couchloop.embedded.storage.document import Document
-from couchloop.embedded.subdocument import paths as jsonpath
 from couchloop.wire.constants import Datatype
 
 _MACRO: Final = re.compile(
@@ -115,21 +114,3 @@ def resolve(text: str, cas: int, seqno: int, body: bytes) -> str:
     ):
         text = text.replace(placeholder(name), f'"0x{number}"')
     return text
-
-
-def normalised(text: str) -> str:
-    """Give a JSON text with sorted members and no white space."""
-    try:
-        plain = json.dumps(
-            json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-        )
-        plain.encode("utf-8", "surrogateescape")
-    except ValueError:
-        # An integer of thousands of digits, or half a surrogate pair: better as it is than lost.
-        return text
-    return plain
-
-
-def split(text: str) -> dict[str, str]:
-    """Give the texts of all xattrs of one object."""
-    return {name: text[slice(*span)] for name, span in jsonpath.members(text)}

@@ -1,239 +1,31 @@
-"""The embedded cluster: nodes, buckets, topology, and what a test does to them."""
+"""A cluster: its nodes and buckets, how they change, and the configurations that tell of it."""
 
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from couchloop.embedded.access.users import User, UserDatabase
-from couchloop.embedded.core.connection import ServerConnection
-from couchloop.embedded.core.request import NodeState
-from couchloop.embedded.http.connection import HttpConnection
-from couchloop.embedded.storage.document import (
-    Clock,
-    Generator,
-    Manifest,
-    ManualClock,
-    State,
-    Vault,
-)
-from couchloop.embedded.topology.cluster_map import AlternateAddress, Configuration, NodeAddress
+from couchloop.embedded.clock import Clock, ManualClock
+from couchloop.embedded.generator import Generator
+from couchloop.embedded.storage.bucket import NO_NODE, Bucket, BucketSettings, Vault
+from couchloop.embedded.storage.manifest import Manifest
+from couchloop.embedded.storage.vbucket import State
+from couchloop.embedded.topology.cluster_map import AlternateAddress, Configuration
+from couchloop.embedded.topology.connections import Connection, ServerConnection
+from couchloop.embedded.topology.faults import Injection
+from couchloop.embedded.topology.node import Node, NodeState
 from couchloop.wire.constants import Status
 
-__all__ = ["Bucket", "BucketSettings", "EmbeddedCluster", "Injection", "Node", "NodeState"]
 
-_NO_NODE: Final = -1
+class Cluster(ABC):
+    """The nodes and buckets of a cluster, and what may be done to them.
 
-
-@dataclass(frozen=True)
-class BucketSettings:
-    """How to make a bucket; None takes the cluster's default."""
-
-    name: str
-    replicas: int | None = None
-    vbuckets: int | None = None
-    ephemeral: bool = False
-    quota: int = 0
-    """Bytes of values after which writes are refused, 0 for no limit."""
-
-
-class Bucket:
-    """A bucket: its documents, and which nodes own which of its vbuckets."""
-
-    def __init__(self, settings: BucketSettings, replicas: int, vault: Vault, uuid: str) -> None:
-        self.name = settings.name
-        self.uuid = uuid
-        self.ephemeral = settings.ephemeral
-        self.replicas = replicas
-        self.vault = vault
-        self.chains: list[list[int]] = []
-        """For each vbucket the ids of active and replica nodes, -1 for none."""
-        self.config_only: set[int] = set()
-        """Ids of nodes that have the configuration, but no data."""
-        self.holds_replication = False
-        """Replicas do not acknowledge synchronous writes while this is set."""
-        self.ready = True
-        """Whether there are vbuckets and a configuration; a bucket just made has none."""
-        self.takes_traffic = True
-        """Whether documents can be written; not so while a node warms up."""
-        self.ingress_refusal: Status | None = None
-        """What is answered to writes while the cluster manager has stopped them."""
-        self.paused = False
-
-    def lay_out(self, node_ids: Sequence[int]) -> None:
-        """Put vbucket v on node v % n, its replicas on the nodes after that."""
-        count = len(node_ids)
-        for vbucket in self.vault.vbuckets:
-            chain = [
-                node_ids[(vbucket.number + index) % count] if index < count else _NO_NODE
-                for index in range(self.replicas + 1)
-            ]
-            self.set_chain(vbucket.number, chain)
-
-    def set_chain(self, number: int, chain: list[int]) -> None:
-        """Give a vbucket to other nodes."""
-        if number < len(self.chains):
-            self.chains[number] = chain
-        else:
-            self.chains.append(chain)
-        states = self.vault.vbuckets[number].states
-        states.clear()
-        for index, node_id in enumerate(chain):
-            if node_id != _NO_NODE:
-                states[node_id] = State.REPLICA if index else State.ACTIVE
-
-
-class Node:
-    """One node. Whoever serves it fills in `ports` and calls `EmbeddedCluster.changed`."""
-
-    def __init__(self, cluster: EmbeddedCluster, node_id: int, host: str) -> None:
-        self.cluster = cluster
-        self.node_id = node_id
-        self.host = host
-        self.ports: dict[str, int] = {}
-        """Port by service: `kv`, `kvSSL`, `mgmt`, `mgmtSSL`, …"""
-        self.alternates: dict[str, AlternateAddress] = {}
-        """Where it is on other networks, by their names."""
-        self.serves_data = True
-        self.state = NodeState.RUNNING
-        self.connections: list[ServerConnection] = []
-        self.http_connections: list[HttpConnection] = []
-        self.accepted = 0
-        self.max_connections: int | None = None
-        """The most that are kept: those that come then are accepted and closed. None: no limit."""
-        self.max_bucket_connections: int | None = None
-        """The most on one bucket: SELECT_BUCKET answers RATE_LIMITED_MAX_CONNECTIONS to others."""
-        self.configurations: dict[str | None, Configuration] = {}
-        """What this node knows, by bucket (None: the global configuration)."""
-        self._subscribers: list[Callable[[Node], None]] = []
-
-    def __repr__(self) -> str:
-        return f"<Node {self.node_id} {self.host} {self.ports} {self.state.name.lower()}>"
-
-    def accept(
-        self, peer: str = "", *, tls: bool = False, client_user: str | None = None
-    ) -> ServerConnection:
-        """Take a new connection.
-
-        Args:
-            peer: the client's address, for whoever looks at `connections`.
-            tls: whether the bytes come out of TLS.
-            client_user: user name in a verified client certificate, which logs that user in.
-
-        On a stopped node the connection comes back closed, and so it does on one that has as many
-        connections as it may: a real server too can only accept and close.
-        """
-        connection = ServerConnection(self, peer, tls=tls, client_user=client_user)
-        self.accepted += 1
-        limit = self.max_connections
-        is_full = limit is not None and len(self.connections) >= limit
-        if self.state is NodeState.STOPPED or is_full:
-            connection.close()
-        else:
-            self.connections.append(connection)
-            self.cluster.connections_changed()
-        return connection
-
-    def accept_http(self, *, client_user: str | None = None) -> HttpConnection:
-        """Take a new connection to the cluster manager's port; *client_user* as in `accept`."""
-        return HttpConnection(self, client_user=client_user)
-
-    def subscribe(self, callback: Callable[[Node], None]) -> None:
-        """Call *callback* with this node at each new revision (as a streaming endpoint needs)."""
-        self._subscribers.append(callback)
-
-    def unsubscribe(self, callback: Callable[[Node], None]) -> None:
-        """End a subscription."""
-        self._subscribers.remove(callback)
-
-    def address(self) -> NodeAddress:
-        """How configurations name this node."""
-        return NodeAddress(
-            self.host,
-            tuple(self.ports.items()),
-            self.serves_data,
-            tuple(self.alternates.items()),
-        )
-
-    def receive_configurations(
-        self, configurations: Mapping[str | None, Configuration], *, push: bool
-    ) -> None:
-        """Take a new revision, and tell whoever asked to be told."""
-        self.configurations = dict(configurations)
-        for subscriber in list(self._subscribers):
-            subscriber(self)
-        if push:
-            for connection in list(self.connections):
-                connection.push_configurations()
-
-
-@dataclass(eq=False)
-class Injection:
-    """A fault that requests meet; what is None matches everything.
-
-    `hits` counts the requests that met it; `remove` ends it.
-    """
-
-    opcode: int | None = None
-    key: bytes | None = None
-    node: Node | None = None
-    bucket: str | None = None
-    status: int | None = None
-    """Answer with this status instead of doing the operation."""
-    value: bytes = b""
-    """Body of that answer."""
-    delay: float = 0.0
-    """Seconds before the request is looked at."""
-    silent: bool = False
-    """Never answer (the operation is not done)."""
-    lose_answer: bool = False
-    """Do the operation, then close the connection instead of answering."""
-    close: bool = False
-    """Close the connection (the operation is not done)."""
-    count: int | None = None
-    """How many requests meet it; None: all."""
-    hits: int = 0
-    _remove: Callable[[Injection], None] | None = field(default=None, repr=False)
-
-    def matches(self, opcode: int, key: bytes, node: Node, bucket: str | None) -> bool:
-        """Tell whether a request meets this fault."""
-        return (
-            (self.opcode is None or self.opcode == opcode)
-            and (self.key is None or self.key == key)
-            and (self.node is None or self.node is node)
-            and (self.bucket is None or self.bucket == bucket)
-            and (self.count is None or self.hits < self.count)
-        )
-
-    def remove(self) -> None:
-        """End the fault."""
-        if self._remove is not None:
-            self._remove(self)
-            self._remove = None
-
-
-class EmbeddedCluster:
-    """A Couchbase cluster in memory, as far as clients can tell; no sockets, no threads.
-
-    Args:
-        nodes: how many data nodes.
-        buckets: names or :class:`BucketSettings`.
-        users: a mapping of user names to passwords (all data rights on all buckets), or `User`s.
-        replicas: replicas of each vbucket (cut to the number of nodes when they are laid out).
-        vbuckets: how many vbuckets a bucket has.
-        seed: whatever seems random (uuids, nonces) follows from it. None: as with 0, but with uuids
-            that no other cluster has, for clients tell clusters apart by them.
-        clock: where the time comes from; a :class:`ManualClock` if left out.
-        name: the cluster's name.
-        host: host name of the nodes in configurations.
-        max_connections: the most connections that each node keeps; see `Node`.
-        max_bucket_connections: the most on one bucket; likewise.
-
-    `on_node_change` is called with a node whenever its state changes, and when it joins or leaves:
-    whoever serves the cluster opens or closes listeners then.
+    Clients are spoken with by what `connect` and `connect_http` make: see `EmbeddedCluster`,
+    which has the arguments too.
     """
 
     def __init__(
@@ -297,6 +89,16 @@ class EmbeddedCluster:
             for connection in each.connections
             if bucket is None or (connection.bucket and connection.bucket.name == bucket)
         ]
+
+    @abstractmethod
+    def connect(
+        self, node: Node, peer: str, *, tls: bool, client_user: str | None
+    ) -> ServerConnection:
+        """Make what answers on a new connection to the data port of *node*."""
+
+    @abstractmethod
+    def connect_http(self, node: Node, *, client_user: str | None) -> Connection:
+        """Make what answers on a new connection to the cluster manager's port of *node*."""
 
     def connections_changed(self) -> None:
         """Tell whoever wants to know that a connection came or went."""
@@ -423,11 +225,11 @@ class EmbeddedCluster:
             for number, chain in enumerate(bucket.chains):
                 if node.node_id not in chain:
                     continue
-                rest = [each for each in chain if each not in (node.node_id, _NO_NODE)]
+                rest = [each for each in chain if each not in (node.node_id, NO_NODE)]
                 if rest and chain[0] == node.node_id:
                     uuid = int.from_bytes(self.generator.randbytes(6))
                     bucket.vault.vbuckets[number].promote(uuid)
-                bucket.set_chain(number, rest + [_NO_NODE] * (len(chain) - len(rest)))
+                bucket.set_chain(number, rest + [NO_NODE] * (len(chain) - len(rest)))
         self.changed()
 
     def stop(self, node: Node) -> None:
@@ -492,9 +294,9 @@ class EmbeddedCluster:
         """
         target = self.buckets[bucket]
         chain = target.chains[number]
-        replicas = [node_id for node_id in chain[1:] if node_id not in (to.node_id, _NO_NODE)]
+        replicas = [node_id for node_id in chain[1:] if node_id not in (to.node_id, NO_NODE)]
         missing = len(chain) - 1 - len(replicas)
-        target.set_chain(number, [to.node_id, *replicas, *[_NO_NODE] * missing])
+        target.set_chain(number, [to.node_id, *replicas, *[NO_NODE] * missing])
         self.changed(nodes=nodes, push=push)
 
     def set_vbucket_state(self, bucket: str, number: int, node: Node, state: State | None) -> None:
@@ -589,38 +391,16 @@ class EmbeddedCluster:
         return [node.node_id for node in self.nodes if node.serves_data]
 
     def _configurations(self) -> dict[str | None, Configuration]:
-        addresses = tuple(node.address() for node in self.nodes)
-        ids = tuple(node.node_id for node in self.nodes)
-        position = {node_id: index for index, node_id in enumerate(ids)}
-        position[_NO_NODE] = _NO_NODE
-
-        def configuration(bucket: Bucket | None) -> Configuration:
-            if bucket is None:
-                return Configuration(self.rev, self.epoch, self.uuid, self.name, addresses, ids)
-            return Configuration(
-                self.rev,
-                self.epoch,
-                self.uuid,
-                self.name,
-                addresses,
-                ids,
-                bucket=bucket.name,
-                bucket_uuid=bucket.uuid,
-                ephemeral=bucket.ephemeral,
-                manifest_uid=bucket.vault.manifest.uid,
-                replicas=bucket.replicas,
-                chains=tuple(
-                    tuple(position.get(node_id, _NO_NODE) for node_id in chain)
-                    for chain in bucket.chains
-                ),
-            )
-
-        return {
-            None: configuration(None),
-            **{
-                name: configuration(bucket) for name, bucket in self.buckets.items() if bucket.ready
-            },
-        }
+        whole = Configuration(
+            self.rev,
+            self.epoch,
+            self.uuid,
+            self.name,
+            tuple(node.address() for node in self.nodes),
+            tuple(node.node_id for node in self.nodes),
+        )
+        ready = (bucket for bucket in self.buckets.values() if bucket.ready)
+        return {None: whole, **{bucket.name: whole.of_bucket(bucket) for bucket in ready}}
 
     def _distribute(self, nodes: Iterable[Node], *, push: bool) -> None:
         configurations = self._configurations()

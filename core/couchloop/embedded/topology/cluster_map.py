@@ -1,4 +1,4 @@
-"""Cluster configurations as a server writes them: terse JSON with nodesExt and a vbucket map."""
+"""Cluster maps (configurations) as a server writes them: terse JSON with nodesExt and vbuckets."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from couchloop.embedded.storage.bucket import NO_NODE, Bucket
 from couchloop.wire import snappy
 
 _CAPABILITIES: Final = (
@@ -123,6 +124,27 @@ class Configuration:
                 text = json.dumps(self._document(node_id), separators=(",", ":")).encode()
             self._texts[node_id, compressed] = text
         return text
+
+    def of_bucket(self, bucket: Bucket) -> Configuration:
+        """Give a bucket's configuration, of the same revision as this global one."""
+        position = {node_id: index for index, node_id in enumerate(self.node_ids)}
+        return Configuration(
+            self.rev,
+            self.epoch,
+            self.cluster_uuid,
+            self.cluster_name,
+            self.nodes,
+            self.node_ids,
+            bucket=bucket.name,
+            bucket_uuid=bucket.uuid,
+            ephemeral=bucket.ephemeral,
+            manifest_uid=bucket.vault.manifest.uid,
+            replicas=bucket.replicas,
+            chains=tuple(
+                tuple(position.get(node_id, NO_NODE) for node_id in chain)
+                for chain in bucket.chains
+            ),
+        )
 
     def newer_than(self, epoch: int, rev: int) -> bool:
         """Compare with a revision that a client knows."""

@@ -1,0 +1,50 @@
+"""The embedded cluster, complete: nodes and buckets, and the servers that answer for them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from couchloop.embedded.core.connection import KeyValueConnection
+from couchloop.embedded.http import configurations
+from couchloop.embedded.http.connection import HttpConnection
+from couchloop.embedded.http.router import Router
+from couchloop.embedded.kv.commands import COMMANDS as KEY_VALUE
+from couchloop.embedded.subdocument.commands import COMMANDS as SUBDOCUMENT
+from couchloop.embedded.topology.cluster import Cluster
+from couchloop.embedded.topology.connections import Connection, ServerConnection
+from couchloop.embedded.topology.node import Node
+
+_COMMANDS: Final = {**KEY_VALUE, **SUBDOCUMENT}
+_ROUTER: Final = Router(configurations.ROUTES)
+
+
+class EmbeddedCluster(Cluster):
+    """A Couchbase cluster in memory, as far as clients can tell; no sockets, no threads.
+
+    Args:
+        nodes: how many data nodes.
+        buckets: names or :class:`BucketSettings`.
+        users: a mapping of user names to passwords (all data rights on all buckets), or `User`s.
+        replicas: replicas of each vbucket (cut to the number of nodes when they are laid out).
+        vbuckets: how many vbuckets a bucket has.
+        seed: whatever seems random (uuids, nonces) follows from it. None: as with 0, but with uuids
+            that no other cluster has, for clients tell clusters apart by them.
+        clock: where the time comes from; a :class:`ManualClock` if left out.
+        name: the cluster's name.
+        host: host name of the nodes in configurations.
+        max_connections: the most connections that each node keeps; see `Node`.
+        max_bucket_connections: the most on one bucket; likewise.
+
+    `on_node_change` is called with a node whenever its state changes, and when it joins or leaves:
+    whoever serves the cluster opens or closes listeners then.
+    """
+
+    def connect(
+        self, node: Node, peer: str, *, tls: bool, client_user: str | None
+    ) -> ServerConnection:
+        """Make what answers on a new connection; `Node.accept` is what to call."""
+        return KeyValueConnection(self, node, _COMMANDS, peer, tls=tls, client_user=client_user)
+
+    def connect_http(self, node: Node, *, client_user: str | None) -> Connection:
+        """Make what answers on a new connection; `Node.accept_http` is what to call."""
+        return HttpConnection(self, node, _ROUTER, client_user=client_user)
