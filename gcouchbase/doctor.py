@@ -172,31 +172,35 @@ class _Link:
                 plain, _ = tls.receive(data)
             finally:
                 # Of a failure the peer is told by an alert.
-                with suppress(OSError):
-                    self._flush()
+                self._flush()
             self._early += plain
         return tls.peer()
 
     def exchange(self, data: bytes) -> bytes:
-        if self._tls is None:
-            if data:
-                self.sock.sendall(data)
-            return self.sock.recv(_CHUNK)
+        tls = self._tls
         if data:
-            self._tls.send(data)
-            self._flush()
+            if tls is not None:
+                tls.send(data)
+                data = tls.take_output()
+            self._send(data)
+        if tls is None:
+            return self.sock.recv(_CHUNK)
         plain, self._early = self._early, b""
         goes_on = True
         while not plain and goes_on:
             received = self.sock.recv(_CHUNK)
             if not received:
                 break
-            plain, goes_on = self._tls.receive(received)
+            plain, goes_on = tls.receive(received)
             self._flush()
         return plain
 
     def _flush(self) -> None:
         assert self._tls is not None
-        data = self._tls.take_output()
-        if data:
-            self.sock.sendall(data)
+        self._send(self._tls.take_output())
+
+    def _send(self, data: bytes) -> None:
+        # What a peer said before it closed is still to be read, and says more than this error.
+        with suppress(ConnectionError):
+            if data:
+                self.sock.sendall(data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import re
 import socket
 import ssl
 import threading
@@ -29,6 +30,10 @@ from cryptography.x509.oid import NameOID
 
 from couchloop.embedded.hosting import ServerCertificate
 
+INCOMPLETE = re.compile(
+    r"the CA that signed it \(.+\) is among those that are trusted here, but it is an intermediate "
+    r"one, and the CA above it is missing; add the certificates of all CAs up to the root"
+)
 LONG_AGO = dt.datetime(2001, 1, 1, tzinfo=dt.UTC)
 
 
@@ -125,6 +130,25 @@ class Certificates:
                 file.write(trustme.CA().cert_pem.bytes())
             file.write(self.authority.cert_pem.bytes())
         return str(path)
+
+    def by_intermediate(self) -> tuple[ServerCertificate, str, str]:
+        """Have a CA below this one issue a server's certificate; give it and the CAs' files.
+
+        These are one of the intermediate CA alone, and one of both.
+        """
+        below = self.authority.create_child_ca()
+        path = self.folder / "server.pem"
+        below.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(path)
+        alone, both = self.folder / "intermediate.pem", self.folder / "both-cas.pem"
+        below.cert_pem.write_to_path(alone)
+        both.write_bytes(below.cert_pem.bytes() + self.authority.cert_pem.bytes())
+        return ServerCertificate(path, path), str(alone), str(both)
+
+    def foreign(self, port: int) -> str:
+        """Give a connection string with a client's certificate of a CA that nobody knows."""
+        cert, key = self.client(authority=trustme.CA())
+        options = f"certpath={cert}&keypath={key}&truststorepath={self.ca}"
+        return f"couchbases://127.0.0.1:{port}/default?{options}"
 
     @contextmanager
     def demanding(self) -> Iterator[int]:

@@ -41,6 +41,8 @@ from txcouchbase.workers import workers
 if TYPE_CHECKING:
     from twisted.python.threadpool import ThreadPool
 
+    from txcouchbase.tls import TlsAttempt
+
 T = TypeVar("T")
 
 
@@ -189,6 +191,7 @@ class _Link(Protocol):
         self._waiting: Deferred[None] | None = None
         self._established = False
         self._end: BaseException | None = None
+        self._tls: TlsAttempt | None = None
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
@@ -209,13 +212,13 @@ class _Link(Protocol):
     async def start_tls(self, reactor: Any, host: str, creator: Any) -> PeerTls:
         from txcouchbase.tls import TlsAttempt, start_tls  # noqa: PLC0415 - as above
 
-        attempt = TlsAttempt(host, creator)
+        attempt = self._tls = TlsAttempt(host, creator)
         self.transport = start_tls(reactor, self, attempt)
         while not self._established:
             if isinstance(self._end, ConnectionClosed):
                 raise cut_off(host)
             if self._end is not None:
-                raise attempt.explain(Failure(self._end))  # type: ignore[no-untyped-call]
+                raise self._explain(self._end)
             await self._wait()
         attempt.check()
         return attempt.peer()
@@ -228,7 +231,15 @@ class _Link(Protocol):
             await self._wait()
         received = b"".join(self._received)
         self._received.clear()
+        if not received and self._end is not None and not isinstance(self._end, ConnectionClosed):
+            # With TLS 1.3 a server refuses a client's certificate only now.
+            raise self._explain(self._end)
         return received
+
+    def _explain(self, why: BaseException) -> BaseException:
+        """Say what ended the connection, in the words of TLS if that did."""
+        tls = self._tls
+        return why if tls is None else tls.explain(Failure(why))  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
         transport: Any = self.transport

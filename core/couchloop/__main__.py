@@ -168,8 +168,11 @@ class _Screen:
         try:
             self._out.write(f"\r\033[2K{text}" if self._progress else text)
             self._out.flush()
-        except BrokenPipeError:
+        except OSError as error:
+            # What is left in the buffer must not be tried again at the end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
+            if not isinstance(error, BrokenPipeError):
+                raise UsageError(f"the report cannot be written: {error.strerror}") from None
 
     def lines(self, lines: Iterable[str]) -> None:
         """Print lines."""
@@ -278,8 +281,18 @@ def _on_gevent() -> tuple[str, Callable[[Examination, Address | None], None]]:
     return doctor.loop_name(), run
 
 
+def _open_missing_streams() -> None:
+    """Lead to nowhere what whoever started the program has closed: `doctor … >&-`."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # In their order: each takes the descriptor that is missing, and keeps it.
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115
+            setattr(sys, name, stream)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; give its exit status."""
+    _open_missing_streams()
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = make_parser()
     if not arguments:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from ipaddress import IPv6Address, ip_address
 from typing import Final, NamedTuple
 
+from couchloop.printable import printable
+
 
 class MalformedCertificateError(ValueError):
     """It is no certificate, or one whose names cannot be read with certainty."""
@@ -242,13 +244,6 @@ def server_name(host: str) -> str:
     return name.lower() if number is None else str(ip_address(number))
 
 
-def printable(text: str) -> str:
-    """Give *text* of a peer so that it can be shown: printable, on one line, and not long."""
-    if len(text) > _LONGEST_NAME:
-        text = f"{text[:_LONGEST_NAME]}…"
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
-
-
 def _shown_address(number: bytes) -> str:
     """Give an address to be shown: one way whatever Python's version."""
     known = ip_address(number)
@@ -258,7 +253,7 @@ def _shown_address(number: bytes) -> str:
 
 def _shown_name(name: bytes) -> str:
     """Give a host name to be shown; one that looks like an address says that it is none."""
-    text = printable(name.decode("ascii", "replace"))
+    text = printable(name, _LONGEST_NAME)
     if not text:
         return "(an empty name)"
     return f"DNS:{text}" if packed_address(text) is not None else text
@@ -273,9 +268,8 @@ def _short_name(name: bytes) -> str:
             kind = pair.take(_OID)
             tag, value = pair.take_any()
             pair.end()
-            found.setdefault(
-                kind, printable(value.decode(_ENCODINGS.get(tag, "latin-1"), "replace"))
-            )
+            text = value.decode(_ENCODINGS.get(tag, "latin-1"), "replace")
+            found.setdefault(kind, printable(text, _LONGEST_NAME))
     return next((found[kind] for kind in _PARTS if kind in found), "")
 
 

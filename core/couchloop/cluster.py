@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, NoReturn, TypeVar
 from weakref import finalize, ref
 
 from couchloop import LOCKMODE_NONE
@@ -159,6 +159,14 @@ class BucketBase(metaclass=_OneOfEach):
         state = self._driver.session.state.name.lower()
         return (
             f"<{type(self).__module__}.{type(self).__name__} {self.bucket!r} at {seeds}: {state}>"
+        )
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        # What copy.copy, copy.deepcopy and pickle ask.
+        raise TypeError(
+            "a Bucket is not copied or pickled: it is the connections of one loop. Let both places "
+            "refer to the same Bucket; in another thread use bucket.threadsafe(), in another "
+            "process open the bucket there"
         )
 
     @property

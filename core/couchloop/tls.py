@@ -87,7 +87,7 @@ _CERTIFICATE_REFUSED: Final = {
     "CERTIFICATE_UNKNOWN": "it is not acceptable",
     "ACCESS_DENIED": "it gives no access",
 }
-_GIVE_CERTIFICATE: Final = (
+GIVE_CERTIFICATE: Final = (
     "authenticate with CertAuthenticator(cert_path=…, key_path=…), or give certpath= and keypath= "
     "in the connection string"
 )
@@ -288,11 +288,11 @@ def handshake_error(host: str, reason: str) -> TlsError:
             "11207 by default, and couchbase:// is for ports without TLS"
         )
     if alert == "CERTIFICATE_REQUIRED":
-        return TlsError(f"{host} wants a client certificate: {_GIVE_CERTIFICATE}")
+        return TlsError(f"{host} wants a client certificate: {GIVE_CERTIFICATE}")
     if alert == "HANDSHAKE_FAILURE":
         return TlsError(
             f"{host} refused the TLS handshake ({name}): it wants a client certificate (then "
-            f"{_GIVE_CERTIFICATE}), or has no cipher in common with this client"
+            f"{GIVE_CERTIFICATE}), or has no cipher in common with this client"
         )
     if alert != name and alert in _CERTIFICATE_REFUSED:
         return TlsError(

@@ -617,7 +617,12 @@ class TestFailures:
             (OSError(errno.ENETUNREACH, "Unreachable"), "tcp", "no route", "network=external"),
             (OSError(errno.EMFILE, "No more"), "tcp", "too many open files", "ulimit -n"),
             (OSError(errno.EPERM, "Operation not permitted"), "tcp", "failed", "firewall"),
-            (Silent, "hello", "no answer in time", "the right one"),
+            (
+                Silent,
+                "hello",
+                "no answer in time",
+                "hangs or is overloaded, or the port is not the right one",
+            ),
             (lambda: Talking(closed=True), "hello", "closed by the server", "memcached.log"),
             (
                 lambda: Talking(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
@@ -1017,6 +1022,17 @@ class TestSeedsAndNodes:
         assert node.text == "HELLO: no answer in time"
         assert node.details["failed"] == "hello"
         assert not report.works
+
+    @pytest.mark.parametrize("scheme", ["couchbase", "couchbases"])
+    def test_a_node_that_hangs(self, scheme: str) -> None:
+        """A node of the map that takes connections and says nothing hangs: its port is right."""
+        net = Net()
+        net.listening[Address("10.0.0.3", 11210)] = Silent
+        net.tls["10.0.0.3"] = TimeoutError()
+        report, shown = examine(net, f"{scheme}://10.0.0.1/default")
+        node = step_of(report, "node")
+        assert node.cure.startswith("The node hangs or is overloaded: its port is the one that")
+        assert "fail the node over" in " ".join(shown.split())
 
 
 class TestWeb:

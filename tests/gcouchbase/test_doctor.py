@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import gevent
 import pytest
 from gevent import socket
@@ -9,7 +11,13 @@ from gevent.server import StreamServer
 
 from gcouchbase import doctor
 from gcouchbase.testing import ServedCluster
-from tests.examination import examination, found
+from tests.certificates import Certificates
+from tests.examination import (
+    examination,
+    found,
+    refuses_the_certificate,
+    wants_a_certificate,
+)
 from tests.gcouchbase.support import ticking, until
 from tests.gcouchbase.test_networks import mapped, outside
 
@@ -45,6 +53,41 @@ def test_web_port(served: ServedCluster) -> None:
     doctor.run(examined)
     assert examined.report.works
     assert found(examined, "http").subject == f"127.0.0.1:{port}"
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    """Give a CA of this test alone."""
+    return Certificates(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["=https", ""])
+def test_client_certificate_missing(certificates: Certificates, kind: str) -> None:
+    """A node that demands a client's certificate says so after the handshake, and is heard."""
+    with certificates.demanding() as port:
+        text = f"couchbases://127.0.0.1:{port}{kind}/default?certpath={certificates.ca}"
+        examined = examination(text)
+        doctor.run(examined)
+    wants_a_certificate(examined)
+
+
+def test_client_certificate_refused(certificates: Certificates) -> None:
+    """A node that does not know the client's CA says so after the handshake, and is heard."""
+    with certificates.demanding() as port:
+        examined = examination(certificates.foreign(port))
+        doctor.run(examined)
+    refuses_the_certificate(examined)
+
+
+def test_last_words_of_a_peer_that_has_gone() -> None:
+    """What a peer said before it closed is read, though nothing more can be sent to it."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        link = doctor._Link(ours)
+        theirs.sendall(b"a reason")
+        theirs.close()
+        assert link.exchange(b"a question") == b"a reason"
+        assert link.exchange(b"another") == b""
 
 
 @pytest.mark.parametrize("scheme", ["couchbase", "couchbases"])

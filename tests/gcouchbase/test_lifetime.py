@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 import threading
 import weakref
 from collections.abc import Iterator
@@ -63,6 +65,18 @@ class TestIdentity:
         assert cluster_of(served).open_bucket("default") is first
         direct = Bucket(f"{served.connection_string}/default", username="user", password="password")
         assert direct is first
+
+    def test_no_copies(self, served: ServedCluster, bucket: Bucket) -> None:
+        """A Bucket is its loop's: a copy, deep or not, or a pickle is refused, and says so."""
+        for make in (copy.copy, copy.deepcopy, pickle.dumps):
+            for each in (bucket, {"of": [bucket]}):
+                if make is copy.copy and each is not bucket:
+                    continue
+                with pytest.raises(TypeError, match="a Bucket is not copied or pickled"):
+                    make(each)
+        with pytest.raises(TypeError, match="a Bucket is not copied"):
+            copy.deepcopy(bucket.threadsafe())
+        assert bucket.upsert("key", 1).success
 
     def test_subclass(self, served: ServedCluster) -> None:
         """What a subclass passes on says which Bucket is meant; its constructor runs once."""

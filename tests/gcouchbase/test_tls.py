@@ -20,7 +20,7 @@ from couchloop.exceptions import (
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import CertAuthenticator, Cluster, PasswordAuthenticator
 from gcouchbase.testing import serve
-from tests.certificates import LONG_AGO, Certificates, outdated, talking
+from tests.certificates import INCOMPLETE, LONG_AGO, Certificates, outdated, talking
 from tests.gcouchbase.support import PASSWORD, until
 
 
@@ -188,6 +188,17 @@ def test_unknown_authority(certificates: Certificates) -> None:
     message = refused(certificates, authority=trustme.CA())
     assert "the certificate of 127.0.0.1 is not trusted: its CA (Testing CA #" in message
     assert "is unknown here; give the CA's certificate as certpath=" in message
+
+
+def test_intermediate_alone(certificates: Certificates) -> None:
+    """A file with the intermediate CA alone: the error says that the one above it is missing."""
+    own, alone, both = certificates.by_intermediate()
+    with serve(tls=own) as served:
+        with pytest.raises(TlsError) as caught:
+            open_bucket(served.connection_string_tls, f"?certpath={alone}")
+        assert served.cluster.operations.total() == 0
+        assert open_bucket(served.connection_string_tls, f"?certpath={both}").connected
+    assert INCOMPLETE.search(caught.value.message)
 
 
 def test_expired(certificates: Certificates) -> None:

@@ -129,6 +129,49 @@ def naming() -> Iterator[tuple[int, Callable[[str], None]]]:
 
 
 @on_both_loops
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", "<&- >&- 2>&-", "--json >&-"])
+def test_closed_streams(loop: str, closed: str) -> None:
+    """Whoever wants the exit status alone may close what the program would print to."""
+    program = f"{sys.executable} -m couchloop doctor couchbase://127.0.0.1:1/default --loop {loop}"
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"exec {program} --username user --password secret {closed}"],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+        env=environment(),
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+
+
+@on_both_loops
+def test_no_room_for_the_report(loop: str) -> None:
+    """Where the report cannot be written, one line says so."""
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "couchloop",
+                "doctor",
+                "--loop",
+                loop,
+                *LOGIN,
+                "couchbase://h:1",
+            ],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=50,
+            check=False,
+            env=environment() | {"THE_PASSWORD": SECRET},
+        )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "the report cannot be written: No space left on device" in line
+
+
+@on_both_loops
 class TestHealthy:
     """Nothing is wrong."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import gc
 import inspect
+import pickle
 from collections.abc import Callable, Iterator
 from typing import Any
 from weakref import ref
@@ -254,6 +256,13 @@ class EndpointTests(MemoryTests):
 
 class RegistryTests(SynchronousTestCase):
     """One Bucket per bucket per reactor."""
+
+    def test_no_copies(self) -> None:
+        """A Bucket is its loop's: a copy, deep or not, or a pickle is refused, and says so."""
+        bucket = Memory().open()
+        for make in (copy.copy, copy.deepcopy, pickle.dumps):
+            with pytest.raises(TypeError, match="a Bucket is not copied or pickled"):
+                make(bucket)
 
     def test_concurrent_opening(self) -> None:
         """Callbacks that open in one turn, and in the next ones, get one object: one bootstrap."""

@@ -11,8 +11,14 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory, Protocol
 
+from couchloop.doctor import Examination
 from tests.certificates import Certificates
-from tests.examination import examination, found
+from tests.examination import (
+    examination,
+    found,
+    refuses_the_certificate,
+    wants_a_certificate,
+)
 from tests.interop.served import environment
 from tests.interop.served import served as running
 from tests.txcouchbase.support import turn
@@ -65,6 +71,36 @@ async def test_the_network_to_use() -> None:
         await doctor.serve(reactor, examined)
         assert examined.report.works
         assert found(examined, "network").details["network"] == "external"
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    """Give a CA of this test alone."""
+    return Certificates(tmp_path)
+
+
+async def examine(text: str) -> Examination:
+    """Examine, and leave nothing in the reactor."""
+    from twisted.internet import reactor  # noqa: PLC0415 - pytest installed it
+
+    examined = examination(text)
+    await doctor.serve(reactor, examined)
+    await turn(reactor, lambda: True)
+    return examined
+
+
+@pytest.mark.parametrize("kind", ["=https", ""])
+async def test_client_certificate_missing(certificates: Certificates, kind: str) -> None:
+    """A node that demands a client's certificate says so after the handshake, and is heard."""
+    with certificates.demanding() as port:
+        text = f"couchbases://127.0.0.1:{port}{kind}/default?certpath={certificates.ca}"
+        wants_a_certificate(await examine(text))
+
+
+async def test_client_certificate_refused(certificates: Certificates) -> None:
+    """A node that does not know the client's CA says so after the handshake, and is heard."""
+    with certificates.demanding() as port:
+        refuses_the_certificate(await examine(certificates.foreign(port)))
 
 
 ON_A_REACTOR_OF_ITS_OWN = """

@@ -27,7 +27,7 @@ from couchloop.exceptions import (
     CouchbaseError,
     TlsError,
 )
-from tests.certificates import LONG_AGO, Certificates, outdated, talking
+from tests.certificates import INCOMPLETE, LONG_AGO, Certificates, outdated, talking
 from tests.txcouchbase.support import turn
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import CertAuthenticator, Cluster, PasswordAuthenticator
@@ -244,6 +244,18 @@ async def test_unknown_authority(certificates: Certificates) -> None:
     message = await refused(certificates, authority=trustme.CA())
     assert "the certificate of 127.0.0.1 is not trusted: its CA (Testing CA #" in message
     assert "is unknown here; give the CA's certificate as certpath=" in message
+
+
+async def test_intermediate_alone(certificates: Certificates) -> None:
+    """A file with the intermediate CA alone: the error says that the one above it is missing."""
+    own, alone, both = certificates.by_intermediate()
+    async with serving(own) as served:
+        with pytest.raises(TlsError) as caught:
+            await open_bucket(served.connection_string_tls, f"?certpath={alone}").connect()
+        assert served.cluster.operations.total() == 0
+        async with open_bucket(served.connection_string_tls, f"?certpath={both}") as bucket:
+            assert bucket.connected
+    assert INCOMPLETE.search(caught.value.message)
 
 
 async def test_expired(certificates: Certificates) -> None:

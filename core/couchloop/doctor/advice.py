@@ -31,6 +31,7 @@ from couchloop.exceptions import (
     WrongProtocolError,
 )
 from couchloop.settings import Address
+from couchloop.tls import GIVE_CERTIFICATE
 
 
 class Advice(NamedTuple):
@@ -47,6 +48,16 @@ _GRAMMAR: Final = (
 _DATA_PORTS: Final = "11210, or 11207 with TLS"
 _UNKNOWN: Final = "Try again; if it stays, report it with what --json prints."
 _WEB_PORTS: Final = "8091, or 18091 with TLS"
+
+
+NO_ANSWER: Final = "no answer in time"
+HANGS: Final = (
+    "The node hangs or is overloaded: its port is the one that the cluster names, and takes "
+    "connections. Look at its load, its disk and its log (memcached.log); if its data service does "
+    "not recover, restart it or fail the node over. A proxy or load balancer on the way may do "
+    "that too."
+)
+"""What to do about a node of the map that does not answer."""
 
 
 class _Row(NamedTuple):
@@ -141,9 +152,9 @@ _BY_CLASS: Final = (
     ),
     _Row(
         NodeTimeoutError,
-        "no answer in time",
-        "See whether the port is the right one: what listens there accepts connections and says "
-        "nothing. A proxy or load balancer on the way does that too.",
+        NO_ANSWER,
+        "The node hangs or is overloaded, or the port is not the right one: what listens there "
+        "accepts connections and says nothing. A proxy or load balancer on the way does that too.",
     ),
     _Row(
         UnknownHostError,
@@ -182,6 +193,8 @@ def advise(error: BaseException) -> Advice:
         happened, remedy = error.message.rpartition(", at position ")[0] or error.message, ""
     else:
         happened, _, remedy = error.message.partition("; ")
+        if not remedy and happened.endswith(f": {GIVE_CERTIFICATE}"):
+            happened, remedy = happened.removesuffix(f": {GIVE_CERTIFICATE}"), GIVE_CERTIFICATE
     said = error.context.server_context if error.context is not None else None
     cause = _sentence(happened) + (f" The server says: {_sentence(said)}" if said else "")
     for kind, text, cure, needed in _BY_CLASS:

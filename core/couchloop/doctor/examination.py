@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from couchloop.connstr import ConnectionString, masked
-from couchloop.doctor.advice import Advice, advise, failed
+from couchloop.doctor.advice import HANGS, NO_ANSWER, Advice, advise, failed
 from couchloop.doctor.report import Part, Report, Step, Verdict, count, listed
 from couchloop.doctor.requests import Listener, LookUpSrv, ReadTls, Together, Walk
 from couchloop.doctor.visit import EndError, Scene, Visit, is_address
@@ -494,6 +494,8 @@ class Examination:
         yield from visit.close()
         text = "the seed" if address.one_form == found.seed.one_form else ""
         step = visit.summary(Part.NODES, "node", text, self._scene.now - began)
+        if step.verdict is Verdict.FAILED and visit.steps[-1].text == NO_ANSWER:
+            step = replace(step, cure=HANGS)
         if step.verdict is Verdict.FAILED and step.details["failed"] in {"tcp", *_SOMEBODY_ELSE}:
             step = yield from self._on_other_networks(step, node, network, service)
         return step

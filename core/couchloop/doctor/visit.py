@@ -399,6 +399,9 @@ class Visit:
                 error = NodeTimeoutError(
                     f"the web port did not give a configuration within {self._limit:g} s"
                 )
+            elif isinstance(answer.error, CouchbaseError):
+                # As where the server wants a client's certificate, and says so late.
+                error = answer.error
             elif answer.error is not None:
                 error = ConnectionLostError(f"the connection was lost: {answer.error}")
             else:
