@@ -1013,6 +1013,17 @@ class TestSeedsAndNodes:
         assert step_of(report, "node").verdict is Verdict.SKIPPED
         assert report.works
 
+    def test_what_is_passed_over(self) -> None:
+        """A part of the configuration that is of no use, and that nobody needs, is a note."""
+        net = Net(two_nodes())
+        for node in net.cluster.nodes:
+            node.ports["cbas"] = 0
+        net.cluster.changed()
+        report, _ = examine(net)
+        assert report.works
+        notes = step_of(report, "configuration").notes
+        assert "Passed over: node 1 ('10.0.0.2') has 0 for the port of 'cbas'" in notes
+
     def test_a_node_that_refuses_the_user(self) -> None:
         """A node is examined to the end of its handshake: one that is silent there is found."""
         net = Net()

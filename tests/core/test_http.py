@@ -274,6 +274,19 @@ class TestBootstrap:
         assert web_connections(w) == 0
         assert any(f"from {WEB}" in line for line in w.logs)
 
+    @pytest.mark.parametrize(
+        "said", [b"HTTP/1.1 200 OK\r\nBad\x00Header: 1\r\n\r\n", answer(401), answer(500), b"?"]
+    )
+    def test_no_frames(self, said: bytes) -> None:
+        """What is kept of a refusal holds no frame, in which the login would be a variable."""
+        w = web_world()
+        w.nodes[WEB] = ScriptedWeb(said, None)
+        error = failure(w)
+        assert error.context is not None
+        for _, why in error.context.seeds:
+            assert why.__traceback__ is None
+            assert frames_behind(why) == []
+
     def test_data_port_answers(self) -> None:
         """Where a data port answers, no web port is asked."""
         w = web_world(seeds=(DATA,))
