@@ -10,8 +10,6 @@ from typing import Final
 
 _LONGEST: Final = 1024
 """Characters of what may be a host name at all, before it is encoded."""
-_LONGEST_NAME: Final = 255
-_LONGEST_LABEL: Final = 63
 _NEVER: Final = re.compile(r"[\s\x00-\x20\x7f:/?#@\[\]\\=%&,;<>\"']")
 """What no host name has, and would mean something else where the name is put into text."""
 
@@ -35,11 +33,6 @@ def host_to_dial(host: str) -> str:
     # Some letters stand for ASCII ones, such as a full-width colon: so after encoding.
     if not name or _NEVER.search(name):
         raise ValueError("it is empty, or has a character that no host name has")
-    if len(name) > _LONGEST_NAME or not all(
-        0 < len(label) <= _LONGEST_LABEL for label in name.removesuffix(".").split(".")
-    ):
-        # Resolvers do not say so, but raise something else.
-        raise ValueError("it is too long, or has a part between dots that is empty or too long")
     return name
 
 

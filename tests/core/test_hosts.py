@@ -52,11 +52,6 @@ def test_dialled(host: str, dialled: str) -> None:
         "a\uff1ab",  # a full-width colon
         "\u2100x",  # a/c
         "é..b",
-        "a..b",
-        ".a",
-        ".",
-        "a" * 64,
-        ".".join(["a" * 50] * 6),
         "é" * 100,
         "\ud800",
         "\x85",
