@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from zlib import crc32
 
@@ -23,6 +24,15 @@ STORE = bytes(8)
 def vbucket_of(key: bytes, vbuckets: int = 1024) -> int:
     """Give the vbucket of a key."""
     return (crc32(key) >> 16 & 0x7FFF) % vbuckets
+
+
+def on_node(node: int, prefix: str = "key") -> str:
+    """Give a key whose vbucket is active on a node of three."""
+    return next(
+        key
+        for number in range(100)
+        if vbucket_of((key := f"{prefix}{number}").encode()) % 3 == node
+    )
 
 
 class Client:
@@ -90,3 +100,9 @@ class Client:
 
     def get(self, name: str, **parts: Any) -> Frame:
         return self.document(Opcode.GET, name, **parts)
+
+
+def configuration(client: Client) -> dict[str, object]:
+    """Ask for the configuration of the selected bucket."""
+    document: dict[str, object] = json.loads(client.ask(Opcode.GET_CLUSTER_CONFIG).value)
+    return document

@@ -39,12 +39,12 @@ class EmbeddedCluster(Cluster):
     whoever serves the cluster opens or closes listeners then.
     """
 
-    def connect(
+    def new_connection(
         self, node: Node, peer: str, *, tls: bool, client_user: str | None
     ) -> ServerConnection:
         """Make what answers on a new connection; `Node.accept` is what to call."""
         return KeyValueConnection(self, node, _COMMANDS, peer, tls=tls, client_user=client_user)
 
-    def connect_http(self, node: Node, *, client_user: str | None) -> Connection:
+    def new_http_connection(self, node: Node, *, client_user: str | None) -> Connection:
         """Make what answers on a new connection; `Node.accept_http` is what to call."""
         return HttpConnection(self, node, _ROUTER, client_user=client_user)

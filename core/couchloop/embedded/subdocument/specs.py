@@ -102,7 +102,6 @@ _RULES: Final = {
     Opcode.SET: _Rule(edits=True, path=False, value=None, flags=0),
     Opcode.DELETE: _Rule(edits=True, path=False, value=False, flags=0),
 }
-_WHOLE: Final = frozenset({Opcode.GET, Opcode.SET, Opcode.DELETE})
 
 
 MAKES_NOTHING: Final = frozenset(

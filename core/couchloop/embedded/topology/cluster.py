@@ -24,8 +24,8 @@ from couchloop.wire.constants import Status
 class Cluster(ABC):
     """The nodes and buckets of a cluster, and what may be done to them.
 
-    Clients are spoken with by what `connect` and `connect_http` make: see `EmbeddedCluster`,
-    which has the arguments too.
+    Clients are spoken with by what `new_connection` and `new_http_connection` make: see
+    `EmbeddedCluster`, which tells of the arguments too.
     """
 
     def __init__(
@@ -91,13 +91,13 @@ class Cluster(ABC):
         ]
 
     @abstractmethod
-    def connect(
+    def new_connection(
         self, node: Node, peer: str, *, tls: bool, client_user: str | None
     ) -> ServerConnection:
         """Make what answers on a new connection to the data port of *node*."""
 
     @abstractmethod
-    def connect_http(self, node: Node, *, client_user: str | None) -> Connection:
+    def new_http_connection(self, node: Node, *, client_user: str | None) -> Connection:
         """Make what answers on a new connection to the cluster manager's port of *node*."""
 
     def connections_changed(self) -> None:

@@ -26,12 +26,12 @@ class Surroundings(Protocol):
 
     clock: Clock
 
-    def connect(
+    def new_connection(
         self, node: Node, peer: str, *, tls: bool, client_user: str | None
     ) -> ServerConnection:
         """Make what answers on a new connection to the data port."""
 
-    def connect_http(self, node: Node, *, client_user: str | None) -> Connection:
+    def new_http_connection(self, node: Node, *, client_user: str | None) -> Connection:
         """Make what answers on a new connection to the cluster manager's port."""
 
     def connections_changed(self) -> None:
@@ -81,7 +81,7 @@ class Node:
         On a stopped node the connection comes back closed, and so it does on one that has as many
         connections as it may: a real server too can only accept and close.
         """
-        connection = self.cluster.connect(self, peer, tls=tls, client_user=client_user)
+        connection = self.cluster.new_connection(self, peer, tls=tls, client_user=client_user)
         self.accepted += 1
         limit = self.max_connections
         is_full = limit is not None and len(self.connections) >= limit
@@ -94,7 +94,7 @@ class Node:
 
     def accept_http(self, *, client_user: str | None = None) -> Connection:
         """Take a new connection to the cluster manager's port; *client_user* as in `accept`."""
-        return self.cluster.connect_http(self, client_user=client_user)
+        return self.cluster.new_http_connection(self, client_user=client_user)
 
     def forget(self, connection: ServerConnection) -> None:
         """Take note that a connection has ended."""

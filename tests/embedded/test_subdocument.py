@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchloop.embedded.subdocument import paths as jsonpath
-from couchloop.embedded.subdocument import virtual as vattr
+from couchloop.embedded.subdocument import paths, virtual
 from couchloop.embedded.subdocument.paths import PathError
 from couchloop.embedded.subdocument.xattrs import normalised
 from couchloop.wire import Status
@@ -52,7 +51,7 @@ def _follow(document: Any, components: list[Any]) -> Any:
 @given(_PATHS)
 def test_a_path_that_is_written_is_read_alike(components: list[Any]) -> None:
     """Names and indices come back as they were."""
-    assert jsonpath.parse(_write(components)) == components
+    assert paths.parse(_write(components)) == components
 
 
 @given(_DOCUMENTS, _STYLES, _PATHS)
@@ -63,10 +62,10 @@ def test_finding_is_following(document: Any, style: Any, components: list[Any]) 
         expected = _follow(document, components)
     except (KeyError, IndexError, TypeError):
         with pytest.raises(PathError) as caught:
-            jsonpath.find(text, components)
+            paths.find(text, components)
         assert caught.value.status in {Status.SUBDOC_PATH_ENOENT, Status.SUBDOC_PATH_MISMATCH}
     else:
-        assert json.loads(text[slice(*jsonpath.find(text, components))]) == expected
+        assert json.loads(text[slice(*paths.find(text, components))]) == expected
 
 
 @given(_DOCUMENTS, _STYLES, st.lists(_KEYS, min_size=1, max_size=3), _SCALARS)
@@ -76,7 +75,7 @@ def test_upserting_sets_one_member_and_leaves_the_rest(
     """With parents made where they are missing."""
     text = json.dumps(document, indent=style)
     try:
-        edited = jsonpath.dict_upsert(text, [*components], json.dumps(value), create=True)
+        edited = paths.dict_upsert(text, [*components], json.dumps(value), create=True)
     except PathError as error:
         status = error.status
     else:
@@ -99,7 +98,7 @@ def test_deleting_removes_one_thing(document: Any, style: Any, components: list[
     """What is left is JSON, and lacks just that."""
     text = json.dumps(document, indent=style)
     try:
-        edited = jsonpath.delete(text, components)
+        edited = paths.delete(text, components)
     except PathError:
         with pytest.raises((KeyError, IndexError, TypeError)):
             _follow(document, components)
@@ -117,7 +116,7 @@ def test_pushing_extends_an_array(
     text = json.dumps(document, indent=style)
     new = ",".join(map(json.dumps, values))
     try:
-        edited = jsonpath.push(text, components, new, create=False, first=first)
+        edited = paths.push(text, components, new, create=False, first=first)
     except PathError:
         return
     array = _follow(document, components)
@@ -130,7 +129,7 @@ def test_any_path_is_read_or_refused(path: str) -> None:
     """A path either gives components or says that it is none."""
     status = Status.SUCCESS
     try:
-        jsonpath.parse(path)
+        paths.parse(path)
     except PathError as error:
         status = error.status
     # Twelve characters are too few for too many components.
@@ -140,12 +139,12 @@ def test_any_path_is_read_or_refused(path: str) -> None:
 @given(st.text('{}[]",:0 a\\', max_size=20), st.sampled_from(["a", "[0]", "[-1]", "a.a"]))
 def test_any_text_is_edited_or_refused(text: str, path: str) -> None:
     """Texts that are no JSON end in a status, never in another exception."""
-    components = jsonpath.parse(path)
+    components = paths.parse(path)
     for attempt in (
-        lambda: jsonpath.find(text, components),
-        lambda: jsonpath.delete(text, components),
-        lambda: jsonpath.push(text, components, "1", create=True, first=True),
-        lambda: jsonpath.add(text, components, "1", create=True),
+        lambda: paths.find(text, components),
+        lambda: paths.delete(text, components),
+        lambda: paths.push(text, components, "1", create=True, first=True),
+        lambda: paths.add(text, components, "1", create=True),
     ):
         try:
             attempt()
@@ -157,10 +156,10 @@ def test_any_text_is_edited_or_refused(text: str, path: str) -> None:
 def test_a_number_of_thousands_of_digits_is_out_of_range(text: str) -> None:
     """As a counter's value and as its delta; Python itself refuses to read such a number."""
     with pytest.raises(PathError) as caught:
-        jsonpath.add(f'{{"n":{text}}}', ["n"], "1", create=False)
+        paths.add(f'{{"n":{text}}}', ["n"], "1", create=False)
     assert caught.value.status == Status.SUBDOC_NUM_ERANGE
     with pytest.raises(PathError) as caught:
-        jsonpath.add('{"n":1}', ["n"], text, create=False)
+        paths.add('{"n":1}', ["n"], text, create=False)
     assert caught.value.status == Status.SUBDOC_DELTA_EINVAL
 
 
@@ -180,4 +179,4 @@ def test_an_xattr_is_written_anew_or_left_alone(text: str, expected: str) -> Non
 
 def test_the_checksum_of_a_value() -> None:
     """CRC-32C by its published check value (RFC 3720 names the polynomial)."""
-    assert vattr.crc32c(b"123456789") == 0xE3069283
+    assert virtual.crc32c(b"123456789") == 0xE3069283

@@ -1,4 +1,4 @@
-"""SCRAM, both halves of the library against each other."""
+"""Who gets in, and what they may do then; SCRAM: both halves of the library against each other."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from couchloop.embedded import EmbeddedCluster, Grant
 from couchloop.embedded.access.scram import ScramServer
 from couchloop.embedded.access.users import (
     AuthenticationFailed,
@@ -14,6 +15,8 @@ from couchloop.embedded.access.users import (
     UserDatabase,
 )
 from couchloop.kv.scram import MECHANISMS, ScramClient
+from couchloop.wire import Feature, Opcode, Status
+from tests.embedded.client import STORE, Client, on_node
 
 _NAMES = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8
@@ -63,3 +66,33 @@ def test_arbitrary_plain_messages_are_refused(message: bytes) -> None:
     database = UserDatabase({"user": "password"}, b"seed")
     with pytest.raises((MalformedMessage, AuthenticationFailed)):
         database.check_plain(message)
+
+
+class TestUsers:
+    """Rights, and their loss."""
+
+    def test_a_reader_cannot_write(self) -> None:
+        """The refusal names the missing privilege."""
+        reader = User("reader", "secret", (Grant(frozenset({"Read"})),))
+        cluster = EmbeddedCluster(1, users=[reader])
+        client = Client(cluster.nodes[0], Feature.XERROR)
+        client.log_in("reader", "secret")
+        client.ask(Opcode.SELECT_BUCKET, key=b"default")
+        refused = client.ask(Opcode.SET, key=b"k", extras=STORE)
+        assert refused.status == Status.EACCESS
+        assert b"without the Upsert privilege" in refused.value
+
+    def test_a_password_is_in_no_representation(self) -> None:
+        """Not the user's, not the cluster's."""
+        user = User("reader", "s3cr3t")
+        cluster = EmbeddedCluster(users=[user])
+        assert "s3cr3t" not in repr(user)
+        assert "s3cr3t" not in repr(vars(cluster))
+
+    def test_a_removed_user_keeps_the_connection(self, cluster: EmbeddedCluster) -> None:
+        """But may do nothing on it, and cannot log in again."""
+        client = Client.ready(cluster.nodes[0])
+        cluster.users.remove("user")
+        assert client.get(on_node(0)).status == Status.EACCESS
+        assert client.ask(Opcode.NOOP).status == Status.SUCCESS
+        assert client.log_in().status == Status.AUTH_ERROR
