@@ -648,7 +648,7 @@ class _Socket(Transport):
             self.abort(_bare(why))
             return
         is_small = backlog.sent(sent)
-        self._driver.progressed(self._id)
+        self._driver.progressed(self._id, sent)
         if not backlog:
             self._writer.stop()
             if self._finishing:

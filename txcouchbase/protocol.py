@@ -29,6 +29,7 @@ from zope.interface import implementer
 
 from couchloop.backlog import Backlog
 from couchloop.exceptions import TlsError
+from couchloop.kv.connection import SIGN
 from couchloop.settings import Address
 from couchloop.tls import cut_off
 from txcouchbase.patience import PatientCall
@@ -194,7 +195,8 @@ class CouchbaseProtocol(Protocol):
         self._is_held = False
         if self._writer is None:
             return
-        self._driver.progressed(self.connection_id)
+        # A transport that has enough has 64 KB at least, and now none.
+        self._driver.progressed(self.connection_id, SIGN)
         is_small = self._write_kept()
         if self._grace is not None:
             # Closing, and the peer takes what is left.

@@ -52,9 +52,11 @@ from couchloop.retries import (
 from couchloop.settings import Address, Settings
 from couchloop.standstill import blame
 from couchloop.timers import Timers
-from couchloop.wire import Frame, Status
+from couchloop.wire import HEADER, Frame, Status
 
 _deadline: Final = attrgetter("deadline")
+_OVERHEAD: Final = HEADER.size + 1
+"""Bytes of a request beside extras, key and value: the header, and the number of a collection."""
 _PRIVILEGE: Final = re.compile(r"without the (\w+) privilege")
 
 
@@ -241,7 +243,7 @@ class Dispatch(ABC):
 
     def heard_since(self, when: float) -> bool:
         """Tell whether anything has come from any peer at *when* or later."""
-        return any(c.last_activity >= when for c in self._nodes.connections.values())
+        return any(c.last_heard >= when for c in self._nodes.connections.values())
 
     # Answers
 
@@ -480,7 +482,7 @@ class Dispatch(ABC):
             some, room = [], ROOM
             for op in parked:
                 some.append(op)
-                room -= len(op.raw) + len(op.value)
+                room -= _OVERHEAD + len(op.extras) + len(op.raw) + len(op.value)
                 if room < 0:
                     break
             for op in some:

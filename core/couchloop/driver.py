@@ -215,7 +215,8 @@ class Driver(ABC):
         elif isinstance(pending, Batch):
             self.session.submit_batch(pending, now)
         if not (self._in_turn or self._scheduled):
-            self.schedule(now)
+            self._asked = now
+            self._schedule()
 
     def cancel(self, pending: Pending[Any]) -> None:
         """Forget an operation or a batch whose caller has gone."""
@@ -276,16 +277,18 @@ class Driver(ABC):
 
     # What the loop calls
 
-    def schedule(self, now: float | None = None) -> None:
+    def schedule(self) -> None:
         """See to it that `transmit` runs when this turn is over."""
-        if self._in_turn or self._scheduled:
-            return
+        if not (self._in_turn or self._scheduled):
+            self._asked = self.now()
+            self._schedule()
+
+    def _schedule(self) -> None:
         if self.session.state in {SessionState.FAILED, SessionState.CLOSED}:
             # Nothing will be written: leave no call behind in the loop.
             self.transmit()
             return
         self._scheduled = True
-        self._asked = self.now() if now is None else now
         self.call_soon()
 
     def flush(self) -> None:
@@ -344,9 +347,9 @@ class Driver(ABC):
         """Pass on that a transport takes no more for now."""
         self._turn(self.session.paused, connection_id)
 
-    def progressed(self, connection_id: int) -> None:
-        """Pass on that the peer takes what a transport has kept."""
-        self.session.progressed(connection_id, self.now())
+    def progressed(self, connection_id: int, count: int) -> None:
+        """Pass on that the peer took *count* bytes of what a transport has kept."""
+        self.session.progressed(connection_id, count, self.now())
 
     def resumed(self, connection_id: int) -> None:
         """Pass on that it takes more again."""

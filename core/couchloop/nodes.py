@@ -19,12 +19,12 @@ from couchloop.exceptions import (
     UnknownHostError,
     WrongProtocolError,
 )
+from couchloop.kv.connection import SIGN, Owner, State
 from couchloop.kv.connection import Connection as AnyConnection
-from couchloop.kv.connection import Owner, State
 from couchloop.kv.handshake import Hello, config_text
 from couchloop.operations import Batch, Operation
 from couchloop.settings import Address, Settings
-from couchloop.standstill import blame
+from couchloop.standstill import blame, blocked_for
 from couchloop.timers import Timer, Timers
 from couchloop.topology import ClusterConfig, Revision, data_networks, parse_config
 from couchloop.wire import Feature, Frame, Opcode
@@ -34,6 +34,11 @@ _ANNOUNCED: Final = Struct(">qq")
 _HUNTS: Final = 20
 _BREAKER_SILENCE: Final = 1.0
 """Seconds that a node must have said nothing before its circuit breaker opens."""
+_PROBES: Final = 30
+"""So many NOOPs in a row may stay without an answer while bytes of one frame come: 20 MB in a
+minute, by default."""
+_PROBES_UNHEARD: Final = 2
+"""So many where the loop stood still, and no more is known."""
 _SILENCE: Final = 10.0
 """Seconds of silence after which a connection is asked for a sign of life."""
 _DRAIN_DELAY: Final = 0.05
@@ -696,13 +701,13 @@ class Nodes:
         limit = self.settings.circuit_breaker
         if endpoint is None or endpoint.connection is not connection or not limit or is_excused:
             return
-        if connection.last_activity > since:
+        if connection.last_sign > since:
             endpoint.timeouts = 0
             return
         endpoint.timeouts += 1
         if endpoint.timeouts < limit or endpoint.is_open_circuit:
             return
-        if now - connection.last_activity < _BREAKER_SILENCE:
+        if now - connection.last_sign < _BREAKER_SILENCE:
             # Impatient callers alone, on a long way, do not make a node suspicious.
             return
         endpoint.is_open_circuit = True
@@ -734,26 +739,47 @@ class Nodes:
             self._send_in_turn(endpoint, connection, now)
 
     def suspect(self, connection: Connection, since: float, now: float) -> None:
-        """See whether *connection* lives, if nothing came on it after *since*."""
-        if connection.state is not State.READY or connection.last_activity > since:
-            return
-        if connection.id in self._probed:
+        """See whether *connection* lives, if no whole frame came on it after *since*."""
+        if connection.last_activity <= since and connection.id not in self._probed:
+            self._probe(connection, now, 1)
+
+    def _probe(self, connection: Connection, now: float, rounds: int) -> None:
+        """Ask for a sign of life, for the so-manieth time without one whole frame between."""
+        if connection.state is not State.READY:
             return
         self._probed.add(connection.id)
-        self.send(connection, Opcode.NOOP, lambda probe: self._probe_over(connection, probe), now)
 
-    def _probe_over(self, connection: Connection, probe: ControlRequest) -> None:
+        def done(probe: ControlRequest) -> None:
+            self._probe_over(connection, probe, rounds)
+
+        self.send(connection, Opcode.NOOP, done, now)
+
+    def _probe_over(self, connection: Connection, probe: ControlRequest, rounds: int) -> None:
         self._probed.discard(connection.id)
-        if probe.answer is None and connection.last_activity <= probe.deadline - probe.timeout:
-            connection.lost(
-                NodeTimeoutError(
-                    "the connection is dead: the node did not even answer a NOOP within "
-                    f"{probe.timeout:g} s (config_node_timeout)"
-                ),
-                probe.deadline,
-            )
-        else:
+        since = probe.deadline - probe.timeout
+        if probe.answer is not None or connection.last_activity > since:
             self._close_circuit(connection, connection.last_activity)
+            return
+        standstill = blocked_for(probe.error)
+        longest = _PROBES if connection.last_sign > since else _PROBES_UNHEARD
+        if rounds < longest and (connection.last_sign > since or standstill):
+            # A large document comes, or goes, before the answer; or we have not listened.
+            self._probed.add(connection.id)
+            self._timers.call_at(probe.deadline, lambda at: self._probe(connection, at, rounds + 1))
+            return
+        limit = f"{probe.timeout:g} s (config_node_timeout)"
+        text = f"the connection is dead: the node did not even answer a NOOP within {limit}"
+        if connection.is_amid_frame:
+            text = (
+                f"the connection is stuck within an answer: in {limit} the node did not complete "
+                f"it, nor send {SIGN // 1024} KB of it"
+            )
+            if rounds == _PROBES:
+                text = (
+                    f"the connection is stuck within an answer: {_PROBES} times {limit} were not "
+                    "enough for it"
+                )
+        connection.lost(blame(NodeTimeoutError(text), standstill), probe.deadline)
 
     # Connections
 

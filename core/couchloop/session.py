@@ -298,11 +298,11 @@ class Session(Dispatch):
             connection.is_blocked = True
             self._nodes.pause(connection)
 
-    def progressed(self, connection_id: int, now: float) -> None:
-        """Take note that the peer takes what was written, if slowly: a sign of life."""
+    def progressed(self, connection_id: int, count: int, now: float) -> None:
+        """Take note that the peer took *count* bytes of what was kept: a sign of life, if many."""
         connection = self._nodes.connections.get(connection_id)
         if connection is not None:
-            connection.last_activity = now
+            connection.progressed(count, now)
 
     def resumed(self, connection_id: int, now: float) -> None:
         """Take note that the transport takes more again."""

@@ -36,6 +36,8 @@ _CLUSTER: Final = "/pools/default/nodeServices"
 _SEPARATOR: Final = b"\n\n\n\n"
 _AGAIN_FIRST: Final = 0.5
 _AGAIN_LONGEST: Final = 10.0
+_PATIENCE: Final = 5
+"""So many times what a node has for its answer, the rest of a configuration may take."""
 _STEADY: Final = 10.0
 """A stream that lasted so many seconds makes earlier failures forgotten."""
 
@@ -101,6 +103,8 @@ class ConfigSource:
         """How many bytes of the body are known to hold no separator."""
         self._timer: Timer | None = None
         """Limits the wait for a first configuration, or says when to connect again."""
+        self._stuck: Timer | None = None
+        """Limits the wait for the rest of a configuration."""
         self._failures = 0
         self._since = 0.0
         self._turn: list[Address] = []
@@ -163,6 +167,8 @@ class ConfigSource:
                         return
             if exchange.done:
                 self._answered(now)
+            else:
+                self._watch(now)
         except BucketNotFoundError as error:
             if self._target == _CLUSTER:
                 what = f"the server gives no configuration of the cluster (HTTP {exchange.status})"
@@ -222,9 +228,27 @@ class ConfigSource:
             # Some servers send newlines as a sign of life.
             return
         assert self.address is not None
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._stuck):
+            if timer is not None:
+                timer.cancel()
         self._owner.config_streamed(text, self.address, now)
+
+    def _watch(self, now: float) -> None:
+        """See to it that a configuration of which a part has come is not awaited for ever."""
+        # Newlines alone may be a sign of life.
+        is_amid = len(self._body) > len(_SEPARATOR) or bool(self._body.strip())
+        timer = self._stuck
+        if is_amid and (timer is None or not timer.live):
+            patience = self.settings.config_node_timeout * _PATIENCE
+            self._stuck = self._timers.limit(now, patience, self._is_stuck)
+        elif timer is not None and not is_amid:
+            timer.cancel()
+
+    def _is_stuck(self, now: float) -> None:
+        limit = self.settings.config_node_timeout * _PATIENCE
+        text = f"the web port did not complete a configuration within {limit:g} s"
+        error = NodeTimeoutError(f"{text} ({_PATIENCE} times config_node_timeout)")
+        self._fail(blame(error, self._timers.excuse(now - limit, now, limit)), now)
 
     def _answered(self, now: float) -> None:
         """Take the end of the answer: of a stream, or of the one configuration asked for."""
@@ -273,8 +297,9 @@ class ConfigSource:
         self._timer = self._timers.call_at(now + delay, lambda at: self.open(address, at))
 
     def _end(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._stuck):
+            if timer is not None:
+                timer.cancel()
         self._exchange = None
         self._body.clear()
         self._searched = 0

@@ -18,7 +18,7 @@ from couchloop.exceptions import (
     RequestCanceledError,
     UnambiguousTimeoutError,
 )
-from couchloop.kv.connection import ROOM
+from couchloop.kv.connection import ROOM, SIGN
 from couchloop.operations import Operation
 from couchloop.retries import FailFast
 from couchloop.session import SessionState
@@ -192,7 +192,7 @@ class TestPaused:
         for _ in range(30):
             w.advance(1)
             if is_taken:
-                w.session.progressed(number, w.now)
+                w.session.progressed(number, SIGN, w.now)
         assert (number in w.links) == is_taken
         assert op.done != is_taken
 
@@ -273,6 +273,20 @@ class TestOneTurn:
         w.writes.clear()
         w.do(operations.get_multi(w.defaults, list(documents)))
         assert len(w.writes) == len(w.nodes)
+
+    def test_headers_count(self) -> None:
+        """Of a hundred thousand small gets, one turn writes no more than of large values.
+
+        A request without a value is mostly its header.
+        """
+        w = Slow()
+        gets = [w.submit(operations.get(w.defaults, key, quiet=True)) for key in w.keys * 5000]
+        assert len(gets) >= 100_000
+        w.advance(0.1)
+        sizes = [len(data) for number, data in w.writes if number == w.number]
+        assert sum(sizes) > 100_000 * 24
+        assert max(sizes) < ROOM + 100
+        assert all(get.answer is not None for get in gets)
 
     def test_a_large_value(self) -> None:
         """A value larger than a turn's share goes out whole."""

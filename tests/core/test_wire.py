@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -404,6 +405,23 @@ class HostileInputTests:
             FrameDecoder(ResponseFrame).receive(header(Magic.REQUEST))
         with pytest.raises(ProtocolError):
             FrameDecoder(RequestFrame).receive(header(Magic.RESPONSE))
+
+    @pytest.mark.parametrize("size", [1, 2, 100, 5000])
+    def test_memory_of_small_pieces(self, size: int) -> None:
+        """What is kept of an unfinished frame takes little more than what came, in any pieces."""
+        decoder = FrameDecoder()
+        begin = header(body=20_000_000)
+        decoder.receive(begin)
+        pieces = [bytes([number % 256]) * size for number in range(min(50_000, 2_000_000 // size))]
+        tracemalloc.start()
+        try:
+            for piece in pieces:
+                assert not decoder.receive(bytes(memoryview(piece)))
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert decoder.buffered == len(begin) + size * len(pieces)
+        assert kept < 1.3 * decoder.buffered + 2000
 
 
 class FramingTests:

@@ -178,6 +178,17 @@ def expire_before_reading(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(CatchUp, "reads_first", lambda _self, _now: False)
 
 
+def count_every_byte(patch: pytest.MonkeyPatch) -> None:
+    """Take any byte for a sign of life."""
+    receive_data = Connection.receive_data
+
+    def trusting(self: Connection[Any], data: bytes, now: float) -> None:
+        receive_data(self, data, now)
+        self.last_activity = now
+
+    patch.setattr(Connection, "receive_data", trusting)
+
+
 class Catch(NamedTuple):
     """How a planted bug is caught: within so many worlds, as one of these broken promises."""
 
@@ -205,6 +216,7 @@ PLANTED: Final[Mapping[Callable[[pytest.MonkeyPatch], None], Catch]] = {
     call_all_ambiguous_sure: _catch(40, "error class"),
     forget_to_close: _catch(5, "server", "twins", "leak"),
     retain_operations: _catch(5, "leak"),
+    count_every_byte: _catch(30, "stuck", faults=("wrong_length",)),
     expire_before_reading: _catch(20, "unread", faults=("stand_still",)),
 }
 """The numbers leave room: which worlds catch a bug changes whenever the client does."""

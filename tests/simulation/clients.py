@@ -373,6 +373,11 @@ class Client:
         else:
             self.loop.after(0.0, self._resume, script, outcomes)
 
+    def still_has(self, wire: Wire) -> None:
+        """Take note that a connection on which no whole answer came for long is still there."""
+        if self.session.settings.config_poll_interval and self.session.is_open:
+            self.history.violate("stuck", f"{wire!r} has brought nothing for long")
+
     @property
     def has_ended(self) -> bool:
         """Whether the bucket is closed, or is being closed."""

@@ -47,6 +47,10 @@ _GARBAGE: Final = (
     b"\x80" + b"\x00" * 23,
     b"\xff" * 7,
 )
+_ENDLESS: Final = b"\x81" + b"\x00" * 7 + (25_000_000).to_bytes(4) + b"\x00" * 12
+"""The header of an answer of 25 MB."""
+_FOUND_OUT: Final = 15.0
+"""Seconds after which a client that polls must have found out: ten of silence, the poll, a NOOP."""
 _FOREIGN: Final = b"\x81\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xde\xad\xbe\xef" + b"\x00" * 8
 """An answer, whole and sound, to a request that nobody made."""
 
@@ -107,6 +111,8 @@ class Faults:
             self.delays,
             self.garbage,
             self.truncate,
+            self.trickle,
+            self.wrong_length,
             self.old_configuration,
             self.new_epoch,
             self.drop_by_server,
@@ -443,6 +449,36 @@ class Faults:
             part = self._rng.random()
             wire.garble = lambda data: [data[: int(len(data) * part)], None]
             self._lasting(30.0, lambda: setattr(wire, "garble", None))
+
+    def trickle(self) -> None:
+        """Let a few bytes at a time arrive from a server; small answers may be in time."""
+        wire = self._wire()
+        if wire is not None:
+            wire.to_client.pause = self._rng.choice((0.02, 1.0))
+            self._lasting(30.0, lambda: wire.reset(deliver=True, heard=0.0))
+
+    def wrong_length(self) -> None:
+        """Let a server announce a body that swallows all its answers."""
+        wire = self._wire()
+        if wire is None:
+            return
+        begun: list[float] = []
+
+        def swallow(data: bytes) -> list[bytes | None]:
+            begun.append(self._loop.now())
+            return [_ENDLESS, data]
+
+        def end() -> None:
+            wire.garble = None
+            if begun and wire.is_open:
+                if self._loop.now() - begun[0] > _FOUND_OUT:
+                    for client in self._clients():
+                        if client.number == wire.client.number:
+                            client.still_has(wire)
+                wire.reset(deliver=True, heard=0.0)
+
+        wire.garble = swallow
+        self._lasting(30.0, end)
 
     def drop_by_server(self) -> None:
         """Let the server close connections."""

@@ -5,7 +5,7 @@ As with TCP, bytes of one direction keep their order and none is lost while the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, Protocol
@@ -21,6 +21,9 @@ _SYN_GIVES_UP: Final = 20.0
 """Seconds after which a connection that nobody answers fails by itself."""
 
 _LONGEST_DELAY: Final = 2.0
+
+_TRICKLE: Final = 5
+"""Bytes that arrive at once where a connection trickles."""
 
 _CONNECTED: Final = "connected"
 _END: Final = "end"
@@ -64,6 +67,8 @@ class Pipe:
 
     def __init__(self, network: Network, deliver: Callable[[bytes | str], None]) -> None:
         self.is_dead = False
+        self.pause = 0.0
+        """Seconds between two pieces of a few bytes, while it trickles."""
         self._network = network
         self._deliver = deliver
         self._last = 0.0
@@ -74,10 +79,18 @@ class Pipe:
         """Let a message arrive some time later."""
         if self.is_dead:
             return
-        for piece in self._network.pieces(message) if isinstance(message, bytes) else (message,):
+        for piece in self._pieces(message):
             when = self._network.loop.now() + self._network.delay()
-            self._last = max(self._last, when)
+            self._last = max(self._last + self.pause, when)
             self._network.loop.at(self._last, self._arrive, piece)
+
+    def _pieces(self, message: bytes | str) -> Iterable[bytes | str]:
+        if isinstance(message, str):
+            return (message,)
+        if self.pause:
+            # No more than could arrive until the world ends.
+            return [message[at : at + _TRICKLE] for at in range(0, len(message), _TRICKLE)][:5000]
+        return self._network.pieces(message)
 
     def _arrive(self, message: bytes | str) -> None:
         if self.is_dead:

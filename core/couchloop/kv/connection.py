@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 from itertools import chain
+from math import inf
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
@@ -34,10 +35,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _HEADER: Final = Struct(">BBHBBHIIQ")
+_HEADER_SIZE: Final = _HEADER.size
 _MAX_OPAQUE: Final = 0xFFFFFFFF
 _DEFAULT_COLLECTION: Final = b"\0"
 _LARGE: Final = 4096
 """Values from this many bytes are not copied into the request but written behind it."""
+SIGN: Final = 32 << 10
+"""Bytes of an unfinished frame, or taken of what is sent, that are a sign of life.
+
+Fewer are none: a peer that trickles, or that announced a longer body than it sends, would look
+alive for ever.
+"""
 ROOM: Final = 2 << 20
 """Bytes that may be queued in one turn of the loop before the rest has to wait for the next."""
 _STORES: Final = frozenset({0x01, 0x02, 0x03, 0x0E, 0x0F})
@@ -112,12 +120,16 @@ class Connection(Generic[R]):
         "_decoder",
         "_deriving",
         "_dialogue",
+        "_held",
+        "_last_bytes",
+        "_last_progress",
         "_out",
         "_owner",
         "_prefix",
         "_queued",
         "_room",
         "_snappy",
+        "_taken",
         "address",
         "bucket",
         "error_map",
@@ -160,6 +172,12 @@ class Connection(Generic[R]):
         self.error_map: ErrorMap = {}
         self.orphans = 0
         self.last_activity = 0.0
+        """When a frame was completed last; during the handshake, when anything came."""
+        self._last_progress = -inf
+        self._last_bytes = -inf
+        self._held = 0
+        """So many bytes of an unfinished frame have been a sign of life already."""
+        self._taken = 0
         self._decoder = FrameDecoder()
         self._dialogue: Step | None = None
         self._deriving = False
@@ -259,9 +277,9 @@ class Connection(Generic[R]):
         else:
             self._out.append(header + extras + key)
             self._out.append(value)
-        self._room = room = self._room - length
+        self._room = room = self._room - length - _HEADER_SIZE
         if room < 0:
-            self._used_up(length)
+            self._used_up(length + _HEADER_SIZE)
 
     def _used_up(self, length: int) -> None:
         """Take note of output where there was none, or of too much of it."""
@@ -303,13 +321,16 @@ class Connection(Generic[R]):
         if self.state is not State.READY:
             self._receive_early(data, now)
             return
-        self.last_activity = now
         decoder = self._decoder
         try:
             frames = decoder.receive(data)
         except ProtocolError as error:
             self._fail(error, now)
             return
+        if frames:
+            self.last_activity = now
+        else:
+            self._unfinished(now)
         self._dispatch(frames, now)
         if decoder.error is not None:
             self._fail(decoder.error, now)
@@ -343,6 +364,41 @@ class Connection(Generic[R]):
                 completed(op)
             else:
                 owner.refused(op, frame, now)
+
+    # Signs of life
+
+    @property
+    def last_sign(self) -> float:
+        """When the peer showed last that it lives: by a whole frame, or by as much as `SIGN`."""
+        return max(self.last_activity, self._last_progress)
+
+    @property
+    def last_heard(self) -> float:
+        """When anything came last, be it a single byte."""
+        return max(self.last_activity, self._last_bytes)
+
+    @property
+    def is_amid_frame(self) -> bool:
+        """Whether a part of a frame has come, and the rest of it is awaited."""
+        return self._decoder.buffered > 0
+
+    def _unfinished(self, now: float) -> None:
+        """Take note that bytes came which complete no frame."""
+        self._last_bytes = now
+        held = self._decoder.buffered
+        if held < self._held:
+            # Of another frame than the last time.
+            self._held = 0
+        if held - self._held >= SIGN:
+            self._held = held
+            self._last_progress = now
+
+    def progressed(self, count: int, now: float) -> None:
+        """Take note that the peer took *count* bytes of what the transport had kept."""
+        self._taken += count
+        if self._taken >= SIGN:
+            self._taken = 0
+            self._last_progress = now
 
     # The handshake
 
