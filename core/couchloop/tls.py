@@ -226,8 +226,8 @@ def why_untrusted(host: str, code: int, text: str, certificate: PeerCertificate)
         )
     if code in _WRONG_HOST:
         return TlsError(
-            f"{subject}the TLS library does not take it for that host's; have the server's "
-            f"certificate name {server_name(host)}"
+            f"{subject}the TLS library refuses it, and its names are right; see whether it is "
+            "meant for servers (extended key usage)"
         )
     if code == _REVOKED:
         return TlsError(f"{subject}it was revoked; the server needs a new one")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from typing import Any
 
 import pytest
 
@@ -77,6 +78,33 @@ def test_own_context_that_does_not_look(certificates: Certificates) -> None:
         error = outcome(NODE, peer.port, "?bootstrap_on=cccp", context)
     assert not isinstance(error, TlsError), error
     assert peer.told
+
+
+def test_error_while_looking(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong while the certificate is looked at, nobody is told anything."""
+
+    class Blind(ssl.SSLObject):
+        """What a context of another kind may give."""
+
+        def getpeercert(self, binary_form: bool = False) -> Any:
+            raise NotImplementedError
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("of another version")
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    certificates.authority.configure_trust(context)
+    path = issue(certificates, form_called("exact"))
+    with serving(path) as peer, monkeypatch.context() as patched:
+        patched.setattr("couchloop.tls.is_for", fail)
+        error = outcome(NODE, peer.port, f"?certpath={certificates.ca}&bootstrap_on=cccp")
+    assert isinstance(error, TlsError), error
+    assert not peer.told
+    context.sslobject_class = Blind
+    with serving(path) as peer:
+        error = outcome(NODE, peer.port, "?bootstrap_on=cccp", context)
+    assert isinstance(error, TlsError), error
+    assert not peer.told
 
 
 def test_no_verify(certificates: Certificates) -> None:

@@ -332,8 +332,10 @@ async def test_no_rights_by_certificate(certificates: Certificates) -> None:
     async with serving(certificates.server(clients=True)) as served:
         cluster = Cluster(served.connection_string_tls)
         cluster.authenticate(CertAuthenticator(cert, key, certificates.ca))
+        bucket = cluster.open_bucket("default")
         with pytest.raises(CouchbaseError, match="user of the client certificate"):
-            await cluster.open_bucket("default").connect()
+            await bucket.connect()
+        await closed(bucket)
 
 
 async def test_certificate_not_asked_for(certificates: Certificates) -> None:
@@ -342,8 +344,10 @@ async def test_certificate_not_asked_for(certificates: Certificates) -> None:
     async with serving(certificates.server()) as served:
         cluster = Cluster(served.connection_string_tls)
         cluster.authenticate(CertAuthenticator(cert, key, certificates.ca))
+        bucket = cluster.open_bucket("default")
         with pytest.raises(BucketNotFoundError, match="asks for no client certificates"):
-            await cluster.open_bucket("default").connect()
+            await bucket.connect()
+        await closed(bucket)
 
 
 async def test_certificate_in_own_context(certificates: Certificates) -> None:
