@@ -14,7 +14,7 @@ from gevent.exceptions import BlockingSwitchOutError
 
 from couchloop import LOCKMODE_NONE
 from couchloop.auth import Authenticator
-from couchloop.cluster import BucketBase, Found
+from couchloop.cluster import BucketBase
 from couchloop.connstr import ConnectionString
 from couchloop.driver import Driver
 from couchloop.events import LogRecord
@@ -144,7 +144,8 @@ class Bucket(DocumentMethods, HealthMethods, BucketBase):
                 # An error raised here must not keep the Bucket.
                 del found
                 raise
-            raise Found(found)
+            self._give(found)
+            return
         self._opened_with = given
         driver = GeventDriver(settings, write_log, ssl_context, socket_factory)
         self._attach(settings, hub, driver, shared=shared)

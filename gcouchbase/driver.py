@@ -16,7 +16,7 @@ from errno import EAGAIN, EINPROGRESS, ETIMEDOUT
 from functools import partial
 from random import Random
 from time import monotonic
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 from weakref import WeakSet
 
 from gevent import Greenlet, Timeout, get_hub, getcurrent, reinit, ssl
@@ -63,7 +63,10 @@ _poll: Final[Callable[[], Any]] = get_original("select", "poll")
 _POLLOUT: Final = 4
 
 
+_IN_USE: Final = frozenset({SessionState.OPENING, SessionState.OPEN, SessionState.WAITING})
 _NOTHING_TO_CLOSE: Final = frozenset({SessionState.NEW, SessionState.CLOSED})
+
+_TO_START: Final = frozenset({SessionState.NEW, SessionState.WAITING})
 
 SocketFactory = Callable[[Address], _socket.socket]
 """Gives a connected socket; it runs in a greenlet of its own, and may block that."""
@@ -153,7 +156,11 @@ class GeventDriver(Driver):
 
     def forked(self) -> None:
         """See `Driver`; the Bucket gets a driver that connects at its next use."""
-        was_in_use = self.session.state in {SessionState.OPENING, SessionState.OPEN}
+        session = self.session
+        was_in_use = session.state in _IN_USE or (
+            # Inherited once more, and not used in between.
+            session.lazy and session.state is SessionState.NEW
+        )
         is_here = self.is_here()
         if is_here:
             for transport in self.transports.values():
@@ -173,7 +180,7 @@ class GeventDriver(Driver):
             self.session.settings, self._log, self._ssl_context, self.socket_factory
         )
         driver.makes_tls = self.makes_tls
-        driver.session.lazy = True
+        driver.session.lazy = driver.session.heals = True
         driver.session.admit = self.session.admit
         driver.leave = self.leave
         return driver
@@ -291,7 +298,7 @@ class GeventDriver(Driver):
 
     def wait_open(self) -> None:
         """Wait until the bucket is open; raise why it is not."""
-        if self.session.state is SessionState.NEW:
+        if self.session.state in _TO_START:
             self.start()
         with self._keeping_loop():
             while self.session.state is SessionState.OPENING:
@@ -383,8 +390,17 @@ class GeventDriver(Driver):
             except Exception as why:  # noqa: BLE001 - the pool would print it as well
                 return _bare(why)
 
-        # In a greenlet: while all threads are busy the pool blocks, and the hub must not.
-        Greenlet.spawn(lambda: self.guarded(done, self.hub.threadpool.spawn(run).get()))
+        def ask() -> T | BaseException:
+            try:
+                return cast("T | BaseException", self.hub.threadpool.spawn(run).get())
+            except Exception as why:  # noqa: BLE001 - no thread can be started, for instance
+                return _bare(why)
+
+        # In a greenlet: while all threads are busy the pool blocks, and the hub must not. It tells
+        # by a link, for it may be killed before it has begun; its value is a GreenletExit then.
+        greenlet = Greenlet(ask)
+        greenlet.rawlink(lambda over: self.guarded(done, over.value))
+        greenlet.start()
 
     def resolve(self, event: ResolveSrv) -> Callable[[], object]:
         """See `Driver`."""
@@ -409,7 +425,16 @@ class _Attempt(Transport):
         self._greenlet.name = f"couchbase-connect-{event.id}"
 
     def open(self) -> None:
+        self._greenlet.rawlink(lambda _: self._ended())
         self._greenlet.start()
+
+    def _ended(self) -> None:
+        driver, event = self._driver, self._event
+        if driver.transports.get(event.id) is self:
+            # Killed by the application before it has begun.
+            why, settings = "the greenlet was killed", driver.session.settings
+            error = connect_error(NodeUnreachableError, event.address, why, settings)
+            driver.guarded(driver.connect_failed, event.id, error)
 
     def _connect(self) -> None:
         driver, event = self._driver, self._event

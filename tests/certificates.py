@@ -61,6 +61,30 @@ class Certificates:
         issued.private_key_and_cert_chain_pem.write_to_path(path)
         return ServerCertificate(path, path, self.ca if clients else None)
 
+    def server_of(self, name: str) -> ServerCertificate:
+        """Issue a server's certificate for *name* as it is, which no RFC need allow."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        now = dt.datetime.now(dt.UTC)
+        ca = x509.load_pem_x509_certificate(self.authority.cert_pem.bytes())
+        signing = load_pem_private_key(self.authority.private_key_pem.bytes(), None)
+        assert isinstance(signing, ec.EllipticCurvePrivateKey)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "tests")]))
+            .issuer_name(ca.subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - dt.timedelta(days=1))
+            .not_valid_after(now + dt.timedelta(days=1))
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+            .sign(signing, hashes.SHA256())
+        )
+        path = self.folder / "server.pem"
+        form = PrivateFormat.TraditionalOpenSSL
+        written = key.private_bytes(Encoding.PEM, form, NoEncryption())
+        path.write_bytes(written + certificate.public_bytes(Encoding.PEM))
+        return ServerCertificate(path, path, None)
+
     def client(self, user: str = "user", authority: trustme.CA | None = None) -> tuple[str, str]:
         """Issue a client's certificate; give the paths of it and of its key."""
         issued = (authority or self.authority).issue_cert(f"{user}@example.com", common_name=user)

@@ -17,6 +17,9 @@ NAMES: Final = {
 }
 """Host names with their addresses, for the resolvers of these tests."""
 
+ODD_NAMES: Final = ("my_node", "-first.node-_.test", "last-")
+"""Host names that no RFC allows, and that are in use: in docker compose, in /etc/hosts."""
+
 NO_IPV6: Final = "nothing can listen on ::1: this machine has no IPv6"
 
 

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IResolver
 
 from couchloop import LOCKMODE_NONE
 from couchloop.auth import Authenticator
-from couchloop.cluster import BucketBase, Found
+from couchloop.cluster import BucketBase
 from couchloop.connstr import ConnectionString
 from couchloop.exceptions import ArgumentError, CouchbaseError, InvalidEventError
 from couchloop.observation import Observer
@@ -49,6 +49,10 @@ class OpenBucketArguments(BucketArguments, total=False):
 
 class Bucket(DocumentMethods, HealthMethods, BucketBase):
     """One open bucket. It begins to connect at once; operations issued before that wait for it.
+
+    If it cannot be opened for a cause that passes by itself (nodes that are away or starting, a
+    name that is not known yet), that is tried again after growing pauses for as long as it lives,
+    and operations wait, each for its own time. Other causes stay: operations fail with them.
 
     Opening the same bucket again on the same reactor with the same settings gives this object as
     long as anything refers to it; it closes by itself when nothing does. It belongs to the thread
@@ -130,7 +134,8 @@ class Bucket(DocumentMethods, HealthMethods, BucketBase):
         loop, settings = self._identify(**given)
         found = self._registry.find(loop, settings, type(self)) if shared else None
         if found is not None:
-            raise Found(found)
+            self._give(found)
+            return
         self._opened_with = given
         driver = TwistedDriver(settings, loop, endpoint_factory, tls_factory)
         self._attach(settings, loop, driver, shared=shared)
@@ -175,8 +180,9 @@ class Bucket(DocumentMethods, HealthMethods, BucketBase):
     def connect(self) -> Deferred[None]:
         """Give a new Deferred that fires with None once the bucket is open.
 
-        It fails with the error that opening met; calling `connect` after that tries anew (and
-        fails with BucketAlreadyOpenError where another Bucket has taken the place meanwhile).
+        It fails with the error that opening meets, also where that is tried again after a pause;
+        calling `connect` after that tries at once (and fails with BucketAlreadyOpenError where
+        another Bucket has taken the place meanwhile, which only a cause that stays allows).
         Cancelling it leaves the opening to others who wait.
 
         Raises WrongLoopError in another thread than the reactor's.

@@ -5,38 +5,30 @@ from __future__ import annotations
 import os
 import sys
 from _thread import get_ident
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from math import inf
 from random import Random
+from socket import gaierror
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from weakref import WeakSet
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectError as TwistedConnectError
 from twisted.internet.error import DNSLookupError
 from twisted.internet.interfaces import (
-    IAddress,
     IDelayedCall,
-    IHostnameResolver,
-    IHostResolution,
     IProtocol,
     IReactorFDSet,
     IReactorFromThreads,
-    IReactorPluggableNameResolver,
-    IReactorTCP,
     IReactorThreads,
-    IReactorTime,
-    IResolutionReceiver,
     IStreamClientEndpoint,
 )
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from twisted.python.threadable import isInIOThread
-from zope.interface import implementer
 
 from couchloop.driver import Driver, connect_error, kind_of_error
 from couchloop.events import LogRecord, OpenConnection, ResolveSrv
@@ -51,6 +43,7 @@ from couchloop.operations import Batch, Operation, Pending
 from couchloop.session import SessionState
 from couchloop.settings import Address, Settings, Tls
 from couchloop.standstill import CatchUp
+from txcouchbase.dialling import HostEndpoint
 from txcouchbase.producers import Producers
 from txcouchbase.protocol import CouchbaseFactory, dead_end
 from txcouchbase.workers import workers
@@ -104,6 +97,7 @@ class TwistedDriver(Driver):
         tls_factory: TlsFactory | None = None,
     ) -> None:
         super().__init__(settings, Random(), os.urandom)
+        self.session.heals = True
         self.reactor = reactor
         self.endpoint_factory = endpoint_factory
         self._tls_factory = tls_factory
@@ -116,7 +110,6 @@ class TwistedDriver(Driver):
         self._thread: int | None = None
         """The reactor's thread; None: it has not run us yet, and may be started in any."""
         self.now = reactor.seconds  # type: ignore[method-assign]  # a call less per operation
-        self._dialling_reactor: Any = _Dialling(reactor, _FAMILIES.get(settings.ipv6))
         self.producers: Callable[[], Producers | None] = lambda: None
         """Gives those who want to know when too much waits: the Bucket's, which holds them."""
         if not IReactorFromThreads.providedBy(reactor):
@@ -124,6 +117,8 @@ class TwistedDriver(Driver):
             self._catch_up = CatchUp(self.session, inf)
         self._delayed: IDelayedCall | None = None
         self._opening: list[tuple[Deferred[None], object]] = []
+        self._lasting: list[Deferred[None]] = []
+        """Of those who wait through failures that pass."""
         self._closing: list[Deferred[None]] = []
         _drivers.add(self)
 
@@ -197,10 +192,26 @@ class TwistedDriver(Driver):
         deferred: Deferred[None] = Deferred(self._stop_waiting)
         if state is SessionState.OPEN:
             deferred.callback(None)
-        elif state in {SessionState.FAILED, SessionState.CLOSING, SessionState.CLOSED}:
+        elif state is not SessionState.OPENING:
             deferred.errback(without_frames(self.session.failure()))
         else:
             self._opening.append((deferred, owner))
+        return deferred
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether the bucket is being opened, or will be after a pause."""
+        return self.session.state in {SessionState.OPENING, SessionState.WAITING}
+
+    def when_open_at_last(self) -> Deferred[None]:
+        """Give a new Deferred: None once the bucket is open, however many tries that takes.
+
+        It fails with why no more is tried. It keeps nothing alive.
+        """
+        if not self.is_opening:
+            return self.when_open(None)
+        deferred: Deferred[None] = Deferred(lambda _: self._lasting.remove(deferred))
+        self._lasting.append(deferred)
         return deferred
 
     def _stop_waiting(self, deferred: Deferred[None]) -> None:
@@ -223,20 +234,30 @@ class TwistedDriver(Driver):
     def opened(self) -> None:
         """See `Driver`."""
         waiting, self._opening = self._opening, []
-        for deferred, _ in waiting:
+        lasting, self._lasting = self._lasting, []
+        for deferred in [*(deferred for deferred, _ in waiting), *lasting]:
             deferred.callback(None)
 
     def open_failed(self, error: CouchbaseError) -> None:  # noqa: ARG002 - each has its own
         """See `Driver`."""
-        self.leave()
-        self.ended()
+        if self.session.state is SessionState.FAILED:
+            self.leave()
+            self.ended()
+        else:
+            # It is opened again after a pause.
+            self._fail_waiting([])
 
     def ended(self) -> None:
         """See `Driver`."""
+        lasting, self._lasting = self._lasting, []
+        self._fail_waiting(lasting)
+
+    def _fail_waiting(self, lasting: list[Deferred[None]]) -> None:
         waiting, self._opening = self._opening, []
+        deferreds = [*(deferred for deferred, _ in waiting), *lasting]
         # All errors before any callback: that may start anew.
-        errors = [without_frames(self.session.failure()) for _ in waiting]
-        for (deferred, _), error in zip(waiting, errors, strict=True):
+        errors = [without_frames(self.session.failure()) for _ in deferreds]
+        for deferred, error in zip(deferreds, errors, strict=True):
             deferred.errback(error)
 
     def when_closed(self) -> Deferred[None]:
@@ -319,14 +340,11 @@ class TwistedDriver(Driver):
         """Give what connects to *address*, and what explains its TLS (None: the user's does it)."""
         if self.endpoint_factory is not None:
             return self.endpoint_factory(self.reactor, address, tls), None
-        endpoint: IStreamClientEndpoint = HostnameEndpoint(
-            self._dialling_reactor,
-            address.host,
-            address.port,
-            # The session has a limit of its own, which knows of loops that stand still.
-            timeout=None,  # type: ignore[arg-type]  # what makes the connections takes None
-            # Short enough for a dozen addresses that say nothing.
-            attemptDelay=self.session.settings.config_node_timeout / _ATTEMPTS,
+        settings = self.session.settings
+        # Short enough for a dozen addresses that say nothing.
+        head_start = settings.config_node_timeout / _ATTEMPTS
+        endpoint: IStreamClientEndpoint = HostEndpoint(
+            self.reactor, address, _FAMILIES.get(settings.ipv6), head_start
         )
         if not tls:
             return endpoint, None
@@ -357,44 +375,6 @@ class TwistedDriver(Driver):
     def log(self, record: LogRecord) -> None:
         """See `Driver`."""
         _log.emit(_LEVELS[record.level], record.text, **record.fields)
-
-
-@implementer(IReactorTCP, IReactorTime, IReactorPluggableNameResolver, IHostnameResolver)
-class _Dialling:
-    """What an endpoint needs of a reactor, with our way of looking up names.
-
-    *family*: of the only addresses that names have; None: of both.
-    """
-
-    def __init__(self, reactor: Any, family: type[IPv4Address | IPv6Address] | None) -> None:
-        self._reactor = reactor
-        self._family = family
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._reactor, name)
-
-    @property
-    def nameResolver(self) -> IHostnameResolver:
-        """Give what resolves names."""
-        return self
-
-    def resolveHostName(
-        self,
-        resolutionReceiver: IResolutionReceiver,
-        hostName: str,
-        portNumber: int = 0,
-        addressTypes: Sequence[type[IAddress]] | None = None,
-        transportSemantics: str = "TCP",
-    ) -> IHostResolution:
-        """See IHostnameResolver; the reactor's own is asked, whichever it has by now."""
-        resolver = self._reactor.nameResolver
-        if type(resolver).__name__ == "GAIResolver":
-            # Twisted's own would use the reactor's threads, which may all be waiting for us.
-            resolver = type(resolver)(self._reactor, lambda: workers)
-        families = addressTypes if self._family is None else [self._family]
-        return resolver.resolveHostName(  # type: ignore[no-any-return]
-            resolutionReceiver, hostName, portNumber, families, transportSemantics
-        )
 
 
 def check_reactor(reactor: Any) -> None:
@@ -469,8 +449,9 @@ def _translated(failure: Failure, address: Address, settings: Settings) -> BaseE
     why = failure.value
     if isinstance(why, CouchbaseError):
         return why
-    if isinstance(why, DNSLookupError):
-        error = connect_error(UnknownHostError, address, str(why), settings)
+    if isinstance(why, DNSLookupError | gaierror):
+        reason = getattr(why, "strerror", None) or str(why)
+        error = connect_error(UnknownHostError, address, reason, settings)
     elif isinstance(why, TwistedConnectError):
         kind = kind_of_error(why.osError)
         error = connect_error(kind, address, str(why).rstrip("."), settings)

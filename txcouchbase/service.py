@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, Unpack
+from typing import Any, Final, TypeVar, Unpack
 from weakref import WeakKeyDictionary, WeakSet
 
 from twisted.application.service import MultiService
@@ -28,6 +28,8 @@ from txcouchbase.cluster import Cluster
 
 __all__ = ["BucketService"]
 
+T = TypeVar("T")
+
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
 
@@ -41,8 +43,10 @@ class BucketService(MultiService):
     """Opens a bucket when it starts, closes it in order when it stops; can be started again.
 
     `startService` returns at once; operations wait for the bucket to be open. If it cannot be
-    opened, for a cluster that starts later than the application for instance, what waits fails
-    with the reason, and after a pause the service tries again, for as long as it runs.
+    opened, for a cluster that starts later than the application for instance, that is tried again
+    after a pause, for as long as the service runs: by the Bucket itself where the cause passes, by
+    the service where somebody has to mend it, a password for instance. Then what waits fails with
+    the reason.
 
     `stopService` first stops the services under this one, waits until they have ended, and then
     closes the Bucket: operations in flight have *close_timeout* seconds. The reactor of `twist`,
@@ -56,8 +60,9 @@ class BucketService(MultiService):
         cluster: where the bucket is and who connects; its `reactor` is the Bucket's.
         bucket_name: the bucket's name.
         close_timeout: seconds that operations in flight have when the service stops.
-        retry_pause: gives the seconds to wait after so many failures in a row to open the bucket;
-            None: one second, doubled each time up to thirty.
+        retry_pause: gives the seconds after which the service has the bucket opened again when
+            that has failed so many times in a row, whatever the cause. None: one second, doubled
+            each time up to thirty, and only for causes that do not pass by themselves.
         bucket_arguments: handed to `Cluster.open_bucket`.
 
     """
@@ -75,12 +80,16 @@ class BucketService(MultiService):
         self._cluster = cluster
         self._bucket_name = bucket_name
         self._close_timeout = close_timeout
-        self._retry_pause = _pause if retry_pause is None else retry_pause
+        self._retry_pause = retry_pause
         self._bucket_arguments = bucket_arguments
         self._bucket: Bucket | None = None
         self._failures = 0
         self._retry: IDelayedCall | None = None
         self._waiting: list[Deferred[Bucket]] = []
+        self._awaited: Bucket | None = None
+        """What opens by itself, and tells when it has."""
+        self._leaving: Bucket | None = None
+        """What is given up as soon as the services under this one have ended."""
 
     def __repr__(self) -> str:
         state = "not running" if self._bucket is None else repr(self._bucket)
@@ -124,8 +133,10 @@ class BucketService(MultiService):
 
     def stopService(self) -> Deferred[None]:
         """Stop the services under this one, then close; fires when the last connection is gone."""
+        # Before anything else: what is tried again meanwhile would be left open.
+        bucket = self._leaving = self._bucket
+        self._end_retry()
         stopped: Deferred[Any] = super().stopService()  # type: ignore[no-untyped-call]
-        bucket = self._bucket
         if bucket is not None:
             stopped.addCallback(lambda _: self._release(bucket))
             stopped.addCallback(lambda _: self._closed(bucket))
@@ -159,16 +170,26 @@ class BucketService(MultiService):
         if bucket is not self._bucket:
             # Stopped meanwhile, and others have it still.
             return
+        self._failures = 0
+        self._end_retry()
         waiting, self._waiting = self._waiting, []
         for ready in waiting:
             ready.callback(bucket)
 
     def _failed(self, bucket: Bucket, failure: Failure) -> None:
         failure.trap(CouchbaseError)  # type: ignore[no-untyped-call]
-        if bucket.closed or bucket is not self._bucket:
+        if bucket.closed or bucket is not self._bucket or bucket is self._leaving:
+            return
+        if self._retry is not None:
+            # Told once already.
             return
         self._failures += 1
-        pause = self._retry_pause(self._failures)
+        if bucket._driver.is_opening:  # noqa: SLF001 - ours
+            # By itself; a pause of the user's may be over earlier.
+            self._await_opening(bucket)
+            if self._retry_pause is None:
+                return
+        pause = (self._retry_pause or _pause)(self._failures)
         _log.warn(
             "bucket {bucket} is not open: {kind}; opening it again in {pause:g} s",
             bucket=self._bucket_name,
@@ -177,6 +198,21 @@ class BucketService(MultiService):
         )
         is_taken = failure.check(BucketAlreadyOpenError) is not None  # type: ignore[no-untyped-call]
         self._retry = bucket.reactor.callLater(pause, self._try_again, bucket, is_taken)
+
+    def _await_opening(self, bucket: Bucket) -> None:
+        if self._awaited is bucket:
+            return
+        self._awaited = bucket
+
+        def over(result: T) -> T:
+            if self._awaited is bucket:
+                self._awaited = None
+            return result
+
+        opening = bucket._driver.when_open_at_last()  # noqa: SLF001 - ours
+        opening.addBoth(over)
+        opening.addCallback(lambda _: self._opened(bucket))
+        opening.addErrback(partial(self._failed, bucket))
 
     def _try_again(self, bucket: Bucket, is_taken: bool) -> None:
         if is_taken:
@@ -193,16 +229,19 @@ class BucketService(MultiService):
     def _closed(self, bucket: Bucket) -> None:
         if self._bucket is not bucket:
             return
-        self._bucket = None
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
+        self._bucket = self._leaving = None
+        self._end_retry()
         if self.running:
             self._open()
             return
         waiting, self._waiting = self._waiting, []
         for ready in waiting:
             ready.errback(self._not_running())
+
+    def _end_retry(self) -> None:
+        retry, self._retry = self._retry, None
+        if retry is not None:
+            retry.cancel()
 
     def _stop_waiting(self, ready: Deferred[Bucket]) -> None:
         self._waiting.remove(ready)

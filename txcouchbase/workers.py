@@ -44,7 +44,21 @@ class Workers:
             if self._threads == MOST:
                 return
             self._threads += 1
-        Thread(target=self._work, name="couchloop", daemon=True).start()
+        try:
+            Thread(target=self._work, name="couchloop", daemon=True).start()
+        except Exception:  # noqa: BLE001 - whoever waits for the work is told
+            self._not_started()
+
+    def _not_started(self) -> None:
+        """Leave the work to the threads that there are, if there are any; else it fails."""
+        with self._lock:
+            self._threads -= 1
+            if self._threads:
+                return
+            works = list(self._works)
+            self._works.clear()
+        for tell, *_ in works:
+            tell(False, Failure())  # type: ignore[no-untyped-call]
 
     def _work(self) -> None:
         while True:

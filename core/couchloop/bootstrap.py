@@ -93,7 +93,7 @@ class BootstrapOwner(Protocol):
     ) -> None:
         """Take the first configuration, and the connection that brought it (None: a web port)."""
 
-    def bootstrap_failed(self, error: CouchbaseError) -> None:
+    def bootstrap_failed(self, error: CouchbaseError, now: float) -> None:
         """Take note that no seed would have us."""
 
 
@@ -308,9 +308,11 @@ class Bootstrap:
             return NetworkNotFoundError(
                 f"no node of bucket {bucket!r} is on a network {network!r}: {cure}"
             )
-        return NodeUnreachableError(
+        error = NodeUnreachableError(
             f"no node of bucket {bucket!r} has a {port} on network {network!r}: {cure}"
         )
+        error.may_pass = False
+        return error
 
     def config_answered(self, request: ControlRequest) -> None:
         """Take the answer of a node whose bucket was not ready, or that it gave none."""
@@ -431,4 +433,4 @@ class Bootstrap:
         error.context = context
         if self._settings.bootstrap_on == HTTP and self._owner.is_open:
             self._source.keep(self.web_addresses, now)
-        self._owner.bootstrap_failed(error)
+        self._owner.bootstrap_failed(error, now)

@@ -27,6 +27,7 @@ from couchloop.exceptions import (
     MixedAuthError,
 )
 from couchloop.health import ClusterState, DiagnosticsReport, cluster_state, diagnostics
+from couchloop.identity import OneOfEach
 from couchloop.opening import check_bucket_name, read_connection_string
 from couchloop.operations import Defaults
 from couchloop.options import parse_options
@@ -54,29 +55,7 @@ def _setting(path: str, meaning: str) -> Any:
     return property(attrgetter(f"_settings.{path}"), doc=meaning)
 
 
-class Found(BaseException):
-    """Ends a Bucket's constructor: the one that it means is there already."""
-
-    def __init__(self, bucket: object) -> None:
-        super().__init__()
-        self.bucket = bucket
-
-
-class _OneOfEach(type):
-    """Makes a class whose constructor gives the object that is there already, if there is one.
-
-    What reaches Bucket's own constructor says which Bucket is meant: a subclass may have one of any
-    form, and it runs once for each Bucket.
-    """
-
-    def __call__(cls, *arguments: Any, **keywords: Any) -> Any:
-        try:
-            return super().__call__(*arguments, **keywords)
-        except Found as found:
-            return found.bucket
-
-
-class BucketBase(metaclass=_OneOfEach):
+class BucketBase(OneOfEach):
     """One open bucket; the documents' methods come with the adapters.
 
     Two openings with equal settings on one loop give the same object, as long as it is in use
@@ -91,7 +70,7 @@ class BucketBase(metaclass=_OneOfEach):
     """The constructor's arguments."""
 
     def __init__(self, connection_string: str | ConnectionString, **keywords: Any) -> None:
-        """Open the bucket; raise `Found` if that has been done."""
+        """Open the bucket, or give the Bucket that is there (`_give`)."""
         raise NotImplementedError
 
     @classmethod
@@ -124,11 +103,12 @@ class BucketBase(metaclass=_OneOfEach):
         self._finalizer.atexit = False
 
     def _open(self) -> None:
-        """Open, or try again where that failed."""
-        if self._driver.session.state not in {SessionState.NEW, SessionState.FAILED}:
-            return
+        """Open, or try again where that failed: at once where a pause was to come first."""
         driver, registry, loop, settings = self._driver, self._registry, self._loop, self._settings
-        if self._shared:
+        state = driver.session.state
+        if state not in {SessionState.NEW, SessionState.FAILED, SessionState.WAITING}:
+            return
+        if self._shared and state is not SessionState.WAITING:
             if registry.find(loop, settings, type(self)) is not None:
                 raise BucketAlreadyOpenError(
                     f"bucket {self.bucket!r} has been opened again meanwhile: use that Bucket"

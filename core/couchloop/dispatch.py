@@ -67,6 +67,9 @@ class SessionState(Enum):
     OPENING = auto()
     OPEN = auto()
     FAILED = auto()
+    """It could not be opened, and trying again would not help."""
+    WAITING = auto()
+    """It could not be opened for a cause that passes, and is opened again after a pause."""
     CLOSING = auto()
     """No new operation is taken; those in flight may still be answered."""
     CLOSED = auto()
@@ -110,7 +113,7 @@ class Dispatch(ABC):
         self.settings = settings
         self.state = SessionState.NEW
         self.error: CouchbaseError | None = None
-        """Why there is no use in operations: opening failed, or the process was forked."""
+        """Why it is not open: what opening met last, or that the process was forked."""
         self.queued_operations = 0
         """Operations that wait to be sent, for whatever reason."""
         self.queued_bytes = 0
@@ -217,7 +220,8 @@ class Dispatch(ABC):
             assert self.error is not None
             self._fail(limit, self._fresh(self.error, limit))
         else:
-            self.start(now)
+            if self.state is SessionState.NEW:
+                self.start(now)
             self._park(limit, self._nodes.watchers)
             watch.look(now)
 
@@ -451,7 +455,9 @@ class Dispatch(ABC):
             what = "the configuration names no node for the key"
         else:
             what = "the bucket was not open"
-            if met := self.met:
+            if self.state is SessionState.WAITING:
+                cause = self.error
+            elif met := self.met:
                 cause = met[-1][1]
         return what, own_copy(cause) if isinstance(cause, CouchbaseError) else cause
 

@@ -270,7 +270,6 @@ class Driver(ABC):
             # It may take a free descriptor: without one it stays open in the child, and silent.
             with suppress(OSError):
                 transport.drop()
-        self._storing = False
         if not self._scheduled:
             self._scheduled = True
             self.call_soon()
@@ -444,6 +443,9 @@ class Driver(ABC):
             case Closed():
                 self._end_lookup()
                 self._has_ended = True
+                # Whoever is told of the end finds no timer any more.
+                if self._armed is not None:
+                    self._rearm(None)
                 if self._storing:
                     self._patience = self.now() + _GRACE
                 self.ended()
@@ -503,10 +505,12 @@ def wrong_family(address: Address, settings: Settings) -> CouchbaseError | None:
     wanted = _ONLY.get(settings.ipv6)
     if wanted is None or family is None or family == wanted:
         return None
-    return NodeUnreachableError(
+    error = NodeUnreachableError(
         f"{address} is an {family} address, and only {wanted} is used: ipv6={settings.ipv6}; "
         "ipv6=allow uses both"
     )
+    error.may_pass = False
+    return error
 
 
 def _is_ipv4(host: str) -> bool:

@@ -90,6 +90,9 @@ class CouchbaseError(Exception):
     _FLAGS: ClassVar[int] = 0
     _SENTENCE: ClassVar[str] = "The operation failed."
 
+    may_pass: bool | None = None
+    """Whether the cause may pass by itself; None: as for its class."""
+
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         doc = vars(cls).get("__doc__")

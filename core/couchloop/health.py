@@ -345,7 +345,7 @@ def wait_until_ready(
 
     Raises ArgumentError for OFFLINE, InvalidTimeoutError; UnambiguousTimeoutError, whose
     `context.seeds` names what each node met last; what opening the bucket met, once that has
-    failed.
+    failed for good.
     """
     if desired_state not in {ClusterState.ONLINE, ClusterState.DEGRADED}:
         raise ArgumentError(

@@ -137,17 +137,22 @@ class Exchange:
             )
         if status == 404:
             return BucketNotFoundError("there is no such bucket (HTTP 404)", context=context)
-        return NotDataNodeError(
+        error = NotDataNodeError(
             f"the server answered HTTP {status}: {IS_IT_A_WEB_PORT}",
             context=context,
         )
+        # Busy, or starting.
+        error.may_pass = status is not None and (status == 429 or status >= 500)
+        return error
 
     def _broken(self, data: bytes, why: str = "") -> CouchbaseError:
         if self.status is not None:
             return ProtocolError(f"the answer is no valid HTTP, or was cut off{why}")
         cure = IS_IT_A_WEB_PORT
         if not data:
-            return ProtocolError(f"the server closed the connection without an answer: {cure}")
+            error = ProtocolError(f"the server closed the connection without an answer: {cure}")
+            error.may_pass = True
+            return error
         if self._begin[:1] in {b"\x15", b"\x16"}:
             cure = "it speaks TLS: use couchbases:// for this port"
         return WrongProtocolError(f"the answer is no HTTP: {cure}")

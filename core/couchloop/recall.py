@@ -45,7 +45,7 @@ class RecallOwner(Protocol):
     def search(self, now: float, began: float) -> None:
         """Look for a configuration at the seeds; *began* is when the time for all began to run."""
 
-    def bootstrap_failed(self, error: CouchbaseError) -> None:
+    def bootstrap_failed(self, error: CouchbaseError, now: float) -> None:
         """Take note that the bucket cannot be opened."""
 
 
@@ -147,7 +147,7 @@ class Recall:
                 context=ErrorContext(bucket=settings.bucket),
             )
             why.__cause__ = error
-            self._owner.bootstrap_failed(why)
+            self._owner.bootstrap_failed(why, now)
             return
         # It is not there before the first start.
         level = "debug" if isinstance(error, FileNotFoundError) else "warning"
@@ -216,7 +216,7 @@ class Recall:
             error.__cause__ = cause
         assert error is not None
         error.context = ErrorContext(bucket=settings.bucket, seeds=tuple(self.met))
-        self._owner.bootstrap_failed(error)
+        self._owner.bootstrap_failed(error, now)
 
     def _end_limit(self) -> None:
         if self._limit is not None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Container, Sequence
 from math import inf
 from typing import Any, Final
 
+from couchloop import reopening
 from couchloop.bootstrap import HTTP, Bootstrap
 from couchloop.configcache import Cached
 from couchloop.dispatch import Dispatch, SessionState
@@ -31,6 +32,7 @@ from couchloop.operations import Batch, Operation
 from couchloop.recall import FILE_ONLY, Recall
 from couchloop.settings import Address, Settings, one_forms
 from couchloop.streaming import ConfigSource, Request
+from couchloop.timers import Timer
 from couchloop.topology import ClusterConfig, NetworkChoice
 from couchloop.wire import Frame, ServerOpcode
 
@@ -39,6 +41,7 @@ __all__ = ["Session", "SessionState"]
 _SEARCH_SPREAD: Final = 0.05
 """Seconds within which seeds are asked, at a random moment, once all nodes are lost."""
 _SEARCH_PAUSE: Final = 2.0
+_STARTING: Final = frozenset({SessionState.NEW, SessionState.FAILED, SessionState.WAITING})
 
 
 class Session(Dispatch):
@@ -63,6 +66,12 @@ class Session(Dispatch):
         """Says why the bucket must not be opened, once it is known what it is; None: it may."""
         self.lazy = False
         """Whether it opens at its first use, and at the next where that fails."""
+        self.heals = False
+        """Whether it opens again by itself what could not be opened for a cause that passes."""
+        self._failures = 0
+        """How often in a row it could not be opened."""
+        self._reopening: Timer | None = None
+        """When it is opened again."""
         self._random = random
         self._nodes = Nodes(self, settings, self._timers, self._events, random, entropy)
         self._source = ConfigSource(self, self._nodes, self._timers, self._events, random)
@@ -129,15 +138,20 @@ class Session(Dispatch):
     @property
     def is_searching(self) -> bool:
         """See `Dispatch`."""
-        return self._bootstrap is not None or self._recall.is_trying
+        return (
+            self._bootstrap is not None
+            or self._recall.is_trying
+            or self.state is SessionState.WAITING
+        )
 
     @property
     def met(self) -> list[tuple[str, BaseException]]:
         """See `couchloop.health.HealthView`."""
-        if self._bootstrap is not None:
+        if self._bootstrap is not None and self._bootstrap.met:
             return list(self._bootstrap.met)
-        if self._recall.is_trying:
+        if self._recall.is_trying and self._recall.met:
             return self._recall.met
+        # Of the last time.
         context = None if self.error is None else self.error.context
         if self.error is None or context is None:
             return []
@@ -167,10 +181,12 @@ class Session(Dispatch):
 
     def start(self, now: float) -> None:
         """Look for a first configuration; harmless if it is there or being looked for."""
-        if self.state not in (SessionState.NEW, SessionState.FAILED):
+        if self.state not in _STARTING:
             return
         self.state = SessionState.OPENING
-        self.error = None
+        if self._reopening is not None:
+            self._reopening.cancel()
+            self._reopening = None
         if self.settings.config_cache:
             self._recall.start(now)
         else:
@@ -494,9 +510,11 @@ class Session(Dispatch):
         """Say that the bucket is open, unless another Bucket is open on what *told* says it is."""
         refusal = self.admit(told)
         if refusal is not None:
-            self.bootstrap_failed(refusal)
+            self._cannot_open(refusal)
             return False
         self.state = SessionState.OPEN
+        self.error = None
+        self._failures = 0
         self._events.append(
             LogRecord(
                 "info",
@@ -520,8 +538,29 @@ class Session(Dispatch):
         """See `couchloop.nodes.NodesOwner`: keep it for the next start."""
         self._recall.store(config)
 
-    def bootstrap_failed(self, error: CouchbaseError) -> None:
+    def bootstrap_failed(self, error: CouchbaseError, now: float) -> None:
         """See `couchloop.bootstrap.BootstrapOwner`."""
+        if self.heals and self.state is SessionState.OPENING and reopening.passes(error):
+            self._open_later(error, now)
+        else:
+            self._cannot_open(error)
+
+    def _open_later(self, error: CouchbaseError, now: float) -> None:
+        """Open again after a pause; what waits goes on waiting."""
+        self._end_bootstrap()
+        self._source.close()
+        self.error = error
+        self.state = SessionState.WAITING
+        self._failures += 1
+        delay = reopening.pause(self._failures, self._random.random())
+        self._reopening = self._timers.call_at(now + delay, self.start)
+        text = "{subject} could not be opened: {reason}; opening it again in {delay:.3f} s"
+        fields = {"subject": self.settings.subject, "reason": self.settings.told(error)}
+        self._events.append(LogRecord("warning", text, {**fields, "delay": delay}))
+        self._events.append(OpenFailed(error))
+
+    def _cannot_open(self, error: CouchbaseError) -> None:
+        """End the opening: it would fail again."""
         self._end_bootstrap()
         if self.state is not SessionState.OPENING:
             return

@@ -306,7 +306,10 @@ def handshake_error(host: str, reason: str) -> TlsError:
 
 def cut_off(host: str) -> TlsError:
     """Say what a peer means that closes before the handshake is done."""
-    return TlsError(
+    error = TlsError(
         f"{host} closed the connection during the TLS handshake: the port may not speak TLS (TLS "
         "data ports are 11207 by default), or the node be out of connections"
     )
+    # Whatever forwards the port may take connections before the node does.
+    error.may_pass = True
+    return error

@@ -14,7 +14,7 @@ import pytest
 
 from couchloop import operations as ops
 from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuthenticator
-from couchloop.cluster import BucketBase, ClusterBase, Found
+from couchloop.cluster import BucketBase, ClusterBase
 from couchloop.connstr import ConnectionString
 from couchloop.driver import Driver, connect_error
 from couchloop.embedded import User
@@ -505,7 +505,8 @@ class Bucket(BucketBase):
         loop, settings = keywords["loop"], self._make_settings(**given)
         found = self._registry.find(loop, settings, type(self)) if shared else None
         if found is not None:
-            raise Found(found)
+            self._give(found)
+            return
         self._attach(settings, loop, ManualDriver(settings, loop), shared=shared)
 
     def do(self, op: Any) -> Any:

@@ -8,6 +8,7 @@ process, ends up on standard error.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import socket
@@ -24,7 +25,13 @@ from gevent import os as gevent_os
 if __name__ == "__main__" and sys.argv[2] == "patched":
     monkey.patch_all()
 
-from couchloop.exceptions import AmbiguousError, ForkedProcessError, WrongLoopError
+from couchloop.exceptions import (
+    AmbiguousError,
+    ForkedProcessError,
+    NodeUnreachableError,
+    UnambiguousTimeoutError,
+    WrongLoopError,
+)
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
 
@@ -275,6 +282,36 @@ class Program:
             self.wait_for(pid)
             assert sockets() - before == {dialled}
             opening.kill()
+        say("done")
+
+    def healing(self) -> None:
+        """Fork while all nodes are away: an inherited Bucket opens by itself when they are back."""
+        bucket = self.bucket
+        # It says much of nodes that are away.
+        logging.getLogger("gcouchbase").setLevel(logging.ERROR)
+        say("open")
+        step()
+        pid = self.fork()
+        if not pid:
+            # One that has not used it forks once more.
+            pid = self.fork()
+            if pid:
+                self.wait_for(pid)
+                os._exit(0)
+            error = note(lambda: bucket.get("key-0", timeout=0.5))
+            assert isinstance(error, UnambiguousTimeoutError), error
+            assert isinstance(error.__cause__, NodeUnreachableError), repr(error.__cause__)
+            assert isinstance(note(open_bucket, self.connection_string), NodeUnreachableError)
+            # It does not keep its loop going.
+            gevent.get_hub().join()
+            waiting = gevent.spawn(use, bucket)
+            say("waiting")
+            waiting.get()
+            assert open_bucket(self.connection_string) is bucket
+            bucket.close()
+            os._exit(0)
+        self.wait_for(pid)
+        use(bucket)
         say("done")
 
     def thread(self) -> None:

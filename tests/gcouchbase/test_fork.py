@@ -167,6 +167,26 @@ def test_a_connection_that_is_being_made(tmp_path: Path, loop: str) -> None:
         said(process, "done")
 
 
+@pytest.mark.parametrize("loop", ["libev-cext", "libuv-cffi"])
+def test_an_inherited_bucket_heals(tmp_path: Path, loop: str) -> None:
+    """It waits for nodes that are away, each operation for its own time, and keeps no loop going.
+
+    A child's child that inherits it unused has it too.
+    """
+    with (
+        serving(tmp_path, tls=False) as (served, connection_string),
+        running("healing", "os", loop, connection_string) as process,
+    ):
+        said(process, "open")
+        for node in served.cluster.nodes:
+            served.cluster.stop(node)
+        go_on(process)
+        said(process, "waiting")
+        for node in served.cluster.nodes:
+            served.cluster.restart(node)
+        said(process, "done")
+
+
 def test_a_thread_forks(tmp_path: Path) -> None:
     """A child that a thread without the hub has forked opens a Bucket of its own."""
     with (

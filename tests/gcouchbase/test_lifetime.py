@@ -7,6 +7,7 @@ import gc
 import pickle
 import threading
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -97,6 +98,34 @@ class TestIdentity:
         assert made == ["first"]
         with pytest.raises(BucketAlreadyOpenError, match="quiet"):
             cluster_of(served).open_bucket("default")
+
+    def test_subclass_with_a_metaclass(self, served: ServedCluster) -> None:
+        """A subclass may be abstract, and see nothing of how it is given; nothing keeps it open."""
+        seen: list[BaseException] = []
+
+        class Store(Bucket, ABC):
+            @abstractmethod
+            def kind(self) -> str:
+                """Say what it stores."""
+
+        class Orders(Store):
+            def __init__(self, host: str) -> None:
+                try:
+                    super().__init__(f"{host}/default", username="user", password="password")
+                except BaseException as error:
+                    seen.append(error)
+                    raise
+
+            def kind(self) -> str:
+                return "orders"
+
+        first = Orders(served.connection_string)
+        assert Orders(served.connection_string) is first
+        assert (first.kind(), seen) == ("orders", [])
+        assert first.upsert("a", 1).success
+        with without_gc():
+            del first
+            until(lambda: not served.cluster.connections())
 
     def test_other_settings_conflict(self, served: ServedCluster, cluster: Cluster) -> None:
         """Opening with other settings names what differs, never a secret, and harms nobody."""

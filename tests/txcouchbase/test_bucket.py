@@ -7,6 +7,7 @@ import copy
 import gc
 import inspect
 import pickle
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
 from weakref import ref
@@ -23,6 +24,7 @@ from couchloop.exceptions import (
     AmbiguousTimeoutError,
     AuthError,
     BucketAlreadyOpenError,
+    BucketNotFoundError,
     CouchbaseError,
     NodeUnreachableError,
     NotFoundError,
@@ -106,27 +108,27 @@ class OpeningTests(MemoryTests):
         """Waiters and operations may try anew from within the failure, and both get there."""
         for issue in (Bucket.connect, lambda bucket: bucket.get("k", quiet=True)):
             with self.subTest(issue=issue):
-                self.stop_all()
+                self.cluster.remove_bucket("default")
                 bucket = self.memory.open()
                 other = bucket.connect()
 
                 def again(_: object, bucket: Bucket = bucket) -> Deferred[None]:
-                    self.restart_all()
+                    self.cluster.add_bucket("default")
                     return bucket.connect()
 
                 retried = issue(bucket).addErrback(again)
                 self.clock.advance(0)
                 assert outcome(retried) == [None]
-                assert isinstance(error_of(other), NodeUnreachableError)
+                assert isinstance(error_of(other), BucketNotFoundError)
                 assert self.memory.open() is bucket
                 self.memory.result(bucket.close())
 
     def test_place_taken(self) -> None:
         """A Bucket that failed cannot come back once another has taken its place."""
-        self.stop_all()
+        self.cluster.remove_bucket("default")
         failed = self.memory.open()
         self.clock.advance(0)
-        self.restart_all()
+        self.cluster.add_bucket("default")
         bucket = self.opened()
         assert bucket is not failed
         assert isinstance(error_of(failed.connect()), BucketAlreadyOpenError)
@@ -137,9 +139,10 @@ class OpeningTests(MemoryTests):
         bucket = self.memory.open()
         self.clock.advance(0)
         assert not bucket.connected
-        assert self.memory.idle
         del bucket
         gc.collect()
+        self.clock.advance(0)
+        assert self.memory.idle
         assert not self.flushLoggedErrors()  # type: ignore[no-untyped-call]
 
     def test_unanswered_seeds(self) -> None:
@@ -152,7 +155,7 @@ class OpeningTests(MemoryTests):
         assert not waiting.called
         self.clock.pump([0.1] * 3)
         assert "1.5 s" in str(error_of(waiting))
-        self.clock.advance(0)
+        self.memory.result(bucket.close())
         assert self.memory.idle
 
 
@@ -188,6 +191,7 @@ class EndpointTests(MemoryTests):
                 assert type(error) is kind
                 assert text in str(error)
                 assert "127.0.0.1:1121" in str(error)
+                self.memory.result(bucket.close())
                 assert self.memory.idle
 
     def test_given_up_meanwhile(self) -> None:
@@ -305,6 +309,43 @@ class RegistryTests(SynchronousTestCase):
         with pytest.raises(BucketAlreadyOpenError, match="quiet"):
             memory.open()
         memory.result(first.close())
+
+    def test_subclass_with_a_metaclass(self) -> None:
+        """A subclass may be abstract, or a protocol's, and see nothing of how it is given."""
+        memory = Memory()
+        seen: list[BaseException] = []
+
+        class Store(Bucket, ABC):
+            @abstractmethod
+            def kind(self) -> str:
+                """Say what it stores."""
+
+        class Orders(Store):
+            def __init__(self, *arguments: Any, **keywords: Any) -> None:
+                try:
+                    super().__init__(*arguments, **keywords)
+                except BaseException as error:
+                    seen.append(error)
+                    raise
+
+            def kind(self) -> str:
+                return "orders"
+
+        cluster = Cluster(
+            memory.connection_string,
+            bucket_class=Orders,
+            reactor=memory.reactor,
+            endpoint_factory=memory.endpoint_factory,
+        )
+        cluster.authenticate(PasswordAuthenticator("user", "password"))
+        first = cluster.open_bucket("default")
+        assert cluster.open_bucket("default") is first
+        assert isinstance(first, Orders)
+        assert first.kind() == "orders"
+        assert seen == []
+        assert not memory.result(first.get("k", quiet=True)).success
+        memory.result(first.close())
+        assert memory.idle
 
     def test_opener(self) -> None:
         """A conflict says in which file and line the Bucket was opened that stands in the way."""
@@ -779,6 +820,8 @@ class ClosingTests(MemoryTests):
         self.restart_all()
         bucket.registerDeferred("connect", deferreds[1])
         assert [type(error_of(each)) for each in deferreds] == [NodeUnreachableError] * 2
+        assert not self.cluster.accepted
+        self.memory.result(bucket.close())
         assert self.memory.idle
 
     def test_register_deferred_keeps_no_bucket(self) -> None:

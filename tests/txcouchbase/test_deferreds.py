@@ -13,8 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from couchloop.exceptions import (
     AuthError,
+    BucketNotFoundError,
     CouchbaseError,
-    NodeUnreachableError,
     NotFoundError,
     ObjectDestroyedError,
     RequestCanceledError,
@@ -126,8 +126,7 @@ class OwnErrorTests(Deferreds):
 
     def test_opening(self) -> None:
         """The tracebacks of those who wait for one opening do not mix."""
-        for node in self.cluster.nodes:
-            self.cluster.stop(node)
+        self.cluster.remove_bucket("default")
         bucket = self.memory.open()
         errors = self.raised(
             bucket.connect,
@@ -136,7 +135,7 @@ class OwnErrorTests(Deferreds):
             lambda: bucket.get_multi(["a", "b"]),
             lambda: bucket.wait_until_ready(1),
         )
-        assert {type(error) for error in errors} == {NodeUnreachableError}
+        assert {type(error) for error in errors} == {BucketNotFoundError}
         self.check(errors)
         later = self.raised(lambda: bucket.get("k"), lambda: bucket.get("k"))
         self.check(later)
@@ -210,8 +209,7 @@ class OnceTests(Deferreds):
 
     def test_a_failure_that_opens_anew(self) -> None:
         """Every errback of a failed opening may issue an operation, or open, without end."""
-        for node in self.cluster.nodes:
-            self.cluster.stop(node)
+        self.cluster.remove_bucket("default")
         bucket = self.memory.open()
         left = 50
 
@@ -222,7 +220,7 @@ class OnceTests(Deferreds):
 
         last = bucket.get("k").addErrback(again)
         self.clock.advance(0)
-        assert isinstance(error_of(last), NodeUnreachableError)
+        assert isinstance(error_of(last), BucketNotFoundError)
         assert left == 0
 
     def test_a_chain_without_end(self) -> None:

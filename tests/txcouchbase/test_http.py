@@ -59,6 +59,8 @@ async def failure(bucket: Bucket) -> CouchbaseError:
     """Give the error with which a bucket does not open."""
     with pytest.raises(CouchbaseError) as raised:
         await bucket.connect()
+    # It may be opened again.
+    await bucket.close()
     return raised.value
 
 

@@ -16,6 +16,7 @@ from twisted.internet.ssl import Certificate, CertificateOptions, optionsForClie
 from zope.interface import implementer
 
 from couchloop.exceptions import CouchbaseError, TlsError
+from couchloop.settings import Address
 from tests.certificates import Certificates
 from tests.examination import examination, found
 from tests.names import FORMS, LOCAL, NODE, Peer, form_called, issue, judge, serving
@@ -38,10 +39,10 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 def _all_hosts_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every host be this machine."""
 
-    def here(reactor: Any, _: str, port: int, **__: object) -> TCP4ClientEndpoint:
-        return TCP4ClientEndpoint(reactor, LOCAL, port)
+    def here(reactor: Any, address: Address, *_: object) -> TCP4ClientEndpoint:
+        return TCP4ClientEndpoint(reactor, LOCAL, address.port)
 
-    monkeypatch.setattr("txcouchbase.driver.HostnameEndpoint", here)
+    monkeypatch.setattr("txcouchbase.driver.HostEndpoint", here)
 
 
 async def outcome(host: str, peer: Peer, options: str, **more: Any) -> CouchbaseError:

@@ -72,6 +72,7 @@ class ProtocolTests(SynchronousTestCase):
         self.connect()
         self.lose(ConnectionLost())
         assert isinstance(error_of(self.ready), HandshakeClosedError)
+        assert outcome(self.bucket.close()) == [None]
         assert not self.clock.getDelayedCalls()
 
     def test_wrong_protocol(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,14 +15,14 @@ from twisted.application.service import (
     MultiService,
     Service,
 )
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from couchloop.exceptions import (
     AuthError,
     BucketAlreadyOpenError,
-    NodeUnreachableError,
+    BucketNotFoundError,
     ObjectDestroyedError,
     RequestCanceledError,
     ServiceNotRunningError,
@@ -31,6 +32,17 @@ from tests.txcouchbase.support import Memory, error_of, outcome
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
 from txcouchbase.service import BucketService
+
+
+class _Slow(Service):
+    """Takes its time to end."""
+
+    def __init__(self) -> None:
+        self.ended: Deferred[None] = Deferred()
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()  # type: ignore[no-untyped-call]
+        return self.ended
 
 
 class ServiceTests(SynchronousTestCase):
@@ -120,18 +132,48 @@ class StartingTests(ServiceTests):
         assert self.memory.result(self.service.when_ready()) is self.service.bucket
         self.memory.result(self.parent.stopService())
 
-    def test_a_cluster_that_starts_later(self) -> None:
-        """It tries again after pauses that double, and gets there once there is a cluster."""
-        nodes = self.memory.cluster.nodes
+    def away(self) -> Callable[[], None]:
+        """Stop all nodes; give what starts them again."""
+        nodes = list(self.memory.cluster.nodes)
         for node in nodes:
             self.memory.cluster.stop(node)
+
+        def restart() -> None:
+            for node in nodes:
+                self.memory.cluster.restart(node)
+
+        return restart
+
+    def test_a_cluster_that_starts_later(self) -> None:
+        """The Bucket opens by itself, and who waits for it is told at once."""
+        restart = self.away()
+        ready = self.service.when_ready()
+        self.parent.startService()
+        bucket = self.service.bucket
+        waiting = bucket.get("k", quiet=True, timeout=60)
+        for _ in range(30):
+            self.clock.advance(0.1)
+        assert [waiting.called, ready.called] == [False, False]
+        restart()
+        while not bucket.connected:
+            self.clock.advance(0.1)
+            assert self.clock.seconds() < 20
+        self.clock.advance(0)
+        assert self.memory.result(ready) is bucket
+        assert not self.memory.result(waiting).success
+        self.memory.result(self.parent.stopService())
+        assert self.memory.idle
+
+    def test_a_bucket_that_is_made_later(self) -> None:
+        """Where somebody has to do something it tries again itself, after pauses that double."""
+        self.memory.cluster.remove_bucket("default")
         ready = self.service.when_ready()
         self.parent.startService()
         bucket = self.service.bucket
         waiting = bucket.get("k", quiet=True)
         self.clock.advance(0)
-        assert isinstance(error_of(waiting), NodeUnreachableError)
-        assert isinstance(error_of(bucket.get("k")), NodeUnreachableError), "not in silence"
+        assert isinstance(error_of(waiting), BucketNotFoundError)
+        assert isinstance(error_of(bucket.get("k")), BucketNotFoundError), "not in silence"
         pauses = []
         for _ in range(8):
             (call,) = self.clock.getDelayedCalls()
@@ -140,23 +182,18 @@ class StartingTests(ServiceTests):
             self.clock.advance(0)
         assert pauses == [1, 2, 4, 8, 16, 30, 30, 30]
         assert not ready.called
-        for node in nodes:
-            self.memory.cluster.restart(node)
+        self.memory.cluster.add_bucket("default")
         self.clock.advance(30)
         assert self.memory.result(ready) is bucket
-        assert not self.memory.result(bucket.get("k", quiet=True)).success
         self.memory.result(self.parent.stopService())
 
     def test_place_taken(self) -> None:
         """If others have opened the bucket while it could not, it shares theirs, and closes it."""
-        nodes = self.memory.cluster.nodes
-        for node in nodes:
-            self.memory.cluster.stop(node)
+        self.memory.cluster.remove_bucket("default")
         self.parent.startService()
         ready, failed = self.service.when_ready(), self.service.bucket
         self.clock.advance(0)
-        for node in nodes:
-            self.memory.cluster.restart(node)
+        self.memory.cluster.add_bucket("default")
         theirs = self.cluster.open_bucket("default")
         self.memory.result(theirs.connect())
         assert theirs is not failed
@@ -169,14 +206,11 @@ class StartingTests(ServiceTests):
 
     def test_place_taken_otherwise(self) -> None:
         """If others have opened it with other settings, it tries until they have closed theirs."""
-        nodes = self.memory.cluster.nodes
-        for node in nodes:
-            self.memory.cluster.stop(node)
+        self.memory.cluster.remove_bucket("default")
         self.parent.startService()
         ready = self.service.when_ready()
         self.clock.advance(0)
-        for node in nodes:
-            self.memory.cluster.restart(node)
+        self.memory.cluster.add_bucket("default")
         theirs = self.cluster.open_bucket("default", quiet=True)
         for pause in (1, 2, 4):
             self.clock.advance(pause)
@@ -185,6 +219,38 @@ class StartingTests(ServiceTests):
         self.clock.advance(8)
         assert self.memory.result(ready) is self.service.bucket
         assert not self.service.bucket.quiet
+        self.memory.result(self.parent.stopService())
+        assert self.memory.idle
+
+    def test_a_pause_of_ones_own(self) -> None:
+        """It is the longest there is between two tries, also where the Bucket tries by itself."""
+        restart = self.away()
+        service = BucketService(self.cluster, "default", retry_pause=lambda _: 0.2)
+        service.startService()
+        ready = service.when_ready()
+        for _ in range(300):
+            self.clock.advance(0.1)
+        restart()
+        self.clock.advance(0.2)
+        assert self.memory.result(ready) is service.bucket
+        assert not self.clock.getDelayedCalls()[1:], "the Bucket's alone"
+        self.memory.result(service.stopService())
+        assert self.memory.idle
+
+    def test_a_password_that_is_mended(self) -> None:
+        """From a cause that passes to one that does not, and from there on: it gets there."""
+        restart = self.away()
+        self.cluster.authenticate(PasswordAuthenticator("user", "wrong"))
+        ready = self.service.when_ready()
+        self.parent.startService()
+        self.clock.advance(0)
+        restart()
+        self.clock.advance(0.1)
+        assert isinstance(error_of(self.service.bucket.get("k")), AuthError)
+        self.cluster.set_authenticator(PasswordAuthenticator("user", "password"))
+        self.clock.advance(1)
+        self.clock.advance(1)
+        assert self.memory.result(ready) is self.service.bucket
         self.memory.result(self.parent.stopService())
         assert self.memory.idle
 
@@ -375,6 +441,56 @@ class StoppingTests(ServiceTests):
         assert self.clock.getDelayedCalls()
         self.memory.result(self.parent.stopService())
         assert isinstance(error_of(ready), ServiceNotRunningError)
+        assert self.memory.idle
+
+    def test_no_try_while_it_stops(self) -> None:
+        """While services under it end, a pause that is over opens nothing, and leaves nothing open.
+
+        Not even where the place is taken by then: what would be opened nobody would close.
+        """
+        self.memory.result(self.parent.stopService())
+        self.memory.cluster.remove_bucket("default")
+        slow = _Slow()
+        slow.setServiceParent(self.service)  # type: ignore[no-untyped-call]
+        self.parent.startService()
+        self.clock.advance(0)
+        self.memory.cluster.add_bucket("default")
+        theirs = self.cluster.open_bucket("default")
+        self.memory.result(theirs.connect())
+        self.clock.advance(1)
+        assert self.clock.getDelayedCalls(), "it tries again, for the place is taken"
+        stopped = self.stop()
+        self.clock.advance(60)
+        slow.ended.callback(None)
+        self.clock.advance(0)
+        assert stopped
+        with pytest.raises(ServiceNotRunningError):
+            _ = self.service.bucket
+        assert theirs.connected
+        self.memory.result(theirs.close())
+        assert self.memory.idle
+
+    def test_started_again_while_it_stops(self) -> None:
+        """What is tried again after that is the new Bucket, and that alone."""
+        self.memory.result(self.parent.stopService())
+        self.memory.cluster.remove_bucket("default")
+        slow = _Slow()
+        slow.setServiceParent(self.service)  # type: ignore[no-untyped-call]
+        self.parent.startService()
+        self.clock.advance(0)
+        first = self.service.bucket
+        stopped = self.stop()
+        self.parent.startService()
+        self.clock.advance(10)
+        slow.ended.callback(None)
+        self.clock.advance(0)
+        assert stopped
+        assert first.closed
+        self.memory.cluster.add_bucket("default")
+        self.clock.advance(1)
+        assert self.memory.result(self.service.when_ready()) is not first
+        slow.ended = succeed(None)
+        self.memory.result(self.parent.stopService())
         assert self.memory.idle
 
     def test_start_from_a_waiter(self) -> None:

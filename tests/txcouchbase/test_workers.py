@@ -10,9 +10,14 @@ from subprocess import run
 from threading import Barrier, Event, Thread
 from typing import Any
 
+import pytest
 from twisted.python.failure import Failure
 
-from txcouchbase.workers import Workers
+from couchloop.embedded import EmbeddedCluster
+from couchloop.exceptions import CouchbaseError
+from txcouchbase.bucket import Bucket
+from txcouchbase.testing import ReactorClock, serve
+from txcouchbase.workers import MOST, Workers
 
 _FORKING = """
 import os, sys
@@ -85,6 +90,91 @@ def test_failure() -> None:
     assert isinstance(results[False].value, ZeroDivisionError)
     for thread in ours():
         thread.join(60)
+
+
+class NoThreads:
+    """A system that starts no threads; a test lets it go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.refused = 0
+        self._monkeypatch = monkeypatch
+        monkeypatch.setattr(Thread, "start", self._start)
+
+    def _start(self) -> None:
+        self.refused += 1
+        raise RuntimeError("can't start new thread")
+
+    def over(self) -> None:
+        self._monkeypatch.undo()
+
+
+def test_threads_that_do_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each work that nobody can do fails, however many; once threads start again all is well."""
+    workers = Workers()
+    outcomes: list[tuple[bool, Any]] = []
+    system = NoThreads(monkeypatch)
+    for _ in range(3 * MOST):
+        workers.callInThreadWithCallback(lambda *outcome: outcomes.append(outcome), int, "7")
+    assert [type(failure.value) for _, failure in outcomes] == [RuntimeError] * 3 * MOST
+    assert system.refused == 3 * MOST
+    system.over()
+    told = Event()
+    workers.callInThreadWithCallback(lambda *_: told.set(), int, "7")
+    assert told.wait(60)
+
+
+def test_a_thread_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one thread runs it does what no other could be started for."""
+    workers = Workers()
+    outcomes: list[tuple[bool, Any]] = []
+    begun, go, told = Event(), Event(), Event()
+
+    def tell(*outcome: Any) -> None:
+        outcomes.append(outcome)
+        if len(outcomes) == 3:
+            told.set()
+
+    def first() -> None:
+        begun.set()
+        go.wait(60)
+
+    workers.callInThreadWithCallback(tell, first)
+    assert begun.wait(60)
+    NoThreads(monkeypatch)
+    workers.callInThreadWithCallback(tell, int, "7")
+    workers.callInThreadWithCallback(tell, int, "8")
+    assert outcomes == []
+    go.set()
+    assert told.wait(60)
+    assert outcomes[1:] == [(True, 7), (True, 8)]
+
+
+async def test_a_bucket_without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names that cannot be looked up, and logins that cannot be derived, are tried again."""
+    from twisted.internet import reactor  # noqa: PLC0415 - pytest installed it
+
+    cluster = EmbeddedCluster(1, seed="without threads", clock=ReactorClock(reactor))
+    served = serve(cluster, reactor=reactor)
+    port = cluster.nodes[0].ports["kv"]
+    # The key is derived once: for the first.
+    for host in ("127.0.0.1", "localhost"):
+        system = NoThreads(monkeypatch)
+        bucket = Bucket(
+            f"couchbase://{host}:{port}/default?ipv6=disabled",
+            username="user",
+            password="password",
+            reactor=reactor,
+        )
+        for _ in range(MOST + 1):
+            with pytest.raises(CouchbaseError) as caught:
+                await bucket.connect()
+            assert "can't start new thread" in str(caught.value.__cause__)
+        stored = bucket.upsert("k", 1, timeout=30)
+        assert not stored.called
+        system.over()
+        assert (await stored).success
+        await bucket.close()
+    await served.stop()
 
 
 def test_forked() -> None:
