@@ -49,12 +49,19 @@ class HostEndpoint:
         address: host and port.
         family: of the only addresses that count; None: both.
         head_start: seconds after which the next address is tried as well.
+        dialled: takes the connector of each connection that is made.
     """
 
     def __init__(
-        self, reactor: Any, address: Address, family: Family | None, head_start: float
+        self,
+        reactor: Any,
+        address: Address,
+        family: Family | None,
+        head_start: float,
+        dialled: list[Any],
     ) -> None:
         self._reactor = reactor
+        self._connecting = _Connecting(reactor, dialled)
         self._address = address
         self._family = family
         self._head_start = head_start
@@ -77,7 +84,20 @@ class HostEndpoint:
     def _try(self, found: Sequence[IAddress], factory: IProtocolFactory) -> Deferred[IProtocol]:
         if not found:
             raise DNSLookupError(f"no results for hostname lookup: {self._address.host}")
-        return _Race(self._reactor, found, factory, self._head_start).won
+        return _Race(self._reactor, self._connecting, found, factory, self._head_start).won
+
+
+class _Connecting:
+    """A reactor as an endpoint needs it, that gives the connectors too."""
+
+    def __init__(self, reactor: Any, dialled: list[Any]) -> None:
+        self._reactor = reactor
+        self._dialled = dialled
+
+    def connectTCP(self, *arguments: Any, **keywords: Any) -> Any:
+        connector = self._reactor.connectTCP(*arguments, **keywords)
+        self._dialled.append(connector)
+        return connector
 
 
 class _Race:
@@ -86,12 +106,14 @@ class _Race:
     def __init__(
         self,
         reactor: Any,
+        connecting: _Connecting,
         found: Sequence[IAddress],
         factory: IProtocolFactory,
         head_start: float,
     ) -> None:
         self.won: Deferred[IProtocol] = Deferred(lambda _: self._end())
         self._reactor = reactor
+        self._connecting: Any = connecting
         self._left: list[Any] = list(found)
         self._factory = factory
         self._head_start = head_start
@@ -105,7 +127,7 @@ class _Race:
         where = self._left.pop(0)
         kind = TCP6ClientEndpoint if isinstance(where, IPv6Address) else TCP4ClientEndpoint
         # The session has a limit of its own, which knows of loops that stand still.
-        endpoint = kind(self._reactor, where.host, where.port, timeout=None)  # type: ignore[arg-type]
+        endpoint = kind(self._connecting, where.host, where.port, timeout=None)  # type: ignore[arg-type]
         running = endpoint.connect(self._factory)
         self._running.append(running)
         self._start_later(self._head_start)

@@ -335,16 +335,19 @@ class TwistedDriver(Driver):
         return use
 
     def endpoint(
-        self, address: Address, tls: bool
+        self, address: Address, tls: bool, dialled: list[Any]
     ) -> tuple[IStreamClientEndpoint, TlsAttempt | None]:
-        """Give what connects to *address*, and what explains its TLS (None: the user's does it)."""
+        """Give what connects to *address*, and what explains its TLS (None: the user's does it).
+
+        *dialled* takes the connectors of what it dials, unless an endpoint of the user's does that.
+        """
         if self.endpoint_factory is not None:
             return self.endpoint_factory(self.reactor, address, tls), None
         settings = self.session.settings
         # Short enough for a dozen addresses that say nothing.
         head_start = settings.config_node_timeout / _ATTEMPTS
         endpoint: IStreamClientEndpoint = HostEndpoint(
-            self.reactor, address, _FAMILIES.get(settings.ipv6), head_start
+            self.reactor, address, _FAMILIES.get(settings.ipv6), head_start, dialled
         )
         if not tls:
             return endpoint, None
@@ -406,6 +409,7 @@ class _Attempt:
         self._driver = driver
         self._event = event
         self._connecting: Deferred[Any] | None = None
+        self._dialled: list[Any] = []
 
     def open(self) -> None:
         # Endpoints and their factories may be the user's, and may raise.
@@ -414,7 +418,7 @@ class _Attempt:
 
     def _connect(self) -> Deferred[IProtocol]:
         driver, event = self._driver, self._event
-        endpoint, tls = driver.endpoint(event.address, event.tls)
+        endpoint, tls = driver.endpoint(event.address, event.tls, self._dialled)
         return endpoint.connect(CouchbaseFactory(driver, event.id, tls, event.address.host))
 
     def _failed(self, failure: Failure) -> None:
@@ -431,6 +435,10 @@ class _Attempt:
 
     def drop(self) -> None:
         """Lead to nowhere what the reactor is connecting: see `dead_end`."""
+        for connector in self._dialled:
+            # The reactor knows nothing of it yet if it was dialled in this turn.
+            if hasattr(connector.transport, "fileno"):
+                dead_end(connector.transport.fileno())
         reactor = self._driver.reactor
         if not IReactorFDSet.providedBy(reactor):
             return

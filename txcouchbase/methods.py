@@ -615,7 +615,7 @@ class HealthMethods:
 
         Raises ArgumentError for OFFLINE, InvalidTimeoutError; UnambiguousTimeoutError, whose
         `context.seeds` names what each node met last; what opening the bucket met, once that has
-        failed.
+        failed for good.
         """
         try:
             pending = health.wait_until_ready(self._defaults, timeout, desired_state)

@@ -630,7 +630,7 @@ class HealthMethods:
 
         Raises ArgumentError for OFFLINE, InvalidTimeoutError; UnambiguousTimeoutError, whose
         `context.seeds` names what each node met last; what opening the bucket met, once that has
-        failed.
+        failed for good.
         """
         target = self._target
         crossing = self._cross(target._driver)

@@ -87,6 +87,12 @@ async def failure(deferred: Deferred[Any]) -> CouchbaseError:
     return raised.value
 
 
+def kinds_of_causes(error: BaseException) -> list[type[BaseException]]:
+    """Give the classes of the errors behind *error*; on a busy machine the loop is one."""
+    cause = error.__cause__
+    return [] if cause is None else [type(cause), *kinds_of_causes(cause)]
+
+
 async def opening_fails(
     bucket: Bucket, kind: type[CouchbaseError], *texts: str, passes: bool = False
 ) -> None:
@@ -103,7 +109,7 @@ async def opening_fails(
         error = await failure(deferred)
         if passes:
             assert type(error) is UnambiguousTimeoutError
-            assert type(error.__cause__) is kind
+            assert kind in kinds_of_causes(error)
         else:
             assert type(error) is kind
         for text in (texts[0], "default"):

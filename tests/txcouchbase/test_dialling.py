@@ -65,10 +65,15 @@ async def test_odd_names(tmp_path: Path, asked: list[object], name: str, *, tls:
     await served.stop()
 
 
-async def test_unknown_name() -> None:
+async def test_unknown_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that the system does not know is told with the system's reason."""
-    bucket = open_bucket("couchbase://no.such_name.invalid")
-    with pytest.raises(UnknownHostError, match=r"host no\.such_name\.invalid is unknown: \w+"):
+
+    def getaddrinfo(*_: object) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "no such name")
+
+    monkeypatch.setattr("txcouchbase.dialling.socket.getaddrinfo", getaddrinfo)
+    bucket = open_bucket("couchbase://no.such_name.invalid:11210")
+    with pytest.raises(UnknownHostError, match=r"host no\.such_name\.invalid is unknown: no such"):
         await bucket.connect()
     await bucket.close()
 
@@ -88,7 +93,7 @@ class Dialled:
         self.reactor = memory_reactor(self)
         self.addresses = addresses
         self.asked: list[object] = []
-        endpoint = HostEndpoint(self.reactor, Address("my_host", 11210), None, 1.0)
+        endpoint = HostEndpoint(self.reactor, Address("my_host", 11210), None, 1.0, [])
         self.won: Deferred[Any] = endpoint.connect(Factory.forProtocol(Protocol))
         self.results = outcome(self.won)
 
@@ -177,5 +182,6 @@ def test_numbers_need_no_resolver() -> None:
     """An address is dialled as it is; nobody is asked for it."""
     for host in ("10.0.0.1", "::1", "fe80::1%eth0"):
         reactor = memory_reactor(None)
-        HostEndpoint(reactor, Address(host, 1), None, 1.0).connect(Factory.forProtocol(Protocol))
+        endpoint = HostEndpoint(reactor, Address(host, 1), None, 1.0, [])
+        endpoint.connect(Factory.forProtocol(Protocol))
         assert [client[0] for client in reactor.tcpClients] == [host]
