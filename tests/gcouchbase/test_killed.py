@@ -35,7 +35,8 @@ def kill_all(but: object, *, begun: bool) -> int:
     found = [
         each
         for each in gc.get_objects()
-        if isinstance(each, Greenlet) and each is not but and not each.dead
+        if isinstance(each, Greenlet) and each.parent is gevent.get_hub()
+        if each is not but and not each.dead
         if bool(each) is begun or not begun
     ]
     gevent.killall(found)
