@@ -443,7 +443,7 @@ class ProtocolTests(SynchronousTestCase):
             def paused(self, _: int) -> None:
                 test.told.append("paused")
 
-            def progressed(self, _: int) -> None:
+            def progressed(self, _: int, __: int) -> None:
                 test.told.append("progressed")
 
             def resumed(self, _: int) -> None:
