@@ -17,14 +17,14 @@ from errno import EINVAL
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from couchloop.configtext import MAX_CONFIG
 from couchloop.exceptions import ProtocolError
 from couchloop.settings import DEFAULT_NETWORK
 from couchloop.topology import ClusterConfig, Network, Node, parse_config
 
 MAGIC: Final = "{{{fb85b563d0a8f65fa8d3d58f1b3a0708}}}"
 
-_LARGEST: Final = 20 * 1024 * 1024
-"""Bytes: no configuration is larger, for nodes send it in one frame."""
+_LARGEST: Final = MAX_CONFIG + len(MAGIC)
 _ROOT: Final = 0
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _NO_NODE: Final = -1

@@ -356,10 +356,9 @@ class Dispatch(ABC):
                 what = "there are no documents without a bucket: open one"
                 self._fail(op, NoBucketError(what, context=self._context(op)))
                 return
-            vbucket = config.vbucket(op.raw)
-            connection = nodes.route[vbucket]
+            connection = nodes.connection_for(op.raw)
             if connection is not None:
-                connection.send(op, vbucket)
+                connection.send(op, config.vbucket(op.raw))
                 return
             endpoint = nodes.owner_of(op.raw)
             if endpoint is None:

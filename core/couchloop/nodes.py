@@ -145,6 +145,11 @@ class Endpoint:
         return self.is_paused and not self.is_open_circuit and self.ready is not None
 
     @property
+    def open_to_all(self) -> Connection | None:
+        """The connection, if whatever is issued goes out on it at once."""
+        return None if self.is_open_circuit or self.is_paused else self.ready
+
+    @property
     def ready(self) -> Connection | None:
         """The connection, if operations can be sent on it."""
         connection = self.connection
@@ -263,7 +268,9 @@ class Nodes:
         self._handshake_timers: dict[int, Timer] = {}
         self.watchers: dict[Operation[Any], None] = {}
         """Each a Standby."""
-        self._look_timer: Timer | None = None
+        self._route_timer: Timer | None = None
+        self._has_lost_some = False
+        """Whether a connection was lost since `route` was made last."""
         self._draining: dict[Address, Connection] = {}
         """Connections to nodes that the configuration no longer lists."""
         self._config_asked = -inf
@@ -331,12 +338,9 @@ class Nodes:
         # Its next connection has to prove itself by the handshake.
         endpoint.is_open_circuit = endpoint.is_paused = False
         endpoint.timeouts = 0
-        self._rebuild_route()
+        self._has_lost_some = True
+        self._change_route()
         self._connect_later(endpoint, error, now, was_ready=was_ready)
-        if any(other.ready is not None for other in self.endpoints.values()):
-            self.ask_for_config(now)
-        else:
-            self._owner.all_nodes_lost(now)
 
     def _hint(self, error: CouchbaseError) -> None:
         """Have *error* say which network to try, if none of the nodes was ever reached on ours."""
@@ -361,6 +365,8 @@ class Nodes:
         self.endpoints.clear()
         self.by_node.clear()
         self.route.clear()
+        if self._route_timer is not None:
+            self._route_timer.cancel()
 
     def reset(self) -> None:
         """Forget the nodes, and the configuration that listed them."""
@@ -499,7 +505,7 @@ class Nodes:
         for endpoint in endpoints.values():
             if endpoint.connection is None and endpoint.timer is None:
                 self._connect(endpoint, now)
-        self._rebuild_route()
+        self._change_route()
         for endpoint in (*removed, *endpoints.values()):
             if endpoint.parked:
                 # Another node may own the keys now.
@@ -529,21 +535,44 @@ class Nodes:
         else:
             self._timers.call_at(now + _DRAIN_DELAY, lambda at: self._drain(connection, at))
 
-    def _rebuild_route(self) -> None:
+    def connection_for(self, key: bytes) -> Connection | None:
+        """Give what `route` tells, whether it is made or not."""
+        endpoint = self.owner_of(key)
+        return None if endpoint is None else endpoint.open_to_all
+
+    def _change_route(self) -> None:
+        """Make `route` anew, once for all that changes in this turn.
+
+        Until then it is empty, and `connection_for` tells.
+        """
+        self.route = []
         if self.config is None:
             return
-        ready = [
-            None
-            if endpoint is None or endpoint.is_open_circuit or endpoint.is_paused
-            else endpoint.ready
-            for endpoint in self.by_node
-        ]
+        if self._route_timer is None or not self._route_timer.live:
+            self._route_timer = self._timers.call_at(0.0, self._make_route)
+
+    def _bend_route(self) -> None:
+        """Change `route` at once, if it is made: one node takes no more for now, or takes more."""
+        if self.route and self.config is not None:
+            self._build_route(self.config)
+
+    def _make_route(self, now: float) -> None:
+        if self.config is None:
+            return
+        self._build_route(self.config)
+        lost, self._has_lost_some = self._has_lost_some, False
+        if lost:
+            if any(endpoint.ready is not None for endpoint in self.endpoints.values()):
+                self.ask_for_config(now)
+            else:
+                self._owner.all_nodes_lost(now)
+        self._look(now)
+
+    def _build_route(self, config: ClusterConfig) -> None:
+        ready = [None if endpoint is None else endpoint.open_to_all for endpoint in self.by_node]
         # Index -1 stands for no node.
         ready.append(None)
-        self.route = [ready[index] for index in self.config.active]
-        if self.watchers and (self._look_timer is None or not self._look_timer.live):
-            # Not at once: this is in the midst of a change.
-            self._look_timer = self._timers.call_at(0.0, self._look)
+        self.route = [ready[index] for index in config.active]
 
     def _look(self, now: float) -> None:
         for watcher in list(self.watchers):
@@ -659,7 +688,7 @@ class Nodes:
         endpoint = self.endpoints.get(connection.address)
         if endpoint is not None and endpoint.connection is connection and not endpoint.is_paused:
             endpoint.is_paused = True
-            self._rebuild_route()
+            self._bend_route()
 
     def resume(self, connection: Connection, now: float) -> None:
         """Send what waits for *connection*, as much as one turn takes; once all is sent, route."""
@@ -675,12 +704,12 @@ class Nodes:
         self._owner.send_some(endpoint.parked, connection, now)
         if endpoint.is_paused and not connection.is_crowded:
             endpoint.is_paused = False
-            self._rebuild_route()
+            self._bend_route()
 
     def _send_in_turn(self, endpoint: Endpoint, connection: Connection, now: float) -> None:
         """Use *connection*, which is ready: first for what waits, then for what is new."""
         endpoint.is_paused = bool(endpoint.parked) or connection.is_blocked
-        self._rebuild_route()
+        self._change_route()
         self.resume(connection, now)
 
     # Half-open connections, and the circuit breaker
@@ -713,7 +742,7 @@ class Nodes:
         endpoint.is_open_circuit = True
         text = f"{limit} operations in a row, or more, were not answered"
         endpoint.last_error = NodeTimeoutError(text)
-        self._rebuild_route()
+        self._change_route()
         self._log(
             "warning",
             "{node} (connection {connection}): {reason}; pausing",

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Final, NamedTuple, Protocol
 from urllib.parse import quote
 
+from couchloop.configtext import MAX_CONFIG, too_long
 from couchloop.events import CloseConnection, Event, LogRecord, OpenConnection
 from couchloop.exceptions import (
     BucketNotFoundError,
@@ -21,10 +22,8 @@ from couchloop.exceptions import (
     NodeTimeoutError,
     NodeUnreachableError,
     NotDataNodeError,
-    ProtocolError,
 )
 from couchloop.http import Exchange
-from couchloop.kv.handshake import MAX_CONFIG
 from couchloop.nodes import Nodes, Random
 from couchloop.settings import Address, Settings
 from couchloop.standstill import blame
@@ -160,7 +159,7 @@ class ConfigSource:
             for piece in exchange.receive_data(data):
                 self._body += piece
                 if len(self._body) > MAX_CONFIG:
-                    raise ProtocolError(f"a configuration of more than {MAX_CONFIG} bytes")
+                    raise too_long()
                 while (text := self._next_text()) is not None:
                     self._deliver(text, now)
                     if self._exchange is not exchange:

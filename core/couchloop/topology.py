@@ -6,7 +6,6 @@ a not-my-vbucket answer, or in a push.
 
 from __future__ import annotations
 
-import json
 import re
 from array import array
 from collections.abc import Callable, Mapping, Sequence
@@ -15,17 +14,20 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
+from couchloop.configtext import read_json
 from couchloop.exceptions import ProtocolError
 from couchloop.hosts import host_to_dial, one_form
 from couchloop.settings import AUTO_NETWORK, DEFAULT_NETWORK, EXTERNAL_NETWORK, Address
 
 _MAX_VBUCKETS: Final = 0x10000
-_MAX_NODES: Final = 4096
+_MAX_NODES: Final = 1024
 """A connection is opened to each of them; the largest real clusters have a few hundred."""
 _NO_NODE: Final = -1
 _MAX_REPLICAS: Final = 3
-_LONGEST_HOST: Final = 270
-"""Characters of a host name (255, RFC 1035) with brackets and a port."""
+_LONGEST_HOST: Final = 255
+"""Characters (RFC 1035)."""
+_LONGEST_ENTRY: Final = _LONGEST_HOST + 15
+"""Characters of a host name with brackets and a port."""
 _LONGEST_SHOWN: Final = 40
 _MOST_REMARKS: Final = 5
 _INTEGER: Final = re.compile(r"-?[0-9]{1,18}", re.ASCII)
@@ -116,11 +118,9 @@ def parse_config(text: bytes, origin: str) -> ClusterConfig:
     is not a configuration, or routing needs what is wrong.
     """
     try:
-        document = json.loads(text)
-    except RecursionError:
-        raise _refused("it is nested too deeply") from None
+        document = read_json(text)
     except ValueError as why:
-        raise _refused(f"it is no JSON: {why}") from why
+        raise _refused(str(why)) from why
     try:
         return _Reader(origin).config(document)
     except _WrongError as why:
@@ -277,12 +277,15 @@ class _Reader:
             return self._origin
         if not isinstance(name, str):
             raise _WrongError(f"{where} has {_shown(name)} for a host name")
-        if len(name) > _LONGEST_HOST:
+        if len(name) > _LONGEST_ENTRY:
             raise _WrongError(f"{where} has a host name of {len(name)} characters")
         try:
-            return host_to_dial(_without_brackets(self._filled_in(name)))
+            host = host_to_dial(_without_brackets(self._filled_in(name)))
         except ValueError as why:
             raise _WrongError(f"{where} has the host name {_shown(name)}: {why}") from None
+        if len(host) > _LONGEST_HOST:
+            raise _WrongError(f"{where} has a host name of {len(host)} characters")
+        return host
 
     def _filled_in(self, name: str) -> str:
         origin = self._origin
@@ -327,7 +330,7 @@ class _Reader:
 
     def _place(self, server: Any) -> Place | None:
         """Give what an entry of `serverList` names; None if it cannot be read."""
-        if not isinstance(server, str) or len(server) > _LONGEST_HOST:
+        if not isinstance(server, str) or len(server) > _LONGEST_ENTRY:
             return None
         host, _, port = self._filled_in(server).rpartition(":")
         return one_form(host), _integer(port) or 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
@@ -14,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from couchloop import operations as ops
-from couchloop.embedded import EmbeddedCluster
+from couchloop.configtext import MAX_CONFIG
+from couchloop.embedded import EmbeddedCluster, ManualClock
 from couchloop.events import DeriveKey, OpenConnection
 from couchloop.exceptions import (
     AmbiguousError,
@@ -30,13 +32,15 @@ from couchloop.exceptions import (
     WrongProtocolError,
 )
 from couchloop.http import Exchange
-from couchloop.kv.handshake import MAX_CONFIG
+from couchloop.kv.handshake import config_text
 from couchloop.kv.scram import MAX_ITERATIONS
+from couchloop.nodes import Nodes
 from couchloop.session import SessionState
 from couchloop.settings import Address, Login
-from couchloop.topology import parse_config
+from couchloop.topology import ClusterConfig, parse_config
 from couchloop.wire import (
     MAX_BODY,
+    Datatype,
     Feature,
     Frame,
     FrameDecoder,
@@ -209,6 +213,11 @@ class TestSlowPeers:
         failure(w, NodeTimeoutError, 2.0)
 
 
+def deep(levels: int) -> Any:
+    """Give a list of lists of so many levels."""
+    return [deep(levels - 1)] if levels > 1 else []
+
+
 class TestTooMuch:
     """What announces more than anybody needs is refused when it announces it."""
 
@@ -252,12 +261,27 @@ class TestTooMuch:
     @pytest.mark.parametrize(
         "change",
         [
-            {"nodesExt": ONE_NODE["nodesExt"] * 200_000},
-            {"nodesExt": None, "nodes": [{"ports": {"direct": 1}}] * 200_000},
-            {"vBucketServerMap": {"vBucketMap": [[0]] * 1_000_000}},
+            {"nodesExt": ONE_NODE["nodesExt"] * 1025},
+            {"nodesExt": None, "nodes": [{"ports": {"direct": 1}}] * 1025},
+            {"vBucketServerMap": {"vBucketMap": [[0]] * 65_537}},
             {"rev": int("9" * 4000)},
+            {"more": [[]] * 100_000},
+            {"more": " " * 2_000_000},
+            {"more": "{" * 10 + '\\"[', "deep": deep(32)},
+            {"nodesExt": [{"hostname": "x" * 256, "services": {"kv": 1}}]},
+            {"nodesExt": [{"hostname": "$HOST" * 50, "services": {"kv": 1}}]},
         ],
-        ids=["nodes", "old nodes", "vbuckets", "revision"],
+        ids=[
+            "nodes",
+            "old nodes",
+            "vbuckets",
+            "revision",
+            "parts",
+            "bytes",
+            "nesting",
+            "host",
+            "host that grows",
+        ],
     )
     def test_giant_config(self, change: dict[str, Any]) -> None:
         """A configuration of far too much is refused: each of its nodes would be dialled."""
@@ -266,13 +290,79 @@ class TestTooMuch:
             parse_config(text, "127.0.0.1")
 
     def test_largest_config(self) -> None:
-        """Thousands of nodes, and every number of vbuckets that there is, are read."""
+        """A thousand nodes, every number of vbuckets that there is, long names: they are read.
+
+        Brackets in texts are no lists.
+        """
+        node = {"hostname": "x" * 255, "services": {"kv": 1}}
         change = {
-            "nodesExt": ONE_NODE["nodesExt"] * 4096,
+            "nodesExt": [node] * 1024,
             "vBucketServerMap": {"numReplicas": 3, "vBucketMap": [[0, 1, 2, 3]] * 65536},
+            "deep": deep(31),
+            "more": "[" * 10_000 + '\\"{' * 10_000,
         }
         config = parse_config(json.dumps({**ONE_NODE, **change}).encode(), "127.0.0.1")
-        assert (len(config.nodes), len(config.active)) == (4096, 65536)
+        assert (len(config.nodes), len(config.active)) == (1024, 65536)
+
+    @pytest.mark.parametrize("part", [b"[],", b"{},", b"[[[[]]]],", b"[", b'{"":', b'"",'])
+    def test_cost_of_a_refusal(self, part: bytes) -> None:
+        """What is refused for its many parts is refused before any of them is made."""
+        text = b"[" + part * ((MAX_CONFIG - 10) // len(part)) + b"0]"
+        tracemalloc.start()
+        try:
+            with pytest.raises(ProtocolError, match=r"objects and lists|nested|texts"):
+                parse_config(text, "127.0.0.1")
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 5 * MAX_CONFIG
+
+    @pytest.mark.skipif(not snappy.available(), reason="nothing can be inflated here")
+    def test_inflating(self) -> None:
+        """A few bytes that inflate to twenty megabytes are refused before they do."""
+        value = snappy.compress(b"[" + b"[]," * 7_000_000 + b"0]")
+        frame = Frame(0x81, 0xB5, Datatype.SNAPPY, 0, 0, 0, b"", b"", b"", value)
+        tracemalloc.start()
+        try:
+            with pytest.raises(ProtocolError, match="the limit of 2000000"):
+                config_text(frame)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < MAX_CONFIG
+
+    def test_many_refusals(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """When many nodes refuse in one turn of the loop, the routes are made anew once.
+
+        What is issued meanwhile goes where it should.
+        """
+        made: list[int] = []
+        build = Nodes._build_route
+
+        def count(nodes: Nodes, config: ClusterConfig) -> None:
+            made.append(1)
+            build(nodes, config)
+
+        monkeypatch.setattr(Nodes, "_build_route", count)
+        w = World(EmbeddedCluster(50, vbuckets=64, seed=0, clock=ManualClock()))
+        w.open()
+        living, *others = w.nodes
+        (key,) = w.keys_of(living)
+        waiting = w.submit(ops.get(w.defaults, w.keys_of(others[0])[0], timeout=0.001))
+        made.clear()
+        for number, where in list(w.opened.items()):
+            if where != living:
+                w.lose(number)
+        assert not made
+        op = w.submit(ops.upsert(w.defaults, key, 1))
+        w.settle()
+        assert op.result().success
+        assert len(made) == 1
+        w.unreachable.update(others)
+        w.advance(0.05)
+        # Each tries again at a moment of its own.
+        assert len(made) <= 1 + len({when for when, _ in w.attempts})
+        assert waiting.done
 
     @pytest.mark.parametrize(
         "text",

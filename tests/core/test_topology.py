@@ -244,7 +244,18 @@ class TestDamaged:
 
     @pytest.mark.parametrize(
         "text",
-        [b"", b"null", b"[]", b"3", b'"x"', b"\xff\xfe\xfd", b"{", b"[" * 100_000, b"9" * 5000],
+        [
+            '{"rev":1}'.encode("utf-16"),
+            b"",
+            b"null",
+            b"[]",
+            b"3",
+            b'"x"',
+            b"\xff\xfe\xfd",
+            b"{",
+            b"[" * 100_000,
+            b"9" * 5000,
+        ],
         ids=lambda text: ascii(text[:8]),
     )
     def test_not_a_configuration(self, text: bytes) -> None:

@@ -260,9 +260,17 @@ class World:
     def settle(self) -> None:
         """Carry bytes to and fro, time standing still, until nothing moves."""
         for _ in range(_MANY_ROUNDS):
-            if not (self._perform() or self._carry()):
+            if not (self._perform() or self._carry() or self._make_route()):
                 return
         raise AssertionError("bytes run in circles")
+
+    def _make_route(self) -> bool:
+        """Let the next turn of the loop begin, if the table of routes is still to be made."""
+        timer = self.session._nodes._route_timer
+        if timer is None or not timer.live:
+            return False
+        self.session.handle_deadline(self.now)
+        return True
 
     def advance(self, seconds: float) -> None:
         """Let time pass, stopping at each deadline."""

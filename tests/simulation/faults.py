@@ -112,6 +112,7 @@ class Faults:
             self.garbage,
             self.truncate,
             self.trickle,
+            self.choke,
             self.wrong_length,
             self.old_configuration,
             self.new_epoch,
@@ -455,6 +456,13 @@ class Faults:
         wire = self._wire()
         if wire is not None:
             wire.to_client.pause = self._rng.choice((0.02, 1.0))
+            self._lasting(30.0, lambda: wire.reset(deliver=True, heard=0.0))
+
+    def choke(self) -> None:
+        """Let a few bytes at a time arrive at a server."""
+        wire = self._wire()
+        if wire is not None:
+            wire.to_server.pause = self._rng.choice((0.02, 1.0))
             self._lasting(30.0, lambda: wire.reset(deliver=True, heard=0.0))
 
     def wrong_length(self) -> None:

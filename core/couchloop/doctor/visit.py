@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from couchloop import http
 from couchloop.certificate import PeerCertificate
+from couchloop.configtext import MAX_CONFIG, too_long
 from couchloop.doctor.advice import Advice, advise, advise_name, advise_tcp, failed
 from couchloop.doctor.report import Part, Step, Verdict, count, label, listed
 from couchloop.doctor.requests import (
@@ -33,7 +34,7 @@ from couchloop.exceptions import (
     ProtocolError,
 )
 from couchloop.kv.connection import Connection
-from couchloop.kv.handshake import MAX_CONFIG, PLAIN, Hello, Negotiated, wanted_features
+from couchloop.kv.handshake import PLAIN, Hello, Negotiated, wanted_features
 from couchloop.kv.scram import KeyDerivation, SaltedPasswords
 from couchloop.nodes import ControlRequest
 from couchloop.settings import Address, Login, Settings, Tls
@@ -563,7 +564,7 @@ def _receive(exchange: http.Exchange, data: bytes, body: bytearray) -> Couchbase
     except CouchbaseError as error:
         return error
     if len(body) > MAX_CONFIG:
-        return ProtocolError(f"a configuration of more than {MAX_CONFIG} bytes")
+        return too_long()
     if not data and not exchange.done:
         return ConnectionLostError("the web port closed the connection amid its answer")
     return None

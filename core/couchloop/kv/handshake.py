@@ -19,6 +19,7 @@ from functools import lru_cache
 from struct import Struct
 from typing import Any, Final, NamedTuple
 
+from couchloop.configtext import MAX_CONFIG, read_json, too_long
 from couchloop.exceptions import (
     ArgumentError,
     AuthError,
@@ -38,8 +39,6 @@ from couchloop.kv.scram import MECHANISMS, KeyDerivation, ScramClient
 from couchloop.settings import Login, Wire
 from couchloop.wire import Datatype, Feature, Frame, Opcode, Status, encode_request, snappy
 
-MAX_CONFIG: Final = 20 * 1024 * 1024
-"""Longest configuration, in bytes of JSON; that of a hundred nodes has a tenth of a megabyte."""
 _LONGEST_ERROR_MAP: Final = 1024 * 1024
 """Bytes; a real one has 40,000."""
 _LONGEST_EXCUSE: Final = 64 * 1024
@@ -406,9 +405,7 @@ def config_text(reply: Frame) -> bytes:
     if reply.datatype & Datatype.SNAPPY:
         return snappy.decompress(reply.value, MAX_CONFIG)
     if len(reply.value) > MAX_CONFIG:
-        raise ProtocolError(
-            f"a configuration of {len(reply.value)} bytes: {MAX_CONFIG} are the most"
-        )
+        raise too_long()
     return reply.value
 
 
@@ -429,7 +426,7 @@ def _error_map(text: bytes) -> ErrorMap:
                 _cut(str(entry["desc"])),
                 frozenset(map(str, entry["attrs"])),
             )
-            for code, entry in json.loads(text)["errors"].items()
+            for code, entry in read_json(text)["errors"].items()
         }
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}
