@@ -11,12 +11,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum, auto
-from math import inf
-from operator import attrgetter
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 from couchloop.bootstrap import own_copy
+from couchloop.deadlines import Deadlines
 from couchloop.events import Event, Load
 from couchloop.exceptions import (
     AmbiguousConnectionLostError,
@@ -54,7 +53,6 @@ from couchloop.standstill import blame
 from couchloop.timers import Timers
 from couchloop.wire import HEADER, Frame, Status
 
-_deadline: Final = attrgetter("deadline")
 _OVERHEAD: Final = HEADER.size + 1
 """Bytes of a request beside extras, key and value: the header, and the number of a collection."""
 _PRIVILEGE: Final = re.compile(r"without the (\w+) privilege")
@@ -127,7 +125,8 @@ class Dispatch(ABC):
         self._retry_strategy: RetryStrategy = (
             BestEffort() if settings.retry_strategy is None else settings.retry_strategy
         )
-        self._deadlines: dict[float, dict[Operation[Any], None]] = {}
+        self._deadlines = Deadlines()
+        self._queues = self._deadlines.by_timeout
         self._parked: dict[Operation[Any], None] = {}
         """What waits for the bucket to be open."""
         self._closing = False
@@ -161,7 +160,12 @@ class Dispatch(ABC):
     @property
     def in_flight(self) -> int:
         """Operations that have neither answer nor error yet."""
-        return sum(map(len, self._deadlines.values()))
+        return len(self._deadlines)
+
+    @property
+    def _is_used(self) -> bool:
+        """Whether anybody but the session itself waits for an operation."""
+        return self._deadlines.any_but(ControlRequest)
 
     @property
     def is_open(self) -> bool:
@@ -185,9 +189,9 @@ class Dispatch(ABC):
             return
         timeout = op.timeout
         op.deadline = deadline = now + timeout
-        queue = self._deadlines.get(timeout)
+        queue = self._queues.get(timeout)
         if queue is None:
-            queue = self._deadlines[timeout] = {}
+            queue = self._deadlines.queue(timeout)
         queue[op] = None
         op.queue = queue
         timers = self._timers
@@ -315,28 +319,17 @@ class Dispatch(ABC):
 
     def _expire_due(self, now: float) -> None:
         """End the operations whose time is up, and note when the next is due."""
-        timers = self._timers
-        timers.wakeup = inf
-        expired: list[Operation[Any]] = []
-        for queue in self._deadlines.values():
-            for op in queue:
-                if op.deadline > now:
-                    timers.wakeup = min(timers.wakeup, op.deadline)
-                    break
-                expired.append(op)
-        expired.sort(key=_deadline)
+        expired, self._timers.wakeup = self._deadlines.take_due(now)
         for op in expired:
             if op.queue is not None:
                 self._expire(op, now)
-        for timeout in [timeout for timeout, queue in self._deadlines.items() if not queue]:
-            del self._deadlines[timeout]
 
     # Sending, waiting, trying again
 
     def enqueue(self, op: Operation[Any], now: float) -> None:
         """See `couchloop.nodes.NodesOwner`."""
         op.deadline = now + op.timeout
-        op.queue = self._deadlines.setdefault(op.timeout, {})
+        op.queue = self._deadlines.queue(op.timeout)
         op.queue[op] = None
         self._timers.wakeup = min(self._timers.wakeup, op.deadline)
 

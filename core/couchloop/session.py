@@ -88,7 +88,7 @@ class Session(Dispatch):
 
     def take_events(self) -> list[Event]:
         """Give what is to be done, in order, and forget it."""
-        if self.state is SessionState.CLOSING and not self.in_flight:
+        if self.state is SessionState.CLOSING and not self._is_used:
             self._end()
         while self._stranded and not self._events:
             error, parked = self._stranded.pop(0)
@@ -111,15 +111,7 @@ class Session(Dispatch):
         timers = self._timers
         if timers.wakeup == inf or self.state is SessionState.CLOSED:
             return None
-        deadlines = self._deadlines
-        empty = []
-        for timeout, queue in deadlines.items():
-            if queue:
-                break
-            empty.append(timeout)
-        for timeout in empty:
-            del deadlines[timeout]
-        if not timers and not deadlines and not self._crowded:
+        if not timers and not self._crowded and not self._deadlines:
             # Idle: the loop is free to exit.
             timers.wakeup = inf
             return None
@@ -207,7 +199,7 @@ class Session(Dispatch):
         if self.state is SessionState.CLOSED:
             return
         self._closing = True
-        if wait > 0 and self.in_flight and self.state is SessionState.OPEN:
+        if wait > 0 and self._is_used and self.state is SessionState.OPEN:
             self.state = SessionState.CLOSING
             self._timers.call_at(now + wait, lambda _: self._end())
         elif self.state is not SessionState.CLOSING or wait <= 0:
@@ -234,7 +226,7 @@ class Session(Dispatch):
         self._crowded.clear()
         self._events[:] = [Closed()]
         what = "was under way when the process forked: the parent process goes on with it"
-        inherited = [op for queue in self._deadlines.values() for op in queue]
+        inherited = list(self._deadlines)
         self._stranded = [
             (
                 ForkedProcessError(f"the operation {what}, and it changes nothing: repeat it"),
@@ -258,14 +250,9 @@ class Session(Dispatch):
         self._nodes.close()
         self._crowded.clear()
         self._timers.clear()
-        for queue in list(self._deadlines.values()):
-            for op in list(queue):
-                kind = (
-                    AmbiguousRequestCanceledError
-                    if self._is_ambiguous(op)
-                    else RequestCanceledError
-                )
-                self._fail(op, kind("the Bucket was closed", context=self._context(op)))
+        for op in self._deadlines:
+            kind = AmbiguousRequestCanceledError if self._is_ambiguous(op) else RequestCanceledError
+            self._fail(op, kind("the Bucket was closed", context=self._context(op)))
         self._deadlines.clear()
         self._events.append(Closed())
         self._timers.clear()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from couchloop import health
 from couchloop import operations as ops
 from couchloop.embedded import BucketSettings, EmbeddedCluster
 from couchloop.events import CloseConnection, Closed, Opened, OpenFailed
@@ -1213,6 +1214,36 @@ class TestClose:
         w.advance(0.2)
         assert type(error_of(op)) is AmbiguousRequestCanceledError
         assert state(w) is SessionState.CLOSED
+
+    @pytest.mark.parametrize("waits", [False, True])
+    def test_nobody_waits_for_our_own_questions(self, *, waits: bool) -> None:
+        """Questions of the client's own to nodes that hang hold up no close; nor do watchers.
+
+        An operation of somebody does, and they do not end it before its time.
+        """
+        w = opened(config_poll_interval=2.5)
+        for node in w.cluster.nodes:
+            w.cluster.hang(node)
+        op = w.submit(ops.upsert(w.defaults, "k", 1, timeout=6.0)) if waits else None
+        w.advance(3.0)
+        w.session.nodes.ask_for_config(w.now)
+        ping = w.submit(health.ping(w.defaults, timeout=100.0))
+        ready = w.submit(health.wait_until_ready(w.defaults, 100.0))
+        assert w.session.in_flight
+        w.session.close(w.now, 30.0)
+        w.settle()
+        assert state(w) is (SessionState.CLOSING if waits else SessionState.CLOSED)
+        if op is None:
+            assert w.opened == {}
+        else:
+            w.advance(2.5)
+            assert not op.done
+            w.advance(1.0)
+            assert isinstance(op.error, AmbiguousTimeoutError)
+            assert state(w) is SessionState.CLOSED
+        assert ready.done
+        with pytest.raises(RequestCanceledError):
+            ping.result()
 
     def test_waiting_cut_short(self) -> None:
         """A second close without time ends a waiting one."""

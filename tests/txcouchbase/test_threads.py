@@ -111,8 +111,7 @@ async def test_threads_pipeline(served: ServedCluster, bucket: Bucket, reactor: 
     await turn(reactor, lambda: swallowed.hits == THREADS)
     (used,) = {
         operation.connection
-        for queue in bucket._driver.session._deadlines.values()
-        for operation in queue
+        for operation in bucket._driver.session._deadlines
         if operation.name == "get"
     }
     assert used is not None
