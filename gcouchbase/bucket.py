@@ -20,9 +20,10 @@ from couchloop.driver import Driver
 from couchloop.events import LogRecord
 from couchloop.exceptions import ArgumentError
 from couchloop.observation import Observer
-from couchloop.opening import OpeningArguments, make_settings
+from couchloop.opening import OpeningArguments, make_settings, without_login
 from couchloop.registry import Registry
 from couchloop.retries import RetryStrategy
+from couchloop.secret import Secret, sealed
 from couchloop.settings import Settings
 from couchloop.threads import ThreadSafeBucket
 from couchloop.transcoder import FMT_JSON, Transcoder
@@ -99,12 +100,13 @@ class Bucket(DocumentMethods, HealthMethods, BucketBase):
     _registry = Registry["Bucket"](__name__.partition(".")[0])
     _driver: GeventDriver
 
+    @sealed
     def __init__(
         self,
         connection_string: str | ConnectionString,
         *,
         username: str | None = None,
-        password: str | None = None,
+        password: str | Secret | None = None,
         authenticator: Authenticator | None = None,
         quiet: bool = False,
         default_format: int = FMT_JSON,
@@ -146,7 +148,7 @@ class Bucket(DocumentMethods, HealthMethods, BucketBase):
                 raise
             self._give(found)
             return
-        self._opened_with = given
+        self._opened_with = without_login(given)
         driver = GeventDriver(settings, write_log, ssl_context, socket_factory)
         self._attach(settings, hub, driver, shared=shared)
         # Likewise.

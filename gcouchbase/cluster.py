@@ -10,6 +10,7 @@ from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuth
 from couchloop.budget import ConnectionBudget, connection_budget
 from couchloop.cluster import ClusterBase
 from couchloop.connstr import ConnectionString
+from couchloop.secret import sealed
 from gcouchbase.bucket import Bucket, OpenBucketArguments, write_log
 from gcouchbase.driver import GeventDriver, SocketFactory
 
@@ -32,6 +33,7 @@ class Cluster(ClusterBase[Bucket]):
     Raises InvalidConnectionStringError (a ValueError).
     """
 
+    @sealed
     def __init__(
         self,
         connection_string: str | ConnectionString = "couchbase://localhost",
@@ -46,6 +48,7 @@ class Cluster(ClusterBase[Bucket]):
         self._ssl_context = ssl_context
         self._resolver = resolver
 
+    @sealed
     def open_bucket(self, bucket_name: str, **kwargs: Unpack[OpenBucketArguments]) -> Bucket:
         """Open a bucket, or give the Bucket that is open on this hub already.
 
@@ -59,6 +62,7 @@ class Cluster(ClusterBase[Bucket]):
         """
         return self._open_bucket(bucket_name, kwargs)
 
+    @sealed
     def connection_budget(self, processes: int = 1, buckets: int = 1) -> ConnectionBudget:
         """Count the connections that a program will open, and say whether the nodes take them.
 

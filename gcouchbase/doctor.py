@@ -29,6 +29,7 @@ from couchloop.doctor import (
     Walk,
 )
 from couchloop.events import ResolveSrv
+from couchloop.secret import sealed
 from couchloop.settings import Address
 from couchloop.tls import PeerTls
 from gcouchbase.dns import look_up
@@ -42,6 +43,7 @@ def loop_name() -> str:
     return f"gevent {gevent.__version__}"
 
 
+@sealed
 def run(examination: Examination, nameserver: Address | None = None) -> None:
     """Serve *examination* to its end.
 

@@ -36,6 +36,7 @@ from couchloop.exceptions import (
     WrongLoopError,
 )
 from couchloop.operations import Batch, Operation, Pending
+from couchloop.printable import general
 from couchloop.session import SessionState
 from couchloop.settings import Address, Settings
 from couchloop.standstill import LATE, LEAST_TURNS
@@ -149,6 +150,11 @@ class GeventDriver(Driver):
         _of_thread.end.drivers.add(self)
 
     # Processes
+
+    @property
+    def home(self) -> object:
+        """See `Driver`."""
+        return self.hub
 
     def is_here(self) -> bool:
         """Tell whether this is the thread of the hub, and the hub lives."""
@@ -449,12 +455,12 @@ class _Attempt(Transport):
             error = connect_error(UnknownHostError, address, reason, settings)
             error.__cause__ = _bare(why)
         except OSError as why:
-            reason = why.strerror or str(why)
+            reason = why.strerror or general(str(why))
             error = connect_error(kind_of_error(why.errno), address, reason, settings)
             error.__cause__ = _bare(why)
         except BaseException as why:
             # Killed, by us when nobody wants the connection any more, or by the application.
-            reason = f"{type(why).__name__}: {why}"
+            reason = general(f"{type(why).__name__}: {why}")
             error = connect_error(NodeUnreachableError, address, reason, settings)
             driver.connect_failed(event.id, error)
             raise
@@ -469,7 +475,7 @@ class _Attempt(Transport):
             except (OSError, ValueError) as why:
                 # A context that is for servers, for instance.
                 sock.close()
-                error = TlsError(f"TLS with {address} cannot begin: {why}")
+                error = TlsError(f"TLS with {address} cannot begin: {general(str(why))}")
                 error.__cause__ = _bare(why)
             else:
                 transport.open()

@@ -7,6 +7,7 @@ from typing import Self, Unpack
 import gevent
 
 from couchloop.pool import PoolBase
+from couchloop.secret import sealed
 from gcouchbase.bucket import Bucket, BucketArguments
 from gcouchbase.cluster import Cluster
 
@@ -34,6 +35,7 @@ class BucketPool(PoolBase[Bucket]):
     Raises ArgumentError for a size below 1; what `Cluster.open_bucket` raises.
     """
 
+    @sealed
     def __init__(
         self,
         cluster: Cluster,

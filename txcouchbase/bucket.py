@@ -16,9 +16,10 @@ from couchloop.cluster import BucketBase
 from couchloop.connstr import ConnectionString
 from couchloop.exceptions import ArgumentError, CouchbaseError, InvalidEventError
 from couchloop.observation import Observer
-from couchloop.opening import OpeningArguments, make_settings
+from couchloop.opening import OpeningArguments, make_settings, without_login
 from couchloop.registry import Registry
 from couchloop.retries import RetryStrategy
+from couchloop.secret import Secret, sealed
 from couchloop.settings import Settings
 from couchloop.threads import ThreadSafeBucket
 from couchloop.transcoder import FMT_JSON, Transcoder
@@ -94,12 +95,13 @@ class Bucket(DocumentMethods, HealthMethods, BucketBase):
     _driver: TwistedDriver
     _producers: Producers | None = None
 
+    @sealed
     def __init__(
         self,
         connection_string: str | ConnectionString,
         *,
         username: str | None = None,
-        password: str | None = None,
+        password: str | Secret | None = None,
         authenticator: Authenticator | None = None,
         quiet: bool = False,
         default_format: int = FMT_JSON,
@@ -136,7 +138,7 @@ class Bucket(DocumentMethods, HealthMethods, BucketBase):
         if found is not None:
             self._give(found)
             return
-        self._opened_with = given
+        self._opened_with = without_login(given)
         driver = TwistedDriver(settings, loop, endpoint_factory, tls_factory)
         self._attach(settings, loop, driver, shared=shared)
 

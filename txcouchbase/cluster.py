@@ -12,6 +12,7 @@ from couchloop.budget import ConnectionBudget, connection_budget
 from couchloop.cluster import ClusterBase
 from couchloop.connstr import ConnectionString
 from couchloop.exceptions import CouchbaseError, WrongLoopError
+from couchloop.secret import sealed
 from txcouchbase.bucket import Bucket, OpenBucketArguments
 from txcouchbase.driver import EndpointFactory, TwistedDriver, without_frames
 
@@ -35,6 +36,7 @@ class Cluster(ClusterBase[Bucket]):
     Raises InvalidConnectionStringError (a ValueError).
     """
 
+    @sealed
     def __init__(
         self,
         connection_string: str | ConnectionString = "couchbase://localhost",
@@ -51,6 +53,7 @@ class Cluster(ClusterBase[Bucket]):
         self._tls_factory = tls_factory
         self._resolver = resolver
 
+    @sealed
     def open_bucket(self, bucket_name: str, **kwargs: Unpack[OpenBucketArguments]) -> Bucket:
         """Open a bucket, or give the Bucket that is open on this reactor already.
 
@@ -64,6 +67,7 @@ class Cluster(ClusterBase[Bucket]):
         """
         return self._open_bucket(bucket_name, kwargs)
 
+    @sealed
     def connection_budget(self, processes: int = 1, buckets: int = 1) -> Deferred[ConnectionBudget]:
         """Count the connections that a program will open, and say whether the nodes take them.
 

@@ -34,6 +34,7 @@ from couchloop.doctor import (
     Walk,
 )
 from couchloop.events import ResolveSrv
+from couchloop.secret import take_frames
 from couchloop.settings import Address
 from couchloop.tls import PeerTls, cut_off
 from txcouchbase.workers import workers
@@ -62,6 +63,10 @@ async def serve(reactor: Any, examination: Examination, nameserver: Address | No
     runner = _Runner(reactor, nameserver)
     try:
         await runner.serve(examination.walk(reactor.seconds()))
+    except BaseException as error:
+        # They hold what is being sent, a login for instance.
+        take_frames(error)
+        raise
     finally:
         runner.close()
 

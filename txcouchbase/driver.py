@@ -40,6 +40,7 @@ from couchloop.exceptions import (
     WrongLoopError,
 )
 from couchloop.operations import Batch, Operation, Pending
+from couchloop.printable import general
 from couchloop.session import SessionState
 from couchloop.settings import Address, Settings, Tls
 from couchloop.standstill import CatchUp
@@ -128,6 +129,11 @@ class TwistedDriver(Driver):
         self._thread = None
         self.leave()
         super().forked()
+
+    @property
+    def home(self) -> object:
+        """See `Driver`."""
+        return self.reactor
 
     # Threads
 
@@ -464,7 +470,7 @@ def _translated(failure: Failure, address: Address, settings: Settings) -> BaseE
         kind = kind_of_error(why.osError)
         error = connect_error(kind, address, str(why).rstrip("."), settings)
     else:
-        reason = f"{type(why).__name__}: {why}"
+        reason = general(f"{type(why).__name__}: {why}")
         error = connect_error(NodeUnreachableError, address, reason, settings)
     error.__cause__ = why
     return error

@@ -23,6 +23,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from couchloop.exceptions import BucketAlreadyOpenError, CouchbaseError, ServiceNotRunningError
+from couchloop.opening import hidden
+from couchloop.secret import sealed
 from txcouchbase.bucket import Bucket, OpenBucketArguments
 from txcouchbase.cluster import Cluster
 
@@ -67,6 +69,7 @@ class BucketService(MultiService):
 
     """
 
+    @sealed
     def __init__(
         self,
         cluster: Cluster,
@@ -81,7 +84,7 @@ class BucketService(MultiService):
         self._bucket_name = bucket_name
         self._close_timeout = close_timeout
         self._retry_pause = retry_pause
-        self._bucket_arguments = bucket_arguments
+        self._bucket_arguments = hidden(bucket_arguments)
         self._bucket: Bucket | None = None
         self._failures = 0
         self._retry: IDelayedCall | None = None

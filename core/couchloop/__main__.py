@@ -26,6 +26,7 @@ from typing import Any, Final, TextIO
 from couchloop import __version__
 from couchloop.connstr import ConnectionString
 from couchloop.doctor import Examination, Report, Step, Table, User
+from couchloop.secret import Secret
 from couchloop.settings import Address
 
 LOOPS: Final = ("twisted", "gevent")
@@ -143,7 +144,7 @@ def read_user(
             password = getpass.getpass(f"Password of {options.username or 'the user'}: ")
         except EOFError:
             raise UsageError("no password was entered") from None
-    return User(options.username, password)
+    return User(options.username, None if password is None else Secret(password))
 
 
 def _first_line(path: str, standard_input: TextIO) -> str:

@@ -1,6 +1,7 @@
 """Who the program is: authenticators, as SDK 2.5 has them.
 
-They are values: two that hold the same are equal. No repr shows a secret.
+They are values: two that hold the same are equal. No repr shows a secret, and no error that their
+constructors raise has one in its frames.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Hashable, Mapping
 from typing import NamedTuple, Self
 
 from couchloop.exceptions import ArgumentError
+from couchloop.secret import Secret, kept, sealed
 
 
 class Credentials(NamedTuple):
@@ -86,17 +88,20 @@ class PasswordAuthenticator(Authenticator):
 
     """
 
-    def __init__(self, username: str, password: str, cert_path: str | None = None) -> None:
+    @sealed
+    def __init__(self, username: str, password: str | Secret, cert_path: str | None = None) -> None:
         _check_text("user name", username)
-        _check_text("password", password)
+        if not isinstance(password, Secret):
+            _check_text("password", password)
         if not username:
             raise ArgumentError("The user name is empty")
         self.username = username
         self.cert_path = cert_path
-        self._password = password
+        self._password = kept(password)
         self._ldap = False
 
     @classmethod
+    @sealed
     def ldap_compatible(cls, username: str, password: str, cert_path: str | None = None) -> Self:
         """Build one for users whom the server looks up in LDAP.
 
@@ -118,7 +123,7 @@ class PasswordAuthenticator(Authenticator):
 
     def credentials_for(self, bucket: str | None) -> Credentials:  # noqa: ARG002 - one user for all
         """Return the user and password: the same for every bucket."""
-        return Credentials(self.username, self._password)
+        return Credentials(self.username, self._password.text())
 
     def _values(self) -> tuple[Hashable, ...]:
         return (self.username, self._password, self.cert_path, self._ldap)
@@ -148,6 +153,7 @@ class CertAuthenticator(Authenticator):
 
     uses_certificate = True
 
+    @sealed
     def __init__(
         self,
         cert_path: str | None = None,
@@ -170,7 +176,7 @@ class CertAuthenticator(Authenticator):
 
     def credentials_for(self, bucket: str | None) -> Credentials | None:
         """Return None for a bucket; for the cluster the management login, if there is one."""
-        return None if bucket is not None else self._cluster
+        return None if bucket is not None else _shown(self._cluster)
 
     def _values(self) -> tuple[Hashable, ...]:
         return (self.cert_path, self.key_path, self.trust_store_path, self._cluster)
@@ -196,6 +202,7 @@ class ClassicAuthenticator(Authenticator):
 
     """
 
+    @sealed
     def __init__(
         self,
         cluster_username: str | None = None,
@@ -205,10 +212,11 @@ class ClassicAuthenticator(Authenticator):
     ) -> None:
         self.cert_path = cert_path
         self._cluster = _login(cluster_username, cluster_password)
-        self._buckets = dict(buckets or {})
-        for bucket, password in self._buckets.items():
+        self._buckets: dict[str, Secret] = {}
+        for bucket, password in (buckets or {}).items():
             _check_text("bucket's name", bucket)
             _check_text("password", password)
+            self._buckets[bucket] = Secret(password)
 
     @property
     def buckets(self) -> tuple[str, ...]:
@@ -218,13 +226,15 @@ class ClassicAuthenticator(Authenticator):
     def credentials_for(self, bucket: str | None) -> Credentials:
         """Return the bucket's name and password; a bucket that is not listed has none ("")."""
         if bucket is not None:
-            return Credentials(bucket, self._buckets.get(bucket, ""))
-        if self._cluster is None:
+            password = self._buckets.get(bucket)
+            return Credentials(bucket, "" if password is None else password.text())
+        login = _shown(self._cluster)
+        if login is None:
             raise ArgumentError(
                 "For the cluster itself, ClassicAuthenticator needs cluster_username and "
                 "cluster_password"
             )
-        return self._cluster
+        return login
 
     def _values(self) -> tuple[Hashable, ...]:
         return (self._cluster, frozenset(self._buckets.items()), self.cert_path)
@@ -239,11 +249,15 @@ def _check_text(what: str, text: object) -> None:
         raise ArgumentError(f"The {what} must be str, not {type(text).__name__}")
 
 
-def _login(username: str | None, password: str | None) -> Credentials | None:
+def _login(username: str | None, password: str | None) -> tuple[str, Secret] | None:
     if username is None and password is None:
         return None
     if username is None or password is None:
         raise ArgumentError("cluster_username and cluster_password go together")
     _check_text("user name", username)
     _check_text("password", password)
-    return Credentials(username, password)
+    return username, Secret(password)
+
+
+def _shown(login: tuple[str, Secret] | None) -> Credentials | None:
+    return None if login is None else Credentials(login[0], login[1].text())

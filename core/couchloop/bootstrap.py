@@ -6,7 +6,8 @@ asked first, then web ports: nodes without the data service have configurations 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import replace
 from typing import Final, Protocol
@@ -29,11 +30,14 @@ from couchloop.exceptions import (
     RateLimitedError,
     SrvLookupError,
     TlsError,
+    UnknownHostError,
 )
+from couchloop.hosts import host_to_dial
 from couchloop.http import IS_IT_A_WEB_PORT
 from couchloop.kv.connection import State
 from couchloop.kv.handshake import config_text
 from couchloop.nodes import Connection, ControlRequest, Nodes
+from couchloop.printable import printable
 from couchloop.settings import Address, Settings, distinct
 from couchloop.standstill import blame, blocked_for
 from couchloop.streaming import ConfigSource
@@ -47,6 +51,8 @@ from couchloop.topology import (
 )
 
 HTTP: Final = "http"
+_LONGEST_TARGET: Final = 64
+"""Characters of an SRV record's target that are shown where it is no host name."""
 _NOT_READY_DELAY: Final = 0.1
 """Seconds before a bucket that is warming up is asked for again."""
 
@@ -74,7 +80,27 @@ def own_copy(error: CouchbaseError) -> CouchbaseError:
 
 def srv_error(name: str, reason: str) -> SrvLookupError:
     """Say why the DNS SRV record *name* is of no help."""
-    return SrvLookupError(f"no node is known through the DNS SRV record {name}: {reason}")
+    return SrvLookupError(
+        f"no node is known through the DNS SRV record {name}: {printable(reason)}"
+    )
+
+
+def _no_hosts(name: str, addresses: Sequence[Address]) -> Iterator[CouchbaseError]:
+    """Say of each of *addresses*, targets of an SRV record, why it is none, if so."""
+    for address in addresses:
+        try:
+            host_to_dial(address.host)
+        except ValueError as why:
+            target = printable(address.host, _LONGEST_TARGET)
+            yield UnknownHostError(
+                f"the DNS SRV record {name} names {target!r}, which is no host name: {why}"
+            )
+
+
+def _is_host(address: Address) -> bool:
+    with suppress(ValueError):
+        return bool(host_to_dial(address.host))
+    return False
 
 
 class BootstrapOwner(Protocol):
@@ -178,7 +204,16 @@ class Bootstrap:
             if self._settings.srv_required:
                 what += ": create it, or use couchbase:// (couchbases://) and the names of nodes"
             self.srv_failed(NoSrvRecordError(what), now)
+            return
+        usable = [address for address in addresses if _is_host(address)]
+        wrong = list(_no_hosts(self._settings.srv, addresses))
+        if not usable:
+            self.srv_failed(wrong[0], now)
         elif self._lookup_over():
+            addresses = usable
+            for error in wrong:
+                self.met.append((self._settings.srv, error))
+                self._tell("warning", "{reason}; it is passed over", reason=error.message)
             self._tell("info", "{name} names {nodes}", nodes=", ".join(map(str, addresses)))
             self._origin = f" (by {self._settings.srv})"
             self._try(addresses, self._settings.web_ports(addresses), now)
@@ -196,7 +231,9 @@ class Bootstrap:
             return
         # Who never meant a record need not read that a program is missing to look for one.
         level = "debug" if isinstance(error, FeatureNotAvailableError) else "info"
-        reason = settings.told(error) if isinstance(error, CouchbaseError) else str(error)
+        reason = printable(str(error))
+        if isinstance(error, CouchbaseError):
+            reason = settings.told(error)
         self._tell(level, "{reason}; trying {nodes}", reason=reason)
         if level == "info" and not isinstance(error, NoSrvRecordError):
             self.met.append((settings.srv, error))

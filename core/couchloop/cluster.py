@@ -32,6 +32,7 @@ from couchloop.opening import check_bucket_name, read_connection_string
 from couchloop.operations import Defaults
 from couchloop.options import parse_options
 from couchloop.registry import Registry
+from couchloop.secret import Secret, sealed
 from couchloop.session import SessionState
 from couchloop.settings import Settings
 from couchloop.transcoder import Transcoder
@@ -67,7 +68,7 @@ class BucketBase(OneOfEach):
     _driver: Driver
     _settings: Settings
     _opened_with: dict[str, Any]
-    """The constructor's arguments."""
+    """The constructor's arguments, without who connects."""
 
     def __init__(self, connection_string: str | ConnectionString, **keywords: Any) -> None:
         """Open the bucket, or give the Bucket that is there (`_give`)."""
@@ -122,8 +123,7 @@ class BucketBase(OneOfEach):
 
         That only stores values, so that it may run in any thread.
         """
-        changed = {"authenticator": authenticator, "username": None, "password": None}
-        wanted = self._make_settings(**{**self._opened_with, **changed})
+        wanted = self._make_settings(**{**self._opened_with, "authenticator": authenticator})
         settings = replace(self._settings, login=wanted.login, tls_files=wanted.tls_files)
         renew_driver = self._driver.renewal(settings)
 
@@ -301,6 +301,7 @@ class ClusterBase(Generic[B]):
     Raises InvalidConnectionStringError (a ValueError), InvalidOptionError, ArgumentError.
     """
 
+    @sealed
     def __init__(self, connection_string: str | ConnectionString, bucket_class: type[B]) -> None:
         parsed = read_connection_string(connection_string)
         for what, is_there in (
@@ -325,11 +326,12 @@ class ClusterBase(Generic[B]):
         where = mask(self.connection_string)
         return f"<{type(self).__module__}.{type(self).__name__} {where!r}>"
 
+    @sealed
     def authenticate(
         self,
         authenticator: Authenticator | None = None,
         username: str | None = None,
-        password: str | None = None,
+        password: str | Secret | None = None,
     ) -> None:
         """Say who connects: an authenticator, or a username and a password.
 
@@ -343,6 +345,7 @@ class ClusterBase(Generic[B]):
             raise MixedAuthError("give an authenticator, or username and password, not both")
         self.authenticator = _checked(authenticator)
 
+    @sealed
     def set_authenticator(self, authenticator: Authenticator) -> None:
         """Replace the credentials, as secrets that rotate want it (RFC 0048).
 

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from couchloop.configtext import MAX_CONFIG
 from couchloop.exceptions import ProtocolError
+from couchloop.printable import printable
 from couchloop.settings import DEFAULT_NETWORK
 from couchloop.topology import ClusterConfig, Network, Node, parse_config
 
@@ -107,7 +108,9 @@ def load(text: bytes, bucket: str, origin: str) -> ClusterConfig:
         raise ProtocolError("not whole: the magic text at the end is missing")
     config = parse_config(document, origin)
     if config.bucket != bucket:
-        raise ProtocolError(f"it is that of bucket {config.bucket!r}, not of {bucket!r}")
+        raise ProtocolError(
+            f"it is that of bucket {printable(str(config.bucket))!r}, not of {bucket!r}"
+        )
     if config.locator not in {None, "vbucket"} or not config.is_ready:
         raise ProtocolError("it has no vbucket map")
     return config

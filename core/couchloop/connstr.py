@@ -16,7 +16,8 @@ from urllib.parse import quote, unquote_to_bytes
 
 from couchloop.exceptions import InvalidConnectionStringError
 from couchloop.hosts import host_to_dial, is_address
-from couchloop.options import OPTIONS, SECRET_NAMES, parse_bool
+from couchloop.options import OPTIONS, SECRET_NAMES, parse_bool, shown_name
+from couchloop.secret import sealed
 
 C = TypeVar("C", bound="ConnectionString")
 
@@ -56,6 +57,13 @@ _BLANK: Final = re.compile(r"\s")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _MASK: Final = "***"
+_QUERY: Final = re.compile(r"\?|#|%23|[;&/](?=[^/?]*pass[^,/?]*=)", re.IGNORECASE)
+"""Where options begin, or were meant to."""
+_OPTIONS: Final = re.compile(r"[&;?#]")
+_NO_NAME: Final = re.compile(r"#|[&;][^/]*=")
+_SEVERAL: Final = re.compile(r"[;?#]\w*pass\w*=", re.IGNORECASE)
+"""Another option in the value of one: it would be shown with that."""
+_PASSWORD: Final = re.compile(r"pass(?:word|wd|phrase)?", re.IGNORECASE)
 
 
 class Host(NamedTuple):
@@ -98,6 +106,7 @@ class ConnectionString:
 
     """
 
+    @sealed
     def __init__(
         self,
         bucket: str | None = None,
@@ -115,6 +124,7 @@ class ConnectionString:
         self.hosts = self.hosts or ["localhost"]
 
     @classmethod
+    @sealed
     def parse(cls, text: str) -> Self:
         """Read a connection string; the empty one means couchbase://localhost.
 
@@ -124,6 +134,7 @@ class ConnectionString:
         """
         return _Parser(text).parse(cls)
 
+    @sealed
     def encode(self) -> str:
         """Return the text that `parse` reads back as an equal object. It shows the password.
 
@@ -145,6 +156,7 @@ class ConnectionString:
         return f"{scheme}{hosts}{bucket}{'?' if options else ''}{options}"
 
     @property
+    @sealed
     def seeds(self) -> tuple[Host, ...]:
         """What the hosts mean under this scheme; localhost if there are none.
 
@@ -207,6 +219,7 @@ class ConnectionString:
         values = _several(self.options.get(name))
         return values[0] if values else default
 
+    @sealed
     def set_option(self, name: str, value: str | float) -> None:
         """Give an option this value, and no other."""
         text = _option_text(value)
@@ -275,6 +288,7 @@ def mask(text: str) -> str:
     return _Masked(text).text
 
 
+@sealed
 def parse_query(text: str) -> list[tuple[str, str]]:
     """Return the options in what follows the `?` of a connection string, as in `LCB_OPTIONS`.
 
@@ -323,15 +337,23 @@ def _secret_spans(text: str) -> Iterator[tuple[int, int]]:
     if at >= 0 and re.search(":|%3A", rest[:at], re.IGNORECASE):
         yield begin, begin + at
         query = text.find("?", begin + at)
-    if query < 0:
+    # Options after a # or a ; are mistyped, and none the less secret for that.
+    start = _QUERY.search(text, begin if at < 0 else begin + at)
+    if start is None:
         return
-    position, secret = query + 1, False
-    for segment in text[position:].split("&"):
+    position, secret = start.end(), False
+    for segment in _OPTIONS.split(text[position:]):
         name, sign, _ = segment.partition("=")
         if sign:
             secret = "pass" in name.lower() or _decode(name) in SECRET_NAMES
-        # A piece without a = after a password may be the password's own, with its & unescaped.
-        if secret and segment:
+        known = _PASSWORD.search(name)
+        if sign and not name and _PASSWORD.search(segment):
+            yield position, position + len(segment)
+        elif known is not None and known.end() < len(name):
+            # The = is missing: passwordSECRET, or password:SECRET.
+            yield position + known.end(), position + len(segment)
+        elif secret and segment:
+            # A piece without a = after a password may be the password's own, with its & unescaped.
             yield position + (len(name) + 1 if sign else 0), position + len(segment)
         position += len(segment) + 1
 
@@ -394,6 +416,9 @@ class _Parser:
                 # couchbase//host/bucket, couchbase:/host
                 why = f"{why}; after a scheme comes ://"
             self.fail(why, slash, end)
+        if _NO_NAME.search(self.text, begin, end):
+            # No bucket has such a name, and what stands there may be a password.
+            self.fail("Options follow a ?, and are separated by &", begin, end)
         return self._decoded(begin, end)
 
     def options(self, begin: int) -> Iterator[tuple[str, str]]:
@@ -403,6 +428,8 @@ class _Parser:
             if segment:
                 if not (name and equals and value):
                     self.fail("An option is written name=value", begin, end)
+                if _SEVERAL.search(value):
+                    self.fail("Options are separated by &", begin, end)
                 yield (
                     self._decoded(begin, begin + len(name)),
                     self._decoded(begin + len(name) + 1, end),
@@ -532,7 +559,7 @@ def _option_text(value: Any) -> str:
 
 def _check_option(name: str, value: str) -> None:
     if not (isinstance(name, str) and name and value and _is_text(name) and _is_text(value)):
-        raise InvalidConnectionStringError(f"Option {name!r} is empty, or no valid text")
+        raise InvalidConnectionStringError(f"Option {shown_name(name)} is empty, or no valid text")
 
 
 def _is_text(text: str) -> bool:

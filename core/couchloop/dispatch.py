@@ -701,8 +701,11 @@ class Dispatch(ABC):
         read_error_body(answer, context)
         message = ""
         kind = status_error(status, op.opcode, op.cas)
+        conceal = self.settings.login.conceal
+        context.server_context = context.server_context and conceal(context.server_context)
+        context.server_ref = context.server_ref and conceal(context.server_ref)
         if entry is not None and kind is ServerError:
-            message = f"the server answered {entry.name}: {entry.description}"
+            message = conceal(f"the server answered {entry.name}: {entry.description}")
             if "temp" in entry.attributes:
                 kind = TemporaryFailError
         elif kind is NotAuthorizedError:

@@ -13,7 +13,8 @@ from errno import EMFILE, ENFILE
 from functools import partial
 from ipaddress import IPv4Address
 from math import inf
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
 from couchloop import configcache
 from couchloop.events import (
@@ -30,15 +31,17 @@ from couchloop.events import (
     StoreConfig,
 )
 from couchloop.exceptions import (
+    ClientTemporaryFailError,
     CouchbaseError,
     NodeUnreachableError,
     TooManyOpenFilesError,
     UnknownHostError,
 )
-from couchloop.kv.scram import SaltedPasswords
+from couchloop.kv.scram import ADVISED_ITERATIONS, KeyDerivation, SaltedPasswords
 from couchloop.nodes import Random
 from couchloop.observation import make_session
 from couchloop.operations import Batch, Operation, Pending
+from couchloop.printable import printable
 from couchloop.session import SessionState
 from couchloop.settings import Address, Settings
 from couchloop.standstill import LATE, CatchUp
@@ -56,6 +59,43 @@ _UNVERIFIED: Final = (
     "{subject}: the servers' certificates are not verified (ssl=no_verify, "
     "tls_verify=none or LCB_SSL_MODE), so anybody on the way can read the password and the data"
 )
+
+
+_of_few: Final[set[object]] = set()
+"""Salts and seeds of clusters that were said to ask for few iterations."""
+_MOST_MARKS: Final = 10_000
+_LONGEST_DERIVATION: Final = 5.0
+"""Seconds after which a derivation that has not ended counts as one that never will."""
+
+
+class _Job(NamedTuple):
+    """A derivation that runs in a thread."""
+
+    since: float
+    done: list[Callable[[bytes | BaseException], None]]
+
+
+_deriving: Final[WeakKeyDictionary[Any, dict[bytes, _Job]]] = WeakKeyDictionary()
+"""The derivations that run, by loop: a hundred Buckets that are opened at once need one."""
+
+
+def _derived(
+    under_way: dict[bytes, _Job], derivation: KeyDerivation, job: _Job, key: bytes | BaseException
+) -> None:
+    """Take a derived key, or why there is none: keep it for later, and tell all who wait for it."""
+    digest = derivation.digest()
+    if under_way.get(digest) is job:
+        del under_way[digest]
+    if not isinstance(key, BaseException):
+        _salted_passwords.put(derivation, key)
+    first: Exception | None = None
+    for done in job.done:
+        try:
+            done(key)
+        except Exception as error:  # noqa: BLE001 - raised below, when all were told
+            first = first or error
+    if first is not None:
+        raise first
 
 
 def _nothing() -> None:
@@ -117,6 +157,11 @@ class Driver(ABC):
         self._catch_up = CatchUp(self.session)
 
     # What an adapter brings
+
+    @property
+    @abstractmethod
+    def home(self) -> object:
+        """The reactor or hub: what it has in common with the other drivers there."""
 
     @abstractmethod
     def now(self) -> float:
@@ -258,6 +303,8 @@ class Driver(ABC):
         Nobody is called within the fork; those who wait are told in the loop's next turn, if it
         has one.
         """
+        # The threads are the parent's.
+        _deriving.clear()
         if self._is_closed:
             return
         # First of all, so that nothing is written whatever happens to a transport.
@@ -359,12 +406,54 @@ class Driver(ABC):
         self._gone(connection_id)
         self._turn(self.session.connection_lost, connection_id, reason, self.now())
 
-    def key_derived(self, event: DeriveKey, salted_password: bytes | BaseException) -> None:
-        """Pass on a derived key, and keep it for the next connection; or why there is none."""
-        if isinstance(salted_password, BaseException):
-            self._turn(self.session.connection_lost, event.id, salted_password, self.now())
+    def _derive(self, event: DeriveKey) -> None:
+        """Have a key derived: once for all that want the same on this loop at the same time."""
+        derivation = event.derivation
+        self._warn_of_few(derivation)
+        salted_password = _salted_passwords.get(derivation)
+        if salted_password is not None:
+            self.key_derived(event, salted_password)
             return
-        _salted_passwords.put(event.derivation, salted_password)
+        under_way = _deriving.setdefault(self.home, {})
+        digest = derivation.digest()
+        now = self.now()
+        job = under_way.get(digest)
+        if job is not None and now - job.since < _LONGEST_DERIVATION:
+            job.done.append(partial(self.key_derived, event))
+            return
+        # Whoever began before may never tell: its thread could not be had, or was killed.
+        job = under_way[digest] = _Job(now, [partial(self.key_derived, event)])
+        self.in_thread(derivation.derive, partial(_derived, under_way, derivation, job))
+
+    def _warn_of_few(self, derivation: KeyDerivation) -> None:
+        """Say, once for each cluster, that it asks for fewer iterations than is advised."""
+        if derivation.iterations >= ADVISED_ITERATIONS:
+            return
+        settings = self.session.settings
+        # One user has one salt on all nodes of a cluster, whatever seeds led there.
+        marks = {derivation.salt, *settings.places}
+        if _of_few.isdisjoint(marks):
+            text = (
+                "{subject}: the nodes ask for {count} SCRAM iterations, and {advised} are the "
+                "least that RFC 7677 allows: raise scramShaIterations of the cluster"
+            )
+            fields = {"subject": settings.subject, "count": derivation.iterations}
+            self.log(LogRecord("warning", text, {**fields, "advised": ADVISED_ITERATIONS}))
+        if len(_of_few) > _MOST_MARKS:
+            _of_few.clear()
+        _of_few.update(marks)
+
+    def key_derived(self, event: DeriveKey, salted_password: bytes | BaseException) -> None:
+        """Pass on a derived key, or why there is none."""
+        if isinstance(salted_password, BaseException):
+            # Each has its own: it becomes part of what happened to one connection.
+            error = ClientTemporaryFailError(
+                "the key for the login could not be derived in this process "
+                f"({type(salted_password).__name__}): it may be out of memory or of threads"
+            )
+            error.__cause__ = salted_password
+            self._turn(self.session.connection_lost, event.id, error, self.now())
+            return
         self._turn(self.session.key_derived, event.id, salted_password, self.now())
 
     def srv_answered(self, answer: Sequence[Address] | BaseException) -> None:
@@ -454,11 +543,7 @@ class Driver(ABC):
                 if event.id in self.transports:
                     self.transports[event.id].finish()
             case DeriveKey():
-                salted_password = _salted_passwords.get(event.derivation)
-                if salted_password is None:
-                    self.in_thread(event.derivation.derive, partial(self.key_derived, event))
-                else:
-                    self.key_derived(event, salted_password)
+                self._derive(event)
             case ResolveSrv():
                 self._end_lookup()
                 self._end_lookup = self.resolve(event)
@@ -489,7 +574,9 @@ def connect_error(
     kind: type[CouchbaseError], address: Address, reason: str, settings: Settings
 ) -> CouchbaseError:
     """Say why a transport could not be connected; *kind* is UnknownHostError and the like."""
-    text = _CURES.get(kind, "{reason}").format(host=address.host, node=address, reason=reason)
+    text = _CURES.get(kind, "{reason}").format(
+        host=address.host, node=address, reason=printable(reason)
+    )
     family = _ONLY.get(settings.ipv6)
     if kind is UnknownHostError and family is not None and settings.connector is None:
         text += f"; it may have no {family} address, and others are not used: ipv6={settings.ipv6}"

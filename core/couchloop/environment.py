@@ -17,6 +17,7 @@ from couchloop.exceptions import (
     InvalidOptionError,
 )
 from couchloop.options import OptionValue, find_option, parse_bool
+from couchloop.secret import sealed
 from couchloop.settings import MINIMUM_TLS, Notice, Tls
 
 _OPTIONS: Final = "LCB_OPTIONS"
@@ -107,6 +108,7 @@ class Environment:
         )
 
 
+@sealed
 def read_environment(variables: Mapping[str, str]) -> Environment:
     """Read the variables that mean something; empty ones count as absent.
 

@@ -6,7 +6,6 @@ says what the server said.
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterator
 from typing import Final
 
@@ -21,6 +20,8 @@ from couchloop.exceptions import (
     ProtocolError,
     WrongProtocolError,
 )
+from couchloop.printable import general, printable
+from couchloop.secret import sealed
 from couchloop.settings import Address, Login
 
 IS_IT_A_WEB_PORT: Final = "is this the web port of a Couchbase node (8091, or 18091 with TLS)?"
@@ -52,11 +53,10 @@ class Exchange:
         self.status: int | None = None
         """Of the answer; None before it."""
         self._excuse = b""
-        self._token = b""
-        """What logs in; the base64 of the password, and so a secret."""
         self._begin = b""
         """The first bytes of the answer."""
 
+    @sealed
     def request(self) -> bytes:
         """Give the bytes of the request; once. Raises ProtocolError if HTTP cannot say it."""
         headers = [
@@ -65,17 +65,19 @@ class Exchange:
             ("User-Agent", _header(self._agent)),
         ]
         if not self._login.by_certificate:
-            pair = f"{self._login.username}:{self._login.password}".encode(errors="replace")
-            self._token = b64encode(pair)
-            headers.append(("Authorization", f"Basic {self._token.decode()}"))
+            headers.append(("Authorization", f"Basic {self._login.basic()}"))
         try:
             head = self._http.send(h11.Request(method="GET", target=self._target, headers=headers))
             return head + self._http.send(h11.EndOfMessage())
         except h11.LocalProtocolError as why:
             # The frames of its traceback hold the login.
-            error = ProtocolError(f"HTTP cannot ask for this: {why}")
+            error = ProtocolError(f"HTTP cannot ask for this: {self._told(why)}")
             error.__cause__ = why.with_traceback(None)
         raise error
+
+    def _told(self, text: object) -> str:
+        """Give somebody else's words as a message may have them."""
+        return general(printable(self._login.conceal(str(text))))
 
     def receive_data(self, data: bytes) -> Iterator[bytes]:
         """Take bytes; give pieces of the body. No data: the peer has closed the connection.
@@ -109,7 +111,7 @@ class Exchange:
                         raise self._refusal()
         except h11.RemoteProtocolError as why:
             # The frames of its traceback hold the login.
-            raise self._broken(data, f": {why}") from why.with_traceback(None)
+            raise self._broken(data, f": {self._told(why)}") from why.with_traceback(None)
 
     def _refused(self, piece: bytes) -> None:
         self._excuse += piece
@@ -119,8 +121,8 @@ class Exchange:
     def _refusal(self) -> CouchbaseError:
         status = self.status
         # There are proxies that show what they were asked.
-        excuse = self._excuse.replace(self._token, b"***") if self._token else self._excuse
-        said = " ".join(excuse[:_LONGEST_EXCUSE].decode("utf-8", "replace").split())
+        excuse = self._login.conceal(self._excuse.decode("utf-8", "replace"))
+        said = printable(" ".join(excuse.split()))
         context = ErrorContext(server_context=said or None)
         user = f"user {self._login.username!r}"
         if self._login.by_certificate:

@@ -13,6 +13,8 @@ from functools import wraps
 from types import CodeType, FrameType
 from typing import Any, Self, cast
 
+from couchloop.secret import is_seal
+
 
 class Found(BaseException):
     """Ends a constructor: what it means is there already. No handler of a user's sees it."""
@@ -91,9 +93,9 @@ def _is_seen(frame: FrameType | None) -> bool:
         code = frame.f_code
         if code is OneOfEach.__new__.__code__:
             return False
-        if frame.f_globals is not globals() and any(
-            begin <= frame.f_lasti < end for begin, end in _handled(code)
-        ):
+        # Ours let it through.
+        is_ours = frame.f_globals is globals() or is_seal(code)
+        if not is_ours and any(begin <= frame.f_lasti < end for begin, end in _handled(code)):
             return True
         frame = frame.f_back
     # Called by hand: nobody waits for it.

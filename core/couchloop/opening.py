@@ -24,9 +24,10 @@ from couchloop.exceptions import (
     MixedAuthError,
 )
 from couchloop.observation import Observer
-from couchloop.options import OPTIONS, doubtful_unit, parse_bool, parse_options
+from couchloop.options import OPTIONS, SECRET_NAMES, doubtful_unit, parse_bool, parse_options
 from couchloop.recall import FILE_ONLY
 from couchloop.retries import BestEffort, Policies, RetryStrategy, check_strategy
+from couchloop.secret import Secret, kept, sealed
 from couchloop.settings import (
     DATA_PORT,
     DATA_PORT_TLS,
@@ -48,6 +49,7 @@ from couchloop.transcoder import FMT_JSON, Transcoder
 from couchloop.wire import snappy
 
 _LONGEST_BUCKET_NAME: Final = 100
+_WHO: Final = ("username", "password", "authenticator")
 
 
 class OpeningArguments(TypedDict, total=False):
@@ -57,7 +59,7 @@ class OpeningArguments(TypedDict, total=False):
     """
 
     username: str | None
-    password: str | None
+    password: str | Secret | None
     authenticator: Authenticator | None
     quiet: bool
     default_format: int
@@ -68,12 +70,13 @@ class OpeningArguments(TypedDict, total=False):
     unlock_gil: bool
 
 
+@sealed
 def make_settings(
     connection_string: str | ConnectionString,
     *,
     authenticator: Authenticator | None = None,
     username: str | None = None,
-    password: str | None = None,
+    password: str | Secret | None = None,
     quiet: bool = False,
     default_format: int = FMT_JSON,
     transcoder: Transcoder | type[Transcoder] | None = None,
@@ -179,6 +182,7 @@ def make_settings(
             mechanisms if isinstance(mechanisms, tuple) else authenticator.mechanisms,
             allow_plain=allow_plain,
             by_certificate=credentials is None,
+            scram_min_iterations=int(_number(options, "scram_min_iterations")),
         ),
         tls=tls,
         tls_files=tls_files,
@@ -217,6 +221,26 @@ def make_settings(
         max_queued_bytes=int(_number(options, "max_queued_bytes")),
         when_overloaded=str(options.get("when_overloaded") or "fail"),
     )
+
+
+def without_login(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the arguments of an opening without who connects: what may be kept.
+
+    The connection string loses its password, or what else in it is secret.
+    """
+    rest = {name: value for name, value in given.items() if name not in _WHO}
+    text = read_connection_string(rest["connection_string"])
+    for name in [name for name in text.options if name in SECRET_NAMES]:
+        text.clear_option(name)
+    return {**rest, "connection_string": text, **dict.fromkeys(_WHO)}
+
+
+def hidden(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the arguments of an opening that is still to be made, as they may be kept."""
+    password = arguments.get("password")
+    if isinstance(password, str):
+        return {**arguments, "password": kept(password)}
+    return dict(arguments)
 
 
 def _strategy(options: dict[str, Any], given: RetryStrategy | None) -> RetryStrategy:
@@ -327,7 +351,7 @@ def _reports(options: dict[str, Any]) -> Reports:
 
 
 def _authenticator(
-    options: dict[str, Any], username: str | None, password: str | None
+    options: dict[str, Any], username: str | None, password: str | Secret | None
 ) -> Authenticator:
     """Say who connects when no authenticator does: what is given, else what the options say."""
     if username is None:

@@ -17,6 +17,8 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from couchloop.exceptions import InvalidOptionError
+from couchloop.printable import printable
+from couchloop.secret import sealed
 
 Kind = Literal["bool", "int", "float", "seconds", "text", "path", "choice", "list"]
 OptionValue = bool | int | float | str | tuple[str, ...]
@@ -41,6 +43,9 @@ _UNITS: Final = {
 }
 _NUMBER: Final = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _BARE_NUMBER: Final = re.compile(_NUMBER)
+_PASSWORD: Final = re.compile(r".*?pass(?:word|wd|phrase)?", re.IGNORECASE)
+_LONGEST_NAME: Final = 80
+"""Characters of an option's name that are shown."""
 _WITH_UNIT: Final = re.compile(rf"({_NUMBER})({'|'.join(_UNITS)})")
 _WITH_UNITS: Final = re.compile(rf"(?:{_WITH_UNIT.pattern})+")
 _DOUBTFUL: Final = {"config_poll_floor": 10.0}
@@ -434,6 +439,15 @@ _TABLE: Final = (
         kind="bool",
         default=False,
         meaning="Allow PLAIN, which shows the password to the network, without TLS.",
+    ),
+    Option(
+        name="scram_min_iterations",
+        kind="int",
+        default=1000,
+        minimum=1,
+        maximum=1_000_000,
+        meaning="Fewer iterations of SCRAM than these are refused: from a login with few, whoever "
+        "listens can guess the password quickly. Below 4096 the log says so once.",
     ),
     # Times of operations
     Option(
@@ -902,6 +916,16 @@ SECRET_NAMES: Final = frozenset(name for name, option in _BY_ANY_NAME.items() if
 """Names of options whose values must never be shown."""
 
 
+def shown_name(name: object) -> str:
+    """Give an option's name as a message may show it: a password may be part of a mistyped one."""
+    text = printable(str(name), _LONGEST_NAME)
+    begin = _PASSWORD.match(text)
+    if begin is None or begin.end() == len(text) or text in _BY_ANY_NAME:
+        return repr(text)
+    return repr(f"{text[: begin.end()]}***")
+
+
+@sealed
 def find_option(name: str) -> Option:
     """Return the option of this name or alias.
 
@@ -913,7 +937,7 @@ def find_option(name: str) -> Option:
     if option is None:
         near = difflib.get_close_matches(name.lower(), _BY_ANY_NAME, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise InvalidOptionError(f"There is no option {name!r}{hint}")
+        raise InvalidOptionError(f"There is no option {shown_name(name)}{hint}")
     return option
 
 
@@ -932,6 +956,7 @@ def doubtful_unit(name: str, text: str) -> str:
     )
 
 
+@sealed
 def parse_options(pairs: Iterable[tuple[str, str]]) -> dict[str, OptionValue]:
     """Return what the (name, text) pairs mean, by canonical name; of repeated ones the last counts.
 

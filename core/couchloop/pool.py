@@ -8,6 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from couchloop.cluster import BucketBase, ClusterBase
 from couchloop.exceptions import ArgumentError
+from couchloop.secret import sealed
 
 B = TypeVar("B", bound=BucketBase)
 
@@ -17,6 +18,7 @@ _in_flight: Final = attrgetter("_driver.session.in_flight")
 class PoolBase(Generic[B]):
     """What `BucketPool` is on either loop; the adapters add waiting and closing."""
 
+    @sealed
     def __init__(
         self,
         cluster: ClusterBase[B],

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote, quote_plus
 
 from couchloop.exceptions import CouchbaseError
 from couchloop.hosts import one_form
+from couchloop.secret import Secret, kept
 
 DATA_PORT: Final = 11210
 DATA_PORT_TLS: Final = 11207
@@ -18,6 +23,10 @@ DEFAULT_NETWORK: Final = "default"
 EXTERNAL_NETWORK: Final = "external"
 AUTO_NETWORK: Final = "auto"
 
+
+_MASK: Final = "***"
+_LEAST: Final = 4
+"""Characters of a password, or of the begin of one, that are sought in what peers say."""
 
 MINIMUM_TLS: Final = ("tlsv1.2", "tlsv1.3")
 """What may be asked for as the oldest version of TLS."""
@@ -84,13 +93,55 @@ class Login:
     """Who connects, and by which means. The password stays out of every repr."""
 
     username: str
-    password: str = field(repr=False)
+    password: str | Secret = field(repr=False)
+    """Once made, a Secret: see `clear`."""
     mechanisms: tuple[str, ...] | None = None
     """Only these SASL mechanisms; None: whatever is safe on the connection."""
     allow_plain: bool = False
     """Send the password itself over a connection without TLS if nothing else is offered."""
     by_certificate: bool = False
     """The client's certificate says who it is (RFC 0036): user and password are empty."""
+    scram_min_iterations: int = 1000
+    """Fewer iterations of SCRAM are refused."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "password", kept(self.password))
+
+    def clear(self) -> str:
+        """Give the password in the clear; it is to be kept in no variable."""
+        return kept(self.password).text()
+
+    def basic(self) -> str:
+        """Give the credentials of HTTP's Basic authentication (RFC 7617): as secret."""
+        return b64encode(f"{self.username}:{self.clear()}".encode(errors="replace")).decode()
+
+    def conceal(self, text: str) -> str:
+        """Give a peer's *text* with *** in place of the password, in whichever form it shows it.
+
+        A peer may repeat what it was told, as proxies do, and be cut off amid it.
+        """
+        for form in self._forms():
+            text = text.replace(form, _MASK)
+        begun = len(b64encode(f"{self.username}:".encode(errors="replace"))) + _LEAST
+        for form, least in ((self.clear(), _LEAST), (self.basic(), begun)):
+            for length in range(min(len(form), len(text)) - 1, least - 1, -1):
+                if text.endswith(form[:length]):
+                    text = text[:-length] + _MASK
+                    break
+        return text
+
+    def _forms(self) -> list[str]:
+        """Give every form of the password, the longest first; of a short one only whole logins."""
+        secret, user = self.clear(), self.username
+        if not secret:
+            return []
+        plain = f"\0{user}\0{secret}".encode(errors="replace")
+        forms = {f"{user}:{secret}", self.basic(), b64encode(plain).decode()}
+        if len(secret) >= _LEAST:
+            quoted = {quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]}
+            forms |= {secret, escape(secret), repr(secret)[1:-1], *quoted}
+            forms.add(b64encode(secret.encode(errors="replace")).decode().rstrip("="))
+        return sorted(forms, key=len, reverse=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -144,11 +144,10 @@ class ConfigSource:
         settings = self.settings
         self._exchange = Exchange(self._target, self.address, settings.login, settings.agent)
         try:
-            request = self._exchange.request()
+            # In no variable: the login is in it.
+            self._owner.stream_output(Request(self.id, self._exchange.request()))
         except CouchbaseError as error:
             self._fail(error, now)
-            return
-        self._owner.stream_output(Request(self.id, request))
 
     def receive_data(self, data: bytes, now: float) -> None:
         """Take bytes; *data* is empty when the peer has closed the connection in order."""

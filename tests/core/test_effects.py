@@ -57,6 +57,7 @@ TEXTS = {
     "password": "other",
     "sasl_mech_force": "PLAIN",
     "sasl_allow_plain": "true",
+    "scram_min_iterations": "500",
     "operation_timeout": "9",
     "retry_policy": "all:none",
     "retry_interval": "9",

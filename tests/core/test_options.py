@@ -48,6 +48,7 @@ PROMISED = re.findall(
     enable_clustermap_notification max_http_connections idle_http_connection_timeout
     bootstrap_timeout resolve_timeout enable_unordered_execution enable_compression server_group
     enable_app_telemetry preserve_bootstrap_nodes_order enable_lazy_connections sasl_allow_plain
+    scram_min_iterations
     durabilty_timeout durabilty_interval retry_nmv_interval readj_wait_tmo cert_path
     key_value_durable_timeout disable_mozilla_ca_certificates tls_disable_deprecated_protocols
     tls_disable_v1_2 show_queries app_telemetry_endpoint app_telemetry_backoff

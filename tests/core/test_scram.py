@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 from base64 import b64decode, b64encode
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import scramp
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from couchloop.exceptions import ArgumentError, AuthError, ProtocolError, ServerSignatureError
 from couchloop.kv import scram
 from couchloop.kv.scram import MECHANISMS, KeyDerivation, SaltedPasswords, ScramClient
+from couchloop.secret import Secret
 
 NONCE = "00112233445566778899aabbccddeeff"
 SERVER_FIRST = b"r=" + NONCE.encode() + b"XYZ,s=AAECAwQFBgcICQoLDA0ODw==,i=7"
@@ -94,7 +95,9 @@ def client(**changes: str) -> ScramClient:
         "password": "password",
         "nonce": NONCE,
     }
-    return ScramClient(**(arguments | changes))  # type: ignore[arg-type]  # all are str
+    # Few iterations: most tests here derive the key.
+    given: dict[str, Any] = arguments | changes
+    return ScramClient(**given, min_iterations=1)
 
 
 def answered_client() -> ScramClient:
@@ -136,7 +139,7 @@ class VectorTests:
         """From what a server stores, the arithmetic accepts the proof and makes the signature."""
         name = scram.mechanism_hash(vector.mechanism)
         salted = KeyDerivation(
-            name, vector.password.encode(), b64decode(vector.salt), vector.iterations
+            name, Secret(vector.password), b64decode(vector.salt), vector.iterations
         ).derive()
         stored = scram.stored_key(name, scram.client_key(name, salted))
         nonce = vector.nonce + vector.server_nonce
@@ -191,7 +194,7 @@ class OracleTests:
         derivation = authentication.challenge(server_first)
         final = authentication.final(derivation.derive())
         impostor = KeyDerivation(
-            derivation.hash_name, b"guessed", derivation.salt, derivation.iterations
+            derivation.hash_name, Secret("guessed"), derivation.salt, derivation.iterations
         ).derive()
         name = derivation.hash_name
         message = scram.auth_message(
@@ -212,7 +215,7 @@ class OracleTests:
         authentication = ScramClient("SCRAM-SHA256", "user", "\ufb01nd", NONCE)
         server.set_client_first(authentication.first().decode())
         derivation = authentication.challenge(server.get_server_first().encode())
-        assert derivation.password == b"\xef\xac\x81nd"
+        assert derivation.password.bytes() == b"\xef\xac\x81nd"
         with pytest.raises(scramp.ScramException):
             server.set_client_final(authentication.final(derivation.derive()).decode())
 
@@ -282,7 +285,7 @@ class ClientTests:
         [("1", True), ("1000000", True), ("1000001", False), ("9" * 5000, False)],
     )
     def test_iterations(self, count: str, accepted: bool) -> None:
-        """From one iteration up to the limit all are accepted; no number is too long to refuse."""
+        """Up to the limit all numbers are accepted; none is too long to refuse."""
         server_first = SERVER_FIRST.replace(b"i=7", b"i=" + count.encode())
         if accepted:
             assert client().challenge(server_first).iterations == int(count)
@@ -295,6 +298,30 @@ class ClientTests:
         patient = ScramClient("SCRAM-SHA1", "user", "pw", NONCE, max_iterations=10_000_000)
         server_first = SERVER_FIRST.replace(b"i=7", b"i=10000000")
         assert patient.challenge(server_first).iterations == 10_000_000
+
+    @pytest.mark.parametrize("count", [1, 999, 1000, 4095])
+    def test_few_iterations(self, count: int) -> None:
+        """Fewer than 1,000 are refused before anything is hashed, unless that is allowed."""
+        server_first = SERVER_FIRST.replace(b"i=7", f"i={count}".encode())
+        careful = ScramClient("SCRAM-SHA1", "user", "pw", NONCE)
+        if count >= scram.MIN_ITERATIONS:
+            assert careful.challenge(server_first).iterations == count
+        else:
+            with pytest.raises(AuthError, match="scram_min_iterations") as caught:
+                careful.challenge(server_first)
+            assert caught.value.objextra == count
+        allowed = ScramClient("SCRAM-SHA1", "user", "pw", NONCE, min_iterations=count)
+        assert allowed.challenge(server_first).iterations == count
+
+    @pytest.mark.parametrize(("length", "accepted"), [(1024, True), (1025, False), (10**6, False)])
+    def test_long_salt(self, length: int, accepted: bool) -> None:
+        """A salt of more than 1 KiB is refused, before anything is hashed."""
+        server_first = b"r=" + NONCE.encode() + b"x,s=" + b64encode(bytes(length)) + b",i=4096"
+        if accepted:
+            assert len(client().challenge(server_first).salt) == length
+        else:
+            with pytest.raises(ProtocolError, match="longer than 1024 bytes"):
+                client().challenge(server_first)
 
     def test_extensions_are_ignored(self) -> None:
         """Attributes after the iteration count are skipped, but for mandatory ones (RFC 5802)."""
@@ -419,35 +446,37 @@ class SecrecyTests:
         assert caught.value.__cause__ is None
         assert caught.value.__suppress_context__
 
-    def test_the_cache_keeps_no_clear_password(self) -> None:
-        """Nothing that the cache refers to is or has the password."""
+    def test_the_cache_keeps_nothing_in_the_clear(self) -> None:
+        """Nothing that the cache refers to is or has the password, nor what logs in as well."""
         cache = SaltedPasswords()
-        derivation = KeyDerivation("sha1", b"hunter2", b"salt", 1)
+        derivation = KeyDerivation("sha1", Secret(b"hunter2"), b"salt", 1)
         cache.put(derivation, derivation.derive())
         kept: list[object] = [cache]
         found: list[object] = []
         while kept:
             for thing in gc.get_referents(kept.pop()):
-                if isinstance(thing, dict):
+                if isinstance(thing, dict | Secret):
                     kept.append(thing)
                 found.append(thing)
-        assert derivation.derive() in found
+        assert cache.get(derivation) == derivation.derive()
+        assert Secret(derivation.derive()) in found
+        assert derivation.derive() not in found
         assert not any(isinstance(thing, bytes) and b"hunter2" in thing for thing in found)
 
 
 class SaltedPasswordsTests:
     """The cache of salted passwords."""
 
-    BASE = KeyDerivation("sha256", b"password", b"salt", 10)
+    BASE = KeyDerivation("sha256", Secret(b"password"), b"salt", 10)
 
     @pytest.mark.parametrize(
         "other",
         [
-            KeyDerivation("sha512", b"password", b"salt", 10),
-            KeyDerivation("sha256", b"Password", b"salt", 10),
-            KeyDerivation("sha256", b"password", b"Salt", 10),
-            KeyDerivation("sha256", b"password", b"salt", 11),
-            KeyDerivation("sha256", b"tpassword", b"sal", 10),
+            KeyDerivation("sha512", Secret(b"password"), b"salt", 10),
+            KeyDerivation("sha256", Secret(b"Password"), b"salt", 10),
+            KeyDerivation("sha256", Secret(b"password"), b"Salt", 10),
+            KeyDerivation("sha256", Secret(b"password"), b"salt", 11),
+            KeyDerivation("sha256", Secret(b"tpassword"), b"sal", 10),
         ],
     )
     def test_key(self, other: KeyDerivation) -> None:
@@ -455,13 +484,13 @@ class SaltedPasswordsTests:
         cache = SaltedPasswords()
         assert cache.get(self.BASE) is None
         cache.put(self.BASE, b"salted")
-        assert cache.get(KeyDerivation("sha256", b"password", b"salt", 10)) == b"salted"
+        assert cache.get(KeyDerivation("sha256", Secret(b"password"), b"salt", 10)) == b"salted"
         assert cache.get(other) is None
 
     def test_bound(self) -> None:
         """At most maxsize are kept; the one not used for longest goes first."""
         cache = SaltedPasswords(maxsize=2)
-        one, two, three = (KeyDerivation("sha1", b"pw", bytes([n]), 1) for n in range(3))
+        one, two, three = (KeyDerivation("sha1", Secret(b"pw"), bytes([n]), 1) for n in range(3))
         cache.put(one, b"1")
         cache.put(two, b"2")
         assert cache.get(one) == b"1"

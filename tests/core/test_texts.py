@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from couchloop import operations as ops
+from couchloop.driver import connect_error
 from couchloop.embedded import EmbeddedCluster, ManualClock, User
 from couchloop.exceptions import (
     AmbiguousTimeoutError,
+    AuthError,
     CouchbaseError,
+    NodeUnreachableError,
+    NotAuthorizedError,
     OverloadedError,
+    SaslMechanismError,
+    ServerError,
     UnambiguousTimeoutError,
+    UnknownHostError,
 )
+from couchloop.http import Exchange
 from couchloop.operations import Operation
+from couchloop.printable import printable
 from couchloop.retries import FailFast
-from couchloop.settings import Address
+from couchloop.settings import Address, Login, Settings
 from couchloop.transcoder import FMT_BYTES, FMT_PICKLE, FMT_UTF8
 from couchloop.wire import Opcode, Status
+from tests.core.test_bad_input import ONE_NODE
 from tests.core.world import World
 
 COUNT = 40
@@ -37,6 +50,13 @@ def error_of(op: Operation[Any]) -> CouchbaseError:
     with pytest.raises(CouchbaseError) as caught:
         op.result()
     return caught.value
+
+
+def answered(w: World) -> Operation[Any]:
+    """Run an upsert until nothing moves."""
+    op: Operation[Any] = w.submit(ops.upsert(w.defaults, "k", 1))
+    w.settle()
+    return op
 
 
 def one_text(errors: list[CouchbaseError], kind: type[CouchbaseError]) -> str:
@@ -234,3 +254,252 @@ class TestKnownCauses:
         w.submit(ops.upsert(w.defaults, "a", 1))
         text = str(error_of(w.submit(ops.upsert(w.defaults, "b", 1))))
         assert "nothing was sent: the node was not connected: nothing at 127.0.0.1:10000" in text
+
+
+HOSTILE = "\x1b[31m\r\nforged: line\u202e" + "x" * 100_000
+"""What turns a terminal red, forges a line of a log, turns text around, and goes on for ever."""
+
+
+class TestTextFromPeers:
+    """Whatever a peer writes is on one line, printable and short, in errors and in logs."""
+
+    @staticmethod
+    def check(*texts: str) -> None:
+        """Check what was made of text from a peer."""
+        for text in texts:
+            assert text.isprintable(), text
+            assert len(text) < 3000, text
+
+    def check_world(self, w: World, *errors: BaseException | None) -> None:
+        """Check all that a session has said."""
+        self.check(*w.logs)
+        for error in errors:
+            assert isinstance(error, CouchbaseError)
+            self.check(str(error), repr(error), error.details())
+
+    @given(st.text(), st.integers(2, 300))
+    def test_printable(self, text: str, limit: int) -> None:
+        """Any text comes out printable, within the limit, and unchanged if it was so already."""
+        shown = printable(text, limit)
+        assert shown.isprintable()
+        assert len(shown) <= limit
+        assert printable(shown, limit) == shown
+        if text.isprintable() and len(text) <= limit:
+            assert shown == text
+
+    @given(st.binary())
+    def test_bytes(self, data: bytes) -> None:
+        """So do any bytes."""
+        assert printable(data).isprintable()
+        assert len(printable(data)) <= 256
+
+    def test_mechanisms(self) -> None:
+        """A list of mechanisms, where none is of use."""
+        w = one_node()
+        answer = f"{HOSTILE} GSSAPI".encode()
+        w.cluster.inject(opcode=Opcode.SASL_LIST_MECHS, status=0, value=answer)
+        w.cluster.inject(opcode=Opcode.SASL_AUTH, status=Status.AUTH_ERROR)
+        w.session.start(w.now)
+        w.advance(6.0)
+        self.check_world(w, w.session.error)
+
+    @pytest.mark.parametrize(
+        "opcode",
+        [Opcode.HELLO, Opcode.SASL_AUTH, Opcode.SELECT_BUCKET, Opcode.GET_CLUSTER_CONFIG],
+    )
+    @pytest.mark.parametrize("status", [Status.AUTH_ERROR, Status.EACCESS, Status.EBUSY, 0x7777])
+    def test_reference_and_context(self, opcode: Opcode, status: int) -> None:
+        """What a server says of an error, and its reference for that, at any step."""
+        words = json.dumps({"error": {"context": HOSTILE[:60_000], "ref": HOSTILE[:100]}})
+        w = one_node()
+        w.cluster.inject(opcode=opcode, status=status, value=words.encode())
+        w.session.start(w.now)
+        w.advance(6.0)
+        self.check_world(w, w.session.error)
+
+    def test_operation(self) -> None:
+        """So of an operation."""
+        words = json.dumps({"error": {"context": HOSTILE[:1000], "ref": HOSTILE[:1000]}})
+        w = one_node()
+        w.open()
+        w.cluster.inject(opcode=Opcode.SET, status=Status.EINVAL, value=words.encode())
+        error = error_of(answered(w))
+        assert isinstance(error, CouchbaseError)
+        self.check_world(w, error)
+
+    def test_error_map(self) -> None:
+        """Names and descriptions of an error map."""
+        text = {
+            "version": 2,
+            "revision": 1,
+            "errors": {"7777": {"name": HOSTILE, "desc": HOSTILE, "attrs": []}},
+        }
+        w = one_node()
+        w.cluster.inject(opcode=Opcode.GET_ERROR_MAP, status=0, value=json.dumps(text).encode())
+        w.open()
+        w.cluster.inject(opcode=Opcode.SET, status=0x7777)
+        self.check_world(w, error_of(answered(w)))
+
+    @pytest.mark.parametrize("where", ["name", "uuid", "hostname", "services", "network", "json"])
+    def test_configurations(self, where: str) -> None:
+        """Names in a configuration, of use or not."""
+        w = one_node()
+        bend_config(w, where)
+        w.session.start(w.now)
+        w.advance(6.0)
+        self.check(*w.logs)
+        if w.session.error is not None:
+            self.check_world(w, w.session.error)
+
+    def test_srv_targets(self) -> None:
+        """Targets of an SRV record that are no host names are UnknownHostErrors."""
+        name = "_couchbase._tcp.example.org"
+        bad = Address(HOSTILE[:1000], 11210)
+        w = one_node(srv=name, srv_required=True)
+        w.srv[name] = [bad]
+        w.session.start(w.now)
+        w.settle()
+        assert isinstance(w.session.error, UnknownHostError)
+        self.check_world(w, w.session.error)
+        w = one_node(srv=name, srv_required=True)
+        w.srv[name] = [bad, *w.nodes]
+        w.open()
+        self.check(*w.logs)
+        assert any("is no host name" in line for line in w.logs)
+
+    def test_srv_failures(self) -> None:
+        """What a DNS client says."""
+        for required in (False, True):
+            w = one_node(srv="_couchbase._tcp.example.org", srv_required=required)
+            w.srv["_couchbase._tcp.example.org"] = RuntimeError(HOSTILE)
+            w.session.start(w.now)
+            w.settle()
+            self.check(*w.logs)
+            if required:
+                self.check_world(w, w.session.error)
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            f"HTTP/1.1 401 {HOSTILE}\r\n\r\n",
+            f"HTTP/1.1 401 No\r\nContent-Length: 1000000\r\n\r\n{HOSTILE}",
+            f"HTTP/1.1 503 No\r\nTransfer-Encoding: {HOSTILE[:100]}\r\n\r\n",
+            f"HTTP/1.1 200 OK\r\nContent-Length: {HOSTILE[:50]}\r\n\r\n",
+            f"HTTP/{HOSTILE}",
+            HOSTILE,
+        ],
+        ids=["reason", "body", "header", "length", "version", "none"],
+    )
+    def test_http(self, answer: str) -> None:
+        """Reasons, headers and bodies of a web server."""
+        exchange = Exchange("/", Address("h", 8091), Login("user", "password"), "agent")
+        exchange.request()
+        with pytest.raises(CouchbaseError) as caught:
+            read(exchange, answer.encode())
+        self.check(str(caught.value), caught.value.details())
+
+    def test_connecting(self) -> None:
+        """What a transport says of why it could not be connected."""
+        settings = Settings(seeds=(), bucket="b", login=Login("u", "p"))
+        for kind in (NodeUnreachableError, UnknownHostError):
+            error = connect_error(kind, Address("h", 1), HOSTILE, settings)
+            self.check(str(error), error.details())
+
+
+def read(exchange: Exchange, answer: bytes) -> None:
+    """Hand over an answer, and its end."""
+    for chunk in (answer, b""):
+        list(exchange.receive_data(chunk))
+
+
+def bend_config(w: World, where: str) -> None:
+    """Let the node give a configuration with hostile text in one place."""
+    config = json.loads(json.dumps(ONE_NODE))
+    node = config["nodesExt"][0]
+    match where:
+        case "hostname":
+            node["hostname"] = HOSTILE
+        case "services":
+            node["services"] = {HOSTILE: 1, "kv": "x", HOSTILE[:50]: -1}
+        case "network":
+            node["alternateAddresses"] = {HOSTILE: {"hostname": "h"}, "x": {"hostname": HOSTILE}}
+        case _:
+            config[where] = HOSTILE
+    text = HOSTILE if where == "json" else json.dumps(config)
+    w.cluster.inject(opcode=Opcode.GET_CLUSTER_CONFIG, status=0, value=text.encode())
+
+
+class TestLogins:
+    """A server that repeats the login gets it neither into errors nor into the log."""
+
+    @pytest.mark.parametrize(
+        "opcode",
+        [Opcode.HELLO, Opcode.SASL_AUTH, Opcode.SELECT_BUCKET, Opcode.GET_CLUSTER_CONFIG],
+    )
+    def test_handshake(self, opcode: Opcode) -> None:
+        """In an error body, whole or in base64."""
+        secret = "s3cr3t-Pa55word"
+        login = Login("user", secret)
+        for form in (f"user:{secret}", login.basic(), secret):
+            words = json.dumps({"error": {"context": f"no {form}!", "ref": form}})
+            w = World(
+                EmbeddedCluster(1, replicas=0, clock=ManualClock(), users={"user": secret}),
+                login=login,
+            )
+            w.cluster.inject(opcode=opcode, status=Status.EACCESS, value=words.encode())
+            w.session.start(w.now)
+            w.advance(6.0)
+            error = w.session.error
+            assert error is not None
+            assert "no ***!" in error.details()
+            said = " ".join([*w.logs, str(error), error.details(), repr(w.events)])
+            assert secret not in said
+            assert login.basic() not in said
+
+    def test_operation(self) -> None:
+        """So in the answer to an operation."""
+        w = one_node()
+        w.open()
+        words = json.dumps({"error": {"context": "who is user:password?", "ref": "password"}})
+        w.cluster.inject(opcode=Opcode.SET, status=Status.EINVAL, value=words.encode())
+        error = error_of(answered(w))
+        assert "who is ***?" in error.details()
+        assert error.ref == "***"
+
+    @pytest.mark.parametrize("cut", [2040, 2044, 2047])
+    def test_web_port(self, cut: int) -> None:
+        """So in the body of a refusal, cut off amid it or not."""
+        login = Login("user", "s3cr3t-Pa55word")
+        for form in ("user:s3cr3t-Pa55word", login.basic()):
+            body = "x" * cut + form
+            exchange = Exchange("/", Address("h", 8091), login, "agent")
+            exchange.request()
+            head = f"HTTP/1.1 401 No\r\nContent-Length: {len(body)}\r\n\r\n"
+            with pytest.raises(CouchbaseError) as caught:
+                list(exchange.receive_data((head + body[:2052]).encode()))
+            assert "s3cr3t" not in caught.value.details()
+            assert login.basic()[:12] not in caught.value.details()
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (Status.AUTH_ERROR, AuthError),
+        (Status.NOT_SUPPORTED, SaslMechanismError),
+        (Status.UNKNOWN_COMMAND, SaslMechanismError),
+        (Status.EACCESS, NotAuthorizedError),
+        (Status.EINVAL, ServerError),
+        (Status.KEY_ENOENT, ServerError),
+        (Status.AUTH_STALE, ServerError),
+        (0x7777, ServerError),
+    ],
+)
+def test_what_is_no_wrong_password(status: int, kind: type[CouchbaseError]) -> None:
+    """Only the status that means it is told as a wrong password."""
+    w = one_node()
+    w.cluster.inject(opcode=Opcode.SASL_AUTH, status=status)
+    w.session.start(w.now)
+    w.advance(6.0)
+    error = w.session.error
+    assert type(error) is kind
+    assert ("check the user name and the password" in str(error)) is (kind is AuthError)

@@ -29,6 +29,7 @@ from couchloop.exceptions import (
 )
 from couchloop.opening import make_settings
 from couchloop.options import OptionValue, find_option
+from couchloop.secret import Secret, kept, take_frames
 from couchloop.settings import Address, Settings
 from couchloop.topology import ClusterConfig, Node, data_networks, select_network
 
@@ -42,7 +43,7 @@ class User(NamedTuple):
     """Who connects, if the connection string does not say it."""
 
     username: str | None = None
-    password: str | None = None
+    password: str | Secret | None = None
 
     def __repr__(self) -> str:
         return f"User(username={self.username!r}, password=***)"
@@ -76,9 +77,9 @@ class Examination:
     ) -> None:
         self.report = report
         self._limit = limit
-        self._text = text
+        self._text = kept(text)
         report.connection_string = masked(text)
-        self._user = user
+        self._user = user._replace(password=None if user.password is None else kept(user.password))
         self._listener = listener
         self._nonce = nonce
         self._wall = wall
@@ -97,6 +98,10 @@ class Examination:
         try:
             with suppress(EndError):
                 yield from self._walk()
+        except BaseException as error:
+            # They hold the connection string, and the options in it.
+            take_frames(error)
+            raise
         finally:
             self.report.seconds = scene.now - now
         self.report.finished = True
@@ -141,7 +146,7 @@ class Examination:
     def _parse(self) -> ConnectionString:
         self._scene.begin("parse")
         try:
-            parsed = ConnectionString.parse(self._text)
+            parsed = ConnectionString.parse(self._text.text())
         except InvalidConnectionStringError as error:
             self._end(failed(Part.REQUEST, "parse", advise(error)))
             raise EndError from None

@@ -117,6 +117,7 @@ class Connection(Generic[R]):
     __slots__ = (
         "_compress_from",
         "_compress_ratio",
+        "_conceal",
         "_decoder",
         "_deriving",
         "_dialogue",
@@ -178,6 +179,8 @@ class Connection(Generic[R]):
         self._held = 0
         """So many bytes of an unfinished frame have been a sign of life already."""
         self._taken = 0
+        self._conceal: Callable[[str], str] = str
+        """Takes the password out of what the peer says."""
         self._decoder = FrameDecoder()
         self._dialogue: Step | None = None
         self._deriving = False
@@ -202,6 +205,7 @@ class Connection(Generic[R]):
             return
         self.state = State.HANDSHAKE
         self.last_activity = now
+        self._conceal = login.conceal
         self._dialogue = handshake(self.hello, login, self.bucket, tls=self.tls, nonce=nonce)
         self._advance(None, now)
 
@@ -481,6 +485,9 @@ class Connection(Generic[R]):
         context.node = str(self.address)
         context.bucket = self.bucket
         context.connection_id = self.hello.connection_id
+        for said in ("server_context", "server_ref"):
+            if text := getattr(context, said):
+                setattr(context, said, self._conceal(text))
         error.context = context
         # It is kept and shown to others; the frames of its traceback hold the login.
         error.__traceback__ = None

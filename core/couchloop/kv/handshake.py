@@ -32,10 +32,13 @@ from couchloop.exceptions import (
     ProtocolError,
     RateLimitedError,
     SaslMechanismError,
+    ServerError,
     TooManyConnectionsError,
     status_error,
 )
 from couchloop.kv.scram import MECHANISMS, KeyDerivation, ScramClient
+from couchloop.printable import printable
+from couchloop.secret import sealed
 from couchloop.settings import Login, Wire
 from couchloop.wire import Datatype, Feature, Frame, Opcode, Status, encode_request, snappy
 
@@ -43,8 +46,9 @@ _LONGEST_ERROR_MAP: Final = 1024 * 1024
 """Bytes; a real one has 40,000."""
 _LONGEST_EXCUSE: Final = 64 * 1024
 """Bytes of a refusal's reasons that are read."""
-_LONGEST_SHOWN: Final = 256
-"""Characters of a peer's words that stand in a message."""
+_LONGEST_LIST: Final = 4096
+"""Characters of a list of mechanisms that are read; a real one has 50."""
+_NO_SUCH_MECHANISM: Final = frozenset({Status.NOT_SUPPORTED, Status.UNKNOWN_COMMAND})
 _ERROR_MAP_VERSION: Final = b"\x00\x02"
 _AGENT_BYTES: Final = 200
 _U16: Final = Struct(">H")
@@ -219,9 +223,8 @@ def _log_in(
     attempt: _Attempt | None = None
     if allowed:
         attempt = _Attempt(allowed[0], login, nonce())
-        opening += attempt.first()
-
-    reply = yield opening
+    # In no variable: PLAIN has the password in it.
+    reply = yield opening if attempt is None else opening + attempt.first()
     granted = _granted(_expect(reply, Opcode.HELLO), asked)
     listed = _expect((yield b""), Opcode.SASL_LIST_MECHS)
     if tls and listed.status == Status.NOT_SUPPORTED:
@@ -229,7 +232,7 @@ def _log_in(
         if attempt is not None:
             _expect((yield b""), Opcode.SASL_AUTH)
         return granted
-    offered = () if listed.status else tuple(listed.value.decode("ascii", "replace").split())
+    offered = () if listed.status else tuple(printable(listed.value, _LONGEST_LIST).split())
 
     tried: list[str] = []
     while True:
@@ -247,7 +250,7 @@ def _log_in(
             raise _no_mechanism(login, offered, tls=tls) from failure
         # RFC 0048: our guess is not among the server's; the same socket takes another.
         attempt = _Attempt(remaining[0], login, nonce())
-        attempt.unsent = attempt.first()
+        attempt.is_unsent = True
 
 
 class _Attempt:
@@ -255,32 +258,45 @@ class _Attempt:
 
     def __init__(self, mechanism: str, login: Login, nonce: str) -> None:
         self.mechanism = mechanism
-        self.unsent = b""
+        self.is_unsent = False
+        """Whether `run` is to send the first message."""
         self._login = login
         self._scram: ScramClient | None = None
         if mechanism != PLAIN:
-            self._scram = ScramClient(mechanism, login.username, login.password, nonce)
+            self._scram = ScramClient(
+                mechanism,
+                login.username,
+                login.password,
+                nonce,
+                min_iterations=login.scram_min_iterations,
+            )
 
+    @sealed
     def first(self) -> bytes:
-        if self._scram is None:
-            try:
-                payload = f"\0{self._login.username}\0{self._login.password}".encode()
-            except UnicodeEncodeError:
-                # Not from the cause: it carries the password.
-                raise ArgumentError(
-                    "the user name or the password is not Unicode text: it has a lone surrogate"
-                ) from None
-        else:
-            payload = self._scram.first()
-        return encode_request(Opcode.SASL_AUTH, key=self.mechanism.encode(), value=payload)
+        return encode_request(
+            Opcode.SASL_AUTH,
+            key=self.mechanism.encode(),
+            value=self._plain() if self._scram is None else self._scram.first(),
+        )
+
+    def _plain(self) -> bytes:
+        try:
+            return f"\0{self._login.username}\0{self._login.clear()}".encode()
+        except UnicodeEncodeError:
+            # Not from the cause: it carries the password.
+            raise ArgumentError(
+                "the user name or the password is not Unicode text: it has a lone surrogate"
+            ) from None
 
     def run(self) -> Generator[bytes | KeyDerivation, Any, CouchbaseError | None]:
         """Give None once logged in, else the error."""
-        reply = _expect((yield self.unsent), Opcode.SASL_AUTH)
+        reply = _expect((yield self.first() if self.is_unsent else b""), Opcode.SASL_AUTH)
         if reply.status == Status.AUTH_CONTINUE and self._scram is not None:
-            salted = yield self._scram.challenge(reply.value)
+            # The key is in no variable either.
             final = encode_request(
-                Opcode.SASL_STEP, key=self.mechanism.encode(), value=self._scram.final(salted)
+                Opcode.SASL_STEP,
+                key=self.mechanism.encode(),
+                value=self._scram.final((yield self._scram.challenge(reply.value))),
             )
             reply = _expect((yield final), Opcode.SASL_STEP)
             if reply.status == Status.SUCCESS:
@@ -294,17 +310,43 @@ class _Attempt:
                 f"the server ended {self.mechanism} before its signature could be verified",
                 context=_context(reply),
             )
+        if reply.status != Status.AUTH_ERROR:
+            return self._unexpected(reply)
         return AuthError(
             f"the server refused user {self._login.username!r}: check the user name and the "
             f"password, and that the user exists on this cluster ({self.mechanism})",
             context=_context(reply),
         )
 
+    def _unexpected(self, reply: Frame) -> CouchbaseError:
+        """Give the error for a status that says nothing of the password."""
+        context = _context(reply)
+        context.status_name = _status_name(reply.status)
+        if reply.status in _NO_SUCH_MECHANISM:
+            what = f"the server does not know the authentication mechanism {self.mechanism}"
+            return SaslMechanismError(f"{what}: choose others by sasl_mech_force", context=context)
+        if reply.status == Status.AUTH_CONTINUE:
+            what = f"the server wants one step more of {self.mechanism} than there is"
+            return SaslMechanismError(what, context=context)
+        kind = NotAuthorizedError if reply.status == Status.EACCESS else ServerError
+        return kind(
+            f"the server did not log in user {self._login.username!r} ({self.mechanism}), for "
+            "another reason than a wrong password: the log of the node may tell which",
+            context=context,
+        )
+
+
+def _status_name(status: int) -> str | None:
+    try:
+        return Status(status).name
+    except ValueError:
+        return None
+
 
 def _no_mechanism(
     login: Login, offered: Sequence[str], *, tls: bool
 ) -> SaslMechanismError | AuthError:
-    names = _cut(" ".join(offered)) or "none"
+    names = printable(login.conceal(" ".join(offered))) or "none"
     if not tls and PLAIN in offered and not login.allow_plain:
         return CleartextPasswordError(
             f"the server offers {names}, and PLAIN would send the password in clear text: use "
@@ -388,13 +430,8 @@ def read_error_body(reply: Frame, context: ErrorContext) -> None:
     except (ValueError, AttributeError, RecursionError):
         return
     # A peer may write anything there: what is no text tells nothing.
-    context.server_ref = _cut(ref) if isinstance(ref, str) else None
-    context.server_context = text if isinstance(text, str) else None
-
-
-def _cut(text: str) -> str:
-    """Give so much of a peer's words as a message may have."""
-    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
+    context.server_ref = (printable(ref) or None) if isinstance(ref, str) else None
+    context.server_context = (printable(text) or None) if isinstance(text, str) else None
 
 
 def config_text(reply: Frame) -> bytes:
@@ -422,8 +459,8 @@ def _error_map(text: bytes) -> ErrorMap:
     try:
         return {
             int(code, 16): ErrorMapEntry(
-                _cut(str(entry["name"])),
-                _cut(str(entry["desc"])),
+                printable(str(entry["name"])),
+                printable(str(entry["desc"])),
                 frozenset(map(str, entry["attrs"])),
             )
             for code, entry in read_json(text)["errors"].items()

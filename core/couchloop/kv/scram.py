@@ -20,6 +20,8 @@ from types import MappingProxyType
 from typing import Final
 
 from couchloop.exceptions import ArgumentError, AuthError, ProtocolError, ServerSignatureError
+from couchloop.printable import printable
+from couchloop.secret import Secret, kept, sealed
 
 _HASHES: Final[Mapping[str, str]] = MappingProxyType(
     {"SCRAM-SHA512": "sha512", "SCRAM-SHA256": "sha256", "SCRAM-SHA1": "sha1"}
@@ -31,11 +33,23 @@ MECHANISMS: Final = tuple(_HASHES)
 MAX_ITERATIONS: Final = 1_000_000
 """Iterations that a client runs for a server that it does not know yet."""
 
+MIN_ITERATIONS: Final = 1000
+"""Fewer are refused: before the server has proven anything, it, or whoever listens, has what tells
+guessed passwords from the right one, at the price of so many iterations a guess."""
+
+ADVISED_ITERATIONS: Final = 4096
+"""The least that RFC 7677 allows."""
+
+_LONGEST_SALT: Final = 1024
+"""Bytes; real ones have up to 64."""
+
 GS2_HEADER: Final = b"n,,"
 """How a client's first message begins: no channel binding, no other identity."""
 
 _NUMBER: Final = re.compile(rb"[1-9][0-9]*")
 _LONGEST_NUMBER: Final = 10
+_SHOWN: Final = 100
+"""Characters of a server's reason that stand in a message."""
 _NONCE: Final = re.compile(rb"[\x21-\x2b\x2d-\x7e]+")
 
 
@@ -160,13 +174,21 @@ class KeyDerivation:
     """A salted password to be computed, by whoever has the time."""
 
     hash_name: str
-    password: bytes = field(repr=False)
+    password: Secret = field(repr=False)
     salt: bytes
     iterations: int
 
     def derive(self) -> bytes:
         """Compute the salted password (PBKDF2); 15,000 iterations take about 25 ms."""
-        return hashlib.pbkdf2_hmac(self.hash_name, self.password, self.salt, self.iterations)
+        return hashlib.pbkdf2_hmac(
+            self.hash_name, self.password.bytes(), self.salt, self.iterations
+        )
+
+    def digest(self) -> bytes:
+        """Give what is equal for equal derivations, and tells nothing of the password."""
+        # The salt is part of it, and its length is told, so that no two requests look alike.
+        head = f"{self.hash_name} {self.iterations} {len(self.salt)} ".encode()
+        return hashlib.sha256(head + self.salt + self.password.bytes()).digest()
 
 
 class SaltedPasswords:
@@ -180,32 +202,28 @@ class SaltedPasswords:
 
     def __init__(self, maxsize: int = 64) -> None:
         self._maxsize = maxsize
-        self._known: dict[bytes, bytes] = {}
+        # They log in as well as the password does.
+        self._known: dict[bytes, Secret] = {}
 
     def __len__(self) -> int:
         return len(self._known)
 
     def get(self, derivation: KeyDerivation) -> bytes | None:
         """Give the salted password, if it is known."""
-        digest = _digest(derivation)
+        digest = derivation.digest()
         salted_password = self._known.pop(digest, None)
-        if salted_password is not None:
-            self._known[digest] = salted_password
-        return salted_password
+        if salted_password is None:
+            return None
+        self._known[digest] = salted_password
+        return salted_password.bytes()
 
     def put(self, derivation: KeyDerivation, salted_password: bytes) -> None:
         """Keep what *derivation* gave."""
-        digest = _digest(derivation)
+        digest = derivation.digest()
         self._known.pop(digest, None)
-        self._known[digest] = salted_password
+        self._known[digest] = Secret(salted_password)
         if len(self._known) > self._maxsize:
             del self._known[next(iter(self._known))]
-
-
-def _digest(derivation: KeyDerivation) -> bytes:
-    # The salt is part of it, and its length is told, so that no two requests look alike.
-    head = f"{derivation.hash_name} {derivation.iterations} {len(derivation.salt)} ".encode()
-    return hashlib.sha256(head + derivation.salt + derivation.password).digest()
 
 
 class ScramClient:
@@ -217,6 +235,7 @@ class ScramClient:
         password: is never shown, and left only in the `KeyDerivation`.
         nonce: fresh random printable ASCII without commas; 24 characters are plenty.
         max_iterations: more than these are refused: a hostile server could ask for hours.
+        min_iterations: fewer are refused: the password could be guessed from one login.
 
     Raises:
         ArgumentError: one of these is not valid.
@@ -228,6 +247,7 @@ class ScramClient:
         "_first_bare",
         "_hash_name",
         "_max_iterations",
+        "_min_iterations",
         "_nonce",
         "_password",
         "_server_first",
@@ -235,29 +255,33 @@ class ScramClient:
         "mechanism",
     )
 
+    @sealed
     def __init__(
         self,
         mechanism: str,
         username: str,
-        password: str,
+        password: str | Secret,
         nonce: str,
         *,
         max_iterations: int = MAX_ITERATIONS,
+        min_iterations: int = MIN_ITERATIONS,
     ) -> None:
         self._hash_name = mechanism_hash(mechanism)
         self.mechanism = mechanism
         self._nonce = nonce.encode("utf-8", "surrogatepass")
         if not _NONCE.fullmatch(self._nonce):
             raise ArgumentError("a nonce is printable ASCII without commas")
+        self._password = kept(password)
         try:
-            self._password = password.encode()
-        except UnicodeEncodeError:
+            self._password.bytes().decode()
+        except UnicodeDecodeError:
             # Not from the cause: it carries the password.
             raise ArgumentError(
                 "the password is not Unicode text: it has a lone surrogate"
             ) from None
         self._first_bare = b"n=" + escape_username(username) + b",r=" + self._nonce
         self._max_iterations = max_iterations
+        self._min_iterations = min_iterations
         self._server_first = b""
         self._server_signature = b""
 
@@ -268,8 +292,9 @@ class ScramClient:
     def challenge(self, server_first: bytes) -> KeyDerivation:
         """Take the server's first message; give what is to be derived for `final`.
 
-        Raises ProtocolError if the message is malformed, AuthError if the server reports an
-        error, does not repeat our nonce, or asks for too many iterations.
+        Raises ProtocolError if the message is malformed or its salt longer than 1 KiB, AuthError
+        if the server reports an error, does not repeat our nonce, or asks for too many iterations
+        or too few.
         """
         attributes = _parse_answer(server_first)
         if [letter for letter, _ in attributes[:3]] != ["r", "s", "i"]:
@@ -285,7 +310,18 @@ class ScramClient:
                 f"SCRAM: the server asks for more than {self._max_iterations} iterations; "
                 "lower its scramShaIterations, or allow more"
             )
+        if int(count) < self._min_iterations:
+            raise AuthError(
+                f"SCRAM: the server asks for fewer than {self._min_iterations} iterations, so that "
+                "the password could be guessed from this login: raise its scramShaIterations, or "
+                "use couchbases://; scram_min_iterations=… allows fewer",
+                objextra=int(count),
+            )
+        if len(salt) > _LONGEST_SALT * 4 // 3 + 4:
+            raise ProtocolError(f"SCRAM: the server's salt is longer than {_LONGEST_SALT} bytes")
         derivation = KeyDerivation(self._hash_name, self._password, decode_base64(salt), int(count))
+        if len(derivation.salt) > _LONGEST_SALT:
+            raise ProtocolError(f"SCRAM: the server's salt is longer than {_LONGEST_SALT} bytes")
         self._server_first, self._nonce = server_first, nonce
         return derivation
 
@@ -319,8 +355,7 @@ def _parse_answer(message: bytes) -> list[tuple[str, bytes]]:
     attributes = parse_attributes(message)
     letter, value = attributes[0]
     if letter == "e":
-        reason = value[:100].decode("utf-8", "replace")
-        raise AuthError(f"SCRAM: the server refused the login: {reason!r}")
+        raise AuthError(f"SCRAM: the server refused the login: {printable(value, _SHOWN)!r}")
     if any(letter == "m" for letter, _ in attributes):
         raise ProtocolError("SCRAM: the server asks for an extension that we do not know")
     return attributes

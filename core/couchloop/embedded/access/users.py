@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from couchloop.kv import scram
+from couchloop.secret import Secret as Hidden
+from couchloop.secret import kept
 
 DATA_READER: Final = frozenset({"Read", "SimpleStats"})
 DATA_WRITER: Final = frozenset({"Insert", "Delete", "Upsert"})
@@ -25,7 +27,7 @@ FULL_ACCESS: Final = (
     }
 )
 
-_ITERATIONS: Final = 4000
+_ITERATIONS: Final = 4096
 _UNKNOWN_USER_ITERATIONS: Final = 15000
 
 
@@ -51,9 +53,13 @@ class User:
     """
 
     name: str
-    password: str = field(repr=False)
+    password: str | Hidden = field(repr=False)
+    """Once made, a `couchloop.secret.Secret`."""
     grants: tuple[Grant, ...] = (Grant(FULL_ACCESS),)
     system: frozenset[str] = frozenset({"SystemSettings"})
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "password", kept(self.password))
 
     def sees(self, bucket: str) -> bool:
         """Tell whether the user may select *bucket*."""
@@ -126,7 +132,7 @@ class UserDatabase:
             users = [User(name, password) for name, password in users.items()]
         self.users = {user.name: user for user in users}
         self._salt_seed = salt_seed
-        self._secrets: dict[tuple[str, str, str], Secret] = {}
+        self._secrets: dict[tuple[str, str, Hidden], Secret] = {}
 
     def put(self, user: User) -> None:
         """Add a user, or give one other rights: living connections have them at once."""
@@ -146,7 +152,7 @@ class UserDatabase:
         if len(parts) != 3:
             raise MalformedMessage
         user = self.users.get(parts[1].decode("utf-8", "replace"))
-        known = user.password.encode() if user else b""
+        known = kept(user.password if user else "").bytes()
         if not hmac.compare_digest(known, parts[2]) or user is None:
             raise AuthenticationFailed
         return user
@@ -155,14 +161,14 @@ class UserDatabase:
         """Give salt and keys of a user; somebody unknown gets a salt too, and can never pass."""
         user = self.users.get(name)
         digest = scram.mechanism_hash(mechanism)
-        password = user.password if user else ""
+        password = kept(user.password if user else "")
         cached = self._secrets.get((name, mechanism, password))
         if cached is not None:
             return cached
         salt = hmac.digest(self._salt_seed, f"{mechanism} {name}".encode(), digest)
         if user is None:
             return Secret(salt, _UNKNOWN_USER_ITERATIONS, b"", b"")
-        salted = hashlib.pbkdf2_hmac(digest, password.encode(), salt, _ITERATIONS)
+        salted = hashlib.pbkdf2_hmac(digest, password.bytes(), salt, _ITERATIONS)
         secret = Secret(
             salt,
             _ITERATIONS,

@@ -51,7 +51,11 @@ class Cluster(ABC):
         self.uuid = self._ids.randbytes(16).hex()
         if users is None:
             users = {"user": "password"}
-        self.users = UserDatabase(users, self.generator.randbytes(16))
+        salt_seed = self.generator.randbytes(16)
+        if seed is None:
+            # As real clusters: no two have the same.
+            salt_seed = self._ids.randbytes(16)
+        self.users = UserDatabase(users, salt_seed)
         self.host = host
         self.epoch = 1
         self.rev = 1
