@@ -10,6 +10,7 @@ import json
 from typing import Any, Final
 
 from couchloop.exceptions import ProtocolError
+from couchloop.printable import general
 
 MAX_CONFIG: Final = 2_000_000
 """Longest configuration, in bytes of JSON; that of a hundred nodes has a tenth of a megabyte."""
@@ -56,7 +57,7 @@ def read_json(text: bytes) -> Any:
         # Not what else JSON may be encoded in: brackets would look otherwise there.
         return json.loads(text.decode())
     except ValueError as why:
-        raise ValueError(f"it is no JSON: {why}") from why
+        raise ValueError(f"it is no JSON: {general(str(why))}") from why
 
 
 def too_long() -> ProtocolError:

@@ -17,7 +17,6 @@ from zlib import crc32
 from couchloop.configtext import read_json
 from couchloop.exceptions import ProtocolError
 from couchloop.hosts import host_to_dial, one_form
-from couchloop.printable import general
 from couchloop.settings import AUTO_NETWORK, DEFAULT_NETWORK, EXTERNAL_NETWORK, Address
 
 _MAX_VBUCKETS: Final = 0x10000
@@ -121,7 +120,7 @@ def parse_config(text: bytes, origin: str) -> ClusterConfig:
     try:
         document = read_json(text)
     except ValueError as why:
-        raise _refused(general(str(why))) from why
+        raise _refused(str(why)) from why
     try:
         return _Reader(origin).config(document)
     except _WrongError as why:
