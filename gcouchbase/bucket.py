@@ -20,7 +20,7 @@ from couchloop.driver import Driver
 from couchloop.events import LogRecord
 from couchloop.exceptions import ArgumentError
 from couchloop.observation import Observer
-from couchloop.opening import OpeningArguments, make_settings, without_login
+from couchloop.opening import OpeningArguments, make_settings, one_string, without_login
 from couchloop.registry import Registry
 from couchloop.retries import RetryStrategy
 from couchloop.secret import Secret, sealed
@@ -72,12 +72,14 @@ class Bucket(DocumentMethods, HealthMethods, BucketBase):
 
     Args:
         connection_string: `couchbase://host[,host…]/bucket`; `couchbases://` for TLS.
+        connstr: another name of *connection_string*.
         username: who connects (or *authenticator*, or options of the connection string).
-        password: its password.
+        password: its password; without a *username* that of a user called as the bucket is.
         authenticator: who connects.
         quiet: get and remove give a result instead of NotFoundError where there is no document.
         default_format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO, for values that are stored.
         transcoder: an instance, or a class, that turns keys and values into bytes and back.
+        timeout: of operations, in seconds; None: what the option operation_timeout says.
         retry_strategy: whether and when operations are tried again; None: BestEffort().
         observer: hears of each operation (couchloop.observation.Observer), on the loop.
         shared: False: open a Bucket of one's own, whatever else is open on this hub.
@@ -103,7 +105,8 @@ class Bucket(DocumentMethods, HealthMethods, BucketBase):
     @sealed
     def __init__(
         self,
-        connection_string: str | ConnectionString,
+        connection_string: str | ConnectionString | None = None,
+        connstr: str | ConnectionString | None = None,
         *,
         username: str | None = None,
         password: str | Secret | None = None,
@@ -111,6 +114,7 @@ class Bucket(DocumentMethods, HealthMethods, BucketBase):
         quiet: bool = False,
         default_format: int = FMT_JSON,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         observer: Observer | None = None,
         shared: bool = True,
@@ -121,13 +125,14 @@ class Bucket(DocumentMethods, HealthMethods, BucketBase):
         resolver: Resolver | None = None,
     ) -> None:
         given = {
-            "connection_string": connection_string,
+            "connection_string": one_string(connection_string, connstr),
             "username": username,
             "password": password,
             "authenticator": authenticator,
             "quiet": quiet,
             "default_format": default_format,
             "transcoder": transcoder,
+            "timeout": timeout,
             "retry_strategy": retry_strategy,
             "observer": observer,
             "lockmode": lockmode,

@@ -26,6 +26,7 @@ from gevent.exceptions import BlockingSwitchOutError
 from gevent.monkey import get_original
 
 from couchloop.backlog import Backlog
+from couchloop.batches import Batch, Bulk
 from couchloop.driver import Driver, Transport, connect_error, kind_of_error
 from couchloop.events import LogRecord, OpenConnection, ResolveSrv
 from couchloop.exceptions import (
@@ -35,7 +36,7 @@ from couchloop.exceptions import (
     UnknownHostError,
     WrongLoopError,
 )
-from couchloop.operations import Batch, Operation, Pending
+from couchloop.operations import Operation, Pending
 from couchloop.printable import general
 from couchloop.session import SessionState
 from couchloop.settings import Address, Settings
@@ -126,6 +127,8 @@ class GeventDriver(Driver):
     ) -> None:
         super().__init__(settings, Random(), os.urandom)
         self.socket_factory = socket_factory
+        # User code, and so transcoders, runs in greenlets, never in the hub.
+        self.session.give_turn = self._give_turn  # type: ignore[method-assign]
         self.hub = get_hub()
         self.now = monotonic  # type: ignore[method-assign]  # a call less per operation
         self._thread = _thread_ident()
@@ -241,7 +244,7 @@ class GeventDriver(Driver):
         The operation's owner is let go when that is over.
         """
         hub = self.hub
-        greenlet = getcurrent()
+        greenlet: Any = getcurrent()
         try:
             if _thread_ident() != self._thread or hub.loop is None:
                 self.check_thread()
@@ -259,9 +262,12 @@ class GeventDriver(Driver):
                     # Whoever switches to this greenlet without reason finds it waiting again.
                     while pending.waiter is not None:
                         hub.switch()
+                    if isinstance(pending, Bulk):
+                        self._go_on(pending)
                 except BaseException:
-                    # Killed, or a Timeout: the answer, if one comes, belongs to nobody.
-                    pending.waiter = None
+                    # Killed, or a Timeout: the answer, if one comes, belongs to nobody. What ends
+                    # a greenlet is kept by it, and this frame with it.
+                    pending.waiter = greenlet = None
                     self.cancel(pending)
                     # What was cancelled must not keep the timer, and with it the loop, going.
                     self.schedule()
@@ -271,6 +277,24 @@ class GeventDriver(Driver):
         finally:
             pending.owner = None
         return pending.result()
+
+    def _give_turn(self, bulk: Bulk[Any], now: float) -> None:  # noqa: ARG002 - as others have it
+        self.wake(bulk)
+
+    def _go_on(self, bulk: Bulk[Any]) -> None:
+        """Build and read a large batch in the greenlet that waits for it, turn by turn."""
+        hub, session = self.hub, self.session
+        while not bulk.done:
+            session.go_on(bulk, self.now())
+            self.schedule()
+            if bulk.done:
+                return
+            if session.state is SessionState.CLOSED:
+                # No turn comes any more.
+                continue
+            bulk.waiter = getcurrent()
+            while bulk.waiter is not None:
+                hub.switch()
 
     def wake(self, completed: Operation[Any] | Batch[Any]) -> None:
         """Switch to the greenlet that waits."""

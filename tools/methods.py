@@ -87,9 +87,9 @@ thread must not touch a Deferred. Frames are part of tracebacks and must not kee
 a method that raises lets go of its own.""",
         """\
 from twisted.internet.defer import Deferred, fail
-from couchloop.exceptions import CouchbaseError, WrongLoopError
+from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
 from couchloop.operations import Defaults
-from txcouchbase.driver import TwistedDriver, without_frames
+from txcouchbase.driver import TwistedDriver
 """,
         """\
 _defaults: Defaults

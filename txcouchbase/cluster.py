@@ -11,10 +11,10 @@ from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuth
 from couchloop.budget import ConnectionBudget, connection_budget
 from couchloop.cluster import ClusterBase
 from couchloop.connstr import ConnectionString
-from couchloop.exceptions import CouchbaseError, WrongLoopError
+from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
 from couchloop.secret import sealed
 from txcouchbase.bucket import Bucket, OpenBucketArguments
-from txcouchbase.driver import EndpointFactory, TwistedDriver, without_frames
+from txcouchbase.driver import EndpointFactory, TwistedDriver
 
 if TYPE_CHECKING:
     from txcouchbase.tls import TlsFactory

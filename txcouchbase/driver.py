@@ -30,6 +30,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from twisted.python.threadable import isInIOThread
 
+from couchloop.batches import Batch
 from couchloop.driver import Driver, connect_error, kind_of_error
 from couchloop.events import LogRecord, OpenConnection, ResolveSrv
 from couchloop.exceptions import (
@@ -38,8 +39,9 @@ from couchloop.exceptions import (
     NodeUnreachableError,
     UnknownHostError,
     WrongLoopError,
+    without_frames,
 )
-from couchloop.operations import Batch, Operation, Pending
+from couchloop.operations import Operation, Pending
 from couchloop.printable import general
 from couchloop.session import SessionState
 from couchloop.settings import Address, Settings, Tls
@@ -183,7 +185,7 @@ class TwistedDriver(Driver):
             result = completed.result()
         except CouchbaseError as error:
             deferred.errback(without_frames(error))
-        except Exception:  # noqa: BLE001 - whatever the user's transcoder raised is the user's
+        except BaseException:  # noqa: BLE001 - as Deferreds do: it must not end others' answers
             deferred.errback(Failure())  # type: ignore[no-untyped-call]
         else:
             deferred.callback(result)
@@ -394,18 +396,6 @@ def check_reactor(reactor: Any) -> None:
             "a Bucket is opened in the thread of its reactor: use reactor.callFromThread, or open "
             "it there and hand bucket.threadsafe() to threads"
         )
-
-
-def without_frames(error: CouchbaseError) -> CouchbaseError:
-    """Take the tracebacks from *error* and its causes; give it.
-
-    Frames know their callers, and so hold whatever was a variable there: the Bucket, the Deferred.
-    """
-    each: BaseException | None = error
-    while each is not None:
-        each.__traceback__ = None
-        each = each.__cause__ or each.__context__
-    return error
 
 
 class _Attempt:

@@ -19,12 +19,12 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail
 
 from couchloop import health, operations
-from couchloop.exceptions import CouchbaseError, WrongLoopError
+from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
 from couchloop.health import ClusterState, PingReport
 from couchloop.operations import Defaults, Key
 from couchloop.result import MultiResult, OperationResult, Result, ValueResult
 from couchloop.retries import RetryStrategy
-from txcouchbase.driver import TwistedDriver, without_frames
+from txcouchbase.driver import TwistedDriver
 
 
 class DocumentMethods:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import suppress
-from copy import copy
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -31,6 +30,7 @@ from couchloop.exceptions import (
     SrvLookupError,
     TlsError,
     UnknownHostError,
+    own_copy,
 )
 from couchloop.hosts import host_to_dial
 from couchloop.http import IS_IT_A_WEB_PORT
@@ -67,15 +67,6 @@ _TELLING: Final = (
     ProtocolError,
     NotDataNodeError,
 )
-
-
-def own_copy(error: CouchbaseError) -> CouchbaseError:
-    """Give *error* anew: one that several callers share would collect their tracebacks."""
-    own = copy(error)
-    own.__cause__ = error.__cause__
-    if own.context is not None:
-        own.context = replace(own.context)
-    return own
 
 
 def srv_error(name: str, reason: str) -> SrvLookupError:

@@ -19,18 +19,20 @@ from couchloop.budget import ConnectionBudget, check_budget, connection_budget
 from couchloop.connstr import ConnectionString, mask
 from couchloop.dispatch import Queued
 from couchloop.driver import Driver
+from couchloop.encoding import check_format, exact_seconds, is_quiet, is_true, transcoder_of
 from couchloop.exceptions import (
     ArgumentError,
     BucketAlreadyOpenError,
     InvalidConnectionStringError,
-    InvalidTimeoutError,
+    InvalidSettingError,
+    MissingCredentialsError,
     MixedAuthError,
 )
 from couchloop.health import ClusterState, DiagnosticsReport, cluster_state, diagnostics
 from couchloop.identity import OneOfEach
 from couchloop.opening import check_bucket_name, read_connection_string
 from couchloop.operations import Defaults
-from couchloop.options import parse_options
+from couchloop.options import OPTIONS, parse_options
 from couchloop.registry import Registry
 from couchloop.secret import Secret, sealed
 from couchloop.session import SessionState
@@ -54,6 +56,13 @@ def _checked(authenticator: Authenticator) -> Authenticator:
 def _setting(path: str, meaning: str) -> Any:
     """Make an attribute of SDK 2.5 that tells what an option has decided; it cannot be set."""
     return property(attrgetter(f"_settings.{path}"), doc=meaning)
+
+
+def _as_option(name: str, value: object) -> float:
+    """Give *value*, a number, checked as the option of that name is."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidSettingError(f"{name} is a number", objextra=value)
+    return float(OPTIONS[name].parse(repr(value), name))  # type: ignore[arg-type]
 
 
 class BucketBase(OneOfEach):
@@ -81,14 +90,11 @@ class BucketBase(OneOfEach):
 
     def _attach(self, settings: Settings, loop: object, driver: Driver, *, shared: bool) -> None:
         """Begin to open: enter the registry, tie the driver's end to ours."""
-        transcoder = settings.transcoder
-        if isinstance(transcoder, type):
-            transcoder = transcoder()
         self._settings = settings
         self._shared = shared
         self._loop = loop
         self._defaults = Defaults(
-            transcoder or Transcoder(),
+            transcoder_of(settings.transcoder),
             settings.default_format,
             settings.quiet,
             settings.operation_timeout,
@@ -167,8 +173,7 @@ class BucketBase(OneOfEach):
     @property
     def queued(self) -> Queued:
         """What waits to be sent: for a connection, or because the network or a node is slow."""
-        session = self._driver.session
-        return Queued(session.queued_operations, session.queued_bytes)
+        return self._driver.session.queued
 
     @property
     def is_ssl(self) -> bool:
@@ -198,30 +203,40 @@ class BucketBase(OneOfEach):
 
     @property
     def quiet(self) -> bool:
-        """Whether operations on missing documents give a result instead of raising."""
+        """Whether operations on missing documents give a result instead of raising.
+
+        Raises InvalidSettingError (a TypeError) when set to what is neither a bool nor a number.
+        """
         return self._defaults.quiet
 
     @quiet.setter
     def quiet(self, value: bool) -> None:
-        self._defaults.quiet = bool(value)
+        self._defaults.quiet = is_quiet(value)
 
     @property
     def default_format(self) -> int:
-        """The format of values that are stored without one."""
+        """The format of values that are stored without one.
+
+        Raises InvalidSettingError (an ArgumentError) when set to what is no number.
+        """
         return self._defaults.format
 
     @default_format.setter
     def default_format(self, value: int) -> None:
-        self._defaults.format = value
+        self._defaults.format = check_format(value)
 
     @property
     def transcoder(self) -> Transcoder:
-        """What turns keys and values into bytes and back."""
+        """What turns keys and values into bytes and back.
+
+        Set to None or False, it is the usual one again; set to a class, one of that. Raises
+        ArgumentError when set to what is no transcoder.
+        """
         return self._defaults.transcoder
 
     @transcoder.setter
-    def transcoder(self, value: Transcoder) -> None:
-        self._defaults.transcoder = value
+    def transcoder(self, value: Transcoder | type[Transcoder] | None) -> None:
+        self._defaults.transcoder = transcoder_of(value)
 
     @property
     def timeout(self) -> float:
@@ -233,19 +248,53 @@ class BucketBase(OneOfEach):
 
     @timeout.setter
     def timeout(self, value: float) -> None:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-            raise InvalidTimeoutError(
-                "timeout must be a positive number of seconds", objextra=value
-            )
-        self._defaults.timeout = float(value)
+        self._defaults.timeout = exact_seconds(value)
 
-    redaction = _setting("log_redaction", "Whether users' data in log lines is marked.")
-    compression_min_size = _setting(
-        "wire.compress_from", "Bytes of the shortest value that is sent compressed."
-    )
-    compression_min_ratio = _setting(
-        "wire.compress_ratio", "What is not compressed to this part is sent as it is."
-    )
+    @property
+    def redaction(self) -> bool:
+        """Whether users' data in log lines is marked."""
+        return self._settings.log_redaction
+
+    @redaction.setter
+    def redaction(self, value: bool) -> None:
+        self._set(log_redaction=is_true(value, "redaction"))
+
+    @property
+    def compression_min_size(self) -> int:
+        """Bytes of the shortest value that is sent compressed, from now on.
+
+        Raises InvalidOptionError when set to less than 32, InvalidSettingError when to no number.
+        """
+        return self._settings.wire.compress_from
+
+    @compression_min_size.setter
+    def compression_min_size(self, value: int) -> None:
+        size = int(_as_option("compression_min_size", value))
+        self._set(wire=replace(self._settings.wire, compress_from=size))
+
+    @property
+    def compression_min_ratio(self) -> float:
+        """What is not compressed to this part of its size is sent as it is, from now on.
+
+        Raises InvalidOptionError when set to less than 0 or more than 1, InvalidSettingError when
+        to no number.
+        """
+        return self._settings.wire.compress_ratio
+
+    @compression_min_ratio.setter
+    def compression_min_ratio(self, value: float) -> None:
+        ratio = _as_option("compression_min_ratio", value)
+        self._set(wire=replace(self._settings.wire, compress_ratio=ratio))
+
+    def _set(self, **changed: Any) -> None:
+        """Have settings count from now on; what the Bucket was opened with stays what it was."""
+        self._driver.check_thread()
+        self._settings = replace(self._settings, **changed)
+        session = self._driver.session
+        session.renew(replace(session.settings, **changed))
+        for connection in session.connections:
+            connection.compress(self._settings.wire)
+
     tracing_threshold_kv = _setting(
         "reports.threshold", "Seconds from which on an operation is slow."
     )
@@ -335,11 +384,12 @@ class ClusterBase(Generic[B]):
     ) -> None:
         """Say who connects: an authenticator, or a username and a password.
 
-        Raises ArgumentError if neither is given, MixedAuthError if both are.
+        Raises MissingCredentialsError (a ValueError, as in SDK 2.5) if neither is given whole,
+        MixedAuthError if both are.
         """
         if authenticator is None:
-            if username is None or password is None:
-                raise ArgumentError("give an authenticator, or a username and a password")
+            if not username or not password:
+                raise MissingCredentialsError("give an authenticator, or a username and a password")
             authenticator = PasswordAuthenticator(username, password)
         elif username is not None or password is not None:
             raise MixedAuthError("give an authenticator, or username and password, not both")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
+from couchloop.batches import Batch, Bulk
 from couchloop.driver import Driver
 from couchloop.exceptions import (
     AmbiguousRequestCanceledError,
@@ -19,7 +20,7 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
     WrongLoopError,
 )
-from couchloop.operations import Batch, Defaults, Operation, Pending
+from couchloop.operations import Defaults, Operation, Pending
 from couchloop.session import Session, SessionState
 
 T = TypeVar("T")
@@ -90,6 +91,9 @@ class Crossing(ABC):
 
     def run(self, pending: Pending[T]) -> T:
         """Have the loop run *pending*, whose owner lives until then; wait, and give its result."""
+        if isinstance(pending, Bulk):
+            # Values are encoded here, and not on the loop.
+            pending.prepare()
         call = Call(pending, self)
         self.send(call)
         return call.wait()
@@ -161,17 +165,19 @@ class Call(Generic[T]):
             del error
 
     def _await(self) -> None:
-        every = _operations(self.pending)
-        limit = max(op.timeout for op in every) + _PATIENCE
-        left = limit
+        limit, is_safe = _nature(self.pending)
+        limit += _PATIENCE
+        left, undone = limit, _undone(self.pending)
         while not self._lock.acquire(True, min(_LOOK, left)):
             left -= _LOOK
+            if undone != _undone(self.pending):
+                # A large batch takes its time, and each slice has its own.
+                left, undone = limit, _undone(self.pending)
             if left > 0 and self._crossing.is_running():
                 continue
             if self._lock.acquire(False):
                 # At the last moment.
                 return
-            is_safe = all(op.idempotent for op in every)
             if left > 0:
                 stopped = RequestCanceledError if is_safe else AmbiguousRequestCanceledError
                 raise stopped("the loop of the Bucket has stopped", context=self._context())
@@ -183,11 +189,29 @@ class Call(Generic[T]):
             )
 
     def _context(self) -> ErrorContext:
-        first, *others = _operations(self.pending)
-        bucket = getattr(self.pending.owner, "bucket", None)
+        pending = self.pending
+        bucket = getattr(pending.owner, "bucket", None)
+        if isinstance(pending, Bulk):
+            return ErrorContext(pending.kind.name, None, bucket, timeout=pending.timeout)
+        first, *others = _operations(pending)
         key = None if others else first.key
         return ErrorContext(first.name, key, bucket, timeout=first.timeout)
 
 
 def _operations(pending: Pending[Any]) -> list[Operation[Any]]:
-    return pending.operations if isinstance(pending, Batch) else [cast("Operation[Any]", pending)]
+    if isinstance(pending, Batch):
+        # Some may have been refused at the call, and have nothing but an error.
+        return [op for op in pending.operations if hasattr(op, "timeout")]
+    return [cast("Operation[Any]", pending)]
+
+
+def _nature(pending: Pending[Any]) -> tuple[float, bool]:
+    """Give the seconds that *pending* has, and whether it changes nothing."""
+    if isinstance(pending, Bulk):
+        return pending.timeout, pending.kind.idempotent
+    every = _operations(pending)
+    return max(op.timeout for op in every), all(op.idempotent for op in every)
+
+
+def _undone(pending: Pending[Any]) -> int:
+    return pending.remaining if isinstance(pending, Bulk) else 0

@@ -14,7 +14,8 @@ from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
-from couchloop.bootstrap import own_copy
+from couchloop.batches import Batch, Bulk
+from couchloop.bulk import Feeder
 from couchloop.deadlines import Deadlines
 from couchloop.events import Event, Load
 from couchloop.exceptions import (
@@ -32,13 +33,14 @@ from couchloop.exceptions import (
     ServerError,
     TemporaryFailError,
     UnambiguousTimeoutError,
+    own_copy,
     status_error,
 )
 from couchloop.health import Watch
 from couchloop.kv.connection import ROOM, State
 from couchloop.kv.handshake import read_error_body
 from couchloop.nodes import Connection, ControlRequest, Endpoint, Nodes
-from couchloop.operations import Batch, Operation
+from couchloop.operations import Operation
 from couchloop.retries import (
     Action,
     BestEffort,
@@ -130,6 +132,9 @@ class Dispatch(ABC):
         self._parked: dict[Operation[Any], None] = {}
         """What waits for the bucket to be open."""
         self._closing = False
+        self._guarded = False
+        """Whether `submit` has to look before it takes an operation."""
+        self._feeder = Feeder(self, self._timers)
 
     # What the session knows beside
 
@@ -160,17 +165,25 @@ class Dispatch(ABC):
     @property
     def in_flight(self) -> int:
         """Operations that have neither answer nor error yet."""
-        return len(self._deadlines)
+        return len(self._deadlines) + self._feeder.queued_keys
 
     @property
     def _is_used(self) -> bool:
         """Whether anybody but the session itself waits for an operation."""
-        return self._deadlines.any_but(ControlRequest)
+        return self._feeder.is_active or self._deadlines.any_but(ControlRequest)
 
     @property
     def is_open(self) -> bool:
         """Whether operations can be routed."""
         return self.state in {SessionState.OPEN, SessionState.CLOSING}
+
+    @property
+    def queued(self) -> Queued:
+        """Operations that wait to be sent, those of large batches included, and their bytes."""
+        feeder = self._feeder
+        return Queued(
+            self.queued_operations + feeder.queued_keys, self.queued_bytes + feeder.queued_bytes
+        )
 
     def failure(self) -> CouchbaseError:
         """Give why the bucket is not open, as an exception of the caller's own."""
@@ -182,10 +195,7 @@ class Dispatch(ABC):
 
     def submit(self, op: Operation[Any], now: float) -> None:
         """Send *op*, or park it until it can be sent; `wake(op)` follows, perhaps at once."""
-        if self._closing:
-            op.error = self.failure()
-            op.error.context = self._context(op)
-            self.completed(op)
+        if self._guarded and not self._admits(op, now):
             return
         timeout = op.timeout
         op.deadline = deadline = now + timeout
@@ -206,13 +216,77 @@ class Dispatch(ABC):
                 return
         self._send_or_park(op, now)
 
+    def _admits(self, op: Operation[Any], now: float) -> bool:
+        """Whether *op* is taken; what waits in a batch on the same key is sent first."""
+        if self._closing:
+            op.error = self.failure()
+            op.error.context = self._context(op)
+            self.completed(op)
+            return False
+        self._feeder.before(op.raw, now)
+        return True
+
     def submit_batch(self, batch: Batch[Any], now: float) -> None:
-        """Send every operation of *batch*; one `wake(batch)` follows when all are complete."""
+        """Send every operation of *batch*; one `wake(batch)` follows when all are complete.
+
+        A Bulk is sent in slices: those after the first when `go_on` is called.
+        """
         if isinstance(batch, Watch):
             self._watch(batch, now)
             return
-        for op in batch.operations:
+        if isinstance(batch, Bulk):
+            if self._closing:
+                batch.ended = self.failure()
+            try:
+                self._feeder.take(batch, now)
+            except BaseException:
+                # A transcoder was interrupted: nobody waits for the batch.
+                self.cancel_batch(batch)
+                raise
+            return
+        operations = batch.operations
+        if batch.remaining < len(operations):
+            # Some of them cannot be sent, and have failed already.
+            operations = [op for op in operations if op.error is None]
+        for op in operations:
             self.submit(op, now)
+
+    # What large batches need (see `couchloop.bulk.FeedOwner`)
+
+    def go_on(self, bulk: Bulk[Any], now: float) -> None:
+        """Read, build and send one more slice of *bulk*: user code runs in here."""
+        self._feeder.go_on(bulk, now)
+
+    def give_turn(self, bulk: Bulk[Any], now: float) -> None:
+        """See `couchloop.bulk.FeedOwner`; an adapter may bring a way of its own."""
+        try:
+            self.go_on(bulk, now)
+        except Exception as error:  # noqa: BLE001 - of keys with methods of their own
+            self.cancel_batch(bulk)
+            bulk.broken = error
+            self._wake(bulk)
+
+    @property
+    def refusal(self) -> CouchbaseError | None:
+        """See `couchloop.bulk.FeedOwner`."""
+        return self.failure() if self.state is SessionState.CLOSED else None
+
+    def issue(self, op: Operation[Any], now: float) -> None:
+        """See `couchloop.bulk.FeedOwner`."""
+        self.enqueue(op, now)
+        self._send_or_park(op, now)
+
+    def guard(self) -> None:
+        """See `couchloop.bulk.FeedOwner`."""
+        self._guarded = self._closing or bool(self._feeder.waiting)
+
+    def batch_done(self, bulk: Bulk[Any]) -> None:
+        """See `couchloop.bulk.FeedOwner`."""
+        self._wake(bulk)
+
+    def routed(self) -> None:
+        """See `couchloop.nodes.NodesOwner`."""
+        self._feeder.routed()
 
     def _watch(self, watch: Watch, now: float) -> None:
         limit = watch.limit
@@ -240,7 +314,11 @@ class Dispatch(ABC):
 
     def cancel_batch(self, batch: Batch[Any]) -> None:
         """Forget every operation of *batch* that is not complete."""
-        for op in batch.operations:
+        issued = batch.operations
+        if isinstance(batch, Bulk):
+            issued = self._feeder.forget(batch)
+        for op in issued:
+            op.batch = None
             self.cancel(op)
 
     # In: the loop
@@ -264,8 +342,11 @@ class Dispatch(ABC):
         batch = op.batch
         if batch is None:
             self._wake(op)
-        elif batch.member_done(op):
-            self._wake(batch)
+        else:
+            # The two would point to each other.
+            op.batch = None
+            if batch.member_done(op):
+                self._wake(batch)
 
     def refused(self, op: Operation[Any], answer: Frame, now: float) -> None:
         """See `couchloop.kv.connection.Owner`."""

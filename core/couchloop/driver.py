@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from couchloop import configcache
+from couchloop.batches import Batch
 from couchloop.events import (
     CloseConnection,
     Closed,
@@ -40,7 +41,7 @@ from couchloop.exceptions import (
 from couchloop.kv.scram import ADVISED_ITERATIONS, KeyDerivation, SaltedPasswords
 from couchloop.nodes import Random
 from couchloop.observation import make_session
-from couchloop.operations import Batch, Operation, Pending
+from couchloop.operations import Operation, Pending
 from couchloop.printable import printable
 from couchloop.session import SessionState
 from couchloop.settings import Address, Settings

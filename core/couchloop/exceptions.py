@@ -18,7 +18,8 @@ number of a request. Those are attributes (`error.key`, `error.context`, `error.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -207,7 +208,7 @@ class CouchbaseError(Exception):
             parts.append(f"given {_shown(self.objextra)}")
         if self.all_results:
             bad = sum(not getattr(r, "success", True) for r in self.all_results.values())
-            if bad:
+            if bad and len(self.all_results) > 1:
                 parts.append(f"{bad} of {len(self.all_results)} keys failed")
         return _sentence(self.message, parts)
 
@@ -227,6 +228,29 @@ class CouchbaseError(Exception):
         # The longest first: one may be part of another.
         patterns = map(re.escape, sorted(found, key=len, reverse=True))
         return re.sub("|".join(patterns), r"<ud>\g<0></ud>", text)
+
+
+def own_copy(error: CouchbaseError) -> CouchbaseError:
+    """Give *error* anew: one that several callers share would collect their tracebacks."""
+    own = copy(error)
+    own.__cause__ = error.__cause__
+    if own.context is not None:
+        own.context = replace(own.context)
+    return own
+
+
+def without_frames(error: CouchbaseError) -> CouchbaseError:
+    """Take the tracebacks from *error* and its causes; give it.
+
+    Frames know their callers, and so hold whatever was a variable there: the Bucket, a batch.
+    """
+    each: BaseException | None = error
+    seen: set[int] = set()
+    while each is not None and id(each) not in seen:
+        seen.add(id(each))
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__
+    return error
 
 
 def _shown(value: object) -> str:
@@ -389,6 +413,14 @@ class KeyTooLongError(ArgumentError):
     """The key is too long: 250 bytes of UTF-8 are allowed, 246 in a named collection."""
 
 
+class InvalidSettingError(ArgumentError, TypeError):
+    """The setting takes values of another type."""
+
+
+class MissingCredentialsError(ArgumentError, ValueError):
+    """Nobody is named who connects, or without a password."""
+
+
 class InvalidTtlError(ArgumentError):
     """A time to live is a number of seconds, zero or more."""
 
@@ -438,6 +470,10 @@ class InvalidConnectionStringError(InvalidError, ValueError):
 
 class ValueFormatError(CouchbaseError):
     """The value cannot be written or read in this format."""
+
+
+class InvalidKeyError(ArgumentError, ValueFormatError):
+    """A key is text or bytes, or what the Bucket's transcoder makes bytes of."""
 
 
 class NoBucketError(CouchbaseError):

@@ -10,6 +10,7 @@ import json
 from enum import Enum, IntEnum
 from typing import Any, Final, Protocol
 
+from couchloop.batches import Batch
 from couchloop.exceptions import (
     ArgumentError,
     CouchbaseError,
@@ -20,7 +21,7 @@ from couchloop.exceptions import (
 )
 from couchloop.kv.connection import State
 from couchloop.nodes import Connection, ControlRequest, Endpoint, Nodes, Standby
-from couchloop.operations import Batch, Defaults, Operation
+from couchloop.operations import Defaults, Operation
 from couchloop.settings import Address, Settings
 from couchloop.standstill import STOOD_STILL, blame, blocked_for
 from couchloop.wire import Opcode

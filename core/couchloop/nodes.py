@@ -8,6 +8,7 @@ from math import inf
 from struct import Struct
 from typing import Any, Final, Protocol
 
+from couchloop.batches import Batch
 from couchloop.events import CloseConnection, Event, LogRecord, OpenConnection
 from couchloop.exceptions import (
     CouchbaseError,
@@ -22,7 +23,7 @@ from couchloop.exceptions import (
 from couchloop.kv.connection import SIGN, Owner, State
 from couchloop.kv.connection import Connection as AnyConnection
 from couchloop.kv.handshake import Hello, config_text
-from couchloop.operations import Batch, Operation
+from couchloop.operations import Operation
 from couchloop.settings import Address, Settings
 from couchloop.standstill import blame, blocked_for
 from couchloop.timers import Timer, Timers
@@ -95,6 +96,9 @@ class NodesOwner(Owner[Operation[Any]], Protocol):
 
     def detach(self, op: Operation[Any]) -> None:
         """Take *op* out of the tables that make it wait."""
+
+    def routed(self) -> None:
+        """Take note that other nodes can be reached now."""
 
     def all_nodes_lost(self, now: float) -> None:
         """Take note that no data node is connected."""
@@ -573,6 +577,7 @@ class Nodes:
         # Index -1 stands for no node.
         ready.append(None)
         self.route = [ready[index] for index in config.active]
+        self._owner.routed()
 
     def _look(self, now: float) -> None:
         for watcher in list(self.watchers):

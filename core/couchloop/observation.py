@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any, Final, Protocol
 
+from couchloop.batches import Batch
 from couchloop.events import LogRecord
 from couchloop.exceptions import CouchbaseError, ProtocolError
 from couchloop.nodes import Connection, ControlRequest, Random
-from couchloop.operations import Batch, Operation
+from couchloop.operations import Operation
 from couchloop.session import Session
 from couchloop.settings import Reports, Settings
 from couchloop.wire import Frame, Opcode, server_duration

@@ -15,12 +15,14 @@ from couchloop import LOCKMODE_EXC, LOCKMODE_NONE, LOCKMODE_WAIT, __version__
 from couchloop.auth import Authenticator, CertAuthenticator, PasswordAuthenticator
 from couchloop.bootstrap import HTTP
 from couchloop.connstr import ConnectionString
+from couchloop.encoding import check_format, exact_seconds, is_quiet
 from couchloop.environment import read_environment
 from couchloop.exceptions import (
     ArgumentError,
     FeatureNotAvailableError,
     InvalidConnectionStringError,
     InvalidOptionError,
+    MissingCredentialsError,
     MixedAuthError,
 )
 from couchloop.observation import Observer
@@ -64,6 +66,7 @@ class OpeningArguments(TypedDict, total=False):
     quiet: bool
     default_format: int
     transcoder: Transcoder | type[Transcoder] | None
+    timeout: float | None
     retry_strategy: RetryStrategy | None
     observer: Observer | None
     lockmode: int
@@ -80,6 +83,7 @@ def make_settings(
     quiet: bool = False,
     default_format: int = FMT_JSON,
     transcoder: Transcoder | type[Transcoder] | None = None,
+    timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
     tls_context: object = None,
     connector: object = None,
@@ -102,6 +106,7 @@ def make_settings(
         quiet: whether a get of a missing document gives a result instead of raising.
         default_format: of values that are stored.
         transcoder: an instance or a class.
+        timeout: of operations, in seconds; None: what the option operation_timeout says.
         retry_strategy: for operations that name none; None: BestEffort().
         tls_context: the loop's own kind of TLS context.
         connector: what makes connections instead of the loop's TCP.
@@ -141,7 +146,7 @@ def make_settings(
     if makes_tls:
         variables.apply_files(options)
     if authenticator is None:
-        authenticator = _authenticator(options, username, password)
+        authenticator = _authenticator(options, username, password, bucket)
     if authenticator.needs_tls and not tls:
         raise ArgumentError(f"{type(authenticator).__name__} here needs TLS: use couchbases://")
     tls_files = _tls_files(options, authenticator)
@@ -191,12 +196,14 @@ def make_settings(
         config_total_timeout=_number(options, "config_total_timeout"),
         config_node_timeout=_number(options, "config_node_timeout"),
         config_poll_interval=_number(options, "config_poll_interval"),
-        operation_timeout=_number(options, "operation_timeout"),
-        quiet=quiet,
-        default_format=default_format,
+        operation_timeout=(
+            _number(options, "operation_timeout") if timeout is None else exact_seconds(timeout)
+        ),
+        quiet=is_quiet(quiet),
+        default_format=check_format(default_format),
         tls_context=tls_context,
         connector=connector,
-        transcoder=transcoder,
+        transcoder=transcoder or None,
         retry_strategy=_strategy(options, retry_strategy),
         circuit_breaker=int(_number(options, "circuit_breaker")),
         log_redaction=bool(options.get("log_redaction", False)),
@@ -351,9 +358,12 @@ def _reports(options: dict[str, Any]) -> Reports:
 
 
 def _authenticator(
-    options: dict[str, Any], username: str | None, password: str | Secret | None
+    options: dict[str, Any], username: str | None, password: str | Secret | None, bucket: str
 ) -> Authenticator:
-    """Say who connects when no authenticator does: what is given, else what the options say."""
+    """Say who connects when no authenticator does: what is given, else what the options say.
+
+    A password alone is that of a user who is called as the bucket is (SDK 2.5).
+    """
     if username is None:
         username = str(options.get("username", ""))
     if password is None:
@@ -369,8 +379,10 @@ def _authenticator(
         return CertAuthenticator(
             str(options["certpath"]), str(options["keypath"]), options.get("truststorepath")
         )
+    if not username and password:
+        username = bucket
     if not username:
-        raise ArgumentError(
+        raise MissingCredentialsError(
             "nobody is named who connects: give a username and a password, or an authenticator (to "
             "a Cluster by its authenticate())"
         )
@@ -414,6 +426,17 @@ def _one_of(given: str | None, option: str | None) -> str | None:
             "give one file; it can hold many certificates"
         )
     return option if given is None else given
+
+
+def one_string(
+    connection_string: str | ConnectionString | None, connstr: str | ConnectionString | None
+) -> str | ConnectionString:
+    """Give the connection string, whichever of its two names was used; raise ArgumentError."""
+    if connection_string is None:
+        connection_string, connstr = connstr, None
+    if connection_string is None or connstr is not None:
+        raise ArgumentError("give one connection string: couchbase://host/BUCKET")
+    return connection_string
 
 
 def read_connection_string(connection_string: str | ConnectionString) -> ConnectionString:

@@ -5,28 +5,42 @@ an `Operation` (or a `Batch` for the `_multi` form); the session routes it, and 
 turns the builder into a method of its Bucket. Signatures follow SDK 2.5; *timeout* (seconds) is
 ours.
 
-Every builder raises, before anything is sent: EmptyKeyError, KeyTooLongError, InvalidTtlError,
-InvalidCasError, InvalidTimeoutError, and ValueFormatError where a value cannot be encoded.
+Every builder raises, before anything is sent: EmptyKeyError, KeyTooLongError, InvalidKeyError,
+InvalidTtlError, InvalidCasError, InvalidTimeoutError, ValueFormatError where a value cannot be
+encoded, and TooBigError above 20 MiB. What an operation holds from then on is of the built-in types
+themselves (`couchloop.encoding`): nothing that happens later depends on a user's code.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from struct import Struct
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
+from couchloop.batches import Batch, batch_of
+from couchloop.encoding import (
+    MAX_VALUE,
+    exact_bytes,
+    exact_integer,
+    exact_key,
+    exact_seconds,
+    is_quiet,
+    not_a_value,
+    not_encoded,
+    too_big,
+)
 from couchloop.exceptions import (
     ArgumentError,
     CouchbaseError,
     EmptyKeyError,
     InvalidCasError,
     InvalidDeltaError,
-    InvalidTimeoutError,
     InvalidTtlError,
     KeyTooLongError,
     ProtocolError,
+    own_copy,
 )
 from couchloop.result import MultiResult, OperationResult, Result, ValueResult
 from couchloop.retries import RetryStrategy, check_strategy
@@ -37,7 +51,6 @@ if TYPE_CHECKING:
     from couchloop.kv.connection import Connection
 
 T = TypeVar("T")
-R = TypeVar("R", bound=Result)
 T_co = TypeVar("T_co", covariant=True)
 
 Key = str | bytes
@@ -46,9 +59,6 @@ Key = str | bytes
 MAX_KEY: Final = 250
 MAX_TTL: Final = 0xFFFFFFFF
 MAX_CAS: Final = 0xFFFFFFFFFFFFFFFF
-MAX_VALUE: Final = 20 * 1024 * 1024
-"""Longest value in bytes; an inflated value may not exceed it either."""
-
 _DO_NOT_CREATE: Final = 0xFFFFFFFF
 _NOT_FOUND_RC: Final = 0x0D
 _FLAGS = Struct(">I")
@@ -90,6 +100,9 @@ class Operation(Generic[T]):
     (`waiter`, `owner`) belongs to the adapter.
     """
 
+    place: int
+    """Where it stands in its batch, if that is a Bulk."""
+
     __slots__ = (
         "answer",
         "attempts",
@@ -106,6 +119,7 @@ class Operation(Generic[T]):
         "opcode",
         "owner",
         "parked",
+        "place",
         "queue",
         "quiet",
         "raw",
@@ -119,6 +133,8 @@ class Operation(Generic[T]):
     name: ClassVar[str] = "operation"
     idempotent: ClassVar[bool] = False
     """Whether it may be sent again when nobody knows if the server has done it."""
+    gives_value: ClassVar[bool] = False
+    """Whether its answer may be a document."""
 
     def __init__(
         self,
@@ -133,19 +149,16 @@ class Operation(Generic[T]):
         *,
         quiet: bool = False,
     ) -> None:
-        raw = defaults.transcoder.encode_key(key)
+        try:
+            raw = defaults.transcoder.encode_key(key)
+        except Exception as error:  # noqa: BLE001 - a transcoder may be anybody's
+            not_encoded(error, "encode_key", self.name, key)
+        if type(raw) is not bytes:
+            raw = exact_key(raw, self.name, key)
         if not 0 < len(raw) <= MAX_KEY:
             raise _bad_key(key, raw)
-        if timeout is None:
-            timeout = defaults.timeout
-        elif not (_is_number(timeout, int | float) and timeout > 0):
-            raise InvalidTimeoutError(
-                "timeout must be a positive number of seconds", key=key, objextra=timeout
-            )
-        if not cas:
-            cas = 0
-        elif not (_is_number(cas, int) and 0 < cas <= MAX_CAS):
-            raise InvalidCasError("CAS must be an integer from 0 to 2**64-1", key=key, objextra=cas)
+        timeout = defaults.timeout if timeout is None else exact_seconds(timeout)
+        cas = _cas(cas, key) if cas else 0
         self.opcode = opcode
         self.defaults = defaults
         self.key = key
@@ -172,11 +185,18 @@ class Operation(Generic[T]):
         self.obstacle: CouchbaseError | None = None
         """What the last try met, if there was one; nobody else has this exception."""
         self.batch: Batch[Any] | None = None
+        """What it is part of, as long as it is under way; `place` is where in that then."""
         self.answer: Frame | None = None
         self.error: CouchbaseError | None = None
 
         self.waiter: Any = None
         self.owner: Any = None
+
+    def refuse(self, key: Key, error: CouchbaseError) -> None:
+        """Be an operation that is never sent, for *error*; it needs no other constructor."""
+        self.key = key
+        self._reset()
+        self.error = error
 
     @property
     def done(self) -> bool:
@@ -184,26 +204,41 @@ class Operation(Generic[T]):
         return self.answer is not None or self.error is not None
 
     def result(self) -> T:
-        """Give the result of a completed operation, or raise its error."""
-        error = self.error
-        if error is not None:
-            # An exception whose own frames point to it, and with it the frames of its callers and
-            # their Bucket, would live until a gc run.
-            self.error = None
+        """Give the result of a completed operation, or raise its error, as often as asked.
+
+        Raises RuntimeError if it is not complete.
+        """
+        answer = self.answer
+        if answer is None or self.error is not None:
+            error = self._failure()
             try:
                 raise error
             finally:
+                # An exception whose own frames point to it, and with it the frames of its callers
+                # and their Bucket, would live until a gc run.
                 del error
-        assert self.answer is not None
-        return self.decode(self.answer)
+        return self.decode(answer)
+
+    def _failure(self) -> CouchbaseError | RuntimeError:
+        """Give what to raise, with what SDK 2.5 has in it; what is kept here gets no traceback."""
+        error = self.error
+        if error is None:
+            return RuntimeError(f"{self.name}: neither answer nor error is there yet")
+        self.error = own_copy(error)
+        error.result = self.missed(self.key, error.rc or -1)
+        with suppress(Exception):
+            # The key may be of any type, and then not fit a dict.
+            error.all_results = MultiResult({self.key: error.result})
+        return error
 
     def decode(self, answer: Frame) -> T:
         """Read the answer of a success, or of a miss that the caller asked to be quiet about."""
         raise NotImplementedError
 
-    def missing(self, rc: int) -> Result:
-        """Give the entry of a batch for an operation that failed with *rc*."""
-        return OperationResult(self.key, 0, rc=rc)
+    @classmethod
+    def missed(cls, key: Any, rc: int) -> Result:
+        """Give the result of an operation on *key* that failed with *rc*."""
+        return OperationResult(key, 0, rc=rc)
 
 
 def _bad_key(key: Key, raw: bytes) -> ArgumentError:
@@ -216,17 +251,20 @@ def _bad_key(key: Key, raw: bytes) -> ArgumentError:
     )
 
 
-def _is_number(value: object, kinds: Any) -> bool:
-    """Tell whether *value* is one of *kinds*; True and False are not: they are slips."""
-    return isinstance(value, kinds) and not isinstance(value, bool)
+def _cas(cas: object, key: Key) -> int:
+    number = exact_integer(cas or 0)
+    if number is None or not 0 <= number <= MAX_CAS:
+        raise InvalidCasError("CAS must be an integer from 0 to 2**64-1", key=key, objextra=cas)
+    return number
 
 
-def _ttl(ttl: int) -> int:
-    if not _is_number(ttl, int) or not 0 <= ttl <= MAX_TTL:
+def _ttl(ttl: object) -> int:
+    number = exact_integer(ttl or 0)
+    if number is None or not 0 <= number <= MAX_TTL:
         raise InvalidTtlError(
             "ttl must be whole seconds from 0 (never expire) to 2**32-1", objextra=ttl
         )
-    return ttl
+    return number
 
 
 def body(answer: Frame) -> bytes:
@@ -245,6 +283,7 @@ class Get(Operation[ValueResult]):
     __slots__ = ("format_value",)
     name = "get"
     idempotent = True
+    gives_value = True
     format_value: bool
 
     def decode(self, answer: Frame) -> ValueResult:
@@ -259,12 +298,16 @@ class Get(Operation[ValueResult]):
             value = body(answer)
         (flags,) = _unpack_flags(extras)
         if self.format_value:
-            value = self.defaults.transcoder.decode_value(value, flags)
+            try:
+                value = self.defaults.transcoder.decode_value(value, flags)
+            except Exception as error:  # noqa: BLE001 - a transcoder may be anybody's
+                not_encoded(error, "decode_value", self.name, self.key)
         return ValueResult(self.key, value, cas, flags)
 
-    def missing(self, rc: int) -> Result:
-        """See `Operation.missing`."""
-        return ValueResult(self.key, None, 0, 0, rc)
+    @classmethod
+    def missed(cls, key: Any, rc: int) -> Result:
+        """See `Operation.missed`."""
+        return ValueResult(key, None, 0, 0, rc)
 
 
 class GetAndTouch(Get):
@@ -348,9 +391,10 @@ class Counter(Operation[ValueResult]):
             raise ProtocolError("counter: the answer is not a number of 8 bytes", key=self.key)
         return ValueResult(self.key, int.from_bytes(answer.value), answer.cas, 0)
 
-    def missing(self, rc: int) -> Result:
-        """See `Operation.missing`."""
-        return ValueResult(self.key, None, 0, 0, rc)
+    @classmethod
+    def missed(cls, key: Any, rc: int) -> Result:
+        """See `Operation.missed`."""
+        return ValueResult(key, None, 0, 0, rc)
 
 
 def get(
@@ -376,7 +420,7 @@ def get(
 
     Raises NotFoundError, and ValueFormatError if the value does not fit its flags.
     """
-    is_quiet = defaults.quiet if quiet is None else quiet
+    quietly = defaults.quiet if quiet is None else is_quiet(quiet)
     if ttl:
         op: Get = GetAndTouch(
             Opcode.GAT,
@@ -387,10 +431,10 @@ def get(
             b"",
             0,
             retry_strategy,
-            quiet=is_quiet,
+            quiet=quietly,
         )
     else:
-        op = Get(0, defaults, key, timeout, b"", b"", 0, retry_strategy, quiet=is_quiet)
+        op = Get(0, defaults, key, timeout, b"", b"", 0, retry_strategy, quiet=quietly)
     op.format_value = not no_format
     return op
 
@@ -477,10 +521,22 @@ def _store(
     timeout: float | None,
     retry_strategy: RetryStrategy | None,
 ) -> M:
-    encoded, flags = defaults.transcoder.encode_value(
-        value, defaults.format if format is None else format
-    )
-    extras = _STORE.pack(flags, _ttl(ttl) if ttl else 0)
+    expiry = _ttl(ttl) if ttl else 0
+    try:
+        made = defaults.transcoder.encode_value(
+            value, defaults.format if format is None else format
+        )
+    except Exception as error:  # noqa: BLE001 - a transcoder may be anybody's
+        not_encoded(error, "encode_value", kind.name, key)
+    try:
+        encoded, flags = made
+        extras = _STORE.pack(flags, expiry)
+        if type(encoded) is not bytes:
+            encoded = exact_bytes(encoded)
+    except Exception as error:
+        raise not_a_value(made, error, kind.name, key) from error
+    if len(encoded) > MAX_VALUE:
+        raise too_big(kind.name, key)
     return kind(opcode, defaults, key, timeout, extras, encoded, cas, retry_strategy)
 
 
@@ -543,7 +599,18 @@ def _concatenate(
         format = FMT_UTF8  # noqa: A001 - 2.5's name
     if format not in (FMT_UTF8, FMT_BYTES):
         raise ArgumentError("append and prepend take FMT_UTF8 or FMT_BYTES only", key=key)
-    encoded, _ = defaults.transcoder.encode_value(value, format)
+    try:
+        made = defaults.transcoder.encode_value(value, format)
+    except Exception as error:  # noqa: BLE001 - a transcoder may be anybody's
+        not_encoded(error, "encode_value", kind.name, key)
+    try:
+        encoded, _ = made
+        if type(encoded) is not bytes:
+            encoded = exact_bytes(encoded)
+    except Exception as error:
+        raise not_a_value(made, error, kind.name, key) from error
+    if len(encoded) > MAX_VALUE:
+        raise too_big(kind.name, key)
     return kind(opcode, defaults, key, timeout, b"", encoded, cas, retry_strategy)
 
 
@@ -567,9 +634,9 @@ def remove(
 
     Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError.
     """
-    is_quiet = defaults.quiet if quiet is None else quiet
+    quietly = defaults.quiet if quiet is None else is_quiet(quiet)
     return Remove(
-        Opcode.DELETE, defaults, key, timeout, b"", b"", cas, retry_strategy, quiet=is_quiet
+        Opcode.DELETE, defaults, key, timeout, b"", b"", cas, retry_strategy, quiet=quietly
     )
 
 
@@ -619,90 +686,25 @@ def counter(
     Raises NotFoundError, DeltaBadvalError if the document is not a number, StoreLockedError,
     InvalidDeltaError.
     """
-    if not _is_number(delta, int) or not -MAX_CAS <= delta <= MAX_CAS:
+    change, expiry = exact_integer(delta), _ttl(ttl)
+    if change is None or not -MAX_CAS <= change <= MAX_CAS:
         raise InvalidDeltaError("delta must be an integer of 64 bits", key=key, objextra=delta)
     if initial is None:
         first, expiry = 0, _DO_NOT_CREATE
     else:
-        first, expiry = initial, _ttl(ttl)
         if expiry == _DO_NOT_CREATE:
             raise InvalidTtlError(
                 "ttl of a counter must be less than 2**32-1", key=key, objextra=ttl
             )
-        if not _is_number(initial, int) or not 0 <= initial <= MAX_CAS:
+        given = exact_integer(initial)
+        if given is None or not 0 <= given <= MAX_CAS:
             raise InvalidDeltaError(
                 "initial must be an integer from 0 to 2**64-1", key=key, objextra=initial
             )
-    opcode = Opcode.INCREMENT if delta >= 0 else Opcode.DECREMENT
-    extras = _COUNTER.pack(abs(delta), first, expiry)
+        first = given
+    opcode = Opcode.INCREMENT if change >= 0 else Opcode.DECREMENT
+    extras = _COUNTER.pack(abs(change), first, expiry)
     return Counter(opcode, defaults, key, timeout, extras, b"", 0, retry_strategy)
-
-
-class Batch(Generic[R]):
-    """Operations that complete together: the `_multi` form of a builder."""
-
-    __slots__ = ("error", "operations", "owner", "remaining", "waiter")
-
-    def __init__(self, operations: list[Operation[Any]]) -> None:
-        self.operations = operations
-        self.remaining = len(operations)
-        self.error: CouchbaseError | None = None
-        self.waiter: Any = None
-        self.owner: Any = None
-        for op in operations:
-            op.batch = self
-
-    @property
-    def done(self) -> bool:
-        """Whether every operation is complete."""
-        return self.remaining == 0
-
-    def member_done(self, op: Operation[Any]) -> bool:  # noqa: ARG002 - others look at it
-        """Take note that one more operation is complete; tell whether that was the last."""
-        self.remaining -= 1
-        return not self.remaining
-
-    def result(self) -> MultiResult[R]:
-        """Give all results by key; raise the first error, with `all_results`, if there is one."""
-        results: MultiResult[R] = MultiResult()
-        first: CouchbaseError | None = None
-        for op in self.operations:
-            try:
-                results[op.key] = op.result()
-            except CouchbaseError as error:
-                results[op.key] = cast(R, op.missing(error.rc or -1))
-                if first is None:
-                    first = error
-        if first is not None:
-            first.all_results = results
-            try:
-                raise first
-            finally:
-                del first
-        return results
-
-
-def _batch(
-    what: Iterable[Key] | Mapping[Key, Any],
-    build: Callable[[Key, Any], Operation[Any]],
-) -> Batch[Any]:
-    """Build one operation per key; *build* takes the key and, for a mapping, its value."""
-    if isinstance(what, str | bytes):
-        raise ArgumentError("a batch takes an iterable of keys or a dict, not one key")
-    if isinstance(what, Mapping):
-        operations = [build(key, value) for key, value in what.items()]
-    else:
-        try:
-            keys = list(what)
-            unique = dict.fromkeys(keys)
-        except TypeError as error:
-            raise ArgumentError(f"a batch takes an iterable of keys or a dict: {error}") from error
-        if len(unique) < len(keys):
-            warnings.warn("duplicate keys in a batch are sent once", RuntimeWarning, stacklevel=4)
-        operations = [build(key, None) for key in unique]
-    if not operations:
-        raise ArgumentError("the batch is empty: give at least one key")
-    return Batch(operations)
 
 
 def get_multi(
@@ -727,7 +729,10 @@ def get_multi(
 
     Raises as `get` does, with the results of all keys in the exception's `all_results`.
     """
-    return _batch(
+    return batch_of(
+        Get,
+        defaults,
+        timeout,
         keys,
         lambda key, own: get(
             defaults,
@@ -751,7 +756,10 @@ def upsert_multi(
     retry_strategy: RetryStrategy | None = None,
 ) -> Batch[OperationResult]:
     """Store many documents from a dict of key and value; see `upsert` and `get_multi`."""
-    return _batch(
+    return batch_of(
+        Upsert,
+        defaults,
+        timeout,
         _mapping(kv),
         lambda key, value: upsert(
             defaults, key, value, 0, ttl, format, timeout=timeout, retry_strategy=retry_strategy
@@ -769,7 +777,10 @@ def insert_multi(
     retry_strategy: RetryStrategy | None = None,
 ) -> Batch[OperationResult]:
     """Store many documents that must not exist yet; see `insert` and `get_multi`."""
-    return _batch(
+    return batch_of(
+        Insert,
+        defaults,
+        timeout,
         _mapping(kv),
         lambda key, value: insert(
             defaults, key, value, ttl, format, timeout=timeout, retry_strategy=retry_strategy
@@ -787,7 +798,10 @@ def replace_multi(
     retry_strategy: RetryStrategy | None = None,
 ) -> Batch[OperationResult]:
     """Store many documents that must exist; see `replace` and `get_multi`."""
-    return _batch(
+    return batch_of(
+        Replace,
+        defaults,
+        timeout,
         _mapping(kv),
         lambda key, value: replace(
             defaults, key, value, 0, ttl, format, timeout=timeout, retry_strategy=retry_strategy
@@ -804,7 +818,10 @@ def append_multi(
     retry_strategy: RetryStrategy | None = None,
 ) -> Batch[OperationResult]:
     """Append to many documents from a dict of key and value; see `append` and `get_multi`."""
-    return _batch(
+    return batch_of(
+        Append,
+        defaults,
+        timeout,
         _mapping(kv),
         lambda key, value: append(
             defaults, key, value, 0, format, timeout=timeout, retry_strategy=retry_strategy
@@ -821,7 +838,10 @@ def prepend_multi(
     retry_strategy: RetryStrategy | None = None,
 ) -> Batch[OperationResult]:
     """Prepend to many documents from a dict of key and value; see `prepend` and `get_multi`."""
-    return _batch(
+    return batch_of(
+        Prepend,
+        defaults,
+        timeout,
         _mapping(kv),
         lambda key, value: prepend(
             defaults, key, value, 0, format, timeout=timeout, retry_strategy=retry_strategy
@@ -845,7 +865,10 @@ def remove_multi(
         timeout: seconds for the whole batch.
         retry_strategy: as for one operation.
     """
-    return _batch(
+    return batch_of(
+        Remove,
+        defaults,
+        timeout,
         kvs,
         lambda key, cas: remove(
             defaults, key, _cas_of(cas), quiet, timeout=timeout, retry_strategy=retry_strategy
@@ -862,7 +885,10 @@ def touch_multi(
     retry_strategy: RetryStrategy | None = None,
 ) -> Batch[OperationResult]:
     """Set the expiry of many documents: keys, or a dict of key and ttl; see `touch`."""
-    return _batch(
+    return batch_of(
+        Touch,
+        defaults,
+        timeout,
         kvs,
         lambda key, own: touch(
             defaults,
@@ -913,7 +939,7 @@ def counter_multi(
             retry_strategy=retry_strategy,
         )
 
-    return _batch(kvs, build)
+    return batch_of(Counter, defaults, timeout, kvs, build)
 
 
 def _mapping(kv: Mapping[Key, Any]) -> Mapping[Key, Any]:

@@ -13,6 +13,7 @@ from math import inf
 from typing import Any, Final
 
 from couchloop import reopening
+from couchloop.batches import Batch, Bulk
 from couchloop.bootstrap import HTTP, Bootstrap
 from couchloop.configcache import Cached
 from couchloop.dispatch import Dispatch, SessionState
@@ -21,6 +22,7 @@ from couchloop.exceptions import (
     AmbiguousForkedProcessError,
     AmbiguousRequestCanceledError,
     CouchbaseError,
+    ErrorContext,
     ForkedProcessError,
     RequestCanceledError,
 )
@@ -28,7 +30,7 @@ from couchloop.kv.connection import State
 from couchloop.kv.handshake import Negotiated
 from couchloop.kv.scram import KeyDerivation
 from couchloop.nodes import Connection, ControlRequest, Nodes, Random
-from couchloop.operations import Batch, Operation
+from couchloop.operations import Operation
 from couchloop.recall import FILE_ONLY, Recall
 from couchloop.settings import Address, Settings, one_forms
 from couchloop.streaming import ConfigSource, Request
@@ -94,6 +96,9 @@ class Session(Dispatch):
             error, parked = self._stranded.pop(0)
             for op in list(parked):
                 self._fail(op, self._fresh(error, op))
+        if self.state is SessionState.CLOSED and self._feeder.is_active:
+            # Inherited by a forked process; or begun by who was told that this is the end.
+            self._feeder.end_all(self._why_ended, 0.0)
         events = self._events.copy()
         self._events.clear()
         return events
@@ -111,7 +116,12 @@ class Session(Dispatch):
         timers = self._timers
         if timers.wakeup == inf or self.state is SessionState.CLOSED:
             return None
-        if not timers and not self._crowded and not self._deadlines:
+        if (
+            not timers
+            and not self._crowded
+            and not self._deadlines
+            and not self._feeder.is_active
+        ):
             # Idle: the loop is free to exit.
             timers.wakeup = inf
             return None
@@ -198,7 +208,7 @@ class Session(Dispatch):
         """
         if self.state is SessionState.CLOSED:
             return
-        self._closing = True
+        self._closing = self._guarded = True
         if wait > 0 and self._is_used and self.state is SessionState.OPEN:
             self.state = SessionState.CLOSING
             self._timers.call_at(now + wait, lambda _: self._end())
@@ -215,7 +225,7 @@ class Session(Dispatch):
                 f"bucket {self.settings.bucket!r} was opened before this process was forked: "
                 "open it again in this process, on an event loop of its own"
             )
-        self._closing = True
+        self._closing = self._guarded = True
         self.state = SessionState.CLOSED
         self._end_bootstrap()
         self._recall.end()
@@ -254,8 +264,18 @@ class Session(Dispatch):
             kind = AmbiguousRequestCanceledError if self._is_ambiguous(op) else RequestCanceledError
             self._fail(op, kind("the Bucket was closed", context=self._context(op)))
         self._deadlines.clear()
+        self._feeder.end_all(self._why_ended, 0.0)
         self._events.append(Closed())
         self._timers.clear()
+
+    def _why_ended(self, bulk: Bulk[Any]) -> CouchbaseError:
+        """Say why what waits in *bulk* is not sent any more."""
+        if self.error is None:
+            text = "the Bucket was closed: nothing was sent"
+            return RequestCanceledError(text, context=ErrorContext(bucket=self.settings.bucket))
+        # A forked process: its parent goes on.
+        inherited = ForkedProcessError if bulk.kind.idempotent else AmbiguousForkedProcessError
+        return inherited("the batch was under way when the process forked: the parent sends it")
 
     # In: the transports
 
@@ -280,6 +300,8 @@ class Session(Dispatch):
         connection = self._nodes.connections.get(connection_id)
         if connection is not None:
             connection.receive_data(data, now)
+            if self._feeder.wants:
+                self._feeder.turn(now)
         elif connection_id == self._source.id and data:
             self._source.receive_data(data, now)
 
@@ -342,6 +364,7 @@ class Session(Dispatch):
         """Do what is due: expire operations, connect again, retry."""
         self._expire_due(now)
         self._timers.fire(now)
+        self._feeder.turn(now)
         crowded, self._crowded = self._crowded, {}
         for connection in crowded:
             if connection.is_crowded:

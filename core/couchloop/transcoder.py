@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Final
 
-from couchloop.exceptions import ArgumentError, ValueFormatError
+from couchloop.exceptions import InvalidKeyError, ValueFormatError
 from couchloop.printable import general, printable
 
 FMT_JSON: Final = 0x02000000
@@ -44,6 +44,9 @@ _NAMES: Final = {
 
 _AS_BYTES: Final = "no_format=True gives its bytes; FMT_BYTES is the format for such values"
 
+FORMATS: Final = tuple(_NAMES.values())
+"""Names of the formats."""
+
 Buffer = bytes | bytearray | memoryview
 
 Value = Any
@@ -67,6 +70,11 @@ def _plain_encode(value: object) -> bytes:
             f"The value cannot be written as JSON: {_reason(error)}; bytes are FMT_BYTES, text can "
             "be FMT_UTF8, and other objects want a transcoder of your own",
             inner_cause=error,
+        ) from error
+    except Exception as error:
+        # Of a subclass of dict, say, whose methods are the user's.
+        raise ValueFormatError(
+            f"The value cannot be written as JSON: {type(error).__name__}", inner_cause=error
         ) from error
 
 
@@ -159,17 +167,18 @@ class Transcoder:
         return f"{type(self).__name__}(allow_pickle={self.allow_pickle})"
 
     def encode_key(self, key: str | bytes) -> bytes:
-        """Return the key's bytes: text as UTF-8. Raises `ArgumentError` for what is no key."""
+        """Return the key's bytes: text as UTF-8. Raises `InvalidKeyError` for what is no key."""
         if isinstance(key, str):
             try:
-                return key.encode()
+                # Not the method of a subclass: a key's bytes are those that others see.
+                return str.encode(key)
             except UnicodeEncodeError as error:
-                raise ArgumentError(
+                raise InvalidKeyError(
                     f"The key is not valid Unicode text: {error.reason}", key=key, inner_cause=error
                 ) from error
         if isinstance(key, bytes):
             return key
-        raise ArgumentError(f"A key is str or bytes, not {type(key).__name__}")
+        raise InvalidKeyError(f"A key is str or bytes, not {type(key).__name__}")
 
     def decode_key(self, key: bytes) -> str:
         """Return the key as text. Raises `ValueFormatError` if its bytes are not UTF-8."""
@@ -205,7 +214,7 @@ class Transcoder:
         if format == FMT_AUTO:
             return self._encode_auto(value)
         raise ValueFormatError(
-            f"Unknown format; the formats are {', '.join(_NAMES.values())}", objextra=format
+            f"Unknown format; the formats are {', '.join(FORMATS)}", objextra=format
         )
 
     def decode_value(self, value: Buffer, flags: int) -> Value:

@@ -14,6 +14,7 @@ import pytest
 
 from couchloop import operations as ops
 from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuthenticator
+from couchloop.batches import Batch
 from couchloop.cluster import BucketBase, ClusterBase
 from couchloop.connstr import ConnectionString
 from couchloop.driver import Driver, connect_error
@@ -26,6 +27,7 @@ from couchloop.exceptions import (
     CouchbaseError,
     InvalidConnectionStringError,
     InvalidOptionError,
+    InvalidSettingError,
     InvalidTimeoutError,
     MixedAuthError,
     NodeUnreachableError,
@@ -35,7 +37,7 @@ from couchloop.exceptions import (
 )
 from couchloop.kv.scram import KeyDerivation, SaltedPasswords
 from couchloop.opening import make_settings, without_login
-from couchloop.operations import Batch, Operation
+from couchloop.operations import Operation
 from couchloop.registry import Registry
 from couchloop.settings import Address, Login, Settings, Tls
 from couchloop.transcoder import FMT_JSON, FMT_UTF8, Transcoder
@@ -942,9 +944,6 @@ class TestBucket:
     @pytest.mark.parametrize(
         ("option", "name", "value"),
         [
-            ("log_redaction=1", "redaction", True),
-            ("compression_min_size=99", "compression_min_size", 99),
-            ("compression_min_ratio=0.5", "compression_min_ratio", 0.5),
             *(
                 (f"{name}=7", name, 7)
                 for name in (
@@ -964,10 +963,107 @@ class TestBucket:
         with pytest.raises(AttributeError):
             setattr(bucket, name, value)
 
+    @pytest.mark.parametrize(
+        ("option", "name", "value", "other", "bad"),
+        [
+            ("log_redaction=1", "redaction", True, False, "no"),
+            ("compression_min_size=99", "compression_min_size", 99, 5000, 31),
+            ("compression_min_size=99", "compression_min_size", 99, 32, "32"),
+            ("compression_min_ratio=0.5", "compression_min_ratio", 0.5, 1.0, 1.1),
+            ("compression_min_ratio=0.5", "compression_min_ratio", 0.5, 0, True),
+        ],
+    )
+    def test_attributes_that_can_be_set(
+        self, loop: Loop, option: str, name: str, value: object, other: object, bad: object
+    ) -> None:
+        """These attributes of 2.5 say what an option says, until they are set to what is legal."""
+        bucket = Bucket(f"{TEXT}/default?{option}", authenticator=WHO, loop=loop)
+        assert getattr(bucket, name) == value
+        setattr(bucket, name, other)
+        assert getattr(bucket, name) == other
+        with pytest.raises(ArgumentError):
+            setattr(bucket, name, bad)
+        assert getattr(bucket, name) == other
+        assert Bucket(f"{TEXT}/default?{option}", authenticator=WHO, loop=loop) is bucket
+
+    def test_compression_is_set_for_connections_too(self, loop: Loop) -> None:
+        """What is set counts at once, on the connections that there are."""
+        bucket = opened(loop)
+        loop.run()
+        connections = bucket._driver.session.connections
+        assert connections
+        bucket.compression_min_size = 777
+        assert {connection._compress_from for connection in connections} == {777}
+        assert bucket._driver.session.settings.wire.compress_from == 777
+
+    @pytest.mark.parametrize("quiet", ["false", "", None, [], 1.0])
+    def test_quiet_is_a_bool(self, loop: Loop, quiet: Any) -> None:
+        """What would count as true or false by accident is refused, when set and when opening."""
+        bucket = opened(loop)
+        with pytest.raises(TypeError, match="quiet is True or False"):
+            bucket.quiet = quiet
+        assert bucket.quiet is False
+        with pytest.raises(InvalidSettingError):
+            opened(loop, quiet=quiet)
+        with pytest.raises(InvalidSettingError):
+            ops.get(bucket._defaults, "k", quiet="false")  # type: ignore[arg-type]
+        bucket.quiet = 1  # type: ignore[assignment]
+        assert bucket.quiet is True
+
+    @pytest.mark.parametrize("bad", ["FMT_JSON", None, True, 1.5])
+    def test_a_format_is_a_number(self, loop: Loop, bad: Any) -> None:
+        """A format that is none is refused when set, not when something is stored."""
+        bucket = opened(loop)
+        with pytest.raises(ArgumentError, match="FMT_JSON, FMT_"):
+            bucket.default_format = bad
+        assert bucket.default_format == FMT_JSON
+
     def test_transcoder_class(self, loop: Loop) -> None:
         """A transcoder may be given as a class, as in 2.5."""
         bucket = opened(loop, transcoder=Transcoder)
         assert isinstance(bucket.transcoder, Transcoder)
+
+    @pytest.mark.parametrize("nothing", [None, False])
+    def test_no_transcoder_is_the_usual_one(self, loop: Loop, nothing: Any) -> None:
+        """None and False mean the usual transcoder, at the opening and when set; a class one."""
+        bucket = opened(loop, transcoder=nothing)
+        assert type(bucket.transcoder) is Transcoder
+        assert opened(loop) is bucket
+
+        class Own(Transcoder):
+            """Another."""
+
+        bucket.transcoder = Own
+        assert type(bucket.transcoder) is Own
+        bucket.transcoder = nothing
+        assert type(bucket.transcoder) is Transcoder
+        assert ops.upsert(bucket._defaults, "k", {"a": 1}).value == b'{"a":1}'
+
+    @pytest.mark.parametrize("bad", [5, "json", object, True])
+    def test_no_such_transcoder(self, loop: Loop, bad: Any) -> None:
+        """What lacks the methods of a transcoder is refused when set."""
+        bucket = opened(loop)
+        with pytest.raises(ArgumentError, match="lacks encode_key, encode_value, decode_value"):
+            bucket.transcoder = bad
+        assert type(bucket.transcoder) is Transcoder
+
+    def test_a_timeout_of_the_constructor(self, loop: Loop) -> None:
+        """`timeout=`, as in 2.5, wins over the option; it is part of what identifies a Bucket."""
+        text = f"{TEXT}?operation_timeout=3"
+        bucket = opened(loop, text, timeout=7.5)
+        assert bucket.timeout == 7.5
+        with pytest.raises(BucketAlreadyOpenError, match="operation_timeout"):
+            opened(loop, text)
+        with pytest.raises(InvalidTimeoutError):
+            opened(loop, text, timeout=float("inf"))
+
+    def test_a_password_alone(self, loop: Loop) -> None:
+        """Without a username the user is called as the bucket is, as in 2.5; no one is nobody."""
+        del loop
+        settings = make_settings(f"{TEXT}/default", password=SECRET)
+        assert settings.login == Login("default", SECRET)
+        with pytest.raises(ValueError, match="nobody is named"):
+            make_settings(f"{TEXT}/default")
 
 
 def _reopened(failed: Bucket, good: Bucket) -> None:

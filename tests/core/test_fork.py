@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from couchloop import health, operations
+from couchloop.batches import Batch
 from couchloop.events import Closed, OpenFailed
 from couchloop.exceptions import (
     AmbiguousError,
@@ -15,7 +16,7 @@ from couchloop.exceptions import (
     ObjectDestroyedError,
 )
 from couchloop.observation import Completed, LateAnswer
-from couchloop.operations import Batch, Operation
+from couchloop.operations import Operation
 from couchloop.session import SessionState
 from couchloop.settings import Reports
 from tests.core.world import World

@@ -8,6 +8,7 @@ from itertools import islice
 from random import Random
 from typing import Any
 
+from couchloop.batches import Batch
 from couchloop.configcache import Cached, dump, load
 from couchloop.embedded import EmbeddedCluster, ManualClock, Node
 from couchloop.events import (
@@ -23,7 +24,7 @@ from couchloop.events import (
 from couchloop.exceptions import NodeUnreachableError, ProtocolError
 from couchloop.kv.scram import KeyDerivation
 from couchloop.observation import make_session
-from couchloop.operations import Batch, Defaults, Operation
+from couchloop.operations import Defaults, Operation
 from couchloop.session import Session, SessionState
 from couchloop.settings import Address, Login, Settings
 from couchloop.topology import ClusterConfig
@@ -256,6 +257,13 @@ class World:
         self.settle()
         assert op.done, f"{op.name} has no answer"
         return op.result()
+
+    def do_batch(self, batch: Any) -> Any:
+        """Run a batch, however large, in no time; give its result."""
+        self.submit(batch)
+        self.advance(0.0)
+        assert batch.done, "the batch is not complete"
+        return batch.result()
 
     def settle(self) -> None:
         """Carry bytes to and fro, time standing still, until nothing moves."""

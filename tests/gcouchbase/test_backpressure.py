@@ -9,7 +9,6 @@ from typing import Any
 
 import gevent
 import pytest
-from gevent import Greenlet
 from gevent.event import Event
 from gevent.pool import Pool
 
@@ -65,6 +64,21 @@ def kept(bucket: Bucket) -> int:
         assert isinstance(transport, _Socket)
         count += transport._backlog.size
     return count
+
+
+def fill(bucket: Bucket, count: int, ends: type[CouchbaseError] | None = None) -> list[Any]:
+    """Issue so many upserts of 10 KB, in batches that are sent whole."""
+
+    def store(start: int) -> Any:
+        documents: dict[str | bytes, Any] = {f"k{start + n}": NOISE for n in range(1000)}
+        try:
+            return bucket.upsert_multi(documents, format=FMT_BYTES)
+        except CouchbaseError as error:
+            if ends is None or not isinstance(error, ends):
+                raise
+            return ends
+
+    return [gevent.spawn(store, start) for start in range(0, count, 1000)]
 
 
 @pytest.mark.timeout(180)
@@ -160,8 +174,7 @@ def test_killed_and_timed_out(served: ServedCluster, reading: Event) -> None:
     """A greenlet that is killed, or whose time is over, waits no more, and nothing is sent."""
     with open_bucket(served, "") as bucket:
         reading.clear()
-        documents: dict[str | bytes, Any] = {f"k{number}": NOISE for number in range(2000)}
-        storing = gevent.spawn(bucket.upsert_multi, documents, format=FMT_BYTES)
+        storing = fill(bucket, 3000)
         gevent.sleep(0)
         waiting = bucket.queued.operations
         assert waiting
@@ -177,7 +190,8 @@ def test_killed_and_timed_out(served: ServedCluster, reading: Event) -> None:
         assert {type(error) for error in errors} == {UnambiguousTimeoutError}
         assert "did not take the data" in str(errors[0])
         reading.set()
-        assert storing.get().all_ok
+        gevent.joinall(storing, raise_error=True)
+        assert all(greenlet.value.all_ok for greenlet in storing)
         assert not bucket.get("killed", quiet=True).success
         assert not bucket.get("a", quiet=True).success
 
@@ -187,29 +201,21 @@ def test_closing(served: ServedCluster, reading: Event) -> None:
     """close() gives what waits its time; what is still not written then is given up."""
     bucket = open_bucket(served, "")
     reading.clear()
-    documents: dict[str | bytes, Any] = {f"k{number}": NOISE for number in range(2000)}
-    storing = gevent.spawn(bucket.upsert_multi, documents, format=FMT_BYTES)
+    storing = fill(bucket, 2000)
     gevent.sleep(0)
     closing = gevent.spawn(bucket.close, 60)
     gevent.sleep(0)
     reading.set()
-    assert storing.get().all_ok
+    gevent.joinall(storing, raise_error=True)
+    assert all(greenlet.value.all_ok for greenlet in storing)
     closing.get()
 
     bucket = open_bucket(served, "")
     reading.clear()
-    documents = {f"k{number}": NOISE for number in range(6000)}
-    ended: list[type[Exception]] = []
-
-    def store() -> None:
-        with pytest.raises(RequestCanceledError) as raised:
-            bucket.upsert_multi(documents, format=FMT_BYTES)
-        ended.append(raised.type)
-
-    failing: Greenlet[[], None] = gevent.spawn(store)
+    failing = fill(bucket, 6000, ends=RequestCanceledError)
     until(lambda: kept(bucket) - bucket.queued.bytes > HIGH)
     bucket.close(0.01)
-    gevent.joinall([failing], raise_error=True)
-    assert ended
+    gevent.joinall(failing, raise_error=True)
+    assert {greenlet.value for greenlet in failing} >= {RequestCanceledError}
     reading.set()
     until(lambda: not served.cluster.connections())

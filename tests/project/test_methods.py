@@ -12,7 +12,8 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 
-from couchloop.operations import Batch, Defaults, Operation
+from couchloop.batches import Batch
+from couchloop.operations import Defaults, Operation
 from couchloop.result import MultiResult, ValueResult
 from tools import methods
 

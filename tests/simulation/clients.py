@@ -8,6 +8,7 @@ from random import Random
 from typing import Any, Final, NamedTuple
 
 from couchloop import operations as ops
+from couchloop.batches import Batch
 from couchloop.events import (
     CloseConnection,
     Closed,
@@ -18,7 +19,7 @@ from couchloop.events import (
     StoreConfig,
 )
 from couchloop.exceptions import CasMismatchError, CouchbaseError
-from couchloop.operations import Batch, Operation
+from couchloop.operations import Operation
 from couchloop.session import Session, SessionState
 from couchloop.settings import Settings
 from couchloop.standstill import CatchUp

@@ -526,7 +526,7 @@ async def test_tls_to_a_cleartext_port(reactor: Any) -> None:
         (lambda b: b.upsert("k", float("nan")), ValueFormatError, "float"),
         (lambda b: b.upsert("k", 1, format=FMT_BYTES), ValueFormatError, "bytes"),
         (lambda b: b.upsert("k", 1, format=FMT_UTF8), ValueFormatError, "str"),
-        (lambda b: b.upsert_multi({"k": 1, "l": {1, 2}}), ValueFormatError, "set"),
+        (lambda b: b.upsert_multi({"k": {1, 2}, "l": {1, 2}}), ValueFormatError, "set"),
         (lambda b: b.upsert_multi(["k"]), ArgumentError, "dict"),
         (lambda b: b.upsert("k", 1, ttl=-1), InvalidTtlError, "-1"),
         (lambda b: b.upsert("k", 1, ttl=2**32), InvalidTtlError, str(2**32)),

@@ -32,6 +32,7 @@ from couchloop.exceptions import (
     RequestCanceledError,
     UnambiguousTimeoutError,
     UnknownHostError,
+    ValueFormatError,
     WrongLoopError,
 )
 from couchloop.settings import Address
@@ -537,7 +538,7 @@ class OperationTests(MemoryTests):
         assert len(self.flushLoggedErrors(ZeroDivisionError)) == 1, "not eaten"  # type: ignore[no-untyped-call]
 
     def test_transcoders_error_is_theirs(self) -> None:
-        """What a transcoder raises while decoding fails that operation alone, as it is."""
+        """What a transcoder raises while decoding is the cause of that operation's error alone."""
 
         class Broken(Transcoder):
             def decode_value(self, value: Any, flags: int) -> Any:
@@ -549,7 +550,10 @@ class OperationTests(MemoryTests):
         self.memory.result(bucket.upsert_multi({"bad": "bad", "good": "good"}))
         one, two = bucket.get("bad"), bucket.get("good")
         self.clock.advance(0)
-        assert isinstance(error_of(one), LookupError)
+        error = error_of(one)
+        assert isinstance(error, ValueFormatError)
+        assert error.key == "bad"
+        assert isinstance(error.__cause__, LookupError)
         assert outcome(two)[0].value == "good"
 
     def test_issue_within_callbacks(self) -> None:

@@ -28,7 +28,7 @@ from couchloop.exceptions import (
 )
 from couchloop.kv.handshake import ErrorMap, Hello, Negotiated, Step, handshake
 from couchloop.kv.scram import KeyDerivation
-from couchloop.settings import Address, Login
+from couchloop.settings import Address, Login, Wire
 from couchloop.wire import Feature, Frame, FrameDecoder, Magic, snappy
 
 if TYPE_CHECKING:
@@ -198,6 +198,10 @@ class Connection(Generic[R]):
 
     def __repr__(self) -> str:
         return f"<Connection {self.id} to {self.address}: {self.state.name}>"
+
+    def compress(self, wire: Wire) -> None:
+        """Have other limits of compression count from now on."""
+        self._compress_from, self._compress_ratio = wire.compress_from, wire.compress_ratio
 
     def opened(self, login: Login, nonce: Callable[[], str], now: float) -> None:
         """Begin the handshake: the transport is connected."""

@@ -1,0 +1,195 @@
+"""What users' code gave, checked before anything of it is kept: transcoders, keys, numbers.
+
+A transcoder may be anybody's, and so may subclasses of str, bytes and int with their own methods.
+What is registered and sent is therefore of the built-in types themselves; what cannot be is refused
+where it is given, and harms nobody else's operation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import inf
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from couchloop.exceptions import (
+    ArgumentError,
+    CouchbaseError,
+    ErrorContext,
+    InvalidKeyError,
+    InvalidSettingError,
+    InvalidTimeoutError,
+    TooBigError,
+    ValueFormatError,
+)
+from couchloop.transcoder import FORMATS, Transcoder
+
+if TYPE_CHECKING:
+    from couchloop.operations import Defaults, Key
+
+MAX_VALUE: Final = 20 * 1024 * 1024
+"""Longest value in bytes; an inflated value may not exceed it either."""
+
+_METHODS: Final = ("encode_key", "encode_value", "decode_value")
+
+
+def exact_bytes(data: object) -> bytes:
+    """Give *data*, which a transcoder made, as bytes that nobody else can change.
+
+    Raises TypeError if it is not bytes: a memoryview of wider items counts these, not bytes.
+    """
+    if isinstance(data, bytes | bytearray):
+        return memoryview(data).tobytes()
+    if isinstance(data, memoryview) and data.itemsize == 1:
+        return data.tobytes()
+    raise TypeError
+
+
+def exact_integer(number: object) -> int | None:
+    """Give *number* as an int; None: it is none. True and False are not: they are slips."""
+    if type(number) is int:
+        return number
+    if isinstance(number, int) and not isinstance(number, bool):
+        # A subclass may lie in each of its methods, but not in this one.
+        return int.__index__(number)
+    return None
+
+
+def exact_seconds(timeout: object) -> float:
+    """Give *timeout* in seconds; raise InvalidTimeoutError unless it is positive and finite."""
+    seconds = None
+    if type(timeout) is float:
+        seconds = timeout
+    elif isinstance(timeout, int | float) and not isinstance(timeout, bool):
+        try:
+            kind = float if isinstance(timeout, float) else int
+            seconds = kind.__float__(timeout)  # type: ignore[arg-type]
+        except (OverflowError, TypeError):
+            seconds = inf
+    if seconds is None or not 0.0 < seconds < inf:
+        raise InvalidTimeoutError(
+            "timeout must be a positive number of seconds, and finite", objextra=timeout
+        )
+    return seconds
+
+
+def is_true(given: object, what: str) -> bool:
+    """Give *given* as a bool; *what* is what it says.
+
+    Raises InvalidSettingError (a TypeError) unless it is a bool, or a number as SDK 2.5 takes it:
+    the text "false" would count as True.
+    """
+    if given is True or given is False:
+        return given
+    number = exact_integer(given)
+    if number is None:
+        raise InvalidSettingError(
+            f"{what} is True or False, not {type(given).__name__}", objextra=given
+        )
+    return number != 0
+
+
+def is_quiet(quiet: object) -> bool:
+    """Give *quiet* as a bool; raise InvalidSettingError (a TypeError) as `is_true` does."""
+    return is_true(quiet, "quiet")
+
+
+def check_format(format: object) -> int:  # noqa: A002 - 2.5's name
+    """Give *format*; raise InvalidSettingError (a TypeError) unless it is a number.
+
+    One that no format has may be a transcoder's own, as in SDK 2.5.
+    """
+    number = exact_integer(format)
+    if number is None:
+        raise InvalidSettingError(
+            f"a format is one of {', '.join(FORMATS)}, not {type(format).__name__}",
+            objextra=format,
+        )
+    return number
+
+
+def transcoder_of(given: Any) -> Transcoder:
+    """Give the transcoder that *given* means to SDK 2.5: none, an instance, or a class of one.
+
+    Raises ArgumentError if it is none.
+    """
+    if given is None or given is False:
+        return Transcoder()
+    if isinstance(given, type):
+        given = given()
+    missing = [name for name in _METHODS if not callable(getattr(given, name, None))]
+    if missing:
+        raise ArgumentError(
+            f"a transcoder has the methods {', '.join(_METHODS)}: {type(given).__name__} lacks "
+            f"{', '.join(missing)}"
+        )
+    return given  # type: ignore[no-any-return]
+
+
+def about(error: CouchbaseError, operation: str, key: Any) -> CouchbaseError:
+    """Have *error* say which operation on which key it is about, unless it does."""
+    if error.key is None:
+        error.key = key
+    context = error.context or ErrorContext()
+    error.context = replace(
+        context,
+        operation=context.operation or operation,
+        key=key if context.key is None else context.key,
+    )
+    return error
+
+
+def not_encoded(error: Exception, what: str, operation: str, key: Any) -> NoReturn:
+    """Raise what it means that a transcoder's method *what* has raised *error*.
+
+    That is *error* itself if it is one of ours, else a ValueFormatError with it as the cause.
+    """
+    try:
+        if isinstance(error, CouchbaseError):
+            raise about(error, operation, key)
+        text = f"the transcoder's {what} raised {type(error).__name__}"
+        raise about(ValueFormatError(text, inner_cause=error), operation, key)
+    finally:
+        # This frame is part of its traceback, and it must not point to itself.
+        del error
+
+
+def encode_key(defaults: Defaults, key: Key, operation: str) -> bytes:
+    """Give a key's bytes, checked as those of an operation are.
+
+    Raises what the transcoder raises if that is a CouchbaseError, else InvalidKeyError.
+    """
+    try:
+        raw = defaults.transcoder.encode_key(key)
+    except Exception as error:  # noqa: BLE001 - a transcoder may be anybody's
+        not_encoded(error, "encode_key", operation, key)
+    return raw if type(raw) is bytes else exact_key(raw, operation, key)
+
+
+def exact_key(raw: object, operation: str, key: Any) -> bytes:
+    """Give as bytes what a transcoder made of *key*; raise InvalidKeyError if it is none."""
+    try:
+        return exact_bytes(raw)
+    except Exception as error:
+        text = f"the transcoder's encode_key gives bytes, and gave {type(raw).__name__}"
+        raise about(InvalidKeyError(text), operation, key) from error
+
+
+def not_a_value(made: object, error: Exception, operation: str, key: Any) -> CouchbaseError:
+    """Give what to raise where a transcoder's encode_value has given *made*."""
+    text = "the transcoder's encode_value gives bytes and flags (an integer of 32 bits)"
+    if isinstance(made, tuple):
+        kinds = ", ".join(type(each).__name__ for each in made)
+        text += f", and gave ({kinds})"
+    else:
+        text += f", and gave {type(made).__name__}"
+    return about(ValueFormatError(text, inner_cause=error), operation, key)
+
+
+def too_big(operation: str, key: Any) -> TooBigError:
+    """Give what to raise for a value above 20 MiB."""
+    error = TooBigError(
+        f"the value takes more than {MAX_VALUE} bytes (20 MiB), the most that the server takes: "
+        "nothing was sent; store it in parts"
+    )
+    about(error, operation, key)
+    return error

@@ -1,0 +1,109 @@
+"""Large batches over real sockets, on either loop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from couchloop.exceptions import RequestCanceledError, ValueFormatError
+from couchloop.transcoder import FMT_JSON, Transcoder
+from tests.conformance.loops import Loop, cluster_of, open_bucket, opened
+
+MANY = 5000
+thread_number = threading.get_native_id
+"""The number of the thread that calls, whatever was patched."""
+
+
+@pytest.fixture
+def served(loop: Loop) -> Iterator[Any]:
+    """Serve three nodes."""
+    with loop.serving(loop.embedded(3)) as served:
+        yield served
+
+
+def documents(count: int = MANY) -> dict[Any, Any]:
+    """Give so many documents."""
+    return {f"k{number}": {"n": number} for number in range(count)}
+
+
+def test_many(loop: Loop, served: Any) -> None:
+    """Thousands of documents are stored on a fresh Bucket, and read, in their order."""
+    cluster = cluster_of(loop, served)
+    bucket = cluster.open_bucket("default")
+    results = loop.wait(bucket.upsert_multi(documents()))
+    assert results.all_ok
+    assert list(results) == list(documents())
+    found = loop.wait(bucket.get_multi(list(documents())))
+    assert {key: result.value for key, result in found.items()} == documents()
+    loop.wait(bucket.close())
+
+
+def test_others_go_on(loop: Loop, served: Any) -> None:
+    """While a large batch is under way, what others issue is answered long before its end."""
+    with opened(loop, cluster_of(loop, served)) as bucket:
+        storing = loop.start(bucket.upsert_multi, documents())
+        for number in range(5):
+            loop.wait(bucket.upsert(f"other{number}", 1))
+            assert not storing.done
+        changed = loop.wait(bucket.upsert(f"k{MANY - 1}", "later"))
+        assert storing.outcome().all_ok
+        assert loop.wait(bucket.get(f"k{MANY - 1}")).value == "later"
+        assert changed.cas == loop.wait(bucket.get(f"k{MANY - 1}")).cas
+
+
+def test_failures(loop: Loop, served: Any) -> None:
+    """What cannot be encoded is its own key's failure."""
+    with opened(loop, cluster_of(loop, served)) as bucket:
+        values = documents()
+        values["k3"] = values[f"k{MANY - 3}"] = {1}
+        with pytest.raises(ValueFormatError) as caught:
+            loop.wait(bucket.upsert_multi(values))
+        good, bad = caught.value.split_results()
+        assert set(bad) == {"k3", f"k{MANY - 3}"}
+        assert len(good) == MANY - 2
+
+
+def test_cancelled(loop: Loop, served: Any) -> None:
+    """A batch whose caller goes away is not sent further, and leaves nothing."""
+    with opened(loop, cluster_of(loop, served)) as bucket:
+        storing = loop.start(bucket.upsert_multi, documents())
+        loop.wait(bucket.upsert("other", 1))
+        assert bucket.queued.operations
+        storing.cancel()
+        loop.until(lambda: not bucket.queued.operations)
+        loop.wait(bucket.get("other"))
+        assert served.cluster.operations["SET"] < MANY
+        assert bucket._driver.session.in_flight == 0
+
+
+def test_closed(loop: Loop, served: Any) -> None:
+    """A Bucket that is closed at once fails what was not sent; every key has its result."""
+    bucket = open_bucket(loop, cluster_of(loop, served))
+    storing = loop.start(bucket.upsert_multi, documents())
+    loop.wait(bucket.upsert("other", 1))
+    bucket._close()
+    error = storing.outcome()
+    assert isinstance(error, RequestCanceledError)
+    assert len(error.all_results or ()) == MANY
+    loop.wait(bucket.close())
+
+
+def test_from_a_thread(loop: Loop, served: Any) -> None:
+    """A thread's batch is encoded in the thread, and sent in slices as well."""
+    seen: set[int] = set()
+
+    class Where(Transcoder):
+        def encode_value(self, value: object, format: int = FMT_JSON) -> tuple[bytes, int]:  # noqa: A002
+            seen.add(thread_number())
+            return super().encode_value(value, format)
+
+    with opened(loop, cluster_of(loop, served), transcoder=Where()) as bucket:
+        here = thread_number()
+        handle = bucket.threadsafe()
+        results = loop.in_thread(lambda: handle.upsert_multi(documents()))
+        assert results.all_ok
+        assert len(seen) == 1
+        assert here not in seen

@@ -1,0 +1,160 @@
+"""Nothing that an operation or a batch made waits for the garbage collector, on either loop."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+
+from couchloop.batches import Batch
+from couchloop.exceptions import CouchbaseError
+from couchloop.operations import Operation
+from couchloop.result import Result
+from couchloop.transcoder import FMT_JSON, Transcoder
+from tests.conformance.loops import Loop, cluster_of, opened
+
+LARGE = 1500
+"""Keys of a batch that is sent in slices."""
+
+
+class Failing(Transcoder):
+    """Fails for some values, with an exception of its own."""
+
+    def encode_value(self, value: object, format: int = FMT_JSON) -> tuple[bytes, int]:  # noqa: A002
+        """Refuse "bad"."""
+        if value == "bad":
+            raise RuntimeError("bad value")
+        return super().encode_value(value, format)
+
+    def decode_value(self, value: Any, flags: int) -> Any:
+        """Refuse "worse"."""
+        if bytes(value) == b'"worse"':
+            raise RuntimeError("worse value")
+        return super().decode_value(value, flags)
+
+
+@contextmanager
+def nothing_left() -> Iterator[None]:
+    """Fail if something of ours that was made within could only be freed by the collector."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        ours = [
+            each
+            for each in gc.garbage
+            if isinstance(each, Operation | Batch | CouchbaseError | Result)
+        ]
+        assert not ours
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
+def keys(count: int) -> list[Any]:
+    """Give so many keys."""
+    return [f"k{number}" for number in range(count)]
+
+
+OPERATIONS: dict[str, Callable[[Any], Any]] = {
+    "get": lambda b: b.get("k1"),
+    "upsert": lambda b: b.upsert("k1", {"a": 1}),
+    "counter": lambda b: b.counter("n", initial=1),
+    "get_multi": lambda b: b.get_multi(keys(3), quiet=True),
+    "upsert_multi": lambda b: b.upsert_multi(dict.fromkeys(keys(3), 1)),
+    "a large get_multi": lambda b: b.get_multi(keys(LARGE), quiet=True),
+    "a large upsert_multi": lambda b: b.upsert_multi(dict.fromkeys(keys(LARGE), 1)),
+}
+FAILURES: dict[str, Callable[[Any], Any]] = {
+    "get": lambda b: b.get("missing"),
+    "insert": lambda b: b.insert("k1", 1),
+    "encoding": lambda b: b.upsert("k1", "bad"),
+    "decoding": lambda b: b.get("worse"),
+    "a bad key": lambda b: b.get(5),
+    "get_multi": lambda b: b.get_multi(["k1", "missing", "worse"]),
+    "upsert_multi": lambda b: b.upsert_multi({"a": 1, "b": "bad", 5: 1}),
+    "a large get_multi": lambda b: b.get_multi([*keys(LARGE), "missing", "worse"]),
+    "a large upsert_multi": lambda b: b.upsert_multi(
+        {**dict.fromkeys(keys(LARGE), 1), "bad": "bad", 5: 1}
+    ),
+}
+
+
+@pytest.fixture
+def served(loop: Loop) -> Iterator[Any]:
+    """Serve two nodes."""
+    with loop.serving(loop.embedded(2)) as served:
+        yield served
+
+
+@pytest.fixture
+def bucket(loop: Loop, served: Any) -> Iterator[Any]:
+    """Open a bucket that has some documents."""
+    with opened(loop, cluster_of(loop, served), transcoder=Failing()) as bucket:
+        loop.wait(bucket.upsert_multi(dict.fromkeys(keys(LARGE), 1)))
+        loop.wait(bucket.upsert("worse", "worse"))
+        loop.wait(bucket.wait_until_ready(10))
+        yield bucket
+
+
+def done(loop: Loop, call: Callable[[], Any]) -> None:
+    """Wait for a call, and forget how it ended."""
+    if loop.name == "twisted":
+        # What waits for a Deferred may keep its outcome, and be kept by it.
+        ended: list[bool] = []
+        call().addBoth(lambda _: ended.append(True))
+        loop.until(lambda: ended)
+        return
+    with suppress(CouchbaseError):
+        loop.wait(call())
+
+
+@pytest.mark.parametrize("what", OPERATIONS)
+def test_success(loop: Loop, bucket: Any, what: str) -> None:
+    """After a success."""
+    done(loop, lambda: OPERATIONS[what](bucket))
+    with nothing_left():
+        for _ in range(2):
+            done(loop, lambda: OPERATIONS[what](bucket))
+
+
+@pytest.mark.parametrize("what", FAILURES)
+def test_failure(loop: Loop, bucket: Any, what: str) -> None:
+    """After a failure."""
+    done(loop, lambda: FAILURES[what](bucket))
+    with nothing_left():
+        for _ in range(2):
+            done(loop, lambda: FAILURES[what](bucket))
+
+
+@pytest.mark.parametrize("what", OPERATIONS)
+def test_cancellation(loop: Loop, bucket: Any, what: str) -> None:
+    """After a cancellation."""
+    call = OPERATIONS[what]
+
+    def cancel() -> None:
+        started = loop.start(call, bucket)
+        loop.until(lambda: bucket._driver.session.in_flight or started.done)
+        started.cancel()
+        loop.wait(bucket.get("k1", quiet=True))
+
+    cancel()
+    with nothing_left():
+        cancel()
+
+
+@pytest.mark.parametrize("what", OPERATIONS)
+def test_timeout(loop: Loop, served: Any, bucket: Any, what: str) -> None:
+    """After a timeout."""
+    for node in served.cluster.nodes:
+        served.cluster.hang(node)
+    bucket.timeout = 0.05
+    done(loop, lambda: OPERATIONS[what](bucket))
+    with nothing_left():
+        done(loop, lambda: OPERATIONS[what](bucket))

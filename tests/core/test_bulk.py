@@ -1,0 +1,603 @@
+"""Large batches in virtual time: slices, deadlines, order, and what happens on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from couchloop import operations as ops
+from couchloop.batches import WHOLE, Bulk
+from couchloop.bulk import SLICE
+from couchloop.encoding import MAX_VALUE
+from couchloop.exceptions import (
+    AmbiguousTimeoutError,
+    AuthError,
+    CouchbaseError,
+    ForkedProcessError,
+    InvalidTtlError,
+    KeyTooLongError,
+    NodeNotAvailableError,
+    ObjectDestroyedError,
+    RequestCanceledError,
+    TooBigError,
+    UnambiguousTimeoutError,
+    ValueFormatError,
+)
+from couchloop.operations import Defaults
+from couchloop.retries import FailFast
+from couchloop.settings import Login
+from couchloop.transcoder import FMT_BYTES, FMT_JSON, Transcoder
+from tests.core.world import World
+
+MANY = WHOLE + 700
+
+
+class Counting(Transcoder):
+    """Counts what it encodes and decodes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoded = self.decoded = 0
+
+    def encode_value(self, value: object, format: int = FMT_JSON) -> tuple[bytes, int]:  # noqa: A002
+        """Count one."""
+        self.encoded += 1
+        return super().encode_value(value, format)
+
+    def decode_value(self, value: Any, flags: int) -> Any:
+        """Count one."""
+        self.decoded += 1
+        return super().decode_value(value, flags)
+
+
+def documents(count: int = MANY, value: Any = 0) -> dict[Any, Any]:
+    """Give so many documents."""
+    return {f"k{number}": value for number in range(count)}
+
+
+def opened(**arguments: Any) -> World:
+    """Give a world whose bucket is open."""
+    w = World(**arguments)
+    w.open()
+    return w
+
+
+def sets(w: World) -> int:
+    """Count the SETs that nodes have got."""
+    return w.cluster.operations["SET"]
+
+
+def failure(w: World, batch: Any) -> CouchbaseError:
+    """Run a batch to its end; give its error."""
+    with pytest.raises(CouchbaseError) as caught:
+        w.do_batch(batch)
+    return caught.value
+
+
+def each_call(w: World, look: Callable[[], int]) -> list[int]:
+    """Give a list that tells by how much *look* went up in each call into the session."""
+    session = w.session
+    steps: list[int] = []
+    for name in ("receive_data", "handle_deadline", "submit_batch", "connected", "resumed"):
+        method = getattr(session, name)
+
+        def call(*arguments: Any, method: Any = method) -> None:
+            before = look()
+            method(*arguments)
+            steps.append(look() - before)
+
+        setattr(session, name, call)
+    return steps
+
+
+class TestSlices:
+    """What is done in one turn of the loop."""
+
+    @pytest.mark.parametrize("is_open", [True, False])
+    def test_no_turn_does_more_than_a_slice(self, *, is_open: bool) -> None:
+        """However many documents there are, each call into the session encodes and reads few."""
+        w = opened() if is_open else World()
+        transcoder = Counting()
+        settings = Defaults(transcoder, FMT_JSON)
+        steps = each_call(w, lambda: transcoder.encoded + transcoder.decoded)
+        batch = w.submit(ops.upsert_multi(settings, documents()))
+        assert isinstance(batch, Bulk)
+        if not is_open:
+            w.open()
+        w.advance(0.0)
+        assert batch.result().all_ok
+        results = w.do_batch(ops.get_multi(settings, list(documents())))
+        assert list(results) == list(documents())
+        assert all(result.value == 0 for result in results.values())
+        assert transcoder.encoded == transcoder.decoded == MANY
+        # Answers that were waiting are read as well as the next slice is built.
+        assert max(steps) <= 3 * SLICE
+        w.assert_idle()
+
+    def test_large_values(self) -> None:
+        """A batch of few keys and many bytes is sent in slices as well."""
+        w = opened()
+        values = documents(64, "v" * 100_000)
+        batch = ops.upsert_multi(w.defaults, values)
+        assert isinstance(batch, Bulk)
+        assert w.do_batch(batch).all_ok
+        assert sets(w) == 64
+        w.assert_idle()
+        as_bytes = ops.upsert_multi(w.defaults, documents(64, bytes(100_000)), format=FMT_BYTES)
+        assert not isinstance(as_bytes, Bulk), "nothing has to be encoded"
+
+    def test_a_small_batch_is_whole(self) -> None:
+        """A batch that takes little is written at once."""
+        assert not isinstance(ops.upsert_multi(World().defaults, documents(WHOLE)), Bulk)
+        assert isinstance(ops.upsert_multi(World().defaults, documents(WHOLE + 1)), Bulk)
+
+    def test_before_the_bucket_is_open(self) -> None:
+        """Until it is open one operation waits, and nothing else is encoded."""
+        w = World()
+        transcoder = Counting()
+        batch = w.submit(ops.upsert_multi(Defaults(transcoder, FMT_JSON), documents()))
+        assert transcoder.encoded == w.session.queued_operations == 1
+        assert w.session.queued[0] == MANY
+        w.open()
+        w.advance(0.0)
+        assert batch.result().all_ok
+        assert w.session.queued == (0, 0)
+
+    def test_the_mapping_is_copied(self) -> None:
+        """What becomes of the mapping after the call does not matter."""
+        w = opened()
+        values = documents(value=1)
+        batch = w.submit(ops.upsert_multi(w.defaults, values))
+        values.clear()
+        values["other"] = 2
+        w.advance(0.0)
+        assert list(batch.result()) == list(documents())
+        assert w.do(ops.get(w.defaults, f"k{MANY - 1}")).value == 1
+        assert w.do(ops.get(w.defaults, "other", quiet=True)).value is None
+
+    def test_several_at_once(self) -> None:
+        """Many batches share the turns: no call into the session does more for all that."""
+        w = opened()
+        transcoder = Counting()
+        settings = Defaults(transcoder, FMT_JSON)
+        batches = [w.submit(ops.upsert_multi(settings, documents())) for _ in range(6)]
+        steps = each_call(w, lambda: transcoder.encoded)
+        w.advance(0.0)
+        assert all(batch.result().all_ok for batch in batches)
+        assert max(steps) <= 2 * SLICE
+        w.assert_idle()
+
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda d, keys: ops.get_multi(d, keys, quiet=True),
+            lambda d, keys: ops.insert_multi(d, dict.fromkeys(keys, 1)),
+            lambda d, keys: ops.remove_multi(d, keys, quiet=True),
+            lambda d, keys: ops.counter_multi(d, keys, initial=1),
+        ],
+    )
+    def test_every_kind(self, make: Callable[..., Any]) -> None:
+        """All `_multi` forms are sent in slices."""
+        w = opened()
+        batch = make(w.defaults, list(documents()))
+        assert isinstance(batch, Bulk)
+        assert list(w.do_batch(batch)) == list(documents())
+        w.assert_idle()
+
+
+class TestTime:
+    """Whose time runs when."""
+
+    def test_slow_but_steady(self) -> None:
+        """A slice's time starts when it is issued: a batch may take longer than one timeout."""
+        w = opened()
+        batch = w.submit(ops.upsert_multi(w.defaults, documents(), timeout=1.0))
+        began = w.now
+        while not batch.done:
+            # The network takes 0.9 seconds there and back.
+            w.clock.advance(0.9)
+            w.session.handle_deadline(w.now)
+            for number, data in w.session.take_output():
+                w.links[number].receive_data(data)
+            for number, link in list(w.links.items()):
+                if data := link.data_to_send():
+                    w.session.receive_data(number, data, w.now)
+            w.session.take_events()
+        assert batch.result().all_ok
+        assert w.now - began > 2.0
+
+    def test_a_cluster_that_cannot_be_reached(self) -> None:
+        """Where no node takes anything, the batch ends when the time of its oldest key is over."""
+        w = World(config_total_timeout=60.0)
+        w.unanswering.update(w.nodes)
+        batch = w.submit(ops.upsert_multi(w.defaults, documents(), timeout=3.0))
+        w.advance(2.9)
+        assert not batch.done
+        w.advance(0.2)
+        with pytest.raises(UnambiguousTimeoutError) as caught:
+            batch.result()
+        error = caught.value
+        assert error.key == "k0"
+        assert {result.rc for result in (error.all_results or {}).values()} == {0x17}
+        assert len(error.all_results or ()) == MANY
+        assert not w.session.queued[0]
+
+    def test_a_node_that_is_down(self) -> None:
+        """Keys of a node that is down fail within one timeout; all others are stored before."""
+        w = opened()
+        down = list(w.nodes)[1]
+        w.unreachable.add(down)
+        w.lose(w.link_to(down))
+        batch = w.submit(ops.upsert_multi(w.defaults, documents(), timeout=2.0))
+        w.advance(0.0)
+        lost = {key for key in documents() if w.owner(key) == down}
+        assert batch.remaining == len(lost)
+        w.advance(1.9)
+        assert not batch.done
+        w.advance(0.2)
+        with pytest.raises(UnambiguousTimeoutError) as caught:
+            batch.result()
+        good, bad = caught.value.split_results()
+        assert set(bad) == lost
+        assert len(good) == MANY - len(lost)
+        assert caught.value.context is not None
+        assert caught.value.context.bucket == "default"
+        assert caught.value.key in lost
+
+    def test_a_node_that_hangs(self) -> None:
+        """A node that hangs gets few operations, and its keys end within one timeout as well."""
+        w = opened()
+        hung = w.cluster.nodes[1]
+        address = next(a for a, node in w.nodes.items() if node is hung)
+        w.cluster.hang(hung)
+        batch = w.submit(ops.upsert_multi(w.defaults, documents(), timeout=2.0))
+        w.advance(2.1)
+        assert batch.done
+        with pytest.raises(CouchbaseError) as caught:
+            batch.result()
+        assert isinstance(caught.value, AmbiguousTimeoutError | UnambiguousTimeoutError)
+        _, bad = caught.value.split_results()
+        assert set(bad) == {key for key in documents() if w.owner(key) == address}
+
+    def test_a_node_that_comes_back(self) -> None:
+        """A node that comes back in time gets what waits for it."""
+        w = opened()
+        down = list(w.nodes)[1]
+        w.unreachable.add(down)
+        w.lose(w.link_to(down))
+        batch = w.submit(ops.upsert_multi(w.defaults, documents(), timeout=5.0))
+        w.advance(3.0)
+        assert not batch.done
+        w.unreachable.clear()
+        w.advance(2.0)
+        assert batch.result().all_ok
+
+    def test_a_strategy_that_does_not_wait(self) -> None:
+        """FailFast holds for each key whose node is not there."""
+        w = opened()
+        down = list(w.nodes)[1]
+        w.unreachable.add(down)
+        w.lose(w.link_to(down))
+        error = failure(w, ops.upsert_multi(w.defaults, documents(), retry_strategy=FailFast()))
+        assert isinstance(error, NodeNotAvailableError)
+        _, bad = error.split_results()
+        assert set(bad) == {key for key in documents() if w.owner(key) == down}
+
+    def test_opening_that_fails(self) -> None:
+        """Where the bucket cannot be opened, all keys fail for that reason."""
+        w = World(login=Login("user", "wrong"))
+        batch = w.submit(ops.get_multi(w.defaults, list(documents())))
+        w.session.start(w.now)
+        w.advance(1.0)
+        with pytest.raises(AuthError):
+            batch.result()
+
+
+class TestOrder:
+    """Same-key order, and what waits."""
+
+    @pytest.mark.parametrize("key", [f"k{MANY - 1}", f"k{MANY - 1}".encode()])
+    def test_a_later_operation(self, key: Any) -> None:
+        """An operation on a key that waits in a batch is written after it, in any type of key."""
+        w = World()
+        batch = w.submit(ops.upsert_multi(w.defaults, documents(value=1)))
+        read = w.submit(ops.get(w.defaults, key))
+        changed = w.submit(ops.upsert(w.defaults, key, 2))
+        w.open()
+        w.advance(0.0)
+        assert batch.result().all_ok
+        assert read.result().value == 1
+        assert changed.result().success
+        assert w.do(ops.get(w.defaults, key)).value == 2
+
+    def test_a_later_batch(self) -> None:
+        """So is a batch on the same keys, whichever gets its turn first."""
+        w = opened()
+        backwards = dict(reversed(list(documents(value=2).items())))
+        first = w.submit(ops.upsert_multi(w.defaults, documents(value=1)))
+        second = w.submit(ops.upsert_multi(w.defaults, backwards))
+        small = w.submit(ops.upsert_multi(w.defaults, {"k5": 3, f"k{MANY - 5}": 3}))
+        w.advance(0.0)
+        assert all(batch.result().all_ok for batch in (first, second, small))
+        values = {
+            k: r.value for k, r in w.do_batch(ops.get_multi(w.defaults, list(backwards))).items()
+        }
+        assert values == {**documents(value=2), "k5": 3, f"k{MANY - 5}": 3}
+
+    def test_a_transcoder_of_keys(self) -> None:
+        """What counts are the bytes of the key, as a transcoder makes them."""
+
+        class Lower(Transcoder):
+            def encode_key(self, key: str | bytes) -> bytes:
+                return super().encode_key(key).lower()
+
+        w = World()
+        settings = Defaults(Lower(), FMT_JSON)
+        batch = w.submit(ops.upsert_multi(settings, documents(value=1)))
+        w.submit(ops.upsert(settings, f"K{MANY - 1}", 2))
+        w.open()
+        w.advance(0.0)
+        assert batch.result().all_ok
+        assert w.do(ops.get(w.defaults, f"k{MANY - 1}")).value == 2
+
+    @settings(max_examples=20, deadline=None)
+    @given(
+        st.lists(
+            st.one_of(
+                st.tuples(st.just("bulk"), st.integers(0, 400), st.integers(1001, 1400)),
+                st.tuples(st.just("one"), st.integers(0, 1500), st.just(0)),
+                st.tuples(st.just("pause"), st.integers(0, 2), st.just(0)),
+                st.tuples(st.just("turn"), st.just(0), st.just(0)),
+            ),
+            max_size=12,
+        )
+    )
+    def test_the_last_one_wins(self, steps: list[tuple[str, int, int]]) -> None:
+        """Whatever is issued in whatever order, each key has the value that it was given last."""
+        w = World()
+        last: dict[str, int] = {}
+        pending: list[Any] = []
+        for number, (what, where, count) in enumerate(steps):
+            addresses = list(w.session.addresses)
+            if what == "bulk":
+                values: dict[Any, Any] = {f"k{n}": number for n in range(where, where + count)}
+                last.update(values)
+                pending.append(w.submit(ops.upsert_multi(w.defaults, values, timeout=60)))
+            elif what == "one":
+                last[f"k{where}"] = number
+                pending.append(w.submit(ops.upsert(w.defaults, f"k{where}", number, timeout=60)))
+            elif what == "turn":
+                w.session.handle_deadline(w.now)
+                w.settle()
+            elif addresses and what == "pause":
+                w.session.paused(w.link_to(addresses[where]))
+        for connection in list(w.links):
+            w.session.resumed(connection, w.now)
+        w.advance(1.0)
+        assert all(one.done for one in pending)
+        for one in pending:
+            one.result()
+        for key, value in last.items():
+            assert w.do(ops.get(w.defaults, key)).value == value
+
+
+class TestBackpressure:
+    """Batches and the limits of what may wait."""
+
+    def test_what_it_holds_back_is_not_refused(self) -> None:
+        """A batch of more than may wait is done: what a node does not take is not even queued."""
+        w = opened(max_queued_operations=100)
+        for connection in w.session.connections:
+            w.session.paused(connection.id)
+        batch = w.submit(ops.upsert_multi(w.defaults, documents()))
+        w.advance(1.0)
+        assert not batch.done
+        assert w.session.queued_operations <= len(w.nodes)
+        assert w.session.queued[0] == MANY
+        for connection in w.session.connections:
+            w.session.resumed(connection.id, w.now)
+        w.advance(0.0)
+        assert batch.result().all_ok
+        w.assert_idle()
+
+    def test_queued_bytes(self) -> None:
+        """What waits in batches counts as queued, its bytes by the mean of what was encoded."""
+        w = World()
+        w.submit(ops.upsert_multi(w.defaults, documents(2000, bytes(1000)), format=FMT_BYTES))
+        operations, size = w.session.queued
+        assert operations == 2000
+        assert 2_000_000 < size < 2_100_000
+
+
+class TestFailures:
+    """Keys that fail by themselves."""
+
+    def test_what_cannot_be_sent(self) -> None:
+        """Each is its own key's failure, wherever it stands; everything else is stored."""
+        w = opened()
+        values = documents()
+        values["k7"] = {1}
+        values[f"k{MANY - 7}"] = bytes(MAX_VALUE + 1)
+        values["x" * 251] = 1
+        values[5] = 1
+        error = failure(w, ops.upsert_multi(w.defaults, values))
+        assert isinstance(error, ValueFormatError)
+        assert error.key == "k7"
+        assert error.result is (error.all_results or {})["k7"]
+        good, bad = error.split_results()
+        assert set(bad) == {"k7", f"k{MANY - 7}", "x" * 251, 5}
+        assert len(good) == MANY - 2
+        w.assert_idle()
+
+    def test_too_big(self) -> None:
+        """A value above 20 MiB is refused, and nobody else notices."""
+        w = opened()
+        values: dict[Any, Any] = {"big": bytes(MAX_VALUE + 1), **documents(50, b"x")}
+        error = failure(w, ops.upsert_multi(w.defaults, values, format=FMT_BYTES))
+        assert isinstance(error, TooBigError)
+        assert list(error.split_results()[1]) == ["big"]
+        assert len(w.attempts) == len(w.nodes)
+
+    @pytest.mark.parametrize("ttl", [-1, "x"])
+    def test_an_argument_for_all(self, ttl: Any) -> None:
+        """An argument for all keys that is wrong sends nothing."""
+        w = opened()
+        error = failure(w, ops.upsert_multi(w.defaults, documents(), ttl=ttl))
+        assert isinstance(error, InvalidTtlError)
+        assert not sets(w)
+        w.assert_idle()
+
+    def test_answers(self) -> None:
+        """What the server refuses, and what cannot be read, is its key's failure alone."""
+        w = opened()
+        w.do_batch(ops.upsert_multi(w.defaults, documents(MANY - 1)))
+        w.do(ops.upsert(w.defaults, "k5", b"{", format=FMT_BYTES))
+
+        class Strict(Transcoder):
+            def decode_value(self, value: Any, flags: int) -> Any:
+                if bytes(value) == b"{":
+                    raise RuntimeError("no")
+                return super().decode_value(value, flags)
+
+        error = failure(w, ops.get_multi(Defaults(Strict(), FMT_JSON), list(documents())))
+        assert isinstance(error, ValueFormatError)
+        good, bad = error.split_results()
+        assert set(bad) == {"k5", f"k{MANY - 1}"}
+        assert len(good) == MANY - 2
+
+    def test_key_order_of_errors(self) -> None:
+        """The error that is raised is that of the first key that failed, in the batch's order."""
+        w = opened()
+        values = documents()
+        values["k1500"] = {1}
+        values["y" * 251] = 1
+        error = failure(w, ops.upsert_multi(w.defaults, values))
+        assert (type(error), error.key) == (ValueFormatError, "k1500")
+        values = {"y" * 251: 1, **values}
+        error = failure(w, ops.upsert_multi(w.defaults, values))
+        assert (type(error), error.key) == (KeyTooLongError, "y" * 251)
+
+
+class TestEnds:
+    """Batches that do not come to their end."""
+
+    def test_cancelled(self) -> None:
+        """What was not sent is not sent; nothing is left of it."""
+        w = opened()
+        batch = w.submit(ops.upsert_multi(w.defaults, documents()))
+        issued = w.session.in_flight - w.session.queued[0]
+        w.session.cancel_batch(batch)
+        w.advance(1.0)
+        assert sets(w) <= issued < MANY
+        w.assert_idle()
+        assert w.session.queued == (0, 0)
+        assert not w.session._guarded
+
+    @pytest.mark.parametrize("is_open", [True, False])
+    def test_closed(self, *, is_open: bool) -> None:
+        """At the close what was not sent fails as not sent; each key has a result."""
+        w = opened() if is_open else World()
+        batch = w.submit(ops.upsert_multi(w.defaults, documents()))
+        w.session.close(w.now)
+        assert batch.done
+        assert w.woken == [batch]
+        with pytest.raises(RequestCanceledError) as caught:
+            batch.result()
+        assert len(caught.value.all_results or ()) == MANY
+
+    def test_closed_in_order(self) -> None:
+        """A close that waits lets a batch come to its end, and takes nothing new."""
+        w = opened()
+        batch = w.submit(ops.upsert_multi(w.defaults, documents()))
+        w.session.close(w.now, 5.0)
+        late = w.submit(ops.upsert_multi(w.defaults, documents(value=2)))
+        w.advance(1.0)
+        assert batch.result().all_ok
+        with pytest.raises(ObjectDestroyedError):
+            late.result()
+        assert sets(w) == MANY
+
+    def test_after_the_close(self) -> None:
+        """A batch for a closed Bucket fails as an operation does."""
+        w = opened()
+        w.session.close(w.now)
+        batch = w.submit(ops.get_multi(w.defaults, list(documents())))
+        w.session.take_events()
+        with pytest.raises(CouchbaseError):
+            batch.result()
+
+    def test_forked(self) -> None:
+        """In a forked child a batch under way fails: its parent goes on with it."""
+        w = opened()
+        batch = w.submit(ops.get_multi(w.defaults, list(documents())))
+        w.session.forked()
+        while w.session.take_events():
+            pass
+        with pytest.raises(ForkedProcessError):
+            batch.result()
+
+    def test_a_moving_cluster(self) -> None:
+        """Vbuckets that move while a batch is under way change nothing."""
+        w = opened()
+        target = w.cluster.nodes[2]
+        batch = w.submit(ops.upsert_multi(w.defaults, documents(value=5)))
+        for number in range(0, 64, 3):
+            w.cluster.move_vbucket("default", number, target)
+            w.settle()
+        w.advance(2.0)
+        assert batch.result().all_ok
+        results = w.do_batch(ops.get_multi(w.defaults, list(documents())))
+        assert all(result.value == 5 for result in results.values())
+
+    def test_cancelled_by_its_transcoder(self) -> None:
+        """A transcoder may cancel the batch that it is asked for."""
+        w = opened()
+
+        class Cancelling(Transcoder):
+            batch: Any = None
+
+            def encode_value(self, value: object, format: int = FMT_JSON) -> tuple[bytes, int]:  # noqa: A002
+                if self.batch is not None and value == 400:
+                    w.session.cancel_batch(self.batch)
+                return super().encode_value(value, format)
+
+        transcoder = Cancelling()
+        values: dict[Any, Any] = {f"k{n}": n for n in range(MANY)}
+        batch = ops.upsert_multi(Defaults(transcoder, FMT_JSON), values)
+        transcoder.batch = batch
+        w.submit(batch)
+        w.advance(0.0)
+        assert not w.woken
+        assert sets(w) < 1000
+        w.assert_idle()
+
+    def test_keys_with_methods_of_their_own(self) -> None:
+        """A key whose hash fails harms its own batch, and nobody else."""
+        w = opened()
+        spoiled: list[bool] = []
+
+        class Key(str):
+            __slots__ = ()
+
+            def __hash__(self) -> int:
+                if spoiled:
+                    raise RuntimeError("no hash")
+                return super().__hash__()
+
+            def __eq__(self, other: object) -> bool:
+                return super().__eq__(other)
+
+        values: dict[Any, Any] = {**documents(), Key("own"): 1}
+        batch = w.submit(ops.upsert_multi(w.defaults, values))
+        spoiled.append(True)
+        innocent = w.submit(ops.upsert(w.defaults, "innocent", 1))
+        w.advance(0.0)
+        assert innocent.result().success
+        assert batch in w.woken
+        with pytest.raises(RuntimeError, match="no hash"):
+            batch.result()
+        w.assert_idle()
