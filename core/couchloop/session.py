@@ -116,12 +116,7 @@ class Session(Dispatch):
         timers = self._timers
         if timers.wakeup == inf or self.state is SessionState.CLOSED:
             return None
-        if (
-            not timers
-            and not self._crowded
-            and not self._deadlines
-            and not self._feeder.is_active
-        ):
+        if not timers and not self._crowded and not self._deadlines and not self._feeder.is_active:
             # Idle: the loop is free to exit.
             timers.wakeup = inf
             return None
