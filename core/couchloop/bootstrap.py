@@ -6,8 +6,7 @@ asked first, then web ports: nodes without the data service have configurations 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -76,22 +75,22 @@ def srv_error(name: str, reason: str) -> SrvLookupError:
     )
 
 
-def _no_hosts(name: str, addresses: Sequence[Address]) -> Iterator[CouchbaseError]:
-    """Say of each of *addresses*, targets of an SRV record, why it is none, if so."""
+def srv_targets(
+    name: str, addresses: Sequence[Address]
+) -> tuple[list[Address], list[UnknownHostError]]:
+    """Give those of *addresses*, targets of the SRV record *name*, that are, and why others not."""
+    usable: list[Address] = []
+    wrong: list[UnknownHostError] = []
     for address in addresses:
         try:
             host_to_dial(address.host)
         except ValueError as why:
             target = printable(address.host, _LONGEST_TARGET)
-            yield UnknownHostError(
-                f"the DNS SRV record {name} names {target!r}, which is no host name: {why}"
-            )
-
-
-def _is_host(address: Address) -> bool:
-    with suppress(ValueError):
-        return bool(host_to_dial(address.host))
-    return False
+            text = f"the DNS SRV record {name} names {target!r}, which is no host name: {why}"
+            wrong.append(UnknownHostError(text))
+        else:
+            usable.append(address)
+    return usable, wrong
 
 
 class BootstrapOwner(Protocol):
@@ -196,8 +195,7 @@ class Bootstrap:
                 what += ": create it, or use couchbase:// (couchbases://) and the names of nodes"
             self.srv_failed(NoSrvRecordError(what), now)
             return
-        usable = [address for address in addresses if _is_host(address)]
-        wrong = list(_no_hosts(self._settings.srv, addresses))
+        usable, wrong = srv_targets(self._settings.srv, addresses)
         if not usable:
             self.srv_failed(wrong[0], now)
         elif self._lookup_over():

@@ -442,6 +442,24 @@ class TestWalk:
             "effect": False,
         }
 
+    def test_srv_targets_that_are_none(self) -> None:
+        """Targets that are no host names are named as such, on one line; others are used."""
+        net = Net()
+        bad = Address("\x1b[31mbad\nname" + "x" * 1000, 11210)
+        name = "_couchbase._tcp.db.example.com"
+        net.srv[name] = [bad, Address("10.0.0.1", 11210)]
+        report, shown = examine(net, "couchbase://db.example.com/default")
+        step = step_of(report, "srv")
+        assert step.details == {"found": ["10.0.0.1:11210"]}
+        assert "is no host name" in step.notes[-1]
+        assert "\x1b[31mbad" not in shown
+        net.srv[name] = [bad]
+        for scheme in ("couchbase", "couchbase+dnssrv"):
+            report, shown = examine(net, f"{scheme}://db.example.com/default")
+            step = step_of(report, "srv")
+            assert "is no host name" in f"{step.notes}{step.cause}"
+            assert "\x1b[31mbad" not in shown
+
     def test_srv(self) -> None:
         """What an SRV record names takes the place of the host, each name with its port."""
         net = Net()

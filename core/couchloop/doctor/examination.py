@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
+from couchloop.bootstrap import srv_targets
 from couchloop.connstr import ConnectionString, masked
 from couchloop.doctor.advice import HANGS, NO_ANSWER, Advice, advise, failed
 from couchloop.doctor.report import Part, Report, Step, Verdict, count, listed
@@ -29,6 +30,7 @@ from couchloop.exceptions import (
 )
 from couchloop.opening import make_settings
 from couchloop.options import OptionValue, find_option
+from couchloop.printable import printable
 from couchloop.secret import Secret, kept, take_frames
 from couchloop.settings import Address, Settings
 from couchloop.topology import ClusterConfig, Node, data_networks, select_network
@@ -348,18 +350,18 @@ class Examination:
         name, required = settings.srv, settings.srv_required
         began = self._scene.begin("srv", name)
         answer = yield from self._scene.ask(LookUpSrv(name, self._scene.limit))
-        found: Sequence[Address] = answer.value or ()
+        found, wrong = srv_targets(name, answer.value or ())
         verdict, text, cause, cure = Verdict.OK, "", "", ""
         notes: tuple[str, ...] = ()
         if found:
             text = f"{name} names {count(len(found), 'node')}"
-            notes = tuple(str(address) for address in found)
+            notes = tuple([str(address) for address in found] + [each.message for each in wrong])
         else:
-            why = "there is none"
+            why = wrong[0].message if wrong else "there is none"
             if isinstance(answer.error, TimeoutError):
                 why = "no name server answered in time"
             elif answer.error is not None:
-                why = getattr(answer.error, "message", None) or str(answer.error)
+                why = getattr(answer.error, "message", None) or printable(str(answer.error))
             verdict = Verdict.FAILED if required else Verdict.SKIPPED
             text = "no such record: the host itself is used"
             if required:
@@ -369,7 +371,7 @@ class Examination:
                     "Have the record made, correct the name, or name the nodes themselves under "
                     f"{scheme}://."
                 )
-            elif answer.error is not None:
+            elif answer.error is not None or wrong:
                 text, notes = "not known: the host itself is used", (why,)
         self._end(
             Step(
