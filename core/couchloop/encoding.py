@@ -24,11 +24,18 @@ from couchloop.exceptions import (
 from couchloop.transcoder import FORMATS, Transcoder
 
 if TYPE_CHECKING:
+    from couchloop.kv.connection import Connection
     from couchloop.operations import Defaults, Key
 
 MAX_VALUE: Final = 20 * 1024 * 1024
 """Longest value in bytes; an inflated value may not exceed it either."""
 
+_INSTEAD: Final = {
+    "encode_key": "a key may be bytes, too",
+    "encode_value": "FMT_BYTES takes bytes as they are",
+    "decode_value": "no_format=True gives the value's bytes, as FMT_BYTES would",
+}
+"""What can be done where a transcoder cannot."""
 _METHODS: Final = ("encode_key", "encode_value", "decode_value")
 
 
@@ -138,16 +145,23 @@ def about(error: CouchbaseError, operation: str, key: Any) -> CouchbaseError:
     return error
 
 
-def not_encoded(error: Exception, what: str, operation: str, key: Any) -> NoReturn:
+def not_encoded(
+    error: Exception, what: str, operation: str, key: Any, origin: Connection[Any] | None = None
+) -> NoReturn:
     """Raise what it means that a transcoder's method *what* has raised *error*.
 
     That is *error* itself if it is one of ours, else a ValueFormatError with it as the cause.
+    *origin* is where the value came from.
     """
     try:
-        if isinstance(error, CouchbaseError):
-            raise about(error, operation, key)
-        text = f"the transcoder's {what} raised {type(error).__name__}"
-        raise about(ValueFormatError(text, inner_cause=error), operation, key)
+        if not isinstance(error, CouchbaseError):
+            text = f"the transcoder's {what} raised {type(error).__name__}: {_INSTEAD[what]}"
+            error = ValueFormatError(text, inner_cause=error)
+        about(error, operation, key)
+        if origin is not None and error.context is not None:
+            error.context.bucket = origin.bucket
+            error.context.node = str(origin.address)
+        raise error
     finally:
         # This frame is part of its traceback, and it must not point to itself.
         del error

@@ -301,7 +301,7 @@ class Get(Operation[ValueResult]):
             try:
                 value = self.defaults.transcoder.decode_value(value, flags)
             except Exception as error:  # noqa: BLE001 - a transcoder may be anybody's
-                not_encoded(error, "decode_value", self.name, self.key)
+                not_encoded(error, "decode_value", self.name, self.key, self.connection)
         return ValueResult(self.key, value, cas, flags)
 
     @classmethod

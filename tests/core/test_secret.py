@@ -124,7 +124,7 @@ FAILURES: dict[str, Callable[[], Any]] = {
         string(""), authenticator=PasswordAuthenticator("user", SECRET), password=f"{SECRET}"
     ),
     "keypath": lambda: make_settings(string("&keypath=/x")),
-    "object": lambda: make_settings(ConnectionString("b", options={"password": SECRET})),
+    "object": lambda: make_settings(ConnectionString(None, options={"password": SECRET})),
     "environment": lambda: make_settings(
         "couchbase://h/b", username="u", environment={"LCB_OPTIONS": f"password={SECRET}&x"}
     ),

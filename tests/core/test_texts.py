@@ -24,13 +24,14 @@ from couchloop.exceptions import (
     ServerError,
     UnambiguousTimeoutError,
     UnknownHostError,
+    ValueFormatError,
 )
 from couchloop.http import Exchange
 from couchloop.operations import Operation
 from couchloop.printable import printable
 from couchloop.retries import FailFast
 from couchloop.settings import Address, Login, Settings
-from couchloop.transcoder import FMT_BYTES, FMT_PICKLE, FMT_UTF8
+from couchloop.transcoder import FMT_BYTES, FMT_JSON, FMT_PICKLE, FMT_UTF8, Transcoder
 from couchloop.wire import Opcode, Status
 from tests.core.test_bad_input import ONE_NODE
 from tests.core.world import World
@@ -163,6 +164,10 @@ def test_bad_arguments(call: str) -> None:
         with pytest.raises(CouchbaseError) as caught:
             BAD_CALLS[call](w, number)
         texts.add(str(caught.value))
+        if isinstance(caught.value, ValueFormatError):
+            assert caught.value.key is not None
+            assert caught.value.context is not None
+            assert caught.value.context.operation is not None
     assert len(texts) == 1
 
 
@@ -186,6 +191,29 @@ def test_values_that_cannot_be_read(flags: int, body: Callable[[int], bytes]) ->
             w.defaults.transcoder.decode_value(body(number), flags)
         texts.add(str(caught.value))
     assert len(texts) == 1
+
+
+def test_value_format_errors_tell_where() -> None:
+    """A value that cannot be read: which key, of which bucket, on which node, for all alike."""
+
+    class Careless(Transcoder):
+        def encode_value(self, value: object, format: int = FMT_JSON) -> tuple[bytes, int]:  # noqa: A002
+            return b"{" + b" " * int(str(value)), FMT_JSON
+
+    w = one_node()
+    w.open()
+    own, w.defaults.transcoder = w.defaults.transcoder, Careless()
+    for number in range(COUNT):
+        w.do(ops.upsert(w.defaults, f"user:{number}", number))
+    w.defaults.transcoder = own
+    errors = []
+    for number in range(COUNT):
+        op = w.submit(ops.get(w.defaults, f"user:{number}"))
+        w.settle()
+        errors.append(error_of(op))
+    text = one_text(errors, ValueFormatError)
+    assert text.endswith("(get, bucket 'default', node 127.0.0.1:10000)")
+    assert "FMT_BYTES" in text
 
 
 class TestKnownCauses:
