@@ -438,6 +438,10 @@ class GeventDriver(Driver):
         # A thread cannot be stopped; the lookup has a limit of its own.
         return lambda: None
 
+    def report(self, error: Exception) -> None:
+        """See `Driver`."""
+        self.hub.handle_error(self, type(error), error, error.__traceback__)
+
     def log(self, record: LogRecord) -> None:
         """See `Driver`."""
         self._log(record)

@@ -383,6 +383,10 @@ class TwistedDriver(Driver):
 
         return Lookup(self.reactor, event, self.session.settings.resolver, self.srv_answered).end
 
+    def report(self, error: Exception) -> None:
+        """See `Driver`."""
+        _log.failure("while a Bucket's loop was asked for something", Failure(error))  # type: ignore[no-untyped-call]
+
     def log(self, record: LogRecord) -> None:
         """See `Driver`."""
         _log.emit(_LEVELS[record.level], record.text, **record.fields)

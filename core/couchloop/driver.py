@@ -211,6 +211,10 @@ class Driver(ABC):
         """Write a line to the loop's log."""
 
     @abstractmethod
+    def report(self, error: Exception) -> None:
+        """Show an error that is nobody's: some hook has raised it."""
+
+    @abstractmethod
     def make_tls(self, settings: Settings) -> Callable[[], None]:
         """Read what TLS trusts and shows by *settings*; give what makes connections use it.
 
@@ -497,29 +501,69 @@ class Driver(ABC):
             self.transmit()
 
     def transmit(self) -> None:
-        """Do all that the session has decided: the one thing an adapter does after anything."""
+        """Do all that the session has decided: the one thing an adapter does after anything.
+
+        A hook that raises spoils nothing but what it was for: all else that was decided is done,
+        and the timer is armed. What is no Exception (SystemExit, say) is raised after that.
+        """
         if self._in_turn:
             return
         session = self.session
+        stop: BaseException | None = None
         self._in_turn = True
         try:
             while True:
                 for connection_id, data in session.take_output():
                     transport = self.transports.get(connection_id)
                     if transport is not None:
-                        transport.write(data)
+                        try:
+                            transport.write(data)
+                        except BaseException as error:  # noqa: BLE001 - see above
+                            stop = self._failed(error) or stop
+                            self.connection_lost(connection_id, error)
                 events = session.take_events()
                 if not events:
                     break
                 for event in events:
-                    self._perform(event)
+                    try:
+                        self._perform(event)
+                    except BaseException as error:  # noqa: BLE001 - see above
+                        stop = self._failed(error) or stop
+                        self._not_performed(event, error)
         finally:
             self._in_turn = False
-        when = session.next_deadline()
-        if when is None and self._storing:
-            when = self._patience
-        if when != self._armed:
-            self._rearm(when)
+            when = session.next_deadline()
+            if when is None and self._storing:
+                when = self._patience
+            if when != self._armed:
+                self._rearm(when)
+        if stop is not None:
+            raise stop
+
+    def _failed(self, error: BaseException) -> BaseException | None:
+        """Report an error of a hook; give it if it is none, but meant to end the program."""
+        if not isinstance(error, Exception):
+            return error
+        self.report(error)
+        return None
+
+    def _not_performed(self, event: object, error: BaseException) -> None:
+        """Tell the session that what it waits for does not come."""
+        # It is kept and shown to others, and its frames hold whatever was a variable there.
+        error = error.with_traceback(None)
+        match event:
+            case OpenConnection():
+                self.connect_failed(event.id, error)
+            case CloseConnection():
+                self._gone(event.id)
+            case DeriveKey():
+                self.key_derived(event, error)
+            case ResolveSrv():
+                self.srv_answered(error)
+            case LoadConfig():
+                self._config_loaded(error)
+            case StoreConfig():
+                self._config_stored(error)
 
     def _perform(self, event: object) -> None:
         match event:

@@ -429,6 +429,7 @@ class ManualDriver(Driver):
         self.armed: float | None = None
         self.told: list[str] = []
         self.logged: list[LogRecord] = []
+        self.reported: list[Exception] = []
         loop.drivers.append(self)
 
     @property
@@ -477,6 +478,9 @@ class ManualDriver(Driver):
 
     def log(self, record: LogRecord) -> None:
         self.logged.append(record)
+
+    def report(self, error: Exception) -> None:
+        self.reported.append(error)
 
     def loaded(self, *, is_high: bool) -> None:
         self.told.append("loaded" if is_high else "relieved")
@@ -1144,6 +1148,92 @@ class TestDriver:
             assert {record.level for record in driver.logged} == {"info"}
             bucket._close()
             loop.run()
+
+    @pytest.mark.parametrize(
+        "hook", ["make_transport", "in_thread", "opened", "log", "loaded", "resolve"]
+    )
+    def test_hooks_that_raise(self, loop: Loop, hook: str) -> None:
+        """Whatever hook raises, and however often: it is reported, and all else is done.
+
+        The timer is armed, so that what is waited for ends, and the Bucket can be used where the
+        hook was of no use for that.
+        """
+        text = "couchbase://name.example" if hook == "resolve" else TEXT
+        cluster = Cluster(f"{text}?max_queued_operations=2", loop)
+        cluster.authenticate(WHO)
+        bucket = cluster.open_bucket("default")
+        driver = bucket._driver
+        assert isinstance(driver, ManualDriver)
+
+        def fail(*_: object, **__: object) -> Any:
+            raise RuntimeError("a hook has failed")
+
+        # Nobody has derived a key yet.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("couchloop.driver._salted_passwords", SaltedPasswords())
+            patch.setattr(driver, hook, fail)
+            for key in "ab":
+                driver.submit(ops.get(bucket._defaults, key, quiet=True, timeout=1.0))
+            loop.run()
+            assert driver.reported
+            assert (driver.session.error is None) is (hook in {"opened", "log", "loaded"})
+            assert driver.armed is not None or driver.session.error is not None
+            loop.run(10.0)
+        assert driver.session.in_flight == 0
+        if hook in {"opened", "log", "loaded"}:
+            assert not bucket.do(ops.get(bucket._defaults, "k", quiet=True)).success
+        bucket._close()
+        loop.run(5.0)
+        assert told(bucket)[-1] == "closed"
+
+    def test_each_transport_on_its_own(self, loop: Loop) -> None:
+        """One that cannot be made, written or closed keeps no other from it."""
+        bucket = opened(loop)
+        loop.run()
+        driver = bucket._driver
+        assert isinstance(driver, ManualDriver)
+        first, *others = driver.transports.values()
+        assert isinstance(first, Transport)
+
+        def fail(*_: object) -> None:
+            raise RuntimeError("a transport has failed")
+
+        first.write = fail  # type: ignore[method-assign, assignment]
+        pending = [
+            ops.get(bucket._defaults, f"k{number}", quiet=True, timeout=5.0) for number in range(30)
+        ]
+        for op in pending:
+            driver.submit(op)
+        loop.run(1.0)
+        # That of the first is sent again on a new connection.
+        assert all(op.answer is not None for op in pending)
+        assert len(driver.reported) == 1
+        assert len(driver.transports) == len(loop.world.nodes)
+        for transport in driver.transports.values():
+            transport.finish = fail  # type: ignore[method-assign]
+        bucket._close()
+        loop.run()
+        assert told(bucket) == ["opened", "ended", "closed"]
+        assert len(driver.reported) == 1 + len(loop.world.nodes)
+        assert not any(other in driver.transports.values() for other in others)
+
+    def test_exit_in_a_hook(self, loop: Loop) -> None:
+        """What means to end the program is raised, once all else is done and the timer armed."""
+        bucket = opened(loop)
+        driver = bucket._driver
+        assert isinstance(driver, ManualDriver)
+
+        def leave(_: object) -> None:
+            raise SystemExit
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(driver, "log", leave)
+            with pytest.raises(SystemExit):
+                loop.run()
+        assert driver.armed is not None
+        assert not driver.reported
+        loop.run()
+        assert not bucket.do(ops.get(bucket._defaults, "k", quiet=True)).success
 
     def test_stuck_disk(self, loop: Loop) -> None:
         """A disk that never writes keeps a Bucket from closing for two seconds, not for ever."""
