@@ -26,6 +26,7 @@ from couchloop.retries import RetryStrategy
 from couchloop.secret import Secret, sealed
 from couchloop.settings import Settings
 from couchloop.threads import ThreadSafeBucket
+from couchloop.times import check_wait
 from couchloop.transcoder import FMT_JSON, Transcoder
 from gcouchbase.driver import GeventDriver, SocketFactory
 from gcouchbase.methods import DocumentMethods, HealthMethods
@@ -208,7 +209,7 @@ class Bucket(DocumentMethods, HealthMethods, BucketBase):
             raise BlockingSwitchOutError(
                 "the hub itself must not wait: use _close() there, or spawn a greenlet"
             )
-        self._driver.close(timeout)
+        self._driver.close(check_wait(timeout))
         self._driver.wait_closed()
 
     def _get_close_future(self) -> Event:

@@ -8,6 +8,7 @@ import gevent
 
 from couchloop.pool import PoolBase
 from couchloop.secret import sealed
+from couchloop.times import check_wait
 from gcouchbase.bucket import Bucket, BucketArguments
 from gcouchbase.cluster import Cluster
 
@@ -47,7 +48,8 @@ class BucketPool(PoolBase[Bucket]):
 
     def close(self, timeout: float = 2.5) -> None:
         """Close every Bucket, as `Bucket.close` does; returns when the last connection is gone."""
-        closing = [gevent.spawn(bucket.close, timeout) for bucket in self]
+        wait = check_wait(timeout)
+        closing = [gevent.spawn(bucket.close, wait) for bucket in self]
         gevent.joinall(closing, raise_error=True)
 
     def __enter__(self) -> Self:

@@ -27,6 +27,7 @@ from couchloop.retries import RetryStrategy
 from couchloop.secret import Secret, sealed
 from couchloop.settings import Settings
 from couchloop.threads import ThreadSafeBucket
+from couchloop.times import check_wait
 from couchloop.transcoder import FMT_JSON, Transcoder
 from txcouchbase.driver import EndpointFactory, TwistedDriver, check_reactor
 from txcouchbase.methods import DocumentMethods, HealthMethods
@@ -213,10 +214,10 @@ class Bucket(DocumentMethods, HealthMethods, BucketBase):
         fails with RequestCanceledError (an AmbiguousError if the server may have done it), later
         calls with ObjectDestroyedError. Calling it again is harmless.
 
-        Raises WrongLoopError in another thread than the reactor's.
+        Raises WrongLoopError in another thread than the reactor's, InvalidTimeoutError.
         """
         self._driver.check_thread()
-        self._driver.close(timeout)
+        self._driver.close(check_wait(timeout))
         return self._driver.when_closed()
 
     def registerDeferred(self, event: str, d: Deferred[None]) -> None:

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 from couchloop.pool import PoolBase
 from couchloop.secret import sealed
+from couchloop.times import check_wait
 from txcouchbase.bucket import Bucket, BucketArguments
 from txcouchbase.cluster import Cluster
 
@@ -51,7 +52,8 @@ class BucketPool(PoolBase[Bucket]):
 
     def close(self, timeout: float = 2.5) -> Deferred[None]:
         """Close every Bucket, as `Bucket.close` does; fires when the last connection is gone."""
-        return _all([bucket.close(timeout) for bucket in self])
+        wait = check_wait(timeout)
+        return _all([bucket.close(wait) for bucket in self])
 
     def __aenter__(self) -> Deferred[Self]:
         """Wait until all are open."""

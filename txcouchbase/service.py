@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from couchloop.exceptions import BucketAlreadyOpenError, CouchbaseError, ServiceNotRunningError
 from couchloop.opening import hidden
 from couchloop.secret import sealed
+from couchloop.times import check_wait
 from txcouchbase.bucket import Bucket, OpenBucketArguments
 from txcouchbase.cluster import Cluster
 
@@ -82,7 +83,7 @@ class BucketService(MultiService):
         super().__init__()  # type: ignore[no-untyped-call]
         self._cluster = cluster
         self._bucket_name = bucket_name
-        self._close_timeout = close_timeout
+        self._close_timeout = check_wait(close_timeout, "close_timeout")
         self._retry_pause = retry_pause
         self._bucket_arguments = hidden(bucket_arguments)
         self._bucket: Bucket | None = None
@@ -179,6 +180,13 @@ class BucketService(MultiService):
         for ready in waiting:
             ready.callback(bucket)
 
+    def _next_pause(self) -> float:
+        if self._retry_pause is not None:
+            # The user's own; without a pause the service would never try again.
+            with _log.failuresHandled("while asking for a pause"):
+                return check_wait(self._retry_pause(self._failures), "retry_pause")
+        return _pause(self._failures)
+
     def _failed(self, bucket: Bucket, failure: Failure) -> None:
         failure.trap(CouchbaseError)  # type: ignore[no-untyped-call]
         if bucket.closed or bucket is not self._bucket or bucket is self._leaving:
@@ -192,7 +200,7 @@ class BucketService(MultiService):
             self._await_opening(bucket)
             if self._retry_pause is None:
                 return
-        pause = (self._retry_pause or _pause)(self._failures)
+        pause = self._next_pause()
         _log.warn(
             "bucket {bucket} is not open: {kind}; opening it again in {pause:g} s",
             bucket=self._bucket_name,

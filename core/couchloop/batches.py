@@ -14,7 +14,7 @@ from itertools import repeat
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
-from couchloop.encoding import exact_bytes, exact_seconds
+from couchloop.encoding import exact_bytes
 from couchloop.exceptions import (
     ArgumentError,
     CouchbaseError,
@@ -27,6 +27,7 @@ from couchloop.exceptions import (
     without_frames,
 )
 from couchloop.result import MultiResult, Result
+from couchloop.times import exact_seconds
 from couchloop.transcoder import Transcoder
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from couchloop.budget import ConnectionBudget, check_budget, connection_budget
 from couchloop.connstr import ConnectionString, mask
 from couchloop.dispatch import Queued
 from couchloop.driver import Driver
-from couchloop.encoding import check_format, exact_seconds, is_quiet, is_true, transcoder_of
+from couchloop.encoding import check_format, is_quiet, is_true, transcoder_of
 from couchloop.exceptions import (
     ArgumentError,
     BucketAlreadyOpenError,
@@ -37,6 +37,7 @@ from couchloop.registry import Registry
 from couchloop.secret import Secret, sealed
 from couchloop.session import SessionState
 from couchloop.settings import Settings
+from couchloop.times import exact_seconds
 from couchloop.transcoder import Transcoder
 
 B = TypeVar("B", bound="BucketBase")
@@ -242,7 +243,8 @@ class BucketBase(OneOfEach):
     def timeout(self) -> float:
         """Seconds that an operation has, waiting and retrying included.
 
-        Raises InvalidTimeoutError (a ValueError) when set to something that is not positive.
+        Raises InvalidTimeoutError (a ValueError) when set to what is not positive, or more than a
+        year.
         """
         return self._defaults.timeout
 

@@ -8,7 +8,6 @@ where it is given, and harms nobody else's operation.
 from __future__ import annotations
 
 from dataclasses import replace
-from math import inf
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from couchloop.exceptions import (
@@ -17,7 +16,6 @@ from couchloop.exceptions import (
     ErrorContext,
     InvalidKeyError,
     InvalidSettingError,
-    InvalidTimeoutError,
     TooBigError,
     ValueFormatError,
 )
@@ -59,24 +57,6 @@ def exact_integer(number: object) -> int | None:
         # A subclass may lie in each of its methods, but not in this one.
         return int.__index__(number)
     return None
-
-
-def exact_seconds(timeout: object) -> float:
-    """Give *timeout* in seconds; raise InvalidTimeoutError unless it is positive and finite."""
-    seconds = None
-    if type(timeout) is float:
-        seconds = timeout
-    elif isinstance(timeout, int | float) and not isinstance(timeout, bool):
-        try:
-            kind = float if isinstance(timeout, float) else int
-            seconds = kind.__float__(timeout)  # type: ignore[arg-type]
-        except (OverflowError, TypeError):
-            seconds = inf
-    if seconds is None or not 0.0 < seconds < inf:
-        raise InvalidTimeoutError(
-            "timeout must be a positive number of seconds, and finite", objextra=timeout
-        )
-    return seconds
 
 
 def is_true(given: object, what: str) -> bool:

@@ -15,7 +15,6 @@ from couchloop.exceptions import (
     ArgumentError,
     CouchbaseError,
     ErrorContext,
-    InvalidTimeoutError,
     NodeTimeoutError,
     UnambiguousTimeoutError,
 )
@@ -24,6 +23,7 @@ from couchloop.nodes import Connection, ControlRequest, Endpoint, Nodes, Standby
 from couchloop.operations import Defaults, Operation
 from couchloop.settings import Address, Settings
 from couchloop.standstill import STOOD_STILL, blame, blocked_for
+from couchloop.times import exact_seconds
 from couchloop.wire import Opcode
 
 
@@ -223,19 +223,13 @@ def _why(error: BaseException) -> str:
 # Watching
 
 
-def _checked(timeout: float) -> float:
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
-        raise InvalidTimeoutError("timeout must be a positive number of seconds", objextra=timeout)
-    return float(timeout)
-
-
 class Watch(Batch[Any]):
     """Something that waits for the nodes."""
 
     __slots__ = ("limit", "timeout", "view")
 
     def __init__(self, name: str, timeout: float) -> None:
-        self.timeout = _checked(timeout)
+        self.timeout = exact_seconds(timeout)
         self.limit = Standby(name, self.timeout, self.look)
         super().__init__([self.limit])
         self.view: HealthView

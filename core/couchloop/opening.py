@@ -15,7 +15,7 @@ from couchloop import LOCKMODE_EXC, LOCKMODE_NONE, LOCKMODE_WAIT, __version__
 from couchloop.auth import Authenticator, CertAuthenticator, PasswordAuthenticator
 from couchloop.bootstrap import HTTP
 from couchloop.connstr import ConnectionString
-from couchloop.encoding import check_format, exact_seconds, is_quiet
+from couchloop.encoding import check_format, is_quiet
 from couchloop.environment import read_environment
 from couchloop.exceptions import (
     ArgumentError,
@@ -47,6 +47,7 @@ from couchloop.settings import (
     Wire,
     distinct,
 )
+from couchloop.times import exact_seconds
 from couchloop.transcoder import FMT_JSON, Transcoder
 from couchloop.wire import snappy
 

@@ -25,7 +25,6 @@ from couchloop.encoding import (
     exact_bytes,
     exact_integer,
     exact_key,
-    exact_seconds,
     is_quiet,
     not_a_value,
     not_encoded,
@@ -44,6 +43,7 @@ from couchloop.exceptions import (
 )
 from couchloop.result import MultiResult, OperationResult, Result, ValueResult
 from couchloop.retries import RetryStrategy, check_strategy
+from couchloop.times import exact_seconds
 from couchloop.transcoder import FMT_BYTES, FMT_UTF8, Transcoder
 from couchloop.wire import Datatype, Frame, Opcode, snappy
 

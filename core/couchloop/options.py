@@ -19,11 +19,11 @@ from typing import Final, Literal
 from couchloop.exceptions import InvalidOptionError
 from couchloop.printable import printable
 from couchloop.secret import sealed
+from couchloop.times import LONGEST
 
 Kind = Literal["bool", "int", "float", "seconds", "text", "path", "choice", "list"]
 OptionValue = bool | int | float | str | tuple[str, ...]
 
-_YEAR: Final = 365 * 86_400.0
 _TICK: Final = 0.001
 """The shortest timeout, in seconds."""
 
@@ -148,6 +148,7 @@ class Option:
         elif self.kind == "float":
             wanted = "a number"
             number = float(text) if _BARE_NUMBER.fullmatch(text) else None
+            number = None if number == math.inf else number
         else:
             unit = "ms" if name in self.modern else "s"
             word = "milliseconds" if unit == "ms" else "seconds"
@@ -165,7 +166,7 @@ class Option:
     def _bounds(self) -> tuple[float, float]:
         timed = self.kind == "seconds"
         low = self.minimum if self.minimum is not None else 0.0 if timed else -math.inf
-        high = self.maximum if self.maximum is not None else _YEAR if timed else math.inf
+        high = self.maximum if self.maximum is not None else LONGEST if timed else math.inf
         return low, high
 
     def _refused(self, name: str, text: str, wanted: str) -> InvalidOptionError:

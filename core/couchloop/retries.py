@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
+from math import inf
 from typing import Final, NamedTuple, Protocol
 
 from couchloop.exceptions import ArgumentError
 from couchloop.kv.handshake import ErrorMap
+from couchloop.times import LONGEST
 from couchloop.wire import Status
 
 
@@ -106,10 +108,10 @@ class BestEffort:
 
     def __post_init__(self) -> None:
         """Raise ArgumentError for pauses that are none, or shrink."""
-        if not 0 < self.first <= self.longest:
-            raise ArgumentError("best effort: 0 < first <= longest (seconds)")
-        if not self.growth >= 1:
-            raise ArgumentError("best effort: growth >= 1")
+        if not 0 < self.first <= self.longest <= LONGEST:
+            raise ArgumentError("best effort: 0 < first <= longest (seconds, a year at most)")
+        if not 1 <= self.growth < inf:
+            raise ArgumentError("best effort: growth >= 1, and finite")
 
     def retry_after(self, request: RetryRequest, reason: RetryReason) -> float | None:
         """Give up at once for a locked document, never for anything else."""

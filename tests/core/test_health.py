@@ -284,7 +284,7 @@ class TestPing:
         with pytest.raises(ObjectDestroyedError):
             w.do(health.ping(w.defaults))
 
-    @pytest.mark.parametrize("timeout", [0, -1, True, "1", float("nan")])
+    @pytest.mark.parametrize("timeout", [0, -1, True, "1", float("nan"), float("inf"), 1e9])
     def test_bad_timeout(self, timeout: Any) -> None:
         """A timeout is a positive number."""
         with pytest.raises(InvalidTimeoutError):

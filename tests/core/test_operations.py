@@ -215,7 +215,9 @@ class TestNumbers:
             ops.counter(D, "k", 1, 0, ttl)
 
     @pytest.mark.parametrize("name", BUILDERS)
-    @pytest.mark.parametrize("timeout", [0, -1, float("nan"), True, "2", 0.0])
+    @pytest.mark.parametrize(
+        "timeout", [0, -1, float("nan"), True, "2", 0.0, float("inf"), 1e9, 10**400]
+    )
     def test_bad_timeout(self, name: str, timeout: Any) -> None:
         """A timeout is a positive number of seconds; it is a ValueError too, as in 2.5."""
         with pytest.raises(InvalidTimeoutError, match="positive number of seconds") as caught:

@@ -18,6 +18,7 @@ from couchloop.embedded.topology.cluster_map import AlternateAddress, Configurat
 from couchloop.embedded.topology.connections import Connection, ServerConnection
 from couchloop.embedded.topology.faults import Injection
 from couchloop.embedded.topology.node import Node, NodeState
+from couchloop.times import check_wait
 from couchloop.wire.constants import Status
 
 
@@ -346,7 +347,7 @@ class Cluster(ABC):
             bucket=bucket,
             status=status,
             value=value,
-            delay=delay,
+            delay=check_wait(delay, "delay"),
             silent=silent,
             lose_answer=lose_answer,
             close=close,
