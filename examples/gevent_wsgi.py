@@ -3,19 +3,21 @@
     python examples/gevent_wsgi.py [couchbase://host,host…] [--port 8000]
 
 GET, PUT and DELETE /documents/KEY. The bucket is opened once; every request is a greenlet, and all
-share its connections. SIGTERM ends the server when the requests under way are answered.
+share its connections. SIGTERM ends the server when the requests under way are answered, and clients
+that keep their connections know that they are to open another.
 """
 
 import argparse
 import json
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import gevent
 from gevent.pool import Pool
-from gevent.pywsgi import WSGIServer
+from gevent.pywsgi import WSGIHandler, WSGIServer
 
 from couchloop import exceptions
 from gcouchbase.bucket import Bucket
@@ -43,6 +45,7 @@ class Application:
 
     def __init__(self, bucket: Bucket) -> None:
         self.bucket = bucket
+        self.is_ending = False
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., object]
@@ -61,6 +64,8 @@ class Application:
         if body is not NOTHING:
             content = [json.dumps(body).encode()]
             headers["Content-Type"] = "application/json"
+        if self.is_ending:
+            headers["Connection"] = "close"
         start_response(status, list(headers.items()))
         return content
 
@@ -98,6 +103,52 @@ class Application:
                 return "405 Method Not Allowed", {"error": "NoSuchMethod", "message": ""}
 
 
+class Handler(WSGIHandler):
+    """Handles the requests of one connection."""
+
+    server: "Server"
+
+    def read_requestline(self) -> Any:
+        """Wait for the next request."""
+        self.server.waiting.add(self)
+        try:
+            if self.server.is_over:
+                self.ask_no_more()
+            return super().read_requestline()
+        finally:
+            self.server.waiting.discard(self)
+
+    def ask_no_more(self) -> None:
+        """Take what has come; if that is nothing the connection ends."""
+        self.socket.shutdown(socket.SHUT_RD)
+
+
+class Server(WSGIServer):
+    """A server that ends without cutting a request, whatever connections clients keep."""
+
+    handler_class = Handler
+
+    def __init__(self, address: tuple[str, int], application: Application) -> None:
+        # A pool, for without one the server would not know what it is to wait for when it stops.
+        super().__init__(address, application, log=None, spawn=Pool())
+        self.waiting: set[Handler] = set()
+        self.documents = application
+        self.is_over = False
+
+    def end(self) -> None:
+        """Listen no more, and say with each answer that it is the last of its connection.
+
+        Who asks nothing for a second has no request under way.
+        """
+        self.documents.is_ending = True
+        self.close()
+        gevent.sleep(1)
+        self.is_over = True
+        for handler in list(self.waiting):
+            handler.ask_no_more()
+        self.stop(10)
+
+
 def main() -> None:
     """Open the bucket, serve until SIGTERM or SIGINT, close the bucket."""
     parser = argparse.ArgumentParser(description="JSON documents over HTTP")
@@ -111,12 +162,11 @@ def main() -> None:
     cluster.authenticate(PasswordAuthenticator("user", "password"))
     with cluster.open_bucket("default") as bucket:
         address = ("127.0.0.1", arguments.port)
-        # A pool, for without one the server would not know what it is to wait for when it stops.
-        server = WSGIServer(address, Application(bucket), log=None, spawn=Pool())
+        server = Server(address, Application(bucket))
         server.start()
         print(f"http://127.0.0.1:{server.server_port}/documents/", flush=True)
         for number in (signal.SIGTERM, signal.SIGINT):
-            gevent.signal_handler(number, server.stop, 10)
+            gevent.signal_handler(number, server.end)
         server.serve_forever(stop_timeout=10)
 
 

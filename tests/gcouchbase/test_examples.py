@@ -10,6 +10,7 @@ from pathlib import Path
 
 import gevent
 import pytest
+from gevent import socket as gsocket
 from gevent import subprocess
 
 from couchloop.wire import Opcode
@@ -135,6 +136,43 @@ class TestWsgi:
         until(lambda: injection.hits)
         server.send_signal(signal.SIGTERM)
         assert asking.get()[:2] == (200, 1)
+        _, errors = finish(server)
+        assert (server.returncode, errors) == (0, "")
+        assert not served.cluster.connections()
+
+    def test_sigterm_under_load(
+        self, served: ServedCluster, server: subprocess.Popen[str], port: int
+    ) -> None:
+        """Clients that keep their connections get every answer; the last says that it is that.
+
+        A connection on which nobody asks for anything ends too, without being told.
+        """
+        assert ask(port, "PUT", "/documents/k", 1)[0] == 204
+        asked = [0]
+
+        def keep_asking() -> str:
+            where = ("127.0.0.1", port)
+            with gsocket.create_connection(where) as sock, sock.makefile("rb") as file:
+                while True:
+                    sock.sendall(b"GET /documents/k HTTP/1.1\r\nHost: here\r\n\r\n")
+                    status = file.readline()
+                    assert status == b"HTTP/1.1 200 OK\r\n", status
+                    headers = {}
+                    while (line := file.readline()) != b"\r\n":
+                        name, _, value = line.decode().partition(": ")
+                        headers[name.lower()] = value.strip()
+                    assert file.read(int(headers["content-length"])) == b"1"
+                    asked[0] += 1
+                    if headers.get("connection") == "close":
+                        assert file.read() == b""
+                        return "told"
+
+        with gsocket.create_connection(("127.0.0.1", port)) as idle:
+            clients = [gevent.spawn(keep_asking) for _ in range(20)]
+            until(lambda: asked[0] > 200)
+            server.send_signal(signal.SIGTERM)
+            assert [client.get() for client in clients] == ["told"] * 20
+            assert idle.recv(1) == b""
         _, errors = finish(server)
         assert (server.returncode, errors) == (0, "")
         assert not served.cluster.connections()
