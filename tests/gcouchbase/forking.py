@@ -1,7 +1,8 @@
 """What test_fork runs in processes of its own: `python forking.py SCENARIO WAY CONNECTION_STRING`.
 
 WAY is how it forks: `os` (os.fork, nothing patched), `gevent` (gevent.os.fork), `patched` (os.fork
-as gevent patches it), or a start method of multiprocessing. Each line on standard input lets the
+as gevent patches it), or a start method of multiprocessing, with `patched-` before it or not. Each
+line on standard input lets the
 program take one more step; it says on standard output when it has. A failed assertion, in whatever
 process, ends up on standard error.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import signal
 import socket
 import sys
 import threading
@@ -22,7 +24,7 @@ import gevent
 from gevent import monkey
 from gevent import os as gevent_os
 
-if __name__ == "__main__" and sys.argv[2] == "patched":
+if __name__ in {"__main__", "__mp_main__"} and sys.argv[2].startswith("patched"):
     monkey.patch_all()
 
 from couchloop.exceptions import (
@@ -351,26 +353,48 @@ class Program:
         step()
 
 
-def child(connection_string: str) -> None:
+ENDS: dict[str, tuple[Callable[[], object], int]] = {
+    "as programs do": (lambda: None, 0),
+    "sys.exit": (lambda: sys.exit(3), 3),
+    "os._exit": (lambda: os._exit(5), 5),
+    "killed": (lambda: os.kill(os.getpid(), signal.SIGKILL), -signal.SIGKILL),
+}
+"""How a process ends, and what its parent is to see."""
+
+
+def child(connection_string: str, end: str) -> None:
     """Run in a process that multiprocessing started: open the bucket, or use the inherited one."""
     bucket = open_bucket(connection_string)
     use(bucket)
     bucket.upsert(f"child-{os.getpid()}", os.getpid())
+    ENDS[end][0]()
 
 
-def run_in_processes(method: Any, connection_string: str) -> None:
+def run_in_processes(method: str, connection_string: str) -> None:
     """Start processes with *method* while this one works on."""
     bucket = open_bucket(connection_string)
     assert bucket.upsert_multi({key: key for key in KEYS}).all_ok
-    context: Any = multiprocessing.get_context(method)
-    processes = [context.Process(target=child, args=(connection_string,)) for _ in range(3)]
+    context: Any = multiprocessing.get_context(method.removeprefix("patched-"))
+    processes = [context.Process(target=child, args=(connection_string, end)) for end in ENDS]
+    parent = os.getpid()
+
+    def work() -> None:
+        try:
+            for _ in range(50):
+                use(bucket)
+        except ForkedProcessError:
+            # A child inherits this greenlet too.
+            assert os.getpid() != parent
+
+    worker = gevent.spawn(work)
     for process in processes:
         process.start()
         use(bucket)
-    for process in processes:
+    for process, (_, status) in zip(processes, ENDS.values(), strict=True):
         process.join()
-        assert process.exitcode == 0
+        assert process.exitcode == status
         assert bucket.get(f"child-{process.pid}").value == process.pid
+    worker.get()
     use(bucket)
     say("done")
     step()

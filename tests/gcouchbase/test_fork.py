@@ -199,15 +199,28 @@ def test_a_thread_forks(tmp_path: Path) -> None:
         go_on(process)
 
 
-@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
-def test_multiprocessing(tmp_path: Path, method: str) -> None:
-    """Processes of multiprocessing open the bucket and use it, whatever starts them."""
+@pytest.mark.parametrize(
+    ("method", "loop"),
+    [
+        ("fork", "libev-cext"),
+        ("forkserver", "libev-cext"),
+        ("spawn", "libuv-cffi"),
+        ("patched-fork", "libev-cext"),
+        ("patched-fork", "libuv-cffi"),
+        ("patched-spawn", "libev-cext"),
+    ],
+)
+def test_multiprocessing(tmp_path: Path, method: str, loop: str) -> None:
+    """Processes of multiprocessing open the bucket and use it, whatever starts them.
+
+    Their parent is told how each of them ended, and works on meanwhile.
+    """
     with (
         serving(tmp_path, tls=False) as (served, connection_string),
-        running("processes", method, "libev-cext", connection_string) as process,
+        running("processes", method, loop, connection_string) as process,
     ):
         said(process, "done")
         until(lambda: len(served.cluster.connections()) == 3)
-        assert served.cluster.accepted == 3 + 3 * 3
-        assert served.cluster.operations[Opcode.HELLO.name] == 12
+        assert served.cluster.accepted == 3 + 4 * 3
+        assert served.cluster.operations[Opcode.HELLO.name] == 15
         go_on(process)
