@@ -172,6 +172,9 @@ async def test_required(reactor: Any, names: NameServer, trouble: str, why: str)
     with pytest.raises(SrvLookupError, match=NAME) as raised:
         await bucket.connect()
     assert why in str(raised.value)
+    # A name may be known later.
+    assert "waiting" in repr(bucket)
+    await bucket.close()
     # Twisted closes the socket in the next turn.
     await turn(reactor, lambda: True)
 
@@ -182,6 +185,7 @@ async def test_no_such_service(reactor: Any, names: NameServer) -> None:
     bucket = opened(reactor, names, "couchbase+dnssrv://db.test")
     with pytest.raises(SrvLookupError, match="there is no DNS SRV record"):
         await bucket.connect()
+    await bucket.close()
 
 
 async def test_impossible_name(reactor: Any, names: NameServer) -> None:
@@ -189,6 +193,7 @@ async def test_impossible_name(reactor: Any, names: NameServer) -> None:
     bucket = opened(reactor, names, f"couchbase+dnssrv://{'x' * 70}.test")
     with pytest.raises(SrvLookupError):
         await bucket.connect()
+    await bucket.close()
 
 
 async def test_tls(reactor: Any, names: NameServer, tmp_path: Path) -> None:
