@@ -426,10 +426,17 @@ class GeventDriver(Driver):
             except Exception as why:  # noqa: BLE001 - no thread can be started, for instance
                 return _bare(why)
 
+        def tell(over: Greenlet[[], T | BaseException]) -> None:
+            # Killed, it has a GreenletExit for its value, or with another exception none.
+            outcome = over.value if over.exception is None else over.exception
+            if isinstance(outcome, BaseException):
+                _bare(outcome)
+            self.guarded(done, outcome)
+
         # In a greenlet: while all threads are busy the pool blocks, and the hub must not. It tells
-        # by a link, for it may be killed before it has begun; its value is a GreenletExit then.
+        # by a link, for it may be killed before it has begun.
         greenlet = Greenlet(ask)
-        greenlet.rawlink(lambda over: self.guarded(done, over.value))
+        greenlet.rawlink(tell)
         greenlet.start()
 
     def resolve(self, event: ResolveSrv) -> Callable[[], object]:
@@ -459,18 +466,19 @@ class _Attempt(Transport):
         self._greenlet.name = f"couchbase-connect-{event.id}"
 
     def open(self) -> None:
-        self._greenlet.rawlink(lambda _: self._ended())
+        self._greenlet.rawlink(self._not_begun)
         self._greenlet.start()
 
-    def _ended(self) -> None:
+    def _not_begun(self, _: object) -> None:
+        """Take note that the application has killed the greenlet before it has begun."""
         driver, event = self._driver, self._event
         if driver.transports.get(event.id) is self:
-            # Killed by the application before it has begun.
             why, settings = "the greenlet was killed", driver.session.settings
             error = connect_error(NodeUnreachableError, event.address, why, settings)
             driver.guarded(driver.connect_failed, event.id, error)
 
     def _connect(self) -> None:
+        self._greenlet.unlink(self._not_begun)
         driver, event = self._driver, self._event
         address, settings = event.address, driver.session.settings
         try:
