@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, gatherResults
@@ -15,7 +15,7 @@ from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from couchloop.exceptions import AmbiguousTimeoutError, NodeTimeoutError, UnambiguousTimeoutError
-from couchloop.pytest_plugin import CouchbaseCluster, run_cluster
+from couchloop.pytest_plugin import run_cluster
 from couchloop.transcoder import FMT_BYTES
 from tests.standstill import TIMEOUT, assert_tells, block, stopped
 from txcouchbase.bucket import Bucket
@@ -26,24 +26,14 @@ class StandstillTests(TestCase):
     """A cluster that runs while this process does not."""
 
     timeout = 30
-    process: CouchbaseCluster
-    _stack: ClassVar[ExitStack]
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        super().setUpClass()
-        cls._stack = ExitStack()
-        cls.process = cls._stack.enter_context(run_cluster("--nodes", "1"))
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        cls._stack.close()
-        super().tearDownClass()
 
     def setUp(self) -> None:
         from twisted.internet import reactor  # noqa: PLC0415 - the runner has installed it
 
         self.reactor: Any = reactor
+        stack = ExitStack()
+        self.addCleanup(stack.close)
+        self.process = stack.enter_context(run_cluster("--nodes", "1"))
 
     def opened(self, options: str = "") -> Bucket:
         """Open its bucket."""
