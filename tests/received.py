@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
+from couchloop.embedded import Connection
 from couchloop.embedded.hosting import Peer
-from couchloop.embedded.topology.connections import Connection
 
 
 class Received:

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchloop.embedded import FULL_ACCESS, EmbeddedCluster, Grant, ManualClock, User
-from couchloop.embedded.topology.connections import Connection
+from couchloop.embedded import FULL_ACCESS, Connection, EmbeddedCluster, Grant, ManualClock, User
 from couchloop.topology import parse_config
 
 

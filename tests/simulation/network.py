@@ -11,8 +11,7 @@ from random import Random
 from typing import Any, Final, Protocol
 from zlib import crc32
 
-from couchloop.embedded import Node, NodeState, ServerConnection
-from couchloop.embedded.topology.connections import Connection
+from couchloop.embedded import Connection, Node, NodeState, ServerConnection
 from couchloop.exceptions import NodeUnreachableError
 from couchloop.settings import Address
 from tests.simulation.events import Loop, Timer

@@ -16,7 +16,7 @@ from couchloop.embedded.clock import Clock, ManualClock
 from couchloop.embedded.cluster import EmbeddedCluster
 from couchloop.embedded.storage.bucket import Bucket, BucketSettings
 from couchloop.embedded.storage.vbucket import State
-from couchloop.embedded.topology.connections import ServerConnection
+from couchloop.embedded.topology.connections import Connection, ServerConnection
 from couchloop.embedded.topology.faults import Injection
 from couchloop.embedded.topology.node import Node, NodeState
 
@@ -28,6 +28,7 @@ __all__ = [
     "Bucket",
     "BucketSettings",
     "Clock",
+    "Connection",
     "EmbeddedCluster",
     "Grant",
     "Injection",
