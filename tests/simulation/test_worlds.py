@@ -24,7 +24,7 @@ from tests.simulation import __main__ as program
 from tests.simulation.bugs import PLANTED
 from tests.simulation.world import Report, World, run
 
-WORLDS = range(1, 61)
+WORLDS = range(1, 64)
 
 
 class Kept(NamedTuple):
