@@ -9,16 +9,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+ODD_NAMES: Final = ("my_node", "-first.node-_.test", "last-")
+"""Host names that no RFC allows, and that are in use: in docker compose, in /etc/hosts."""
+
 NAMES: Final = {
     "both.test": ("127.0.0.1", "::1"),
     "many.test": (*(f"127.0.0.{number}" for number in range(2, 7)), "127.0.0.1"),
     "old.test": ("127.0.0.1",),
     "xn--bcher-kva.test": ("127.0.0.1",),
+    **dict.fromkeys(ODD_NAMES, ("127.0.0.1",)),
 }
 """Host names with their addresses, for the resolvers of these tests."""
-
-ODD_NAMES: Final = ("my_node", "-first.node-_.test", "last-")
-"""Host names that no RFC allows, and that are in use: in docker compose, in /etc/hosts."""
 
 NO_IPV6: Final = "nothing can listen on ::1: this machine has no IPv6"
 

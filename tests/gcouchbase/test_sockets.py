@@ -23,6 +23,7 @@ from tests.certificates import Certificates
 from tests.gcouchbase.support import PASSWORD
 from tests.sockets import (
     NO_IPV6,
+    ODD_NAMES,
     addresses,
     expected_options,
     has_ipv6,
@@ -55,6 +56,23 @@ def resolver() -> Iterator[Resolver]:
     hub.resolver = resolver
     yield resolver
     hub.resolver = before
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_names(tmp_path: Path, resolver: Resolver, name: str, *, tls: bool) -> None:
+    """What is ASCII is dialled as it is: as a seed, in configurations, with TLS."""
+    certificates = Certificates(tmp_path)
+    cluster = EmbeddedCluster(clock=SystemClock(), host=name)
+    trust = f"?certpath={certificates.ca}" if tls else ""
+    scheme, service = ("couchbases", "kvSSL") if tls else ("couchbase", "kv")
+    with (
+        serve(cluster, tls=certificates.server_of(name) if tls else None),
+        open_bucket(f"{scheme}://{name}:{cluster.nodes[0].ports[service]}", trust) as bucket,
+    ):
+        assert bucket.upsert_multi({f"k{n}": n for n in range(30)}).all_ok
+        assert bucket.server_nodes == [f"{name}:{each.ports[service]}" for each in cluster.nodes]
+    assert {host for host, _ in resolver.asked} == {name}
 
 
 @pytest.fixture
