@@ -93,10 +93,17 @@ def opened(loop: Loop, cluster: Any, name: str = "default", **keywords: Any) -> 
 
 
 def open_bucket(loop: Loop, cluster: Any, name: str = "default", **keywords: Any) -> Any:
-    """Open a bucket of *cluster*, and wait until it is open; raise what opening met."""
+    """Open a bucket of *cluster*, and wait until it is open; raise what opening met.
+
+    As on gevent nothing is left then: on Twisted it might be tried again.
+    """
     bucket = cluster.open_bucket(name, **keywords)
     if loop.name == "twisted":
-        loop.wait(bucket.connect())
+        try:
+            loop.wait(bucket.connect())
+        except BaseException:
+            loop.wait(bucket.close())
+            raise
     return bucket
 
 

@@ -73,7 +73,12 @@ class TwistedLoop:
     def bucket(self, connection_string: str, **keywords: Any) -> Any:
         """Wait for `connect`."""
         bucket = Bucket(connection_string, reactor=self.reactor, **keywords)
-        self.wait(bucket.connect())
+        try:
+            self.wait(bucket.connect())
+        except BaseException:
+            # It might be tried again.
+            self.wait(bucket.close())
+            raise
         return bucket
 
     def wait(self, result: Any) -> Any:
