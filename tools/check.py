@@ -33,6 +33,8 @@ REACTORS: Final = ("select", "poll", "epoll", "asyncio")
 _REACTOR_TESTS: Final = (
     "tests/txcouchbase/test_reactors.py",
     "tests/txcouchbase/test_standstill.py",
+    "tests/txcouchbase/test_hooks.py",
+    "tests/txcouchbase/test_times.py",
 )
 
 GEVENT_LOOPS: Final = ("libuv-cffi",)
