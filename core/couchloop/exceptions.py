@@ -45,6 +45,14 @@ _OBJECT: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 """Where an object is, in its repr."""
 
 
+_WITHOUT_DOCSTRINGS: Mapping[str, str] = {}
+"""What classes say by themselves where `python -OO` has taken their docstrings away."""
+if __doc__ is None:
+    from couchloop.sentences import SENTENCES
+
+    _WITHOUT_DOCSTRINGS = SENTENCES
+
+
 @dataclass(slots=True)
 class ErrorContext:
     """Where and how an operation failed (RFC 0058); what is unknown or does not apply stays unset.
@@ -96,7 +104,7 @@ class CouchbaseError(Exception):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        doc = vars(cls).get("__doc__")
+        doc = vars(cls).get("__doc__") or _WITHOUT_DOCSTRINGS.get(cls.__qualname__)
         if doc:
             cls._SENTENCE = doc.partition("\n")[0].strip()
 

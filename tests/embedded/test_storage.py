@@ -11,7 +11,7 @@ from couchloop.embedded import (
     EmbeddedCluster,
     ManualClock,
 )
-from couchloop.wire import Opcode, Status
+from couchloop.wire import Datatype, Feature, Opcode, Status, snappy
 from tests.embedded.client import Client, configuration, on_node
 
 
@@ -45,6 +45,24 @@ class TestBuckets:
         assert client.set("two", b"123456").status == Status.ETMPFAIL
         client.document(Opcode.DELETE, "one")
         assert client.set("two", b"123456").status == Status.SUCCESS
+
+    @pytest.mark.parametrize(
+        ("size", "status"),
+        [
+            (20 * 2**20, Status.SUCCESS),
+            (20 * 2**20 + 1, Status.E2BIG),
+            (30 * 2**20, Status.E2BIG),
+            (30 * 2**20 + 1, Status.EINVAL),
+        ],
+    )
+    def test_what_inflates_to_too_much(
+        self, cluster: EmbeddedCluster, size: int, status: Status
+    ) -> None:
+        """Above 20 MiB it is too big; above 30, the longest request, it counts as malformed."""
+        client = Client.ready(cluster.nodes[0], Feature.SNAPPY)
+        block = snappy.compress(bytes(size))
+        answer = client.set(on_node(0), block, datatype=Datatype.SNAPPY)
+        assert answer.status == status
 
     @pytest.mark.parametrize(
         "end",

@@ -9,6 +9,7 @@ from couchloop.embedded.storage.vbucket import VBucket
 from couchloop.exceptions import ProtocolError
 from couchloop.wire import snappy
 from couchloop.wire.constants import Datatype, Feature, Status
+from couchloop.wire.frames import MAX_BODY
 
 
 def incoming(request: Request) -> tuple[bytes, int]:
@@ -20,6 +21,8 @@ def incoming(request: Request) -> tuple[bytes, int]:
         return value, detect(value)
     try:
         length = snappy.declared_length(value)
+        if length > MAX_BODY:
+            raise invalid("Inflated data is too big")
         if length > MAX_VALUE:
             raise Refusal(Status.E2BIG)
         inflated = snappy.decompress(value, MAX_VALUE)
