@@ -26,6 +26,7 @@ from couchloop.exceptions import (
     own_copy,
     without_frames,
 )
+from couchloop.printable import general
 from couchloop.result import MultiResult, Result
 from couchloop.times import exact_seconds
 from couchloop.transcoder import Transcoder
@@ -39,6 +40,10 @@ WHOLE: Final = 1000
 """Keys of the largest batch that is built at once: some milliseconds."""
 WHOLE_BYTES: Final = 1 << 20
 """Bytes of its values, as far as they had to be encoded: bytes stay what they are."""
+
+_FILLED: Final = 2048
+"""Keys that get a place among the results at once."""
+_TWICE: Final = "duplicate keys in a batch are sent once"
 
 Build = Callable[[Any, Any], "Operation[Any]"]
 """Makes the operation of a key and what the batch says of it (None: nothing)."""
@@ -139,8 +144,10 @@ class Bulk(Batch[R]):
 
     __slots__ = (
         "_by_key",
+        "_filled",
         "_floor",
         "_made",
+        "_warned",
         "answer_bytes",
         "answers",
         "broken",
@@ -152,6 +159,7 @@ class Bulk(Batch[R]):
         "ended",
         "finished",
         "first",
+        "is_broken",
         "is_called",
         "issued",
         "keys",
@@ -191,11 +199,16 @@ class Bulk(Batch[R]):
         self.outstanding: dict[Operation[Any], Lane] = {}
         self.finished: list[Operation[Any]] = []
         """Operations that have an answer or an error which was not read yet."""
-        self.results: MultiResult[R] | None = None
+        self.results: MultiResult[R] = MultiResult()
+        """In the order of the keys; None: what became of a key is not known yet."""
+        self._filled = 0
+        """Keys that are in there."""
+        self._warned = False
         self.first: tuple[int, CouchbaseError] | None = None
         """The first key, in their order, that failed so far, and why."""
         self.broken: Exception | None = None
         """What the code of its keys raised where only their results were kept."""
+        self.is_broken = False
         self.ended: CouchbaseError | None = None
         """Why no more is issued, if so."""
         self.is_called = False
@@ -209,6 +222,15 @@ class Bulk(Batch[R]):
         self._made: dict[int, Operation[Any]] = {}
         for place, op in enumerate(made):
             self._keep(place, op)
+
+    @property
+    def done(self) -> bool:
+        """See `Batch`."""
+        return self.remaining == 0 or self.is_broken
+
+    def break_off(self, error: Exception) -> None:
+        """Take note of what its keys' own code raised: that is all there is to tell."""
+        self.broken, self.is_broken = error, True
 
     @property
     def queued_bytes(self) -> int:
@@ -277,11 +299,13 @@ class Bulk(Batch[R]):
         transcoder: Any = self.defaults.transcoder
         method = getattr(transcoder.encode_key, "__func__", None)
         if method is Transcoder.encode_key and set(map(type, self.keys)) <= {str, bytes}:
-            return dict(zip(self.keys, range(len(self.keys)), strict=True))
+            # Backwards: of a key that is named twice the first counts.
+            places = range(len(self.keys) - 1, -1, -1)
+            return dict(zip(reversed(self.keys), places, strict=True))
         index: dict[str | bytes, int] = {}
         for place, key in enumerate(self.keys):
             try:
-                index[exact_bytes(transcoder.encode_key(key))] = place
+                index.setdefault(exact_bytes(transcoder.encode_key(key)), place)
             except Exception:  # noqa: BLE001, S112 - it is told where the key is built
                 continue
         return index
@@ -329,12 +353,44 @@ class Bulk(Batch[R]):
         del finished[:count]
         return count
 
+    def fill(self, place: int) -> None:
+        """See to it that the results have a place for a key, and for some that come after it.
+
+        All at once would take a while where there are many.
+        """
+        while self._filled <= place:
+            start, self._filled = self._filled, self._filled + _FILLED
+            part = self.keys[start : self._filled]
+            try:
+                new: dict[Any, Any] = dict.fromkeys(part)
+                if len(new) == len(part) and self.results.keys().isdisjoint(new):
+                    self.results.update(new)
+                    continue
+                for each, key in enumerate(part, start):
+                    if key in self.results:
+                        self._drop(each)
+                    else:
+                        self.results[key] = None  # type: ignore[assignment]
+            except TypeError as error:
+                raise ArgumentError(
+                    f"a batch takes an iterable of keys or a dict: {general(str(error))}"
+                ) from error
+
+    def _drop(self, place: int) -> None:
+        """Leave out a key that was named before."""
+        if not self.issued[place]:
+            self.issued[place] = 1
+            self.waiting -= 1
+            self.remaining -= 1
+        if not self._warned:
+            self._warned = True
+            warnings.warn(_TWICE, RuntimeWarning, stacklevel=2)
+
     def settle(self, place: int, result: Any, error: CouchbaseError | None) -> None:
         """Note what became of a key."""
+        if place >= self._filled:
+            self.fill(place)
         results = self.results
-        if results is None:
-            # In the order of the keys, whatever comes first.
-            results = self.results = MultiResult(dict.fromkeys(self.keys))
         key = self.keys[place]
         if results[key] is None:
             results[key] = result
@@ -354,13 +410,13 @@ class Bulk(Batch[R]):
 
     def result(self) -> MultiResult[R]:
         """See `Batch`."""
-        broken, self.broken = self.broken, None
-        if broken is not None:
+        if self.is_broken:
+            broken: Exception = self.broken or RuntimeError("the batch has failed before")
+            self.broken = None
             try:
                 raise broken
             finally:
                 del broken
-        assert self.results is not None
         if self.first is None:
             return self.results
         place, found = self.first
@@ -410,12 +466,15 @@ def batch_of(
             keys, values = [key for key, _ in pairs], [value for _, value in pairs]
     else:
         try:
-            given = list(what)
-            keys = list(dict.fromkeys(given))
+            keys = given = list(what)
+            if len(given) <= WHOLE:
+                keys = list(dict.fromkeys(given))
         except TypeError as error:
-            raise ArgumentError(f"a batch takes an iterable of keys or a dict: {error}") from error
+            raise ArgumentError(
+                f"a batch takes an iterable of keys or a dict: {general(str(error))}"
+            ) from error
         if len(keys) < len(given):
-            warnings.warn("duplicate keys in a batch are sent once", RuntimeWarning, stacklevel=4)
+            warnings.warn(_TWICE, RuntimeWarning, stacklevel=4)
     if not keys:
         raise ArgumentError("the batch is empty: give at least one key")
     limit = defaults.timeout if timeout is None else exact_seconds(timeout)

@@ -250,6 +250,7 @@ class Feeder:
             if not self._owner.is_open and bulk.outstanding:
                 # One waits for the bucket to be open: that is enough.
                 return
+            bulk.fill(cursor)
             bulk.cursor = cursor + 1
             self._try(bulk, cursor, now, is_new=True)
             cursor = bulk.cursor

@@ -239,6 +239,8 @@ class Dispatch(ABC):
                 batch.ended = self.failure()
             try:
                 self._feeder.take(batch, now)
+            except Exception as error:  # noqa: BLE001 - of keys with methods of their own
+                self._break_off(batch, error)
             except BaseException:
                 # A transcoder was interrupted: nobody waits for the batch.
                 self.cancel_batch(batch)
@@ -262,9 +264,14 @@ class Dispatch(ABC):
         try:
             self.go_on(bulk, now)
         except Exception as error:  # noqa: BLE001 - of keys with methods of their own
-            self.cancel_batch(bulk)
-            bulk.broken = error
-            self._wake(bulk)
+            self._break_off(bulk, error)
+
+    def _break_off(self, bulk: Bulk[Any], error: Exception) -> None:
+        """Send no more of *bulk*, and have its caller know why; all that is known of it is void."""
+        self.cancel_batch(bulk)
+        # Its frames would lead to the batch, which has it.
+        bulk.break_off(error.with_traceback(None))
+        self._wake(bulk)
 
     @property
     def refusal(self) -> CouchbaseError | None:

@@ -15,6 +15,7 @@ from couchloop.bulk import SLICE
 from couchloop.encoding import MAX_VALUE
 from couchloop.exceptions import (
     AmbiguousTimeoutError,
+    ArgumentError,
     AuthError,
     CouchbaseError,
     ForkedProcessError,
@@ -295,6 +296,32 @@ class TestTime:
         w.advance(1.0)
         with pytest.raises(AuthError):
             batch.result()
+
+
+class TestKeys:
+    """Which keys a batch has."""
+
+    @pytest.mark.parametrize("again", [5, MANY - 1, 0])
+    def test_named_twice(self, again: int) -> None:
+        """A key that is named twice is sent once, with a warning."""
+        w = opened()
+        keys = [*documents(MANY), "other", f"k{again}", *documents(10)]
+        with pytest.warns(RuntimeWarning, match="sent once"):
+            results = w.do_batch(ops.counter_multi(w.defaults, keys, initial=1))
+        assert list(results) == [*documents(MANY), "other"]
+        assert {result.value for result in results.values()} == {1}
+        assert w.cluster.operations["INCREMENT"] == MANY + 1
+        w.assert_idle()
+
+    def test_no_keys(self) -> None:
+        """What can be no key of a dict is an argument that is wrong."""
+        w = opened()
+        keys: list[Any] = [*documents(), ["list"]]
+        batch = w.submit(ops.get_multi(w.defaults, keys))
+        w.advance(0.0)
+        with pytest.raises(ArgumentError, match="unhashable"):
+            batch.result()
+        w.assert_idle()
 
 
 class TestOrder:
