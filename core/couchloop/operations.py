@@ -61,6 +61,10 @@ MAX_TTL: Final = 0xFFFFFFFF
 MAX_CAS: Final = 0xFFFFFFFFFFFFFFFF
 _DO_NOT_CREATE: Final = 0xFFFFFFFF
 _NOT_FOUND_RC: Final = 0x0D
+# Plain integers: a member of an enumeration costs more, where it is named and where it is compared.
+_SET: Final = int(Opcode.SET)
+_ADD: Final = int(Opcode.ADD)
+_REPLACE: Final = int(Opcode.REPLACE)
 _FLAGS = Struct(">I")
 _unpack_flags = _FLAGS.unpack_from
 _STORE = Struct(">II")
@@ -155,7 +159,7 @@ class Operation(Generic[T]):
             not_encoded(error, "encode_key", self.name, key)
         if type(raw) is not bytes:
             raw = exact_key(raw, self.name, key)
-        if not 0 < len(raw) <= MAX_KEY:
+        if not raw or len(raw) > MAX_KEY:
             raise _bad_key(key, raw)
         timeout = defaults.timeout if timeout is None else exact_seconds(timeout)
         cas = _cas(cas, key) if cas else 0
@@ -464,9 +468,7 @@ def upsert(
     Raises CasMismatchError (a KeyExistsError), NotFoundError if *cas* is given and there is no
     document, StoreLockedError, TooBigError.
     """
-    return _store(
-        Upsert, Opcode.SET, defaults, key, value, cas, ttl, format, timeout, retry_strategy
-    )
+    return _store(Upsert, _SET, defaults, key, value, cas, ttl, format, timeout, retry_strategy)
 
 
 def insert(
@@ -483,7 +485,7 @@ def insert(
 
     Raises DocumentExistsError (a KeyExistsError), TooBigError.
     """
-    return _store(Insert, Opcode.ADD, defaults, key, value, 0, ttl, format, timeout, retry_strategy)
+    return _store(Insert, _ADD, defaults, key, value, 0, ttl, format, timeout, retry_strategy)
 
 
 def replace(
@@ -502,7 +504,7 @@ def replace(
     Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError, TooBigError.
     """
     return _store(
-        Replace, Opcode.REPLACE, defaults, key, value, cas, ttl, format, timeout, retry_strategy
+        Replace, _REPLACE, defaults, key, value, cas, ttl, format, timeout, retry_strategy
     )
 
 

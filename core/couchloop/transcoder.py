@@ -168,14 +168,16 @@ class Transcoder:
 
     def encode_key(self, key: str | bytes) -> bytes:
         """Return the key's bytes: text as UTF-8. Raises `InvalidKeyError` for what is no key."""
-        if isinstance(key, str):
-            try:
+        try:
+            if type(key) is str:
+                return key.encode()
+            if isinstance(key, str):
                 # Not the method of a subclass: a key's bytes are those that others see.
                 return str.encode(key)
-            except UnicodeEncodeError as error:
-                raise InvalidKeyError(
-                    f"The key is not valid Unicode text: {error.reason}", key=key, inner_cause=error
-                ) from error
+        except UnicodeEncodeError as error:
+            raise InvalidKeyError(
+                f"The key is not valid Unicode text: {error.reason}", key=key, inner_cause=error
+            ) from error
         if isinstance(key, bytes):
             return key
         raise InvalidKeyError(f"A key is str or bytes, not {type(key).__name__}")
