@@ -316,7 +316,7 @@ class Dispatch(ABC):
             return
         self.detach(op)
         if op.connection is not None:
-            op.connection.pending.pop(op.opaque, None)
+            op.connection.forget(op)
             op.connection = None
 
     def cancel_batch(self, batch: Batch[Any]) -> None:
@@ -327,6 +327,8 @@ class Dispatch(ABC):
         for op in issued:
             op.batch = None
             self.cancel(op)
+        if isinstance(batch, Watch):
+            batch.let_go()
 
     # In: the loop
 
@@ -599,8 +601,11 @@ class Dispatch(ABC):
             delay = strategy.retry_after(request, reason)
             if delay is None:
                 return _GivenUp()
-            if delay >= 0:
-                return delay
+            if not isinstance(delay, str | bytes):
+                # Whatever kind of number it is: what has no meaning as a time ends here.
+                seconds = float(delay)
+                if seconds >= 0:
+                    return seconds
         except Exception as error:  # noqa: BLE001 - user code: the operation fails, not the session
             # Our own frame, and with it the Bucket, is no part of what the user is to see.
             traceback = error.__traceback__
@@ -699,7 +704,7 @@ class Dispatch(ABC):
         kind = AmbiguousTimeoutError if self._is_ambiguous(op) else UnambiguousTimeoutError
         if connection is not None:
             what = "the server did not answer"
-            connection.pending.pop(op.opaque, None)
+            connection.forget(op)
             if not isinstance(op, ControlRequest):
                 self._nodes.unanswered(connection, begun, op.deadline, is_excused=standstill > 0.0)
         elif op.parked is not None:

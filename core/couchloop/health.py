@@ -223,6 +223,10 @@ def _why(error: BaseException) -> str:
 # Watching
 
 
+def _look_no_more(now: float) -> None:
+    pass
+
+
 class Watch(Batch[Any]):
     """Something that waits for the nodes."""
 
@@ -266,7 +270,14 @@ class Watch(Batch[Any]):
                 self.error.context.key = None
         op.error = None
         self.remaining = 0
+        self.let_go()
         return True
+
+    def let_go(self) -> None:
+        """Forget what it has asked of the nodes: they point to each other."""
+        self.limit.batch = None
+        self.limit.look = _look_no_more
+        self.operations = []
 
     def raise_error(self) -> None:
         """Raise its error, if there is one, and forget it: its frames would hold the Bucket."""
@@ -462,6 +473,11 @@ class Ping(Watch):
         if is_over and self.error is None:
             self._report = self._made()
         return is_over
+
+    def let_go(self) -> None:
+        """See `Watch`."""
+        super().let_go()
+        self._sent.clear()
 
     def expired(self, standstill: float) -> None:
         """Note who has not answered."""

@@ -38,6 +38,8 @@ _BREAKER_SILENCE: Final = 1.0
 _PROBES: Final = 30
 """So many NOOPs in a row may stay without an answer while bytes of one frame come: 20 MB in a
 minute, by default."""
+_PROBES_MUTE: Final = 5
+"""The same for one that sends whole frames, of which none answers anything."""
 _PROBES_UNHEARD: Final = 2
 """So many where the loop stood still, and no more is known."""
 _SILENCE: Final = 10.0
@@ -730,7 +732,11 @@ class Nodes:
         is not written into the void. The NOOP of `suspect` is the canary: its answer closes the
         breaker, its failure ends the connection.
         """
-        self.suspect(connection, since, now)
+        if connection.answers_nothing():
+            # Frames that answer nothing are no sign of life.
+            self.suspect(connection, now, now)
+        else:
+            self.suspect(connection, since, now)
         endpoint = self.endpoints.get(connection.address)
         limit = self.settings.circuit_breaker
         if endpoint is None or endpoint.connection is not connection or not limit or is_excused:
@@ -784,18 +790,28 @@ class Nodes:
         self._probed.add(connection.id)
 
         def done(probe: ControlRequest) -> None:
-            self._probe_over(connection, probe, rounds)
+            self._probe_over(connection, probe, rounds, answered)
 
+        answered = connection.answered
         self.send(connection, Opcode.NOOP, done, now)
 
-    def _probe_over(self, connection: Connection, probe: ControlRequest, rounds: int) -> None:
+    def _probe_over(
+        self, connection: Connection, probe: ControlRequest, rounds: int, answered: int
+    ) -> None:
         self._probed.discard(connection.id)
         since = probe.deadline - probe.timeout
-        if probe.answer is not None or connection.last_activity > since:
+        has_answered = connection.answered != answered
+        if probe.answer is None:
+            connection.late_probe = probe.opaque
+        if probe.answer is not None or (has_answered and connection.last_activity > since):
             self._close_circuit(connection, connection.last_activity)
             return
         standstill = blocked_for(probe.error)
-        longest = _PROBES if connection.last_sign > since else _PROBES_UNHEARD
+        longest = _PROBES_UNHEARD
+        if connection.last_progress > since:
+            longest = _PROBES
+        elif connection.last_activity > since:
+            longest = _PROBES_MUTE
         if rounds < longest and (connection.last_sign > since or standstill):
             # A large document comes, or goes, before the answer; or we have not listened.
             self._probed.add(connection.id)
@@ -813,6 +829,11 @@ class Nodes:
                     f"the connection is stuck within an answer: {_PROBES} times {limit} were not "
                     "enough for it"
                 )
+        elif connection.last_activity > since:
+            text = (
+                f"the node sends but does not answer: {_PROBES_MUTE} times {limit} were not enough "
+                "for a NOOP"
+            )
         connection.lost(blame(NodeTimeoutError(text), standstill), probe.deadline)
 
     # Connections

@@ -70,6 +70,8 @@ OPERATIONS: dict[str, Callable[[Any], Any]] = {
     "upsert_multi": lambda b: b.upsert_multi(dict.fromkeys(keys(3), 1)),
     "a large get_multi": lambda b: b.get_multi(keys(LARGE), quiet=True),
     "a large upsert_multi": lambda b: b.upsert_multi(dict.fromkeys(keys(LARGE), 1)),
+    "ping": lambda b: b.ping(),
+    "wait_until_ready": lambda b: b.wait_until_ready(10),
 }
 FAILURES: dict[str, Callable[[Any], Any]] = {
     "get": lambda b: b.get("missing"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
 from math import inf, nan
 from typing import Any
 
@@ -392,7 +394,25 @@ class TestRefused:
         assert frames == ["retry_after", "fail"], "the session's frames would hold the Bucket"
         other.result()
 
-    @pytest.mark.parametrize("nonsense", [-1, nan, "1", [], object()])
+    @pytest.mark.parametrize("delay", [Decimal("0.01"), Fraction(1, 100), True, inf])
+    def test_any_kind_of_number(self, delay: Any) -> None:
+        """Seconds may be of any kind of number, and harm nobody."""
+        w = opened()
+        w.cluster.inject(key="k", status=Status.ETMPFAIL, count=1)
+        strategy = Scripted(lambda _: delay)
+        op = w.submit(ops.upsert(w.defaults, "k", 1, retry_strategy=strategy))
+        other = w.submit(ops.upsert(w.defaults, "other", 1))
+        w.settle()
+        other.result()
+        w.advance(3.0)
+        if delay is inf:
+            assert isinstance(error_of(op), UnambiguousTimeoutError)
+        else:
+            op.result()
+
+    @pytest.mark.parametrize(
+        "nonsense", [-1, nan, "1", b"1", [], object(), 1j, pytest.param(10**400, id="too large")]
+    )
     def test_nonsense(self, nonsense: Any) -> None:
         """A strategy that gives no number of seconds has given up."""
         w = opened()
@@ -402,7 +422,7 @@ class TestRefused:
         w.settle()
         error = error_of(op)
         assert type(error) is TemporaryFailError
-        assert isinstance(error.__cause__, ArgumentError | TypeError)
+        assert isinstance(error.__cause__, ArgumentError | TypeError | OverflowError)
 
 
 class TestAnyStrategy:

@@ -11,7 +11,7 @@ import pytest
 from couchloop import operations
 from couchloop.exceptions import TimeoutError as OperationTimeoutError
 from couchloop.kv.connection import SIGN
-from couchloop.nodes import _PROBES
+from couchloop.nodes import _PROBES, _PROBES_MUTE
 from couchloop.session import SessionState
 from couchloop.settings import Address
 from couchloop.transcoder import FMT_BYTES
@@ -105,6 +105,44 @@ class TestReceiving:
             bent.world.advance(0.01)
         assert bent.is_replaced
         assert lost is None or isinstance(lost.error, OperationTimeoutError)
+
+    @pytest.mark.parametrize("kind", ["answers to nobody", "requests of the server"])
+    def test_frames_that_answer_nothing(self, kind: str) -> None:
+        """Whole frames, of which none is an answer, do not keep a connection alive for ever."""
+        useless = encode_response(Opcode.GET, opaque=0xEEEEEEEE)
+        if kind == "requests of the server":
+            useless = b"\x82\x01" + bytes(22)
+        bent = Bent(lambda data: data and useless)
+        w = bent.world
+        begun = w.now
+        while any(number == bent.number for number in w.links) and w.now < begun + 60:
+            bent.get()
+            w.advance(0.5)
+        assert w.now - begun <= 2.5 + _PROBES_MUTE * 2.0 + 1.0
+        assert any("sends but does not answer" in line for line in w.logs)
+
+    @pytest.mark.parametrize("behind", [2.2, 3.5])
+    def test_late_answers(self, behind: float) -> None:
+        """A node whose answers are all late, NOOPs included, keeps its connection."""
+        held: list[tuple[float, bytes]] = []
+        bent = Bent(lambda data: data)
+        w = bent.world
+        link = w.links[bent.number]
+        take = link.data_to_send
+
+        def late() -> bytes:
+            data = take()
+            if data:
+                held.append((w.now + behind, data))
+            due = [piece for when, piece in held if when <= w.now]
+            held[:] = [(when, piece) for when, piece in held if when > w.now]
+            return b"".join(due)
+
+        link.data_to_send = late
+        for _ in range(120):
+            bent.get(timeout=2.0)
+            w.advance(0.5)
+        assert bent.number in w.links
 
     def test_large_document_on_a_slow_network(self) -> None:
         """A document that takes half a minute is received, though the NOOP waits behind it."""

@@ -115,12 +115,14 @@ class Connection(Generic[R]):
     """A socket's worth of protocol."""
 
     __slots__ = (
+        "_answered_before",
         "_compress_from",
         "_compress_ratio",
         "_conceal",
         "_decoder",
         "_deriving",
         "_dialogue",
+        "_forgotten",
         "_held",
         "_last_bytes",
         "_last_progress",
@@ -139,6 +141,7 @@ class Connection(Generic[R]):
         "id",
         "is_blocked",
         "last_activity",
+        "late_probe",
         "local",
         "opaque",
         "orphans",
@@ -179,6 +182,11 @@ class Connection(Generic[R]):
         self._held = 0
         """So many bytes of an unfinished frame have been a sign of life already."""
         self._taken = 0
+        self._forgotten = 0
+        """Requests whose answer is no longer waited for."""
+        self._answered_before = -1
+        self.late_probe = -1
+        """The opaque of a NOOP that was not answered in time."""
         self._conceal: Callable[[str], str] = str
         """Takes the password out of what the peer says."""
         self._decoder = FrameDecoder()
@@ -250,6 +258,11 @@ class Connection(Generic[R]):
         self._fail(error, now, reason)
 
     # The hot path: out
+
+    def forget(self, op: R) -> None:
+        """Wait no more for the answer to *op*: its time is up, or its caller has gone."""
+        if self.pending.pop(op.opaque, None) is not None:
+            self._forgotten += 1
 
     def send(self, op: R, vbucket: int) -> None:
         """Encode *op* behind what is waiting to be written."""
@@ -356,6 +369,9 @@ class Connection(Generic[R]):
             op = pop(frame[4], None)
             if op is None:
                 self.orphans += 1
+                if frame[4] == self.late_probe:
+                    # Late, but an answer to what was asked.
+                    self._forgotten -= 1
                 owner.orphaned(self, frame, now)
             elif op.opcode != frame[1]:
                 self.pending[frame[4]] = op
@@ -376,9 +392,27 @@ class Connection(Generic[R]):
     # Signs of life
 
     @property
+    def last_progress(self) -> float:
+        """When as much as `SIGN` of something large last came, or was taken."""
+        return self._last_progress
+
+    @property
     def last_sign(self) -> float:
         """When the peer showed last that it lives: by a whole frame, or by as much as `SIGN`."""
         return max(self.last_activity, self._last_progress)
+
+    @property
+    def answered(self) -> int:
+        """How many requests were answered so far, but for a constant; it wraps at 2**32.
+
+        A peer can send frames for ever without answering anything.
+        """
+        return (self.opaque - len(self.pending) - self._forgotten) & _MAX_OPAQUE
+
+    def answers_nothing(self) -> bool:
+        """Tell whether no request was answered since this was asked last."""
+        before, self._answered_before = self._answered_before, self.answered
+        return before == self._answered_before
 
     @property
     def last_heard(self) -> float:
