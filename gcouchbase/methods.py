@@ -44,12 +44,13 @@ class DocumentMethods:
         """Fetch a document.
 
         Args:
-            key: the document's key.
+            key: the document's key, 1 to 250 bytes as UTF-8.
             ttl: if not 0, also set the expiry to so many seconds (over 30 days: an absolute time).
             quiet: give a result with `success` False and `value` None instead of raising
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
-            timeout: seconds. None: as the Bucket says.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
         Raises NotFoundError, and ValueFormatError if the value does not fit its flags.
@@ -84,12 +85,13 @@ class DocumentMethods:
         """Store a document whether it exists or not.
 
         Args:
-            key: the document's key.
+            key: the document's key, 1 to 250 bytes as UTF-8.
             value: what to store.
-            cas: if not 0, store only if the document still has this CAS.
-            ttl: seconds until it expires (over 30 days: an absolute time); 0: never.
+            cas: if not 0, do it only if the document still has this CAS.
+            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
-            timeout: seconds. None: as the Bucket says.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
         Raises CasMismatchError (a KeyExistsError), NotFoundError if *cas* is given and there is no
@@ -122,7 +124,16 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
-        """Store a document that must not exist yet; arguments as for `upsert`.
+        """Store a document that must not exist yet.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            value: what to store.
+            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
 
         Raises DocumentExistsError (a KeyExistsError), TooBigError.
         """
@@ -153,7 +164,17 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
-        """Store a document that must exist; arguments as for `upsert`.
+        """Store a document that must exist.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            value: what to store.
+            cas: if not 0, do it only if the document still has this CAS.
+            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
 
         Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError, TooBigError.
         """
@@ -187,11 +208,12 @@ class DocumentMethods:
         """Put *value* behind the document's bytes; its flags stay as they are.
 
         Args:
-            key: the document's key.
+            key: the document's key, 1 to 250 bytes as UTF-8.
             value: text (FMT_UTF8, the default) or bytes (FMT_BYTES).
-            cas: if not 0, append only if the document still has this CAS.
+            cas: if not 0, do it only if the document still has this CAS.
             format: FMT_UTF8 or FMT_BYTES.
-            timeout: seconds. None: as the Bucket says.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
         Raises NotStoredError if there is no document, CasMismatchError, StoreLockedError,
@@ -223,7 +245,20 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
-        """Put *value* before the document's bytes; everything else as for `append`."""
+        """Put *value* before the document's bytes; its flags stay as they are.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            value: text (FMT_UTF8, the default) or bytes (FMT_BYTES).
+            cas: if not 0, do it only if the document still has this CAS.
+            format: FMT_UTF8 or FMT_BYTES.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotStoredError if there is no document, CasMismatchError, StoreLockedError,
+        TooBigError, ArgumentError for another format.
+        """
         driver = self._driver
         try:
             pending = operations.prepend(
@@ -252,10 +287,12 @@ class DocumentMethods:
         """Delete a document.
 
         Args:
-            key: the document's key.
-            cas: if not 0, delete only if the document still has this CAS.
-            quiet: give a result with `success` False instead of raising NotFoundError.
-            timeout: seconds. None: as the Bucket says.
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            cas: if not 0, do it only if the document still has this CAS.
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
         Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError.
@@ -281,9 +318,10 @@ class DocumentMethods:
         """Set a document's expiry without reading it.
 
         Args:
-            key: the document's key.
-            ttl: seconds until it expires (over 30 days: an absolute time); 0: never.
-            timeout: seconds. None: as the Bucket says.
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
         Raises NotFoundError, DocumentLockedError.
@@ -311,11 +349,12 @@ class DocumentMethods:
         """Change a number that is stored as decimal text; the result's `value` is the new number.
 
         Args:
-            key: the document's key.
+            key: the document's key, 1 to 250 bytes as UTF-8.
             delta: what to add; negative: to subtract (never below 0).
             initial: what to store if there is no document. None: do not create it.
             ttl: expiry in seconds of a document that is created; 0: never.
-            timeout: seconds. None: as the Bucket says.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
         Raises NotFoundError, DeltaBadvalError if the document is not a number, StoreLockedError,
@@ -347,17 +386,19 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[ValueResult]:
-        """Fetch many documents; arguments as for `get`.
+        """Fetch many documents.
 
         Args:
             keys: the keys, or a dict of key and ttl.
             ttl: for keys without one of their own.
-            quiet: do not raise for documents that are missing.
-            no_format: give values as bytes.
-            timeout: seconds for the whole batch.
-            retry_strategy: as for one operation.
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            no_format: give the value as bytes, whatever its format.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
 
-        Raises as `get` does, with the results of all keys in the exception's `all_results`.
+        Raises what `get` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
         """
         driver = self._driver
         try:
@@ -377,18 +418,29 @@ class DocumentMethods:
 
     def upsert_multi(
         self,
-        kv: Mapping[Key, Any],
+        keys: Mapping[Key, Any],
         ttl: int = 0,
         format: int | None = None,
         *,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
-        """Store many documents from a dict of key and value; see `upsert` and `get_multi`."""
+        """Store many documents whether they exist or not.
+
+        Args:
+            keys: a dict of key and value.
+            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `upsert` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
         driver = self._driver
         try:
             pending = operations.upsert_multi(
-                self._defaults, kv, ttl, format, timeout=timeout, retry_strategy=retry_strategy
+                self._defaults, keys, ttl, format, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
         finally:
@@ -397,18 +449,29 @@ class DocumentMethods:
 
     def insert_multi(
         self,
-        kv: Mapping[Key, Any],
+        keys: Mapping[Key, Any],
         ttl: int = 0,
         format: int | None = None,
         *,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
-        """Store many documents that must not exist yet; see `insert` and `get_multi`."""
+        """Store many documents that must not exist yet.
+
+        Args:
+            keys: a dict of key and value.
+            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `insert` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
         driver = self._driver
         try:
             pending = operations.insert_multi(
-                self._defaults, kv, ttl, format, timeout=timeout, retry_strategy=retry_strategy
+                self._defaults, keys, ttl, format, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
         finally:
@@ -417,18 +480,29 @@ class DocumentMethods:
 
     def replace_multi(
         self,
-        kv: Mapping[Key, Any],
+        keys: Mapping[Key, Any],
         ttl: int = 0,
         format: int | None = None,
         *,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
-        """Store many documents that must exist; see `replace` and `get_multi`."""
+        """Store many documents that must exist.
+
+        Args:
+            keys: a dict of key and value.
+            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `replace` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
         driver = self._driver
         try:
             pending = operations.replace_multi(
-                self._defaults, kv, ttl, format, timeout=timeout, retry_strategy=retry_strategy
+                self._defaults, keys, ttl, format, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
         finally:
@@ -437,17 +511,27 @@ class DocumentMethods:
 
     def append_multi(
         self,
-        kv: Mapping[Key, Any],
+        keys: Mapping[Key, Any],
         format: int | None = None,
         *,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
-        """Append to many documents from a dict of key and value; see `append` and `get_multi`."""
+        """Put values behind the bytes of many documents.
+
+        Args:
+            keys: a dict of key and value.
+            format: FMT_UTF8 or FMT_BYTES.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `append` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
         driver = self._driver
         try:
             pending = operations.append_multi(
-                self._defaults, kv, format, timeout=timeout, retry_strategy=retry_strategy
+                self._defaults, keys, format, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
         finally:
@@ -456,17 +540,27 @@ class DocumentMethods:
 
     def prepend_multi(
         self,
-        kv: Mapping[Key, Any],
+        keys: Mapping[Key, Any],
         format: int | None = None,
         *,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
-        """Prepend to many documents from a dict of key and value; see `prepend` and `get_multi`."""
+        """Put values before the bytes of many documents.
+
+        Args:
+            keys: a dict of key and value.
+            format: FMT_UTF8 or FMT_BYTES.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `prepend` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
         driver = self._driver
         try:
             pending = operations.prepend_multi(
-                self._defaults, kv, format, timeout=timeout, retry_strategy=retry_strategy
+                self._defaults, keys, format, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
         finally:
@@ -481,13 +575,17 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
-        """Delete many documents; see `remove` and `get_multi`.
+        """Delete many documents.
 
         Args:
             kvs: the keys, or a dict of key and CAS (or a result that has one).
-            quiet: do not raise for documents that are missing.
-            timeout: seconds for the whole batch.
-            retry_strategy: as for one operation.
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `remove` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
         """
         driver = self._driver
         try:
@@ -501,17 +599,27 @@ class DocumentMethods:
 
     def touch_multi(
         self,
-        kvs: Iterable[Key] | Mapping[Key, int],
+        keys: Iterable[Key] | Mapping[Key, int],
         ttl: int = 0,
         *,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
-        """Set the expiry of many documents: keys, or a dict of key and ttl; see `touch`."""
+        """Set the expiry of many documents without reading them.
+
+        Args:
+            keys: the keys, or a dict of key and ttl.
+            ttl: for keys without one of their own.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `touch` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
         driver = self._driver
         try:
             pending = operations.touch_multi(
-                self._defaults, kvs, ttl, timeout=timeout, retry_strategy=retry_strategy
+                self._defaults, keys, ttl, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
         finally:
@@ -528,16 +636,19 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[ValueResult]:
-        """Change many numbers; see `counter` and `get_multi`.
+        """Change many numbers.
 
         Args:
             kvs: the keys, or a dict of key and delta, or of key and a dict with any of `delta`,
                 `initial` and `ttl`.
-            initial: for keys without one of their own.
-            delta: likewise.
-            ttl: likewise.
-            timeout: seconds for the whole batch.
-            retry_strategy: as for one operation.
+            initial: what to store if there is no document. None: do not create it.
+            delta: for keys without one of their own.
+            ttl: expiry in seconds of a document that is created; 0: never.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `counter` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
         """
         driver = self._driver
         try:

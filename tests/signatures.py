@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from tools.methods import FAMILIES, result_type
+from tools.methods import FAMILIES, docstring_of, result_type
 
 
 def check_methods(kind: type, returns: Callable[[Any], Any]) -> None:
@@ -21,11 +21,12 @@ def check_methods(kind: type, returns: Callable[[Any], Any]) -> None:
             method = getattr(kind, name)
             assert method.__code__.co_name == name
             assert inspect.getsource(method).lstrip().startswith(f"def {name}(")
-            assert str(method.__doc__).split() == str(build.__doc__).split()
-            signature = inspect.signature(method, eval_str=True)
-            own, *parameters = signature.parameters.values()
-            _, *wanted = inspect.signature(build, eval_str=True).parameters.values()
+            assert str(method.__doc__).split() == docstring_of(build).split()
+            own, *parameters = inspect.signature(method).parameters.values()
+            _, *wanted = inspect.signature(build).parameters.values()
             assert (own.name, parameters) == ("self", wanted)
+            # What the annotations name is there.
+            signature = inspect.signature(method, eval_str=True)
             result = result_type(build)
             assert signature.return_annotation == returns(None if result is type(None) else result)
 

@@ -3,29 +3,33 @@
 python tools/methods.py           write the files
 python tools/methods.py --check   fail if one is not what would be written
 
-A builder is a public function of the modules below whose first parameter is `defaults: Defaults`.
-Each becomes a method of the same name, with the builder's other parameters, its docstring, and the
-type that its `result()` gives. `FAMILIES` says which builders make which class, `TARGETS` what a
-method does on each loop.
+A builder is a public function (or a `Multi`) of the modules below whose first parameter is
+`defaults: Defaults`. Each becomes a method of the same name, with the builder's other parameters,
+the type that its `result()` gives, and its docstring, to which is added what its arguments mean
+where it does not say that itself. `FAMILIES` says which builders make which class, `TARGETS` what
+a method does on each loop.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import collections.abc
 import inspect
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from textwrap import indent
-from types import ModuleType, NoneType, UnionType
+from types import FunctionType, ModuleType, NoneType, UnionType
 from typing import Any, Final, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from couchloop import health, operations
+from couchloop.multi import Multi
+from couchloop.result import MultiResult
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -170,7 +174,7 @@ return crossing.run(pending)
 
 def is_builder(name: str, member: object, module: ModuleType) -> bool:
     """Tell whether *member* of *module* makes an operation (or a batch, or what else is run)."""
-    if name.startswith("_") or not inspect.isfunction(member):
+    if name.startswith("_") or not isinstance(member, FunctionType | Multi):
         return False
     first = next(iter(inspect.signature(member).parameters.values()), None)
     return member.__module__ == module.__name__ and getattr(first, "annotation", "") == "Defaults"
@@ -181,6 +185,8 @@ def result_type(build: Builder) -> Any:
 
     Raises TypeError if that has no such method.
     """
+    if isinstance(build, Multi):
+        return MultiResult[result_type(build.single)]  # type: ignore[misc]
     built = get_type_hints(build)["return"]
     kind = get_origin(built) or built
     values = _arguments_of(built)
@@ -253,7 +259,7 @@ class Module:
         methods = [self._method(name, build) for name, build in family.builders()]
         head = f'"""{family.meaning}."""\n\n__slots__ = ()\n'
         body = "\n".join([head, self.target.attributes, *methods])
-        return f"class {family.name}:\n{indent(body, '    ')}"
+        return f"class {family.name}:\n{textwrap.indent(body, '    ')}"
 
     def _method(self, name: str, build: Builder) -> str:
         target = self.target
@@ -274,11 +280,11 @@ class Module:
             names_it = each.kind is each.KEYWORD_ONLY
             given.append(f"{each.name}={each.name}" if names_it else f"{star}{each.name}")
         returns = target.returns.format(self._type(result_type(build)))
-        docstring = _wrapped(inspect.getdoc(build) or "")
+        docstring = docstring_of(build)
         body = target.body.format(call=f"{short}.{name}({', '.join(given)})")
         end = "\n" if "\n" in docstring else ""
         head = f"def {name}({', '.join(declared)}) -> {returns}:\n"
-        return head + indent(f'"""{docstring}{end}"""\n{body}', "    ")
+        return head + textwrap.indent(f'"""{docstring}{end}"""\n{body}', "    ")
 
     def _import_names(self, annotation: str, module: str) -> None:
         """Import what *annotation* names, from where *module* has it."""
@@ -307,25 +313,74 @@ class Module:
 
 
 _WIDTH: Final = 100 - len("        ")
-_ARGUMENT: Final = re.compile(r" +\w+: ")
+
+_OF_A_BATCH: Final = {
+    "timeout": "seconds that each operation has from its issue on. None: as the Bucket says."
+}
+"""What arguments of a batch mean, where it is not quite what they mean for one operation."""
 
 
-def _wrapped(docstring: str) -> str:
-    """Give *docstring* in lines that fit a method, which stands further to the right."""
-    lines = docstring.splitlines()
-    for number, line in enumerate(lines):
-        if len(line) <= _WIDTH:
-            continue
-        cut = line.rindex(" ", 0, _WIDTH + 1)
-        indented = len(line) - len(line.lstrip())
-        start = " " * (indented + 4 if _ARGUMENT.match(line) else indented)
-        rest, following = line[cut:].strip(), lines[number + 1 : number + 2]
-        lines[number] = line[:cut]
-        if following and following[0].strip() and not _ARGUMENT.match(following[0]):
-            lines[number + 1] = f"{start}{rest} {following[0].strip()}"
+def docstring_of(build: Builder) -> str:
+    """Give the docstring of the method: what *build* says, and what each of its arguments means.
+
+    Raises TypeError if nothing says what an argument means, or if one is explained that is none.
+    """
+    summary, *rest = (inspect.getdoc(build) or "").split("\n\n")
+    _, *names = inspect.signature(build).parameters
+    meanings = dict(zip(names, _meanings(build, names), strict=True))
+    arguments = [
+        textwrap.fill(f"{name}: {meaning}", initial_indent="    ", **_layout("        "))
+        for name, meaning in meanings.items()
+    ]
+    parts = [summary, *(part for part in rest if not part.startswith("Args:\n"))]
+    if isinstance(build, Multi):
+        parts.append(
+            f"Raises what `{build.single.__name__}` raises, with the results of all keys in the "
+            "exception's `all_results`; ArgumentError for an empty batch."
+        )
+    # A paragraph with lines further to the right is a list, and stays as it is.
+    parts = [part if "\n " in part else textwrap.fill(part, **_layout("")) for part in parts]
+    if arguments:
+        parts.insert(1, "\n".join(["Args:", *arguments]))
+    return "\n\n".join(parts)
+
+
+def _layout(indentation: str) -> dict[str, Any]:
+    return {
+        "width": _WIDTH,
+        "subsequent_indent": indentation,
+        "break_long_words": False,
+        "break_on_hyphens": False,
+    }
+
+
+def _meanings(build: Builder, names: Sequence[str]) -> Iterator[str]:
+    own = _documented(build)
+    known = {**operations.ARGUMENTS, **own}
+    if isinstance(build, Multi):
+        own = {}
+        shared = {build.argument: "for keys without one of their own."}
+        known = {**operations.ARGUMENTS, **_documented(build.single), **_OF_A_BATCH, **shared}
+        known[build.own.keys] = build.own.meaning
+    if unknown := own.keys() - set(names):
+        raise TypeError(f"{build.__name__}() has no argument {min(unknown)}")
+    for name in names:
+        if name not in known:
+            raise TypeError(f"{build.__name__}(): nothing says what {name} means")
+        yield known[name]
+
+
+def _documented(build: Builder) -> dict[str, str]:
+    """Give what the docstring of *build* says of its arguments."""
+    _, _, text = (inspect.getdoc(build) or "").partition("\nArgs:\n")
+    found: dict[str, str] = {}
+    for line in text.partition("\n\n")[0].splitlines():
+        name = re.match(r"    (\w+): ", line)
+        if name:
+            found[name[1]] = line[name.end() :]
         else:
-            lines.insert(number + 1, f"{start}{rest}")
-    return "\n".join(lines)
+            found[[*found][-1]] += f" {line.strip()}"
+    return found
 
 
 def _paths(family: Family) -> Iterator[str]:
@@ -337,7 +392,8 @@ def _paths(family: Family) -> Iterator[str]:
 def _origins(module: str) -> dict[str, str]:
     """Tell for each name at the top of *module* in which module it is defined or found."""
     tree = ast.parse(inspect.getsource(sys.modules[module]))
-    origins = dict.fromkeys(vars(sys.modules[module]), module)
+    origins = dict.fromkeys(collections.abc.__all__, "collections.abc")
+    origins.update(dict.fromkeys(vars(sys.modules[module]), module))
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
             origins.update({alias.asname or alias.name: node.module for alias in node.names})

@@ -13,13 +13,12 @@ themselves (`couchloop.encoding`): nothing that happens later depends on a user'
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from struct import Struct
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
-from couchloop.batches import Batch, batch_of
+from couchloop.batches import Batch
 from couchloop.encoding import (
     MAX_VALUE,
     exact_bytes,
@@ -41,6 +40,7 @@ from couchloop.exceptions import (
     ProtocolError,
     own_copy,
 )
+from couchloop.multi import CAS, DELTA, TTL, VALUE, Multi
 from couchloop.result import MultiResult, OperationResult, Result, ValueResult
 from couchloop.retries import RetryStrategy, check_strategy
 from couchloop.times import exact_seconds
@@ -55,6 +55,23 @@ T_co = TypeVar("T_co", covariant=True)
 
 Key = str | bytes
 """A document's key: UTF-8 text or bytes, 1 to 250 bytes long."""
+
+ARGUMENTS: Final = {
+    "key": "the document's key, 1 to 250 bytes as UTF-8.",
+    "value": "what to store.",
+    "cas": "if not 0, do it only if the document still has this CAS.",
+    "ttl": "seconds until the document expires (over 30 days: an absolute time); 0: never.",
+    "format": "FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.",
+    "quiet": (
+        "give a result with `success` False and `value` None instead of raising NotFoundError. "
+        "None: as the Bucket says."
+    ),
+    "timeout": (
+        "seconds until there is a result, waiting and retrying included. None: as the Bucket says."
+    ),
+    "retry_strategy": "whether and when to try again. None: as the Bucket says.",
+}
+"""What arguments mean, where a builder's docstring does not say it; `make methods` adds it."""
 
 MAX_KEY: Final = 250
 MAX_TTL: Final = 0xFFFFFFFF
@@ -414,13 +431,8 @@ def get(
     """Fetch a document.
 
     Args:
-        key: the document's key.
         ttl: if not 0, also set the expiry to so many seconds (over 30 days: an absolute time).
-        quiet: give a result with `success` False and `value` None instead of raising
-            NotFoundError. None: as the Bucket says.
         no_format: give the value as bytes, whatever its format.
-        timeout: seconds. None: as the Bucket says.
-        retry_strategy: whether and when to try again. None: as the Bucket says.
 
     Raises NotFoundError, and ValueFormatError if the value does not fit its flags.
     """
@@ -456,15 +468,6 @@ def upsert(
 ) -> Upsert:
     """Store a document whether it exists or not.
 
-    Args:
-        key: the document's key.
-        value: what to store.
-        cas: if not 0, store only if the document still has this CAS.
-        ttl: seconds until it expires (over 30 days: an absolute time); 0: never.
-        format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
-        timeout: seconds. None: as the Bucket says.
-        retry_strategy: whether and when to try again. None: as the Bucket says.
-
     Raises CasMismatchError (a KeyExistsError), NotFoundError if *cas* is given and there is no
     document, StoreLockedError, TooBigError.
     """
@@ -481,7 +484,7 @@ def insert(
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Insert:
-    """Store a document that must not exist yet; arguments as for `upsert`.
+    """Store a document that must not exist yet.
 
     Raises DocumentExistsError (a KeyExistsError), TooBigError.
     """
@@ -499,7 +502,7 @@ def replace(
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Replace:
-    """Store a document that must exist; arguments as for `upsert`.
+    """Store a document that must exist.
 
     Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError, TooBigError.
     """
@@ -555,12 +558,8 @@ def append(
     """Put *value* behind the document's bytes; its flags stay as they are.
 
     Args:
-        key: the document's key.
         value: text (FMT_UTF8, the default) or bytes (FMT_BYTES).
-        cas: if not 0, append only if the document still has this CAS.
         format: FMT_UTF8 or FMT_BYTES.
-        timeout: seconds. None: as the Bucket says.
-        retry_strategy: whether and when to try again. None: as the Bucket says.
 
     Raises NotStoredError if there is no document, CasMismatchError, StoreLockedError,
     TooBigError, ArgumentError for another format.
@@ -580,7 +579,15 @@ def prepend(
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Prepend:
-    """Put *value* before the document's bytes; everything else as for `append`."""
+    """Put *value* before the document's bytes; its flags stay as they are.
+
+    Args:
+        value: text (FMT_UTF8, the default) or bytes (FMT_BYTES).
+        format: FMT_UTF8 or FMT_BYTES.
+
+    Raises NotStoredError if there is no document, CasMismatchError, StoreLockedError,
+    TooBigError, ArgumentError for another format.
+    """
     return _concatenate(
         Prepend, Opcode.PREPEND, defaults, key, value, cas, format, timeout, retry_strategy
     )
@@ -627,13 +634,6 @@ def remove(
 ) -> Remove:
     """Delete a document.
 
-    Args:
-        key: the document's key.
-        cas: if not 0, delete only if the document still has this CAS.
-        quiet: give a result with `success` False instead of raising NotFoundError.
-        timeout: seconds. None: as the Bucket says.
-        retry_strategy: whether and when to try again. None: as the Bucket says.
-
     Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError.
     """
     quietly = defaults.quiet if quiet is None else is_quiet(quiet)
@@ -651,12 +651,6 @@ def touch(
     retry_strategy: RetryStrategy | None = None,
 ) -> Touch:
     """Set a document's expiry without reading it.
-
-    Args:
-        key: the document's key.
-        ttl: seconds until it expires (over 30 days: an absolute time); 0: never.
-        timeout: seconds. None: as the Bucket says.
-        retry_strategy: whether and when to try again. None: as the Bucket says.
 
     Raises NotFoundError, DocumentLockedError.
     """
@@ -678,12 +672,9 @@ def counter(
     """Change a number that is stored as decimal text; the result's `value` is the new number.
 
     Args:
-        key: the document's key.
         delta: what to add; negative: to subtract (never below 0).
         initial: what to store if there is no document. None: do not create it.
         ttl: expiry in seconds of a document that is created; 0: never.
-        timeout: seconds. None: as the Bucket says.
-        retry_strategy: whether and when to try again. None: as the Bucket says.
 
     Raises NotFoundError, DeltaBadvalError if the document is not a number, StoreLockedError,
     InvalidDeltaError.
@@ -709,248 +700,12 @@ def counter(
     return Counter(opcode, defaults, key, timeout, extras, b"", 0, retry_strategy)
 
 
-def get_multi(
-    defaults: Defaults,
-    keys: Iterable[Key] | Mapping[Key, int],
-    ttl: int = 0,
-    quiet: bool | None = None,
-    *,
-    no_format: bool = False,
-    timeout: float | None = None,
-    retry_strategy: RetryStrategy | None = None,
-) -> Batch[ValueResult]:
-    """Fetch many documents; arguments as for `get`.
-
-    Args:
-        keys: the keys, or a dict of key and ttl.
-        ttl: for keys without one of their own.
-        quiet: do not raise for documents that are missing.
-        no_format: give values as bytes.
-        timeout: seconds for the whole batch.
-        retry_strategy: as for one operation.
-
-    Raises as `get` does, with the results of all keys in the exception's `all_results`.
-    """
-    return batch_of(
-        Get,
-        defaults,
-        timeout,
-        keys,
-        lambda key, own: get(
-            defaults,
-            key,
-            ttl if own is None else own,
-            quiet,
-            no_format=no_format,
-            timeout=timeout,
-            retry_strategy=retry_strategy,
-        ),
-    )
-
-
-def upsert_multi(
-    defaults: Defaults,
-    kv: Mapping[Key, Any],
-    ttl: int = 0,
-    format: int | None = None,  # noqa: A002 - 2.5's name
-    *,
-    timeout: float | None = None,
-    retry_strategy: RetryStrategy | None = None,
-) -> Batch[OperationResult]:
-    """Store many documents from a dict of key and value; see `upsert` and `get_multi`."""
-    return batch_of(
-        Upsert,
-        defaults,
-        timeout,
-        _mapping(kv),
-        lambda key, value: upsert(
-            defaults, key, value, 0, ttl, format, timeout=timeout, retry_strategy=retry_strategy
-        ),
-    )
-
-
-def insert_multi(
-    defaults: Defaults,
-    kv: Mapping[Key, Any],
-    ttl: int = 0,
-    format: int | None = None,  # noqa: A002 - 2.5's name
-    *,
-    timeout: float | None = None,
-    retry_strategy: RetryStrategy | None = None,
-) -> Batch[OperationResult]:
-    """Store many documents that must not exist yet; see `insert` and `get_multi`."""
-    return batch_of(
-        Insert,
-        defaults,
-        timeout,
-        _mapping(kv),
-        lambda key, value: insert(
-            defaults, key, value, ttl, format, timeout=timeout, retry_strategy=retry_strategy
-        ),
-    )
-
-
-def replace_multi(
-    defaults: Defaults,
-    kv: Mapping[Key, Any],
-    ttl: int = 0,
-    format: int | None = None,  # noqa: A002 - 2.5's name
-    *,
-    timeout: float | None = None,
-    retry_strategy: RetryStrategy | None = None,
-) -> Batch[OperationResult]:
-    """Store many documents that must exist; see `replace` and `get_multi`."""
-    return batch_of(
-        Replace,
-        defaults,
-        timeout,
-        _mapping(kv),
-        lambda key, value: replace(
-            defaults, key, value, 0, ttl, format, timeout=timeout, retry_strategy=retry_strategy
-        ),
-    )
-
-
-def append_multi(
-    defaults: Defaults,
-    kv: Mapping[Key, Any],
-    format: int | None = None,  # noqa: A002 - 2.5's name
-    *,
-    timeout: float | None = None,
-    retry_strategy: RetryStrategy | None = None,
-) -> Batch[OperationResult]:
-    """Append to many documents from a dict of key and value; see `append` and `get_multi`."""
-    return batch_of(
-        Append,
-        defaults,
-        timeout,
-        _mapping(kv),
-        lambda key, value: append(
-            defaults, key, value, 0, format, timeout=timeout, retry_strategy=retry_strategy
-        ),
-    )
-
-
-def prepend_multi(
-    defaults: Defaults,
-    kv: Mapping[Key, Any],
-    format: int | None = None,  # noqa: A002 - 2.5's name
-    *,
-    timeout: float | None = None,
-    retry_strategy: RetryStrategy | None = None,
-) -> Batch[OperationResult]:
-    """Prepend to many documents from a dict of key and value; see `prepend` and `get_multi`."""
-    return batch_of(
-        Prepend,
-        defaults,
-        timeout,
-        _mapping(kv),
-        lambda key, value: prepend(
-            defaults, key, value, 0, format, timeout=timeout, retry_strategy=retry_strategy
-        ),
-    )
-
-
-def remove_multi(
-    defaults: Defaults,
-    kvs: Iterable[Key] | Mapping[Key, int | Result],
-    quiet: bool | None = None,
-    *,
-    timeout: float | None = None,
-    retry_strategy: RetryStrategy | None = None,
-) -> Batch[OperationResult]:
-    """Delete many documents; see `remove` and `get_multi`.
-
-    Args:
-        kvs: the keys, or a dict of key and CAS (or a result that has one).
-        quiet: do not raise for documents that are missing.
-        timeout: seconds for the whole batch.
-        retry_strategy: as for one operation.
-    """
-    return batch_of(
-        Remove,
-        defaults,
-        timeout,
-        kvs,
-        lambda key, cas: remove(
-            defaults, key, _cas_of(cas), quiet, timeout=timeout, retry_strategy=retry_strategy
-        ),
-    )
-
-
-def touch_multi(
-    defaults: Defaults,
-    kvs: Iterable[Key] | Mapping[Key, int],
-    ttl: int = 0,
-    *,
-    timeout: float | None = None,
-    retry_strategy: RetryStrategy | None = None,
-) -> Batch[OperationResult]:
-    """Set the expiry of many documents: keys, or a dict of key and ttl; see `touch`."""
-    return batch_of(
-        Touch,
-        defaults,
-        timeout,
-        kvs,
-        lambda key, own: touch(
-            defaults,
-            key,
-            ttl if own is None else own,
-            timeout=timeout,
-            retry_strategy=retry_strategy,
-        ),
-    )
-
-
-def counter_multi(
-    defaults: Defaults,
-    kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, int]],
-    initial: int | None = None,
-    delta: int = 1,
-    ttl: int = 0,
-    *,
-    timeout: float | None = None,
-    retry_strategy: RetryStrategy | None = None,
-) -> Batch[ValueResult]:
-    """Change many numbers; see `counter` and `get_multi`.
-
-    Args:
-        kvs: the keys, or a dict of key and delta, or of key and a dict with any of `delta`,
-            `initial` and `ttl`.
-        initial: for keys without one of their own.
-        delta: likewise.
-        ttl: likewise.
-        timeout: seconds for the whole batch.
-        retry_strategy: as for one operation.
-    """
-
-    def build(key: Key, own: int | Mapping[str, int] | None) -> Counter:
-        if own is None:
-            own = {}
-        elif isinstance(own, int):
-            own = {"delta": own}
-        elif unknown := own.keys() - {"delta", "initial", "ttl"}:
-            raise ArgumentError(f"counter_multi: unknown argument {min(unknown)!r}", key=key)
-        return counter(
-            defaults,
-            key,
-            own.get("delta", delta),
-            own.get("initial", initial),
-            own.get("ttl", ttl),
-            timeout=timeout,
-            retry_strategy=retry_strategy,
-        )
-
-    return batch_of(Counter, defaults, timeout, kvs, build)
-
-
-def _mapping(kv: Mapping[Key, Any]) -> Mapping[Key, Any]:
-    if not isinstance(kv, Mapping):
-        raise ArgumentError("give a dict of key and value")
-    return kv
-
-
-def _cas_of(cas: int | Result | None) -> int:
-    if isinstance(cas, Result):
-        return cas.cas
-    return cas or 0
+get_multi = Multi(Get, get, TTL, "Fetch many documents.", own_kind=GetAndTouch)
+upsert_multi = Multi(Upsert, upsert, VALUE, "Store many documents whether they exist or not.")
+insert_multi = Multi(Insert, insert, VALUE, "Store many documents that must not exist yet.")
+replace_multi = Multi(Replace, replace, VALUE, "Store many documents that must exist.")
+append_multi = Multi(Append, append, VALUE, "Put values behind the bytes of many documents.")
+prepend_multi = Multi(Prepend, prepend, VALUE, "Put values before the bytes of many documents.")
+remove_multi = Multi(Remove, remove, CAS, "Delete many documents.")
+touch_multi = Multi(Touch, touch, TTL, "Set the expiry of many documents without reading them.")
+counter_multi = Multi(Counter, counter, DELTA, "Change many numbers.", ("initial", "delta", "ttl"))

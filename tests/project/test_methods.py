@@ -12,9 +12,10 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 
+from couchloop import operations
 from couchloop.batches import Batch
 from couchloop.operations import Defaults, Operation
-from couchloop.result import MultiResult, ValueResult
+from couchloop.result import MultiResult, OperationResult, ValueResult
 from tools import methods
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -52,7 +53,9 @@ def paint(
 
     Args:
         key: which one it is, and then more words than fit into a line that stands further right.
+        specs: what to do.
         colour: a colour.
+        more: whatever else.
     """
     raise NotImplementedError
 
@@ -103,11 +106,42 @@ def test_every_builder_is_there() -> None:
 
 
 @pytest.mark.parametrize(("name", "build"), BUILDERS, ids=[name for name, _ in BUILDERS])
-def test_documented_arguments_exist(name: str, build: Any) -> None:
-    """A docstring documents no argument that the method lacks."""
-    documented = re.findall(r"^    (\w+): ", str(inspect.getdoc(build)), re.MULTILINE)
+def test_every_argument_is_documented(name: str, build: Any) -> None:
+    """A method's docstring explains each of its arguments, in their order, and no other."""
+    documented = re.findall(r"^    (\w+): ", methods.docstring_of(build), re.MULTILINE)
     _, *parameters = inspect.signature(build).parameters
-    assert set(documented) <= set(parameters), name
+    assert documented == parameters, name
+
+
+def test_arguments_that_nobody_explains() -> None:
+    """An argument that nothing explains, and an explanation of none, stop the command."""
+
+    def silent(defaults: Defaults, key: str, mystery: int) -> Operation[int]:
+        """Do something."""
+        raise NotImplementedError
+
+    def talkative(defaults: Defaults, key: str) -> Operation[int]:
+        """Do something.
+
+        Args:
+            mystery: what is not there.
+        """
+        raise NotImplementedError
+
+    with pytest.raises(TypeError, match=r"silent\(\): nothing says what mystery means"):
+        methods.docstring_of(silent)
+    with pytest.raises(TypeError, match=r"talkative\(\) has no argument mystery"):
+        methods.docstring_of(talkative)
+
+
+def test_what_batches_say() -> None:
+    """A batch's arguments mean what those of one operation do, but for what is said of each key."""
+    text = methods.docstring_of(operations.get_multi)
+    assert "    keys: the keys, or a dict of key and ttl.\n" in text
+    assert "    ttl: for keys without one of their own.\n" in text
+    assert "    no_format: give the value as bytes, whatever its format.\n" in text
+    assert "timeout: seconds that each operation has" in text
+    assert "Raises what `get` raises" in text
 
 
 def test_what_a_method_gives() -> None:
@@ -122,6 +156,7 @@ def test_what_a_method_gives() -> None:
 
     assert methods.result_type(one) is int
     assert methods.result_type(many) == MultiResult[ValueResult]
+    assert methods.result_type(operations.touch_multi) == MultiResult[OperationResult]
     with pytest.raises(TypeError, match=r"broken\(\) gives a Resultless"):
         methods.result_type(broken)
 
@@ -148,7 +183,9 @@ def test_every_kind_of_argument(monkeypatch: pytest.MonkeyPatch) -> None:
         Args:
             key: which one it is, and then more words than fit into a line that stands further
                 right.
+            specs: what to do.
             colour: a colour.
+            more: whatever else.
         """
         driver = self._driver
         try:

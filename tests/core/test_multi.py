@@ -1,0 +1,125 @@
+"""The `_multi` forms: made of the single ones, with what may be said of each key by itself."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+
+from couchloop import operations as ops
+from couchloop.batches import Batch
+from couchloop.exceptions import ArgumentError
+from couchloop.multi import DELTA, VALUE, Multi
+from couchloop.result import OperationResult
+from couchloop.retries import FailFast
+from couchloop.transcoder import FMT_UTF8
+from tests.core.world import defaults
+
+D = defaults()
+
+SIGNATURES = {
+    "get_multi": "keys, ttl=0, quiet=None, *, no_format=False",
+    "upsert_multi": "keys, ttl=0, format=None, *",
+    "insert_multi": "keys, ttl=0, format=None, *",
+    "replace_multi": "keys, ttl=0, format=None, *",
+    "append_multi": "keys, format=None, *",
+    "prepend_multi": "keys, format=None, *",
+    "remove_multi": "kvs, quiet=None, *",
+    "touch_multi": "keys, ttl=0, *",
+    "counter_multi": "kvs, initial=None, delta=1, ttl=0, *",
+}
+"""As in SDK 2.5, and what every operation takes here."""
+
+
+def bare(build: Any) -> str:
+    """Give the signature without types."""
+    signature = inspect.signature(build)
+    parameters = [each.replace(annotation=each.empty) for each in signature.parameters.values()]
+    empty = inspect.Signature.empty
+    return str(signature.replace(parameters=parameters, return_annotation=empty))
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_signatures(name: str) -> None:
+    """Arguments and their order are SDK 2.5's; defaults are those of the single form."""
+    every = "timeout=None, retry_strategy=None"
+    assert bare(getattr(ops, name)) == f"(defaults, {SIGNATURES[name]}, {every})"
+
+
+def test_complete() -> None:
+    """Each operation has a `_multi` form, by its name."""
+    made = {name: each for name, each in vars(ops).items() if isinstance(each, Multi)}
+    assert made.keys() == SIGNATURES.keys()
+    for name, each in made.items():
+        assert (each.__name__, each.__module__) == (name, ops.__name__)
+        assert getattr(ops, name.removesuffix("_multi")) is each.single
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_shared_arguments(name: str) -> None:
+    """What is given once counts for each key, by position or by name."""
+    build: Any = getattr(ops, name)
+    strategy = FailFast()
+    keys = {"a": "x", "b": "y"} if build.own is VALUE else ["a", "b"]
+    options: dict[str, Any] = {"timeout": 7, "retry_strategy": strategy}
+    for op in build(D, keys, **options).operations:
+        assert (op.timeout, op.retry_strategy) == (7, strategy)
+    if "ttl" in SIGNATURES[name] and build.own is not DELTA:
+        for batch in (build(D, keys, 9, **options), build(D, keys, ttl=9, **options)):
+            assert [op.extras[-4:].hex() for op in batch.operations] == ["00000009"] * 2
+    if "format=None" in SIGNATURES[name]:
+        assert [op.value for op in build(D, keys, format=FMT_UTF8).operations] == [b"x", b"y"]
+    if "quiet" in SIGNATURES[name]:
+        assert all(op.quiet for op in build(D, keys, quiet=True).operations)
+
+
+def test_what_nothing_is_said_of() -> None:
+    """A dict may leave it to the batch what some of its keys get."""
+    batch: Batch[Any] = ops.get_multi(D, {"a": None, "b": 5}, 9)
+    assert [op.extras.hex() for op in batch.operations] == ["00000009", "00000005"]
+    batch = ops.remove_multi(D, {"a": None, "b": OperationResult("b", 6)})
+    assert [op.cas for op in batch.operations] == [0, 6]
+    batch = ops.counter_multi(D, {"a": None, "b": {"ttl": 3}}, 1, 4, 7)
+    assert [op.extras.hex() for op in batch.operations] == [
+        "0000000000000004" + "0000000000000001" + "00000007",
+        "0000000000000004" + "0000000000000001" + "00000003",
+    ]
+    # Of values, None is one.
+    (op,) = ops.upsert_multi(D, {"a": None}).operations
+    assert op.value == b"null"
+
+
+def test_a_batch_that_touches_is_not_idempotent() -> None:
+    """A large get that sets expiries counts as a change, whatever was not built yet."""
+    many = [str(number) for number in range(2000)]
+    for batch, changes in (
+        (ops.get_multi(D, many), False),
+        (ops.get_multi(D, many, 5), True),
+        (ops.get_multi(D, dict.fromkeys(many, 5)), True),
+    ):
+        assert batch.kind.idempotent is not changes  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: ops.get_multi(D, ["a"], nosuch=1),
+        lambda: ops.get_multi(D, ["a"], 1, True, 2),
+        lambda: ops.get_multi(D, ["a"], 1, ttl=1),
+        lambda: ops.upsert_multi(D, {"a": 1}, cas=5),
+        lambda: ops.remove_multi(D, ["a"], cas=5),
+    ],
+)
+def test_slips(call: Any) -> None:
+    """An argument that there is not, or that comes twice, is a TypeError that names all."""
+    with pytest.raises(TypeError, match=r"_multi\(\) takes: .*timeout"):
+        call()
+
+
+def test_named_arguments() -> None:
+    """What a dict names of a key must be arguments that differ from key to key."""
+    with pytest.raises(ArgumentError, match="counter_multi: unknown argument 'timeout'"):
+        ops.counter_multi(D, {"a": {"timeout": 1}})
+    with pytest.raises(ArgumentError, match="unknown argument"):
+        ops.counter_multi(D, {"a": {1: 1, "step": 2}})  # keys of any kind
