@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
+from os import PathLike
 from typing import NamedTuple, Self
 
 from couchloop.exceptions import ArgumentError
@@ -95,6 +96,7 @@ class PasswordAuthenticator(Authenticator):
             _check_text("password", password)
         if not username:
             raise ArgumentError("The user name is empty")
+        _check_path("cert_path", cert_path)
         self.username = username
         self.cert_path = cert_path
         self._password = kept(password)
@@ -164,6 +166,9 @@ class CertAuthenticator(Authenticator):
     ) -> None:
         if not cert_path:
             raise ArgumentError("CertAuthenticator needs cert_path, the client's certificate")
+        _check_path("cert_path", cert_path)
+        _check_path("key_path", key_path)
+        _check_path("trust_store_path", trust_store_path)
         self.cert_path = cert_path
         self.key_path = key_path
         self.trust_store_path = trust_store_path
@@ -210,9 +215,14 @@ class ClassicAuthenticator(Authenticator):
         buckets: Mapping[str, str] | None = None,
         cert_path: str | None = None,
     ) -> None:
+        _check_path("cert_path", cert_path)
         self.cert_path = cert_path
         self._cluster = _login(cluster_username, cluster_password)
         self._buckets: dict[str, Secret] = {}
+        if buckets is not None and not isinstance(buckets, Mapping):
+            raise ArgumentError(
+                f"The buckets are a dict of name and password, not {type(buckets).__name__}"
+            )
         for bucket, password in (buckets or {}).items():
             _check_text("bucket's name", bucket)
             _check_text("password", password)
@@ -247,6 +257,11 @@ class ClassicAuthenticator(Authenticator):
 def _check_text(what: str, text: object) -> None:
     if not isinstance(text, str):
         raise ArgumentError(f"The {what} must be str, not {type(text).__name__}")
+
+
+def _check_path(what: str, path: object) -> None:
+    if path is not None and not isinstance(path, str | PathLike):
+        raise ArgumentError(f"{what} must be str, not {type(path).__name__}")
 
 
 def _login(username: str | None, password: str | None) -> tuple[str, Secret] | None:

@@ -377,6 +377,14 @@ class ClusterBase(Generic[B]):
         where = mask(self.connection_string)
         return f"<{type(self).__module__}.{type(self).__name__} {where!r}>"
 
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        # What copy.copy, copy.deepcopy and pickle ask. It holds who connects, and its Buckets.
+        raise TypeError(
+            "a Cluster is not copied or pickled: it holds the credentials, and knows its Buckets. "
+            "Let both places refer to the same Cluster; in another process make one there, with "
+            "credentials of its own source"
+        )
+
     @sealed
     def authenticate(
         self,

@@ -14,9 +14,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, NoReturn, Self, TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
-from couchloop.exceptions import InvalidConnectionStringError
+from couchloop.exceptions import InvalidConnectionStringError, InvalidOptionError
 from couchloop.hosts import host_to_dial, is_address
-from couchloop.options import OPTIONS, SECRET_NAMES, parse_bool, shown_name
+from couchloop.options import (
+    OPTION_NAMES,
+    OPTIONS,
+    SECRET_NAMES,
+    SECRET_WORD,
+    find_option,
+    parse_bool,
+    shown_name,
+)
 from couchloop.secret import sealed
 
 C = TypeVar("C", bound="ConnectionString")
@@ -60,10 +68,24 @@ _MASK: Final = "***"
 _QUERY: Final = re.compile(r"\?|#|%23|[;&/](?=[^/?]*pass[^,/?]*=)", re.IGNORECASE)
 """Where options begin, or were meant to."""
 _OPTIONS: Final = re.compile(r"[&;?#]")
-_NO_NAME: Final = re.compile(r"#|[&;][^/]*=")
-_SEVERAL: Final = re.compile(r"[;?#]\w*pass\w*=", re.IGNORECASE)
+_NO_NAME: Final = re.compile(rf"[#=]|[&;,\s][^/]*:|\s(?:{SECRET_WORD.pattern})", re.IGNORECASE)
+_SEVERAL: Final = re.compile(r"[;?#,\s]\w*pass\w*=", re.IGNORECASE)
 """Another option in the value of one: it would be shown with that."""
-_PASSWORD: Final = re.compile(r"pass(?:word|wd|phrase)?", re.IGNORECASE)
+_WITHIN: Final = re.compile(rf"(?:{SECRET_WORD.pattern})\w*\s*(?:[=:]|%3[AD])", re.IGNORECASE)
+"""The like, spelt so that it is a part of the value."""
+_NAME_ENDS: Final = re.compile(r"[:,\s]|%(?:3A|2C|20)", re.IGNORECASE)
+"""What no option has in its name."""
+_PIECE: Final = re.compile(r"[^,;&/\s]+")
+"""A host, or what was meant to be something else."""
+_COLON: Final = re.compile(r":|%3A", re.IGNORECASE)
+_EQUALS: Final = re.compile(r"=|%3D", re.IGNORECASE)
+_RAW_COLON: Final = re.compile(":")
+_RAW_EQUALS: Final = re.compile("=")
+_SHOWN_ADDRESS: Final = re.compile(
+    r"@?(?:\[[0-9A-Fa-f.:]*(?:%[\w.~%-]+)?\]?|[0-9A-Fa-f.]*(?::[0-9A-Fa-f.]*){2,}(?:%[\w.~%-]+)?)"
+)
+_SHOWN_PORT: Final = re.compile("[0-9]{0,5}")
+_SHOWN_TYPES: Final = frozenset({"", "mccompat", *_TYPES})
 
 
 class Host(NamedTuple):
@@ -120,8 +142,10 @@ class ConnectionString:
         self.options: dict[str, Any] = {
             name: values for name, given in (options or {}).items() if (values := _several(given))
         }
+        if not self.hosts:
+            self._check_srv_host(is_one=False)
+            self.hosts = ["localhost"]
         self.encode()
-        self.hosts = self.hosts or ["localhost"]
 
     @classmethod
     @sealed
@@ -158,15 +182,16 @@ class ConnectionString:
     @property
     @sealed
     def seeds(self) -> tuple[Host, ...]:
-        """What the hosts mean under this scheme; localhost if there are none.
+        """What the hosts mean under this scheme.
 
         Raises:
-            InvalidConnectionStringError: One of them is no host, or the scheme is unknown.
+            InvalidConnectionStringError: One of them is no host, there is none, or the scheme is
+                unknown.
 
         """
         if self.scheme not in _SCHEMES:
             raise InvalidConnectionStringError(_about_scheme(str(self.scheme)))
-        if isinstance(self.hosts, str):
+        if isinstance(self.hosts, str) or not isinstance(self.hosts, Iterable):
             raise InvalidConnectionStringError("Hosts are a list of texts")
         try:
             seeds = tuple(_read_host(_host_text(host), self.scheme) for host in self.hosts)
@@ -174,7 +199,12 @@ class ConnectionString:
             if isinstance(error, InvalidConnectionStringError):
                 raise
             raise InvalidConnectionStringError(str(error)) from None
-        return seeds or (Host("localhost"),)
+        if not seeds:
+            # Whatever took them away did not mean localhost.
+            raise InvalidConnectionStringError(
+                "There is no host: the attribute hosts is empty; localhost is to be named"
+            )
+        return seeds
 
     @property
     def implicit_port(self) -> int:
@@ -241,13 +271,16 @@ class ConnectionString:
         seeds = self.seeds
         if not self.srv_required:
             return
-        if len(self.hosts) != 1 or seeds[0].port is not None:
-            raise InvalidConnectionStringError(
-                f"{self.scheme}:// takes exactly one host, without a port"
-            )
+        self._check_srv_host(is_one=len(seeds) == 1 and seeds[0].port is None)
         if not self.options.keys().isdisjoint(_SRV_OPTIONS):
             raise InvalidConnectionStringError(
                 f"{self.scheme}:// says already that SRV is used; leave out the option dnssrv"
+            )
+
+    def _check_srv_host(self, *, is_one: bool) -> None:
+        if self.srv_required and not is_one:
+            raise InvalidConnectionStringError(
+                f"{self.scheme}:// takes exactly one host, without a port"
             )
 
     def __eq__(self, other: object) -> bool:
@@ -315,13 +348,14 @@ class _Masked:
         for start, end in reversed(self._spans):
             self.text = f"{self.text[:start]}{_MASK}{self.text[end:]}"
 
-    def position(self, original: int) -> int:
+    def position(self, original: int, *, is_end: bool = False) -> int:
+        """Tell where a position went; one within a secret, to the begin or the end of its mask."""
         moved = original
         for start, end in self._spans:
             if original >= end:
                 moved += len(_MASK) - (end - start)
             elif original > start:
-                moved -= original - start
+                moved += (len(_MASK) if is_end else 0) - (original - start)
         return moved
 
 
@@ -334,28 +368,84 @@ def _secret_spans(text: str) -> Iterator[tuple[int, int]]:
     equals = text.find("=", query) if query >= 0 else -1
     rest = text[begin : equals if equals >= 0 else len(text)].replace("%40", "@  ")
     at = rest.rfind("@")
-    if at >= 0 and re.search(":|%3A", rest[:at], re.IGNORECASE):
+    if at >= 0 and (_COLON.search(rest[:at]) or "/" not in rest[:at]):
         yield begin, begin + at
-        query = text.find("?", begin + at)
+        begin += at
     # Options after a # or a ; are mistyped, and none the less secret for that.
-    start = _QUERY.search(text, begin if at < 0 else begin + at)
+    start = _QUERY.search(text, begin)
+    credential = _credential(text[begin : len(text) if start is None else start.start()])
+    if credential is not None:
+        # Nobody knows where it ends.
+        yield begin + credential, len(text)
+        return
     if start is None:
         return
     position, secret = start.end(), False
     for segment in _OPTIONS.split(text[position:]):
-        name, sign, _ = segment.partition("=")
+        name, sign, value = segment.partition("=")
+        decoded = _decode(name) or name
+        is_known = decoded in OPTION_NAMES
+        word = None if is_known else SECRET_WORD.search(name)
+        parted = None if is_known else _NAME_ENDS.search(name)
         if sign:
-            secret = "pass" in name.lower() or _decode(name) in SECRET_NAMES
-        known = _PASSWORD.search(name)
-        if sign and not name and _PASSWORD.search(segment):
-            yield position, position + len(segment)
-        elif known is not None and known.end() < len(name):
-            # The = is missing: passwordSECRET, or password:SECRET.
-            yield position + known.end(), position + len(segment)
+            secret = decoded in SECRET_NAMES or not (is_known or not SECRET_WORD.search(decoded))
+        hidden = None
+        if sign and not name and SECRET_WORD.search(segment):
+            hidden = 0
+        elif parted is not None or (word is not None and word.end() < len(name)):
+            # The = is missing: passwordSECRET, or user:SECRET.
+            hidden = min(found.end() for found in (word, parted) if found is not None)
         elif secret and segment:
             # A piece without a = after a password may be the password's own, with its & unescaped.
-            yield position + (len(name) + 1 if sign else 0), position + len(segment)
+            hidden = len(name) + 1 if sign else 0
+        else:
+            shown = _shown_value(decoded, value)
+            hidden = len(name) + 1 + shown if shown < len(value) else None
+        if hidden is not None:
+            yield position + hidden, position + len(segment)
         position += len(segment) + 1
+
+
+def _shown_value(name: str, value: str) -> int:
+    """Tell how many characters of an option's value may be shown."""
+    within = _WITHIN.search(value)
+    end = len(value) if within is None else within.end()
+    option = find_option(name) if name in OPTION_NAMES else None
+    if option is not None:
+        try:
+            option.parse(_decode(value) or value, name)
+        except InvalidOptionError:
+            end = min(end, option.shown_part(value))
+    return end
+
+
+def _credential(text: str) -> int | None:
+    """Find where in hosts and bucket something begins that may be secret; None: nowhere.
+
+    What is after a colon is shown only if it is a port, what is after a = if it is its type.
+    """
+    word = SECRET_WORD.search(text)
+    if word is not None and _BLANK.search(text):
+        return word.end()
+    for piece in _PIECE.finditer(text):
+        # In the name of a bucket a %3A is what `encode` makes of a colon.
+        colon = _RAW_COLON if "/" in text[: piece.start()] else _COLON
+        equals = _RAW_EQUALS if colon is _RAW_COLON else _EQUALS
+        address = _SHOWN_ADDRESS.match(piece[0])
+        begin = 0 if address is None else address.end()
+        sign = colon.search(piece[0], begin)
+        if sign is not None:
+            port = _SHOWN_PORT.match(piece[0], sign.end())
+            assert port is not None  # it may be empty
+            if port.end() < len(piece[0]) and not equals.match(piece[0], port.end()):
+                return piece.start() + sign.end()
+            begin = port.end()
+        elif address is not None and "[" not in address[0] and begin < len(piece[0]):
+            return piece.start() + begin
+        kind = equals.search(piece[0], begin)
+        if kind is not None and piece[0][kind.end() :].lower() not in _SHOWN_TYPES:
+            return piece.start() + kind.end()
+    return None
 
 
 class _Parser:
@@ -448,7 +538,7 @@ class _Parser:
         """Raise the error; the message, like its attributes, shows no secret."""
         masked = _Masked(self.text)
         position = masked.position(begin)
-        part = masked.text[position : masked.position(end)]
+        part = masked.text[position : masked.position(end, is_end=True)]
         message = f"{why}: {part!r}, at position {position} of {masked.text!r}"
         raise InvalidConnectionStringError(message, text=masked.text, position=position)
 
@@ -477,7 +567,8 @@ def _host_text(host: object) -> str:
     if not isinstance(host, str):
         raise InvalidConnectionStringError(f"A host is a text, not {type(host).__name__}")
     if not _is_text(host):
-        raise InvalidConnectionStringError(f"Host {host!r} is not valid Unicode text")
+        what = "has a control character" if _CONTROL.search(host) else "is no valid Unicode text"
+        raise InvalidConnectionStringError(f"A host {what}")
     return host
 
 

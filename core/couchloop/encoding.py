@@ -8,7 +8,7 @@ where it is given, and harms nobody else's operation.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from couchloop.exceptions import (
     ArgumentError,
@@ -102,7 +102,14 @@ def transcoder_of(given: Any) -> Transcoder:
     if given is None or given is False:
         return Transcoder()
     if isinstance(given, type):
-        given = given()
+        try:
+            given = given()
+        except Exception as error:
+            raise ArgumentError(
+                f"a transcoder's class is called without arguments, and {given.__name__} raised "
+                f"{type(error).__name__}: give an instance",
+                inner_cause=error,
+            ) from error
     missing = [name for name in _METHODS if not callable(getattr(given, name, None))]
     if missing:
         raise ArgumentError(
@@ -171,8 +178,10 @@ def exact_key(raw: object, operation: str, key: Any) -> bytes:
 def not_a_value(made: object, error: Exception, operation: str, key: Any) -> CouchbaseError:
     """Give what to raise where a transcoder's encode_value has given *made*."""
     text = "the transcoder's encode_value gives bytes and flags (an integer of 32 bits)"
-    if isinstance(made, tuple):
-        kinds = ", ".join(type(each).__name__ for each in made)
+    if issubclass(type(made), tuple):
+        # A subclass may do anything when it is asked for its items.
+        items = tuple.__iter__(cast("tuple[Any, ...]", made))
+        kinds = ", ".join(type(each).__name__ for each in items)
         text += f", and gave ({kinds})"
     else:
         text += f", and gave {type(made).__name__}"

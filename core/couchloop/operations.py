@@ -179,7 +179,7 @@ class Operation(Generic[T]):
         if not raw or len(raw) > MAX_KEY:
             raise _bad_key(key, raw)
         timeout = defaults.timeout if timeout is None else exact_seconds(timeout)
-        cas = _cas(cas, key) if cas else 0
+        cas = _cas(cas, key) if cas != 0 else 0
         self.opcode = opcode
         self.defaults = defaults
         self.key = key
@@ -273,14 +273,14 @@ def _bad_key(key: Key, raw: bytes) -> ArgumentError:
 
 
 def _cas(cas: object, key: Key) -> int:
-    number = exact_integer(cas or 0)
+    number = 0 if cas is None or cas is False else exact_integer(cas)
     if number is None or not 0 <= number <= MAX_CAS:
         raise InvalidCasError("CAS must be an integer from 0 to 2**64-1", key=key, objextra=cas)
     return number
 
 
 def _ttl(ttl: object) -> int:
-    number = exact_integer(ttl or 0)
+    number = 0 if ttl is None or ttl is False else exact_integer(ttl)
     if number is None or not 0 <= number <= MAX_TTL:
         raise InvalidTtlError(
             "ttl must be whole seconds from 0 (never expire) to 2**32-1", objextra=ttl
@@ -437,7 +437,7 @@ def get(
     Raises NotFoundError, and ValueFormatError if the value does not fit its flags.
     """
     quietly = defaults.quiet if quiet is None else is_quiet(quiet)
-    if ttl:
+    if ttl != 0 and ttl is not None:
         op: Get = GetAndTouch(
             Opcode.GAT,
             defaults,
@@ -526,7 +526,7 @@ def _store(
     timeout: float | None,
     retry_strategy: RetryStrategy | None,
 ) -> M:
-    expiry = _ttl(ttl) if ttl else 0
+    expiry = _ttl(ttl) if ttl != 0 else 0
     try:
         made = defaults.transcoder.encode_value(
             value, defaults.format if format is None else format

@@ -43,7 +43,13 @@ _UNITS: Final = {
 }
 _NUMBER: Final = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _BARE_NUMBER: Final = re.compile(_NUMBER)
-_PASSWORD: Final = re.compile(r".*?pass(?:word|wd|phrase)?", re.IGNORECASE)
+SECRET_WORD: Final = re.compile(
+    "pass(?:word|wort|wd|phrase)?|pwd?|secret|token|cred(?:ential)?s?|kennwort", re.IGNORECASE
+)
+"""What people call that which must not be shown."""
+_SHOWN_NAME: Final = re.compile(r"[\w.-]*")
+_WORD: Final = re.compile(r"[^,\s]+")
+_SHOWN_VALUE: Final = re.compile(r"[^,;:&?#=\s%]*(?:[,\s]+(?:[nuµm]s|[smh])?\Z)?")
 _LONGEST_NAME: Final = 80
 """Characters of an option's name that are shown."""
 _WITH_UNIT: Final = re.compile(rf"({_NUMBER})({'|'.join(_UNITS)})")
@@ -169,8 +175,28 @@ class Option:
         high = self.maximum if self.maximum is not None else LONGEST if timed else math.inf
         return low, high
 
+    def shown_part(self, text: str) -> int:
+        """Tell how many characters of *text*, which is refused, may be shown."""
+        begin = self._known_part(text)
+        return begin + _shown_part(text[begin:], _SHOWN_VALUE)
+
+    def _known_part(self, text: str) -> int:
+        """Tell how many characters at the begin of a refused value are words of this option."""
+        mode, colon, _ = text.partition(":")
+        if colon and any(choice.startswith(f"{mode.lower()}:") for choice in self.choices):
+            return len(mode) + 1
+        if self.kind == "list":
+            for word in _WORD.finditer(text):
+                if word[0].lower() not in self.choices:
+                    return word.start()
+        return 0
+
     def _refused(self, name: str, text: str, wanted: str) -> InvalidOptionError:
-        shown = "its value" if self.secret else repr(text)
+        shown = "its value"
+        if not self.secret:
+            # A text that goes on may hold another option, or a login: what begins it tells enough.
+            end = self.shown_part(text)
+            shown = repr(text if end == len(text) else f"{text[:end]}***")
         return InvalidOptionError(f"Option {name} must be {wanted}; {shown} is not")
 
 
@@ -913,6 +939,9 @@ OPTIONS: Final[Mapping[str, Option]] = MappingProxyType({option.name: option for
 
 _BY_ANY_NAME: Final = {name: option for option in _TABLE for name in option.names}
 
+OPTION_NAMES: Final = frozenset(_BY_ANY_NAME)
+"""Every name that an option can be given under."""
+
 SECRET_NAMES: Final = frozenset(name for name, option in _BY_ANY_NAME.items() if option.secret)
 """Names of options whose values must never be shown."""
 
@@ -920,10 +949,20 @@ SECRET_NAMES: Final = frozenset(name for name, option in _BY_ANY_NAME.items() if
 def shown_name(name: object) -> str:
     """Give an option's name as a message may show it: a password may be part of a mistyped one."""
     text = printable(str(name), _LONGEST_NAME)
-    begin = _PASSWORD.match(text)
-    if begin is None or begin.end() == len(text) or text in _BY_ANY_NAME:
-        return repr(text)
-    return repr(f"{text[: begin.end()]}***")
+    return repr(text if text in _BY_ANY_NAME else _until_secret(text, _SHOWN_NAME))
+
+
+def _until_secret(text: str, shown: re.Pattern[str]) -> str:
+    """Give what *shown* matches of *text*, and less where that names a secret; then ***."""
+    end = _shown_part(text, shown)
+    return text if end == len(text) else f"{text[:end]}***"
+
+
+def _shown_part(text: str, shown: re.Pattern[str]) -> int:
+    first = shown.match(text)
+    end = 0 if first is None else first.end()
+    word = SECRET_WORD.search(text, 0, end)
+    return end if word is None else word.end()
 
 
 @sealed

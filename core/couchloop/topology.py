@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 from zlib import crc32
 
 from couchloop.configtext import read_json
@@ -161,6 +161,7 @@ class _Reader:
         read = self._node if extended else self._old_node
         nodes = [_attempt(read, entry, f"node {index}") for index, entry in enumerate(listed)]
         in_order = self._in_order(nodes, servers)
+        self._fill_in_ports(in_order, servers)
         # Where nothing says which nodes have data, the map may point to any.
         data_nodes = max(len(plain), len(servers)) or len(nodes)
         needed = data_nodes if plain or servers or rows else 0
@@ -327,6 +328,29 @@ class _Reader:
         if numbers != list(range(len(nodes))):
             self._pass_over("the order of the nodes, which is not that of serverList: names tell")
         return [nodes[index] for index in numbers]
+
+    def _fill_in_ports(self, nodes: list[Node | _WrongError], servers: list[Any]) -> None:
+        """Take from `serverList` the ports of data services that nothing else tells."""
+        taken = {
+            (one_form(own.host), port)
+            for node in nodes
+            if isinstance(node, Node)
+            for own in [node.networks[DEFAULT_NETWORK]]
+            for port in own.services.values()
+        }
+        for node, server in zip(nodes, servers, strict=False):
+            if isinstance(node, _WrongError):
+                continue
+            own, place = node.networks[DEFAULT_NETWORK], None
+            # Where only TLS is spoken the port without it is not told on purpose.
+            if own.services.keys().isdisjoint({"kv", "kvSSL"}):
+                place = self._place(server)
+            if place is None or place in taken or place[0] != one_form(own.host):
+                continue
+            if 0 < place[1] < 0x10000:
+                taken.add(place)
+                # Alternate addresses without ports of their own have the same dict.
+                cast("dict[str, int]", own.services)["kv"] = place[1]
 
     def _place(self, server: Any) -> Place | None:
         """Give what an entry of `serverList` names; None if it cannot be read."""

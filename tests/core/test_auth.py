@@ -15,6 +15,7 @@ from couchloop.auth import (
     PasswordAuthenticator,
 )
 from couchloop.exceptions import ArgumentError
+from tests.secrets import leaks
 
 SAMPLES: list[Callable[[], Authenticator]] = [
     lambda: PasswordAuthenticator("u", "s3cr3t"),
@@ -129,6 +130,19 @@ def test_later_changes_do_not_count() -> None:
         lambda: ClassicAuthenticator(cluster_password="s3cr3t"),
         lambda: ClassicAuthenticator(buckets={"b": b"s3cr3t"}),  # type: ignore[dict-item]
         lambda: ClassicAuthenticator(buckets={1: "s3cr3t"}),  # type: ignore[dict-item]
+        lambda: ClassicAuthenticator(buckets=[("b", "s3cr3t")]),  # type: ignore[arg-type]
+        lambda: ClassicAuthenticator(buckets="s3cr3t"),  # type: ignore[arg-type]
+        lambda: ClassicAuthenticator(buckets=[]),  # type: ignore[arg-type]
+        lambda: ClassicAuthenticator(cert_path=["s3cr3t"]),  # type: ignore[arg-type]
+        lambda: ClassicAuthenticator(["s3cr3t"], "s3cr3t"),  # type: ignore[arg-type]
+        lambda: ClassicAuthenticator("u", ["s3cr3t"]),  # type: ignore[arg-type]
+        lambda: PasswordAuthenticator("u", ["s3cr3t"]),  # type: ignore[arg-type]
+        lambda: PasswordAuthenticator("u", "s3cr3t", 5),  # type: ignore[arg-type]
+        lambda: PasswordAuthenticator.ldap_compatible(["s3cr3t"], "p"),  # type: ignore[arg-type]
+        lambda: CertAuthenticator(["s3cr3t"]),  # type: ignore[arg-type]
+        lambda: CertAuthenticator("c", ["s3cr3t"]),  # type: ignore[arg-type]
+        lambda: CertAuthenticator("c", "k", ["s3cr3t"]),  # type: ignore[arg-type]
+        lambda: CertAuthenticator("c", None, None, "u", ["s3cr3t"]),  # type: ignore[arg-type]
     ],
 )
 def test_refused(make: Callable[[], Authenticator]) -> None:
@@ -136,3 +150,4 @@ def test_refused(make: Callable[[], Authenticator]) -> None:
     with pytest.raises(ArgumentError) as info:
         make()
     assert "s3cr3t" not in str(info.value)
+    assert not list(leaks(info.value, "s3cr3t"))

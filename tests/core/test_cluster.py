@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 import weakref
 from collections.abc import Callable
 from errno import EMFILE
@@ -1310,3 +1312,12 @@ class TestDriver:
         assert told(bucket) == ["ClientTemporaryFailError"]
         assert isinstance(driver.session.failure().__cause__, MemoryError)
         assert not driver.transports
+
+
+@pytest.mark.parametrize("make_copy", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_cluster_is_not_copied(make_copy: Callable[[Any], Any], loop: Loop) -> None:
+    """A Cluster, which holds credentials, is neither copied nor pickled; the error has the cure."""
+    cluster = Cluster(TEXT, loop)
+    cluster.authenticate(WHO)
+    with pytest.raises(TypeError, match="in another process make one there"):
+        make_copy(cluster)

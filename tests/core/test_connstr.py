@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from couchloop.connstr import ConnectionString, Host, parse_query
-from couchloop.exceptions import InvalidConnectionStringError
+from couchloop.connstr import ConnectionString, Host, mask, parse_query
+from couchloop.exceptions import InvalidConnectionStringError, InvalidOptionError
 from couchloop.hosts import host_to_dial
 from couchloop.opening import make_settings
-from couchloop.options import OPTIONS
+from couchloop.options import OPTIONS, parse_options
 from couchloop.settings import Address
 
 SCHEMES = ["couchbase", "couchbases", "http", "couchbase+dnssrv", "couchbases+dnssrv", ""]
@@ -167,8 +167,9 @@ class TestGrammar:
             ("couchbase://a,b:,c", 14, "b:"),
             ("couchbase://a,b:0", 14, "b:0"),
             ("couchbase://a,b:65536", 14, "b:65536"),
-            ("couchbase://a,b:x", 14, "b:x"),
-            ("couchbase://a,b:1=udp", 14, "b:1=udp"),
+            ("couchbase://a,b:112100", 14, "b:***"),
+            ("couchbase://a,b:x", 14, "b:***"),
+            ("couchbase://a,b:1=udp", 14, "b:1=***"),
             ("couchbase://a,b:1=mccompat", 14, "b:1=mccompat"),
             ("couchbase://a b", 12, "a b"),
             ("couchbase://[::1], [::1]", 18, " [::1]"),
@@ -186,7 +187,7 @@ class TestGrammar:
             ("couchbase://[::1", 12, "[::1"),
             ("couchbase://[::1]x", 12, "[::1]x"),
             ("couchbase://[h]", 12, "[h]"),
-            ("couchbase://1:2:x", 12, "1:2:x"),
+            ("couchbase://1:2:x", 12, "1:2:***"),
             ("couchbase//host/default", 10, "/host/default"),
             ("couchbases//host", 11, "/host"),
             ("couchbase:/host", 0, "couchbase:"),
@@ -207,12 +208,16 @@ class TestGrammar:
         ],
     )
     def test_errors(self, text: str, position: int, part: str) -> None:
-        """What is wrong is refused, and the error points at the offending part."""
+        """What is wrong is refused, and the error points at the offending part.
+
+        What stands in place of a port, or its type, may be a password.
+        """
         with pytest.raises(InvalidConnectionStringError) as info:
             ConnectionString.parse(text)
-        assert info.value.text == text
+        shown = info.value.text
+        assert shown == (text[:position] + part if part.endswith("***") else text)
         assert info.value.position == position
-        assert text[position:].startswith(part)
+        assert shown[position:].startswith(part)
         assert f": {part!r}, at position {position} of " in str(info.value)
 
     def test_hints(self) -> None:
@@ -309,6 +314,66 @@ class TestSecrets:
         assert "***" in error.text
         assert error.__cause__ is None
 
+    @pytest.mark.parametrize("bucket", ["", "/default"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "couchbase://h:1{},password=s3cr3t",
+            "couchbase://h:1{}=password=s3cr3t",
+            "couchbase://h:1{} password=s3cr3t",
+            "couchbase://h:1{} password s3cr3t",
+            "couchbase://h:1{},pw:s3cr3t",
+            "couchbase://h:1%3Ds3cr3t{}",
+            "couchbase://user:s3cr3t{}",
+            "couchbase://user:12345-s3cr3t{}",
+            "couchbase://user:1=s3cr3t{}",
+            "couchbase://user%3As3cr3t{}",
+            "couchbase://user:s3,cr3t/s3cr3t{}",
+            "couchbase://a,user:s3cr3t,b{}",
+            "couchbase://s3cr3t@h{}",
+            "couchbase:/user:s3cr3t{}",
+            "couchbase://[::1]:s3cr3t{}",
+            "couchbase://dead:beef:s3cr3t{}",
+            "couchbase://h:1{}?operation_timeout=2,password=s3cr3t",
+            "couchbase://h:1{}?operation_timeout=2 password=s3cr3t",
+            "couchbase://h:1{}?operation_timeout=2%20password%3Ds3cr3t",
+            "couchbase://h:1{}?operation_timeout=2,pw=s3cr3t",
+            "couchbase://h:1{}?operation_timeout=2 user:s3cr3t",
+            "couchbase://h:1{}?operation_timeout=2:s3cr3t",
+            "couchbase://h:1{}?sasl_mech_force=PLAIN,pw=s3cr3t",
+            "couchbase://h:1{}?retry_policy=all:x,pw=s3cr3t",
+            "couchbase://h:1{}?client_string=x,password=s3cr3t",
+            "couchbase://h:1{}?user:s3cr3t",
+            "couchbase://h:1{}?user:s3cr3t=1",
+            "couchbase://h:1{}?user s3cr3t=1",
+            "couchbase://h:1{}?pw:s3cr3t",
+            "couchbase://h:1{}?pws3cr3t=1",
+            "couchbase://h:1{}?secret:s3cr3t",
+            "couchbase://h:1{}?secret=s3cr3t&x",
+            "couchbase://h:1{}?client_string=a,pw=s3cr3t&x",
+            "couchbase://h:1{}?network=x&user%3As3cr3t",
+        ],
+    )
+    def test_mistyped(self, text: str, bucket: str) -> None:
+        """However a login is mistyped: what is refused shows nothing that may be its secret."""
+        with pytest.raises((InvalidConnectionStringError, InvalidOptionError)) as info:
+            parse_options(ConnectionString.parse(text.format(bucket)).option_pairs())
+        error = info.value
+        assert "s3cr3t" not in f"{error} {error!r} {error.args!r} {vars(error)!r}"
+        assert "s3cr3t" not in mask(text.format(bucket))
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "couchbase://a:11210,[::1]:9000=http,fe80::1%25eth0/b?log_redaction=on&network=external",
+            "couchbases://secret.example.org/passwords?certpath=/a:b,c d.pem&client_string=x",
+            "couchbase://h/a%3Ab%3Dc?username=u:v",
+        ],
+    )
+    def test_what_is_shown(self, text: str) -> None:
+        """What has no secret is shown as it is."""
+        assert mask(text) == text
+
     def test_position_behind_a_mask(self) -> None:
         """Masking moves the position with the text."""
         with pytest.raises(InvalidConnectionStringError) as info:
@@ -358,9 +423,22 @@ class TestAttributes:
         assert built.seeds[2] == Host("::1", 9000, "http")
         built.hosts = ["e", Host("f", 1)]  # type: ignore[list-item]
         assert built.encode() == "couchbase://e,f:1/bucket"
-        built.hosts.clear()
-        assert built.seeds == (Host("localhost"),)
-        assert ConnectionString.parse(built.encode()) == built
+
+    @pytest.mark.parametrize("hosts", [[], (), None, 5, "a"])
+    def test_no_host(self, hosts: Any) -> None:
+        """Hosts that were taken away are not localhost: that would be another cluster."""
+        built = ConnectionString.parse("couchbase://a/bucket")
+        built.hosts = hosts
+        for use in (built.encode, lambda: built.seeds, lambda: make_settings(built, username="u")):
+            with pytest.raises(InvalidConnectionStringError, match=r"[Hh]ost"):
+                use()
+
+    def test_control_character(self) -> None:
+        """A control character in a host is told as one."""
+        built = ConnectionString.parse("couchbase://a/bucket")
+        built.hosts = ["a b\n"]
+        with pytest.raises(InvalidConnectionStringError, match="A host has a control character"):
+            built.encode()
 
     def test_scheme_and_bucket_can_be_changed(self) -> None:
         """What the hosts mean follows the scheme."""

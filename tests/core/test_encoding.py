@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from couchloop import operations as ops
-from couchloop.encoding import MAX_VALUE
+from couchloop.encoding import MAX_VALUE, transcoder_of
 from couchloop.exceptions import (
     ArgumentError,
     CouchbaseError,
@@ -164,6 +164,24 @@ ILL_VALUES: list[Any] = [
     5,
     [],
 ]
+
+
+class Pair(tuple[bytes, int]):
+    """A pair that cannot be taken apart."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Any:
+        raise RuntimeError("iter")
+
+    def __len__(self) -> int:
+        raise RuntimeError("len")
+
+    def __getitem__(self, index: Any) -> Any:
+        raise RuntimeError("item")
+
+
+ILL_VALUES.append(Pair((b"x", 0)))
 ILL_FLAGS = [2**32, -1, None, "0", 1.5, 2**64, object()]
 
 
@@ -272,6 +290,14 @@ class TestValues:
         assert all(result.cas for result in good.values())
         w.assert_idle()
 
+    @pytest.mark.parametrize("name", BATCHES)
+    def test_no_pair_in_a_batch(self, name: str) -> None:
+        """A pair that raises when it is taken apart is the failure of its own key."""
+        more = {"format": FMT_BYTES} if name in {"append", "prepend"} else {}
+        with pytest.raises(ValueFormatError, match=r"gave \(bytes, int\)") as caught:
+            BATCHES[name](by(Giving(Pair((b"x", 0)))), {"a": "bad", "b": "bad"}, **more)
+        assert set(caught.value.all_results or ()) == {"a", "b"}
+
     def test_a_batch_of_bad_ones(self) -> None:
         """If no key of a batch can be sent, that is told at the call."""
         with pytest.raises(ValueFormatError) as caught:
@@ -376,6 +402,35 @@ class TestNumbers:
             with pytest.raises(InvalidTimeoutError):
                 ops.get(d, "k", timeout=timeout)
 
+    @pytest.mark.parametrize("nothing", [[], "", {}, b"", 0.5])
+    @pytest.mark.parametrize("name", ["upsert", "insert", "replace", "get", "touch", "counter"])
+    def test_empty_ttl(self, name: str, nothing: Any) -> None:
+        """What is empty is no TTL of 0."""
+        value = ("value",) if name in STORES else ()
+        with pytest.raises(InvalidTtlError):
+            getattr(ops, name)(defaults(), "k", *value, ttl=nothing)
+
+    @pytest.mark.parametrize("nothing", [[], "", {}, b"", 0.5])
+    def test_empty_cas(self, nothing: Any) -> None:
+        """What is empty is no CAS of 0, which would mean any."""
+        d = defaults()
+        for name in ("upsert", "replace", "append", "prepend"):
+            with pytest.raises(InvalidCasError):
+                STORES[name](d, "k", "value", cas=nothing)
+        with pytest.raises(InvalidCasError):
+            ops.remove(d, "k", nothing)
+        with pytest.raises(InvalidCasError):
+            ops.remove_multi(d, {"k": nothing})
+
+    @pytest.mark.parametrize("none", [0, None, False])
+    def test_none(self, none: Any) -> None:
+        """None and False count as 0, as in SDK 2.5."""
+        d = defaults()
+        assert type(ops.get(d, "k", none)) is ops.Get
+        assert ops.upsert(d, "k", 1, none, none).extras[4:] == bytes(4)
+        assert ops.upsert(d, "k", 1, none).cas == ops.remove(d, "k", none).cas == 0
+        assert ops.touch(d, "k", none).extras == bytes(4)
+
     @pytest.mark.parametrize("ttl", [-1, "x", 2**32, 1.5, True])
     def test_counter_without_initial(self, ttl: Any) -> None:
         """A bad TTL of a counter is refused also where nothing is to be created."""
@@ -459,3 +514,17 @@ class TestResults:
         assert "keys failed" not in str(error)
         good, bad = error.split_results()
         assert (list(good), list(bad)) == ([], ["k"])
+
+
+def test_no_transcoder_class() -> None:
+    """A class that cannot be called without arguments is refused, and says what it raised."""
+
+    class Wanting(Transcoder):
+        def __init__(self, level: int) -> None:
+            super().__init__()
+            self.level = level
+
+    for kind in (type, Wanting):
+        with pytest.raises(ArgumentError, match="raised TypeError: give an instance") as caught:
+            transcoder_of(kind)
+        assert isinstance(caught.value.__cause__, TypeError)

@@ -277,6 +277,39 @@ class TestOrder:
         config = parse(self.document(["b:11210", "a:11210"], entries))
         assert self.hosts(config) == ["b", "a"]
 
+    @pytest.mark.parametrize("services", [{}, {"kv": 0}, {"kv": None}, {"mgmt": 8091}])
+    def test_missing_ports(self, services: dict[str, Any]) -> None:
+        """A data port that its node does not tell is the one that `serverList` has for it."""
+        entries: list[dict[str, Any]] = [
+            {"hostname": "a", "services": {"kv": 1}},
+            {"hostname": "a", "services": services},
+            {"hostname": "b", "services": services},
+        ]
+        config = parse(self.document(["a:1", "a:2", "b:3"], entries))
+        ports = [node.networks["default"].services.get("kv") for node in config.nodes]
+        assert ports == [1, 2, 3]
+
+    @pytest.mark.parametrize(
+        ("server", "services"),
+        [
+            ("a:1", {}),
+            ("c:2", {}),
+            ("a:0", {}),
+            ("a:65536", {}),
+            ("a", {}),
+            (5, {}),
+            ("a:2", {"kvSSL": 3}),
+        ],
+    )
+    def test_ports_that_are_not_told(self, server: Any, services: dict[str, int]) -> None:
+        """No port is taken that another node has, of another host, or beside that for TLS."""
+        entries: list[dict[str, Any]] = [
+            {"hostname": "a", "services": {"kv": 1}},
+            {"hostname": "a", "services": services},
+        ]
+        config = parse(self.document(["a:1", server], entries))
+        assert "kv" not in config.nodes[1].networks["default"].services
+
     def test_one_host(self) -> None:
         """Several nodes on one host are told apart by their ports, whatever form the host has."""
         entries = [{"hostname": "0:0:0:0:0:0:0:1", "services": {"kv": port}} for port in (1, 2, 3)]
