@@ -402,14 +402,8 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.get_multi(
-                self._defaults,
-                keys,
-                ttl,
-                quiet,
-                no_format=no_format,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
+            pending = operations.get_multi.build(
+                self._defaults, keys, (ttl, quiet, no_format, timeout, retry_strategy)
             )
             pending.owner = self
         finally:
@@ -439,8 +433,8 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.upsert_multi(
-                self._defaults, keys, ttl, format, timeout=timeout, retry_strategy=retry_strategy
+            pending = operations.upsert_multi.build(
+                self._defaults, keys, (ttl, format, timeout, retry_strategy)
             )
             pending.owner = self
         finally:
@@ -470,8 +464,8 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.insert_multi(
-                self._defaults, keys, ttl, format, timeout=timeout, retry_strategy=retry_strategy
+            pending = operations.insert_multi.build(
+                self._defaults, keys, (ttl, format, timeout, retry_strategy)
             )
             pending.owner = self
         finally:
@@ -501,8 +495,8 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.replace_multi(
-                self._defaults, keys, ttl, format, timeout=timeout, retry_strategy=retry_strategy
+            pending = operations.replace_multi.build(
+                self._defaults, keys, (ttl, format, timeout, retry_strategy)
             )
             pending.owner = self
         finally:
@@ -530,8 +524,8 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.append_multi(
-                self._defaults, keys, format, timeout=timeout, retry_strategy=retry_strategy
+            pending = operations.append_multi.build(
+                self._defaults, keys, (format, timeout, retry_strategy)
             )
             pending.owner = self
         finally:
@@ -559,8 +553,8 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.prepend_multi(
-                self._defaults, keys, format, timeout=timeout, retry_strategy=retry_strategy
+            pending = operations.prepend_multi.build(
+                self._defaults, keys, (format, timeout, retry_strategy)
             )
             pending.owner = self
         finally:
@@ -589,8 +583,8 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.remove_multi(
-                self._defaults, kvs, quiet, timeout=timeout, retry_strategy=retry_strategy
+            pending = operations.remove_multi.build(
+                self._defaults, kvs, (quiet, timeout, retry_strategy)
             )
             pending.owner = self
         finally:
@@ -618,8 +612,8 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.touch_multi(
-                self._defaults, keys, ttl, timeout=timeout, retry_strategy=retry_strategy
+            pending = operations.touch_multi.build(
+                self._defaults, keys, (ttl, timeout, retry_strategy)
             )
             pending.owner = self
         finally:
@@ -652,14 +646,8 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.counter_multi(
-                self._defaults,
-                kvs,
-                initial,
-                delta,
-                ttl,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
+            pending = operations.counter_multi.build(
+                self._defaults, kvs, (initial, delta, ttl, timeout, retry_strategy)
             )
             pending.owner = self
         finally:

@@ -281,7 +281,12 @@ class Module:
             given.append(f"{each.name}={each.name}" if names_it else f"{star}{each.name}")
         returns = target.returns.format(self._type(result_type(build)))
         docstring = docstring_of(build)
-        body = target.body.format(call=f"{short}.{name}({', '.join(given)})")
+        call = f"{short}.{name}({', '.join(given)})"
+        if isinstance(build, Multi):
+            given_first, given_keys, *_ = given
+            shared = ", ".join(build.shared)
+            call = f"{short}.{name}.build({given_first}, {given_keys}, ({shared}))"
+        body = target.body.format(call=call)
         end = "\n" if "\n" in docstring else ""
         head = f"def {name}({', '.join(declared)}) -> {returns}:\n"
         return head + textwrap.indent(f'"""{docstring}{end}"""\n{body}', "    ")

@@ -423,14 +423,8 @@ class DocumentMethods:
         ArgumentError for an empty batch.
         """
         try:
-            pending = operations.get_multi(
-                self._defaults,
-                keys,
-                ttl,
-                quiet,
-                no_format=no_format,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
+            pending = operations.get_multi.build(
+                self._defaults, keys, (ttl, quiet, no_format, timeout, retry_strategy)
             )
         except CouchbaseError as error:
             return fail(without_frames(error))
@@ -462,8 +456,8 @@ class DocumentMethods:
         ArgumentError for an empty batch.
         """
         try:
-            pending = operations.upsert_multi(
-                self._defaults, keys, ttl, format, timeout=timeout, retry_strategy=retry_strategy
+            pending = operations.upsert_multi.build(
+                self._defaults, keys, (ttl, format, timeout, retry_strategy)
             )
         except CouchbaseError as error:
             return fail(without_frames(error))
@@ -495,8 +489,8 @@ class DocumentMethods:
         ArgumentError for an empty batch.
         """
         try:
-            pending = operations.insert_multi(
-                self._defaults, keys, ttl, format, timeout=timeout, retry_strategy=retry_strategy
+            pending = operations.insert_multi.build(
+                self._defaults, keys, (ttl, format, timeout, retry_strategy)
             )
         except CouchbaseError as error:
             return fail(without_frames(error))
@@ -528,8 +522,8 @@ class DocumentMethods:
         ArgumentError for an empty batch.
         """
         try:
-            pending = operations.replace_multi(
-                self._defaults, keys, ttl, format, timeout=timeout, retry_strategy=retry_strategy
+            pending = operations.replace_multi.build(
+                self._defaults, keys, (ttl, format, timeout, retry_strategy)
             )
         except CouchbaseError as error:
             return fail(without_frames(error))
@@ -559,8 +553,8 @@ class DocumentMethods:
         ArgumentError for an empty batch.
         """
         try:
-            pending = operations.append_multi(
-                self._defaults, keys, format, timeout=timeout, retry_strategy=retry_strategy
+            pending = operations.append_multi.build(
+                self._defaults, keys, (format, timeout, retry_strategy)
             )
         except CouchbaseError as error:
             return fail(without_frames(error))
@@ -590,8 +584,8 @@ class DocumentMethods:
         ArgumentError for an empty batch.
         """
         try:
-            pending = operations.prepend_multi(
-                self._defaults, keys, format, timeout=timeout, retry_strategy=retry_strategy
+            pending = operations.prepend_multi.build(
+                self._defaults, keys, (format, timeout, retry_strategy)
             )
         except CouchbaseError as error:
             return fail(without_frames(error))
@@ -622,8 +616,8 @@ class DocumentMethods:
         ArgumentError for an empty batch.
         """
         try:
-            pending = operations.remove_multi(
-                self._defaults, kvs, quiet, timeout=timeout, retry_strategy=retry_strategy
+            pending = operations.remove_multi.build(
+                self._defaults, kvs, (quiet, timeout, retry_strategy)
             )
         except CouchbaseError as error:
             return fail(without_frames(error))
@@ -653,8 +647,8 @@ class DocumentMethods:
         ArgumentError for an empty batch.
         """
         try:
-            pending = operations.touch_multi(
-                self._defaults, keys, ttl, timeout=timeout, retry_strategy=retry_strategy
+            pending = operations.touch_multi.build(
+                self._defaults, keys, (ttl, timeout, retry_strategy)
             )
         except CouchbaseError as error:
             return fail(without_frames(error))
@@ -689,14 +683,8 @@ class DocumentMethods:
         ArgumentError for an empty batch.
         """
         try:
-            pending = operations.counter_multi(
-                self._defaults,
-                kvs,
-                initial,
-                delta,
-                ttl,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
+            pending = operations.counter_multi.build(
+                self._defaults, kvs, (initial, delta, ttl, timeout, retry_strategy)
             )
         except CouchbaseError as error:
             return fail(without_frames(error))

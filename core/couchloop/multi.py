@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import is_
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from couchloop.operations import Defaults, Operation
 
 R = TypeVar("R", bound=Result)
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Multi(Generic[R]):
         own: what may be said of each key by itself.
         summary: what it does, for its docstring.
         order: names of arguments in SDK 2.5's order, where it differs from that of *single*.
-        own_kind: of the operations where something is said of a key by itself; None: *kind*.
+        own_kind: of the operations where the first of these arguments counts; None: *kind*.
     """
 
     def __init__(
@@ -99,47 +99,101 @@ class Multi(Generic[R]):
         self.__name__ = self.__qualname__ = f"{single.__name__}_multi"
         self.__module__ = single.__module__
         self.__doc__ = summary
-        self._kind = kind
-        self._own_kind = own_kind or kind
+        self._kind, self._own_kind = kind, own_kind
         signature = inspect.signature(single)
         first, _, own_one, *others = signature.parameters.values()
         self.argument = own_one.name
         """Of *single*: what may be said of each key by itself."""
-        self._common = own_one.default
-        """What it is where nothing is said."""
         shared = [each for each in (own_one, *others) if each.name not in own.unshared]
         shared.sort(key=lambda each: order.index(each.name) if each.name in order else len(order))
-        self._defaults = {each.name: each.default for each in shared}
+        self.shared = tuple(each.name for each in shared)
+        """Arguments that are given once, in their order."""
+        self._usual = tuple(each.default for each in shared)
+        self._timeout = self.shared.index("timeout")
         self._positional = [each.name for each in shared if each.kind is not each.KEYWORD_ONLY]
+        assert isinstance(single, FunctionType)
+        code, usual = single.__code__, single.__defaults__ or ()
+        self._function = code, single.__globals__, single.__name__
+        unshared = {name: each.default for name, each in signature.parameters.items()}
+        self._unshared = tuple(unshared.values())
+        places = [*self.shared, *unshared]
+        last = code.co_varnames[code.co_argcount - len(usual) : code.co_argcount]
+        self._last = [places.index(name) for name in last]
+        """Where those arguments of *single* that have a default, and may be given by position, are
+        among what is shared and then what is not."""
+        self._names = [*(single.__kwdefaults__ or {})]
+        self._named = [places.index(name) for name in self._names]
+        """Likewise those that are given by name."""
         keys = inspect.Parameter(own.keys, first.kind, annotation=own.kind)
         self.__signature__ = signature.replace(
             parameters=[first, keys, *shared], return_annotation="Batch"
         )
 
     def __call__(
-        self, defaults: Defaults, keys: Any, /, *positional: Any, **keywords: Any
+        self, defaults: Defaults, keys: Any, /, *positional: Any, **named: Any
     ) -> Batch[R]:
+        """Build a batch as `build` does, with the arguments as in the signature.
+
+        Raises TypeError for arguments that there are not.
+        """
+        given = {**dict(zip(self._positional, positional, strict=False)), **named}
+        if len(given) < len(positional) + len(named) or not given.keys() <= {*self.shared}:
+            raise TypeError(f"{self.__name__}() takes: {', '.join(self.shared)}")
+        arguments = zip(self.shared, self._usual, strict=True)
+        return self.build(
+            defaults, keys, tuple(given.get(name, usual) for name, usual in arguments)
+        )
+
+    def build(self, defaults: Defaults, keys: Any, arguments: tuple[Any, ...]) -> Batch[R]:
         """Build a batch.
+
+        Args:
+            defaults: the Bucket's.
+            keys: keys, or a dict of key and what is said of it.
+            arguments: all of `shared`.
 
         Raises ArgumentError where *keys* is no batch, and what the single form raises.
         """
-        own, known = self.own, self._defaults
-        given = {**dict(zip(self._positional, positional, strict=False)), **keywords}
-        if len(given) < len(positional) + len(keywords) or not given.keys() <= known.keys():
-            raise TypeError(f"{self.__name__}() takes: {', '.join(known)}")
-        if own.is_needed and not isinstance(keys, Mapping):
-            raise ArgumentError(f"give a dict of key and {self.argument}")
-        common = given.setdefault(self.argument, self._common)
-        kind = self._own_kind if common or isinstance(keys, Mapping) else self._kind
-        build = self._each(defaults, preset(self.single, given))
-        return batch_of(kind, defaults, given.get("timeout"), keys, build)
-
-    def _each(self, defaults: Defaults, single: Callable[..., Operation[R]]) -> Build:
-        """Give what makes the operation of one key, by *single*."""
         own = self.own
+        is_dict = type(keys) is not list and isinstance(keys, Mapping)
+        if own.is_needed and not is_dict:
+            raise ArgumentError(f"give a dict of key and {self.argument}")
+        single = self.single
+        if not all(map(is_, arguments, self._usual)):
+            single = self._preset(arguments)
+        kind = self._kind
+        if self._own_kind is not None and (is_dict or arguments[0]):
+            kind = self._own_kind
+        build: Build
         if own.is_needed:
-            return lambda key, value: single(defaults, key, value)
-        read, named = own.read, own.named
+
+            def build(key: Any, value: Any) -> Operation[R]:
+                return single(defaults, key, value)
+
+        elif is_dict:
+            build = self._told(defaults, single)
+        else:
+
+            def build(key: Any, _: None) -> Operation[R]:
+                return single(defaults, key)
+
+        return batch_of(kind, defaults, arguments[self._timeout], keys, build)
+
+    def _preset(self, arguments: tuple[Any, ...]) -> Callable[..., Operation[R]]:
+        """Give the single form with *arguments* as the defaults of its own.
+
+        It is called once for each key, and to hand over the same arguments each time would cost
+        more than all else that is done between two keys.
+        """
+        code, scope, name = self._function
+        value = (*arguments, *self._unshared).__getitem__
+        made = FunctionType(code, scope, name, tuple(map(value, self._last)))
+        made.__kwdefaults__ = dict(zip(self._names, map(value, self._named), strict=True))
+        return made
+
+    def _told(self, defaults: Defaults, single: Callable[..., Operation[R]]) -> Build:
+        """Give what makes the operation of a key, and of what a dict says of it."""
+        read, named = self.own.read, self.own.named
 
         def build(key: Any, value: Any) -> Operation[R]:
             if value is None:
@@ -152,24 +206,3 @@ class Multi(Generic[R]):
             return single(defaults, key, value if read is None else read(value))
 
         return build
-
-
-def preset(function: Callable[..., T], arguments: Mapping[str, Any]) -> Callable[..., T]:
-    """Give *function* with *arguments* as the defaults of its own; what it lacks is passed over.
-
-    A batch calls it once for each key: to hand over the same arguments each time costs more than
-    all else that is done between two keys.
-    """
-    assert isinstance(function, FunctionType)
-    code, defaults = function.__code__, function.__defaults__ or ()
-    names = code.co_varnames[code.co_argcount - len(defaults) : code.co_argcount]
-    made = FunctionType(
-        code,
-        function.__globals__,
-        function.__name__,
-        tuple(map(arguments.get, names, defaults)),
-        function.__closure__,
-    )
-    own = function.__kwdefaults__ or {}
-    made.__kwdefaults__ = {name: arguments.get(name, own[name]) for name in own}
-    return made

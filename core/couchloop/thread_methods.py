@@ -433,14 +433,8 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = operations.get_multi(
-                target._defaults,
-                keys,
-                ttl,
-                quiet,
-                no_format=no_format,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
+            pending = operations.get_multi.build(
+                target._defaults, keys, (ttl, quiet, no_format, timeout, retry_strategy)
             )
             pending.owner = target
         finally:
@@ -473,8 +467,8 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = operations.upsert_multi(
-                target._defaults, keys, ttl, format, timeout=timeout, retry_strategy=retry_strategy
+            pending = operations.upsert_multi.build(
+                target._defaults, keys, (ttl, format, timeout, retry_strategy)
             )
             pending.owner = target
         finally:
@@ -507,8 +501,8 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = operations.insert_multi(
-                target._defaults, keys, ttl, format, timeout=timeout, retry_strategy=retry_strategy
+            pending = operations.insert_multi.build(
+                target._defaults, keys, (ttl, format, timeout, retry_strategy)
             )
             pending.owner = target
         finally:
@@ -541,8 +535,8 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = operations.replace_multi(
-                target._defaults, keys, ttl, format, timeout=timeout, retry_strategy=retry_strategy
+            pending = operations.replace_multi.build(
+                target._defaults, keys, (ttl, format, timeout, retry_strategy)
             )
             pending.owner = target
         finally:
@@ -573,8 +567,8 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = operations.append_multi(
-                target._defaults, keys, format, timeout=timeout, retry_strategy=retry_strategy
+            pending = operations.append_multi.build(
+                target._defaults, keys, (format, timeout, retry_strategy)
             )
             pending.owner = target
         finally:
@@ -605,8 +599,8 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = operations.prepend_multi(
-                target._defaults, keys, format, timeout=timeout, retry_strategy=retry_strategy
+            pending = operations.prepend_multi.build(
+                target._defaults, keys, (format, timeout, retry_strategy)
             )
             pending.owner = target
         finally:
@@ -638,8 +632,8 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = operations.remove_multi(
-                target._defaults, kvs, quiet, timeout=timeout, retry_strategy=retry_strategy
+            pending = operations.remove_multi.build(
+                target._defaults, kvs, (quiet, timeout, retry_strategy)
             )
             pending.owner = target
         finally:
@@ -670,8 +664,8 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = operations.touch_multi(
-                target._defaults, keys, ttl, timeout=timeout, retry_strategy=retry_strategy
+            pending = operations.touch_multi.build(
+                target._defaults, keys, (ttl, timeout, retry_strategy)
             )
             pending.owner = target
         finally:
@@ -707,14 +701,8 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = operations.counter_multi(
-                target._defaults,
-                kvs,
-                initial,
-                delta,
-                ttl,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
+            pending = operations.counter_multi.build(
+                target._defaults, kvs, (initial, delta, ttl, timeout, retry_strategy)
             )
             pending.owner = target
         finally:

@@ -60,3 +60,14 @@ def test_for_threads(loop: Loop) -> None:
         own = Handle(part_of(loop, bucket), bucket.threadsafe()._cross)
         assert loop.in_thread(lambda: own.upsert("k", 2)).success
         assert loop.in_thread(lambda: own.get("k")).value == 2
+
+
+def test_warnings_point_at_the_caller(loop: Loop) -> None:
+    """A key that is named twice is warned of where the batch was asked for."""
+    with (
+        loop.serving() as served,
+        opened(loop, cluster_of(loop, served)) as bucket,
+    ):
+        with pytest.warns(RuntimeWarning, match="duplicate keys") as caught:
+            loop.wait(bucket.get_multi(["k", "k"], quiet=True))
+        assert [each.filename for each in caught] == [__file__]
