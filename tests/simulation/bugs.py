@@ -179,12 +179,13 @@ def expire_before_reading(patch: pytest.MonkeyPatch) -> None:
 
 
 def count_every_byte(patch: pytest.MonkeyPatch) -> None:
-    """Take any byte for a sign of life."""
+    """Take any byte for a sign of life, and for an answer."""
     receive_data = Connection.receive_data
 
     def trusting(self: Connection[Any], data: bytes, now: float) -> None:
         receive_data(self, data, now)
         self.last_activity = now
+        self._forgotten -= 1
 
     patch.setattr(Connection, "receive_data", trusting)
 
