@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from couchloop.health import ClusterState
+from couchloop.session.health import ClusterState
 
 WARM_UP = 20
 _PAGE = 4096

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from gevent.threadpool import ThreadPool
 
+from couchloop.client.threads import ThreadSafeBucket
 from couchloop.exceptions import DocumentExistsError
-from couchloop.threads import ThreadSafeBucket
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
 
 

@@ -20,8 +20,8 @@ from twisted.internet.defer import gatherResults
 from twisted.internet.task import react
 from twisted.internet.threads import deferToThread
 
+from couchloop.client.threads import ThreadSafeBucket
 from couchloop.exceptions import DocumentExistsError
-from couchloop.threads import ThreadSafeBucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
 
 

@@ -13,20 +13,20 @@ from gevent.event import Event
 from gevent.exceptions import BlockingSwitchOutError
 
 from couchloop import LOCKMODE_NONE
+from couchloop.arguments.times import check_wait
 from couchloop.auth import Authenticator
-from couchloop.cluster import BucketBase
-from couchloop.connstr import ConnectionString
-from couchloop.driver import Driver
-from couchloop.events import LogRecord
+from couchloop.client.cluster import BucketBase
+from couchloop.client.driver import Driver
+from couchloop.client.registry import Registry
+from couchloop.client.threads import ThreadSafeBucket
 from couchloop.exceptions import ArgumentError
 from couchloop.observation import Observer
-from couchloop.opening import OpeningArguments, make_settings, one_string, without_login
-from couchloop.registry import Registry
 from couchloop.retries import RetryStrategy
-from couchloop.secret import Secret, sealed
-from couchloop.settings import Settings
-from couchloop.threads import ThreadSafeBucket
-from couchloop.times import check_wait
+from couchloop.safety.secret import Secret, sealed
+from couchloop.session.events import LogRecord
+from couchloop.settings.configure import OpeningArguments, make_settings, one_string, without_login
+from couchloop.settings.connection_string import ConnectionString
+from couchloop.settings.values import Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
 from gcouchbase.driver import GeventDriver, SocketFactory
 from gcouchbase.methods import DocumentMethods, HealthMethods
@@ -82,7 +82,7 @@ class Bucket(DocumentMethods, HealthMethods, BucketBase):
         transcoder: an instance, or a class, that turns keys and values into bytes and back.
         timeout: of operations, in seconds; None: what the option operation_timeout says.
         retry_strategy: whether and when operations are tried again; None: BestEffort().
-        observer: hears of each operation (couchloop.observation.Observer), on the loop.
+        observer: hears of each operation (couchloop.observe.observation.Observer), on the loop.
         shared: False: open a Bucket of one's own, whatever else is open on this hub.
         lockmode: SDK 2.5's; changes nothing (`threadsafe` is for threads).
         unlock_gil: likewise.

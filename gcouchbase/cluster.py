@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Unpack
 from gevent.ssl import SSLContext
 
 from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuthenticator
-from couchloop.budget import ConnectionBudget, connection_budget
-from couchloop.cluster import ClusterBase
-from couchloop.connstr import ConnectionString
-from couchloop.secret import sealed
+from couchloop.client.cluster import ClusterBase
+from couchloop.client.connection_limits import ConnectionBudget, connection_budget
+from couchloop.safety.secret import sealed
+from couchloop.settings.connection_string import ConnectionString
 from gcouchbase.bucket import Bucket, OpenBucketArguments, write_log
 from gcouchbase.driver import GeventDriver, SocketFactory
 

@@ -7,12 +7,12 @@ from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from couchloop.bootstrap import srv_error
-from couchloop.events import ResolveSrv
 from couchloop.exceptions import FeatureNotAvailableError
-from couchloop.hosts import name_servers
-from couchloop.printable import general
-from couchloop.settings import Address
+from couchloop.safety.printable import general
+from couchloop.session.bootstrap.search import srv_error
+from couchloop.session.events import ResolveSrv
+from couchloop.settings.hosts import name_servers
+from couchloop.settings.values import Address
 
 if TYPE_CHECKING:
     from dns.resolver import Answer

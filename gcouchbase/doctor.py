@@ -28,10 +28,10 @@ from couchloop.doctor import (
     Together,
     Walk,
 )
-from couchloop.events import ResolveSrv
-from couchloop.secret import sealed
-from couchloop.settings import Address
-from couchloop.tls import PeerTls
+from couchloop.safety.secret import sealed
+from couchloop.session.events import ResolveSrv
+from couchloop.settings.values import Address
+from couchloop.transport.tls import PeerTls
 from gcouchbase.dns import look_up
 from gcouchbase.tls import TlsStream, make_context
 

@@ -25,10 +25,8 @@ from gevent.event import Event
 from gevent.exceptions import BlockingSwitchOutError
 from gevent.monkey import get_original
 
-from couchloop.backlog import Backlog
-from couchloop.batches import Batch, Bulk
-from couchloop.driver import Driver, Transport, connect_error, kind_of_error
-from couchloop.events import LogRecord, OpenConnection, ResolveSrv
+from couchloop.client.backlog import Backlog
+from couchloop.client.driver import Driver, Transport, connect_error, kind_of_error
 from couchloop.exceptions import (
     CouchbaseError,
     NodeUnreachableError,
@@ -36,11 +34,13 @@ from couchloop.exceptions import (
     UnknownHostError,
     WrongLoopError,
 )
-from couchloop.operations import Operation, Pending
-from couchloop.printable import general
-from couchloop.session import SessionState
-from couchloop.settings import Address, Settings
-from couchloop.standstill import LATE, LEAST_TURNS
+from couchloop.operations.batch import Batch, Bulk
+from couchloop.operations.document import Operation, Pending
+from couchloop.safety.printable import general
+from couchloop.session.events import LogRecord, OpenConnection, ResolveSrv
+from couchloop.session.session import SessionState
+from couchloop.session.standstill import LATE, LEAST_TURNS
+from couchloop.settings.values import Address, Settings
 from gcouchbase.dns import look_up
 from gcouchbase.tls import TlsStream, make_context
 

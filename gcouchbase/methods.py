@@ -2,8 +2,8 @@
 
 Made by `make methods` (tools/methods.py) from these builders: change them.
 
-- core/couchloop/operations.py
-- core/couchloop/health.py
+- core/couchloop/operations/document.py
+- core/couchloop/session/health.py
 
 Frames are part of tracebacks and must not keep a Bucket open: a method lets go of its own before it
 waits, and the operation in flight holds it.
@@ -15,11 +15,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from couchloop import health, operations
-from couchloop.health import ClusterState, PingReport
-from couchloop.operations import Defaults, Key
+from couchloop.operations import document
+from couchloop.operations.document import Defaults, Key
 from couchloop.result import MultiResult, OperationResult, Result, ValueResult
 from couchloop.retries import RetryStrategy
+from couchloop.session import health
+from couchloop.session.health import ClusterState, PingReport
 from gcouchbase.driver import GeventDriver
 
 
@@ -57,7 +58,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.get(
+            pending = document.get(
                 self._defaults,
                 key,
                 ttl,
@@ -99,7 +100,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.upsert(
+            pending = document.upsert(
                 self._defaults,
                 key,
                 value,
@@ -139,7 +140,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.insert(
+            pending = document.insert(
                 self._defaults,
                 key,
                 value,
@@ -180,7 +181,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.replace(
+            pending = document.replace(
                 self._defaults,
                 key,
                 value,
@@ -221,7 +222,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.append(
+            pending = document.append(
                 self._defaults,
                 key,
                 value,
@@ -261,7 +262,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.prepend(
+            pending = document.prepend(
                 self._defaults,
                 key,
                 value,
@@ -299,7 +300,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.remove(
+            pending = document.remove(
                 self._defaults, key, cas, quiet, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
@@ -328,7 +329,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.touch(
+            pending = document.touch(
                 self._defaults, key, ttl, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
@@ -362,7 +363,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.counter(
+            pending = document.counter(
                 self._defaults,
                 key,
                 delta,
@@ -402,7 +403,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.get_multi.build(
+            pending = document.get_multi.build(
                 self._defaults, keys, (ttl, quiet, no_format, timeout, retry_strategy)
             )
             pending.owner = self
@@ -433,7 +434,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.upsert_multi.build(
+            pending = document.upsert_multi.build(
                 self._defaults, keys, (ttl, format, timeout, retry_strategy)
             )
             pending.owner = self
@@ -464,7 +465,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.insert_multi.build(
+            pending = document.insert_multi.build(
                 self._defaults, keys, (ttl, format, timeout, retry_strategy)
             )
             pending.owner = self
@@ -495,7 +496,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.replace_multi.build(
+            pending = document.replace_multi.build(
                 self._defaults, keys, (ttl, format, timeout, retry_strategy)
             )
             pending.owner = self
@@ -524,7 +525,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.append_multi.build(
+            pending = document.append_multi.build(
                 self._defaults, keys, (format, timeout, retry_strategy)
             )
             pending.owner = self
@@ -553,7 +554,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.prepend_multi.build(
+            pending = document.prepend_multi.build(
                 self._defaults, keys, (format, timeout, retry_strategy)
             )
             pending.owner = self
@@ -583,7 +584,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.remove_multi.build(
+            pending = document.remove_multi.build(
                 self._defaults, kvs, (quiet, timeout, retry_strategy)
             )
             pending.owner = self
@@ -612,7 +613,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.touch_multi.build(
+            pending = document.touch_multi.build(
                 self._defaults, keys, (ttl, timeout, retry_strategy)
             )
             pending.owner = self
@@ -646,7 +647,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = operations.counter_multi.build(
+            pending = document.counter_multi.build(
                 self._defaults, kvs, (initial, delta, ttl, timeout, retry_strategy)
             )
             pending.owner = self

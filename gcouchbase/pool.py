@@ -6,9 +6,9 @@ from typing import Self, Unpack
 
 import gevent
 
-from couchloop.pool import PoolBase
-from couchloop.secret import sealed
-from couchloop.times import check_wait
+from couchloop.arguments.times import check_wait
+from couchloop.client.pool import PoolBase
+from couchloop.safety.secret import sealed
 from gcouchbase.bucket import Bucket, BucketArguments
 from gcouchbase.cluster import Cluster
 

@@ -52,7 +52,7 @@ from couchloop.embedded.hosting import (
     is_tls,
     services,
 )
-from couchloop.settings import DATA_PORT, Address
+from couchloop.settings.values import DATA_PORT, Address
 
 __all__ = ["MemoryCluster", "ServedCluster", "ServerCertificate", "SystemClock", "serve"]
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from gevent import Greenlet
 from gevent.monkey import get_original
 
-from couchloop.crossing import Call, Crossing, Lock
+from couchloop.client.crossing import Call, Crossing, Lock
 from gcouchbase.driver import GeventDriver
 
 _allocate_lock: Final[Callable[[], Lock]] = get_original("_thread", "allocate_lock")

@@ -13,10 +13,10 @@ from typing import Any, Final, NoReturn
 
 from gevent import ssl
 
-from couchloop.certificate import server_name
 from couchloop.exceptions import TlsError
-from couchloop.settings import Tls
-from couchloop.tls import (
+from couchloop.settings.values import Tls
+from couchloop.transport.certificate import server_name
+from couchloop.transport.tls import (
     PeerTls,
     certificates_in,
     check_host,

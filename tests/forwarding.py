@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Self, TypeVar
 
-from couchloop.settings import Address
+from couchloop.settings.values import Address
 
 T = TypeVar("T")
 

@@ -27,9 +27,10 @@ from pathlib import Path
 from types import FunctionType, ModuleType, NoneType, UnionType
 from typing import Any, Final, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from couchloop import health, operations
-from couchloop.multi import Multi
+from couchloop.operations import document as operations
+from couchloop.operations.multi import Multi
 from couchloop.result import MultiResult
+from couchloop.session import health
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -92,7 +93,7 @@ a method that raises lets go of its own.""",
         """\
 from twisted.internet.defer import Deferred, fail
 from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
-from couchloop.operations import Defaults
+from couchloop.operations.document import Defaults
 from txcouchbase.driver import TwistedDriver
 """,
         """\
@@ -119,7 +120,7 @@ except WrongLoopError:
 Frames are part of tracebacks and must not keep a Bucket open: a method lets go of its own before it
 waits, and the operation in flight holds it.""",
         """\
-from couchloop.operations import Defaults
+from couchloop.operations.document import Defaults
 from gcouchbase.driver import GeventDriver
 """,
         """\
@@ -138,7 +139,7 @@ return driver.run(pending)
 """,
     ),
     Target(
-        "core/couchloop/thread_methods.py",
+        "core/couchloop/client/thread_methods.py",
         "Methods that block the calling thread alone, one per builder",
         """\
 Frames are part of tracebacks and must not keep a Bucket open: a method lets go of the handle, and
@@ -147,7 +148,7 @@ call asks for the way to the loop.""",
         """\
 from collections.abc import Callable
 from typing import Any
-from couchloop.crossing import Crossing, Target
+from couchloop.client.crossing import Crossing, Target
 """,
         """\
 _target: Target

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from couchloop.options import OPTIONS, Option
+from couchloop.settings.options import OPTIONS, Option
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "options.md"
 
 _HEAD: Final = """\
 # Options
 
-<!-- Made by tools/options_page.py from core/couchloop/options.py: change it there. -->
+<!-- Made by tools/options_page.py from core/couchloop/settings/options.py: change it there. -->
 
 Options stand behind the `?` of a connection string, `couchbase://host/bucket?name=value&name=value`,
 names and values percent-encoded. The environment variable `LCB_OPTIONS` can hold them too

@@ -8,11 +8,11 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IResolver
 
 from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuthenticator
-from couchloop.budget import ConnectionBudget, connection_budget
-from couchloop.cluster import ClusterBase
-from couchloop.connstr import ConnectionString
+from couchloop.client.cluster import ClusterBase
+from couchloop.client.connection_limits import ConnectionBudget, connection_budget
 from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
-from couchloop.secret import sealed
+from couchloop.safety.secret import sealed
+from couchloop.settings.connection_string import ConnectionString
 from txcouchbase.bucket import Bucket, OpenBucketArguments
 from txcouchbase.driver import EndpointFactory, TwistedDriver
 

@@ -28,8 +28,8 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from couchloop.hosts import host_to_dial, is_address
-from couchloop.settings import Address
+from couchloop.settings.hosts import host_to_dial, is_address
+from couchloop.settings.values import Address
 from txcouchbase.workers import workers
 
 if TYPE_CHECKING:

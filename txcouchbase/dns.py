@@ -13,11 +13,11 @@ from twisted.names import client, dns
 from twisted.names.error import DNSNameError, DomainError
 from twisted.python.failure import Failure
 
-from couchloop.bootstrap import srv_error
-from couchloop.events import ResolveSrv
-from couchloop.hosts import name_servers
-from couchloop.printable import general
-from couchloop.settings import Address
+from couchloop.safety.printable import general
+from couchloop.session.bootstrap.search import srv_error
+from couchloop.session.events import ResolveSrv
+from couchloop.settings.hosts import name_servers
+from couchloop.settings.values import Address
 from txcouchbase.patience import PatientCall
 
 _SYSTEM: Final = Path("/etc/resolv.conf")

@@ -33,10 +33,10 @@ from couchloop.doctor import (
     Together,
     Walk,
 )
-from couchloop.events import ResolveSrv
-from couchloop.secret import take_frames
-from couchloop.settings import Address
-from couchloop.tls import PeerTls, cut_off
+from couchloop.safety.secret import take_frames
+from couchloop.session.events import ResolveSrv
+from couchloop.settings.values import Address
+from couchloop.transport.tls import PeerTls, cut_off
 from txcouchbase.workers import workers
 
 if TYPE_CHECKING:

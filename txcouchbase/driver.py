@@ -30,9 +30,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from twisted.python.threadable import isInIOThread
 
-from couchloop.batches import Batch
-from couchloop.driver import Driver, connect_error, kind_of_error
-from couchloop.events import LogRecord, OpenConnection, ResolveSrv
+from couchloop.client.driver import Driver, connect_error, kind_of_error
 from couchloop.exceptions import (
     ArgumentError,
     CouchbaseError,
@@ -41,11 +39,13 @@ from couchloop.exceptions import (
     WrongLoopError,
     without_frames,
 )
-from couchloop.operations import Operation, Pending
-from couchloop.printable import general
-from couchloop.session import SessionState
-from couchloop.settings import Address, Settings, Tls
-from couchloop.standstill import CatchUp
+from couchloop.operations.batch import Batch
+from couchloop.operations.document import Operation, Pending
+from couchloop.safety.printable import general
+from couchloop.session.events import LogRecord, OpenConnection, ResolveSrv
+from couchloop.session.session import SessionState
+from couchloop.session.standstill import CatchUp
+from couchloop.settings.values import Address, Settings, Tls
 from txcouchbase.dialling import HostEndpoint
 from txcouchbase.producers import Producers
 from txcouchbase.protocol import CouchbaseFactory, dead_end

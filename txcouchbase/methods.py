@@ -2,8 +2,8 @@
 
 Made by `make methods` (tools/methods.py) from these builders: change them.
 
-- core/couchloop/operations.py
-- core/couchloop/health.py
+- core/couchloop/operations/document.py
+- core/couchloop/session/health.py
 
 What a builder raises fails the Deferred. WrongLoopError is raised: whoever calls from another
 thread must not touch a Deferred. Frames are part of tracebacks and must not keep a Bucket open, so
@@ -18,12 +18,13 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 
-from couchloop import health, operations
 from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
-from couchloop.health import ClusterState, PingReport
-from couchloop.operations import Defaults, Key
+from couchloop.operations import document
+from couchloop.operations.document import Defaults, Key
 from couchloop.result import MultiResult, OperationResult, Result, ValueResult
 from couchloop.retries import RetryStrategy
+from couchloop.session import health
+from couchloop.session.health import ClusterState, PingReport
 from txcouchbase.driver import TwistedDriver
 
 
@@ -60,7 +61,7 @@ class DocumentMethods:
         Raises NotFoundError, and ValueFormatError if the value does not fit its flags.
         """
         try:
-            pending = operations.get(
+            pending = document.get(
                 self._defaults,
                 key,
                 ttl,
@@ -104,7 +105,7 @@ class DocumentMethods:
         document, StoreLockedError, TooBigError.
         """
         try:
-            pending = operations.upsert(
+            pending = document.upsert(
                 self._defaults,
                 key,
                 value,
@@ -146,7 +147,7 @@ class DocumentMethods:
         Raises DocumentExistsError (a KeyExistsError), TooBigError.
         """
         try:
-            pending = operations.insert(
+            pending = document.insert(
                 self._defaults,
                 key,
                 value,
@@ -189,7 +190,7 @@ class DocumentMethods:
         Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError, TooBigError.
         """
         try:
-            pending = operations.replace(
+            pending = document.replace(
                 self._defaults,
                 key,
                 value,
@@ -232,7 +233,7 @@ class DocumentMethods:
         TooBigError, ArgumentError for another format.
         """
         try:
-            pending = operations.append(
+            pending = document.append(
                 self._defaults,
                 key,
                 value,
@@ -274,7 +275,7 @@ class DocumentMethods:
         TooBigError, ArgumentError for another format.
         """
         try:
-            pending = operations.prepend(
+            pending = document.prepend(
                 self._defaults,
                 key,
                 value,
@@ -314,7 +315,7 @@ class DocumentMethods:
         Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError.
         """
         try:
-            pending = operations.remove(
+            pending = document.remove(
                 self._defaults, key, cas, quiet, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
@@ -345,7 +346,7 @@ class DocumentMethods:
         Raises NotFoundError, DocumentLockedError.
         """
         try:
-            pending = operations.touch(
+            pending = document.touch(
                 self._defaults, key, ttl, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
@@ -381,7 +382,7 @@ class DocumentMethods:
         InvalidDeltaError.
         """
         try:
-            pending = operations.counter(
+            pending = document.counter(
                 self._defaults,
                 key,
                 delta,
@@ -423,7 +424,7 @@ class DocumentMethods:
         ArgumentError for an empty batch.
         """
         try:
-            pending = operations.get_multi.build(
+            pending = document.get_multi.build(
                 self._defaults, keys, (ttl, quiet, no_format, timeout, retry_strategy)
             )
         except CouchbaseError as error:
@@ -456,7 +457,7 @@ class DocumentMethods:
         ArgumentError for an empty batch.
         """
         try:
-            pending = operations.upsert_multi.build(
+            pending = document.upsert_multi.build(
                 self._defaults, keys, (ttl, format, timeout, retry_strategy)
             )
         except CouchbaseError as error:
@@ -489,7 +490,7 @@ class DocumentMethods:
         ArgumentError for an empty batch.
         """
         try:
-            pending = operations.insert_multi.build(
+            pending = document.insert_multi.build(
                 self._defaults, keys, (ttl, format, timeout, retry_strategy)
             )
         except CouchbaseError as error:
@@ -522,7 +523,7 @@ class DocumentMethods:
         ArgumentError for an empty batch.
         """
         try:
-            pending = operations.replace_multi.build(
+            pending = document.replace_multi.build(
                 self._defaults, keys, (ttl, format, timeout, retry_strategy)
             )
         except CouchbaseError as error:
@@ -553,7 +554,7 @@ class DocumentMethods:
         ArgumentError for an empty batch.
         """
         try:
-            pending = operations.append_multi.build(
+            pending = document.append_multi.build(
                 self._defaults, keys, (format, timeout, retry_strategy)
             )
         except CouchbaseError as error:
@@ -584,7 +585,7 @@ class DocumentMethods:
         ArgumentError for an empty batch.
         """
         try:
-            pending = operations.prepend_multi.build(
+            pending = document.prepend_multi.build(
                 self._defaults, keys, (format, timeout, retry_strategy)
             )
         except CouchbaseError as error:
@@ -616,7 +617,7 @@ class DocumentMethods:
         ArgumentError for an empty batch.
         """
         try:
-            pending = operations.remove_multi.build(
+            pending = document.remove_multi.build(
                 self._defaults, kvs, (quiet, timeout, retry_strategy)
             )
         except CouchbaseError as error:
@@ -647,7 +648,7 @@ class DocumentMethods:
         ArgumentError for an empty batch.
         """
         try:
-            pending = operations.touch_multi.build(
+            pending = document.touch_multi.build(
                 self._defaults, keys, (ttl, timeout, retry_strategy)
             )
         except CouchbaseError as error:
@@ -683,7 +684,7 @@ class DocumentMethods:
         ArgumentError for an empty batch.
         """
         try:
-            pending = operations.counter_multi.build(
+            pending = document.counter_multi.build(
                 self._defaults, kvs, (initial, delta, ttl, timeout, retry_strategy)
             )
         except CouchbaseError as error:

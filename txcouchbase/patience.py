@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads
 
-from couchloop.standstill import LATE, LEAST_TURNS
+from couchloop.session.standstill import LATE, LEAST_TURNS
 
 
 class PatientCall:

@@ -6,9 +6,9 @@ from typing import Any, Self, Unpack
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 
-from couchloop.pool import PoolBase
-from couchloop.secret import sealed
-from couchloop.times import check_wait
+from couchloop.arguments.times import check_wait
+from couchloop.client.pool import PoolBase
+from couchloop.safety.secret import sealed
 from txcouchbase.bucket import Bucket, BucketArguments
 from txcouchbase.cluster import Cluster
 

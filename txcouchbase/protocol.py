@@ -27,11 +27,11 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from couchloop.backlog import Backlog
+from couchloop.client.backlog import Backlog
 from couchloop.exceptions import TlsError
 from couchloop.kv.connection import SIGN
-from couchloop.settings import Address
-from couchloop.tls import cut_off
+from couchloop.settings.values import Address
+from couchloop.transport.tls import cut_off
 from txcouchbase.patience import PatientCall
 
 if TYPE_CHECKING:

@@ -22,10 +22,10 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from couchloop.arguments.times import check_wait
 from couchloop.exceptions import BucketAlreadyOpenError, CouchbaseError, ServiceNotRunningError
-from couchloop.opening import hidden
-from couchloop.secret import sealed
-from couchloop.times import check_wait
+from couchloop.safety.secret import sealed
+from couchloop.settings.configure import hidden
 from txcouchbase.bucket import Bucket, OpenBucketArguments
 from txcouchbase.cluster import Cluster
 

@@ -90,7 +90,7 @@ from couchloop.embedded.hosting import (
     services,
 )
 from couchloop.exceptions import FeatureNotAvailableError
-from couchloop.settings import DATA_PORT, Address
+from couchloop.settings.values import DATA_PORT, Address
 
 __all__ = ["MemoryCluster", "ReactorClock", "ServedCluster", "ServerCertificate", "serve"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorFromThreads
 
-from couchloop.crossing import Call, Crossing, Lock
+from couchloop.client.crossing import Call, Crossing, Lock
 from couchloop.exceptions import CouchbaseError, FeatureNotAvailableError
 from txcouchbase.driver import TwistedDriver
 

@@ -34,10 +34,10 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from couchloop.certificate import packed_address, server_name
 from couchloop.exceptions import TlsError
-from couchloop.settings import Tls
-from couchloop.tls import (
+from couchloop.settings.values import Tls
+from couchloop.transport.certificate import packed_address, server_name
+from couchloop.transport.tls import (
     WRONG_HOST,
     PeerTls,
     certificates_in,

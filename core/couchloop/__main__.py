@@ -24,10 +24,10 @@ from time import time
 from typing import Any, Final, TextIO
 
 from couchloop import __version__
-from couchloop.connstr import ConnectionString
 from couchloop.doctor import Examination, Report, Step, Table, User
-from couchloop.secret import Secret
-from couchloop.settings import Address
+from couchloop.safety.secret import Secret
+from couchloop.settings.connection_string import ConnectionString
+from couchloop.settings.values import Address
 
 LOOPS: Final = ("twisted", "gevent")
 WRONG_USAGE: Final = 2

@@ -12,7 +12,7 @@ from os import PathLike
 from typing import NamedTuple, Self
 
 from couchloop.exceptions import ArgumentError
-from couchloop.secret import Secret, kept, sealed
+from couchloop.safety.secret import Secret, kept, sealed
 
 
 class Credentials(NamedTuple):

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from couchloop.printable import general, printable
+from couchloop.safety.printable import general, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

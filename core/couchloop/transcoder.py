@@ -14,8 +14,9 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Final
 
-from couchloop.exceptions import InvalidKeyError, ValueFormatError
-from couchloop.printable import general, printable
+from couchloop.arguments.exact import exact_integer
+from couchloop.exceptions import InvalidKeyError, InvalidSettingError, ValueFormatError
+from couchloop.safety.printable import general, printable
 
 FMT_JSON: Final = 0x02000000
 """JSON."""
@@ -318,3 +319,17 @@ class Transcoder:
 
 TranscoderPP = Transcoder
 """The name of SDK 2.5."""
+
+
+def check_format(format: object) -> int:  # noqa: A002 - 2.5's name
+    """Give *format*; raise InvalidSettingError (a TypeError) unless it is a number.
+
+    One that no format has may be a transcoder's own, as in SDK 2.5.
+    """
+    number = exact_integer(format)
+    if number is None:
+        raise InvalidSettingError(
+            f"a format is one of {', '.join(FORMATS)}, not {type(format).__name__}",
+            objextra=format,
+        )
+    return number

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from couchloop.batches import Batch
 from couchloop.exceptions import CouchbaseError
-from couchloop.operations import Operation
+from couchloop.operations.batch import Batch
+from couchloop.operations.document import Operation
 from couchloop.result import Result
 from couchloop.transcoder import FMT_JSON, Transcoder
 from tests.conformance.loops import Loop, cluster_of, opened

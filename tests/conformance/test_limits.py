@@ -16,7 +16,7 @@ from couchloop.exceptions import (
     TooManyOpenFilesError,
     UnambiguousTimeoutError,
 )
-from couchloop.health import ClusterState
+from couchloop.session.health import ClusterState
 from tests.certificates import Certificates
 from tests.conformance.loops import Loop, cluster_at, cluster_of, open_bucket, opened
 from tests.hostile import no_descriptor_left

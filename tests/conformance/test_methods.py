@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from couchloop import thread_methods
+from couchloop.client import thread_methods
 from couchloop.exceptions import EmptyKeyError, NotFoundError, WrongLoopError
 from tests.conformance.loops import Loop, cluster_of, opened
 

@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from couchloop import operations
-from couchloop.backlog import HIGH, LOW, Backlog
-from couchloop.events import Load
+from couchloop.client.backlog import HIGH, LOW, Backlog
 from couchloop.exceptions import (
     AmbiguousError,
     CouchbaseError,
@@ -19,10 +17,12 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
 )
 from couchloop.kv.connection import ROOM, SIGN
-from couchloop.operations import Operation
+from couchloop.operations import document as operations
+from couchloop.operations.document import Operation
 from couchloop.retries import FailFast
-from couchloop.session import SessionState
-from couchloop.settings import Address
+from couchloop.session.events import Load
+from couchloop.session.session import SessionState
+from couchloop.settings.values import Address
 from couchloop.transcoder import FMT_BYTES
 from couchloop.wire import Opcode, Status
 from tests.core.world import World

@@ -14,10 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchloop import operations as ops
-from couchloop.configtext import MAX_CONFIG
 from couchloop.embedded import EmbeddedCluster, ManualClock
-from couchloop.events import DeriveKey, OpenConnection
 from couchloop.exceptions import (
     AmbiguousError,
     AmbiguousTimeoutError,
@@ -31,13 +28,16 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
     WrongProtocolError,
 )
-from couchloop.http import Exchange
+from couchloop.http.exchange import Exchange
 from couchloop.kv.handshake import config_text
 from couchloop.kv.scram import MAX_ITERATIONS
-from couchloop.nodes import Nodes
-from couchloop.session import SessionState
-from couchloop.settings import Address, Login
-from couchloop.topology import ClusterConfig, parse_config
+from couchloop.operations import document as ops
+from couchloop.session.connections import Nodes
+from couchloop.session.events import DeriveKey, OpenConnection
+from couchloop.session.session import SessionState
+from couchloop.settings.values import Address, Login
+from couchloop.topology.configuration import ClusterConfig, parse_config
+from couchloop.topology.text import MAX_CONFIG
 from couchloop.wire import (
     MAX_BODY,
     Datatype,

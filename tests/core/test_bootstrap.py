@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from couchloop import operations as ops
 from couchloop.embedded import EmbeddedCluster
-from couchloop.events import LogRecord
 from couchloop.exceptions import (
     BootstrapTimeoutError,
     CouchbaseError,
@@ -18,8 +16,10 @@ from couchloop.exceptions import (
     NodeUnreachableError,
     SrvLookupError,
 )
-from couchloop.session import SessionState
-from couchloop.settings import Address, Login
+from couchloop.operations import document as ops
+from couchloop.session.events import LogRecord
+from couchloop.session.session import SessionState
+from couchloop.settings.values import Address, Login
 from tests.core.world import WebPort, World
 
 NAME = "_couchbase._tcp.example.test"

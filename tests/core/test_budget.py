@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from couchloop.budget import ConnectionBudget, check_budget, connection_budget
+from couchloop.client.connection_limits import ConnectionBudget, check_budget, connection_budget
 from couchloop.embedded import FULL_ACCESS, EmbeddedCluster, Grant, User
 from couchloop.exceptions import ArgumentError, NotAuthorizedError
-from couchloop.settings import Address
+from couchloop.settings.values import Address
 from couchloop.wire import Opcode, Status
 from tests.core.world import FIRST_PORT, World
 

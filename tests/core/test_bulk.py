@@ -9,10 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from couchloop import operations as ops
-from couchloop.batches import WHOLE, Bulk
-from couchloop.bulk import SLICE
-from couchloop.encoding import MAX_VALUE
 from couchloop.exceptions import (
     AmbiguousTimeoutError,
     ArgumentError,
@@ -28,9 +24,13 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
     ValueFormatError,
 )
-from couchloop.operations import Defaults
+from couchloop.operations import document as ops
+from couchloop.operations.batch import WHOLE, Bulk
+from couchloop.operations.document import Defaults
+from couchloop.operations.encoding import MAX_VALUE
 from couchloop.retries import FailFast
-from couchloop.settings import Login
+from couchloop.session.bulk import SLICE
+from couchloop.settings.values import Login
 from couchloop.transcoder import FMT_BYTES, FMT_JSON, Transcoder
 from tests.core.world import World
 

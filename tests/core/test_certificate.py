@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchloop.certificate import (
+from couchloop.exceptions import TlsError
+from couchloop.transport.certificate import (
     MalformedCertificateError,
     PeerCertificate,
     is_for,
     read_certificate,
     server_name,
 )
-from couchloop.exceptions import TlsError
-from couchloop.tls import check_host, shown_certificate, verify_error
+from couchloop.transport.tls import check_host, shown_certificate, verify_error
 from tests.certificates import Certificates
 from tests.names import FORMS, NODE, UNREADABLE, Form, issue
 

@@ -14,14 +14,11 @@ from typing import Any, ClassVar, TypeVar
 
 import pytest
 
-from couchloop import operations as ops
 from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuthenticator
-from couchloop.batches import Batch
-from couchloop.cluster import BucketBase, ClusterBase
-from couchloop.connstr import ConnectionString
-from couchloop.driver import Driver, connect_error
+from couchloop.client.cluster import BucketBase, ClusterBase
+from couchloop.client.driver import Driver, connect_error
+from couchloop.client.registry import Registry
 from couchloop.embedded import User
-from couchloop.events import LogRecord, OpenConnection, ResolveSrv
 from couchloop.exceptions import (
     ArgumentError,
     AuthError,
@@ -38,10 +35,13 @@ from couchloop.exceptions import (
     UnknownHostError,
 )
 from couchloop.kv.scram import KeyDerivation, SaltedPasswords
-from couchloop.opening import make_settings, without_login
-from couchloop.operations import Operation
-from couchloop.registry import Registry
-from couchloop.settings import Address, Login, Settings, Tls
+from couchloop.operations import document as ops
+from couchloop.operations.batch import Batch
+from couchloop.operations.document import Operation
+from couchloop.session.events import LogRecord, OpenConnection, ResolveSrv
+from couchloop.settings.configure import make_settings, without_login
+from couchloop.settings.connection_string import ConnectionString
+from couchloop.settings.values import Address, Login, Settings, Tls
 from couchloop.transcoder import FMT_JSON, FMT_UTF8, Transcoder
 from couchloop.wire import Status
 from tests.core.world import World
@@ -1138,7 +1138,7 @@ class TestDriver:
 
     def test_notices(self, loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
         """Each opening says what the environment decides; of what has no effect the first alone."""
-        monkeypatch.setattr("couchloop.driver._said", set())
+        monkeypatch.setattr("couchloop.client.driver._said", set())
         environment = {"LCB_OPTIONS": "network=default", "LCB_LOGLEVEL": "5"}
         for once in (["LCB_LOGLEVEL has no effect: the logging of the program decides"], []):
             bucket = opened(loop, environment=environment)
@@ -1172,7 +1172,7 @@ class TestDriver:
 
         # Nobody has derived a key yet.
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("couchloop.driver._salted_passwords", SaltedPasswords())
+            patch.setattr("couchloop.client.driver._salted_passwords", SaltedPasswords())
             patch.setattr(driver, hook, fail)
             for key in "ab":
                 driver.submit(ops.get(bucket._defaults, key, quiet=True, timeout=1.0))
@@ -1305,7 +1305,7 @@ class TestDriver:
             raise MemoryError("no memory left")
 
         monkeypatch.setattr(KeyDerivation, "derive", fail)
-        monkeypatch.setattr("couchloop.driver._salted_passwords", SaltedPasswords())
+        monkeypatch.setattr("couchloop.client.driver._salted_passwords", SaltedPasswords())
         bucket = opened(loop)
         loop.run()
         driver = bucket._driver

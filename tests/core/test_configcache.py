@@ -14,10 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchloop import configcache
-from couchloop import operations as ops
 from couchloop.auth import PasswordAuthenticator
-from couchloop.configcache import MAGIC, Cached, dump, load, read, write
 from couchloop.embedded import EmbeddedCluster, ManualClock
 from couchloop.exceptions import (
     ArgumentError,
@@ -30,10 +27,13 @@ from couchloop.exceptions import (
     ProtocolError,
     UnambiguousTimeoutError,
 )
-from couchloop.opening import make_settings
-from couchloop.session import SessionState
-from couchloop.settings import Address, Login
-from couchloop.topology import ClusterConfig, Network, Node, Revision, parse_config
+from couchloop.operations import document as ops
+from couchloop.session.session import SessionState
+from couchloop.settings.configure import make_settings
+from couchloop.settings.values import Address, Login
+from couchloop.topology import config_cache as configcache
+from couchloop.topology.config_cache import MAGIC, Cached, dump, load, read, write
+from couchloop.topology.configuration import ClusterConfig, Network, Node, Revision, parse_config
 from couchloop.wire import Opcode, Status
 from tests.core.test_topology import CONFIG, changed, parse
 from tests.core.world import FIRST_PORT, FIRST_WEB_PORT, World

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchloop import operations as ops
 from couchloop.exceptions import ConnectionLostError, CouchbaseError, ProtocolError
 from couchloop.kv.connection import Connection, State
 from couchloop.kv.handshake import Hello, Negotiated
-from couchloop.operations import Operation
-from couchloop.settings import Address
+from couchloop.operations import document as ops
+from couchloop.operations.document import Operation
+from couchloop.settings.values import Address
 from couchloop.transcoder import FMT_BYTES
 from couchloop.wire import Feature, Frame, FrameDecoder, Opcode, RequestFrame, encode_response
 from couchloop.wire import snappy as snappy_block

@@ -6,10 +6,10 @@ from urllib.parse import quote
 
 import pytest
 
-from couchloop.connstr import ConnectionString
 from couchloop.exceptions import CouchbaseError
-from couchloop.opening import make_settings
-from couchloop.settings import Settings
+from couchloop.settings.configure import make_settings
+from couchloop.settings.connection_string import ConnectionString
+from couchloop.settings.values import Settings
 
 # String, data ports, web ports, bucket (percent-encoded), SRV record; -: none.
 MEANINGS = """

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from couchloop.connstr import ConnectionString, Host, mask, parse_query
 from couchloop.exceptions import InvalidConnectionStringError, InvalidOptionError
-from couchloop.hosts import host_to_dial
-from couchloop.opening import make_settings
-from couchloop.options import OPTIONS, parse_options
-from couchloop.settings import Address
+from couchloop.settings.configure import make_settings
+from couchloop.settings.connection_string import ConnectionString, Host, mask, parse_query
+from couchloop.settings.hosts import host_to_dial
+from couchloop.settings.options import OPTIONS, parse_options
+from couchloop.settings.values import Address
 
 SCHEMES = ["couchbase", "couchbases", "http", "couchbase+dnssrv", "couchbases+dnssrv", ""]
 

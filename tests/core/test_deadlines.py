@@ -10,11 +10,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchloop import operations as ops
-from couchloop.deadlines import _MOST_QUEUES, _SLACK, Deadlines
 from couchloop.exceptions import TimeoutError as OperationTimeoutError
-from couchloop.nodes import ControlRequest
-from couchloop.operations import Operation
+from couchloop.operations import document as ops
+from couchloop.operations.document import Operation
+from couchloop.session.connections import ControlRequest
+from couchloop.session.deadlines import _MOST_QUEUES, _SLACK, Deadlines
 from tests.core.world import World, defaults
 
 DEFAULTS = defaults()

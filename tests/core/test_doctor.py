@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchloop.certificate import PeerCertificate
 from couchloop.doctor import (
     Answer,
     Close,
@@ -39,8 +38,9 @@ from couchloop.doctor.table import clean, duration
 from couchloop.doctor.visit import Visit
 from couchloop.embedded import BucketSettings, EmbeddedCluster, ManualClock
 from couchloop.exceptions import CertificateFileError, SrvLookupError
-from couchloop.settings import Address
-from couchloop.tls import PeerTls, days_left, why_untrusted
+from couchloop.settings.values import Address
+from couchloop.transport.certificate import PeerCertificate
+from couchloop.transport.tls import PeerTls, days_left, why_untrusted
 from couchloop.wire import Frame, Opcode, Status, encode_response
 from tests.core.world import ScriptedNode, derive
 

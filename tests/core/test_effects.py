@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from couchloop import operations as ops
 from couchloop.auth import PasswordAuthenticator
 from couchloop.embedded import EmbeddedCluster, ManualClock
 from couchloop.exceptions import (
@@ -22,10 +21,11 @@ from couchloop.exceptions import (
     NodeNotAvailableError,
     UnambiguousTimeoutError,
 )
-from couchloop.opening import make_settings
-from couchloop.options import OPTIONS, Option
+from couchloop.operations import document as ops
 from couchloop.retries import BestEffort, FailFast, Policies, RetryReason, RetryRequest
-from couchloop.settings import Rerouting, Settings, Wire
+from couchloop.settings.configure import make_settings
+from couchloop.settings.options import OPTIONS, Option
+from couchloop.settings.values import Rerouting, Settings, Wire
 from couchloop.wire import Feature, Frame, FrameDecoder, Opcode, RequestFrame, Status, snappy
 from tests.core.world import World
 

@@ -11,8 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from couchloop import operations as ops
-from couchloop.encoding import MAX_VALUE, transcoder_of
 from couchloop.exceptions import (
     ArgumentError,
     CouchbaseError,
@@ -25,7 +23,9 @@ from couchloop.exceptions import (
     TooBigError,
     ValueFormatError,
 )
-from couchloop.operations import Defaults, Operation
+from couchloop.operations import document as ops
+from couchloop.operations.document import Defaults, Operation
+from couchloop.operations.encoding import MAX_VALUE, transcoder_of
 from couchloop.transcoder import FMT_BYTES, FMT_JSON, Transcoder
 from tests.core.world import World, defaults
 

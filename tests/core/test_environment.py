@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from couchloop.auth import CertAuthenticator, PasswordAuthenticator
-from couchloop.environment import read_environment
 from couchloop.exceptions import (
     BadEnvironmentError,
     CouchbaseFatalError,
     CouchbaseInputError,
     MixedAuthError,
 )
-from couchloop.opening import make_settings
-from couchloop.settings import Notice, Settings, Tls
+from couchloop.settings.configure import make_settings
+from couchloop.settings.environment import read_environment
+from couchloop.settings.values import Notice, Settings, Tls
 
 SECRET = "s3cr3t"
 WHO = PasswordAuthenticator("user", "password")

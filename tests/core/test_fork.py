@@ -6,9 +6,6 @@ from typing import Any
 
 import pytest
 
-from couchloop import health, operations
-from couchloop.batches import Batch
-from couchloop.events import Closed, OpenFailed
 from couchloop.exceptions import (
     AmbiguousError,
     ForkedProcessError,
@@ -16,9 +13,13 @@ from couchloop.exceptions import (
     ObjectDestroyedError,
 )
 from couchloop.observation import Completed, LateAnswer
-from couchloop.operations import Operation
-from couchloop.session import SessionState
-from couchloop.settings import Reports
+from couchloop.operations import document as operations
+from couchloop.operations.batch import Batch
+from couchloop.operations.document import Operation
+from couchloop.session import health
+from couchloop.session.events import Closed, OpenFailed
+from couchloop.session.session import SessionState
+from couchloop.settings.values import Reports
 from tests.core.world import World
 
 

@@ -37,7 +37,7 @@ from couchloop.exceptions import (
 from couchloop.kv.connection import Connection, State
 from couchloop.kv.handshake import Hello, Negotiated, parse_error_map, wanted_features
 from couchloop.kv.scram import MECHANISMS, KeyDerivation
-from couchloop.settings import Address, Login
+from couchloop.settings.values import Address, Login
 from couchloop.wire import (
     Feature,
     Frame,

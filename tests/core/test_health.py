@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from couchloop import health, operations
 from couchloop.exceptions import (
     ArgumentError,
     AuthError,
@@ -17,8 +16,10 @@ from couchloop.exceptions import (
     RequestCanceledError,
     UnambiguousTimeoutError,
 )
-from couchloop.health import ClusterState, PingStatus
-from couchloop.settings import Login
+from couchloop.operations import document as operations
+from couchloop.session import health
+from couchloop.session.health import ClusterState, PingStatus
+from couchloop.settings.values import Login
 from couchloop.wire import Opcode, Status
 from tests.core.test_session import _push, _without_last_node
 from tests.core.world import World

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchloop.hosts import host_to_dial, is_address, name_servers, one_form
+from couchloop.settings.hosts import host_to_dial, is_address, name_servers, one_form
 
 
 @pytest.mark.parametrize(

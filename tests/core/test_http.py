@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchloop import operations as ops
 from couchloop.embedded import FULL_ACCESS, EmbeddedCluster, Grant, ManualClock, User
 from couchloop.exceptions import (
     AuthError,
@@ -28,9 +27,10 @@ from couchloop.exceptions import (
     ProtocolError,
     WrongProtocolError,
 )
-from couchloop.http import Exchange
-from couchloop.session import SessionState
-from couchloop.settings import Address, Login
+from couchloop.http.exchange import Exchange
+from couchloop.operations import document as ops
+from couchloop.session.session import SessionState
+from couchloop.settings.values import Address, Login
 from tests.core.world import FIRST_PORT, FIRST_WEB_PORT, World
 
 HOST = Address("::1", 8091)

@@ -14,9 +14,9 @@ from weakref import WeakValueDictionary, ref
 
 import pytest
 
-from couchloop import identity
+from couchloop.client import identity
+from couchloop.client.identity import OneOfEach
 from couchloop.exceptions import ArgumentError
-from couchloop.identity import OneOfEach
 
 T = TypeVar("T")
 

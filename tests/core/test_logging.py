@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from couchloop import operations
 from couchloop.exceptions import AuthError, CouchbaseError, ErrorContext
 from couchloop.observation import Completed, LateAnswer
-from couchloop.opening import make_settings
-from couchloop.settings import Login
+from couchloop.operations import document as operations
+from couchloop.settings.configure import make_settings
+from couchloop.settings.values import Login
 from couchloop.wire import Opcode, Status
 from tests.core.world import World
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from couchloop import operations as ops
-from couchloop.batches import Batch
 from couchloop.exceptions import ArgumentError
-from couchloop.multi import DELTA, VALUE, Multi
+from couchloop.operations import document as ops
+from couchloop.operations.batch import Batch
+from couchloop.operations.multi import DELTA, VALUE, Multi
 from couchloop.result import OperationResult
 from couchloop.retries import FailFast
 from couchloop.transcoder import FMT_UTF8

@@ -6,18 +6,23 @@ from typing import Any
 
 import pytest
 
-from couchloop import operations as ops
 from couchloop.embedded import EmbeddedCluster, ManualClock
-from couchloop.events import LogRecord
 from couchloop.exceptions import (
     NetworkNotFoundError,
     NodeUnreachableError,
     UnambiguousTimeoutError,
     WrongProtocolError,
 )
-from couchloop.session import SessionState
-from couchloop.settings import Address
-from couchloop.topology import NetworkChoice, data_networks, parse_config, select_network
+from couchloop.operations import document as ops
+from couchloop.session.events import LogRecord
+from couchloop.session.session import SessionState
+from couchloop.settings.values import Address
+from couchloop.topology.configuration import (
+    NetworkChoice,
+    data_networks,
+    parse_config,
+    select_network,
+)
 from couchloop.wire import Opcode
 from tests.core.world import FIRST_PORT, ScriptedNode, World
 

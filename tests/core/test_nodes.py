@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from couchloop import operations
 from couchloop.embedded import EmbeddedCluster, ManualClock
 from couchloop.exceptions import (
     BucketNotFoundError,
     NodeNotAvailableError,
     UnambiguousTimeoutError,
 )
+from couchloop.operations import document as operations
 from couchloop.retries import FailFast
-from couchloop.settings import Address
+from couchloop.settings.values import Address
 from couchloop.wire import Feature, Opcode
 from tests.core.world import World
 

@@ -9,12 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchloop import health, operations
 from couchloop.exceptions import AmbiguousTimeoutError, DocumentExistsError
-from couchloop.observation import Completed, Histogram, LateAnswer, ObservedSession
-from couchloop.opening import make_settings
-from couchloop.operations import Operation
-from couchloop.settings import Reports
+from couchloop.observation import Completed, LateAnswer
+from couchloop.observe.histogram import Histogram
+from couchloop.observe.session import ObservedSession
+from couchloop.operations import document as operations
+from couchloop.operations.document import Operation
+from couchloop.session import health
+from couchloop.settings.configure import make_settings
+from couchloop.settings.values import Reports
 from couchloop.wire import Feature, Opcode, Status
 from tests.core.world import World
 
@@ -123,7 +126,7 @@ class TestObserver:
 
     def test_forgotten(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """No more than so many are remembered: what is forgotten is told without its time."""
-        monkeypatch.setattr("couchloop.observation._MOST_REMEMBERED", 1)
+        monkeypatch.setattr("couchloop.observe.session._MOST_REMEMBERED", 1)
         w, notes = observed()
         w.cluster.inject(opcode=Opcode.GET, delay=1.0)
         for _ in range(2):

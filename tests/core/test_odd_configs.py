@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchloop import operations as ops
+from couchloop.client.registry import Registry
 from couchloop.exceptions import ProtocolError
-from couchloop.registry import Registry
-from couchloop.settings import Address, Login, Settings
-from couchloop.topology import ClusterConfig, select_network
+from couchloop.operations import document as ops
+from couchloop.settings.values import Address, Login, Settings
+from couchloop.topology.configuration import ClusterConfig, select_network
 from tests.core.test_topology import CONFIG, changed, parse
 from tests.core.world import FIRST_PORT, World
 

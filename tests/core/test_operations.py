@@ -12,8 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchloop import operations as ops
-from couchloop.batches import Batch
 from couchloop.exceptions import (
     ArgumentError,
     CasMismatchError,
@@ -28,7 +26,9 @@ from couchloop.exceptions import (
     ProtocolError,
     ValueFormatError,
 )
-from couchloop.operations import Defaults, Operation
+from couchloop.operations import document as ops
+from couchloop.operations.batch import Batch
+from couchloop.operations.document import Defaults, Operation
 from couchloop.result import MultiResult, OperationResult, ValueResult
 from couchloop.transcoder import FMT_AUTO, FMT_BYTES, FMT_JSON, FMT_PICKLE, FMT_UTF8
 from couchloop.wire import Frame

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from couchloop.exceptions import InvalidOptionError
 from couchloop.kv.scram import MECHANISMS
-from couchloop.options import (
+from couchloop.settings.options import (
     OPTIONS,
     SECRET_NAMES,
     Option,

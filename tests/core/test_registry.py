@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from couchloop.client.registry import Registry
 from couchloop.exceptions import BucketAlreadyOpenError
-from couchloop.registry import Registry
-from couchloop.settings import Address, Login, Settings
-from couchloop.topology import ClusterConfig, Revision
+from couchloop.settings.values import Address, Login, Settings
+from couchloop.topology.configuration import ClusterConfig, Revision
 from couchloop.transcoder import FMT_UTF8, Transcoder
 
 A, B = Address("a", 11210), Address("b", 11210)

@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchloop import exceptions, health, reopening
-from couchloop import operations as ops
-from couchloop.driver import wrong_family
-from couchloop.events import OpenFailed
+from couchloop import exceptions
+from couchloop.client.driver import wrong_family
 from couchloop.exceptions import (
     AuthError,
     BucketNotFoundError,
@@ -23,10 +21,13 @@ from couchloop.exceptions import (
     RequestCanceledError,
     UnambiguousTimeoutError,
 )
+from couchloop.operations import document as ops
 from couchloop.retries import FailFast
-from couchloop.session import SessionState
-from couchloop.settings import Address, Login
-from couchloop.tls import cut_off, handshake_error
+from couchloop.session import health, reopening
+from couchloop.session.events import OpenFailed
+from couchloop.session.session import SessionState
+from couchloop.settings.values import Address, Login
+from couchloop.transport.tls import cut_off, handshake_error
 from tests.core.world import World
 
 REFUSED = NodeUnreachableError("nothing there")

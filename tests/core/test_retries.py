@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from couchloop import operations as ops
 from couchloop.embedded import EmbeddedCluster, ManualClock
 from couchloop.exceptions import (
     AmbiguousConnectionLostError,
@@ -33,9 +32,8 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
 )
 from couchloop.kv.handshake import ErrorMapEntry
-from couchloop.opening import make_settings
+from couchloop.operations import document as ops
 from couchloop.retries import (
-    Action,
     BestEffort,
     FailFast,
     RetryReason,
@@ -43,9 +41,10 @@ from couchloop.retries import (
     RetryStrategy,
     check_strategy,
     controlled_backoff,
-    verdict,
 )
-from couchloop.settings import Address
+from couchloop.session.verdicts import Action, verdict
+from couchloop.settings.configure import make_settings
+from couchloop.settings.values import Address
 from couchloop.wire import FrameDecoder, Opcode, RequestFrame, Status
 from tests.core.world import FIRST_PORT, World
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from couchloop.exceptions import ArgumentError, AuthError, ProtocolError, ServerSignatureError
 from couchloop.kv import scram
 from couchloop.kv.scram import MECHANISMS, KeyDerivation, SaltedPasswords, ScramClient
-from couchloop.secret import Secret
+from couchloop.safety.secret import Secret
 
 NONCE = "00112233445566778899aabbccddeeff"
 SERVER_FIRST = b"r=" + NONCE.encode() + b"XYZ,s=AAECAwQFBgcICQoLDA0ODw==,i=7"

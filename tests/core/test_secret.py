@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuthenticator
-from couchloop.connstr import ConnectionString, parse_query
 from couchloop.doctor import User
 from couchloop.exceptions import CouchbaseError
-from couchloop.opening import make_settings, without_login
-from couchloop.options import parse_options
-from couchloop.secret import Secret, sealed, take_frames
-from couchloop.settings import Login
+from couchloop.safety.secret import Secret, sealed, take_frames
+from couchloop.settings.configure import make_settings, without_login
+from couchloop.settings.connection_string import ConnectionString, parse_query
+from couchloop.settings.options import parse_options
+from couchloop.settings.values import Login
 from tests.secrets import leaks, reached
 
 SECRET = "s3cr3t-Pa55word"

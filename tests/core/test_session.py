@@ -11,11 +11,7 @@ from typing import Any
 
 import pytest
 
-from couchloop import health
-from couchloop import operations as ops
-from couchloop.batches import Batch
 from couchloop.embedded import BucketSettings, EmbeddedCluster
-from couchloop.events import CloseConnection, Closed, Opened, OpenFailed
 from couchloop.exceptions import (
     AmbiguousConnectionLostError,
     AmbiguousError,
@@ -44,9 +40,13 @@ from couchloop.exceptions import (
     ValueFormatError,
     WrongProtocolError,
 )
-from couchloop.operations import Operation
-from couchloop.session import SessionState
-from couchloop.settings import Address, Login
+from couchloop.operations import document as ops
+from couchloop.operations.batch import Batch
+from couchloop.operations.document import Operation
+from couchloop.session import health
+from couchloop.session.events import CloseConnection, Closed, Opened, OpenFailed
+from couchloop.session.session import SessionState
+from couchloop.settings.values import Address, Login
 from couchloop.transcoder import FMT_BYTES, FMT_UTF8
 from couchloop.wire import Feature, Frame, FrameDecoder, Opcode, Status, encode_response
 from tests.core.world import FIRST_PORT, ScriptedNode, World

@@ -16,9 +16,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from couchloop import operations as ops
 from couchloop.embedded import EmbeddedCluster
-from couchloop.events import OpenFailed
 from couchloop.exceptions import (
     AmbiguousError,
     AmbiguousTimeoutError,
@@ -27,8 +25,10 @@ from couchloop.exceptions import (
     RequestCanceledError,
     UnambiguousTimeoutError,
 )
-from couchloop.operations import Operation
-from couchloop.session import SessionState
+from couchloop.operations import document as ops
+from couchloop.operations.document import Operation
+from couchloop.session.events import OpenFailed
+from couchloop.session.session import SessionState
 from couchloop.wire import Opcode, Status
 from tests.core.world import World
 

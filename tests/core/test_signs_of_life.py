@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from couchloop import operations
 from couchloop.exceptions import TimeoutError as OperationTimeoutError
 from couchloop.kv.connection import SIGN
-from couchloop.nodes import _PROBES, _PROBES_MUTE
-from couchloop.session import SessionState
-from couchloop.settings import Address
+from couchloop.operations import document as operations
+from couchloop.session.connections import _PROBES, _PROBES_MUTE
+from couchloop.session.session import SessionState
+from couchloop.settings.values import Address
 from couchloop.transcoder import FMT_BYTES
 from couchloop.wire import Opcode, encode_response
 from tests.core.test_http import WEB, web_connections, web_world

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchloop import operations as ops
 from couchloop.exceptions import (
     AmbiguousTimeoutError,
     CouchbaseError,
@@ -16,9 +15,10 @@ from couchloop.exceptions import (
     NodeTimeoutError,
     UnambiguousTimeoutError,
 )
-from couchloop.health import ping
-from couchloop.standstill import LATE, CatchUp, blame, blocked_for
-from couchloop.timers import Limit, Timers
+from couchloop.operations import document as ops
+from couchloop.session.health import ping
+from couchloop.session.standstill import LATE, CatchUp, blame, blocked_for
+from couchloop.session.timers import Limit, Timers
 from tests.core.test_cluster import Bucket, Loop, ManualDriver, Transport, opened
 
 

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchloop import operations as ops
-from couchloop.driver import connect_error
+from couchloop.client.driver import connect_error
 from couchloop.embedded import EmbeddedCluster, ManualClock, User
 from couchloop.exceptions import (
     AmbiguousTimeoutError,
@@ -26,11 +25,12 @@ from couchloop.exceptions import (
     UnknownHostError,
     ValueFormatError,
 )
-from couchloop.http import Exchange
-from couchloop.operations import Operation
-from couchloop.printable import printable
+from couchloop.http.exchange import Exchange
+from couchloop.operations import document as ops
+from couchloop.operations.document import Operation
 from couchloop.retries import FailFast
-from couchloop.settings import Address, Login, Settings
+from couchloop.safety.printable import printable
+from couchloop.settings.values import Address, Login, Settings
 from couchloop.transcoder import FMT_BYTES, FMT_JSON, FMT_PICKLE, FMT_UTF8, Transcoder
 from couchloop.wire import Opcode, Status
 from tests.core.test_bad_input import ONE_NODE

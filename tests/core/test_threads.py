@@ -10,7 +10,8 @@ from weakref import ref
 
 import pytest
 
-from couchloop.crossing import Call, Crossing
+from couchloop.client.crossing import Call, Crossing
+from couchloop.client.threads import ThreadSafeBucket
 from couchloop.exceptions import (
     AmbiguousRequestCanceledError,
     AmbiguousTimeoutError,
@@ -24,7 +25,6 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
     WrongLoopError,
 )
-from couchloop.threads import ThreadSafeBucket
 from tests.core.world import World, defaults
 from tests.signatures import check_methods
 

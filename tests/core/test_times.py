@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from couchloop import operations as ops
+from couchloop.arguments.times import LONGEST, check_wait, exact_seconds
 from couchloop.auth import PasswordAuthenticator
 from couchloop.embedded import EmbeddedCluster
 from couchloop.exceptions import ArgumentError, CouchbaseError, InvalidTimeoutError
-from couchloop.opening import make_settings
-from couchloop.options import OPTIONS, Option
+from couchloop.operations import document as ops
 from couchloop.retries import BestEffort
-from couchloop.times import LONGEST, check_wait, exact_seconds
+from couchloop.settings.configure import make_settings
+from couchloop.settings.options import OPTIONS, Option
 from tests.core.test_cluster import Loop, opened
 from tests.core.world import World
 

@@ -8,10 +8,13 @@ from itertools import islice
 from random import Random
 from typing import Any
 
-from couchloop.batches import Batch
-from couchloop.configcache import Cached, dump, load
 from couchloop.embedded import EmbeddedCluster, ManualClock, Node
-from couchloop.events import (
+from couchloop.exceptions import NodeUnreachableError, ProtocolError
+from couchloop.kv.scram import KeyDerivation
+from couchloop.observe.session import make_session
+from couchloop.operations.batch import Batch
+from couchloop.operations.document import Defaults, Operation
+from couchloop.session.events import (
     CloseConnection,
     DeriveKey,
     Event,
@@ -21,13 +24,10 @@ from couchloop.events import (
     ResolveSrv,
     StoreConfig,
 )
-from couchloop.exceptions import NodeUnreachableError, ProtocolError
-from couchloop.kv.scram import KeyDerivation
-from couchloop.observation import make_session
-from couchloop.operations import Defaults, Operation
-from couchloop.session import Session, SessionState
-from couchloop.settings import Address, Login, Settings
-from couchloop.topology import ClusterConfig
+from couchloop.session.session import Session, SessionState
+from couchloop.settings.values import Address, Login, Settings
+from couchloop.topology.config_cache import Cached, dump, load
+from couchloop.topology.configuration import ClusterConfig
 from couchloop.transcoder import FMT_JSON, Transcoder
 from couchloop.wire import Frame, FrameDecoder, RequestFrame
 
@@ -109,7 +109,7 @@ class ScriptedLink:
 
 
 class Disk:
-    """Files in memory that keep configurations; it answers as `couchloop.configcache` does."""
+    """Files in memory that keep configurations, which answer as `config_cache` does."""
 
     def __init__(self) -> None:
         self.files: dict[str, tuple[bytes, int]] = {}

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from couchloop.embedded import FULL_ACCESS, Connection, EmbeddedCluster, Grant, ManualClock, User
-from couchloop.topology import parse_config
+from couchloop.topology.configuration import parse_config
 
 
 def login(user: str = "user", password: str = "password") -> str:  # noqa: S107

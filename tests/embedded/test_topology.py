@@ -12,7 +12,7 @@ from couchloop.embedded import (
     NodeState,
     State,
 )
-from couchloop.topology import parse_config
+from couchloop.topology.configuration import parse_config
 from couchloop.wire import Opcode, Status
 from tests.embedded.client import STORE, Client, configuration, on_node, vbucket_of
 

@@ -12,7 +12,7 @@ import pytest
 from gevent.event import Event
 from gevent.pool import Pool
 
-from couchloop.backlog import HIGH
+from couchloop.client.backlog import HIGH
 from couchloop.exceptions import (
     CouchbaseError,
     OverloadedError,

@@ -11,7 +11,7 @@ from gevent import socket as gsocket
 
 from couchloop.embedded import EmbeddedCluster
 from couchloop.exceptions import AmbiguousRequestCanceledError
-from couchloop.settings import Address
+from couchloop.settings.values import Address
 from couchloop.transcoder import FMT_BYTES
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
 from gcouchbase.testing import SystemClock, serve

@@ -9,9 +9,9 @@ import gevent
 import pytest
 from gevent import subprocess
 
-from couchloop.configcache import load, read
 from couchloop.embedded import EmbeddedCluster
 from couchloop.exceptions import AuthError, ConfigCacheError
+from couchloop.topology.config_cache import load, read
 from gcouchbase.bucket import Bucket
 from gcouchbase.testing import ServedCluster, SystemClock, serve
 from tests.gcouchbase.support import PASSWORD, ROOT, finish, until

@@ -8,7 +8,7 @@ import pytest
 from gevent import ssl
 
 from couchloop.exceptions import ArgumentError, BadEnvironmentError
-from couchloop.settings import Tls
+from couchloop.settings.values import Tls
 from gcouchbase.bucket import Bucket
 from gcouchbase.testing import ServedCluster, serve
 from gcouchbase.tls import make_context
@@ -28,7 +28,7 @@ def test_options(
 ) -> None:
     """LCB_OPTIONS wins over the connection string, and one line says so at each opening."""
     caplog.set_level("INFO", "gcouchbase")
-    monkeypatch.setattr("couchloop.driver._said", set())
+    monkeypatch.setattr("couchloop.client.driver._said", set())
     monkeypatch.setenv("LCB_OPTIONS", "operation_timeout=7&password=s3cr3t&network=default")
     text = "the environment decides: LCB_OPTIONS (operation_timeout=7, network=default)"
     for opening in (1, 2):

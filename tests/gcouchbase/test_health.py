@@ -9,8 +9,8 @@ import gevent
 import pytest
 
 from couchloop.exceptions import ArgumentError, UnambiguousTimeoutError
-from couchloop.health import ClusterState, PingStatus
 from couchloop.observation import Completed, LateAnswer
+from couchloop.session.health import ClusterState, PingStatus
 from gcouchbase.bucket import Bucket
 from gcouchbase.testing import ServedCluster
 from tests.gcouchbase.support import is_idle, start, ticking, until

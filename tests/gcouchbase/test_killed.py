@@ -65,7 +65,7 @@ def test_reading_a_file(
     recall = bucket._driver.session._recall
     reads: list[Any] = []
     monkeypatch.setattr(
-        "couchloop.driver.configcache.read", lambda *arguments: reads.append(arguments)
+        "couchloop.client.driver.configcache.read", lambda *arguments: reads.append(arguments)
     )
     recall.refresh()
     bucket._driver.transmit()

@@ -398,7 +398,7 @@ class TestLastReference:
                     bucket.get("a", quiet=True)
             no_connections(served)
             gc.collect()
-            ours = ("gcouchbase", "couchloop.session", "couchloop.kv.connection")
+            ours = ("gcouchbase", "couchloop.session.session", "couchloop.kv.connection")
             return sum(str(type(thing).__module__).startswith(ours) for thing in gc.get_objects())
 
         assert cycles(200) <= cycles(5)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from couchloop.exceptions import CouchbaseError, TlsError
-from couchloop.settings import Address
+from couchloop.settings.values import Address
 from gcouchbase import doctor
 from gcouchbase.bucket import Bucket
 from tests.certificates import Certificates
@@ -96,7 +96,7 @@ def test_error_while_looking(certificates: Certificates, monkeypatch: pytest.Mon
     certificates.authority.configure_trust(context)
     path = issue(certificates, form_called("exact"))
     with serving(path) as peer, monkeypatch.context() as patched:
-        patched.setattr("couchloop.tls.is_for", fail)
+        patched.setattr("couchloop.transport.tls.is_for", fail)
         error = outcome(NODE, peer.port, f"?certpath={certificates.ca}&bootstrap_on=cccp")
     assert isinstance(error, TlsError), error
     assert not peer.told

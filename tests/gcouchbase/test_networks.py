@@ -18,7 +18,7 @@ from couchloop.exceptions import (
     TlsError,
     UnambiguousTimeoutError,
 )
-from couchloop.topology import Network
+from couchloop.topology.configuration import Network
 from gcouchbase.bucket import Bucket
 from gcouchbase.testing import ServedCluster, SystemClock, serve
 from tests.certificates import Certificates

@@ -14,14 +14,14 @@ from gevent import socket as gsocket
 from gevent import subprocess
 
 from couchloop.embedded import EmbeddedCluster
-from couchloop.events import ResolveSrv
 from couchloop.exceptions import (
     CouchbaseError,
     FeatureNotAvailableError,
     ObjectDestroyedError,
     SrvLookupError,
 )
-from couchloop.settings import Address
+from couchloop.session.events import ResolveSrv
+from couchloop.settings.values import Address
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
 from gcouchbase.dns import _system_resolver, look_up

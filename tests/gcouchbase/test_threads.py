@@ -13,6 +13,7 @@ from gevent import subprocess
 from gevent.threadpool import ThreadPool
 
 from couchloop import LOCKMODE_EXC
+from couchloop.client.threads import ThreadSafeBucket
 from couchloop.exceptions import (
     ArgumentError,
     CouchbaseError,
@@ -22,7 +23,6 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
     WrongLoopError,
 )
-from couchloop.threads import ThreadSafeBucket
 from couchloop.wire import Opcode
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster

@@ -9,11 +9,11 @@ from typing import Any, assert_type
 
 from gevent.event import Event
 
-from couchloop.budget import ConnectionBudget
-from couchloop.health import ClusterState, DiagnosticsReport, PingReport
+from couchloop.client.connection_limits import ConnectionBudget
+from couchloop.client.threads import ThreadSafeBucket
 from couchloop.result import MultiResult, OperationResult, ValueResult
 from couchloop.retries import BestEffort, FailFast
-from couchloop.threads import ThreadSafeBucket
+from couchloop.session.health import ClusterState, DiagnosticsReport, PingReport
 from couchloop.transcoder import FMT_UTF8
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster, PasswordAuthenticator

@@ -12,9 +12,9 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 
-from couchloop import operations
-from couchloop.batches import Batch
-from couchloop.operations import Defaults, Operation
+from couchloop.operations import document as operations
+from couchloop.operations.batch import Batch
+from couchloop.operations.document import Defaults, Operation
 from couchloop.result import MultiResult, OperationResult, ValueResult
 from tools import methods
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from couchloop.options import OPTIONS, Option
+from couchloop.settings.options import OPTIONS, Option
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TOOL = ROOT / "tools" / "options_page.py"

@@ -17,7 +17,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from couchloop.connstr import ConnectionString
+from couchloop.settings.connection_string import ConnectionString
 from tests.certificates import Certificates
 from tests.project.test_packaging import ROOT
 

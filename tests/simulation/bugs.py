@@ -11,12 +11,12 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from couchloop.events import CloseConnection, Event
 from couchloop.kv.connection import Connection
-from couchloop.operations import Counter, Insert, Operation
-from couchloop.session import Session
-from couchloop.standstill import CatchUp
-from couchloop.topology import Revision
+from couchloop.operations.document import Counter, Insert, Operation
+from couchloop.session.events import CloseConnection, Event
+from couchloop.session.session import Session
+from couchloop.session.standstill import CatchUp
+from couchloop.topology.configuration import Revision
 
 
 def skip_deadlines(patch: pytest.MonkeyPatch) -> None:

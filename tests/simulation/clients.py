@@ -7,9 +7,11 @@ from math import inf
 from random import Random
 from typing import Any, Final, NamedTuple
 
-from couchloop import operations as ops
-from couchloop.batches import Batch
-from couchloop.events import (
+from couchloop.exceptions import CasMismatchError, CouchbaseError
+from couchloop.operations import document as ops
+from couchloop.operations.batch import Batch
+from couchloop.operations.document import Operation
+from couchloop.session.events import (
     CloseConnection,
     Closed,
     DeriveKey,
@@ -18,11 +20,9 @@ from couchloop.events import (
     OpenFailed,
     StoreConfig,
 )
-from couchloop.exceptions import CasMismatchError, CouchbaseError
-from couchloop.operations import Operation
-from couchloop.session import Session, SessionState
-from couchloop.settings import Settings
-from couchloop.standstill import CatchUp
+from couchloop.session.session import Session, SessionState
+from couchloop.session.standstill import CatchUp
+from couchloop.settings.values import Settings
 from tests.core.world import Disk, defaults, derive
 from tests.simulation.events import Loop, Timer
 from tests.simulation.history import COUNTER_EXPIRY, Call, History, Tap

@@ -12,7 +12,7 @@ from random import Random
 from typing import Final
 
 from couchloop.embedded import EmbeddedCluster, Node, NodeState
-from couchloop.settings import Address
+from couchloop.settings.values import Address
 from couchloop.wire import Opcode, Status
 from tests.simulation.clients import Client
 from tests.simulation.events import Loop

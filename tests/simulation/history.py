@@ -30,7 +30,7 @@ from couchloop.exceptions import (
     RequestCanceledError,
     TimeoutError,  # noqa: A004 - the client's own
 )
-from couchloop.operations import Operation
+from couchloop.operations.document import Operation
 from couchloop.wire import Datatype, Frame, FrameDecoder, Opcode, RequestFrame, snappy
 from tests.simulation.events import Loop
 

@@ -13,7 +13,7 @@ from zlib import crc32
 
 from couchloop.embedded import Connection, Node, NodeState, ServerConnection
 from couchloop.exceptions import NodeUnreachableError
-from couchloop.settings import Address
+from couchloop.settings.values import Address
 from tests.simulation.events import Loop, Timer
 
 _SYN_GIVES_UP: Final = 20.0

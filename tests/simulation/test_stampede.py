@@ -10,10 +10,11 @@ from typing import Any, Final
 
 import pytest
 
-from couchloop import nodes, session
 from couchloop.embedded import EmbeddedCluster
-from couchloop.nodes import Endpoint, Nodes
-from couchloop.settings import Address, Login, Settings
+from couchloop.session import connections as nodes
+from couchloop.session import session
+from couchloop.session.connections import Endpoint, Nodes
+from couchloop.settings.values import Address, Login, Settings
 from tests.simulation.clients import Client
 from tests.simulation.events import Loop
 from tests.simulation.history import History

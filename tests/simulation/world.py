@@ -13,10 +13,10 @@ from typing import Any, Final
 
 from couchloop.embedded import EmbeddedCluster, Node, ServerConnection
 from couchloop.kv.connection import State
-from couchloop.operations import Operation
+from couchloop.operations.document import Operation
 from couchloop.retries import FailFast
-from couchloop.session import Session, SessionState
-from couchloop.settings import Address, Login, Settings
+from couchloop.session.session import Session, SessionState
+from couchloop.settings.values import Address, Login, Settings
 from tests.core.world import Disk
 from tests.simulation.clients import Caller, Client, final_reads
 from tests.simulation.events import Loop

@@ -23,7 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from couchloop.backlog import HIGH
+from couchloop.client.backlog import HIGH
 from couchloop.exceptions import (
     ArgumentError,
     ObjectDestroyedError,

@@ -35,7 +35,7 @@ from couchloop.exceptions import (
     ValueFormatError,
     WrongLoopError,
 )
-from couchloop.settings import Address
+from couchloop.settings.values import Address
 from couchloop.transcoder import Transcoder
 from couchloop.wire import Opcode
 from tests.signatures import check_arguments, check_methods

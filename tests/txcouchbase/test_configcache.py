@@ -14,9 +14,9 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from zope.interface import provider
 
-from couchloop.configcache import load, read
 from couchloop.embedded import EmbeddedCluster
 from couchloop.exceptions import AuthError, ConfigCacheError
+from couchloop.topology.config_cache import load, read
 from tests.interop.served import environment
 from tests.txcouchbase.support import Memory, turn
 from txcouchbase.bucket import Bucket

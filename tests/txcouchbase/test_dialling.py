@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from couchloop.embedded import EmbeddedCluster
 from couchloop.exceptions import UnknownHostError
-from couchloop.settings import Address
+from couchloop.settings.values import Address
 from tests.certificates import Certificates
 from tests.sockets import ODD_NAMES
 from tests.txcouchbase.support import outcome, turn

@@ -13,7 +13,7 @@ from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublish
 from zope.interface import provider
 
 from couchloop.exceptions import ArgumentError, BadEnvironmentError
-from couchloop.settings import Tls
+from couchloop.settings.values import Tls
 from tests.certificates import Certificates
 from tests.txcouchbase.support import turn
 from txcouchbase.bucket import Bucket
@@ -39,7 +39,7 @@ def lines() -> Iterator[list[str]]:
 
     globalLogPublisher.addObserver(observe)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("couchloop.driver._said", set())
+        patch.setattr("couchloop.client.driver._said", set())
         yield seen
     globalLogPublisher.removeObserver(observe)
 

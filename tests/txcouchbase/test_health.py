@@ -10,8 +10,8 @@ from weakref import ref
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from couchloop.exceptions import ArgumentError, UnambiguousTimeoutError
-from couchloop.health import ClusterState, PingStatus
 from couchloop.observation import Completed, LateAnswer
+from couchloop.session.health import ClusterState, PingStatus
 from tests.txcouchbase.support import error_of, outcome
 from tests.txcouchbase.test_bucket import MemoryTests
 

@@ -16,7 +16,7 @@ from twisted.internet.ssl import Certificate, CertificateOptions, optionsForClie
 from zope.interface import implementer
 
 from couchloop.exceptions import CouchbaseError, TlsError
-from couchloop.settings import Address
+from couchloop.settings.values import Address
 from tests.certificates import Certificates
 from tests.examination import examination, found
 from tests.names import FORMS, LOCAL, NODE, Peer, form_called, issue, judge, serving
@@ -208,7 +208,11 @@ async def test_error_while_looking(
     def fail(*_: object) -> None:
         raise RuntimeError("of another version")
 
-    for place in ("txcouchbase.tls._der", "txcouchbase.tls._expected", "couchloop.tls.is_for"):
+    for place in (
+        "txcouchbase.tls._der",
+        "txcouchbase.tls._expected",
+        "couchloop.transport.tls.is_for",
+    ):
         with monkeypatch.context() as patched:
             patched.setattr(place, fail)
             with serving(issue(certificates, form_called("exact"))) as peer:

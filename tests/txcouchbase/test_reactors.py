@@ -14,7 +14,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from couchloop.backlog import HIGH
+from couchloop.client.backlog import HIGH
 from couchloop.exceptions import (
     BucketAlreadyOpenError,
     CasMismatchError,

@@ -51,5 +51,5 @@ def test_nothing_is_left() -> None:
 def test_a_leak_is_told() -> None:
     """One kept session in five openings is found, by its name and number."""
     status, output = run("-c", LEAK)
-    assert "couchloop.session.Session: 10 more in 50 cycles" in output
+    assert "couchloop.session.session.Session: 10 more in 50 cycles" in output
     assert status == 0

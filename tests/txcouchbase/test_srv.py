@@ -14,7 +14,7 @@ from twisted.names import client
 
 from couchloop.embedded import EmbeddedCluster
 from couchloop.exceptions import CouchbaseError, ObjectDestroyedError, SrvLookupError
-from couchloop.settings import Address
+from couchloop.settings.values import Address
 from tests.certificates import Certificates
 from tests.nameserver import NameServer, Target
 from tests.txcouchbase.support import turn

@@ -18,7 +18,7 @@ from zope.interface.verify import verifyObject
 
 from couchloop.embedded import EmbeddedCluster
 from couchloop.exceptions import FeatureNotAvailableError, UnambiguousTimeoutError
-from couchloop.settings import Address
+from couchloop.settings.values import Address
 from tests.txcouchbase.support import Memory, error_of, outcome
 from txcouchbase import testing
 from txcouchbase.bucket import Bucket

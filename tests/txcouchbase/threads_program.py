@@ -15,8 +15,8 @@ from typing import Any
 from twisted.internet import reactor as installed
 from twisted.internet.threads import blockingCallFromThread, deferToThread
 
+from couchloop.client.threads import ThreadSafeBucket
 from couchloop.exceptions import CouchbaseError
-from couchloop.threads import ThreadSafeBucket
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
 

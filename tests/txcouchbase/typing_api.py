@@ -9,11 +9,11 @@ from typing import Any, assert_type
 
 from twisted.internet.defer import Deferred
 
-from couchloop.budget import ConnectionBudget
-from couchloop.health import ClusterState, PingReport
+from couchloop.client.connection_limits import ConnectionBudget
+from couchloop.client.threads import ThreadSafeBucket
 from couchloop.result import MultiResult, OperationResult, ValueResult
 from couchloop.retries import BestEffort, FailFast, RetryReason, RetryRequest
-from couchloop.threads import ThreadSafeBucket
+from couchloop.session.health import ClusterState, PingReport
 from couchloop.transcoder import FMT_UTF8
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator

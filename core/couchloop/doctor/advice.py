@@ -30,8 +30,8 @@ from couchloop.exceptions import (
     UnknownHostError,
     WrongProtocolError,
 )
-from couchloop.settings import Address
-from couchloop.tls import GIVE_CERTIFICATE
+from couchloop.settings.values import Address
+from couchloop.transport.tls import GIVE_CERTIFICATE
 
 
 class Advice(NamedTuple):

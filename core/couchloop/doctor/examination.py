@@ -15,8 +15,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from couchloop.bootstrap import srv_targets
-from couchloop.connstr import ConnectionString, masked
 from couchloop.doctor.advice import HANGS, NO_ANSWER, Advice, advise, failed
 from couchloop.doctor.report import Part, Report, Step, Verdict, count, listed
 from couchloop.doctor.requests import Listener, LookUpSrv, ReadTls, Together, Walk
@@ -28,12 +26,14 @@ from couchloop.exceptions import (
     InvalidConnectionStringError,
     InvalidOptionError,
 )
-from couchloop.opening import make_settings
-from couchloop.options import OptionValue, find_option
-from couchloop.printable import printable
-from couchloop.secret import Secret, kept, take_frames
-from couchloop.settings import Address, Settings
-from couchloop.topology import ClusterConfig, Node, data_networks, select_network
+from couchloop.safety.printable import printable
+from couchloop.safety.secret import Secret, kept, take_frames
+from couchloop.session.bootstrap.search import srv_targets
+from couchloop.settings.configure import make_settings
+from couchloop.settings.connection_string import ConnectionString, masked
+from couchloop.settings.options import OptionValue, find_option
+from couchloop.settings.values import Address, Settings
+from couchloop.topology.configuration import ClusterConfig, Node, data_networks, select_network
 
 _AT_ONCE: Final = 16
 """Nodes that are examined at the same time: behind a silent firewall each takes its whole limit."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from couchloop.doctor.report import Step
 from couchloop.kv.scram import KeyDerivation
-from couchloop.settings import Address, Tls
+from couchloop.settings.values import Address, Tls
 
 T = TypeVar("T")
 

@@ -8,9 +8,7 @@ from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import quote
 
-from couchloop import http
-from couchloop.certificate import PeerCertificate
-from couchloop.configtext import MAX_CONFIG, too_long
+from couchloop.client.driver import wrong_family
 from couchloop.doctor.advice import Advice, advise, advise_name, advise_tcp, failed
 from couchloop.doctor.report import Part, Step, Verdict, count, label, listed
 from couchloop.doctor.requests import (
@@ -25,7 +23,6 @@ from couchloop.doctor.requests import (
     StartTls,
     Walk,
 )
-from couchloop.driver import wrong_family
 from couchloop.exceptions import (
     ConnectionLostError,
     CouchbaseError,
@@ -33,13 +30,16 @@ from couchloop.exceptions import (
     NodeTimeoutError,
     ProtocolError,
 )
+from couchloop.http import exchange as http
 from couchloop.kv.connection import Connection
 from couchloop.kv.handshake import PLAIN, Hello, Negotiated, wanted_features
 from couchloop.kv.scram import KeyDerivation, SaltedPasswords
-from couchloop.nodes import ControlRequest
-from couchloop.settings import Address, Login, Settings, Tls
-from couchloop.tls import PeerTls, days_left
-from couchloop.topology import ClusterConfig, parse_config
+from couchloop.session.connections import ControlRequest
+from couchloop.settings.values import Address, Login, Settings, Tls
+from couchloop.topology.configuration import ClusterConfig, parse_config
+from couchloop.topology.text import MAX_CONFIG, too_long
+from couchloop.transport.certificate import PeerCertificate
+from couchloop.transport.tls import PeerTls, days_left
 from couchloop.wire import Feature, Frame, FrameDecoder, Opcode, RequestFrame
 
 EXPIRES_SOON: Final = 30.0

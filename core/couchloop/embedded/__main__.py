@@ -28,7 +28,7 @@ from couchloop.embedded import (
     User,
 )
 from couchloop.embedded.hosting import Hosting, Outside, ServerCertificate
-from couchloop.settings import Address
+from couchloop.settings.values import Address
 
 LOOPS = ("twisted", "gevent")
 _PORTS = 65536

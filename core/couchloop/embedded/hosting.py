@@ -16,7 +16,7 @@ from couchloop.embedded.cluster import EmbeddedCluster
 from couchloop.embedded.topology.cluster_map import AlternateAddress
 from couchloop.embedded.topology.connections import Connection
 from couchloop.embedded.topology.node import Node, NodeState
-from couchloop.settings import Address
+from couchloop.settings.values import Address
 
 PLAIN_SERVICES = ("kv", "mgmt")
 TLS_SERVICES = ("kvSSL", "mgmtSSL")

@@ -28,7 +28,7 @@ from couchloop.exceptions import (
 )
 from couchloop.kv.handshake import ErrorMap, Hello, Negotiated, Step, handshake
 from couchloop.kv.scram import KeyDerivation
-from couchloop.settings import Address, Login, Wire
+from couchloop.settings.values import Address, Login, Wire
 from couchloop.wire import Feature, Frame, FrameDecoder, Magic, snappy
 
 if TYPE_CHECKING:

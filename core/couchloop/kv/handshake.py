@@ -19,7 +19,6 @@ from functools import lru_cache
 from struct import Struct
 from typing import Any, Final, NamedTuple
 
-from couchloop.configtext import MAX_CONFIG, read_json, too_long
 from couchloop.exceptions import (
     ArgumentError,
     AuthError,
@@ -37,9 +36,10 @@ from couchloop.exceptions import (
     status_error,
 )
 from couchloop.kv.scram import MECHANISMS, KeyDerivation, ScramClient
-from couchloop.printable import printable
-from couchloop.secret import sealed
-from couchloop.settings import Login, Wire
+from couchloop.safety.printable import printable
+from couchloop.safety.secret import sealed
+from couchloop.settings.values import Login, Wire
+from couchloop.topology.text import MAX_CONFIG, read_json, too_long
 from couchloop.wire import Datatype, Feature, Frame, Opcode, Status, encode_request, snappy
 
 _LONGEST_ERROR_MAP: Final = 1024 * 1024

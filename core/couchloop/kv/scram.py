@@ -20,8 +20,8 @@ from types import MappingProxyType
 from typing import Final
 
 from couchloop.exceptions import ArgumentError, AuthError, ProtocolError, ServerSignatureError
-from couchloop.printable import printable
-from couchloop.secret import Secret, kept, sealed
+from couchloop.safety.printable import printable
+from couchloop.safety.secret import Secret, kept, sealed
 
 _HASHES: Final[Mapping[str, str]] = MappingProxyType(
     {"SCRAM-SHA512": "sha512", "SCRAM-SHA256": "sha256", "SCRAM-SHA1": "sha1"}

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from couchloop.kv import scram
-from couchloop.secret import Secret as Hidden
-from couchloop.secret import kept
+from couchloop.safety.secret import Secret as Hidden
+from couchloop.safety.secret import kept
 
 DATA_READER: Final = frozenset({"Read", "SimpleStats"})
 DATA_WRITER: Final = frozenset({"Insert", "Delete", "Upsert"})
@@ -54,7 +54,7 @@ class User:
 
     name: str
     password: str | Hidden = field(repr=False)
-    """Once made, a `couchloop.secret.Secret`."""
+    """Once made, a `couchloop.safety.secret.Secret`."""
     grants: tuple[Grant, ...] = (Grant(FULL_ACCESS),)
     system: frozenset[str] = frozenset({"SystemSettings"})
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from couchloop.arguments.times import check_wait
 from couchloop.embedded.access.users import User, UserDatabase
 from couchloop.embedded.clock import Clock, ManualClock
 from couchloop.embedded.generator import Generator
@@ -18,7 +19,6 @@ from couchloop.embedded.topology.cluster_map import AlternateAddress, Configurat
 from couchloop.embedded.topology.connections import Connection, ServerConnection
 from couchloop.embedded.topology.faults import Injection
 from couchloop.embedded.topology.node import Node, NodeState
-from couchloop.times import check_wait
 from couchloop.wire.constants import Status
 
 

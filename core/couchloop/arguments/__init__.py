@@ -1,0 +1,1 @@
+"""What users gave, as exact values: numbers, bytes, seconds."""

@@ -1,0 +1,48 @@
+"""What users gave, as values of the built-in types alone: a subclass may lie in its methods."""
+
+from __future__ import annotations
+
+from couchloop.exceptions import InvalidSettingError
+
+
+def exact_bytes(data: object) -> bytes:
+    """Give *data*, which a transcoder made, as bytes that nobody else can change.
+
+    Raises TypeError if it is not bytes: a memoryview of wider items counts these, not bytes.
+    """
+    if isinstance(data, bytes | bytearray):
+        return memoryview(data).tobytes()
+    if isinstance(data, memoryview) and data.itemsize == 1:
+        return data.tobytes()
+    raise TypeError
+
+
+def exact_integer(number: object) -> int | None:
+    """Give *number* as an int; None: it is none. True and False are not: they are slips."""
+    if type(number) is int:
+        return number
+    if isinstance(number, int) and not isinstance(number, bool):
+        # A subclass may lie in each of its methods, but not in this one.
+        return int.__index__(number)
+    return None
+
+
+def is_true(given: object, what: str) -> bool:
+    """Give *given* as a bool; *what* is what it says.
+
+    Raises InvalidSettingError (a TypeError) unless it is a bool, or a number as SDK 2.5 takes it:
+    the text "false" would count as True.
+    """
+    if given is True or given is False:
+        return given
+    number = exact_integer(given)
+    if number is None:
+        raise InvalidSettingError(
+            f"{what} is True or False, not {type(given).__name__}", objextra=given
+        )
+    return number != 0
+
+
+def is_quiet(quiet: object) -> bool:
+    """Give *quiet* as a bool; raise InvalidSettingError (a TypeError) as `is_true` does."""
+    return is_true(quiet, "quiet")

@@ -1,0 +1,501 @@
+"""What `Cluster` and `Bucket` are on either loop; the adapters add what differs.
+
+A public Bucket is a handle: it holds its driver, and nothing holds it but its user, so that the
+last reference going away ends it (docs/architecture.md, "Lifetime").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from operator import attrgetter
+from typing import Any, ClassVar, Final, Generic, NoReturn, TypeVar
+from weakref import finalize, ref
+
+from couchloop import LOCKMODE_NONE
+from couchloop.arguments.exact import is_quiet, is_true
+from couchloop.arguments.times import exact_seconds
+from couchloop.auth import Authenticator, PasswordAuthenticator
+from couchloop.client.connection_limits import ConnectionBudget, check_budget, connection_budget
+from couchloop.client.driver import Driver
+from couchloop.client.identity import OneOfEach
+from couchloop.client.registry import Registry
+from couchloop.exceptions import (
+    ArgumentError,
+    BucketAlreadyOpenError,
+    InvalidConnectionStringError,
+    InvalidSettingError,
+    MissingCredentialsError,
+    MixedAuthError,
+)
+from couchloop.operations.document import Defaults
+from couchloop.operations.encoding import transcoder_of
+from couchloop.safety.secret import Secret, sealed
+from couchloop.session.dispatcher import Queued
+from couchloop.session.health import ClusterState, DiagnosticsReport, cluster_state, diagnostics
+from couchloop.session.session import SessionState
+from couchloop.settings.configure import check_bucket_name, read_connection_string
+from couchloop.settings.connection_string import ConnectionString, mask
+from couchloop.settings.options import OPTIONS, parse_options
+from couchloop.settings.values import Settings
+from couchloop.transcoder import Transcoder, check_format
+
+B = TypeVar("B", bound="BucketBase")
+
+_config_of: Final = attrgetter("_driver.session.config")
+
+
+def _checked(authenticator: Authenticator) -> Authenticator:
+    if not isinstance(authenticator, Authenticator):
+        raise ArgumentError(
+            "an authenticator is a PasswordAuthenticator, CertAuthenticator or "
+            f"ClassicAuthenticator, not {type(authenticator).__name__}"
+        )
+    return authenticator
+
+
+def _setting(path: str, meaning: str) -> Any:
+    """Make an attribute of SDK 2.5 that tells what an option has decided; it cannot be set."""
+    return property(attrgetter(f"_settings.{path}"), doc=meaning)
+
+
+def _as_option(name: str, value: object) -> float:
+    """Give *value*, a number, checked as the option of that name is."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidSettingError(f"{name} is a number", objextra=value)
+    return float(OPTIONS[name].parse(repr(value), name))  # type: ignore[arg-type]
+
+
+class BucketBase(OneOfEach):
+    """One open bucket; the documents' methods come with the adapters.
+
+    Two openings with equal settings on one loop give the same object, as long as it is in use
+    anywhere. With other settings they raise BucketAlreadyOpenError. `shared=False` is the way out:
+    such a Bucket is nobody else's, and there may be several.
+    """
+
+    _registry: ClassVar[Registry[Any]]
+    _driver: Driver
+    _settings: Settings
+    _opened_with: dict[str, Any]
+    """The constructor's arguments, without who connects."""
+
+    def __init__(self, connection_string: str | ConnectionString, **keywords: Any) -> None:
+        """Open the bucket, or give the Bucket that is there (`_give`)."""
+        raise NotImplementedError
+
+    @classmethod
+    def _make_settings(cls, *arguments: Any, **keywords: Any) -> Settings:
+        """Give the settings that the constructor's arguments mean."""
+        raise NotImplementedError
+
+    def _attach(self, settings: Settings, loop: object, driver: Driver, *, shared: bool) -> None:
+        """Begin to open: enter the registry, tie the driver's end to ours."""
+        self._settings = settings
+        self._shared = shared
+        self._loop = loop
+        self._defaults = Defaults(
+            transcoder_of(settings.transcoder),
+            settings.default_format,
+            settings.quiet,
+            settings.operation_timeout,
+        )
+        self._use(driver)
+        self._open()
+
+    def _use(self, driver: Driver) -> None:
+        """Tie the end of *driver* to ours."""
+        self._driver = driver
+        # The finaliser may run in any thread: the driver only schedules the end.
+        self._finalizer = finalize(self, driver.abandon)
+        self._finalizer.atexit = False
+
+    def _open(self) -> None:
+        """Open, or try again where that failed: at once where a pause was to come first."""
+        driver, registry, loop, settings = self._driver, self._registry, self._loop, self._settings
+        state = driver.session.state
+        if state not in {SessionState.NEW, SessionState.FAILED, SessionState.WAITING}:
+            return
+        if self._shared and state is not SessionState.WAITING:
+            if registry.find(loop, settings, type(self)) is not None:
+                raise BucketAlreadyOpenError(
+                    f"bucket {self.bucket!r} has been opened again meanwhile: use that Bucket"
+                )
+            driver.leave = registry.add(loop, settings, self)
+            driver.session.admit = partial(registry.rival, loop, settings, _config_of)
+        driver.start()
+
+    def _renewal(self, authenticator: Authenticator) -> Callable[[], None]:
+        """Check *authenticator*, and read its files; give what makes it count from now on.
+
+        That only stores values, so that it may run in any thread.
+        """
+        wanted = self._make_settings(**{**self._opened_with, "authenticator": authenticator})
+        settings = replace(self._settings, login=wanted.login, tls_files=wanted.tls_files)
+        renew_driver = self._driver.renewal(settings)
+
+        def renew() -> None:
+            self._settings = settings
+            self._registry.renew(self._loop, settings, self)
+            renew_driver()
+
+        return renew
+
+    def __repr__(self) -> str:
+        seeds = ",".join(map(str, self._settings.places))
+        state = self._driver.session.state.name.lower()
+        return (
+            f"<{type(self).__module__}.{type(self).__name__} {self.bucket!r} at {seeds}: {state}>"
+        )
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        # What copy.copy, copy.deepcopy and pickle ask.
+        raise TypeError(
+            "a Bucket is not copied or pickled: it is the connections of one loop. Let both places "
+            "refer to the same Bucket; in another thread use bucket.threadsafe(), in another "
+            "process open the bucket there"
+        )
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+        return self._settings.bucket
+
+    @property
+    def connected(self) -> bool:
+        """Whether the bucket is open."""
+        return self._driver.session.state is SessionState.OPEN
+
+    @property
+    def closed(self) -> bool:
+        """Whether the Bucket was closed."""
+        return self._driver.session.state is SessionState.CLOSED
+
+    @property
+    def queued(self) -> Queued:
+        """What waits to be sent: for a connection, or because the network or a node is slow."""
+        return self._driver.session.queued
+
+    @property
+    def is_ssl(self) -> bool:
+        """Whether connections use TLS."""
+        return self._settings.tls
+
+    @property
+    def server_nodes(self) -> list[str]:
+        """The data nodes as "host:port"; empty before the bucket is open."""
+        return [str(address) for address in self._driver.session.addresses]
+
+    @property
+    def lockmode(self) -> int:
+        """LOCKMODE_NONE, as SDK 2.5 had it on loops: a Bucket is its thread's alone."""
+        return LOCKMODE_NONE
+
+    @property
+    def unlock_gil(self) -> bool:
+        """False, as SDK 2.5 had it on loops."""
+        return False
+
+    @property
+    def configured_replica_count(self) -> int:
+        """How many replicas the bucket has; 0 before it is open."""
+        config = self._driver.session.config
+        return 0 if config is None else config.replicas
+
+    @property
+    def quiet(self) -> bool:
+        """Whether operations on missing documents give a result instead of raising.
+
+        Raises InvalidSettingError (a TypeError) when set to what is neither a bool nor a number.
+        """
+        return self._defaults.quiet
+
+    @quiet.setter
+    def quiet(self, value: bool) -> None:
+        self._defaults.quiet = is_quiet(value)
+
+    @property
+    def default_format(self) -> int:
+        """The format of values that are stored without one.
+
+        Raises InvalidSettingError (an ArgumentError) when set to what is no number.
+        """
+        return self._defaults.format
+
+    @default_format.setter
+    def default_format(self, value: int) -> None:
+        self._defaults.format = check_format(value)
+
+    @property
+    def transcoder(self) -> Transcoder:
+        """What turns keys and values into bytes and back.
+
+        Set to None or False, it is the usual one again; set to a class, one of that. Raises
+        ArgumentError when set to what is no transcoder.
+        """
+        return self._defaults.transcoder
+
+    @transcoder.setter
+    def transcoder(self, value: Transcoder | type[Transcoder] | None) -> None:
+        self._defaults.transcoder = transcoder_of(value)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that an operation has, waiting and retrying included.
+
+        Raises InvalidTimeoutError (a ValueError) when set to what is not positive, or more than a
+        year.
+        """
+        return self._defaults.timeout
+
+    @timeout.setter
+    def timeout(self, value: float) -> None:
+        self._defaults.timeout = exact_seconds(value)
+
+    @property
+    def redaction(self) -> bool:
+        """Whether users' data in log lines is marked."""
+        return self._settings.log_redaction
+
+    @redaction.setter
+    def redaction(self, value: bool) -> None:
+        self._set(log_redaction=is_true(value, "redaction"))
+
+    @property
+    def compression_min_size(self) -> int:
+        """Bytes of the shortest value that is sent compressed, from now on.
+
+        Raises InvalidOptionError when set to less than 32, InvalidSettingError when to no number.
+        """
+        return self._settings.wire.compress_from
+
+    @compression_min_size.setter
+    def compression_min_size(self, value: int) -> None:
+        size = int(_as_option("compression_min_size", value))
+        self._set(wire=replace(self._settings.wire, compress_from=size))
+
+    @property
+    def compression_min_ratio(self) -> float:
+        """What is not compressed to this part of its size is sent as it is, from now on.
+
+        Raises InvalidOptionError when set to less than 0 or more than 1, InvalidSettingError when
+        to no number.
+        """
+        return self._settings.wire.compress_ratio
+
+    @compression_min_ratio.setter
+    def compression_min_ratio(self, value: float) -> None:
+        ratio = _as_option("compression_min_ratio", value)
+        self._set(wire=replace(self._settings.wire, compress_ratio=ratio))
+
+    def _set(self, **changed: Any) -> None:
+        """Have settings count from now on; what the Bucket was opened with stays what it was."""
+        self._driver.check_thread()
+        self._settings = replace(self._settings, **changed)
+        session = self._driver.session
+        session.renew(replace(session.settings, **changed))
+        for connection in session.connections:
+            connection.compress(self._settings.wire)
+
+    tracing_threshold_kv = _setting(
+        "reports.threshold", "Seconds from which on an operation is slow."
+    )
+    tracing_threshold_queue_flush_interval = _setting(
+        "reports.threshold_interval", "Seconds between two reports of slow operations."
+    )
+    tracing_threshold_queue_size = _setting(
+        "reports.threshold_size", "How many slow operations one report holds."
+    )
+    tracing_orphaned_queue_flush_interval = _setting(
+        "reports.orphaned_interval", "Seconds between two reports of late answers."
+    )
+    tracing_orphaned_queue_size = _setting(
+        "reports.orphaned_size", "How many late answers one report holds."
+    )
+
+    @property
+    def cluster_state(self) -> ClusterState:
+        """How many data nodes can be used now, without any I/O."""
+        return cluster_state(self._driver.session)
+
+    def diagnostics(self, report_id: str | None = None, *, version: int = 2) -> DiagnosticsReport:
+        """Tell how each connection is, without any I/O (RFC 0061).
+
+        Args:
+            report_id: goes into the report; None: one that nobody else has.
+            version: of the report's form; 1 is SDK 2.5's.
+
+        Raises ArgumentError for another version, WrongLoopError in another thread than the loop's.
+        """
+        self._driver.check_thread()
+        return diagnostics(self._driver.session, self._driver.now(), report_id, version)
+
+    def _close(self) -> None:
+        """Close at once: SDK 2.5's last resort.
+
+        What was issued is still written; what is pending fails with RequestCanceledError (an
+        AmbiguousError where the server may have done it), later calls with ObjectDestroyedError.
+
+        Raises WrongLoopError in another thread than the loop's.
+        """
+        self._driver.check_thread()
+        self._driver.close()
+
+
+class ClusterBase(Generic[B]):
+    """Where the nodes are and who connects; opens Buckets.
+
+    Args:
+        connection_string: names no bucket.
+        bucket_class: what `open_bucket` makes.
+
+    Raises InvalidConnectionStringError (a ValueError), InvalidOptionError, ArgumentError.
+    """
+
+    @sealed
+    def __init__(self, connection_string: str | ConnectionString, bucket_class: type[B]) -> None:
+        parsed = read_connection_string(connection_string)
+        for what, is_there in (
+            ("a bucket: name it in open_bucket()", parsed.bucket),
+            ("a user: use authenticate()", parsed.get_option("username")),
+            ("a password: use authenticate()", parsed.get_option("password")),
+        ):
+            if is_there:
+                raise InvalidConnectionStringError(
+                    f"the connection string of a Cluster must not name {what}", text=parsed.masked()
+                )
+        parse_options(parsed.option_pairs())
+        if isinstance(connection_string, ConnectionString):
+            connection_string = connection_string.encode()
+        self.connection_string = connection_string
+        self.bucket_class = bucket_class
+        self.authenticator: Authenticator | None = None
+        self._opened: dict[int, ref[B]] = {}
+        """Buckets that log in as the authenticator says, by id(); threads may look, so no set."""
+
+    def __repr__(self) -> str:
+        where = mask(self.connection_string)
+        return f"<{type(self).__module__}.{type(self).__name__} {where!r}>"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        # What copy.copy, copy.deepcopy and pickle ask. It holds who connects, and its Buckets.
+        raise TypeError(
+            "a Cluster is not copied or pickled: it holds the credentials, and knows its Buckets. "
+            "Let both places refer to the same Cluster; in another process make one there, with "
+            "credentials of its own source"
+        )
+
+    @sealed
+    def authenticate(
+        self,
+        authenticator: Authenticator | None = None,
+        username: str | None = None,
+        password: str | Secret | None = None,
+    ) -> None:
+        """Say who connects: an authenticator, or a username and a password.
+
+        Raises MissingCredentialsError (a ValueError, as in SDK 2.5) if neither is given whole,
+        MixedAuthError if both are.
+        """
+        if authenticator is None:
+            if not username or not password:
+                raise MissingCredentialsError("give an authenticator, or a username and a password")
+            authenticator = PasswordAuthenticator(username, password)
+        elif username is not None or password is not None:
+            raise MixedAuthError("give an authenticator, or username and password, not both")
+        self.authenticator = _checked(authenticator)
+
+    @sealed
+    def set_authenticator(self, authenticator: Authenticator) -> None:
+        """Replace the credentials, as secrets that rotate want it (RFC 0048).
+
+        The Buckets that this Cluster has opened log in with the new ones on every connection made
+        from now on; connections that are there stay, until they are lost or the server wants a new
+        login. Files of certificates are read now, also if they only have new contents. Opening a
+        bucket again with the new credentials gives the same Bucket.
+
+        Any thread may call it. If it raises, nothing has changed.
+
+        Args:
+            authenticator: of the same class as the one before.
+
+        Raises MixedAuthError if it is of another class, ArgumentError if it is none, or does not
+        fit how a Bucket connects, CertificateFileError if a file is of no use.
+        """
+        _checked(authenticator)
+        before = self.authenticator
+        if before is not None and type(before) is not type(authenticator):
+            raise MixedAuthError(
+                f"the credentials so far are a {type(before).__name__}: they can be replaced by "
+                f"another one, not by a {type(authenticator).__name__}"
+            )
+        buckets = [bucket for bucket in self._buckets() if not bucket.closed]
+        renewals = [bucket._renewal(authenticator) for bucket in buckets]  # noqa: SLF001 - ours
+        self.authenticator = authenticator
+        for renew in renewals:
+            renew()
+
+    def open_bucket(self, *arguments: Any, **keywords: Any) -> B:
+        """Open a bucket by its name; an adapter's own says which keywords it takes."""
+        raise NotImplementedError
+
+    def _open_bucket(self, bucket_name: str, keywords: Mapping[str, Any]) -> B:
+        """Open a bucket, or give the Bucket that is open on this loop already."""
+        authenticator = self.authenticator
+        keywords = dict(keywords)
+        if authenticator is not None:
+            if keywords.keys() & {"username", "password", "authenticator"}:
+                raise MixedAuthError(
+                    "credentials were given to authenticate(); open_bucket() takes no others"
+                )
+            keywords["authenticator"] = authenticator
+        check_bucket_name(bucket_name)
+        target = ConnectionString.parse(self.connection_string)
+        target.bucket = bucket_name
+        bucket = self.bucket_class(target, **self._bucket_arguments(), **keywords)
+        if authenticator is not None:
+            self._note(bucket)
+            if self.authenticator is not None and self.authenticator is not authenticator:
+                # Replaced while the Bucket was being opened.
+                bucket._renewal(self.authenticator)()  # noqa: SLF001 - ours
+        return bucket
+
+    def _note(self, bucket: B) -> None:
+        opened, number = self._opened, id(bucket)
+        opened[number] = ref(bucket, lambda _: opened.pop(number, None))
+
+    def _buckets(self) -> list[B]:
+        """Give the Buckets that it has opened with its authenticator and that are still used."""
+        return [bucket for each in list(self._opened.values()) if (bucket := each()) is not None]
+
+    def _bucket_arguments(self) -> dict[str, Any]:
+        """Give what an adapter's Cluster hands to each Bucket."""
+        return {}
+
+    def _cluster_arguments(self) -> dict[str, Any]:
+        """Give the arguments of `make_settings` with which the cluster itself is connected to.
+
+        Raises ArgumentError if nobody was authenticated.
+        """
+        if self.authenticator is None:
+            raise ArgumentError(
+                "nobody was named who connects: call authenticate() of the Cluster first"
+            )
+        return {
+            **self._bucket_arguments(),
+            "connection_string": ConnectionString.parse(self.connection_string),
+            "authenticator": self.authenticator,
+            "is_cluster": True,
+        }
+
+    def _budget(self, loop: object, processes: int, buckets: int) -> ConnectionBudget | None:
+        """Count by what a Bucket knows that this Cluster has open on *loop*; None: there is none.
+
+        Raises ArgumentError for numbers that are none.
+        """
+        check_budget(processes, buckets)
+        for bucket in self._buckets():
+            if bucket._loop is loop and bucket.connected:  # noqa: SLF001 - ours
+                return connection_budget(bucket._driver.session, processes, buckets)  # noqa: SLF001
+        return None

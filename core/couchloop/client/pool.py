@@ -1,0 +1,49 @@
+"""Several Buckets of one bucket on one loop, for those who want more than one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from operator import attrgetter
+from typing import Any, Final, Generic, TypeVar
+
+from couchloop.client.cluster import BucketBase, ClusterBase
+from couchloop.exceptions import ArgumentError
+from couchloop.safety.secret import sealed
+
+B = TypeVar("B", bound=BucketBase)
+
+_in_flight: Final = attrgetter("_driver.session.in_flight")
+
+
+class PoolBase(Generic[B]):
+    """What `BucketPool` is on either loop; the adapters add waiting and closing."""
+
+    @sealed
+    def __init__(
+        self,
+        cluster: ClusterBase[B],
+        bucket_name: str,
+        size: int,
+        bucket_arguments: Mapping[str, Any],
+    ) -> None:
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise ArgumentError("the size of a pool is an integer from 1", objextra=size)
+        self._turn = 0
+        self._buckets: tuple[B, ...] = tuple(
+            cluster.open_bucket(bucket_name, shared=False, **bucket_arguments) for _ in range(size)
+        )
+
+    def pick(self) -> B:
+        """Give the Bucket with the fewest operations in flight; equally busy ones in turn."""
+        buckets = self._buckets
+        self._turn = turn = (self._turn + 1) % len(buckets)
+        return min(buckets[turn:] + buckets[:turn], key=_in_flight)
+
+    def __iter__(self) -> Iterator[B]:
+        return iter(self._buckets)
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__module__}.{type(self).__name__} of {len(self)}: {self._buckets[0]}>"

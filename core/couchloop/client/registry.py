@@ -1,0 +1,142 @@
+"""One Bucket per Couchbase bucket per event loop.
+
+The registry is keyed by the loop (a reactor, a gevent hub), weakly, and holds Buckets weakly: it
+never keeps one alive. A Bucket that fails to open or is closed leaves it at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import FrameType
+from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary, ref
+
+from couchloop.exceptions import BucketAlreadyOpenError
+from couchloop.settings.values import Address, Settings, one_forms
+from couchloop.topology.configuration import ClusterConfig
+
+B = TypeVar("B")
+
+Identity = tuple[frozenset[Address], str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry(Generic[B]):
+    settings: Settings
+    kind: type[B]
+    bucket: ref[B]
+    opener: str
+    """File and line that opened it; empty where no code of a user's is to be seen."""
+
+
+class Registry(Generic[B]):
+    """The Buckets that are open or being opened, by loop.
+
+    Args:
+        package: whose frames, beside the core's, are not the user's: the adapter's.
+    """
+
+    def __init__(self, package: str = "couchloop") -> None:
+        self._own = frozenset({"couchloop", package})
+        self._loops: WeakKeyDictionary[Any, dict[Identity, _Entry[B]]] = WeakKeyDictionary()
+
+    def find(self, loop: object, settings: Settings, kind: type[B]) -> B | None:
+        """Give the Bucket that is open on *loop* with *settings*, if there is one.
+
+        Raises BucketAlreadyOpenError if the same bucket is open there with other settings, or as
+        another class than *kind*.
+        """
+        entry = self._loops.get(loop, {}).get(_identity(settings))
+        bucket = None if entry is None else entry.bucket()
+        if entry is None or bucket is None:
+            return None
+        differences = entry.settings.differences(settings)
+        if not isinstance(bucket, kind):
+            differences.append("bucket_class")
+        if differences:
+            # This frame is part of the error's traceback, which must not keep the Bucket open.
+            del bucket
+            raise BucketAlreadyOpenError(
+                f"{_told(entry)} with other settings ({', '.join(differences)} differ){_CURE}"
+            )
+        return bucket
+
+    def rival(
+        self,
+        loop: object,
+        settings: Settings,
+        config_of: Callable[[B], ClusterConfig | None],
+        config: ClusterConfig,
+    ) -> BucketAlreadyOpenError | None:
+        """Say why a Bucket must not be opened whose first configuration has told what it is.
+
+        Args:
+            loop: where it is being opened.
+            settings: its own.
+            config_of: gives the configuration that a Bucket has; None before it is open.
+            config: the one that has come.
+
+        Buckets are asked for what they know now: a bucket may have been made anew meanwhile.
+        """
+        identity = _identity(settings)
+        for other, entry in list(self._loops.get(loop, {}).items()):
+            bucket = entry.bucket()
+            known = None if other == identity or bucket is None else config_of(bucket)
+            if known is not None and known.is_same_bucket(config):
+                differences = ", ".join(entry.settings.differences(settings))
+                return BucketAlreadyOpenError(
+                    f"{_told(entry)}: the nodes are of one cluster, as the bucket's UUID tells "
+                    f"({differences} differ){_CURE}"
+                )
+        return None
+
+    def add(self, loop: object, settings: Settings, bucket: B) -> Callable[[], None]:
+        """Enter *bucket*; give a function that takes it out again, and holds it weakly too."""
+        identity = _identity(settings)
+        entries = self._loops.setdefault(loop, {})
+
+        def forget(reference: ref[B]) -> None:
+            entry = entries.get(identity)
+            if entry is not None and entry.bucket is reference:
+                del entries[identity]
+
+        own = ref(bucket, forget)
+        entries[identity] = _Entry(settings, type(bucket), own, self._opener())
+        return lambda: forget(own)
+
+    def renew(self, loop: object, settings: Settings, bucket: B) -> None:
+        """Take *settings* for those of *bucket* from now on; they differ in credentials alone."""
+        entries = self._loops.get(loop, {})
+        for identity, entry in list(entries.items()):
+            if entry.bucket() is bucket:
+                entries[identity] = replace(entry, settings=settings)
+
+    def buckets(self, loop: object) -> list[B]:
+        """Give the Buckets that are open or being opened on *loop*."""
+        entries = list(self._loops.get(loop, {}).values())
+        return [bucket for entry in entries if (bucket := entry.bucket()) is not None]
+
+    def _opener(self) -> str:
+        """Give file and line of the innermost frame that is not ours: text, which keeps nothing."""
+        frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - inspect.stack() reads files
+        while frame is not None:
+            if frame.f_globals.get("__name__", "").partition(".")[0] not in self._own:
+                return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+            frame = frame.f_back
+        return ""
+
+
+_CURE = ": use that Bucket, or close it first, or open another on purpose with shared=False"
+
+
+def _told(entry: _Entry[Any]) -> str:
+    settings = entry.settings
+    opened = f" (opened at {entry.opener})" if entry.opener else ""
+    seeds = ", ".join(map(str, settings.places))
+    return f"bucket {settings.bucket!r} of {seeds} is already open on this loop{opened}"
+
+
+def _identity(settings: Settings) -> Identity:
+    return one_forms((*settings.seeds, *settings.web_seeds)), settings.bucket

@@ -1,0 +1,765 @@
+"""Methods that block the calling thread alone, one per builder.
+
+Made by `make methods` (tools/methods.py) from these builders: change them.
+
+- core/couchloop/operations/document.py
+- core/couchloop/session/health.py
+
+Frames are part of tracebacks and must not keep a Bucket open: a method lets go of the handle, and
+then of the Bucket, before it waits. In a forked child a Bucket has another driver, so that each
+call asks for the way to the loop.
+"""
+# ruff: noqa: A002, SLF001
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from couchloop.client.crossing import Crossing, Target
+from couchloop.operations import document
+from couchloop.operations.document import Key
+from couchloop.result import MultiResult, OperationResult, Result, ValueResult
+from couchloop.retries import RetryStrategy
+from couchloop.session import health
+from couchloop.session.health import ClusterState, PingReport
+
+
+class DocumentMethods:
+    """What can be done with documents."""
+
+    __slots__ = ()
+
+    _target: Target
+    _cross: Callable[[Any], Crossing]
+
+    def get(
+        self,
+        key: Key,
+        ttl: int = 0,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ValueResult:
+        """Fetch a document.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            ttl: if not 0, also set the expiry to so many seconds (over 30 days: an absolute time).
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            no_format: give the value as bytes, whatever its format.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError, and ValueFormatError if the value does not fit its flags.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = document.get(
+                target._defaults,
+                key,
+                ttl,
+                quiet,
+                no_format=no_format,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def upsert(
+        self,
+        key: Key,
+        value: Any,
+        cas: int = 0,
+        ttl: int = 0,
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> OperationResult:
+        """Store a document whether it exists or not.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            value: what to store.
+            cas: if not 0, do it only if the document still has this CAS.
+            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises CasMismatchError (a KeyExistsError), NotFoundError if *cas* is given and there is no
+        document, StoreLockedError, TooBigError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = document.upsert(
+                target._defaults,
+                key,
+                value,
+                cas,
+                ttl,
+                format,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def insert(
+        self,
+        key: Key,
+        value: Any,
+        ttl: int = 0,
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> OperationResult:
+        """Store a document that must not exist yet.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            value: what to store.
+            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises DocumentExistsError (a KeyExistsError), TooBigError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = document.insert(
+                target._defaults,
+                key,
+                value,
+                ttl,
+                format,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def replace(
+        self,
+        key: Key,
+        value: Any,
+        cas: int = 0,
+        ttl: int = 0,
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> OperationResult:
+        """Store a document that must exist.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            value: what to store.
+            cas: if not 0, do it only if the document still has this CAS.
+            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError, TooBigError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = document.replace(
+                target._defaults,
+                key,
+                value,
+                cas,
+                ttl,
+                format,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def append(
+        self,
+        key: Key,
+        value: Any,
+        cas: int = 0,
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> OperationResult:
+        """Put *value* behind the document's bytes; its flags stay as they are.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            value: text (FMT_UTF8, the default) or bytes (FMT_BYTES).
+            cas: if not 0, do it only if the document still has this CAS.
+            format: FMT_UTF8 or FMT_BYTES.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotStoredError if there is no document, CasMismatchError, StoreLockedError,
+        TooBigError, ArgumentError for another format.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = document.append(
+                target._defaults,
+                key,
+                value,
+                cas,
+                format,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def prepend(
+        self,
+        key: Key,
+        value: Any,
+        cas: int = 0,
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> OperationResult:
+        """Put *value* before the document's bytes; its flags stay as they are.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            value: text (FMT_UTF8, the default) or bytes (FMT_BYTES).
+            cas: if not 0, do it only if the document still has this CAS.
+            format: FMT_UTF8 or FMT_BYTES.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotStoredError if there is no document, CasMismatchError, StoreLockedError,
+        TooBigError, ArgumentError for another format.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = document.prepend(
+                target._defaults,
+                key,
+                value,
+                cas,
+                format,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def remove(
+        self,
+        key: Key,
+        cas: int = 0,
+        quiet: bool | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> OperationResult:
+        """Delete a document.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            cas: if not 0, do it only if the document still has this CAS.
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = document.remove(
+                target._defaults, key, cas, quiet, timeout=timeout, retry_strategy=retry_strategy
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def touch(
+        self,
+        key: Key,
+        ttl: int = 0,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> OperationResult:
+        """Set a document's expiry without reading it.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError, DocumentLockedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = document.touch(
+                target._defaults, key, ttl, timeout=timeout, retry_strategy=retry_strategy
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def counter(
+        self,
+        key: Key,
+        delta: int = 1,
+        initial: int | None = None,
+        ttl: int = 0,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ValueResult:
+        """Change a number that is stored as decimal text; the result's `value` is the new number.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            delta: what to add; negative: to subtract (never below 0).
+            initial: what to store if there is no document. None: do not create it.
+            ttl: expiry in seconds of a document that is created; 0: never.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError, DeltaBadvalError if the document is not a number, StoreLockedError,
+        InvalidDeltaError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = document.counter(
+                target._defaults,
+                key,
+                delta,
+                initial,
+                ttl,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def get_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, int],
+        ttl: int = 0,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult]:
+        """Fetch many documents.
+
+        Args:
+            keys: the keys, or a dict of key and ttl.
+            ttl: for keys without one of their own.
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            no_format: give the value as bytes, whatever its format.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `get` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = document.get_multi.build(
+                target._defaults, keys, (ttl, quiet, no_format, timeout, retry_strategy)
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def upsert_multi(
+        self,
+        keys: Mapping[Key, Any],
+        ttl: int = 0,
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Store many documents whether they exist or not.
+
+        Args:
+            keys: a dict of key and value.
+            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `upsert` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = document.upsert_multi.build(
+                target._defaults, keys, (ttl, format, timeout, retry_strategy)
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def insert_multi(
+        self,
+        keys: Mapping[Key, Any],
+        ttl: int = 0,
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Store many documents that must not exist yet.
+
+        Args:
+            keys: a dict of key and value.
+            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `insert` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = document.insert_multi.build(
+                target._defaults, keys, (ttl, format, timeout, retry_strategy)
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def replace_multi(
+        self,
+        keys: Mapping[Key, Any],
+        ttl: int = 0,
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Store many documents that must exist.
+
+        Args:
+            keys: a dict of key and value.
+            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `replace` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = document.replace_multi.build(
+                target._defaults, keys, (ttl, format, timeout, retry_strategy)
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def append_multi(
+        self,
+        keys: Mapping[Key, Any],
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Put values behind the bytes of many documents.
+
+        Args:
+            keys: a dict of key and value.
+            format: FMT_UTF8 or FMT_BYTES.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `append` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = document.append_multi.build(
+                target._defaults, keys, (format, timeout, retry_strategy)
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def prepend_multi(
+        self,
+        keys: Mapping[Key, Any],
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Put values before the bytes of many documents.
+
+        Args:
+            keys: a dict of key and value.
+            format: FMT_UTF8 or FMT_BYTES.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `prepend` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = document.prepend_multi.build(
+                target._defaults, keys, (format, timeout, retry_strategy)
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def remove_multi(
+        self,
+        kvs: Iterable[Key] | Mapping[Key, int | Result],
+        quiet: bool | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Delete many documents.
+
+        Args:
+            kvs: the keys, or a dict of key and CAS (or a result that has one).
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `remove` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = document.remove_multi.build(
+                target._defaults, kvs, (quiet, timeout, retry_strategy)
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def touch_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, int],
+        ttl: int = 0,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Set the expiry of many documents without reading them.
+
+        Args:
+            keys: the keys, or a dict of key and ttl.
+            ttl: for keys without one of their own.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `touch` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = document.touch_multi.build(
+                target._defaults, keys, (ttl, timeout, retry_strategy)
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def counter_multi(
+        self,
+        kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, int]],
+        initial: int | None = None,
+        delta: int = 1,
+        ttl: int = 0,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult]:
+        """Change many numbers.
+
+        Args:
+            kvs: the keys, or a dict of key and delta, or of key and a dict with any of `delta`,
+                `initial` and `ttl`.
+            initial: what to store if there is no document. None: do not create it.
+            delta: for keys without one of their own.
+            ttl: expiry in seconds of a document that is created; 0: never.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `counter` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = document.counter_multi.build(
+                target._defaults, kvs, (initial, delta, ttl, timeout, retry_strategy)
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+
+class HealthMethods:
+    """What a bucket's connections can be asked."""
+
+    __slots__ = ()
+
+    _target: Target
+    _cross: Callable[[Any], Crossing]
+
+    def wait_until_ready(
+        self, timeout: float, desired_state: ClusterState = ClusterState.ONLINE
+    ) -> None:
+        """Wait until the data nodes can be used (RFC 0061).
+
+        Args:
+            timeout: seconds.
+            desired_state: ONLINE: all of them; DEGRADED: at least one.
+
+        Raises ArgumentError for OFFLINE, InvalidTimeoutError; UnambiguousTimeoutError, whose
+        `context.seeds` names what each node met last; what opening the bucket met, once that has
+        failed for good.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = health.wait_until_ready(target._defaults, timeout, desired_state)
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def ping(self, *, timeout: float | None = None, report_id: str | None = None) -> PingReport:
+        """Send a NOOP to each data node of the configuration (RFC 0061).
+
+        Args:
+            timeout: seconds that each node has; None: as operations.
+            report_id: goes into the report; None: one that nobody else has.
+
+        Raises InvalidTimeoutError; what opening the bucket met, once that has failed. A node that
+        does not answer, or is not connected, raises nothing: the report says so.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = health.ping(target._defaults, timeout=timeout, report_id=report_id)
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)

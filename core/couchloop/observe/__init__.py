@@ -1,0 +1,1 @@
+"""Who is told of operations, and what becomes of it."""

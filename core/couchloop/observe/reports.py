@@ -1,0 +1,174 @@
+"""What is logged now and then: slow operations, late answers, percentiles (RFC 0035, 0067)."""
+
+from __future__ import annotations
+
+import heapq
+from typing import Any, Final, Protocol
+
+from couchloop.observation import Completed, LateAnswer, Observer
+from couchloop.observe.histogram import Histogram
+from couchloop.settings.values import Reports
+
+_METRICS_INTERVAL: Final = 600.0
+
+
+class Reporter(Observer, Protocol):
+    """An observer that has something to say now and then."""
+
+    title: str
+    interval: float
+    """Seconds from the first thing worth a report to that report."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is something to say."""
+
+    def take(self) -> dict[str, Any]:
+        """Give it, and begin anew."""
+
+
+class _Top:
+    """The longest of many."""
+
+    def __init__(self, size: int) -> None:
+        self.count = 0
+        self._size = size
+        self._heap: list[tuple[float, int, dict[str, Any]]] = []
+
+    def add(self, duration: float, entry: dict[str, Any]) -> None:
+        # The count decides between equals: entries cannot be compared.
+        self.count += 1
+        heapq.heappush(self._heap, (duration, -self.count, entry))
+        if len(self._heap) > self._size:
+            heapq.heappop(self._heap)
+
+    def take(self) -> dict[str, Any]:
+        top = [entry for _, _, entry in sorted(self._heap, key=lambda each: each[:2], reverse=True)]
+        report = {"kv": {"total_count": self.count, "top_requests": top}}
+        self.count = 0
+        self._heap.clear()
+        return report
+
+
+def _entry(what: Completed | LateAnswer) -> dict[str, Any]:
+    """Give the RFC's fields, without those that are unknown."""
+    server = None if what.server_duration is None else round(what.server_duration * 1e6)
+    dispatch = what.dispatch_duration if isinstance(what, Completed) else None
+    fields = {
+        "operation_name": what.name,
+        "total_duration_us": None if what.duration is None else round(what.duration * 1e6),
+        "last_dispatch_duration_us": None if dispatch is None else round(dispatch * 1e6),
+        "last_server_duration_us": server,
+        "last_local_id": what.connection_id,
+        "operation_id": None if what.opaque is None else f"0x{what.opaque:x}",
+        "last_local_socket": what.local,
+        "last_remote_socket": what.node,
+        "timeout_ms": None if what.timeout is None else round(what.timeout * 1e3),
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+class ThresholdLogger:
+    """Reports the slowest of the operations that took longer than *threshold* seconds."""
+
+    title = "Operations over threshold"
+
+    def __init__(self, threshold: float = 0.5, interval: float = 10.0, size: int = 10) -> None:
+        self.interval = interval
+        self._threshold = threshold
+        self._top = _Top(size)
+
+    @property
+    def pending(self) -> bool:
+        """See `Reporter`."""
+        return self._top.count > 0
+
+    def completed(self, operation: Completed, /) -> None:
+        """See `Observer`."""
+        if operation.duration > self._threshold:
+            self._top.add(operation.duration, _entry(operation))
+
+    def answered_late(self, answer: LateAnswer, /) -> None:
+        """See `Observer`."""
+
+    def take(self) -> dict[str, Any]:
+        """See `Reporter`."""
+        return self._top.take()
+
+
+class OrphanReporter:
+    """Counts the late answers, and reports those that came latest."""
+
+    title = "Orphaned responses observed"
+
+    def __init__(self, interval: float = 10.0, size: int = 10) -> None:
+        self.interval = interval
+        self._top = _Top(size)
+
+    @property
+    def pending(self) -> bool:
+        """See `Reporter`."""
+        return self._top.count > 0
+
+    def completed(self, operation: Completed, /) -> None:
+        """See `Observer`."""
+
+    def answered_late(self, answer: LateAnswer, /) -> None:
+        """See `Observer`."""
+        self._top.add(answer.duration or 0.0, _entry(answer))
+
+    def take(self) -> dict[str, Any]:
+        """See `Reporter`."""
+        return self._top.take()
+
+
+class LatencyMeter:
+    """Histograms of all operations, by name and node."""
+
+    title = "Metrics"
+
+    def __init__(self, interval: float = _METRICS_INTERVAL) -> None:
+        self.interval = interval
+        self._histograms: dict[str, dict[str, Histogram]] = {}
+
+    @property
+    def pending(self) -> bool:
+        """See `Reporter`."""
+        return bool(self._histograms)
+
+    def completed(self, operation: Completed, /) -> None:
+        """See `Observer`."""
+        by_node = self._histograms.setdefault(operation.name, {})
+        node = operation.node or "none"
+        histogram = by_node.get(node)
+        if histogram is None:
+            histogram = by_node[node] = Histogram()
+        histogram.add(round(operation.duration * 1e6))
+
+    def answered_late(self, answer: LateAnswer, /) -> None:
+        """See `Observer`."""
+
+    def take(self) -> dict[str, Any]:
+        """See `Reporter`."""
+        operations = {}
+        for name, by_node in sorted(self._histograms.items()):
+            whole = Histogram()
+            for histogram in by_node.values():
+                whole.merge(histogram)
+            nodes = {node: histogram.summary() for node, histogram in sorted(by_node.items())}
+            operations[name] = {**whole.summary(), "nodes": nodes}
+        self._histograms.clear()
+        return {"meta": {"emit_interval_s": self.interval}, "operations": {"kv": operations}}
+
+
+def reporters(reports: Reports) -> list[Reporter]:
+    """Give what *reports* asks for."""
+    made: list[Reporter] = []
+    if reports.tracing:
+        made += [
+            ThresholdLogger(reports.threshold, reports.threshold_interval, reports.threshold_size),
+            OrphanReporter(reports.orphaned_interval, reports.orphaned_size),
+        ]
+    if reports.metrics:
+        made.append(LatencyMeter())
+    return made

@@ -1,0 +1,1 @@
+"""What can be asked of documents: one builder per operation."""

@@ -1,0 +1,516 @@
+"""Operations that complete together: the `_multi` form of a builder.
+
+A batch of up to `WHOLE` keys, with no more than `WHOLE_BYTES` to be encoded, is built at the call
+and sent whole. A larger one is a `Bulk`: it is built, sent and read in slices, as nodes take it, so
+that it never stops the loop for long (`couchloop.session.bulk`).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import repeat
+from math import inf
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+
+from couchloop.arguments.exact import exact_bytes
+from couchloop.arguments.times import exact_seconds
+from couchloop.exceptions import (
+    ArgumentError,
+    CouchbaseError,
+    ErrorContext,
+    InvalidKeyError,
+    OverloadedError,
+    TimeoutError,  # noqa: A004 - 2.5's name
+    ValueFormatError,
+    own_copy,
+    without_frames,
+)
+from couchloop.result import MultiResult, Result
+from couchloop.safety.printable import general
+from couchloop.transcoder import Transcoder
+
+if TYPE_CHECKING:
+    from couchloop.operations.document import Defaults, Key, Operation
+
+R = TypeVar("R", bound=Result)
+
+WHOLE: Final = 1000
+"""Keys of the largest batch that is built at once: some milliseconds."""
+WHOLE_BYTES: Final = 1 << 20
+"""Bytes of its values, as far as they had to be encoded: bytes stay what they are."""
+
+_FILLED: Final = 2048
+"""Keys that get a place among the results at once."""
+_TWICE: Final = "duplicate keys in a batch are sent once"
+
+Build = Callable[[Any, Any], "Operation[Any]"]
+"""Makes the operation of a key and what the batch says of it (None: nothing)."""
+
+
+class Batch(Generic[R]):
+    """Operations that complete together."""
+
+    __slots__ = ("_outcome", "error", "operations", "owner", "remaining", "waiter")
+
+    def __init__(self, operations: list[Operation[Any]]) -> None:
+        self._outcome: tuple[MultiResult[R], CouchbaseError | None] | None = None
+        self.operations = operations
+        self.remaining = len(operations)
+        self.error: CouchbaseError | None = None
+        self.waiter: Any = None
+        self.owner: Any = None
+        for op in operations:
+            op.batch = self
+
+    @property
+    def done(self) -> bool:
+        """Whether every operation is complete."""
+        return self.remaining == 0
+
+    def member_done(self, op: Operation[Any]) -> bool:  # noqa: ARG002 - others look at it
+        """Take note that one more operation is complete; tell whether that was the last."""
+        self.remaining -= 1
+        return not self.remaining
+
+    def result(self) -> MultiResult[R]:
+        """Give all results by key; raise the first error, with `all_results`, if there is one."""
+        if self._outcome is None:
+            self._outcome = self._read()
+        results, first = self._outcome
+        if first is None:
+            return results
+        # What is kept here must not come to point to this frame.
+        self._outcome = results, own_copy(first)
+        try:
+            raise first
+        finally:
+            del first
+
+    def _read(self) -> tuple[MultiResult[R], CouchbaseError | None]:
+        """Read all answers, and forget what is known of the failures beside."""
+        results: MultiResult[R] = MultiResult()
+        first: CouchbaseError | None = None
+        for op in self.operations:
+            failure, op.error = op.error, None
+            if failure is None:
+                try:
+                    results[op.key] = op.result()
+                    continue
+                except CouchbaseError as error:
+                    failure = without_frames(error)
+            result = results[op.key] = cast("R", op.missed(op.key, failure.rc or -1))
+            if first is None:
+                first = failure
+                first.result = result
+                first.all_results = results
+        return results, first
+
+
+class Lane:
+    """What a `Bulk` has for one node: keys that wait for it, and operations under way."""
+
+    __slots__ = ("answered", "bytes", "dead", "died", "open", "places")
+
+    def __init__(self) -> None:
+        self.places: deque[int] = deque()
+        """Keys that wait until the node takes more, in their order."""
+        self.open = 0
+        """Operations that were issued and have neither answer nor error."""
+        self.bytes = 0
+        """Bytes of these."""
+        self.answered = -inf
+        """When an answer came last."""
+        self.dead: CouchbaseError | None = None
+        """What ended an operation whose time ran out while nothing was answered, or that was
+        refused because too much waits already, if one did."""
+        self.died = 0.0
+        """When that was."""
+
+
+class Bulk(Batch[R]):
+    """A batch that takes more than one turn of the loop.
+
+    Args:
+        kind: of its operations.
+        keys: all different.
+        values: what the batch says of each key; None: nothing.
+        build: makes one operation.
+        defaults: the Bucket's.
+        timeout: seconds that each operation has from its issue.
+        made: operations of the first keys, as far as they are built.
+    """
+
+    __slots__ = (
+        "_by_key",
+        "_filled",
+        "_floor",
+        "_made",
+        "_warned",
+        "answer_bytes",
+        "answers",
+        "broken",
+        "build",
+        "built",
+        "built_bytes",
+        "cursor",
+        "defaults",
+        "ended",
+        "finished",
+        "first",
+        "is_broken",
+        "is_called",
+        "issued",
+        "keys",
+        "kind",
+        "lanes",
+        "outstanding",
+        "progress",
+        "results",
+        "timeout",
+        "values",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        kind: type[Operation[Any]],
+        keys: list[Any],
+        values: list[Any] | None,
+        build: Build,
+        defaults: Defaults,
+        timeout: float,
+        made: Sequence[Operation[Any]] = (),
+    ) -> None:
+        super().__init__([])
+        self.kind = kind
+        self.keys = keys
+        self.values = values
+        self.build = build
+        self.defaults = defaults
+        self.timeout = timeout
+        self.remaining = self.waiting = len(keys)
+        """`waiting`: keys that were not issued yet; `remaining`: those without a result."""
+        self.issued = bytearray(len(keys))
+        self.cursor = 0
+        """The first key that was never looked at."""
+        self.lanes: dict[str | None, Lane] = {}
+        self.outstanding: dict[Operation[Any], Lane] = {}
+        self.finished: list[Operation[Any]] = []
+        """Operations that have an answer or an error which was not read yet."""
+        self.results: MultiResult[R] = MultiResult()
+        """In the order of the keys; None: what became of a key is not known yet."""
+        self._filled = 0
+        """Keys that are in there."""
+        self._warned = False
+        self.first: tuple[int, CouchbaseError] | None = None
+        """The first key, in their order, that failed so far, and why."""
+        self.broken: Exception | None = None
+        """What the code of its keys raised where only their results were kept."""
+        self.is_broken = False
+        self.ended: CouchbaseError | None = None
+        """Why no more is issued, if so."""
+        self.is_called = False
+        """Whether it was given a turn while user code was busy in another."""
+        self.progress: Callable[[Bulk[Any]], None] | None = None
+        """Asks for a turn."""
+        self.built = self.built_bytes = self.answers = self.answer_bytes = 0
+        self._by_key: dict[str | bytes, int] | None = None
+        self._floor = 0
+        """No key before it waits."""
+        self._made: dict[int, Operation[Any]] = {}
+        for place, op in enumerate(made):
+            self._keep(place, op)
+
+    @property
+    def done(self) -> bool:
+        """See `Batch`."""
+        return self.remaining == 0 or self.is_broken
+
+    def break_off(self, error: Exception) -> None:
+        """Take note of what its keys' own code raised: that is all there is to tell."""
+        self.broken, self.is_broken = error, True
+
+    @property
+    def queued_bytes(self) -> int:
+        """About how many bytes wait: what is not encoded yet counts as the mean of what is."""
+        return self.waiting * self.built_bytes // self.built if self.built else 0
+
+    def prepare(self) -> None:
+        """Build all operations now: in the thread that has called, and not on the loop."""
+        for place in range(len(self.keys)):
+            op = self.operation(place)
+            if op is not None:
+                self._made[place] = op
+
+    def _keep(self, place: int, op: Operation[Any]) -> None:
+        """Keep an operation that is built until it is issued."""
+        if op.error is None:
+            self._made[place] = self._note(op, place)
+        else:
+            self.refuse(place, op.error)
+
+    def operation(self, place: int) -> Operation[Any] | None:
+        """Build the operation of a key; None: that is refused, and noted."""
+        op = self._made.pop(place, None)
+        if op is not None:
+            return op
+        key = self.keys[place]
+        try:
+            op = self.build(key, None if self.values is None else self.values[place])
+        except CouchbaseError as error:
+            self.refuse(place, error)
+            return None
+        except Exception as why:  # noqa: BLE001 - of a key or an argument with methods of its own
+            text = f"the key and what goes with it cannot be sent: {type(why).__name__}"
+            self.refuse(place, ValueFormatError(text, key=key, inner_cause=why))
+            return None
+        return self._note(op, place)
+
+    def _note(self, op: Operation[Any], place: int) -> Operation[Any]:
+        self.built += 1
+        self.built_bytes += len(op.raw) + len(op.value)
+        op.place = place
+        return op
+
+    def refuse(self, place: int, error: CouchbaseError) -> None:
+        """Take note that a key is not sent, and why."""
+        if not self.issued[place]:
+            self.issued[place] = 1
+            self.waiting -= 1
+            self.settle(place, self.kind.missed(self.keys[place], error.rc or -1), error)
+
+    def place_of(self, raw: bytes) -> int | None:
+        """Give where the key with these bytes is; None: it is in another batch, or none."""
+        known = self._by_key
+        if known is None:
+            known = self._by_key = self._index()
+        place = known.get(raw)
+        if place is None:
+            try:
+                place = known.get(str(raw, "utf-8"))
+            except UnicodeDecodeError:
+                return None
+        return place
+
+    def _index(self) -> dict[str | bytes, int]:
+        """Give the place of each key, by text or bytes of the built-in types alone."""
+        transcoder: Any = self.defaults.transcoder
+        method = getattr(transcoder.encode_key, "__func__", None)
+        if method is Transcoder.encode_key and set(map(type, self.keys)) <= {str, bytes}:
+            # Backwards: of a key that is named twice the first counts.
+            places = range(len(self.keys) - 1, -1, -1)
+            return dict(zip(reversed(self.keys), places, strict=True))
+        index: dict[str | bytes, int] = {}
+        for place, key in enumerate(self.keys):
+            try:
+                index.setdefault(exact_bytes(transcoder.encode_key(key)), place)
+            except Exception:  # noqa: BLE001, S112 - it is told where the key is built
+                continue
+        return index
+
+    def issue(self, op: Operation[Any], lane: Lane) -> None:
+        """Take note that *op* is being issued."""
+        self.issued[op.place] = 1
+        self.waiting -= 1
+        op.batch = self
+        self.outstanding[op] = lane
+        lane.open += 1
+        lane.bytes += len(op.value)
+
+    def member_done(self, op: Operation[Any]) -> bool:
+        """See `Batch`: it is read in a turn."""
+        lane = self.outstanding.pop(op)
+        lane.open -= 1
+        lane.bytes -= len(op.value)
+        if op.error is None:
+            answer = op.answer
+            if answer is not None and op.connection is not None:
+                self.answers += 1
+                self.answer_bytes += len(answer.value)
+                lane.answered = op.connection.last_activity
+                lane.dead = None
+        elif isinstance(op.error, OverloadedError):
+            lane.dead, lane.died = own_copy(op.error), op.deadline - op.timeout
+        elif isinstance(op.error, TimeoutError) and lane.answered <= op.deadline - op.timeout:
+            lane.dead, lane.died = own_copy(op.error), op.deadline
+        self.finished.append(op)
+        if self.progress is not None:
+            self.progress(self)
+        return False
+
+    def read(self, most: int) -> int:
+        """Read the answers of so many operations; give how many there were."""
+        finished = self.finished
+        count = min(most, len(finished))
+        for op in finished[:count]:
+            try:
+                self.settle(op.place, op.result(), None)
+            except CouchbaseError as error:
+                self.settle(op.place, op.missed(op.key, error.rc or -1), error)
+        # Only now: reading may be interrupted, and is begun anew then.
+        del finished[:count]
+        return count
+
+    def fill(self, place: int) -> None:
+        """See to it that the results have a place for a key, and for some that come after it.
+
+        All at once would take a while where there are many.
+        """
+        while self._filled <= place:
+            start, self._filled = self._filled, self._filled + _FILLED
+            part = self.keys[start : self._filled]
+            try:
+                new: dict[Any, Any] = dict.fromkeys(part)
+                if len(new) == len(part) and self.results.keys().isdisjoint(new):
+                    self.results.update(new)
+                    continue
+                for each, key in enumerate(part, start):
+                    if key in self.results:
+                        self._drop(each)
+                    else:
+                        self.results[key] = None  # type: ignore[assignment]
+            except TypeError as error:
+                raise ArgumentError(
+                    f"a batch takes an iterable of keys or a dict: {general(str(error))}"
+                ) from error
+
+    def _drop(self, place: int) -> None:
+        """Leave out a key that was named before."""
+        if not self.issued[place]:
+            self.issued[place] = 1
+            self.waiting -= 1
+            self.remaining -= 1
+        if not self._warned:
+            self._warned = True
+            warnings.warn(_TWICE, RuntimeWarning, stacklevel=2)
+
+    def settle(self, place: int, result: Any, error: CouchbaseError | None) -> None:
+        """Note what became of a key."""
+        if place >= self._filled:
+            self.fill(place)
+        results = self.results
+        key = self.keys[place]
+        if results[key] is None:
+            results[key] = result
+            self.remaining -= 1
+        if error is not None and (self.first is None or place < self.first[0]):
+            self.first = place, without_frames(error)
+
+    def give_up(self, most: int) -> int:
+        """Fail so many keys that wait, for the reason of `ended`; give how many there were."""
+        assert self.ended is not None
+        count = 0
+        while self.waiting and count < most:
+            place = self._floor = self.issued.find(0, self._floor)
+            self.refuse(place, self.ended)
+            count += 1
+        return count
+
+    def result(self) -> MultiResult[R]:
+        """See `Batch`."""
+        if self.is_broken:
+            broken: Exception = self.broken or RuntimeError("the batch has failed before")
+            self.broken = None
+            try:
+                raise broken
+            finally:
+                del broken
+        if self.first is None:
+            return self.results
+        place, found = self.first
+        error = own_copy(found)
+        key = self.keys[place]
+        error.key = key
+        if error.context is not None:
+            error.context.key = key
+            error.context.operation = self.kind.name
+        else:
+            error.context = ErrorContext(operation=self.kind.name, key=key)
+        error.result = self.results[key]
+        error.all_results = self.results
+        try:
+            raise error
+        finally:
+            del error
+
+
+def batch_of(
+    kind: type[Operation[Any]],
+    defaults: Defaults,
+    timeout: float | None,
+    what: Iterable[Key] | Mapping[Key, Any],
+    build: Build,
+) -> Batch[Any]:
+    """Give a batch of one operation for each key of *what*, which is copied.
+
+    Args:
+        kind: of the operations.
+        defaults: the Bucket's.
+        timeout: seconds; None: as the Bucket says.
+        what: keys, or a mapping whose values are handed to *build*.
+        build: makes one operation.
+
+    Raises ArgumentError where that is no batch. In one that is sent whole an argument that is wrong
+    refuses all of it; a value that cannot be encoded is its key's failure, unless all are such.
+    """
+    if isinstance(what, str | bytes):
+        raise ArgumentError("a batch takes an iterable of keys or a dict, not one key")
+    values: list[Any] | None = None
+    if isinstance(what, Mapping):
+        if isinstance(what, dict):
+            keys, values = list(what), list(what.values())
+        else:
+            pairs = list(what.items())
+            keys, values = [key for key, _ in pairs], [value for _, value in pairs]
+    else:
+        try:
+            keys = given = list(what)
+            if len(given) <= WHOLE:
+                keys = list(dict.fromkeys(given))
+        except TypeError as error:
+            raise ArgumentError(
+                f"a batch takes an iterable of keys or a dict: {general(str(error))}"
+            ) from error
+        if len(keys) < len(given):
+            warnings.warn(_TWICE, RuntimeWarning, stacklevel=4)
+    if not keys:
+        raise ArgumentError("the batch is empty: give at least one key")
+    limit = defaults.timeout if timeout is None else exact_seconds(timeout)
+    if len(keys) > WHOLE:
+        return Bulk(kind, keys, values, build, defaults, limit)
+    operations: list[Operation[Any]] = []
+    refused = size = 0
+    for key, value in zip(keys, values or repeat(None)):  # noqa: B905 - an endless one
+        try:
+            op = build(key, value)
+        except CouchbaseError as error:
+            if isinstance(error, ArgumentError) and not isinstance(error, InvalidKeyError):
+                raise
+            refused += 1
+            op = _refusal(kind, key, error)
+        else:
+            if op.value is not value:
+                size += len(op.value)
+        operations.append(op)
+        if size > WHOLE_BYTES and len(operations) < len(keys):
+            return Bulk(kind, keys, values, build, defaults, limit, operations)
+    batch: Batch[Any] = Batch(operations)
+    if refused:
+        batch.remaining -= refused
+        for op in operations:
+            if op.error is not None:
+                # It is complete: the two must not point to each other.
+                op.batch = None
+    if not batch.remaining:
+        # Nothing is to be sent: as for one operation, it is refused at the call.
+        batch.result()
+    return batch
+
+
+def _refusal(kind: type[Operation[Any]], key: Any, error: CouchbaseError) -> Operation[Any]:
+    """Give an operation that has failed already: its value cannot be sent."""
+    op = kind.__new__(kind)
+    op.refuse(key, without_frames(error))
+    return op

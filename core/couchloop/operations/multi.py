@@ -1,0 +1,208 @@
+"""The `_multi` form of a builder: one operation for each key, with the builder's own arguments.
+
+What a batch says of each key by itself (a value, a ttl, a CAS) is the argument of the single form
+that follows its key; `OwnArgument` tells which it is. The others are given once, for all keys.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from operator import is_
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from couchloop.exceptions import ArgumentError
+from couchloop.operations.batch import Batch, Build, batch_of
+from couchloop.result import Result
+
+if TYPE_CHECKING:
+    from couchloop.operations.document import Defaults, Operation
+
+R = TypeVar("R", bound=Result)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnArgument:
+    """What a batch may say of each key by itself."""
+
+    keys: str
+    """Name of the argument that has it: keys, or a dict of key and this."""
+    kind: str
+    """Type of that argument, as source text."""
+    meaning: str
+    """Of that argument."""
+    is_needed: bool = False
+    """Whether it must be a dict."""
+    unshared: frozenset[str] = frozenset()
+    """Arguments of the single form that mean one document, and are not given for all of them."""
+    read: Callable[[Any], Any] | None = None
+    """Turns what a dict says into the argument; None: that is it."""
+    named: frozenset[str] = frozenset()
+    """Arguments that a dict in place of this one may have."""
+
+
+def _cas_of(cas: Any) -> Any:
+    return cas.cas if isinstance(cas, Result) else cas
+
+
+VALUE: Final = OwnArgument(
+    "keys",
+    "Mapping[Key, Any]",
+    "a dict of key and value.",
+    is_needed=True,
+    unshared=frozenset({"value", "cas"}),
+)
+TTL: Final = OwnArgument(
+    "keys", "Iterable[Key] | Mapping[Key, int]", "the keys, or a dict of key and ttl."
+)
+CAS: Final = OwnArgument(
+    "kvs",
+    "Iterable[Key] | Mapping[Key, int | Result]",
+    "the keys, or a dict of key and CAS (or a result that has one).",
+    unshared=frozenset({"cas"}),
+    read=_cas_of,
+)
+DELTA: Final = OwnArgument(
+    "kvs",
+    "Iterable[Key] | Mapping[Key, int | Mapping[str, int]]",
+    "the keys, or a dict of key and delta, or of key and a dict with any of `delta`, `initial` "
+    "and `ttl`.",
+    named=frozenset({"delta", "initial", "ttl"}),
+)
+
+
+class Multi(Generic[R]):
+    """A builder of batches.
+
+    Args:
+        kind: of the operations.
+        single: the builder of one.
+        own: what may be said of each key by itself.
+        summary: what it does, for its docstring.
+        order: names of arguments in SDK 2.5's order, where it differs from that of *single*.
+        own_kind: of the operations where the first of these arguments counts; None: *kind*.
+    """
+
+    def __init__(
+        self,
+        kind: type[Operation[R]],
+        single: Callable[..., Operation[R]],
+        own: OwnArgument,
+        summary: str,
+        order: tuple[str, ...] = (),
+        own_kind: type[Operation[R]] | None = None,
+    ) -> None:
+        self.single = single
+        self.own = own
+        self.__name__ = self.__qualname__ = f"{single.__name__}_multi"
+        self.__module__ = single.__module__
+        self.__doc__ = summary
+        self._kind, self._own_kind = kind, own_kind
+        signature = inspect.signature(single)
+        first, _, own_one, *others = signature.parameters.values()
+        self.argument = own_one.name
+        """Of *single*: what may be said of each key by itself."""
+        shared = [each for each in (own_one, *others) if each.name not in own.unshared]
+        shared.sort(key=lambda each: order.index(each.name) if each.name in order else len(order))
+        self.shared = tuple(each.name for each in shared)
+        """Arguments that are given once, in their order."""
+        self._usual = tuple(each.default for each in shared)
+        self._timeout = self.shared.index("timeout")
+        self._positional = [each.name for each in shared if each.kind is not each.KEYWORD_ONLY]
+        assert isinstance(single, FunctionType)
+        code, usual = single.__code__, single.__defaults__ or ()
+        self._function = code, single.__globals__, single.__name__
+        unshared = {name: each.default for name, each in signature.parameters.items()}
+        self._unshared = tuple(unshared.values())
+        places = [*self.shared, *unshared]
+        last = code.co_varnames[code.co_argcount - len(usual) : code.co_argcount]
+        self._last = [places.index(name) for name in last]
+        """Where those arguments of *single* that have a default, and may be given by position, are
+        among what is shared and then what is not."""
+        self._names = [*(single.__kwdefaults__ or {})]
+        self._named = [places.index(name) for name in self._names]
+        """Likewise those that are given by name."""
+        keys = inspect.Parameter(own.keys, first.kind, annotation=own.kind)
+        self.__signature__ = signature.replace(
+            parameters=[first, keys, *shared], return_annotation="Batch"
+        )
+
+    def __call__(
+        self, defaults: Defaults, keys: Any, /, *positional: Any, **named: Any
+    ) -> Batch[R]:
+        """Build a batch as `build` does, with the arguments as in the signature.
+
+        Raises TypeError for arguments that there are not.
+        """
+        given = {**dict(zip(self._positional, positional, strict=False)), **named}
+        if len(given) < len(positional) + len(named) or not given.keys() <= {*self.shared}:
+            raise TypeError(f"{self.__name__}() takes: {', '.join(self.shared)}")
+        arguments = zip(self.shared, self._usual, strict=True)
+        return self.build(
+            defaults, keys, tuple(given.get(name, usual) for name, usual in arguments)
+        )
+
+    def build(self, defaults: Defaults, keys: Any, arguments: tuple[Any, ...]) -> Batch[R]:
+        """Build a batch.
+
+        Args:
+            defaults: the Bucket's.
+            keys: keys, or a dict of key and what is said of it.
+            arguments: all of `shared`.
+
+        Raises ArgumentError where *keys* is no batch, and what the single form raises.
+        """
+        own = self.own
+        is_dict = type(keys) is not list and isinstance(keys, Mapping)
+        if own.is_needed and not is_dict:
+            raise ArgumentError(f"give a dict of key and {self.argument}")
+        single = self.single
+        if not all(map(is_, arguments, self._usual)):
+            single = self._preset(arguments)
+        kind = self._kind
+        if self._own_kind is not None and (is_dict or arguments[0]):
+            kind = self._own_kind
+        build: Build
+        if own.is_needed:
+
+            def build(key: Any, value: Any) -> Operation[R]:
+                return single(defaults, key, value)
+
+        elif is_dict:
+            build = self._told(defaults, single)
+        else:
+
+            def build(key: Any, _: None) -> Operation[R]:
+                return single(defaults, key)
+
+        return batch_of(kind, defaults, arguments[self._timeout], keys, build)
+
+    def _preset(self, arguments: tuple[Any, ...]) -> Callable[..., Operation[R]]:
+        """Give the single form with *arguments* as the defaults of its own.
+
+        It is called once for each key, and to hand over the same arguments each time would cost
+        more than all else that is done between two keys.
+        """
+        code, scope, name = self._function
+        value = (*arguments, *self._unshared).__getitem__
+        made = FunctionType(code, scope, name, tuple(map(value, self._last)))
+        made.__kwdefaults__ = dict(zip(self._names, map(value, self._named), strict=True))
+        return made
+
+    def _told(self, defaults: Defaults, single: Callable[..., Operation[R]]) -> Build:
+        """Give what makes the operation of a key, and of what a dict says of it."""
+        read, named = self.own.read, self.own.named
+
+        def build(key: Any, value: Any) -> Operation[R]:
+            if value is None:
+                return single(defaults, key)
+            if named and isinstance(value, Mapping):
+                if unknown := value.keys() - named:
+                    text = f"{self.__name__}: unknown argument {min(unknown, key=str)!r}"
+                    raise ArgumentError(text, key=key)
+                return single(defaults, key, **value)
+            return single(defaults, key, value if read is None else read(value))
+
+        return build

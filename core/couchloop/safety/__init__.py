@@ -1,0 +1,1 @@
+"""What guards secrets, and text from outside."""

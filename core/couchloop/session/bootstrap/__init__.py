@@ -1,0 +1,1 @@
+"""The search for a first configuration: seeds, SRV names, web ports, a file."""

@@ -1,0 +1,253 @@
+"""Opening a bucket with the configuration of a file, and keeping that file up to date.
+
+The nodes of the file are dialled all at once; the first that takes us opens the bucket, and the
+file's map routes the operations until a node tells a newer one. If none takes us the seeds are
+asked, as without a file.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Protocol
+
+from couchloop.exceptions import (
+    AuthError,
+    ConfigCacheError,
+    CouchbaseError,
+    ErrorContext,
+    ProtocolError,
+)
+from couchloop.session.connections import Nodes
+from couchloop.session.events import Event, LoadConfig, LogRecord, StoreConfig
+from couchloop.session.timers import Timer, Timers
+from couchloop.settings.values import FILE_ONLY, Address, Settings
+from couchloop.topology.config_cache import Cached
+from couchloop.topology.configuration import (
+    ClusterConfig,
+    NetworkChoice,
+    parse_config,
+    select_network,
+)
+
+
+class RecallOwner(Protocol):
+    """What a recall tells its session."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a configuration may be applied."""
+
+    def recalled(
+        self, config: ClusterConfig, network: NetworkChoice, told: ClusterConfig, now: float
+    ) -> None:
+        """Open with *config*, by which the nodes are known already: one of them is ready.
+
+        *told* is what that node says, if it says anything: it knows better which bucket it is.
+        """
+
+    def search(self, now: float, began: float) -> None:
+        """Look for a configuration at the seeds; *began* is when the time for all began to run."""
+
+    def bootstrap_failed(self, error: CouchbaseError, now: float) -> None:
+        """Take note that the bucket cannot be opened."""
+
+
+class Recall:
+    """One session's dealings with its file.
+
+    Args:
+        owner: the session.
+        nodes: the session's.
+        timers: likewise.
+        events: likewise; this appends to it.
+    """
+
+    def __init__(
+        self, owner: RecallOwner, nodes: Nodes, timers: Timers, events: list[Event]
+    ) -> None:
+        self.is_trying = False
+        """Whether the nodes of the file are being dialled, and none is ready yet."""
+        self._owner = owner
+        self._nodes = nodes
+        self._timers = timers
+        self._events = events
+        self._began = 0.0
+        self._opening = False
+        """Whether the opening waits for the file."""
+        self._reading = False
+        self._limit: Timer | None = None
+        self._found: Cached | None = None
+        """What stands in the file, as far as we know."""
+        self._network = NetworkChoice("", "")
+        self._useless: int | None = None
+        """When the file was written whose nodes did not take us."""
+        self._failed: list[tuple[Address, CouchbaseError]] = []
+        self._storing: ClusterConfig | None = None
+        self._to_store: ClusterConfig | None = None
+
+    @property
+    def met(self) -> list[tuple[str, BaseException]]:
+        """What happened at the nodes that are being tried, as ("host:port", error)."""
+        return [(str(address), error) for address, error in self._failed]
+
+    @property
+    def _settings(self) -> Settings:
+        return self._nodes.settings
+
+    def start(self, now: float) -> None:
+        """Read the file; the search follows if that does not help."""
+        self._began = now
+        self._opening = True
+        patience = min(self._settings.config_node_timeout, self._settings.config_total_timeout)
+        self._limit = self._timers.limit(now, patience, self._took_too_long)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the file if it has changed: another process may know where the nodes are."""
+        settings = self._settings
+        if not self._reading:
+            self._reading = True
+            seen = None if self._found is None else self._found.mtime
+            origin = settings.places[0].host
+            self._events.append(LoadConfig(settings.config_cache, settings.bucket, origin, seen))
+
+    def end(self) -> None:
+        """Stop: the session is over."""
+        self._opening = self.is_trying = False
+        self._end_limit()
+
+    def loaded(self, result: Cached | BaseException | None, now: float) -> None:
+        """Take the answer to a `LoadConfig`: None if the file has not changed."""
+        self._reading = False
+        opening, self._opening = self._opening, False
+        if isinstance(result, BaseException):
+            self._found = None
+        elif result is not None:
+            self._found = result
+        if opening:
+            self._end_limit()
+            if isinstance(result, BaseException):
+                self._no_help(result, now)
+            else:
+                self._try(now)
+        elif isinstance(result, Cached) and self._owner.is_open:
+            self._nodes.apply(result.config, now, from_file=True)
+
+    def _took_too_long(self, now: float) -> None:
+        self._opening = False
+        self._no_help(ProtocolError("it could not be read in time"), now)
+
+    def _no_help(self, error: BaseException, now: float) -> None:
+        """Go on without the file, if that is allowed."""
+        settings = self._settings
+        path = settings.config_cache
+        reason = str(getattr(error, "strerror", None) or error)
+        unreadable = settings.config_cache_ro and not isinstance(error, ProtocolError)
+        if unreadable or settings.bootstrap_on == FILE_ONLY:
+            option = "config_cache_ro" if settings.config_cache_ro else "config_cache"
+            why = ConfigCacheError(
+                f"the configuration in {path!r} ({option}) is of no use: {reason}",
+                context=ErrorContext(bucket=settings.bucket),
+            )
+            why.__cause__ = error
+            self._owner.bootstrap_failed(why, now)
+            return
+        # It is not there before the first start.
+        level = "debug" if isinstance(error, FileNotFoundError) else "warning"
+        self._log(level, "configuration in {path}: {reason}; asking the seeds", reason=reason)
+        self._owner.search(now, self._began)
+
+    def _try(self, now: float) -> None:
+        settings = self._settings
+        assert self._found is not None
+        config = self._found.config
+        first, *others = settings.places
+        network = select_network(config, first, settings.network, others)
+        if not any(self._nodes.data_addresses(config, network.name)):
+            text = f"it lists no data node on network {network.name!r}"
+            self._no_help(ProtocolError(text), now)
+            return
+        self.is_trying = True
+        self._network = network
+        self._failed = []
+        left = max(0.0, self._began + settings.config_total_timeout - now)
+        self._limit = self._timers.limit(now, left, self._give_up)
+        self._nodes.apply(config, now, network=network.name, from_file=True)
+
+    def ready(self, text: bytes, origin: str, now: float) -> None:
+        """Open the bucket: a node has taken us, and told a configuration unless *text* is empty."""
+        assert self._found is not None
+        self.is_trying = False
+        self._end_limit()
+        told = config = self._found.config
+        if text:
+            with suppress(ProtocolError):
+                told = parse_config(text, origin)
+        self._owner.recalled(config, self._network, told, now)
+
+    def failed(self, address: Address, error: CouchbaseError, now: float) -> bool:
+        """Note what happened at a node; tell whether that was the end of trying the file's."""
+        self._failed.append((address, error))
+        met = {where for where, _ in self._failed}
+        # A wrong password is wrong everywhere, and trying it often may lock the user out.
+        over = isinstance(error, AuthError) or met.issuperset(self._nodes.endpoints)
+        if over:
+            self._give_up(now)
+        return over
+
+    def _give_up(self, now: float) -> None:
+        """Forget the nodes of the file, and ask the seeds if that is allowed."""
+        assert self._found is not None
+        self.is_trying = False
+        self._useless = self._found.mtime
+        self._end_limit()
+        self._nodes.reset()
+        settings = self._settings
+        cause = self._failed[-1][1] if self._failed else None
+        reason = "it took too long" if cause is None else settings.told(cause)
+        if settings.bootstrap_on != FILE_ONLY:
+            text = "configuration in {path}: no node of it takes us: {reason}; asking the seeds"
+            self._log("warning", text, reason=reason)
+            self._owner.search(now, self._began)
+            return
+        error = cause
+        if not isinstance(cause, AuthError):
+            error = ConfigCacheError(
+                f"no node of the configuration in {settings.config_cache!r} takes us, and "
+                "bootstrap_on=file_only allows no other"
+            )
+            error.__cause__ = cause
+        assert error is not None
+        error.context = ErrorContext(bucket=settings.bucket, seeds=tuple(self.met))
+        self._owner.bootstrap_failed(error, now)
+
+    def _end_limit(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
+
+    def store(self, config: ClusterConfig) -> None:
+        """Have *config*, which came from the network, kept for the next start."""
+        settings = self._settings
+        if not settings.config_cache or settings.config_cache_ro:
+            return
+        if self._storing is not None:
+            # One after the other, so that the newest stays.
+            self._to_store = config
+            return
+        self._storing = config
+        self._events.append(StoreConfig(settings.config_cache, config, self._useless))
+
+    def stored(self, result: int | BaseException | None) -> None:
+        """Take the answer to a `StoreConfig`: when the file was written, or why it was not."""
+        if isinstance(result, BaseException):
+            reason = str(getattr(result, "strerror", None) or result)
+            self._log("warning", "configuration not kept in {path}: {reason}", reason=reason)
+        elif result is not None and self._storing is not None:
+            self._found = Cached(self._storing, result)
+        following, self._storing, self._to_store = self._to_store, None, None
+        if following is not None:
+            self.store(following)
+
+    def _log(self, level: str, text: str, **fields: object) -> None:
+        self._events.append(LogRecord(level, text, {"path": self._settings.config_cache, **fields}))

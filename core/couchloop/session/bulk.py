@@ -1,0 +1,319 @@
+"""Large batches, as the nodes take them: what is built, sent and read in one turn of the loop.
+
+Three rules. A turn does so much and no more, whatever waits (`SLICE`). A node has so much under way
+for one batch and no more, so that no operation's time runs while it only waits for those before it.
+And an operation on a key that still waits in a batch is written after it: that key is sent first.
+
+Where a node takes nothing, one operation waits for it in the ordinary way (what else waits is not
+even built). If its time runs out, so does that of all that wait for this node: a cluster that
+cannot be reached ends a batch within one timeout.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from couchloop.exceptions import (
+    CouchbaseError,
+    ErrorContext,
+    OverloadedError,
+    UnambiguousTimeoutError,
+)
+from couchloop.operations.batch import Bulk, Lane
+from couchloop.operations.document import Operation
+from couchloop.operations.encoding import encode_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from couchloop.session.connections import Connection, Nodes
+    from couchloop.session.timers import Timers
+
+SLICE: Final = 128
+"""Keys that are built in one turn of the loop: a few milliseconds."""
+_SLICE_BYTES: Final = 256 << 10
+"""Bytes of values that are encoded in one turn."""
+_READ: Final = 2 * SLICE
+"""Answers that are read in one turn."""
+_GIVEN_UP: Final = 8 * SLICE
+"""Keys that are failed in one turn, where nothing is to be built."""
+_LOOKED_AT: Final = 4 * SLICE
+"""Keys that are looked at in one turn, if most of them have to wait."""
+_FIRST: Final = 16
+"""Reads that a node has under way for one batch before any answer has shown how long they are."""
+_MOST: Final = 1024
+"""The same from then on."""
+_MOST_BYTES: Final = 1 << 20
+"""Bytes of requests, or of the answers that are expected, that it has under way for one batch."""
+
+
+class FeedOwner(Protocol):
+    """What the feeder needs of its session."""
+
+    @property
+    def nodes(self) -> Nodes:
+        """The data nodes."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether operations can be routed."""
+
+    @property
+    def refusal(self) -> CouchbaseError | None:
+        """Why no operation can be sent, now or later, if so."""
+
+    def issue(self, op: Operation[Any], now: float) -> None:
+        """Send *op*, or park it, even if the session takes nothing new."""
+
+    def guard(self) -> None:
+        """Have `before` called for each operation as long as anything waits."""
+
+    def give_turn(self, bulk: Bulk[Any], now: float) -> None:
+        """Have `go_on` called in the place where user code of this batch may run."""
+
+    def batch_done(self, bulk: Bulk[Any]) -> None:
+        """Wake who waits for *bulk*."""
+
+
+class Feeder:
+    """The large batches of one session.
+
+    Attributes:
+        waiting: batches with keys that were not issued yet, in the order of their issue.
+        wants: batches that want a turn: after what has just come, or in the next turn of the loop.
+
+    """
+
+    __slots__ = ("_active", "_left", "_owner", "_timers", "waiting", "wants")
+
+    def __init__(self, owner: FeedOwner, timers: Timers) -> None:
+        self._owner = owner
+        self._timers = timers
+        self.waiting: dict[Bulk[Any], None] = {}
+        self._active: dict[Bulk[Any], None] = {}
+        self.wants: dict[Bulk[Any], None] = {}
+        self._left = SLICE
+        """What may still be built in this turn of the loop."""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether there is any batch."""
+        return bool(self._active)
+
+    @property
+    def queued_keys(self) -> int:
+        """How many keys wait."""
+        return sum(bulk.waiting for bulk in self.waiting)
+
+    @property
+    def queued_bytes(self) -> int:
+        """About how many bytes these are, with their values."""
+        return sum(bulk.queued_bytes for bulk in self.waiting)
+
+    def take(self, bulk: Bulk[Any], now: float) -> None:
+        """Begin with *bulk*."""
+        self._active[bulk] = None
+        self.waiting[bulk] = None
+        bulk.progress = self.wants_turn
+        self._owner.guard()
+        self._left = SLICE
+        self.go_on(bulk, now)
+
+    def forget(self, bulk: Bulk[Any]) -> list[Operation[Any]]:
+        """Send no more of *bulk*; give the operations that were issued."""
+        self._active.pop(bulk, None)
+        self.wants.pop(bulk, None)
+        self._all_issued(bulk)
+        bulk.progress = None
+        bulk.lanes.clear()
+        issued = list(bulk.outstanding)
+        bulk.outstanding.clear()
+        for op in issued:
+            op.batch = None
+        return issued
+
+    def _all_issued(self, bulk: Bulk[Any]) -> None:
+        if bulk in self.waiting:
+            del self.waiting[bulk]
+            self._owner.guard()
+
+    # Turns
+
+    def wants_turn(self, bulk: Bulk[Any]) -> None:
+        """Have *bulk* go on in the next turn of the loop."""
+        if bulk in self._active and bulk not in self.wants:
+            self.wants[bulk] = None
+            self._timers.wakeup = 0.0
+
+    def routed(self) -> None:
+        """Take note that nodes can be reached now, or no longer."""
+        for bulk in self.waiting:
+            self.wants_turn(bulk)
+
+    def turn(self, now: float) -> None:
+        """Let batches go on, in turn, as far as one turn of the loop goes."""
+        wants = self.wants
+        self._left = SLICE
+        for bulk in list(wants):
+            if self._left <= 0:
+                break
+            if wants.pop(bulk, self) is None:
+                # Whoever is busy with it sees then that there is more to do.
+                bulk.is_called = True
+                self._owner.give_turn(bulk, now)
+        if wants:
+            self._timers.wakeup = 0.0
+
+    def end_all(self, why: Callable[[Bulk[Any]], CouchbaseError], now: float) -> None:
+        """End all batches, at once, for the session ends: no turn comes any more."""
+        for bulk in list(self._active):
+            bulk.ended = why(bulk)
+            left = -1
+            # Where others are to read the answers, their turn comes, or has come.
+            while bulk in self._active and left != bulk.remaining:
+                left = bulk.remaining
+                self._owner.give_turn(bulk, now)
+
+    def go_on(self, bulk: Bulk[Any], now: float) -> None:
+        """Read what was answered, build and send more: one slice."""
+        if bulk not in self._active:
+            return
+        bulk.is_called = False
+        self._left -= bulk.read(_READ) // 2
+        if bulk.ended is None and bulk.waiting:
+            bulk.ended = self._owner.refusal
+        if bulk.ended is not None:
+            bulk.give_up(_GIVEN_UP)
+        elif bulk.waiting:
+            self._feed(bulk, now)
+        if bulk not in self._active:
+            # User code has cancelled it meanwhile.
+            return
+        if not bulk.waiting:
+            self._all_issued(bulk)
+        if bulk.done:
+            self.forget(bulk)
+            self._owner.batch_done(bulk)
+        elif bulk.finished or bulk.is_called or (bulk.ended is not None and bulk.waiting):
+            self.wants_turn(bulk)
+
+    # Sending
+
+    def before(self, raw: bytes, now: float, until: Bulk[Any] | None = None) -> None:
+        """Send the key with these bytes first, if it waits in a batch (of those before *until*)."""
+        for bulk in list(self.waiting):
+            if bulk is until:
+                return
+            place = bulk.place_of(raw)
+            if place is not None and not bulk.issued[place] and bulk.ended is None:
+                self._issue(bulk, place, self._lane(bulk, raw)[0], now)
+
+    def _issue(self, bulk: Bulk[Any], place: int, lane: Lane, now: float) -> None:
+        self._left -= 1
+        op = bulk.operation(place)
+        if op is None or bulk.issued[place] or bulk not in self._active:
+            # It is refused; or a transcoder took its time, and it was issued, or is not wanted.
+            return
+        if len(self.waiting) > 1:
+            self.before(op.raw, now, until=bulk)
+        bulk.issue(op, lane)
+        self._owner.issue(op, now)
+
+    def _lane(self, bulk: Bulk[Any], raw: bytes) -> tuple[Lane, Connection | None]:
+        """Give the lane of a key's node, and the connection that takes it now, if there is one."""
+        nodes = self._owner.nodes
+        config = nodes.config
+        node = connection = None
+        if config is not None and config.is_ready and self._owner.is_open:
+            vbucket = config.vbucket(raw)
+            connection = nodes.connection_for(raw)
+            index = config.active[vbucket]
+            endpoint = nodes.by_node[index] if index >= 0 else None
+            node = "" if endpoint is None else endpoint.id
+        lane = bulk.lanes.get(node)
+        if lane is None:
+            lane = bulk.lanes[node] = Lane()
+        return lane, connection
+
+    def _feed(self, bulk: Bulk[Any], now: float) -> None:
+        """Build and issue what nodes take, within what is left of this turn."""
+        most = bulk.built_bytes + _SLICE_BYTES
+        for lane in list(bulk.lanes.values()):
+            places = lane.places
+            while places and self._has_room(bulk, most):
+                if not self._try(bulk, places[0], now):
+                    break
+                places.popleft()
+        cursor, last = bulk.cursor, len(bulk.keys)
+        end = min(last, cursor + _LOOKED_AT)
+        while cursor < end and self._has_room(bulk, most):
+            if not self._owner.is_open and bulk.outstanding:
+                # One waits for the bucket to be open: that is enough.
+                return
+            bulk.fill(cursor)
+            bulk.cursor = cursor + 1
+            self._try(bulk, cursor, now, is_new=True)
+            cursor = bulk.cursor
+        if cursor < last or not self._has_room(bulk, most):
+            self.wants_turn(bulk)
+
+    def _has_room(self, bulk: Bulk[Any], most: int) -> bool:
+        return self._left > 0 and bulk.built_bytes < most and bulk.waiting > 0
+
+    def _try(self, bulk: Bulk[Any], place: int, now: float, *, is_new: bool = False) -> bool:
+        """Issue a key if its node takes it, or refuse it; else have it wait, and give False."""
+        if bulk.issued[place]:
+            return True
+        try:
+            raw = encode_key(bulk.defaults, bulk.keys[place], bulk.kind.name)
+        except CouchbaseError as error:
+            bulk.refuse(place, error)
+            return True
+        lane, connection = self._lane(bulk, raw)
+        if lane.dead is not None and _is_dead(lane, connection):
+            bulk.refuse(place, _unsent(bulk, lane.dead))
+            return True
+        if is_new and lane.places:
+            # In order, and without building it.
+            lane.places.append(place)
+            return False
+        if not _takes(bulk, lane, connection):
+            if is_new:
+                lane.places.append(place)
+            return False
+        self._issue(bulk, place, lane, now)
+        return True
+
+
+def _unsent(bulk: Bulk[Any], met: CouchbaseError) -> CouchbaseError:
+    """Say why a key of *bulk* was not sent; *met* is what those before it have met."""
+    if isinstance(met, OverloadedError):
+        return met
+    context = ErrorContext(operation=bulk.kind.name)
+    if met.context is not None:
+        context.bucket, context.node = met.context.bucket, met.context.node
+    error = UnambiguousTimeoutError(
+        "nothing was sent: what the batch had for the same node before was not answered within "
+        f"{bulk.timeout:g} s",
+        context=context,
+    )
+    error.__cause__ = met
+    return error
+
+
+def _is_dead(lane: Lane, connection: Connection | None) -> bool:
+    """Whether what is issued for its node ends in vain, and it has shown no sign of life since."""
+    return connection is None or connection.last_activity <= lane.died
+
+
+def _takes(bulk: Bulk[Any], lane: Lane, connection: Connection | None) -> bool:
+    """Whether *lane* takes one more operation now."""
+    if not lane.open:
+        # Where there is no connection it waits for one, in the place of all others.
+        return True
+    if connection is None:
+        return False
+    if bulk.kind.gives_value and not bulk.answers:
+        return lane.open < _FIRST
+    expected = lane.open * bulk.answer_bytes // bulk.answers if bulk.answers else 0
+    return lane.open < _MOST and lane.bytes + expected < _MOST_BYTES

@@ -1,0 +1,140 @@
+"""Which operations are under way, and when the time of each is up.
+
+Operations with equal timeouts run out of time in the order of their issue, so a dictionary for each
+timeout keeps them, and what is complete is deleted in one step. That is so for the few timeouts
+that a program has; where each call has one of its own, a heap keeps the rest.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from math import inf
+from operator import attrgetter
+from typing import Any, Final
+
+from couchloop.operations.document import Operation
+
+_MOST_QUEUES: Final = 32
+"""Timeouts that have a dictionary of their own."""
+_SLACK: Final = 64
+"""Entries of what is complete that a heap may have, beside as many as are under way."""
+
+_deadline: Final = attrgetter("deadline")
+
+Queue = dict[Operation[Any], None]
+
+
+class _Rest(Queue):
+    """Operations of any timeouts, in a heap by their deadlines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._heap: list[list[Any]] = []
+        """Deadline, number, and the operation, or None once it is complete."""
+        self._entries: dict[Operation[Any], list[Any]] = {}
+        self._count = 0
+
+    def __setitem__(self, op: Operation[Any], value: None) -> None:
+        super().__setitem__(op, value)
+        self._count += 1
+        entry = [op.deadline, self._count, op]
+        self._entries[op] = entry
+        heapq.heappush(self._heap, entry)
+
+    def __delitem__(self, op: Operation[Any]) -> None:
+        super().__delitem__(op)
+        # Nothing is kept of what is complete but two numbers, and of those not many.
+        self._entries.pop(op)[2] = None
+        heap = self._heap
+        if len(heap) > 2 * len(self) + _SLACK:
+            heap[:] = [entry for entry in heap if entry[2] is not None]
+            heapq.heapify(heap)
+
+    def clear(self) -> None:
+        super().clear()
+        self._entries.clear()
+        self._heap.clear()
+
+    def due(self, now: float) -> list[Operation[Any]]:
+        """Give those whose time is up; they stay until they are deleted."""
+        heap = self._heap
+        found = []
+        while heap and (heap[0][2] is None or heap[0][0] <= now):
+            entry = heapq.heappop(heap)
+            if entry[2] is not None:
+                found.append(entry[2])
+        return found
+
+    def first(self) -> float:
+        """Give the first deadline that is not over; infinity if there is none."""
+        return self._heap[0][0] if self._heap else inf
+
+
+class Deadlines:
+    """The operations that have neither answer nor error yet.
+
+    Attributes:
+        by_timeout: those of each timeout that is in use, oldest first; some may be empty.
+
+    """
+
+    __slots__ = ("_rest", "by_timeout")
+
+    def __init__(self) -> None:
+        self.by_timeout: dict[float, Queue] = {}
+        self._rest = _Rest()
+
+    def __len__(self) -> int:
+        """Count the operations."""
+        return len(self._rest) + sum(map(len, self.by_timeout.values()))
+
+    def __iter__(self) -> Iterator[Operation[Any]]:
+        """Give each operation; they may be deleted meanwhile."""
+        for queue in (*self.by_timeout.values(), self._rest):
+            yield from list(queue)
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._rest) or any(self.by_timeout.values())
+
+    def any_but(self, kind: type[Operation[Any]]) -> bool:
+        """Tell whether there is any that is no *kind*."""
+        queues = (*self.by_timeout.values(), self._rest)
+        return any(not isinstance(op, kind) for queue in queues for op in queue)
+
+    def queue(self, timeout: float) -> Queue:
+        """Give where an operation with that timeout is to be kept.
+
+        Its deadline is set before it is put there.
+        """
+        queues = self.by_timeout
+        found = queues.get(timeout)
+        if found is not None:
+            return found
+        if len(queues) >= _MOST_QUEUES:
+            for empty in [each for each, queue in queues.items() if not queue]:
+                del queues[empty]
+            if len(queues) >= _MOST_QUEUES:
+                return self._rest
+        queue: Queue = {}
+        queues[timeout] = queue
+        return queue
+
+    def take_due(self, now: float) -> tuple[list[Operation[Any]], float]:
+        """Give those whose time is up, in the order of their deadlines, and when the next is."""
+        due = self._rest.due(now)
+        following = self._rest.first()
+        for queue in self.by_timeout.values():
+            for op in queue:
+                if op.deadline > now:
+                    following = min(following, op.deadline)
+                    break
+                due.append(op)
+        due.sort(key=_deadline)
+        return due, following
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self.by_timeout.clear()
+        self._rest.clear()

@@ -1,0 +1,118 @@
+"""What a session asks of its adapter, and tells it, apart from completed operations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from couchloop.exceptions import CouchbaseError
+from couchloop.kv.scram import KeyDerivation
+from couchloop.settings.values import Address
+from couchloop.topology.configuration import ClusterConfig
+
+
+@dataclass(frozen=True, slots=True)
+class OpenConnection:
+    """Connect to *address*; answer with `connected` or `connect_failed`."""
+
+    id: int
+    address: Address
+    tls: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CloseConnection:
+    """Write what was taken, then close the transport, or give up connecting it."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeriveKey:
+    """Run `derivation.derive()` off the loop's thread; answer with `key_derived`."""
+
+    id: int
+    derivation: KeyDerivation
+
+
+@dataclass(frozen=True, slots=True)
+class ResolveSrv:
+    """Look up the DNS SRV record *name*; answer with `srv_resolved` or `srv_failed`."""
+
+    name: str
+    timeout: float
+    """Seconds after which nobody waits for the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadConfig:
+    """Read the configuration that a file keeps (config_cache.read), off the loop's thread.
+
+    Answer with `config_loaded`.
+    """
+
+    path: str
+    bucket: str
+    origin: str
+    """The host where the file names none."""
+    seen: int | None
+    """When the file was written that is known already (st_mtime_ns)."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreConfig:
+    """Keep *config* in a file (config_cache.write), likewise; answer with `config_stored`."""
+
+    path: str
+    config: ClusterConfig
+    useless: int | None = None
+    """When a file was written that is to be replaced, however new (st_mtime_ns)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The first configuration is there: the bucket can be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFailed:
+    """No seed would have us. Operations fail with *error* until `start` is called again."""
+
+    error: CouchbaseError
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The session has ended; it follows the last `CloseConnection`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """So much waits to be sent that producers should pause; or no longer so much."""
+
+    is_high: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """Something an operator may want to know; `text` is to be formatted with `fields`."""
+
+    level: str
+    """`debug`, `info` or `warning`."""
+    text: str
+    fields: Mapping[str, object] = field(default_factory=dict)
+
+
+Event = (
+    OpenConnection
+    | CloseConnection
+    | DeriveKey
+    | ResolveSrv
+    | LoadConfig
+    | StoreConfig
+    | Opened
+    | OpenFailed
+    | Closed
+    | Load
+    | LogRecord
+)

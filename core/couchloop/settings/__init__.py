@@ -1,0 +1,1 @@
+"""Settings: values, the table of options, and how arguments become them."""

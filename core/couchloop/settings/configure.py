@@ -1,0 +1,509 @@
+"""What an opening asks for: connection string, options, environment and arguments as `Settings`.
+
+Everything that a user can get wrong before the first connection is found out here.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from math import ceil
+from typing import Any, Final, TypedDict
+
+from couchloop import LOCKMODE_EXC, LOCKMODE_NONE, LOCKMODE_WAIT, __version__
+from couchloop.arguments.exact import is_quiet
+from couchloop.arguments.times import exact_seconds
+from couchloop.auth import Authenticator, CertAuthenticator, PasswordAuthenticator
+from couchloop.exceptions import (
+    ArgumentError,
+    FeatureNotAvailableError,
+    InvalidConnectionStringError,
+    InvalidOptionError,
+    MissingCredentialsError,
+    MixedAuthError,
+)
+from couchloop.observation import Observer
+from couchloop.retries import BestEffort, Policies, RetryStrategy, check_strategy
+from couchloop.safety.secret import Secret, kept, sealed
+from couchloop.settings.connection_string import ConnectionString
+from couchloop.settings.environment import read_environment
+from couchloop.settings.options import (
+    OPTIONS,
+    SECRET_NAMES,
+    doubtful_unit,
+    parse_bool,
+    parse_options,
+)
+from couchloop.settings.values import (
+    DATA_PORT,
+    DATA_PORT_TLS,
+    FILE_ONLY,
+    HTTP,
+    MINIMUM_TLS,
+    WEB_PORT,
+    WEB_PORT_TLS,
+    Address,
+    Login,
+    Notice,
+    Reports,
+    Rerouting,
+    Settings,
+    Sockets,
+    Tls,
+    Wire,
+    distinct,
+)
+from couchloop.transcoder import FMT_JSON, Transcoder, check_format
+from couchloop.wire import snappy
+
+_LONGEST_BUCKET_NAME: Final = 100
+_WHO: Final = ("username", "password", "authenticator")
+
+
+class OpeningArguments(TypedDict, total=False):
+    """What a program may say of a Bucket on either loop, besides where it is; see `Bucket`.
+
+    Adapters add what only their own Buckets take; their tests compare it with the constructors.
+    """
+
+    username: str | None
+    password: str | Secret | None
+    authenticator: Authenticator | None
+    quiet: bool
+    default_format: int
+    transcoder: Transcoder | type[Transcoder] | None
+    timeout: float | None
+    retry_strategy: RetryStrategy | None
+    observer: Observer | None
+    lockmode: int
+    unlock_gil: bool
+
+
+@sealed
+def make_settings(
+    connection_string: str | ConnectionString,
+    *,
+    authenticator: Authenticator | None = None,
+    username: str | None = None,
+    password: str | Secret | None = None,
+    quiet: bool = False,
+    default_format: int = FMT_JSON,
+    transcoder: Transcoder | type[Transcoder] | None = None,
+    timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
+    tls_context: object = None,
+    connector: object = None,
+    observer: Observer | None = None,
+    resolver: object = None,
+    lockmode: int = LOCKMODE_NONE,
+    unlock_gil: bool = False,
+    framework: str = "",
+    environment: Mapping[str, str] | None = None,
+    is_cluster: bool = False,
+) -> Settings:
+    """Put together how a Bucket connects.
+
+    Args:
+        connection_string: names the bucket in its path.
+        authenticator: who connects; or *username* and *password* (these, or the options of the
+            same names, make a PasswordAuthenticator).
+        username: see *authenticator*.
+        password: see *authenticator*.
+        quiet: whether a get of a missing document gives a result instead of raising.
+        default_format: of values that are stored.
+        transcoder: an instance or a class.
+        timeout: of operations, in seconds; None: what the option operation_timeout says.
+        retry_strategy: for operations that name none; None: BestEffort().
+        tls_context: the loop's own kind of TLS context.
+        connector: what makes connections instead of the loop's TCP.
+        observer: hears of each operation.
+        resolver: what looks up DNS SRV records instead of the loop's usual resolver.
+        lockmode: SDK 2.5's; any of its three values changes nothing.
+        unlock_gil: likewise.
+        framework: name and version of the loop, for the user agent (RFC 0047).
+        environment: the process's variables; what libcouchbase reads of them counts here too.
+        is_cluster: connect to the cluster itself: the string names no bucket, none is opened.
+
+    Raises InvalidConnectionStringError, InvalidOptionError, MixedAuthError, ArgumentError,
+    BadEnvironmentError, FeatureNotAvailableError.
+    """
+    if lockmode not in {LOCKMODE_NONE, LOCKMODE_EXC, LOCKMODE_WAIT}:
+        raise ArgumentError(f"lockmode is LOCKMODE_NONE, LOCKMODE_EXC or LOCKMODE_WAIT: {lockmode}")
+    del unlock_gil
+    connection_string = read_connection_string(connection_string)
+    bucket = connection_string.bucket or ""
+    if not is_cluster:
+        if not bucket:
+            raise InvalidConnectionStringError(
+                "the connection string names no bucket: couchbase://host/BUCKET",
+                text=connection_string.masked(),
+            )
+        check_bucket_name(bucket)
+    options = parse_options(connection_string.option_pairs())
+    if options.get("ssl") == "no_verify" and options.get("tls_verify") == "peer":
+        raise InvalidOptionError("ssl=no_verify contradicts tls_verify=peer: leave out one of them")
+    variables = read_environment(environment or {})
+    if authenticator is not None and (username is not None or password is not None):
+        raise MixedAuthError("give an authenticator, or username and password, not both")
+    variables.apply(options, tls_scheme=connection_string.tls)
+    tls = _wants_tls(connection_string, options)
+    _check_types(connection_string, tls=tls)
+    makes_tls = tls and tls_context is None
+    if makes_tls:
+        variables.apply_files(options)
+    if authenticator is None:
+        authenticator = _authenticator(options, username, password, bucket)
+    if authenticator.needs_tls and not tls:
+        raise ArgumentError(f"{type(authenticator).__name__} here needs TLS: use couchbases://")
+    tls_files = _tls_files(options, authenticator)
+    if tls_files != Tls() and not tls:
+        raise ArgumentError("certificates and tls_verify are for TLS: use couchbases://")
+    if tls_context is not None and not tls:
+        raise ArgumentError("a TLS context of your own is for TLS: use couchbases://")
+    if tls_context is not None and tls_files != Tls():
+        raise ArgumentError(
+            "a TLS context of your own decides what is trusted and shown: give it, or paths of "
+            "certificates and tls_verify, not both"
+        )
+    if makes_tls:
+        tls_files = variables.tuned(tls_files)
+    srv_host = connection_string.srv_host
+    if connection_string.srv_required and srv_host is None:
+        raise InvalidConnectionStringError(
+            f"{connection_string.scheme}:// takes a name that can have DNS SRV records, not an "
+            "address or localhost",
+            text=connection_string.masked(),
+        )
+    credentials = authenticator.credentials_for(bucket or None)
+    user, secret = credentials or ("", "")
+    mechanisms = options.get("sasl_mech_force")
+    agent = f"couchloop/{__version__} (python {platform.python_version()}; {framework})"
+    if client := options.get("client_string"):
+        agent += f" {client}"
+    bootstrap_on = str(options.get("bootstrap_on") or "all")
+    allow_plain = bool(options.get("sasl_allow_plain", False))
+    asks_web = tls or allow_plain or bootstrap_on == HTTP
+    seeds, web_seeds = _seeds(connection_string, bootstrap_on, tls=tls, asks_web=asks_web)
+    return Settings(
+        seeds=seeds,
+        bucket=bucket,
+        login=Login(
+            user,
+            secret,
+            mechanisms if isinstance(mechanisms, tuple) else authenticator.mechanisms,
+            allow_plain=allow_plain,
+            by_certificate=credentials is None,
+            scram_min_iterations=int(_number(options, "scram_min_iterations")),
+        ),
+        tls=tls,
+        tls_files=tls_files,
+        network=str(options.get("network") or "auto"),
+        randomize_nodes=bool(options.get("randomize_nodes", False)),
+        config_total_timeout=_number(options, "config_total_timeout"),
+        config_node_timeout=_number(options, "config_node_timeout"),
+        config_poll_interval=_number(options, "config_poll_interval"),
+        operation_timeout=(
+            _number(options, "operation_timeout") if timeout is None else exact_seconds(timeout)
+        ),
+        quiet=is_quiet(quiet),
+        default_format=check_format(default_format),
+        tls_context=tls_context,
+        connector=connector,
+        transcoder=transcoder or None,
+        retry_strategy=_strategy(options, retry_strategy),
+        circuit_breaker=int(_number(options, "circuit_breaker")),
+        log_redaction=bool(options.get("log_redaction", False)),
+        reports=_reports(options),
+        observer=observer,
+        agent=agent,
+        srv=f"_couchbase{'s' if tls else ''}._tcp.{srv_host}" if srv_host else "",
+        srv_required=connection_string.srv_required,
+        resolve_timeout=_number(options, "resolve_timeout"),
+        resolver=resolver,
+        web_seeds=web_seeds,
+        bootstrap_on=bootstrap_on,
+        ipv6=str(options.get("ipv6") or OPTIONS["ipv6"].default),
+        sockets=_sockets(options),
+        wire=_wire(options),
+        rerouting=_rerouting(options),
+        config_poll_floor=_number(options, "config_poll_floor"),
+        config_cache=_config_cache(options, bucket) if bucket else "",
+        config_cache_ro=parse_bool(str(options.get("config_cache_ro", "false"))) is not False,
+        notices=(*variables.notices, *_remarks(connection_string, options)),
+        max_queued_operations=int(_number(options, "max_queued_operations")),
+        max_queued_bytes=int(_number(options, "max_queued_bytes")),
+        when_overloaded=str(options.get("when_overloaded") or "fail"),
+    )
+
+
+def without_login(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the arguments of an opening without who connects: what may be kept.
+
+    The connection string loses its password, or what else in it is secret.
+    """
+    rest = {name: value for name, value in given.items() if name not in _WHO}
+    text = read_connection_string(rest["connection_string"])
+    for name in [name for name in text.options if name in SECRET_NAMES]:
+        text.clear_option(name)
+    return {**rest, "connection_string": text, **dict.fromkeys(_WHO)}
+
+
+def hidden(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the arguments of an opening that is still to be made, as they may be kept."""
+    password = arguments.get("password")
+    if isinstance(password, str):
+        return {**arguments, "password": kept(password)}
+    return dict(arguments)
+
+
+def _strategy(options: dict[str, Any], given: RetryStrategy | None) -> RetryStrategy:
+    """Give the strategy for operations that name none."""
+    if given is not None:
+        return check_strategy(given)
+    first = _number(options, "retry_interval")
+    pauses = BestEffort(first, max(first, BestEffort().longest), _number(options, "retry_backoff"))
+    policies = {"sockerr": "all", "missingnode": "all"}
+    for each in options.get("retry_policy", ()):
+        mode, _, policy = each.partition(":")
+        policies.update(dict.fromkeys(policies if mode == "all" else (mode,), policy))
+    policy = Policies(pauses, policies["sockerr"], policies["missingnode"])
+    return pauses if policy == Policies(pauses) else policy
+
+
+def _wire(options: dict[str, Any]) -> Wire:
+    wire = Wire(
+        compression=options.get("compression", "on"),
+        compress_from=int(_number(options, "compression_min_size")),
+        compress_ratio=_number(options, "compression_min_ratio"),
+        error_map=options.get("enable_errmap", True),
+        pushes=options.get("enable_clustermap_notification", True),
+        unordered=options.get("enable_unordered_execution", False),
+    )
+    if wire.compression == "force":
+        if not snappy.available():
+            raise FeatureNotAvailableError(
+                "compression=force needs the package cramjam: install couchloop[snappy]"
+            )
+        wire = replace(wire, compress_ratio=1.0)
+    return wire
+
+
+def _rerouting(options: dict[str, Any]) -> Rerouting:
+    return Rerouting(
+        at_once=options.get("retry_nmv_imm", True),
+        delay=options.get("retry_nmv_delay"),
+        waits=options.get("wait_for_config", False),
+    )
+
+
+def _remarks(connection_string: ConnectionString, options: dict[str, Any]) -> Iterator[Notice]:
+    """Give what is to be said of what has no effect, or not the one that was meant."""
+    if not connection_string.scheme:
+        what = "a connection string without a scheme means http://, whose ports are those of HTTP"
+        yield Notice(f"{what} (8091): better write couchbase://", once=True)
+    for name, text in connection_string.option_pairs():
+        if doubt := doubtful_unit(name, text):
+            yield Notice(doubt, once=True, level="warning")
+    for name in options:
+        if reason := OPTIONS[name].reason:
+            yield Notice(f"the option {name} has no effect: {reason}", once=True)
+    for policy in options.get("retry_policy", ()):
+        if policy.partition(":")[0] in {"topochange", "maperr"}:
+            what = f"retry_policy={policy} has no effect"
+            yield Notice(f"{what}: operations always follow documents that move", once=True)
+    if "compression" in options and not snappy.available():
+        what = "the package cramjam is not installed (couchloop[snappy])"
+        yield Notice(f"the option compression has no effect: {what}", once=True)
+
+
+def _config_cache(options: dict[str, Any], bucket: str) -> str:
+    """Name the file that keeps the bucket's configuration; empty: there is none."""
+    path, only_read = (str(options.get(n, "")) for n in ("config_cache", "config_cache_ro"))
+    if parse_bool(only_read) is not None:
+        # So SDK 2.5's documentation has it; its code takes a path.
+        if not path:
+            raise InvalidOptionError("config_cache_ro is the path of a file, or goes with one")
+        only_read = ""
+    if path and only_read and path != only_read:
+        raise InvalidOptionError(
+            "config_cache and config_cache_ro name different files: give one of them"
+        )
+    path = path or only_read
+    if not path and options.get("bootstrap_on") == FILE_ONLY:
+        raise InvalidOptionError(
+            "bootstrap_on=file_only needs a file to start from: config_cache or config_cache_ro"
+        )
+    if path.endswith("/"):
+        if "/" in bucket:
+            raise ArgumentError(f"bucket {bucket!r} cannot be the name of a file in {path!r}")
+        path += bucket
+    return path
+
+
+def _sockets(options: dict[str, Any]) -> Sockets:
+    # Sockets take whole seconds.
+    return Sockets(
+        nodelay=bool(options.get("tcp_nodelay", True)),
+        keepalive=bool(options.get("tcp_keepalive", True)),
+        keepidle=ceil(_number(options, "tcp_keepidle")),
+        keepintvl=ceil(_number(options, "tcp_keepintvl")),
+        keepcnt=int(_number(options, "tcp_keepcnt")),
+    )
+
+
+def _reports(options: dict[str, Any]) -> Reports:
+    return Reports(
+        tracing=bool(options.get("enable_tracing", False)),
+        metrics=bool(options.get("metrics", False)),
+        threshold=_number(options, "tracing_threshold_kv"),
+        threshold_interval=_number(options, "tracing_threshold_queue_flush_interval"),
+        threshold_size=int(_number(options, "tracing_threshold_queue_size")),
+        orphaned_interval=_number(options, "tracing_orphaned_queue_flush_interval"),
+        orphaned_size=int(_number(options, "tracing_orphaned_queue_size")),
+    )
+
+
+def _authenticator(
+    options: dict[str, Any], username: str | None, password: str | Secret | None, bucket: str
+) -> Authenticator:
+    """Say who connects when no authenticator does: what is given, else what the options say.
+
+    A password alone is that of a user who is called as the bucket is (SDK 2.5).
+    """
+    if username is None:
+        username = str(options.get("username", ""))
+    if password is None:
+        password = str(options.get("password", ""))
+    if "keypath" in options:
+        if username or password:
+            raise MixedAuthError(
+                "keypath means that the client's certificate says who connects: give that, or a "
+                "username and a password, not both"
+            )
+        if "certpath" not in options:
+            raise ArgumentError("keypath needs certpath: the certificate that the key belongs to")
+        return CertAuthenticator(
+            str(options["certpath"]), str(options["keypath"]), options.get("truststorepath")
+        )
+    if not username and password:
+        username = bucket
+    if not username:
+        raise MissingCredentialsError(
+            "nobody is named who connects: give a username and a password, or an authenticator (to "
+            "a Cluster by its authenticate())"
+        )
+    return PasswordAuthenticator(username, password)
+
+
+def _wants_tls(connection_string: ConnectionString, options: dict[str, Any]) -> bool:
+    mode = options.get("ssl")
+    if mode == "off" and connection_string.tls:
+        raise InvalidOptionError("ssl=off contradicts couchbases://: use couchbase://")
+    return connection_string.tls or mode in {"on", "no_verify"}
+
+
+def _tls_files(options: dict[str, Any], authenticator: Authenticator) -> Tls:
+    """Put together what options and authenticator say of certificates."""
+    verify = options.get("ssl") != "no_verify" and options.get("tls_verify") != "none"
+    cert, key = options.get("certpath"), options.get("keypath")
+    trusted = options.get("truststorepath")
+    minimum = MINIMUM_TLS[bool(options.get("tls_disable_v1_2"))]
+    if isinstance(authenticator, CertAuthenticator):
+        own_cert, own_key = authenticator.cert_path, authenticator.key_path
+        if (cert or own_cert) != own_cert or (key or own_key) != own_key:
+            raise MixedAuthError(
+                "the connection string and the authenticator name different certificates or keys"
+            )
+        ca_path = _one_of(authenticator.trust_store_path, trusted)
+        return Tls(ca_path, own_cert, own_key, verify, minimum)
+    if key is not None:
+        raise MixedAuthError(
+            "keypath means that the client's certificate says who connects: use it with "
+            "CertAuthenticator, or without any authenticator"
+        )
+    ca_path = _one_of(authenticator.cert_path, trusted or cert)
+    return Tls(ca_path, verify=verify, minimum=minimum)
+
+
+def _one_of(given: str | None, option: str | None) -> str | None:
+    if given is not None and option is not None and given != option:
+        raise ArgumentError(
+            "the connection string and the authenticator name different files of trusted CAs: "
+            "give one file; it can hold many certificates"
+        )
+    return option if given is None else given
+
+
+def one_string(
+    connection_string: str | ConnectionString | None, connstr: str | ConnectionString | None
+) -> str | ConnectionString:
+    """Give the connection string, whichever of its two names was used; raise ArgumentError."""
+    if connection_string is None:
+        connection_string, connstr = connstr, None
+    if connection_string is None or connstr is not None:
+        raise ArgumentError("give one connection string: couchbase://host/BUCKET")
+    return connection_string
+
+
+def read_connection_string(connection_string: str | ConnectionString) -> ConnectionString:
+    """Parse what a user gave; raise ArgumentError or InvalidConnectionStringError."""
+    if isinstance(connection_string, ConnectionString):
+        # It may have been changed into what none is, and may be changed after this.
+        return ConnectionString.parse(connection_string.encode())
+    if not isinstance(connection_string, str):
+        raise ArgumentError(f"a connection string is str, not {type(connection_string).__name__}")
+    return ConnectionString.parse(connection_string)
+
+
+def _check_types(connection_string: ConnectionString, *, tls: bool) -> None:
+    for host in connection_string.seeds:
+        if host.type in {"mcds", "https"} and not tls:
+            raise InvalidConnectionStringError(
+                f"{host.host}:{host.port}={host.type} is a port for TLS: use couchbases://",
+                text=connection_string.masked(),
+            )
+
+
+def check_bucket_name(name: object) -> None:
+    """Refuse what no bucket can be called: the server takes 1 to 100 bytes."""
+    if not isinstance(name, str):
+        raise ArgumentError(f"a bucket's name is str, not {type(name).__name__}")
+    if not (name.isprintable() and 0 < len(name.encode()) <= _LONGEST_BUCKET_NAME):
+        raise ArgumentError(
+            f"a bucket's name has 1 to {_LONGEST_BUCKET_NAME} printable characters: {name[:120]!r}"
+        )
+
+
+def _number(options: dict[str, Any], name: str) -> float:
+    """Give what an option says, or its default; times in seconds."""
+    value = options.get(name)
+    return float(OPTIONS[name].default if value is None else value)  # type: ignore[arg-type]
+
+
+def _seeds(
+    connection_string: ConnectionString, bootstrap_on: str, *, tls: bool, asks_web: bool
+) -> tuple[tuple[Address, ...], tuple[Address, ...]]:
+    """Give the data ports and the web ports that the hosts mean, the usual ones where none is said.
+
+    A host with a port of its own, or a type, is that port alone; 8091 without a type stands for
+    both usual ports (RFC 0011). *asks_web*: whether web ports that are not named are asked too.
+    """
+    data, web = [], []
+    for host in connection_string.seeds:
+        if host.type is None or host.type.startswith("mcd"):
+            port = None if host.type is None and host.port == WEB_PORT else host.port
+            data.append(Address(host.host, port or (DATA_PORT_TLS if tls else DATA_PORT)))
+        if host.type is None and asks_web:
+            web.append(Address(host.host, WEB_PORT_TLS if tls else WEB_PORT))
+        elif host.port is not None and host.type in {"http", "https"}:
+            web.append(Address(host.host, host.port))
+    if not {"cccp": data, "http": web}.get(bootstrap_on, data + web):
+        kind, variable, cure = "data", "LCB_NO_HTTP", "couchbase://host:11210"
+        if bootstrap_on == HTTP:
+            kind, variable, cure = "web", "LCB_NO_CCCP", "host:8091=http"
+        raise ArgumentError(
+            f"bootstrap_on={bootstrap_on} (or {variable}) asks {kind} ports, and no host has one: "
+            f"the ports that are given, or their types, mean the other kind; write {cure}"
+        )
+    return distinct(data), distinct(web)

@@ -1,0 +1,1 @@
+"""What both adapters need of a connection, apart from I/O."""
