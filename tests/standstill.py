@@ -14,15 +14,17 @@ from couchloop.exceptions import CouchbaseError, LoopBlockedError
 
 TIMEOUT: Final = 0.2
 """Seconds that an operation has."""
+_PATIENCE: Final = 20.0
 BLOCKED: Final = 0.35
 """Seconds for which the loop stands still, at least."""
 
 
 def block(descriptors: Iterable[int] = (), seconds: float = BLOCKED) -> None:
     """Keep the loop from running for so long, and until each of *descriptors* has an answer."""
-    end = time.monotonic() + seconds
+    begun = time.monotonic()
     silent = set(descriptors)
-    while silent or time.monotonic() < end:
+    while silent or time.monotonic() < begun + seconds:
+        assert time.monotonic() < begun + _PATIENCE, "no answer has come, or it was read before"
         silent -= set(select.select(silent, (), (), 0)[0])
         time.sleep(0.002)
 

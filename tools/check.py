@@ -31,9 +31,9 @@ REACTORS: Final = ("select", "poll", "epoll", "asyncio")
 """Reactors that the socket tests must pass on, each in a process of its own."""
 
 _REACTOR_TESTS: Final = (
+    "tests/txcouchbase/test_hooks.py",
     "tests/txcouchbase/test_reactors.py",
     "tests/txcouchbase/test_standstill.py",
-    "tests/txcouchbase/test_hooks.py",
     "tests/txcouchbase/test_times.py",
 )
 

@@ -1,4 +1,7 @@
-"""What raises where nobody expects it is logged, as Twisted does, and spoils nothing else."""
+"""What raises where nobody expects it is logged, as Twisted does, and spoils nothing else.
+
+`trial --reactor=NAME` runs this on each reactor.
+"""
 
 from __future__ import annotations
 

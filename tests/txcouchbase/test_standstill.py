@@ -1,6 +1,6 @@
 """A reactor that stands still, for some code blocks: answers count that came meanwhile.
 
-`trial --reactor=NAME` runs this on each reactor.
+`trial --reactor=NAME` runs this on each.
 """
 
 from __future__ import annotations
@@ -44,22 +44,35 @@ class StandstillTests(TestCase):
             reactor=self.reactor,
         )
 
-    def later(self, call: Callable[[], object]) -> Deferred[object]:
-        """Call in a turn of its own, after what is to be written is so."""
-        return deferLater(self.reactor, 0.005, call)
+    async def later(self, bucket: Bucket, call: Callable[[], object]) -> None:
+        """Call after what is to be written is so, and before anything is read.
+
+        Transports write in a turn after that in which they are given something.
+        """
+        await deferLater(self.reactor, 0)
+        while any(
+            writer._tempDataBuffer or writer.dataBuffer for writer in self.transports(bucket)
+        ):
+            await deferLater(self.reactor, 0)
+        call()
 
     @staticmethod
-    def descriptors(bucket: Bucket) -> list[int]:
-        """Give the numbers of the Bucket's sockets."""
-        transports: list[Any] = list(bucket._driver.transports.values())
-        return [each.transport.fileno() for each in transports]
+    def transports(bucket: Bucket) -> list[Any]:
+        """Give the Bucket's transports that are connected."""
+        made: list[Any] = list(bucket._driver.transports.values())
+        return [each.transport for each in made if hasattr(each, "transport")]
+
+    def blocked(self, bucket: Bucket, *calls: Deferred[Any]) -> None:
+        """Block until all answers are there, unless they have been read before."""
+        if not all(call.called for call in calls):
+            block([transport.fileno() for transport in self.transports(bucket)])
 
     async def test_answers_are_read_first(self) -> None:
         """What is in the socket when the reactor goes on is an answer, though its time is over."""
         async with self.opened() as bucket:
             await bucket.upsert("k", 1)
             calls = gatherResults([bucket.get("k", timeout=TIMEOUT) for _ in range(100)])
-            await self.later(block)
+            await self.later(bucket, lambda: self.blocked(bucket, calls))
             assert [result.value for result in await calls] == [1] * 100
 
     async def test_large_answers_are_read_first(self) -> None:
@@ -68,7 +81,7 @@ class StandstillTests(TestCase):
         async with self.opened("compression=off") as bucket:
             await bucket.upsert("large", value, format=FMT_BYTES)
             call = bucket.get("large", timeout=TIMEOUT)
-            await self.later(block)
+            await self.later(bucket, lambda: self.blocked(bucket, call))
             assert (await call).value == value
 
     async def test_no_answer(self) -> None:
@@ -86,7 +99,7 @@ class StandstillTests(TestCase):
                     if is_late:
                         block()
                     else:
-                        await self.later(block)
+                        await self.later(bucket, block)
                     for store in stores:
                         with pytest.raises(AmbiguousTimeoutError) as raised:
                             await store
@@ -113,7 +126,7 @@ class StandstillTests(TestCase):
         """Where a node does hang, the error tells of both."""
         with stopped(self.process.pid):
             bucket = self.opened(f"config_node_timeout={TIMEOUT}&bootstrap_on=cccp")
-            await self.later(block)
+            await self.later(bucket, block)
             with pytest.raises(NodeTimeoutError, match="answer the handshake") as raised:
                 await bucket.connect()
             assert "the event loop stood still meanwhile" in str(raised.value)
@@ -126,7 +139,7 @@ class StandstillTests(TestCase):
         await bucket.upsert("k", 1)
         stored = bucket.upsert("k", 2)
         closing = bucket.close(TIMEOUT)
-        await self.later(lambda: block(self.descriptors(bucket)))
+        await self.later(bucket, lambda: self.blocked(bucket, stored))
         assert (await stored).success
         await closing
 

@@ -1,4 +1,7 @@
-"""Times that users give to Buckets, pools and services: finite."""
+"""Times that users give to Buckets, pools and services: finite.
+
+`trial --reactor=NAME` runs this on each reactor.
+"""
 
 from __future__ import annotations
 
