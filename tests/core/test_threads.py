@@ -25,6 +25,7 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
     WrongLoopError,
 )
+from couchloop.operations.batch import Bulk
 from tests.core.world import World, defaults
 from tests.signatures import check_methods
 
@@ -226,6 +227,24 @@ def test_errors_keep_no_bucket() -> None:
         gc.enable()
     assert len(kept) == 9
     assert all(error.__traceback__ for error in kept)
+
+
+def test_interrupted_while_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGINT while a thread encodes a large batch goes on its way, and keeps no Bucket."""
+
+    def interrupted(_: Bulk[Any]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Bulk, "prepare", interrupted)
+    loop = Loop()
+    held = [handle(loop)]
+    gone = ref(held[0]._target)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        held[0].upsert_multi(dict.fromkeys(map(str, range(2000)), 1))
+    held.clear()
+    assert gone() is None
+    assert caught.value.__traceback__
+    assert not loop.calls
 
 
 def test_methods() -> None:

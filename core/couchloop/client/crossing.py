@@ -91,9 +91,14 @@ class Crossing(ABC):
 
     def run(self, pending: Pending[T]) -> T:
         """Have the loop run *pending*, whose owner lives until then; wait, and give its result."""
-        if isinstance(pending, Bulk):
-            # Values are encoded here, and not on the loop.
-            pending.prepare()
+        try:
+            if isinstance(pending, Bulk):
+                # Values are encoded here, and not on the loop.
+                pending.prepare()
+        except BaseException:
+            # This frame is part of the traceback, which must not keep the Bucket open.
+            pending.owner = None
+            raise
         call = Call(pending, self)
         self.send(call)
         return call.wait()
