@@ -206,7 +206,6 @@ def test_a_thread_forks(tmp_path: Path) -> None:
         ("forkserver", "libev-cext"),
         ("spawn", "libuv-cffi"),
         ("patched-fork", "libev-cext"),
-        ("patched-fork", "libuv-cffi"),
         ("patched-spawn", "libev-cext"),
     ],
 )

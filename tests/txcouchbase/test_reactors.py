@@ -421,11 +421,19 @@ class SlowNetworkTests(SocketTests):
             await bucket.wait_until_ready(10)
             reading = Reading(self.served)
             reading.stop()
-            documents: dict[str | bytes, Any] = {f"k{n}": os.urandom(10_000) for n in range(6000)}
-            stored = bucket.upsert_multi(documents, format=FMT_BYTES, timeout=60)
+            value = os.urandom(10_000)
+            # Each is sent whole: a larger batch would wait for the nodes to take it.
+            stored = [
+                bucket.upsert_multi(
+                    {f"k{n}": value for n in range(first, first + 1000)},
+                    format=FMT_BYTES,
+                    timeout=60,
+                )
+                for first in range(0, 6000, 1000)
+            ]
             # Until the transports are full.
             await turn(self.reactor, lambda: kept(bucket) - bucket.queued.bytes > HIGH)
             await bucket.close(0.01)
-            assert isinstance(error_of(stored), RequestCanceledError)
+            assert all(isinstance(error_of(each), RequestCanceledError) for each in stored)
         reading.go_on()
         await self.disconnected()
