@@ -5,8 +5,8 @@ The states and every transition between them:
     OPENING ---opened---> HANDSHAKE ---dialogue ends---> READY
     any of them ---close(), lost(), a fault---> CLOSED
 
-A connection knows its owner (the session) through the five calls of `Owner`, and nothing else
-of the world. A CLOSED connection stays closed: its node gets a new one.
+A connection knows its owner (the session) through the calls of `Owner`, and nothing else of the
+world. A CLOSED connection stays closed: its node gets a new one.
 """
 
 from __future__ import annotations
@@ -125,7 +125,6 @@ class Connection(Generic[R]):
         "_forgotten",
         "_held",
         "_last_bytes",
-        "_last_progress",
         "_out",
         "_owner",
         "_prefix",
@@ -141,6 +140,7 @@ class Connection(Generic[R]):
         "id",
         "is_blocked",
         "last_activity",
+        "last_progress",
         "late_probe",
         "local",
         "opaque",
@@ -177,7 +177,8 @@ class Connection(Generic[R]):
         self.orphans = 0
         self.last_activity = 0.0
         """When a frame was completed last; during the handshake, when anything came."""
-        self._last_progress = -inf
+        self.last_progress = -inf
+        """When as much as `SIGN` of something large last came, or was taken."""
         self._last_bytes = -inf
         self._held = 0
         """So many bytes of an unfinished frame have been a sign of life already."""
@@ -392,14 +393,9 @@ class Connection(Generic[R]):
     # Signs of life
 
     @property
-    def last_progress(self) -> float:
-        """When as much as `SIGN` of something large last came, or was taken."""
-        return self._last_progress
-
-    @property
     def last_sign(self) -> float:
         """When the peer showed last that it lives: by a whole frame, or by as much as `SIGN`."""
-        return max(self.last_activity, self._last_progress)
+        return max(self.last_activity, self.last_progress)
 
     @property
     def answered(self) -> int:
@@ -433,14 +429,14 @@ class Connection(Generic[R]):
             self._held = 0
         if held - self._held >= SIGN:
             self._held = held
-            self._last_progress = now
+            self.last_progress = now
 
     def progressed(self, count: int, now: float) -> None:
         """Take note that the peer took *count* bytes of what the transport had kept."""
         self._taken += count
         if self._taken >= SIGN:
             self._taken = 0
-            self._last_progress = now
+            self.last_progress = now
 
     # The handshake
 
