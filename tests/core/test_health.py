@@ -21,7 +21,7 @@ from couchloop.session import health
 from couchloop.session.health import ClusterState, PingStatus
 from couchloop.settings.values import Login
 from couchloop.wire import Opcode, Status
-from tests.core.test_session import _push, _without_last_node
+from tests.core.session.support import push, without_last_node
 from tests.core.world import World
 
 
@@ -141,7 +141,7 @@ class TestDiagnostics:
         w.cluster.inject(opcode=Opcode.GET, key=key, delay=0.5, count=1)
         w.submit(operations.get(w.defaults, key, quiet=True))
         w.settle()
-        w.session.receive_data(w.link_to(first), _push(_without_last_node(w)), w.now)
+        w.session.receive_data(w.link_to(first), push(without_last_node(w)), w.now)
         w.settle()
         assert states(w) == ["connected", "connected", "disconnecting"]
 
