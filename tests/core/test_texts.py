@@ -33,7 +33,7 @@ from couchloop.safety.printable import printable
 from couchloop.settings.values import Address, Login, Settings
 from couchloop.transcoder import FMT_BYTES, FMT_JSON, FMT_PICKLE, FMT_UTF8, Transcoder
 from couchloop.wire import Opcode, Status
-from tests.core.test_bad_input import ONE_NODE
+from tests.core.session.test_bad_input import ONE_NODE
 from tests.core.world import World
 
 COUNT = 40

@@ -1,4 +1,4 @@
-"""Options over sockets, on Twisted; `tests/core/test_effects.py` has them all."""
+"""Options over sockets, on Twisted; `tests/core/settings/test_effects.py` has them all."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from couchloop.exceptions import ProtocolError
 from couchloop.operations import document as ops
 from couchloop.settings.values import Address, Login, Settings
 from couchloop.topology.configuration import ClusterConfig, select_network
-from tests.core.test_topology import CONFIG, changed, parse
+from tests.core.topology.test_configuration import CONFIG, changed, parse
 from tests.core.world import FIRST_PORT, World
 
 QUERY_NODE = 2

@@ -44,7 +44,7 @@ from couchloop.transport.tls import PeerTls, days_left, why_untrusted
 from couchloop.wire import Frame, Opcode, Status, encode_response
 from tests.core.world import ScriptedNode, derive
 
-PAGE: Final = Path(__file__).parents[2] / "docs/doctor.md"
+PAGE: Final = Path(__file__).parents[3] / "docs/doctor.md"
 SECRET: Final = "geheim-4711"
 WALL: Final = 1_800_000_000.0
 """15 January 2027, 08:00 UTC."""

@@ -16,7 +16,7 @@ from couchloop.session.session import SessionState
 from couchloop.settings.values import Address
 from couchloop.transcoder import FMT_BYTES
 from couchloop.wire import Opcode, encode_response
-from tests.core.test_http import WEB, web_connections, web_world
+from tests.core.http.test_http import WEB, web_connections, web_world
 from tests.core.world import World
 
 TWENTY_FIVE_MB = 25_000_000

@@ -35,7 +35,7 @@ from couchloop.topology import config_cache as configcache
 from couchloop.topology.config_cache import MAGIC, Cached, dump, load, read, write
 from couchloop.topology.configuration import ClusterConfig, Network, Node, Revision, parse_config
 from couchloop.wire import Opcode, Status
-from tests.core.test_topology import CONFIG, changed, parse
+from tests.core.topology.test_configuration import CONFIG, changed, parse
 from tests.core.world import FIRST_PORT, FIRST_WEB_PORT, World
 
 PATH = "/var/cache/bucket"
