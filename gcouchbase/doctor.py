@@ -1,4 +1,4 @@
-"""Serves an examination (couchloop.doctor) on this thread's hub: names, sockets, TLS, threads."""
+"""Serves a diagnosis (couchloop.doctor) on this thread's hub: names, sockets, TLS, threads."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from couchloop.doctor import (
     Answer,
     Close,
     Derive,
+    Diagnosis,
     Dial,
-    Examination,
     Exchange,
+    Gather,
     LookUpSrv,
     ReadTls,
     Request,
     Resolve,
     StartTls,
-    Together,
-    Walk,
+    Task,
 )
 from couchloop.safety.secret import sealed
 from couchloop.session.events import ResolveSrv
@@ -44,22 +44,22 @@ def loop_name() -> str:
 
 
 @sealed
-def run(examination: Examination, nameserver: Address | None = None) -> None:
-    """Serve *examination* to its end.
+def run(diagnosis: Diagnosis, nameserver: Address | None = None) -> None:
+    """Serve *diagnosis* to its end.
 
     Args:
-        examination: what asks.
+        diagnosis: what asks.
         nameserver: answers SRV look-ups; None: the system's.
     """
     runner = _Runner(nameserver)
     try:
-        runner.serve(examination.walk(monotonic()))
+        runner.serve(diagnosis.run(monotonic()))
     finally:
         runner.close()
 
 
 class _Runner:
-    """Answers requests; a walk that waits does not keep the others waiting."""
+    """Answers requests; a task that waits does not keep the others waiting."""
 
     def __init__(self, nameserver: Address | None) -> None:
         self._nameserver = nameserver
@@ -68,20 +68,20 @@ class _Runner:
         self._context: Any = None
 
     def close(self) -> None:
-        """Close what an interrupted examination left open."""
+        """Close what an interrupted diagnosis left open."""
         for link in self._links.values():
             link.sock.close()
 
-    def serve(self, walk: Walk[None]) -> None:
-        """Answer what *walk* asks until it ends."""
+    def serve(self, task: Task[None]) -> None:
+        """Answer what *task* asks until it ends."""
         try:
-            request = next(walk)
+            request = next(task)
             while True:
-                request = walk.send(self._answer(request))
+                request = task.send(self._answer(request))
         except StopIteration:
             return
         finally:
-            walk.close()
+            task.close()
 
     def _answer(self, request: Request) -> Answer:
         value: Any = None
@@ -92,7 +92,7 @@ class _Runner:
             if timeout is not patience:
                 raise
             return Answer(None, TimeoutError(), monotonic())
-        except Exception as error:  # noqa: BLE001 - the walk says what it means
+        except Exception as error:  # noqa: BLE001 - the task says what it means
             return Answer(None, error, monotonic())
         return Answer(value, None, monotonic())
 
@@ -116,8 +116,8 @@ class _Runner:
                 return get_hub().threadpool.apply(derivation.derive)
             case Close(number):
                 self._links.pop(number).sock.close()
-            case Together(walks):
-                greenlets = [Greenlet.spawn(self.serve, walk) for walk in walks]
+            case Gather(tasks):
+                greenlets = [Greenlet.spawn(self.serve, task) for task in tasks]
                 try:
                     gevent.joinall(greenlets, raise_error=True)
                 finally:

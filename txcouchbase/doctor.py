@@ -1,4 +1,4 @@
-"""Serves an examination (couchloop.doctor) on a reactor: names, transports, TLS, threads."""
+"""Serves a diagnosis (couchloop.doctor) on a reactor: names, transports, TLS, threads."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from couchloop.doctor import (
     Answer,
     Close,
     Derive,
+    Diagnosis,
     Dial,
-    Examination,
     Exchange,
+    Gather,
     LookUpSrv,
     ReadTls,
     Request,
     Resolve,
     StartTls,
-    Together,
-    Walk,
+    Task,
 )
 from couchloop.safety.secret import take_frames
 from couchloop.session.events import ResolveSrv
@@ -52,17 +52,17 @@ def loop_name() -> str:
     return f"Twisted {twisted.__version__}"
 
 
-async def serve(reactor: Any, examination: Examination, nameserver: Address | None = None) -> None:
-    """Serve *examination* to its end.
+async def serve(reactor: Any, diagnosis: Diagnosis, nameserver: Address | None = None) -> None:
+    """Serve *diagnosis* to its end.
 
     Args:
         reactor: what it runs on.
-        examination: what asks.
+        diagnosis: what asks.
         nameserver: answers SRV look-ups; None: the system's.
     """
     runner = _Runner(reactor, nameserver)
     try:
-        await runner.serve(examination.walk(reactor.seconds()))
+        await runner.serve(diagnosis.run(reactor.seconds()))
     except BaseException as error:
         # They hold what is being sent, a login for instance.
         take_frames(error)
@@ -72,7 +72,7 @@ async def serve(reactor: Any, examination: Examination, nameserver: Address | No
 
 
 class _Runner:
-    """Answers requests; a walk that waits does not keep the others waiting."""
+    """Answers requests; a task that waits does not keep the others waiting."""
 
     def __init__(self, reactor: Any, nameserver: Address | None) -> None:
         self._reactor = reactor
@@ -82,20 +82,20 @@ class _Runner:
         self._tls_factory: Callable[[str], Any] | None = None
 
     def close(self) -> None:
-        """Close what an interrupted examination left open."""
+        """Close what an interrupted diagnosis left open."""
         for link in self._links.values():
             link.close()
 
-    async def serve(self, walk: Walk[None]) -> None:
-        """Answer what *walk* asks until it ends."""
+    async def serve(self, task: Task[None]) -> None:
+        """Answer what *task* asks until it ends."""
         try:
-            request = next(walk)
+            request = next(task)
             while True:
-                request = walk.send(await self._answer(request))
+                request = task.send(await self._answer(request))
         except StopIteration:
             return
         finally:
-            walk.close()
+            task.close()
 
     async def _answer(self, request: Request) -> Answer:
         value: Any = None
@@ -108,7 +108,7 @@ class _Runner:
             value = await work
         except CancelledError:
             raise
-        except Exception as why:  # noqa: BLE001 - the walk says what it means
+        except Exception as why:  # noqa: BLE001 - the task says what it means
             error = why
         return Answer(value, error, self._reactor.seconds())
 
@@ -138,8 +138,8 @@ class _Runner:
                 return await self._in_thread(derivation.derive)
             case Close(number):
                 self._links.pop(number).close()
-            case Together(walks):
-                served = [Deferred.fromCoroutine(self.serve(walk)) for walk in walks]
+            case Gather(tasks):
+                served = [Deferred.fromCoroutine(self.serve(task)) for task in tasks]
                 await gatherResults(served, consumeErrors=True)
         return None
 

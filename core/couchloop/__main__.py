@@ -24,7 +24,7 @@ from time import time
 from typing import Any, Final, TextIO
 
 from couchloop import __version__
-from couchloop.doctor import Examination, Report, Step, Table, User
+from couchloop.doctor import Diagnosis, Report, Step, Table, User
 from couchloop.safety.secret import Secret
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.values import Address
@@ -157,7 +157,7 @@ def _first_line(path: str, standard_input: TextIO) -> str:
 
 
 class _Screen:
-    """Shows an examination while it runs."""
+    """Shows a diagnosis while it runs."""
 
     def __init__(self, table: Table, out: TextIO, *, progress: bool) -> None:
         self._table = table
@@ -217,7 +217,7 @@ def doctor_command(options: argparse.Namespace) -> int:
         unicode=(out.encoding or "").lower().replace("-", "") == "utf8",
     )
     screen = _Screen(table, out, progress=terminal)
-    examination = Examination(
+    diagnosis = Diagnosis(
         options.connection_string,
         user,
         limit=options.timeout,
@@ -229,7 +229,7 @@ def doctor_command(options: argparse.Namespace) -> int:
     )
     if not options.json:
         screen.lines(table.opening(report))
-    run(examination, options.nameserver)
+    run(diagnosis, options.nameserver)
     if options.json:
         screen.lines([json.dumps(report.as_json(), indent=2)])
     else:
@@ -239,14 +239,14 @@ def doctor_command(options: argparse.Namespace) -> int:
     return 0 if report.works else 1
 
 
-def _on_twisted() -> tuple[str, Callable[[Examination, Address | None], None]]:
+def _on_twisted() -> tuple[str, Callable[[Diagnosis, Address | None], None]]:
     from twisted.internet import reactor  # noqa: PLC0415 - only if Twisted was picked
     from twisted.internet.defer import CancelledError, Deferred  # noqa: PLC0415
     from twisted.internet.error import ReactorNotRunning  # noqa: PLC0415
 
     from txcouchbase import doctor  # noqa: PLC0415
 
-    def run(examination: Examination, nameserver: Address | None) -> None:
+    def run(diagnosis: Diagnosis, nameserver: Address | None) -> None:
         failures: list[Any] = []
 
         def stop(_: object) -> None:
@@ -255,7 +255,7 @@ def _on_twisted() -> tuple[str, Callable[[Examination, Address | None], None]]:
                 reactor.stop()
 
         def begin() -> None:
-            work = Deferred.fromCoroutine(doctor.serve(reactor, examination, nameserver))
+            work = Deferred.fromCoroutine(doctor.serve(reactor, diagnosis, nameserver))
             work.addErrback(failures.append)
             work.addBoth(stop)
             reactor.addSystemEventTrigger("before", "shutdown", work.cancel)
@@ -269,13 +269,13 @@ def _on_twisted() -> tuple[str, Callable[[Examination, Address | None], None]]:
     return doctor.loop_name(), run
 
 
-def _on_gevent() -> tuple[str, Callable[[Examination, Address | None], None]]:
+def _on_gevent() -> tuple[str, Callable[[Diagnosis, Address | None], None]]:
     import gevent  # noqa: PLC0415 - only if gevent was picked
 
     from gcouchbase import doctor  # noqa: PLC0415
 
-    def run(examination: Examination, nameserver: Address | None) -> None:
-        work = gevent.spawn(doctor.run, examination, nameserver)
+    def run(diagnosis: Diagnosis, nameserver: Address | None) -> None:
+        work = gevent.spawn(doctor.run, diagnosis, nameserver)
         gevent.signal_handler(signal.SIGINT, work.kill, block=False)
         work.get()
 

@@ -1,4 +1,4 @@
-"""The doctor's examination on a hub: beside other greenlets, nothing left if it ends early."""
+"""The doctor's diagnosis on a hub: beside other greenlets, nothing left if it ends early."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from gevent.server import StreamServer
 from gcouchbase import doctor
 from gcouchbase.testing import ServedCluster
 from tests.certificates import Certificates
-from tests.examination import (
-    examination,
+from tests.diagnosis import (
+    diagnosis,
     found,
     refuses_the_certificate,
     wants_a_certificate,
@@ -22,9 +22,9 @@ from tests.gcouchbase.support import ticking, until
 from tests.gcouchbase.test_networks import mapped, outside
 
 
-def test_examination(served: ServedCluster) -> None:
+def test_diagnosis(served: ServedCluster) -> None:
     """Every node is visited, other greenlets go on meanwhile, and every connection is closed."""
-    examined = examination(f"{served.connection_string}/default")
+    examined = diagnosis(f"{served.connection_string}/default")
     with ticking() as ticker:
         doctor.run(examined)
         ticker.goes_on()
@@ -36,11 +36,11 @@ def test_examination(served: ServedCluster) -> None:
 def test_the_network_to_use() -> None:
     """Behind port mapping, the network on which nodes do answer is tried, and named."""
     with mapped() as (served, _):
-        examined = examination(f"couchbase://{outside(served)}/default?network=default")
+        examined = diagnosis(f"couchbase://{outside(served)}/default?network=default")
         doctor.run(examined)
         assert not examined.report.works
         assert "Add network=external" in found(examined, "node").cure
-        examined = examination(f"couchbase://{outside(served)}/default")
+        examined = diagnosis(f"couchbase://{outside(served)}/default")
         doctor.run(examined)
         assert examined.report.works
         assert found(examined, "network").details["network"] == "external"
@@ -49,7 +49,7 @@ def test_the_network_to_use() -> None:
 def test_web_port(served: ServedCluster) -> None:
     """A web port gives the configuration too."""
     port = served.cluster.nodes[0].ports["mgmt"]
-    examined = examination(f"couchbase://127.0.0.1:{port}=http/default")
+    examined = diagnosis(f"couchbase://127.0.0.1:{port}=http/default")
     doctor.run(examined)
     assert examined.report.works
     assert found(examined, "http").subject == f"127.0.0.1:{port}"
@@ -66,7 +66,7 @@ def test_client_certificate_missing(certificates: Certificates, kind: str) -> No
     """A node that demands a client's certificate says so after the handshake, and is heard."""
     with certificates.demanding() as port:
         text = f"couchbases://127.0.0.1:{port}{kind}/default?certpath={certificates.ca}"
-        examined = examination(text)
+        examined = diagnosis(text)
         doctor.run(examined)
     wants_a_certificate(examined)
 
@@ -74,7 +74,7 @@ def test_client_certificate_missing(certificates: Certificates, kind: str) -> No
 def test_client_certificate_refused(certificates: Certificates) -> None:
     """A node that does not know the client's CA says so after the handshake, and is heard."""
     with certificates.demanding() as port:
-        examined = examination(certificates.foreign(port))
+        examined = diagnosis(certificates.foreign(port))
         doctor.run(examined)
     refuses_the_certificate(examined)
 
@@ -92,7 +92,7 @@ def test_last_words_of_a_peer_that_has_gone() -> None:
 
 @pytest.mark.parametrize("scheme", ["couchbase", "couchbases"])
 def test_killed(scheme: str) -> None:
-    """A greenlet that is killed amid an examination leaves no socket behind."""
+    """A greenlet that is killed amid a diagnosis leaves no socket behind."""
     here: set[object] = set()
 
     def listen(sock: socket.socket, address: object) -> None:
@@ -104,7 +104,7 @@ def test_killed(scheme: str) -> None:
 
     server = StreamServer(("127.0.0.1", 0), listen)
     server.start()
-    examined = examination(f"{scheme}://127.0.0.1:{server.server_port}/default")
+    examined = diagnosis(f"{scheme}://127.0.0.1:{server.server_port}/default")
     greenlet = gevent.spawn(doctor.run, examined)
     try:
         until(lambda: here and "tcp" in [step.name for step in examined.report])

@@ -16,7 +16,7 @@ from couchloop.settings.values import Address
 from gcouchbase import doctor
 from gcouchbase.bucket import Bucket
 from tests.certificates import Certificates
-from tests.examination import examination, found
+from tests.diagnosis import diagnosis, found
 from tests.gcouchbase.support import PASSWORD
 from tests.names import FORMS, LOCAL, NODE, form_called, issue, judge, serving
 
@@ -129,7 +129,7 @@ def test_doctor(certificates: Certificates, name: str) -> None:
     """The doctor says what is wrong with the names, and tells the peer nothing either."""
     form = form_called(name)._replace(host=LOCAL)
     with serving(issue(certificates, form)) as peer:
-        examined = examination(
+        examined = diagnosis(
             f"couchbases://{LOCAL}:{peer.port}/default?certpath={certificates.ca}"
         )
         doctor.run(examined)

@@ -20,7 +20,7 @@ from gcouchbase.cluster import CertAuthenticator, Cluster, PasswordAuthenticator
 from gcouchbase.pool import BucketPool
 from gcouchbase.testing import MemoryCluster, ServedCluster, SystemClock, serve
 from tests.certificates import Certificates
-from tests.examination import examination
+from tests.diagnosis import diagnosis
 from tests.gcouchbase.support import LIMIT, in_thread, start
 from tests.secrets import leaks, reached
 
@@ -245,9 +245,9 @@ def test_helpers_for_tests(tmp_path: Path) -> None:
 
 
 def test_doctor(served: ServedCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An examination that breaks off, and its report, lead to no password."""
+    """A diagnosis that breaks off, and its report, lead to no password."""
     text = f"{served.connection_string}/default?username=user&password={SECRET}"
-    examined = examination(text)
+    examined = diagnosis(text)
     monkeypatch.setattr(doctor, "monotonic", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError) as caught:
         doctor.run(examined)

@@ -1,4 +1,4 @@
-"""The doctor's examination on a reactor: every node, and nothing left if it ends early."""
+"""The doctor's diagnosis on a reactor: every node, and nothing left if it ends early."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory, Protocol
 
-from couchloop.doctor import Examination
+from couchloop.doctor import Diagnosis
 from tests.certificates import Certificates
-from tests.examination import (
-    examination,
+from tests.diagnosis import (
+    diagnosis,
     found,
     refuses_the_certificate,
     wants_a_certificate,
@@ -27,13 +27,13 @@ from txcouchbase import doctor
 from txcouchbase.testing import serve
 
 
-async def test_examination() -> None:
+async def test_diagnosis() -> None:
     """Every node is visited, and every connection is closed."""
     from twisted.internet import reactor  # noqa: PLC0415 - pytest installed it
 
     served = serve(reactor=reactor)
     try:
-        examined = examination(f"{served.connection_string}/default")
+        examined = diagnosis(f"{served.connection_string}/default")
         await doctor.serve(reactor, examined)
         assert examined.report.works
         assert [step.name for step in examined.report].count("node") == 3
@@ -49,7 +49,7 @@ async def test_web_port() -> None:
     served = serve(reactor=reactor)
     try:
         port = served.cluster.nodes[0].ports["mgmt"]
-        examined = examination(f"couchbase://127.0.0.1:{port}=http/default")
+        examined = diagnosis(f"couchbase://127.0.0.1:{port}=http/default")
         await doctor.serve(reactor, examined)
         assert examined.report.works
         assert found(examined, "http").subject == f"127.0.0.1:{port}"
@@ -63,11 +63,11 @@ async def test_the_network_to_use() -> None:
     from twisted.internet import reactor  # noqa: PLC0415 - pytest installed it
 
     async with mapped() as (served, _):
-        examined = examination(f"couchbase://{outside(served)}/default?network=default")
+        examined = diagnosis(f"couchbase://{outside(served)}/default?network=default")
         await doctor.serve(reactor, examined)
         assert not examined.report.works
         assert "Add network=external" in found(examined, "node").cure
-        examined = examination(f"couchbase://{outside(served)}/default")
+        examined = diagnosis(f"couchbase://{outside(served)}/default")
         await doctor.serve(reactor, examined)
         assert examined.report.works
         assert found(examined, "network").details["network"] == "external"
@@ -79,11 +79,11 @@ def certificates(tmp_path: Path) -> Certificates:
     return Certificates(tmp_path)
 
 
-async def examine(text: str) -> Examination:
+async def examine(text: str) -> Diagnosis:
     """Examine, and leave nothing in the reactor."""
     from twisted.internet import reactor  # noqa: PLC0415 - pytest installed it
 
-    examined = examination(text)
+    examined = diagnosis(text)
     await doctor.serve(reactor, examined)
     await turn(reactor, lambda: True)
     return examined
@@ -107,11 +107,11 @@ ON_A_REACTOR_OF_ITS_OWN = """
 import sys
 from twisted.internet.defer import Deferred
 from twisted.internet.selectreactor import SelectReactor
-from tests.examination import examination
+from tests.diagnosis import diagnosis
 from txcouchbase import doctor
 
 reactor = SelectReactor()
-examined = examination(sys.argv[1])
+examined = diagnosis(sys.argv[1])
 reactor.callWhenRunning(
     lambda: Deferred.fromCoroutine(doctor.serve(reactor, examined)).addBoth(
         lambda _: reactor.stop()
@@ -149,13 +149,13 @@ class _Silent(Protocol):
 
 @pytest.mark.parametrize("scheme", ["couchbase", "couchbases"])
 async def test_cancelled(scheme: str) -> None:
-    """An examination whose Deferred is cancelled closes its connection, timers and threads."""
+    """A diagnosis whose Deferred is cancelled closes its connection, timers and threads."""
     from twisted.internet import reactor as installed  # noqa: PLC0415 - pytest installed it
 
     reactor: Any = installed
     port = reactor.listenTCP(0, Factory.forProtocol(_Silent), interface="127.0.0.1")
     try:
-        examined = examination(f"{scheme}://127.0.0.1:{port.getHost().port}/default")
+        examined = diagnosis(f"{scheme}://127.0.0.1:{port.getHost().port}/default")
         work = Deferred.fromCoroutine(doctor.serve(reactor, examined))
         await turn(reactor, lambda: _Silent.connected_now == 1)
         work.cancel()

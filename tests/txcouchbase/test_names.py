@@ -18,7 +18,7 @@ from zope.interface import implementer
 from couchloop.exceptions import CouchbaseError, TlsError
 from couchloop.settings.values import Address
 from tests.certificates import Certificates
-from tests.examination import examination, found
+from tests.diagnosis import diagnosis, found
 from tests.names import FORMS, LOCAL, NODE, Peer, form_called, issue, judge, serving
 from tests.txcouchbase.support import turn
 from txcouchbase import doctor
@@ -250,7 +250,7 @@ async def test_doctor(certificates: Certificates, name: str) -> None:
     form = form_called(name)._replace(host=LOCAL)
     with serving(issue(certificates, form)) as peer:
         text = f"couchbases://{LOCAL}:{peer.port}/default?certpath={certificates.ca}"
-        examined = examination(text)
+        examined = diagnosis(text)
         await doctor.serve(reactor, examined)
         await turn(reactor, lambda: True)
     step = found(examined, "tls")

@@ -18,7 +18,7 @@ from couchloop.exceptions import ClientTemporaryFailError, CouchbaseError
 from couchloop.kv.scram import KeyDerivation
 from couchloop.transcoder import Transcoder
 from tests.certificates import Certificates
-from tests.examination import examination
+from tests.diagnosis import diagnosis
 from tests.secrets import leaks, reached
 from tests.txcouchbase.support import turn
 from txcouchbase import doctor
@@ -224,9 +224,9 @@ async def test_service() -> None:
 
 
 async def test_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An examination that breaks off, and what it has found, lead to no password."""
+    """A diagnosis that breaks off, and what it has found, lead to no password."""
     served = serving()
-    examined = examination(f"{served.connection_string}/default?username=user&password={SECRET}")
+    examined = diagnosis(f"{served.connection_string}/default?username=user&password={SECRET}")
     monkeypatch.setattr(doctor._Runner, "_answer", _raising)
     with pytest.raises(RuntimeError) as caught:
         await doctor.serve(reactor, examined)

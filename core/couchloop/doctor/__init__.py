@@ -1,11 +1,11 @@
 """Why a program cannot reach its cluster, and what to do about it: `python -m couchloop doctor`.
 
-What both loops need stands here, without I/O: the walk through all steps (`examination`), one way
-to one address (`visit`), what both ask of the loop (`requests`), what failures mean (`advice`),
-what was found (`report`) and how it is shown (`table`).
+What both loops need stands here, without I/O: all steps in their order (`diagnosis`), a probe of
+one address (`probe`), what both ask of the loop (`requests`), what failures mean (`advice`), what
+was found (`report`) and how it is shown (`table`).
 """
 
-from couchloop.doctor.examination import Examination, User
+from couchloop.doctor.diagnosis import Diagnosis, User
 from couchloop.doctor.report import Part, Report, Step, Verdict
 from couchloop.doctor.requests import (
     Answer,
@@ -13,14 +13,14 @@ from couchloop.doctor.requests import (
     Derive,
     Dial,
     Exchange,
+    Gather,
     Listener,
     LookUpSrv,
     ReadTls,
     Request,
     Resolve,
     StartTls,
-    Together,
-    Walk,
+    Task,
 )
 from couchloop.doctor.table import Table
 
@@ -28,9 +28,10 @@ __all__ = [
     "Answer",
     "Close",
     "Derive",
+    "Diagnosis",
     "Dial",
-    "Examination",
     "Exchange",
+    "Gather",
     "Listener",
     "LookUpSrv",
     "Part",
@@ -41,8 +42,7 @@ __all__ = [
     "StartTls",
     "Step",
     "Table",
-    "Together",
+    "Task",
     "User",
     "Verdict",
-    "Walk",
 ]

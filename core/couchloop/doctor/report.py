@@ -1,4 +1,4 @@
-"""What an examination has found: steps with verdicts, and their form for machines."""
+"""What a diagnosis has found: steps with verdicts, and their form for machines."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Verdict(StrEnum):
 
 
 class Part(StrEnum):
-    """The parts of an examination, in their order."""
+    """The parts of a diagnosis, in their order."""
 
     REQUEST = "request"
     """What was asked for: the connection string, its options, the credentials."""
@@ -108,7 +108,7 @@ class Report:
         version: couchloop's.
         steps: In the order in which they ended.
         seconds: How long it took.
-        finished: Whether the examination came to its end; False if it was interrupted.
+        finished: Whether the diagnosis came to its end; False if it was interrupted.
 
     """
 

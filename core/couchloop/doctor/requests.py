@@ -1,7 +1,7 @@
-"""What an examination asks of the loop that serves it, and what it tells its listener.
+"""What a diagnosis asks of the loop that serves it, and what it tells its listener.
 
-A walk yields requests and is sent an `Answer` to each. Every request that may wait carries its
-limit in seconds.
+A task is a generator: it yields requests and is sent an `Answer` to each. Every request that may
+wait carries its limit in seconds.
 """
 
 from __future__ import annotations
@@ -72,10 +72,10 @@ class Close(NamedTuple):
     link: int
 
 
-class Together(NamedTuple):
-    """Serve several walks at the same time; answered with None once all have ended."""
+class Gather(NamedTuple):
+    """Serve several tasks at the same time; answered with None once all have ended."""
 
-    walks: Sequence[Walk[None]]
+    tasks: Sequence[Task[None]]
 
 
 class Answer(NamedTuple):
@@ -87,12 +87,12 @@ class Answer(NamedTuple):
     """The loop's monotonic time in seconds."""
 
 
-Request = ReadTls | Resolve | LookUpSrv | Dial | StartTls | Exchange | Derive | Close | Together
-Walk = Generator[Request, Answer, T]
+Request = ReadTls | Resolve | LookUpSrv | Dial | StartTls | Exchange | Derive | Close | Gather
+Task = Generator[Request, Answer, T]
 
 
 class Listener(Protocol):
-    """Hears how the examination goes on, to show it."""
+    """Hears how the diagnosis goes on, to show it."""
 
     def begins(self, name: str, subject: str) -> None:
         """Say that a step has begun."""

@@ -1,4 +1,4 @@
-"""The examination for people: a calm table, for narrow and for wide terminals."""
+"""The diagnosis for people: a calm table, for narrow and for wide terminals."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Table:
                 points = "One point above deserves" if len(warnings) == 1 else ""
                 text += f" {points or f'{len(warnings)} points above deserve'} a look."
         elif not report.finished:
-            verdict, text = Verdict.WARNING, "The examination was interrupted."
+            verdict, text = Verdict.WARNING, "The diagnosis was interrupted."
         else:
             verdict = Verdict.FAILED
             text = f"A program could not work: {_blame(failures, len(nodes))}."

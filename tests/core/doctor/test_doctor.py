@@ -17,9 +17,10 @@ from couchloop.doctor import (
     Answer,
     Close,
     Derive,
+    Diagnosis,
     Dial,
-    Examination,
     Exchange,
+    Gather,
     LookUpSrv,
     Part,
     ReadTls,
@@ -29,13 +30,12 @@ from couchloop.doctor import (
     StartTls,
     Step,
     Table,
-    Together,
+    Task,
     User,
     Verdict,
-    Walk,
 )
+from couchloop.doctor.probe import Probe
 from couchloop.doctor.table import clean, duration
-from couchloop.doctor.visit import Visit
 from couchloop.embedded import BucketSettings, EmbeddedCluster, ManualClock
 from couchloop.exceptions import CertificateFileError, SrvLookupError
 from couchloop.settings.values import Address
@@ -89,7 +89,7 @@ class Talking(Silent):
 
 
 class Net:
-    """A network in virtual time that serves walks; each answer takes *pace* seconds.
+    """A network in virtual time that serves tasks; each answer takes *pace* seconds.
 
     Args:
         cluster: its nodes are at 10.0.0.1:11210 and so on.
@@ -121,10 +121,10 @@ class Net:
         """How many links were not closed."""
         return len(self._links)
 
-    def serve(self, walk: Walk[None]) -> None:
-        """Serve a walk to its end."""
+    def serve(self, task: Task[None]) -> None:
+        """Serve a task to its end."""
         try:
-            request = next(walk)
+            request = next(task)
             while True:
                 self.requests.append(request)
                 value: Any = None
@@ -133,9 +133,9 @@ class Net:
                     value = self._perform(request)
                 except Exception as why:  # noqa: BLE001 - as a loop does
                     error = why
-                if not isinstance(request, Together | Close | ReadTls):
+                if not isinstance(request, Gather | Close | ReadTls):
                     self.clock.advance(self.pace)
-                request = walk.send(Answer(value, error, self.clock.now()))
+                request = task.send(Answer(value, error, self.clock.now()))
         except StopIteration:
             return
 
@@ -172,9 +172,9 @@ class Net:
                 return derive(derivation)
             case Close(number):
                 del self._links[number]
-            case Together(walks):
-                for walk in walks:
-                    self.serve(walk)
+            case Gather(tasks):
+                for task in tasks:
+                    self.serve(task)
         return None
 
     def _given(self, what: Any, limit: float) -> Any:
@@ -212,7 +212,7 @@ def examine(
     """Examine *text*; give the report, and all that people see of it."""
     report = Report(connection_string="", loop="Loop 1.0", version="9.9")
     heard = Heard(table or Table(width=80))
-    examination = Examination(
+    diagnosis = Diagnosis(
         text,
         user or User("user", "password"),
         limit=limit,
@@ -223,7 +223,7 @@ def examine(
         environment=environment,
     )
     lines = [*heard.table.opening(report)]
-    net.serve(examination.walk(net.clock.now()))
+    net.serve(diagnosis.run(net.clock.now()))
     assert net.open_links == 0
     for step in report:
         if step.verdict in {Verdict.FAILED, Verdict.WARNING}:
@@ -356,7 +356,7 @@ def two_nodes() -> EmbeddedCluster:
     return EmbeddedCluster(nodes=2, seed=0, clock=ManualClock())
 
 
-class TestWalk:
+class TestDiagnosis:
     """What is looked at, in which order."""
 
     def test_order(self) -> None:
@@ -394,7 +394,7 @@ class TestWalk:
         net = Net()
         net.names["db.example.com"] = ["10.0.0.1"]
         examine(net, "couchbases://db.example.com/default", limit=3.0)
-        waits = [each for each in net.requests if not isinstance(each, ReadTls | Close | Together)]
+        waits = [each for each in net.requests if not isinstance(each, ReadTls | Close | Gather)]
         assert len(waits) > 20
         assert all(0 < each.limit <= 3.0 for each in waits)
 
@@ -402,8 +402,8 @@ class TestWalk:
         """Nodes are visited together: a silent firewall costs one limit, not one for each."""
         net = Net()
         examine(net)
-        (together,) = [each for each in net.requests if isinstance(each, Together)]
-        assert len(together.walks) == 3
+        (together,) = [each for each in net.requests if isinstance(each, Gather)]
+        assert len(together.tasks) == 3
 
     def test_names_are_looked_up_once(self) -> None:
         """A name that is seed and node at once is looked up once."""
@@ -539,12 +539,12 @@ class TestWalk:
         assert [step.name for step in report].count("node") == 3
         assert "Add /BUCKET" in shown
 
-    def test_an_interrupted_examination(self) -> None:
+    def test_an_interrupted_diagnosis(self) -> None:
         """What was found before an interruption is kept, and does not count as success."""
         net = Net()
         report = Report(connection_string="", loop="", version="")
         table = Table()
-        examination = Examination(
+        diagnosis = Diagnosis(
             "couchbase://10.0.0.1/default",
             User("user", "password"),
             limit=1.0,
@@ -553,9 +553,9 @@ class TestWalk:
             nonce=lambda: "n",
             wall=WALL,
         )
-        walk = examination.walk(0.0)
-        next(walk)
-        walk.close()
+        task = diagnosis.run(0.0)
+        next(task)
+        task.close()
         assert [step.name for step in report][:2] == ["parse", "options"]
         assert not report.finished
         assert not report.works
@@ -877,7 +877,7 @@ class Garbling(Silent):
 
 
 class TestGarbage:
-    """Nothing that a peer sends gets the better of the examination: it ends, and says something."""
+    """Nothing that a peer sends gets the better of the diagnosis: it ends, and says something."""
 
     @given(pieces=st.lists(st.binary(max_size=80), max_size=6), closed=st.booleans())
     def test_any_bytes(self, pieces: list[bytes], closed: bool) -> None:
@@ -975,13 +975,13 @@ class TestSeedsAndNodes:
         assert "Add network=external" in step_of(report, "node").cure
 
     def test_no_node_is_left_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A mistake of ours in a node's visit shows; the node is not silently missing."""
+        """A mistake of ours in a node's probe shows; the node is not silently missing."""
 
-        def noop(_: Visit) -> Walk[None]:
+        def noop(_: Probe) -> Task[None]:
             raise ZeroDivisionError
             yield Close(0)
 
-        monkeypatch.setattr(Visit, "noop", noop)
+        monkeypatch.setattr(Probe, "noop", noop)
         with pytest.raises(ZeroDivisionError):
             examine(Net())
 

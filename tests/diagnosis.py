@@ -1,8 +1,8 @@
-"""An examination of the doctor's, for the tests of what serves it on either loop."""
+"""A diagnosis of the doctor's, for the tests of what serves it on either loop."""
 
 from __future__ import annotations
 
-from couchloop.doctor import Examination, Report, Step, User, Verdict
+from couchloop.doctor import Diagnosis, Report, Step, User, Verdict
 
 
 class Nobody:
@@ -15,9 +15,9 @@ class Nobody:
         """Do nothing."""
 
 
-def examination(text: str, *, limit: float = 20.0) -> Examination:
+def diagnosis(text: str, *, limit: float = 20.0) -> Diagnosis:
     """Give one that has not begun, for the user of embedded clusters or a client's certificate."""
-    return Examination(
+    return Diagnosis(
         text,
         User() if "keypath=" in text else User("user", "password"),
         limit=limit,
@@ -28,7 +28,7 @@ def examination(text: str, *, limit: float = 20.0) -> Examination:
     )
 
 
-def wants_a_certificate(examined: Examination) -> None:
+def wants_a_certificate(examined: Diagnosis) -> None:
     """Compare with what is to be said of a node that demands a client's certificate."""
     step = next(step for step in examined.report if step.verdict is Verdict.FAILED)
     assert step.cause == "127.0.0.1 wants a client certificate."
@@ -38,7 +38,7 @@ def wants_a_certificate(examined: Examination) -> None:
     )
 
 
-def refuses_the_certificate(examined: Examination) -> None:
+def refuses_the_certificate(examined: Diagnosis) -> None:
     """Compare with what is to be said of a node that does not know the client's CA."""
     step = next(step for step in examined.report if step.verdict is Verdict.FAILED)
     assert step.cause.startswith("127.0.0.1 refused the client certificate (")
@@ -46,6 +46,6 @@ def refuses_the_certificate(examined: Examination) -> None:
     assert step.cure == "Have one issued by a CA that the cluster trusts."
 
 
-def found(examined: Examination, name: str) -> Step:
+def found(examined: Diagnosis, name: str) -> Step:
     """Give the last step of that name."""
     return [step for step in examined.report if step.name == name][-1]

@@ -1,11 +1,11 @@
-"""The walk from a connection string to every node: what is looked at, in which order.
+"""The diagnosis of a connection, from its string to every node: what is checked, in which order.
 
-Sans-I/O: `Examination.walk` is a generator that yields small requests (resolve a name, dial an
+Sans-I/O: `Diagnosis.run` is a generator that yields small requests (resolve a name, dial an
 address, exchange bytes …) and is sent an `Answer` to each. What serves the requests is all that a
 loop contributes (txcouchbase/doctor.py, gcouchbase/doctor.py). The handshake is the client's own,
 so that what is examined is what a program does.
 
-Every request that may wait carries its limit in seconds: the walk ends whatever the peers do.
+Every request that may wait carries its limit in seconds: the task ends whatever the peers do.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from couchloop.doctor.advice import HANGS, NO_ANSWER, Advice, advise, failed
+from couchloop.doctor.context import DiagnosisContext, StopError, is_address
+from couchloop.doctor.probe import Probe
 from couchloop.doctor.report import Part, Report, Step, Verdict, count, listed
-from couchloop.doctor.requests import Listener, LookUpSrv, ReadTls, Together, Walk
-from couchloop.doctor.visit import EndError, Scene, Visit, is_address
+from couchloop.doctor.requests import Gather, Listener, LookUpSrv, ReadTls, Task
 from couchloop.exceptions import (
     BadEnvironmentError,
     CouchbaseError,
@@ -38,7 +39,7 @@ from couchloop.topology.configuration import ClusterConfig, Node, data_networks,
 _AT_ONCE: Final = 16
 """Nodes that are examined at the same time: behind a silent firewall each takes its whole limit."""
 _SOMEBODY_ELSE: Final = frozenset({"tls", "hello"})
-"""Where a visit fails if the address means another machine here."""
+"""Where a probe fails if the address means another machine here."""
 
 
 class User(NamedTuple):
@@ -51,8 +52,8 @@ class User(NamedTuple):
         return f"User(username={self.username!r}, password=***)"
 
 
-class Examination:
-    """One examination.
+class Diagnosis:
+    """One diagnosis.
 
     Args:
         text: the connection string.
@@ -86,36 +87,36 @@ class Examination:
         self._nonce = nonce
         self._wall = wall
         self._environment = environment or {}
-        self._scene: Scene
+        self._context: DiagnosisContext
 
-    def walk(self, now: float) -> Walk[None]:
+    def run(self, now: float) -> Task[None]:
         """Examine everything; the report is complete when this ends.
 
         Args:
             now: the loop's monotonic time in seconds.
         """
-        scene = self._scene = Scene(
+        context = self._context = DiagnosisContext(
             self._listener, limit=self._limit, nonce=self._nonce, now=now, wall=self._wall
         )
         try:
-            with suppress(EndError):
-                yield from self._walk()
+            with suppress(StopError):
+                yield from self._run()
         except BaseException as error:
             # They hold the connection string, and the options in it.
             take_frames(error)
             raise
         finally:
-            self.report.seconds = scene.now - now
+            self.report.seconds = context.now - now
         self.report.finished = True
 
-    def _walk(self) -> Walk[None]:
+    def _run(self) -> Task[None]:
         connection_string = self._parse()
         options = self._options(connection_string)
-        settings = self._scene.settings = self._credentials(connection_string, options)
+        settings = self._context.settings = self._credentials(connection_string, options)
         if settings.tls:
             yield from self._certificates(settings)
         seeds, web_seeds = yield from self._seeds(settings)
-        found: _Found | None = None
+        found: _SeedConfig | None = None
         tried = 0
         for seed in seeds:
             found = yield from self._seed(seed)
@@ -130,11 +131,11 @@ class Examination:
             return
         others = seeds[tried:]
         if others:
-            self._scene.begin("seed", count(len(others), "other seed"))
+            self._context.begin("seed", count(len(others), "other seed"))
             yield from self._in_order([self._other_seed(seed, found) for seed in others])
         network = self._network(found)
         nodes = found.config.nodes
-        self._scene.begin("node", count(len(nodes), "node"))
+        self._context.begin("node", count(len(nodes), "node"))
         yield from self._in_order([self._node(found, node, network) for node in nodes])
 
     # Steps
@@ -146,12 +147,12 @@ class Examination:
     # What was asked for
 
     def _parse(self) -> ConnectionString:
-        self._scene.begin("parse")
+        self._context.begin("parse")
         try:
             parsed = ConnectionString.parse(self._text.text())
         except InvalidConnectionStringError as error:
             self._end(failed(Part.REQUEST, "parse", advise(error)))
-            raise EndError from None
+            raise StopError from None
         hosts = [str(host.host) for host in parsed.seeds]
         scheme = f"scheme {parsed.scheme}" if parsed.scheme else "no scheme"
         bucket = f"bucket {parsed.bucket!r}" if parsed.bucket else "no bucket"
@@ -176,7 +177,7 @@ class Examination:
         notes: list[str] = []
         details: list[dict[str, Any]] = []
         failure: Advice | None = None
-        self._scene.begin("options")
+        self._context.begin("options")
         for name, text in connection_string.option_pairs():
             try:
                 option = find_option(name)
@@ -193,7 +194,7 @@ class Examination:
         if failure is not None:
             notes = [note for note in notes if failure.cause.rstrip(".") not in note]
             self._end(failed(Part.REQUEST, "options", failure, notes=tuple(notes)))
-            raise EndError
+            raise StopError
         text = count(len(details), "option") if details else "none: the defaults apply"
         self._end(
             Step(
@@ -210,12 +211,12 @@ class Examination:
     def _credentials(
         self, connection_string: ConnectionString, options: dict[str, OptionValue]
     ) -> Settings:
-        self._scene.begin("credentials")
+        self._context.begin("credentials")
         username, password = self._user
         by_certificate = "keypath" in options or bool(self._environment.get("LCB_SSL_KEY"))
         if username is None and "username" not in options and not by_certificate:
             # What can be reached without logging in is worth knowing all the same.
-            self._scene.logs_in = False
+            self._context.logs_in = False
             username, password = "nobody", ""
         try:
             settings = make_settings(
@@ -235,7 +236,21 @@ class Examination:
             elif isinstance(error, InvalidConnectionStringError):
                 name = "parse"
             self._end(failed(Part.REQUEST, name, advise(error)))
-            raise EndError from None
+            raise StopError from None
+        self._tell_notices(settings)
+        if self._context.logs_in:
+            self._tell_login(settings, shows_password="password" in options)
+            return settings
+        advice = Advice(
+            "nobody",
+            "Neither the command line nor the connection string says who connects.",
+            "Give --username, or certpath= and keypath= in the connection string. What can be "
+            "examined without logging in follows.",
+        )
+        self._end(failed(Part.REQUEST, "credentials", advice))
+        return settings
+
+    def _tell_notices(self, settings: Settings) -> None:
         # What options are without effect was said with them.
         notices = tuple(
             each.text for each in settings.notices if not each.text.startswith("the option ")
@@ -250,21 +265,14 @@ class Examination:
                     notes=notices,
                 )
             )
-        if not self._scene.logs_in:
-            advice = Advice(
-                "nobody",
-                "Neither the command line nor the connection string says who connects.",
-                "Give --username, or certpath= and keypath= in the connection string. What can be "
-                "examined without logging in follows.",
-            )
-            self._end(failed(Part.REQUEST, "credentials", advice))
-            return settings
+
+    def _tell_login(self, settings: Settings, *, shows_password: bool) -> None:
         login = settings.login
         who = f"user {login.username!r}, with a password"
         if login.by_certificate:
             who = f"the client certificate {settings.tls_files.cert_path}"
         note = ""
-        if "password" in options:
+        if shows_password:
             note = (
                 "The password stands in the connection string, where logs and lists of processes "
                 "may show it: a PasswordAuthenticator keeps it out of there."
@@ -279,15 +287,14 @@ class Examination:
                 details={"username": login.username, "by_certificate": login.by_certificate},
             )
         )
-        return settings
 
-    def _certificates(self, settings: Settings) -> Walk[None]:
+    def _certificates(self, settings: Settings) -> Task[None]:
         files = settings.tls_files
-        self._scene.begin("certificates")
-        answer = yield from self._scene.ask(ReadTls(files))
+        self._context.begin("certificates")
+        answer = yield from self._context.ask(ReadTls(files))
         if answer.error is not None:
             self._end(failed(Part.REQUEST, "certificates", advise(answer.error)))
-            raise EndError
+            raise StopError
         details = {"trusted": files.ca_path, "own": files.cert_path, "verify": files.verify}
         if not files.verify:
             self._end(
@@ -316,7 +323,7 @@ class Examination:
 
     # Names
 
-    def _seeds(self, settings: Settings) -> Walk[tuple[Sequence[Address], Sequence[Address]]]:
+    def _seeds(self, settings: Settings) -> Task[tuple[Sequence[Address], Sequence[Address]]]:
         """Find out where to begin, data ports and web ports, and look up every name."""
         seeds: Sequence[Address] = settings.seeds
         web_seeds: Sequence[Address] = settings.web_seeds
@@ -327,14 +334,14 @@ class Examination:
                 web_seeds = settings.web_ports(named)
         if settings.bootstrap_on == "http":
             seeds = ()
-        elif settings.bootstrap_on == "cccp" or not self._scene.logs_in:
+        elif settings.bootstrap_on == "cccp" or not self._context.logs_in:
             # A web port tells nothing to those whom it does not know.
             web_seeds = ()
         hosts = dict.fromkeys(seed.host for seed in (*seeds, *web_seeds))
         names = [name for name in hosts if not is_address(name)]
         for name in names:
-            self._scene.names[name] = yield from self._scene.resolve(name)
-            self._end(self._scene.names[name])
+            self._context.names[name] = yield from self._context.resolve(name)
+            self._end(self._context.names[name])
         if not names and not settings.srv:
             self._end(
                 Step(
@@ -346,10 +353,10 @@ class Examination:
             )
         return seeds, web_seeds
 
-    def _srv(self, settings: Settings) -> Walk[Sequence[Address]]:
+    def _srv(self, settings: Settings) -> Task[Sequence[Address]]:
         name, required = settings.srv, settings.srv_required
-        began = self._scene.begin("srv", name)
-        answer = yield from self._scene.ask(LookUpSrv(name, self._scene.limit))
+        began = self._context.begin("srv", name)
+        answer = yield from self._context.ask(LookUpSrv(name, self._context.limit))
         found, wrong = srv_targets(name, answer.value or ())
         verdict, text, cause, cure = Verdict.OK, "", "", ""
         notes: tuple[str, ...] = ()
@@ -379,7 +386,7 @@ class Examination:
                 name="srv",
                 subject=name,
                 verdict=verdict,
-                seconds=self._scene.now - began,
+                seconds=self._context.now - began,
                 text=text,
                 notes=notes,
                 cause=cause,
@@ -388,31 +395,31 @@ class Examination:
             )
         )
         if not found and required:
-            raise EndError
+            raise StopError
         return found
 
     # One way in
 
-    def _seed(self, seed: Address) -> Walk[_Found | None]:
+    def _seed(self, seed: Address) -> Task[_SeedConfig | None]:
         """Go the whole way to a seed's configuration; give that, if there is one."""
-        visit = Visit(self._scene, seed, self._end)
-        found: _Found | None = None
-        with suppress(EndError):
-            yield from visit.connect()
-            negotiated = yield from visit.shake_hands()
-            found = _Found(seed, visit.configuration(negotiated.config))
-        yield from visit.close()
+        probe = Probe(self._context, seed, self._end)
+        found: _SeedConfig | None = None
+        with suppress(StopError):
+            yield from probe.connect()
+            negotiated = yield from probe.handshake()
+            found = _SeedConfig(seed, probe.configuration(negotiated.config))
+        yield from probe.close()
         return found
 
-    def _web_seed(self, seed: Address) -> Walk[_Found | None]:
+    def _web_seed(self, seed: Address) -> Task[_SeedConfig | None]:
         """Ask a web port for the configuration, as a program does when no data port gives one."""
-        visit = Visit(self._scene, seed, self._end, web=True)
-        found: _Found | None = None
-        with suppress(EndError):
-            yield from visit.connect()
-            text = yield from visit.ask_web()
-            found = _Found(seed, visit.configuration(text))
-        yield from visit.close()
+        probe = Probe(self._context, seed, self._end, web=True)
+        found: _SeedConfig | None = None
+        with suppress(StopError):
+            yield from probe.connect()
+            text = yield from probe.ask_web()
+            found = _SeedConfig(seed, probe.configuration(text))
+        yield from probe.close()
         return found
 
     def _is_refused(self) -> bool:
@@ -420,24 +427,24 @@ class Examination:
         last = self.report.steps[-1]
         return last.name == "authentication" and last.verdict is Verdict.FAILED
 
-    def _other_seed(self, seed: Address, found: _Found) -> Walk[Step]:
+    def _other_seed(self, seed: Address, found: _SeedConfig) -> Task[Step]:
         """See whether a program could have begun at *seed* too; tell it in one step."""
-        visit = Visit(self._scene, seed, lambda _: None)
-        began = self._scene.now
-        with suppress(EndError):
-            yield from visit.connect()
-            negotiated = yield from visit.shake_hands()
-            visit.configuration(negotiated.config, found.config)
-        yield from visit.close()
+        probe = Probe(self._context, seed, lambda _: None)
+        began = self._context.now
+        with suppress(StopError):
+            yield from probe.connect()
+            negotiated = yield from probe.handshake()
+            probe.configuration(negotiated.config, found.config)
+        yield from probe.close()
         text = "gives a configuration too"
-        step = visit.summary(Part.OTHER_SEEDS, "seed", text, self._scene.now - began)
+        step = probe.summary(Part.OTHER_SEEDS, "seed", text, self._context.now - began)
         return replace(step, text=f"{seed}  {step.text}")
 
     # The cluster
 
-    def _network(self, found: _Found) -> str:
-        settings, config = self._scene.settings, found.config
-        self._scene.begin("network")
+    def _network(self, found: _SeedConfig) -> str:
+        settings, config = self._context.settings, found.config
+        self._context.begin("network")
         name, why = select_network(config, found.seed, settings.network)
         usable = data_networks(config, _service(settings))
         others = [each for each in usable if each != name]
@@ -463,51 +470,51 @@ class Examination:
             )
         self._end(step)
         if step.verdict is Verdict.FAILED:
-            raise EndError
+            raise StopError
         return name
 
-    def _in_order(self, walks: Sequence[Walk[Step]]) -> Walk[None]:
-        """Take several walks at a time; tell of what they bring in their order."""
-        steps: list[Step | None] = [None] * len(walks)
+    def _in_order(self, tasks: Sequence[Task[Step]]) -> Task[None]:
+        """Take several tasks at a time; tell of what they bring in their order."""
+        steps: list[Step | None] = [None] * len(tasks)
         told = 0
 
-        def take(index: int) -> Walk[None]:
+        def take(index: int) -> Task[None]:
             nonlocal told
-            steps[index] = yield from walks[index]
+            steps[index] = yield from tasks[index]
             while told < len(steps) and (step := steps[told]) is not None:
                 told += 1
                 self._end(step)
 
-        for begin in range(0, len(walks), _AT_ONCE):
-            batch = range(begin, min(begin + _AT_ONCE, len(walks)))
-            answer = yield from self._scene.ask(Together([take(index) for index in batch]))
+        for begin in range(0, len(tasks), _AT_ONCE):
+            batch = range(begin, min(begin + _AT_ONCE, len(tasks)))
+            answer = yield from self._context.ask(Gather([take(index) for index in batch]))
             if answer.error is not None:
                 # A mistake of ours: no node may silently be missing.
                 raise answer.error
 
-    def _node(self, found: _Found, node: Node, network: str) -> Walk[Step]:
+    def _node(self, found: _SeedConfig, node: Node, network: str) -> Task[Step]:
         """Connect to a node of the map as a program would, and measure a round trip."""
-        settings = self._scene.settings
+        settings = self._context.settings
         service = _service(settings)
         address = node.address(network, service)
         if address is None:
             return _without_address(node, network, service)
-        visit = Visit(self._scene, address, lambda _: None)
-        began = self._scene.now
-        with suppress(EndError):
-            yield from visit.connect()
-            yield from visit.shake_hands()
-            yield from visit.noop()
-        yield from visit.close()
+        probe = Probe(self._context, address, lambda _: None)
+        began = self._context.now
+        with suppress(StopError):
+            yield from probe.connect()
+            yield from probe.handshake()
+            yield from probe.noop()
+        yield from probe.close()
         text = "the seed" if address.one_form == found.seed.one_form else ""
-        step = visit.summary(Part.NODES, "node", text, self._scene.now - began)
-        if step.verdict is Verdict.FAILED and visit.steps[-1].text == NO_ANSWER:
+        step = probe.summary(Part.NODES, "node", text, self._context.now - began)
+        if step.verdict is Verdict.FAILED and probe.steps[-1].text == NO_ANSWER:
             step = replace(step, cure=HANGS)
         if step.verdict is Verdict.FAILED and step.details["failed"] in {"tcp", *_SOMEBODY_ELSE}:
             step = yield from self._on_other_networks(step, node, network, service)
         return step
 
-    def _on_other_networks(self, step: Step, node: Node, network: str, service: str) -> Walk[Step]:
+    def _on_other_networks(self, step: Step, node: Node, network: str, service: str) -> Task[Step]:
         """Try a node that cannot be reached on its other networks; say which to use."""
         tried: list[str] = []
         for name in node.networks:
@@ -515,15 +522,15 @@ class Examination:
             if name == network or address is None:
                 continue
             tried.append(name)
-            visit = Visit(self._scene, address, lambda _: None)
-            with suppress(EndError):
+            probe = Probe(self._context, address, lambda _: None)
+            with suppress(StopError):
                 if step.details["failed"] in _SOMEBODY_ELSE:
-                    yield from visit.connect()
-                    yield from visit.shake_hands()
+                    yield from probe.connect()
+                    yield from probe.handshake()
                 else:
-                    yield from visit.dial()
-            yield from visit.close()
-            if visit.link is not None and visit.steps[-1].verdict is not Verdict.FAILED:
+                    yield from probe.dial()
+            yield from probe.close()
+            if probe.link is not None and probe.steps[-1].verdict is not Verdict.FAILED:
                 details = {**step.details, "answers": {"network": name, "address": str(address)}}
                 cure = f"Add network={name} to the connection string: there the node answers."
                 return replace(step, cure=cure, details=details)
@@ -533,7 +540,7 @@ class Examination:
         return step
 
 
-class _Found(NamedTuple):
+class _SeedConfig(NamedTuple):
     """A configuration, and the seed that gave it."""
 
     seed: Address
