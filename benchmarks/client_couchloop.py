@@ -149,8 +149,9 @@ def on_gevent(meter: Meter, operation: str, shape: str, port: int, count: int) -
 
 def _prebuilt(operation: str, window: int) -> tuple[list[bytes], bytes]:
     """Requests to send before counting begins (handshake without features), and one to repeat."""
+    from couchloop.hot.frames import encode_request
     from couchloop.transcoder import FMT_JSON
-    from couchloop.wire import Opcode, encode_request
+    from couchloop.wire import Opcode
 
     handshake = [
         encode_request(Opcode.SASL_AUTH, key=b"PLAIN", value=b"\0user\0password"),

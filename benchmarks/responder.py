@@ -17,7 +17,8 @@ from pathlib import Path
 from struct import Struct
 
 from couchloop.embedded import EmbeddedCluster, Node, ServerConnection
-from couchloop.wire import Feature, encode_response
+from couchloop.hot.frames import encode_response
+from couchloop.wire import Feature
 
 DOCUMENT = (Path(__file__).parent / "document.json").read_bytes()
 

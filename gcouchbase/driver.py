@@ -34,8 +34,8 @@ from couchloop.exceptions import (
     UnknownHostError,
     WrongLoopError,
 )
-from couchloop.operations.batch import Batch, Bulk
-from couchloop.operations.document import Operation, Pending
+from couchloop.hot.batch import Batch, Bulk
+from couchloop.hot.operation import Operation, Pending
 from couchloop.safety.printable import general
 from couchloop.session.events import LogRecord, OpenConnection, ResolveSrv
 from couchloop.session.session import SessionState

@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from couchloop.hot.operation import Defaults, Key
+from couchloop.hot.result import MultiResult, OperationResult, Result, ValueResult
 from couchloop.operations import document
-from couchloop.operations.document import Defaults, Key
-from couchloop.result import MultiResult, OperationResult, Result, ValueResult
 from couchloop.retries import RetryStrategy
 from couchloop.session import health
 from couchloop.session.health import ClusterState, PingReport

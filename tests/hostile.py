@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from couchloop.exceptions import CouchbaseError, NodeTimeoutError, ProtocolError, WrongProtocolError
-from couchloop.wire import Frame, Opcode, encode_response
+from couchloop.hot.frames import Frame, encode_response
+from couchloop.wire import Opcode
 
 OPTIONS = "?config_node_timeout=0.1"
 PACE = 0.001

@@ -93,7 +93,7 @@ a method that raises lets go of its own.""",
         """\
 from twisted.internet.defer import Deferred, fail
 from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
-from couchloop.operations.document import Defaults
+from couchloop.hot.operation import Defaults
 from txcouchbase.driver import TwistedDriver
 """,
         """\
@@ -120,7 +120,7 @@ except WrongLoopError:
 Frames are part of tracebacks and must not keep a Bucket open: a method lets go of its own before it
 waits, and the operation in flight holds it.""",
         """\
-from couchloop.operations.document import Defaults
+from couchloop.hot.operation import Defaults
 from gcouchbase.driver import GeventDriver
 """,
         """\

@@ -39,8 +39,8 @@ from couchloop.exceptions import (
     WrongLoopError,
     without_frames,
 )
-from couchloop.operations.batch import Batch
-from couchloop.operations.document import Operation, Pending
+from couchloop.hot.batch import Batch
+from couchloop.hot.operation import Operation, Pending
 from couchloop.safety.printable import general
 from couchloop.session.events import LogRecord, OpenConnection, ResolveSrv
 from couchloop.session.session import SessionState

@@ -19,9 +19,9 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail
 
 from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
+from couchloop.hot.operation import Defaults, Key
+from couchloop.hot.result import MultiResult, OperationResult, Result, ValueResult
 from couchloop.operations import document
-from couchloop.operations.document import Defaults, Key
-from couchloop.result import MultiResult, OperationResult, Result, ValueResult
 from couchloop.retries import RetryStrategy
 from couchloop.session import health
 from couchloop.session.health import ClusterState, PingReport

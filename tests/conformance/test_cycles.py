@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from couchloop.exceptions import CouchbaseError
-from couchloop.operations.batch import Batch
-from couchloop.operations.document import Operation
+from couchloop.hot.batch import Batch
+from couchloop.hot.operation import Operation
 from couchloop.result import Result
 from couchloop.transcoder import FMT_JSON, Transcoder
 from tests.conformance.loops import Loop, cluster_of, opened

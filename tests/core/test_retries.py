@@ -31,6 +31,7 @@ from couchloop.exceptions import (
     TemporaryFailError,
     UnambiguousTimeoutError,
 )
+from couchloop.hot.frames import FrameDecoder, RequestFrame
 from couchloop.kv.handshake import ErrorMapEntry
 from couchloop.operations import document as ops
 from couchloop.retries import (
@@ -45,7 +46,7 @@ from couchloop.retries import (
 from couchloop.session.verdicts import Action, verdict
 from couchloop.settings.configure import make_settings
 from couchloop.settings.values import Address
-from couchloop.wire import FrameDecoder, Opcode, RequestFrame, Status
+from couchloop.wire import Opcode, Status
 from tests.core.world import FIRST_PORT, World
 
 FIRST, SECOND = (Address("127.0.0.1", FIRST_PORT + number) for number in range(2))

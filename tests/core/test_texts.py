@@ -25,9 +25,9 @@ from couchloop.exceptions import (
     UnknownHostError,
     ValueFormatError,
 )
+from couchloop.hot.operation import Operation
 from couchloop.http.exchange import Exchange
 from couchloop.operations import document as ops
-from couchloop.operations.document import Operation
 from couchloop.retries import FailFast
 from couchloop.safety.printable import printable
 from couchloop.settings.values import Address, Login, Settings

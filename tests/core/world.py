@@ -10,10 +10,11 @@ from typing import Any
 
 from couchloop.embedded import EmbeddedCluster, ManualClock, Node
 from couchloop.exceptions import NodeUnreachableError, ProtocolError
+from couchloop.hot.batch import Batch
+from couchloop.hot.frames import Frame, FrameDecoder, RequestFrame
+from couchloop.hot.operation import Defaults, Operation
 from couchloop.kv.scram import KeyDerivation
 from couchloop.observe.session import make_session
-from couchloop.operations.batch import Batch
-from couchloop.operations.document import Defaults, Operation
 from couchloop.session.events import (
     CloseConnection,
     DeriveKey,
@@ -29,7 +30,6 @@ from couchloop.settings.values import Address, Login, Settings
 from couchloop.topology.config_cache import Cached, dump, load
 from couchloop.topology.configuration import ClusterConfig
 from couchloop.transcoder import FMT_JSON, Transcoder
-from couchloop.wire import Frame, FrameDecoder, RequestFrame
 
 FIRST_PORT = 10000
 FIRST_WEB_PORT = 18000

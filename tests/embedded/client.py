@@ -7,7 +7,8 @@ from typing import Any
 from zlib import crc32
 
 from couchloop.embedded import Node
-from couchloop.wire import Feature, Frame, FrameDecoder, Opcode, ResponseFrame, encode_request
+from couchloop.hot.frames import Frame, FrameDecoder, ResponseFrame, encode_request
+from couchloop.wire import Feature, Opcode
 
 FEATURES = (
     Feature.MUTATION_SEQNO,

@@ -21,7 +21,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from couchloop.wire import HEADER, Frame, FrameDecoder, Magic, Opcode, decode_framing, snappy
+from couchloop.hot.frames import HEADER, Frame, FrameDecoder
+from couchloop.wire import Magic, Opcode, decode_framing, snappy
 
 FOLDER = Path(__file__).parent / "recordings"
 

@@ -26,16 +26,8 @@ from couchloop.embedded import (
     State,
     User,
 )
-from couchloop.wire import (
-    HEADER,
-    Frame,
-    FrameDecoder,
-    Magic,
-    Opcode,
-    ResponseFrame,
-    Status,
-    encode_request,
-)
+from couchloop.hot.frames import HEADER, Frame, FrameDecoder, ResponseFrame, encode_request
+from couchloop.wire import Magic, Opcode, Status
 from tests.embedded.recordings import Line, Scenario, decode, differences, load
 
 _WALL = 1_795_339_000.25

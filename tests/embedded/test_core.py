@@ -5,7 +5,8 @@ from __future__ import annotations
 from couchloop.embedded import (
     EmbeddedCluster,
 )
-from couchloop.wire import Opcode, Status, encode_request
+from couchloop.hot.frames import encode_request
+from couchloop.wire import Opcode, Status
 from tests.embedded.client import Client
 
 

@@ -7,15 +7,8 @@ from typing import Any
 import pytest
 
 from couchloop.exceptions import ProtocolError
-from couchloop.wire import (
-    Frame,
-    FrameDecoder,
-    Magic,
-    decode_framing,
-    encode_framing,
-    encode_request,
-    encode_response,
-)
+from couchloop.hot.frames import Frame, FrameDecoder, encode_request, encode_response
+from couchloop.wire import Magic, decode_framing, encode_framing
 from tests.embedded import fidelity
 from tests.embedded.recordings import decode, frames, names
 

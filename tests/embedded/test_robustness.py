@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from couchloop.embedded import ManualClock
 from couchloop.exceptions import ProtocolError
-from couchloop.wire import Feature, Frame, Magic, Opcode, encode_request
+from couchloop.hot.frames import Frame, encode_request
+from couchloop.wire import Feature, Magic, Opcode
 from tests.embedded.client import FEATURES, Client
 from tests.embedded.recordings import decode, frames
 from tests.embedded.replay import build

@@ -129,9 +129,7 @@ def test_doctor(certificates: Certificates, name: str) -> None:
     """The doctor says what is wrong with the names, and tells the peer nothing either."""
     form = form_called(name)._replace(host=LOCAL)
     with serving(issue(certificates, form)) as peer:
-        examined = diagnosis(
-            f"couchbases://{LOCAL}:{peer.port}/default?certpath={certificates.ca}"
-        )
+        examined = diagnosis(f"couchbases://{LOCAL}:{peer.port}/default?certpath={certificates.ca}")
         doctor.run(examined)
     step = found(examined, "tls")
     assert step.cause.startswith(f"The certificate of {LOCAL} is not trusted: it ")

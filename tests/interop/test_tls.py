@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import trustme
 
-from couchloop.wire import Frame, FrameDecoder, Opcode, ResponseFrame, Status, encode_request
+from couchloop.hot.frames import Frame, FrameDecoder, ResponseFrame, encode_request
+from couchloop.wire import Opcode, Status
 from tests.interop.conftest import Certificates
 from tests.interop.served import environment, served
 

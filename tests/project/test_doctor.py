@@ -22,7 +22,8 @@ import trustme
 
 from couchloop.__main__ import main
 from couchloop.embedded.hosting import ServerCertificate
-from couchloop.wire import Opcode, encode_response
+from couchloop.hot.frames import encode_response
+from couchloop.wire import Opcode
 from tests.certificates import LONG_AGO, Certificates, listening, talking
 from tests.forwarding import NOWHERE
 from tests.interop.served import environment, served

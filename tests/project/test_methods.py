@@ -12,9 +12,9 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 
+from couchloop.hot.batch import Batch
+from couchloop.hot.operation import Defaults, Operation
 from couchloop.operations import document as operations
-from couchloop.operations.batch import Batch
-from couchloop.operations.document import Defaults, Operation
 from couchloop.result import MultiResult, OperationResult, ValueResult
 from tools import methods
 
@@ -193,5 +193,5 @@ def test_every_kind_of_argument(monkeypatch: pytest.MonkeyPatch) -> None:
 '''
         in text
     )
-    assert "from couchloop.result import ValueResult\n" in text
+    assert "from couchloop.hot.result import ValueResult\n" in text
     assert "from tests.project.test_methods import Colour\n" in text

@@ -11,8 +11,9 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
+from couchloop.hot.operation import Operation
 from couchloop.kv.connection import Connection
-from couchloop.operations.document import Counter, Insert, Operation
+from couchloop.operations.document import Counter, Insert
 from couchloop.session.events import CloseConnection, Event
 from couchloop.session.session import Session
 from couchloop.session.standstill import CatchUp

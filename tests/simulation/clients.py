@@ -8,9 +8,9 @@ from random import Random
 from typing import Any, Final, NamedTuple
 
 from couchloop.exceptions import CasMismatchError, CouchbaseError
+from couchloop.hot.batch import Batch
+from couchloop.hot.operation import Operation
 from couchloop.operations import document as ops
-from couchloop.operations.batch import Batch
-from couchloop.operations.document import Operation
 from couchloop.session.events import (
     CloseConnection,
     Closed,

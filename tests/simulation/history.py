@@ -30,9 +30,10 @@ from couchloop.exceptions import (
     RequestCanceledError,
     TimeoutError,  # noqa: A004 - the client's own
 )
-from couchloop.operations.document import Operation
+from couchloop.hot.frames import Frame, FrameDecoder, RequestFrame
+from couchloop.hot.operation import Operation
 from couchloop.session.standstill import LATE
-from couchloop.wire import Datatype, Frame, FrameDecoder, Opcode, RequestFrame, snappy
+from couchloop.wire import Datatype, Opcode, snappy
 from tests.simulation.events import Loop
 
 INSTANT: Final = 1e-9

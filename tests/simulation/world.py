@@ -12,8 +12,8 @@ from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
 from couchloop.embedded import EmbeddedCluster, Node, ServerConnection
+from couchloop.hot.operation import Operation
 from couchloop.kv.connection import State
-from couchloop.operations.document import Operation
 from couchloop.retries import FailFast
 from couchloop.session.session import Session, SessionState
 from couchloop.settings.values import Address, Login, Settings

@@ -29,8 +29,8 @@ from couchloop.exceptions import (
     MissingCredentialsError,
     MixedAuthError,
 )
-from couchloop.operations.document import Defaults
-from couchloop.operations.encoding import transcoder_of
+from couchloop.hot.encoding import transcoder_of
+from couchloop.hot.operation import Defaults
 from couchloop.safety.secret import Secret, sealed
 from couchloop.session.dispatcher import Queued
 from couchloop.session.health import ClusterState, DiagnosticsReport, cluster_state, diagnostics

@@ -19,8 +19,8 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
     WrongLoopError,
 )
-from couchloop.operations.batch import Batch, Bulk
-from couchloop.operations.document import Defaults, Operation, Pending
+from couchloop.hot.batch import Batch, Bulk
+from couchloop.hot.operation import Defaults, Operation, Pending
 from couchloop.session.session import Session, SessionState
 
 T = TypeVar("T")

@@ -23,10 +23,10 @@ from couchloop.exceptions import (
     TooManyOpenFilesError,
     UnknownHostError,
 )
+from couchloop.hot.batch import Batch
+from couchloop.hot.operation import Operation, Pending
 from couchloop.kv.scram import ADVISED_ITERATIONS, KeyDerivation, SaltedPasswords
 from couchloop.observe.session import make_session
-from couchloop.operations.batch import Batch
-from couchloop.operations.document import Operation, Pending
 from couchloop.safety.printable import printable
 from couchloop.session.connections import Random
 from couchloop.session.events import (

@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from couchloop.client.crossing import Crossing, Target
+from couchloop.hot.operation import Key
+from couchloop.hot.result import MultiResult, OperationResult, Result, ValueResult
 from couchloop.operations import document
-from couchloop.operations.document import Key
-from couchloop.result import MultiResult, OperationResult, Result, ValueResult
 from couchloop.retries import RetryStrategy
 from couchloop.session import health
 from couchloop.session.health import ClusterState, PingReport

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from couchloop.exceptions import CouchbaseError
+from couchloop.hot.frames import Frame, FrameDecoder, RequestFrame
 from couchloop.kv.connection import Connection
 from couchloop.kv.handshake import Hello, Negotiated
 from couchloop.kv.scram import KeyDerivation
 from couchloop.settings.values import Address, Settings
-from couchloop.wire import Frame, FrameDecoder, Opcode, RequestFrame
+from couchloop.wire import Opcode
 
 _AFTER_LOGIN: Final = frozenset(
     {Opcode.GET_ERROR_MAP, Opcode.SELECT_BUCKET, Opcode.GET_CLUSTER_CONFIG}

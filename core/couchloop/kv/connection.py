@@ -26,10 +26,11 @@ from couchloop.exceptions import (
     ProtocolError,
     WrongProtocolError,
 )
+from couchloop.hot.frames import Frame, FrameDecoder
 from couchloop.kv.handshake import ErrorMap, Hello, Negotiated, Step, handshake
 from couchloop.kv.scram import KeyDerivation
 from couchloop.settings.values import Address, Login, Wire
-from couchloop.wire import Feature, Frame, FrameDecoder, Magic, snappy
+from couchloop.wire import Feature, Magic, snappy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

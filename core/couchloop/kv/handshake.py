@@ -35,12 +35,13 @@ from couchloop.exceptions import (
     TooManyConnectionsError,
     status_error,
 )
+from couchloop.hot.frames import Frame, encode_request
 from couchloop.kv.scram import MECHANISMS, KeyDerivation, ScramClient
 from couchloop.safety.printable import printable
 from couchloop.safety.secret import sealed
 from couchloop.settings.values import Login, Wire
 from couchloop.topology.text import MAX_CONFIG, read_json, too_long
-from couchloop.wire import Datatype, Feature, Frame, Opcode, Status, encode_request, snappy
+from couchloop.wire import Datatype, Feature, Opcode, Status, snappy
 
 _LONGEST_ERROR_MAP: Final = 1024 * 1024
 """Bytes; a real one has 40,000."""

@@ -7,15 +7,16 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from couchloop.exceptions import ProtocolError
+from couchloop.hot.batch import Batch
+from couchloop.hot.frames import Frame
+from couchloop.hot.operation import Operation
 from couchloop.observation import Completed, LateAnswer, Observer
 from couchloop.observe.reports import Reporter, reporters
-from couchloop.operations.batch import Batch
-from couchloop.operations.document import Operation
 from couchloop.session.connections import Connection, ControlRequest, Random
 from couchloop.session.events import LogRecord
 from couchloop.session.session import Session
 from couchloop.settings.values import Settings
-from couchloop.wire import Frame, Opcode, server_duration
+from couchloop.wire import Opcode, server_duration
 
 _OPCODES: Final = frozenset(int(opcode) for opcode in Opcode)
 _MOST_REMEMBERED: Final = 1024

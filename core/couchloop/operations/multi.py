@@ -14,11 +14,11 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from couchloop.exceptions import ArgumentError
-from couchloop.operations.batch import Batch, Build, batch_of
-from couchloop.result import Result
+from couchloop.hot.batch import Batch, Build, batch_of
+from couchloop.hot.result import Result
 
 if TYPE_CHECKING:
-    from couchloop.operations.document import Defaults, Operation
+    from couchloop.hot.operation import Defaults, Operation
 
 R = TypeVar("R", bound=Result)
 

@@ -19,9 +19,9 @@ from couchloop.exceptions import (
     OverloadedError,
     UnambiguousTimeoutError,
 )
-from couchloop.operations.batch import Bulk, Lane
-from couchloop.operations.document import Operation
-from couchloop.operations.encoding import encode_key
+from couchloop.hot.batch import Bulk, Lane
+from couchloop.hot.encoding import encode_key
+from couchloop.hot.operation import Operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,17 +18,18 @@ from couchloop.exceptions import (
     UnknownHostError,
     WrongProtocolError,
 )
+from couchloop.hot.batch import Batch
+from couchloop.hot.frames import Frame
+from couchloop.hot.operation import Operation
 from couchloop.kv.connection import SIGN, Owner, State
 from couchloop.kv.connection import Connection as AnyConnection
 from couchloop.kv.handshake import Hello, config_text
-from couchloop.operations.batch import Batch
-from couchloop.operations.document import Operation
 from couchloop.session.events import CloseConnection, Event, LogRecord, OpenConnection
 from couchloop.session.standstill import blame, blocked_for
 from couchloop.session.timers import Timer, Timers
 from couchloop.settings.values import Address, Settings
 from couchloop.topology.configuration import ClusterConfig, Revision, data_networks, parse_config
-from couchloop.wire import Feature, Frame, Opcode
+from couchloop.wire import Feature, Opcode
 
 _ANNOUNCED: Final = Struct(">qq")
 """Epoch and revision in the extras of a push."""

@@ -13,7 +13,7 @@ from math import inf
 from operator import attrgetter
 from typing import Any, Final
 
-from couchloop.operations.document import Operation
+from couchloop.hot.operation import Operation
 
 _MOST_QUEUES: Final = 32
 """Timeouts that have a dictionary of their own."""

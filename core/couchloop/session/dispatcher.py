@@ -32,10 +32,11 @@ from couchloop.exceptions import (
     own_copy,
     status_error,
 )
+from couchloop.hot.batch import Batch, Bulk
+from couchloop.hot.frames import HEADER, Frame
+from couchloop.hot.operation import Operation
 from couchloop.kv.connection import ROOM, State
 from couchloop.kv.handshake import read_error_body
-from couchloop.operations.batch import Batch, Bulk
-from couchloop.operations.document import Operation
 from couchloop.retries import (
     BestEffort,
     RetryReason,
@@ -52,7 +53,7 @@ from couchloop.session.standstill import blame
 from couchloop.session.timers import Timers
 from couchloop.session.verdicts import Action, verdict
 from couchloop.settings.values import Address, Settings
-from couchloop.wire import HEADER, Frame, Status
+from couchloop.wire import Status
 
 _OVERHEAD: Final = HEADER.size + 1
 """Bytes of a request beside extras, key and value: the header, and the number of a collection."""

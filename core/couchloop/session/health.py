@@ -18,9 +18,9 @@ from couchloop.exceptions import (
     NodeTimeoutError,
     UnambiguousTimeoutError,
 )
+from couchloop.hot.batch import Batch
+from couchloop.hot.operation import Defaults, Operation
 from couchloop.kv.connection import State
-from couchloop.operations.batch import Batch
-from couchloop.operations.document import Defaults, Operation
 from couchloop.session.connections import Connection, ControlRequest, Endpoint, Nodes, Standby
 from couchloop.session.standstill import STOOD_STILL, blame, blocked_for
 from couchloop.settings.values import Address, Settings

@@ -20,11 +20,12 @@ from couchloop.exceptions import (
     ForkedProcessError,
     RequestCanceledError,
 )
+from couchloop.hot.batch import Batch, Bulk
+from couchloop.hot.frames import Frame
+from couchloop.hot.operation import Operation
 from couchloop.kv.connection import State
 from couchloop.kv.handshake import Negotiated
 from couchloop.kv.scram import KeyDerivation
-from couchloop.operations.batch import Batch, Bulk
-from couchloop.operations.document import Operation
 from couchloop.session import reopening
 from couchloop.session.bootstrap.config_file import Recall
 from couchloop.session.bootstrap.http_stream import ConfigSource, Request
@@ -36,7 +37,7 @@ from couchloop.session.timers import Timer
 from couchloop.settings.values import FILE_ONLY, HTTP, Address, Settings, one_forms
 from couchloop.topology.config_cache import Cached
 from couchloop.topology.configuration import ClusterConfig, NetworkChoice
-from couchloop.wire import Frame, ServerOpcode
+from couchloop.wire import ServerOpcode
 
 __all__ = ["Session", "SessionState"]
 

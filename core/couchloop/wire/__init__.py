@@ -1,7 +1,6 @@
-"""The key-value wire protocol: frames, opcodes, statuses, features, keys and compression.
+"""The key-value wire protocol: opcodes, statuses, features, framing extras, keys, compression.
 
-Nothing here knows a connection, a session or a loop: bytes become :class:`Frame` values and
-values become bytes.
+Nothing here knows a connection, a session or a loop.
 """
 
 from couchloop.wire.constants import (
@@ -13,17 +12,9 @@ from couchloop.wire.constants import (
     ServerOpcode,
     Status,
 )
-from couchloop.wire.frames import (
-    HEADER,
-    MAX_BODY,
-    Frame,
-    FrameDecoder,
-    RequestFrame,
-    ResponseFrame,
+from couchloop.wire.framing import (
     decode_framing,
     encode_framing,
-    encode_request,
-    encode_response,
     encode_server_duration,
     server_duration,
 )
@@ -31,24 +22,16 @@ from couchloop.wire.keys import decode_leb128, encode_leb128
 
 __all__ = [
     "COLLECTION_OPCODES",
-    "HEADER",
-    "MAX_BODY",
     "Datatype",
     "Feature",
-    "Frame",
-    "FrameDecoder",
     "Magic",
     "Opcode",
-    "RequestFrame",
-    "ResponseFrame",
     "ServerOpcode",
     "Status",
     "decode_framing",
     "decode_leb128",
     "encode_framing",
     "encode_leb128",
-    "encode_request",
-    "encode_response",
     "encode_server_duration",
     "server_duration",
 ]

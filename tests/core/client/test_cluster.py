@@ -34,10 +34,10 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
     UnknownHostError,
 )
+from couchloop.hot.batch import Batch
+from couchloop.hot.operation import Operation
 from couchloop.kv.scram import KeyDerivation, SaltedPasswords
 from couchloop.operations import document as ops
-from couchloop.operations.batch import Batch
-from couchloop.operations.document import Operation
 from couchloop.session.events import LogRecord, OpenConnection, ResolveSrv
 from couchloop.settings.configure import make_settings, without_login
 from couchloop.settings.connection_string import ConnectionString

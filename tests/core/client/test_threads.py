@@ -25,7 +25,7 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
     WrongLoopError,
 )
-from couchloop.operations.batch import Bulk
+from couchloop.hot.batch import Bulk
 from tests.core.world import World, defaults
 from tests.signatures import check_methods
 

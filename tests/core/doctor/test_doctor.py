@@ -38,10 +38,11 @@ from couchloop.doctor.probe import Probe
 from couchloop.doctor.table import clean, duration
 from couchloop.embedded import BucketSettings, EmbeddedCluster, ManualClock
 from couchloop.exceptions import CertificateFileError, SrvLookupError
+from couchloop.hot.frames import Frame, encode_response
 from couchloop.settings.values import Address
 from couchloop.transport.certificate import PeerCertificate
 from couchloop.transport.tls import PeerTls, days_left, why_untrusted
-from couchloop.wire import Frame, Opcode, Status, encode_response
+from couchloop.wire import Opcode, Status
 from tests.core.world import ScriptedNode, derive
 
 PAGE: Final = Path(__file__).parents[3] / "docs/doctor.md"

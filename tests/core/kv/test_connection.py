@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from couchloop.exceptions import ConnectionLostError, CouchbaseError, ProtocolError
+from couchloop.hot.frames import Frame, FrameDecoder, RequestFrame, encode_response
+from couchloop.hot.operation import Operation
 from couchloop.kv.connection import Connection, State
 from couchloop.kv.handshake import Hello, Negotiated
 from couchloop.operations import document as ops
-from couchloop.operations.document import Operation
 from couchloop.settings.values import Address
 from couchloop.transcoder import FMT_BYTES
-from couchloop.wire import Feature, Frame, FrameDecoder, Opcode, RequestFrame, encode_response
+from couchloop.wire import Feature, Opcode
 from couchloop.wire import snappy as snappy_block
 from tests.core.world import defaults
 

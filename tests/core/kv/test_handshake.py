@@ -34,20 +34,12 @@ from couchloop.exceptions import (
     TooManyConnectionsError,
     WrongProtocolError,
 )
+from couchloop.hot.frames import Frame, FrameDecoder, RequestFrame, encode_request, encode_response
 from couchloop.kv.connection import Connection, State
 from couchloop.kv.handshake import Hello, Negotiated, parse_error_map, wanted_features
 from couchloop.kv.scram import MECHANISMS, KeyDerivation
 from couchloop.settings.values import Address, Login
-from couchloop.wire import (
-    Feature,
-    Frame,
-    FrameDecoder,
-    Opcode,
-    RequestFrame,
-    Status,
-    encode_request,
-    encode_response,
-)
+from couchloop.wire import Feature, Opcode, Status
 from tests.core.world import derive
 
 SECRET = "s3cr3t-pass"

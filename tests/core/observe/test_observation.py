@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from couchloop.exceptions import AmbiguousTimeoutError, DocumentExistsError
+from couchloop.hot.operation import Operation
 from couchloop.observation import Completed, LateAnswer
 from couchloop.observe.histogram import Histogram
 from couchloop.observe.session import ObservedSession
 from couchloop.operations import document as operations
-from couchloop.operations.document import Operation
 from couchloop.session import health
 from couchloop.settings.configure import make_settings
 from couchloop.settings.values import Reports

@@ -26,12 +26,12 @@ from couchloop.exceptions import (
     ProtocolError,
     ValueFormatError,
 )
+from couchloop.hot.batch import Batch
+from couchloop.hot.frames import Frame
+from couchloop.hot.operation import Defaults, Operation
 from couchloop.operations import document as ops
-from couchloop.operations.batch import Batch
-from couchloop.operations.document import Defaults, Operation
 from couchloop.result import MultiResult, OperationResult, ValueResult
 from couchloop.transcoder import FMT_AUTO, FMT_BYTES, FMT_JSON, FMT_PICKLE, FMT_UTF8
-from couchloop.wire import Frame
 from tests.core.world import defaults
 
 D = defaults()

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from couchloop.exceptions import ArgumentError
+from couchloop.hot.batch import Batch
 from couchloop.operations import document as ops
-from couchloop.operations.batch import Batch
 from couchloop.operations.multi import DELTA, VALUE, Multi
 from couchloop.result import OperationResult
 from couchloop.retries import FailFast

@@ -11,9 +11,9 @@ from couchloop.embedded import EmbeddedCluster
 from couchloop.exceptions import (
     CouchbaseError,
 )
+from couchloop.hot.frames import Frame
 from couchloop.session.session import SessionState
 from couchloop.settings.values import Address
-from couchloop.wire import Frame
 from tests.core.world import FIRST_PORT, World
 
 FIRST, SECOND, THIRD = (Address("127.0.0.1", FIRST_PORT + number) for number in range(3))

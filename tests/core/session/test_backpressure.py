@@ -16,9 +16,9 @@ from couchloop.exceptions import (
     RequestCanceledError,
     UnambiguousTimeoutError,
 )
+from couchloop.hot.operation import Operation
 from couchloop.kv.connection import ROOM, SIGN
 from couchloop.operations import document as operations
-from couchloop.operations.document import Operation
 from couchloop.retries import FailFast
 from couchloop.session.events import Load
 from couchloop.session.session import SessionState

@@ -28,6 +28,7 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
     WrongProtocolError,
 )
+from couchloop.hot.frames import MAX_BODY, Frame, FrameDecoder, ResponseFrame, encode_response
 from couchloop.http.exchange import Exchange
 from couchloop.kv.handshake import config_text
 from couchloop.kv.scram import MAX_ITERATIONS
@@ -38,18 +39,7 @@ from couchloop.session.session import SessionState
 from couchloop.settings.values import Address, Login
 from couchloop.topology.configuration import ClusterConfig, parse_config
 from couchloop.topology.text import MAX_CONFIG
-from couchloop.wire import (
-    MAX_BODY,
-    Datatype,
-    Feature,
-    Frame,
-    FrameDecoder,
-    Opcode,
-    ResponseFrame,
-    Status,
-    encode_response,
-    snappy,
-)
+from couchloop.wire import Datatype, Feature, Opcode, Status, snappy
 from tests.core.world import FIRST_PORT, ScriptedNode, World
 
 FIRST = Address("127.0.0.1", FIRST_PORT)

@@ -24,10 +24,10 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
     ValueFormatError,
 )
+from couchloop.hot.batch import WHOLE, Bulk
+from couchloop.hot.encoding import MAX_VALUE
+from couchloop.hot.operation import Defaults
 from couchloop.operations import document as ops
-from couchloop.operations.batch import WHOLE, Bulk
-from couchloop.operations.document import Defaults
-from couchloop.operations.encoding import MAX_VALUE
 from couchloop.retries import FailFast
 from couchloop.session.bulk import SLICE
 from couchloop.settings.values import Login

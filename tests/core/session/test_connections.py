@@ -9,9 +9,10 @@ from couchloop.exceptions import (
     AmbiguousError,
     UnambiguousTimeoutError,
 )
+from couchloop.hot.frames import encode_response
 from couchloop.operations import document as ops
 from couchloop.settings.values import Address
-from couchloop.wire import Opcode, encode_response
+from couchloop.wire import Opcode
 from tests.core.session.support import (
     FIRST,
     SECOND,

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from couchloop.exceptions import TimeoutError as OperationTimeoutError
+from couchloop.hot.operation import Operation
 from couchloop.operations import document as ops
-from couchloop.operations.document import Operation
 from couchloop.session.connections import ControlRequest
 from couchloop.session.deadlines import _MOST_QUEUES, _SLACK, Deadlines
 from tests.core.world import World, defaults

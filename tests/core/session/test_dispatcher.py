@@ -16,11 +16,12 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
     ValueFormatError,
 )
+from couchloop.hot.batch import Batch
+from couchloop.hot.frames import Frame, encode_response
 from couchloop.operations import document as ops
-from couchloop.operations.batch import Batch
 from couchloop.session.session import SessionState
 from couchloop.settings.values import Address
-from couchloop.wire import Frame, Opcode, Status, encode_response
+from couchloop.wire import Opcode, Status
 from tests.core.session.support import (
     FIRST,
     SECOND,

@@ -12,10 +12,10 @@ from couchloop.exceptions import (
     NodeUnreachableError,
     ObjectDestroyedError,
 )
+from couchloop.hot.batch import Batch
+from couchloop.hot.operation import Operation
 from couchloop.observation import Completed, LateAnswer
 from couchloop.operations import document as operations
-from couchloop.operations.batch import Batch
-from couchloop.operations.document import Operation
 from couchloop.session import health
 from couchloop.session.events import Closed, OpenFailed
 from couchloop.session.session import SessionState

@@ -25,8 +25,8 @@ from couchloop.exceptions import (
     RequestCanceledError,
     UnambiguousTimeoutError,
 )
+from couchloop.hot.operation import Operation
 from couchloop.operations import document as ops
-from couchloop.operations.document import Operation
 from couchloop.session.events import OpenFailed
 from couchloop.session.session import SessionState
 from couchloop.wire import Opcode, Status

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from couchloop.exceptions import TimeoutError as OperationTimeoutError
+from couchloop.hot.frames import encode_response
 from couchloop.kv.connection import SIGN
 from couchloop.operations import document as operations
 from couchloop.session.connections import _PROBES, _PROBES_MUTE
 from couchloop.session.session import SessionState
 from couchloop.settings.values import Address
 from couchloop.transcoder import FMT_BYTES
-from couchloop.wire import Opcode, encode_response
+from couchloop.wire import Opcode
 from tests.core.http.test_http import WEB, web_connections, web_world
 from tests.core.world import World
 

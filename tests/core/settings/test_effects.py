@@ -21,12 +21,13 @@ from couchloop.exceptions import (
     NodeNotAvailableError,
     UnambiguousTimeoutError,
 )
+from couchloop.hot.frames import Frame, FrameDecoder, RequestFrame
 from couchloop.operations import document as ops
 from couchloop.retries import BestEffort, FailFast, Policies, RetryReason, RetryRequest
 from couchloop.settings.configure import make_settings
 from couchloop.settings.options import OPTIONS, Option
 from couchloop.settings.values import Rerouting, Settings, Wire
-from couchloop.wire import Feature, Frame, FrameDecoder, Opcode, RequestFrame, Status, snappy
+from couchloop.wire import Feature, Opcode, Status, snappy
 from tests.core.world import World
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -20,14 +20,9 @@ from couchloop.embedded.topology.connections import ServerConnection
 from couchloop.embedded.topology.faults import Injection, meet
 from couchloop.embedded.topology.node import Node, NodeState
 from couchloop.exceptions import ProtocolError
+from couchloop.hot.frames import FrameDecoder, RequestFrame, encode_response
 from couchloop.wire.constants import Datatype, Feature, Magic, Opcode, Status
-from couchloop.wire.frames import (
-    FrameDecoder,
-    RequestFrame,
-    decode_framing,
-    encode_response,
-    encode_server_duration,
-)
+from couchloop.wire.framing import decode_framing, encode_server_duration
 
 _MICROSECONDS: Final = 1_000_000
 

@@ -12,7 +12,7 @@ from couchloop.embedded.core.command import Command
 from couchloop.embedded.core.request import Durability, Request
 from couchloop.exceptions import ProtocolError
 from couchloop.wire.constants import COLLECTION_OPCODES, Datatype, Feature, Status
-from couchloop.wire.frames import decode_framing
+from couchloop.wire.framing import decode_framing
 from couchloop.wire.keys import decode_leb128
 
 BARRIER: Final = 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from couchloop.embedded.core.answers import Answer, Refusal
 from couchloop.embedded.topology.connections import ServerConnection
 from couchloop.embedded.topology.node import Node
+from couchloop.hot.frames import Frame
 from couchloop.wire.constants import Datatype, Feature, Magic, ServerOpcode, Status
-from couchloop.wire.frames import Frame
 
 
 def not_my_vbucket(node: Node, connection: ServerConnection) -> Refusal:

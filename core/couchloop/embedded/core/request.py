@@ -14,8 +14,8 @@ from couchloop.embedded.topology.cluster import Cluster
 from couchloop.embedded.topology.connections import ServerConnection
 from couchloop.embedded.topology.faults import Injection
 from couchloop.embedded.topology.node import Node
+from couchloop.hot.frames import Frame
 from couchloop.wire.constants import Datatype, Feature, Status
-from couchloop.wire.frames import Frame
 
 
 @dataclass(slots=True)

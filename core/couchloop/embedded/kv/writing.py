@@ -7,9 +7,9 @@ from couchloop.embedded.core.request import Request
 from couchloop.embedded.storage.document import MAX_VALUE, Document, absolute_expiry, is_json
 from couchloop.embedded.storage.vbucket import VBucket
 from couchloop.exceptions import ProtocolError
+from couchloop.hot.frames import MAX_BODY
 from couchloop.wire import snappy
 from couchloop.wire.constants import Datatype, Feature, Status
-from couchloop.wire.frames import MAX_BODY
 
 
 def incoming(request: Request) -> tuple[bytes, int]:

@@ -23,12 +23,13 @@ from couchloop.exceptions import (
     TlsError,
     WrongProtocolError,
 )
+from couchloop.hot.frames import FrameDecoder, encode_response
+from couchloop.hot.operation import Operation
 from couchloop.operations import document as ops
-from couchloop.operations.document import Operation
 from couchloop.session.events import Opened
 from couchloop.session.session import SessionState
 from couchloop.settings.values import Login
-from couchloop.wire import Feature, FrameDecoder, Opcode, encode_response
+from couchloop.wire import Feature, Opcode
 from tests.core.session.support import (
     FIRST,
     SECOND,

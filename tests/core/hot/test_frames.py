@@ -11,23 +11,25 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from couchloop.exceptions import ProtocolError
-from couchloop.wire import (
+from couchloop.hot.frames import (
     HEADER,
     MAX_BODY,
-    Datatype,
     Frame,
     FrameDecoder,
-    Magic,
-    Opcode,
     RequestFrame,
     ResponseFrame,
+    encode_request,
+    encode_response,
+)
+from couchloop.wire import (
+    Datatype,
+    Magic,
+    Opcode,
     Status,
     decode_framing,
     decode_leb128,
     encode_framing,
     encode_leb128,
-    encode_request,
-    encode_response,
     encode_server_duration,
     server_duration,
 )

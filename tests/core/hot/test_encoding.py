@@ -23,9 +23,9 @@ from couchloop.exceptions import (
     TooBigError,
     ValueFormatError,
 )
+from couchloop.hot.encoding import MAX_VALUE, transcoder_of
+from couchloop.hot.operation import Defaults, Operation
 from couchloop.operations import document as ops
-from couchloop.operations.document import Defaults, Operation
-from couchloop.operations.encoding import MAX_VALUE, transcoder_of
 from couchloop.transcoder import FMT_BYTES, FMT_JSON, Transcoder
 from tests.core.world import World, defaults
 

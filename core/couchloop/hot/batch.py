@@ -27,12 +27,12 @@ from couchloop.exceptions import (
     own_copy,
     without_frames,
 )
-from couchloop.result import MultiResult, Result
+from couchloop.hot.result import MultiResult, Result
 from couchloop.safety.printable import general
 from couchloop.transcoder import Transcoder
 
 if TYPE_CHECKING:
-    from couchloop.operations.document import Defaults, Key, Operation
+    from couchloop.hot.operation import Defaults, Key, Operation
 
 R = TypeVar("R", bound=Result)
 

@@ -22,8 +22,8 @@ from couchloop.exceptions import (
 from couchloop.transcoder import Transcoder
 
 if TYPE_CHECKING:
+    from couchloop.hot.operation import Defaults, Key
     from couchloop.kv.connection import Connection
-    from couchloop.operations.document import Defaults, Key
 
 MAX_VALUE: Final = 20 * 1024 * 1024
 """Longest value in bytes; an inflated value may not exceed it either."""

@@ -1,0 +1,237 @@
+"""An operation as a value: what to send, and what has become of it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
+
+from couchloop.arguments.exact import exact_integer
+from couchloop.arguments.times import exact_seconds
+from couchloop.exceptions import (
+    ArgumentError,
+    CouchbaseError,
+    EmptyKeyError,
+    InvalidCasError,
+    KeyTooLongError,
+    own_copy,
+)
+from couchloop.hot.encoding import MAX_VALUE, exact_key, not_encoded
+from couchloop.hot.frames import Frame
+from couchloop.hot.result import MultiResult, OperationResult, Result
+from couchloop.retries import RetryStrategy, check_strategy
+from couchloop.transcoder import Transcoder
+from couchloop.wire import Datatype, snappy
+
+if TYPE_CHECKING:
+    from couchloop.hot.batch import Batch
+    from couchloop.kv.connection import Connection
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+Key = str | bytes
+"""A document's key: UTF-8 text or bytes, 1 to 250 bytes long."""
+
+MAX_KEY: Final = 250
+MAX_CAS: Final = 0xFFFFFFFFFFFFFFFF
+
+
+@dataclass(slots=True)
+class Defaults:
+    """What a Bucket's operations use where the call says nothing."""
+
+    transcoder: Transcoder
+    format: int
+    quiet: bool = False
+    timeout: float = 2.5
+    """Seconds from the call to its answer, waiting and retrying included."""
+
+
+class Pending(Protocol[T_co]):
+    """What a builder gives: an operation, or a batch."""
+
+    waiter: Any
+    owner: Any
+
+    @property
+    def done(self) -> bool:
+        """Whether it is complete."""
+
+    def result(self) -> T_co:
+        """Give its result, or raise its error."""
+
+
+class Operation(Generic[T]):
+    """One request and what has become of it.
+
+    The first group of attributes is set by a builder, the second by the session, the third
+    (`waiter`, `owner`) belongs to the adapter.
+    """
+
+    place: int
+    """Where it stands in its batch, if that is a Bulk."""
+
+    __slots__ = (
+        "answer",
+        "attempts",
+        "batch",
+        "cas",
+        "connection",
+        "deadline",
+        "defaults",
+        "error",
+        "extras",
+        "key",
+        "obstacle",
+        "opaque",
+        "opcode",
+        "owner",
+        "parked",
+        "place",
+        "queue",
+        "quiet",
+        "raw",
+        "reasons",
+        "retry_strategy",
+        "timeout",
+        "value",
+        "waiter",
+    )
+
+    name: ClassVar[str] = "operation"
+    idempotent: ClassVar[bool] = False
+    """Whether it may be sent again when nobody knows if the server has done it."""
+    gives_value: ClassVar[bool] = False
+    """Whether its answer may be a document."""
+
+    def __init__(
+        self,
+        opcode: int,
+        defaults: Defaults,
+        key: Key,
+        timeout: float | None,
+        extras: bytes = b"",
+        value: bytes = b"",
+        cas: int = 0,
+        retry_strategy: RetryStrategy | None = None,
+        *,
+        quiet: bool = False,
+    ) -> None:
+        try:
+            raw = defaults.transcoder.encode_key(key)
+        except Exception as error:  # noqa: BLE001 - a transcoder may be anybody's
+            not_encoded(error, "encode_key", self.name, key)
+        if type(raw) is not bytes:
+            raw = exact_key(raw, self.name, key)
+        if not raw or len(raw) > MAX_KEY:
+            raise _bad_key(key, raw)
+        timeout = defaults.timeout if timeout is None else exact_seconds(timeout)
+        cas = _cas(cas, key) if cas != 0 else 0
+        self.opcode = opcode
+        self.defaults = defaults
+        self.key = key
+        self.raw = raw
+        self.timeout = timeout
+        self.extras = extras
+        self.value = value
+        self.cas = cas
+        self.quiet = quiet
+        if retry_strategy is not None:
+            check_strategy(retry_strategy)
+        self.retry_strategy = retry_strategy
+
+        self._reset()
+
+    def _reset(self) -> None:
+        self.queue: dict[Operation[Any], None] | None = None
+        self.parked: dict[Operation[Any], None] | None = None
+        self.deadline = 0.0
+        self.connection: Connection[Any] | None = None
+        self.opaque = 0
+        self.attempts = 0
+        self.reasons: tuple[str, ...] = ()
+        self.obstacle: CouchbaseError | None = None
+        """What the last try met, if there was one; nobody else has this exception."""
+        self.batch: Batch[Any] | None = None
+        """What it is part of, as long as it is under way; `place` is where in that then."""
+        self.answer: Frame | None = None
+        self.error: CouchbaseError | None = None
+
+        self.waiter: Any = None
+        self.owner: Any = None
+
+    def refuse(self, key: Key, error: CouchbaseError) -> None:
+        """Be an operation that is never sent, for *error*; it needs no other constructor."""
+        self.key = key
+        self._reset()
+        self.error = error
+
+    @property
+    def done(self) -> bool:
+        """Whether the answer or an error is there."""
+        return self.answer is not None or self.error is not None
+
+    def result(self) -> T:
+        """Give the result of a completed operation, or raise its error, as often as asked.
+
+        Raises RuntimeError if it is not complete.
+        """
+        answer = self.answer
+        if answer is None or self.error is not None:
+            error = self._failure()
+            try:
+                raise error
+            finally:
+                # An exception whose own frames point to it, and with it the frames of its callers
+                # and their Bucket, would live until a gc run.
+                del error
+        return self.decode(answer)
+
+    def _failure(self) -> CouchbaseError | RuntimeError:
+        """Give what to raise, with what SDK 2.5 has in it; what is kept here gets no traceback."""
+        error = self.error
+        if error is None:
+            return RuntimeError(f"{self.name}: neither answer nor error is there yet")
+        self.error = own_copy(error)
+        error.result = self.missed(self.key, error.rc or -1)
+        with suppress(Exception):
+            # The key may be of any type, and then not fit a dict.
+            error.all_results = MultiResult({self.key: error.result})
+        return error
+
+    def decode(self, answer: Frame) -> T:
+        """Read the answer of a success, or of a miss that the caller asked to be quiet about."""
+        raise NotImplementedError
+
+    @classmethod
+    def missed(cls, key: Any, rc: int) -> Result:
+        """Give the result of an operation on *key* that failed with *rc*."""
+        return OperationResult(key, 0, rc=rc)
+
+
+def _bad_key(key: Key, raw: bytes) -> ArgumentError:
+    if not raw:
+        return EmptyKeyError("the key is empty: give 1 to 250 bytes", key=key)
+    return KeyTooLongError(
+        f"the key takes more than {MAX_KEY} bytes, which are the most (UTF-8)",
+        key=key,
+        objextra=len(raw),
+    )
+
+
+def _cas(cas: object, key: Key) -> int:
+    number = 0 if cas is None or cas is False else exact_integer(cas)
+    if number is None or not 0 <= number <= MAX_CAS:
+        raise InvalidCasError("CAS must be an integer from 0 to 2**64-1", key=key, objextra=cas)
+    return number
+
+
+def body(answer: Frame) -> bytes:
+    """Give the value of *answer*, inflated if need be.
+
+    Raises ProtocolError if it is corrupt or would exceed 20 MiB.
+    """
+    if answer.datatype & Datatype.SNAPPY:
+        return snappy.decompress(answer.value, MAX_VALUE)
+    return answer.value
