@@ -13,6 +13,8 @@ from tests.project.test_packaging import ROOT
 DOCS: Final = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
 
 _NAMED: Final = re.compile(r"`(?:[\w/]+\.py::)?(?:Test\w+(?:::|\.))?(test_\w+|Test\w+)`")
+_IN_A_FILE: Final = re.compile(r"`(test_\w+|Test\w+)`\)?\s(?:in|of)\s\[`(tests/[^`]+)`\]")
+_FILE_OF: Final = re.compile(r"`(tests/[\w/]+\.py)::(?:Test\w+(?:::|\.))?(\w+)`")
 _DEFINED: Final = re.compile(r"^ *(?:async def|def|class) (\w+)", re.MULTILINE)
 _LINK: Final = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
@@ -37,6 +39,20 @@ def test_named_tests(page: Path, defined: frozenset[str]) -> None:
     assert named <= defined, f"{page.name} names tests that nobody wrote: {named - defined}"
 
 
+def _defined_in(place: Path) -> set[str]:
+    paths = place.rglob("*.py") if place.is_dir() else [place]
+    return {name for path in paths for name in _DEFINED.findall(path.read_text(encoding="utf-8"))}
+
+
+@pytest.mark.parametrize("page", DOCS, ids=_id)
+def test_named_places(page: Path) -> None:
+    """Each test of which a page says in which file or folder it is is there."""
+    text = page.read_text(encoding="utf-8")
+    said = [*_IN_A_FILE.findall(text), *((name, path) for path, name in _FILE_OF.findall(text))]
+    lost = [(name, path) for name, path in said if name not in _defined_in(ROOT / path)]
+    assert not lost
+
+
 @pytest.mark.parametrize("page", [*DOCS, ROOT / "CONTRIBUTING.md"], ids=_id)
 def test_links(page: Path) -> None:
     """Each link of a page to another place of the project leads somewhere."""
@@ -51,3 +67,6 @@ def test_the_check_sees_names() -> None:
     """A name in code quotes is found in each form in which pages write it."""
     text = "`test_a`, `TestB`, `TestB.test_c`, `tests/core/test_d.py::test_e`, `upsert`"
     assert _NAMED.findall(text) == ["test_a", "TestB", "test_c", "test_e"]
+    assert _FILE_OF.findall(text) == [("tests/core/test_d.py", "test_e")]
+    text = "(`test_a` in\n[`tests/core`](../tests/core)), `TestB` of [`tests/x.py`](../tests/x.py)"
+    assert _IN_A_FILE.findall(text) == [("test_a", "tests/core"), ("TestB", "tests/x.py")]

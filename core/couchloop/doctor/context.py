@@ -17,7 +17,7 @@ class StopError(Exception):
 
 
 class DiagnosisContext:
-    """What all probes share: settings, limits, and what was found so far.
+    """What all ways share: settings, limits, and what was found so far.
 
     Args:
         listener: hears of each step.
@@ -54,18 +54,18 @@ class DiagnosisContext:
         self._listener = listener
 
     def begin(self, name: str, subject: str = "") -> float:
-        """Report that a step begins; return the time."""
+        """Say that a step begins; give the time."""
         self._listener.begins(name, subject)
         return self.now
 
     def ask(self, request: Request) -> Task[Answer]:
-        """Yield a request, and return its answer."""
+        """Have a request answered."""
         answer = yield request
         self.now = answer.now
         return answer
 
     def resolve(self, host: str) -> Task[Step]:
-        """Look up *host*, and keep its usable addresses."""
+        """Look up *host*; its usable addresses are kept."""
         began = self.begin("addresses", host)
         answer = yield from self.ask(Resolve(host, self.limit))
         seconds = self.now - began
@@ -104,7 +104,7 @@ class DiagnosisContext:
 
 
 def is_address(host: str) -> bool:
-    """Whether *host* is an IP address, not a name."""
+    """Tell whether *host* is an IP address, not a name."""
     try:
         ip_address(host)
     except ValueError:

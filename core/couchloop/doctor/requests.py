@@ -95,7 +95,7 @@ class Listener(Protocol):
     """Hears how the diagnosis goes on, to show it."""
 
     def begins(self, name: str, subject: str) -> None:
-        """Called when a step begins."""
+        """Say that a step has begun."""
 
     def ends(self, step: Step) -> None:
-        """Called when a step has ended."""
+        """Say that a step has ended."""

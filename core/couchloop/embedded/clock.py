@@ -31,6 +31,6 @@ class ManualClock:
         return self._wall
 
     def advance(self, seconds: float) -> None:
-        """Advance both clocks."""
+        """Let both clocks go on."""
         self._now += seconds
         self._wall += seconds

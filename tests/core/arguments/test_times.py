@@ -14,7 +14,7 @@ from couchloop.operations import document as ops
 from couchloop.retries import BestEffort
 from couchloop.settings.configure import make_settings
 from couchloop.settings.options import OPTIONS, Option
-from tests.core.client.test_cluster import Loop, opened
+from tests.core.client.loop import Loop, opened
 from tests.core.world import World
 
 ENDLESS = [float("inf"), float("-inf"), float("nan"), 1e9, 10**400, True, "1", None]

@@ -17,7 +17,7 @@ from couchloop.session.session import SessionState
 from couchloop.settings.values import Address
 from couchloop.transcoder import FMT_BYTES
 from couchloop.wire import Opcode
-from tests.core.http.test_http import WEB, web_connections, web_world
+from tests.core.session.bootstrap.web import WEB, web_connections, web_world
 from tests.core.world import World
 
 TWENTY_FIVE_MB = 25_000_000

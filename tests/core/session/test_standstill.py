@@ -19,7 +19,7 @@ from couchloop.operations import document as ops
 from couchloop.session.health import ping
 from couchloop.session.standstill import LATE, CatchUp, blame, blocked_for
 from couchloop.session.timers import Limit, Timers
-from tests.core.client.test_cluster import Bucket, Loop, ManualDriver, Transport, opened
+from tests.core.client.loop import Bucket, Loop, ManualDriver, Transport, opened
 
 
 @pytest.fixture(name="loop")

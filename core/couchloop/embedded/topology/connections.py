@@ -26,15 +26,15 @@ class Connection(ABC):
 
     @abstractmethod
     def receive_data(self, data: bytes) -> None:
-        """Receive bytes from the client. Never raises."""
+        """Take bytes from the client. Never raises."""
 
     @abstractmethod
     def eof_received(self) -> None:
-        """Handle the client's end of stream."""
+        """Take note that the client sends no more."""
 
     @abstractmethod
     def data_to_send(self) -> bytes:
-        """Return (once) the bytes to write now."""
+        """Give (once) the bytes to write now."""
 
     @abstractmethod
     def next_deadline(self) -> float | None:
@@ -46,7 +46,7 @@ class Connection(ABC):
 
     @abstractmethod
     def connection_lost(self) -> None:
-        """Handle the loss of the transport."""
+        """Take note that the transport is gone."""
 
     @abstractmethod
     def close(self) -> None:
@@ -92,17 +92,17 @@ class ServerConnection(Connection):
         return user if user is not None else User(self._user_name, "", (), frozenset())
 
     def log_in(self, user: User) -> None:
-        """Log *user* in."""
+        """Let the connection act for *user*."""
         self._user_name = user.name
 
     def log_out(self) -> None:
-        """Log out."""
+        """Take the login away."""
         self._user_name = None
 
     @abstractmethod
     def resume(self) -> None:
-        """Try waiting requests again."""
+        """Look again at requests that wait."""
 
     @abstractmethod
     def push_configurations(self) -> None:
-        """Push new configurations to the client, if it asked to be told."""
+        """Tell the client of new configurations, if it asked to be told."""
