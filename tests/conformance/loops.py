@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final, Protocol, TypeVar
 
+import pytest
+
 from couchloop.auth import PasswordAuthenticator
 from couchloop.embedded import EmbeddedCluster
+from couchloop.exceptions import CouchbaseError
 
 T = TypeVar("T")
 
@@ -33,6 +36,12 @@ class Started(Protocol):
 
     def cancel(self) -> None:
         """End it: as a killed greenlet does, or a cancelled Deferred."""
+
+
+class Ticks(Protocol):
+    """What counts while others go on."""
+
+    ticks: int
 
 
 class Loop(Protocol):
@@ -75,11 +84,67 @@ class Loop(Protocol):
     def closing_server(self) -> AbstractContextManager[int]:
         """Listen on a port whose connections are closed as soon as they are accepted."""
 
-    def log(self) -> AbstractContextManager[list[str]]:
-        """Collect the lines that are logged, from level info on."""
+    def log(self, level: str = "info") -> AbstractContextManager[list[str]]:
+        """Collect the lines that are logged, from *level* on: debug, info or warning.
+
+        On gevent greenlets write them, a moment later than it happens.
+        """
+
+    def opening(self, connection_string: str, **keywords: Any) -> Started:
+        """Open a Bucket beside the test; its outcome is the Bucket, or why it did not open."""
+
+    def failure(self, call: Callable[[], Any]) -> tuple[BaseException, str]:
+        """Give what *call* raises, and all that the loop's own tools would show of it."""
+
+    def ticking(self) -> AbstractContextManager[Ticks]:
+        """Count as long as the context lasts, whenever the loop lets others go on."""
+
+    def all_hosts_here(self) -> AbstractContextManager[dict[str, Any]]:
+        """Have Buckets that are opened with these keywords take each host for this machine."""
+
+    def resolver(self, port: int, *hosts: str) -> Any:
+        """Give a resolver that asks name servers on that port of *hosts*, or of this machine."""
+
+    def examine(self, examination: Any) -> None:
+        """Serve an examination of the doctor's to its end."""
 
     def guard(self) -> AbstractContextManager[None]:
         """Fail if anything is left of what runs within, or an error was seen by nobody."""
+
+
+def login(**keywords: Any) -> dict[str, Any]:
+    """Give the keywords of a Bucket that logs in as `user`."""
+    return {"username": "user", "password": PASSWORD, **keywords}
+
+
+@contextmanager
+def opened_at(loop: Loop, connection_string: str, **keywords: Any) -> Iterator[Any]:
+    """Open a Bucket as `user` for as long as the context lasts."""
+    bucket = loop.bucket(connection_string, **login(**keywords))
+    try:
+        yield bucket
+    finally:
+        loop.wait(bucket.close())
+
+
+def refusal_at(loop: Loop, connection_string: str, **keywords: Any) -> CouchbaseError:
+    """Give why a Bucket cannot be opened as `user`."""
+    with pytest.raises(CouchbaseError) as raised:
+        loop.bucket(connection_string, **login(**keywords))
+    return raised.value
+
+
+def key_of_node(served: Any, bucket: Any, node: int) -> str:
+    """Give a key whose document lives on the node of that number."""
+    config = bucket._driver.session.config
+    port = served.cluster.nodes[node].ports["kv"]
+    for number in range(10_000):
+        key = f"key-{number}"
+        owner = config.nodes[config.active[config.vbucket(key.encode())]]
+        address = owner.address("default", "kv")
+        if address is not None and address.port == port:
+            return key
+    raise AssertionError("no key of that node")
 
 
 @contextmanager

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from dns.resolver import Resolver
+from gevent import socket
 from gevent.server import StreamServer
 
 from couchloop.embedded import EmbeddedCluster
+from couchloop.settings.values import Address
+from gcouchbase import doctor
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster
 from gcouchbase.pool import BucketPool
@@ -40,8 +45,8 @@ class Started:
 
 
 class _Lines(logging.Handler):
-    def __init__(self, lines: list[str]) -> None:
-        super().__init__(logging.INFO)
+    def __init__(self, lines: list[str], level: int) -> None:
+        super().__init__(level)
         self._lines = lines
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -107,19 +112,58 @@ class GeventLoop:
             server.stop()
 
     @contextmanager
-    def log(self) -> Iterator[list[str]]:
+    def log(self, level: str = "info") -> Iterator[list[str]]:
         """Listen at the adapter's logger."""
         lines: list[str] = []
-        handler = _Lines(lines)
+        lowest = logging.getLevelNamesMapping()[level.upper()]
+        handler = _Lines(lines, lowest)
         logger = logging.getLogger("gcouchbase")
-        level = logger.level
+        before = logger.level
         logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
+        logger.setLevel(lowest)
         try:
             yield lines
         finally:
-            logger.setLevel(level)
+            logger.setLevel(before)
             logger.removeHandler(handler)
+
+    def opening(self, connection_string: str, **keywords: Any) -> Started:
+        """Construct it in a greenlet."""
+        return Started(lambda: Bucket(connection_string, **keywords))
+
+    def failure(self, call: Callable[[], Any]) -> tuple[BaseException, str]:
+        """Show the traceback."""
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - any, for the test to look at
+            return error, "".join(traceback.format_exception(error))
+        raise AssertionError("there was no error")
+
+    @contextmanager
+    def ticking(self) -> Iterator[support.Ticker]:
+        """Count in a greenlet."""
+        with support.ticking() as ticker:
+            yield ticker
+
+    @contextmanager
+    def all_hosts_here(self) -> Iterator[dict[str, Any]]:
+        """Connect in the Bucket's stead."""
+
+        def dial(address: Address) -> socket.socket:
+            return socket.create_connection(("127.0.0.1", address.port))
+
+        yield {"socket_factory": dial}
+
+    def resolver(self, port: int, *hosts: str) -> Any:
+        """Give one of dnspython's."""
+        made = Resolver(configure=False)
+        made.nameservers = list(hosts or ("127.0.0.1",))
+        made.port = port
+        return made
+
+    def examine(self, examination: Any) -> None:
+        """Run it in this greenlet."""
+        doctor.run(examination)
 
     @contextmanager
     def guard(self) -> Iterator[None]:

@@ -6,16 +6,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import pytest
 from pytest_twisted import blockon  # type: ignore[import-untyped]
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThread
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
+from twisted.names.client import Resolver
+from twisted.python.failure import Failure
 from zope.interface import provider
 
 from couchloop.embedded import EmbeddedCluster
+from couchloop.settings.values import Address
 from tests.conformance.loops import LIMIT
 from tests.txcouchbase import support
+from txcouchbase import doctor
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster
 from txcouchbase.pool import BucketPool
@@ -51,6 +58,14 @@ class _Closing(Protocol):
     def connectionMade(self) -> None:
         transport: Any = self.transport
         transport.loseConnection()
+
+
+class _Ticks:
+    def __init__(self) -> None:
+        self.ticks = 0
+
+    def tick(self) -> None:
+        self.ticks += 1
 
 
 class TwistedLoop:
@@ -140,13 +155,14 @@ class TwistedLoop:
             self.wait(maybeDeferred(listening.stopListening))
 
     @contextmanager
-    def log(self) -> Iterator[list[str]]:
+    def log(self, level: str = "info") -> Iterator[list[str]]:
         """Listen at the publisher of all logs."""
         lines: list[str] = []
+        lowest = LogLevel.levelWithName("warn" if level == "warning" else level)
 
         @provider(ILogObserver)
         def observe(event: LogEvent) -> None:
-            if event["log_level"] >= LogLevel.info:
+            if event["log_level"] >= lowest:
                 lines.append(formatEvent(event))
 
         globalLogPublisher.addObserver(observe)
@@ -154,6 +170,59 @@ class TwistedLoop:
             yield lines
         finally:
             globalLogPublisher.removeObserver(observe)
+
+    def opening(self, connection_string: str, **keywords: Any) -> Started:
+        """Wait for `connect`; close what does not open, for it might be tried again."""
+        bucket = Bucket(connection_string, reactor=self.reactor, **keywords)
+
+        def close(failure: Failure) -> Any:
+            return bucket.close().addCallback(lambda _: failure)
+
+        def connect() -> Deferred[Any]:
+            return bucket.connect().addCallbacks(lambda _: bucket, close)
+
+        return Started(self, maybeDeferred(connect))
+
+    def failure(self, call: Callable[[], Any]) -> tuple[BaseException, str]:
+        """Show the Failure, with the variables of its frames."""
+        failures: list[Failure] = []
+        self.wait(maybeDeferred(call).addErrback(failures.append))
+        (failure,) = failures
+        assert failure.value is not None
+        return failure.value, failure.getTraceback(detail="verbose")
+
+    @contextmanager
+    def ticking(self) -> Iterator[_Ticks]:
+        """Count in turns of the reactor."""
+        counted = _Ticks()
+        counting = LoopingCall(counted.tick)
+        counting.clock = self.reactor
+        counting.start(0.001)
+        try:
+            yield counted
+        finally:
+            counting.stop()
+
+    @contextmanager
+    def all_hosts_here(self) -> Iterator[dict[str, Any]]:
+        """Let the adapter dial another address: endpoints of a user's do TLS by themselves."""
+
+        def here(reactor: Any, address: Address, *_: object) -> TCP4ClientEndpoint:
+            return TCP4ClientEndpoint(reactor, "127.0.0.1", address.port)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("txcouchbase.driver.HostEndpoint", here)
+            yield {}
+
+    def resolver(self, port: int, *hosts: str) -> Any:
+        """Give one of Twisted Names."""
+        make: Any = Resolver
+        servers = [(host, port) for host in hosts or ("127.0.0.1",)]
+        return make(servers=servers, reactor=self.reactor)
+
+    def examine(self, examination: Any) -> None:
+        """Wait for its end."""
+        self.wait(doctor.serve(self.reactor, examination))
 
     @contextmanager
     def guard(self) -> Iterator[None]:
