@@ -2,7 +2,12 @@
 
 Made by `make methods` (tools/methods.py) from these builders: change them.
 
-- core/couchloop/operations/document.py
+- core/couchloop/operations/retrieve.py
+- core/couchloop/operations/store.py
+- core/couchloop/operations/concatenate.py
+- core/couchloop/operations/remove.py
+- core/couchloop/operations/touch.py
+- core/couchloop/operations/counter.py
 - core/couchloop/session/health.py
 
 Frames are part of tracebacks and must not keep a Bucket open: a method lets go of its own before it
@@ -17,7 +22,7 @@ from typing import Any
 
 from couchloop.hot.operation import Defaults, Key
 from couchloop.hot.result import MultiResult, OperationResult, Result, ValueResult
-from couchloop.operations import document
+from couchloop.operations import concatenate, counter, remove, retrieve, store, touch
 from couchloop.retries import RetryStrategy
 from couchloop.session import health
 from couchloop.session.health import ClusterState, PingReport
@@ -58,7 +63,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = document.get(
+            pending = retrieve.get(
                 self._defaults,
                 key,
                 ttl,
@@ -66,6 +71,40 @@ class DocumentMethods:
                 no_format=no_format,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
+            )
+            pending.owner = self
+        finally:
+            del self
+        return driver.run(pending)
+
+    def get_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, int],
+        ttl: int = 0,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult]:
+        """Fetch many documents.
+
+        Args:
+            keys: the keys, or a dict of key and ttl.
+            ttl: for keys without one of their own.
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            no_format: give the value as bytes, whatever its format.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `get` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        driver = self._driver
+        try:
+            pending = retrieve.get_multi.build(
+                self._defaults, keys, (ttl, quiet, no_format, timeout, retry_strategy)
             )
             pending.owner = self
         finally:
@@ -100,7 +139,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = document.upsert(
+            pending = store.upsert(
                 self._defaults,
                 key,
                 value,
@@ -140,7 +179,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = document.insert(
+            pending = store.insert(
                 self._defaults,
                 key,
                 value,
@@ -181,7 +220,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = document.replace(
+            pending = store.replace(
                 self._defaults,
                 key,
                 value,
@@ -190,6 +229,99 @@ class DocumentMethods:
                 format,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
+            )
+            pending.owner = self
+        finally:
+            del self
+        return driver.run(pending)
+
+    def upsert_multi(
+        self,
+        keys: Mapping[Key, Any],
+        ttl: int = 0,
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Store many documents whether they exist or not.
+
+        Args:
+            keys: a dict of key and value.
+            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `upsert` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        driver = self._driver
+        try:
+            pending = store.upsert_multi.build(
+                self._defaults, keys, (ttl, format, timeout, retry_strategy)
+            )
+            pending.owner = self
+        finally:
+            del self
+        return driver.run(pending)
+
+    def insert_multi(
+        self,
+        keys: Mapping[Key, Any],
+        ttl: int = 0,
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Store many documents that must not exist yet.
+
+        Args:
+            keys: a dict of key and value.
+            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `insert` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        driver = self._driver
+        try:
+            pending = store.insert_multi.build(
+                self._defaults, keys, (ttl, format, timeout, retry_strategy)
+            )
+            pending.owner = self
+        finally:
+            del self
+        return driver.run(pending)
+
+    def replace_multi(
+        self,
+        keys: Mapping[Key, Any],
+        ttl: int = 0,
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Store many documents that must exist.
+
+        Args:
+            keys: a dict of key and value.
+            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `replace` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        driver = self._driver
+        try:
+            pending = store.replace_multi.build(
+                self._defaults, keys, (ttl, format, timeout, retry_strategy)
             )
             pending.owner = self
         finally:
@@ -222,7 +354,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = document.append(
+            pending = concatenate.append(
                 self._defaults,
                 key,
                 value,
@@ -262,7 +394,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = document.prepend(
+            pending = concatenate.prepend(
                 self._defaults,
                 key,
                 value,
@@ -270,6 +402,64 @@ class DocumentMethods:
                 format,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
+            )
+            pending.owner = self
+        finally:
+            del self
+        return driver.run(pending)
+
+    def append_multi(
+        self,
+        keys: Mapping[Key, Any],
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Put values behind the bytes of many documents.
+
+        Args:
+            keys: a dict of key and value.
+            format: FMT_UTF8 or FMT_BYTES.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `append` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        driver = self._driver
+        try:
+            pending = concatenate.append_multi.build(
+                self._defaults, keys, (format, timeout, retry_strategy)
+            )
+            pending.owner = self
+        finally:
+            del self
+        return driver.run(pending)
+
+    def prepend_multi(
+        self,
+        keys: Mapping[Key, Any],
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Put values before the bytes of many documents.
+
+        Args:
+            keys: a dict of key and value.
+            format: FMT_UTF8 or FMT_BYTES.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `prepend` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        driver = self._driver
+        try:
+            pending = concatenate.prepend_multi.build(
+                self._defaults, keys, (format, timeout, retry_strategy)
             )
             pending.owner = self
         finally:
@@ -300,8 +490,38 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = document.remove(
+            pending = remove.remove(
                 self._defaults, key, cas, quiet, timeout=timeout, retry_strategy=retry_strategy
+            )
+            pending.owner = self
+        finally:
+            del self
+        return driver.run(pending)
+
+    def remove_multi(
+        self,
+        kvs: Iterable[Key] | Mapping[Key, int | Result],
+        quiet: bool | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Delete many documents.
+
+        Args:
+            kvs: the keys, or a dict of key and CAS (or a result that has one).
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `remove` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        driver = self._driver
+        try:
+            pending = remove.remove_multi.build(
+                self._defaults, kvs, (quiet, timeout, retry_strategy)
             )
             pending.owner = self
         finally:
@@ -329,9 +549,36 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = document.touch(
+            pending = touch.touch(
                 self._defaults, key, ttl, timeout=timeout, retry_strategy=retry_strategy
             )
+            pending.owner = self
+        finally:
+            del self
+        return driver.run(pending)
+
+    def touch_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, int],
+        ttl: int = 0,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Set the expiry of many documents without reading them.
+
+        Args:
+            keys: the keys, or a dict of key and ttl.
+            ttl: for keys without one of their own.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `touch` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        driver = self._driver
+        try:
+            pending = touch.touch_multi.build(self._defaults, keys, (ttl, timeout, retry_strategy))
             pending.owner = self
         finally:
             del self
@@ -363,7 +610,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = document.counter(
+            pending = counter.counter(
                 self._defaults,
                 key,
                 delta,
@@ -371,250 +618,6 @@ class DocumentMethods:
                 ttl,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
-            )
-            pending.owner = self
-        finally:
-            del self
-        return driver.run(pending)
-
-    def get_multi(
-        self,
-        keys: Iterable[Key] | Mapping[Key, int],
-        ttl: int = 0,
-        quiet: bool | None = None,
-        *,
-        no_format: bool = False,
-        timeout: float | None = None,
-        retry_strategy: RetryStrategy | None = None,
-    ) -> MultiResult[ValueResult]:
-        """Fetch many documents.
-
-        Args:
-            keys: the keys, or a dict of key and ttl.
-            ttl: for keys without one of their own.
-            quiet: give a result with `success` False and `value` None instead of raising
-                NotFoundError. None: as the Bucket says.
-            no_format: give the value as bytes, whatever its format.
-            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
-            retry_strategy: whether and when to try again. None: as the Bucket says.
-
-        Raises what `get` raises, with the results of all keys in the exception's `all_results`;
-        ArgumentError for an empty batch.
-        """
-        driver = self._driver
-        try:
-            pending = document.get_multi.build(
-                self._defaults, keys, (ttl, quiet, no_format, timeout, retry_strategy)
-            )
-            pending.owner = self
-        finally:
-            del self
-        return driver.run(pending)
-
-    def upsert_multi(
-        self,
-        keys: Mapping[Key, Any],
-        ttl: int = 0,
-        format: int | None = None,
-        *,
-        timeout: float | None = None,
-        retry_strategy: RetryStrategy | None = None,
-    ) -> MultiResult[OperationResult]:
-        """Store many documents whether they exist or not.
-
-        Args:
-            keys: a dict of key and value.
-            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
-            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
-            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
-            retry_strategy: whether and when to try again. None: as the Bucket says.
-
-        Raises what `upsert` raises, with the results of all keys in the exception's `all_results`;
-        ArgumentError for an empty batch.
-        """
-        driver = self._driver
-        try:
-            pending = document.upsert_multi.build(
-                self._defaults, keys, (ttl, format, timeout, retry_strategy)
-            )
-            pending.owner = self
-        finally:
-            del self
-        return driver.run(pending)
-
-    def insert_multi(
-        self,
-        keys: Mapping[Key, Any],
-        ttl: int = 0,
-        format: int | None = None,
-        *,
-        timeout: float | None = None,
-        retry_strategy: RetryStrategy | None = None,
-    ) -> MultiResult[OperationResult]:
-        """Store many documents that must not exist yet.
-
-        Args:
-            keys: a dict of key and value.
-            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
-            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
-            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
-            retry_strategy: whether and when to try again. None: as the Bucket says.
-
-        Raises what `insert` raises, with the results of all keys in the exception's `all_results`;
-        ArgumentError for an empty batch.
-        """
-        driver = self._driver
-        try:
-            pending = document.insert_multi.build(
-                self._defaults, keys, (ttl, format, timeout, retry_strategy)
-            )
-            pending.owner = self
-        finally:
-            del self
-        return driver.run(pending)
-
-    def replace_multi(
-        self,
-        keys: Mapping[Key, Any],
-        ttl: int = 0,
-        format: int | None = None,
-        *,
-        timeout: float | None = None,
-        retry_strategy: RetryStrategy | None = None,
-    ) -> MultiResult[OperationResult]:
-        """Store many documents that must exist.
-
-        Args:
-            keys: a dict of key and value.
-            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
-            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
-            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
-            retry_strategy: whether and when to try again. None: as the Bucket says.
-
-        Raises what `replace` raises, with the results of all keys in the exception's `all_results`;
-        ArgumentError for an empty batch.
-        """
-        driver = self._driver
-        try:
-            pending = document.replace_multi.build(
-                self._defaults, keys, (ttl, format, timeout, retry_strategy)
-            )
-            pending.owner = self
-        finally:
-            del self
-        return driver.run(pending)
-
-    def append_multi(
-        self,
-        keys: Mapping[Key, Any],
-        format: int | None = None,
-        *,
-        timeout: float | None = None,
-        retry_strategy: RetryStrategy | None = None,
-    ) -> MultiResult[OperationResult]:
-        """Put values behind the bytes of many documents.
-
-        Args:
-            keys: a dict of key and value.
-            format: FMT_UTF8 or FMT_BYTES.
-            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
-            retry_strategy: whether and when to try again. None: as the Bucket says.
-
-        Raises what `append` raises, with the results of all keys in the exception's `all_results`;
-        ArgumentError for an empty batch.
-        """
-        driver = self._driver
-        try:
-            pending = document.append_multi.build(
-                self._defaults, keys, (format, timeout, retry_strategy)
-            )
-            pending.owner = self
-        finally:
-            del self
-        return driver.run(pending)
-
-    def prepend_multi(
-        self,
-        keys: Mapping[Key, Any],
-        format: int | None = None,
-        *,
-        timeout: float | None = None,
-        retry_strategy: RetryStrategy | None = None,
-    ) -> MultiResult[OperationResult]:
-        """Put values before the bytes of many documents.
-
-        Args:
-            keys: a dict of key and value.
-            format: FMT_UTF8 or FMT_BYTES.
-            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
-            retry_strategy: whether and when to try again. None: as the Bucket says.
-
-        Raises what `prepend` raises, with the results of all keys in the exception's `all_results`;
-        ArgumentError for an empty batch.
-        """
-        driver = self._driver
-        try:
-            pending = document.prepend_multi.build(
-                self._defaults, keys, (format, timeout, retry_strategy)
-            )
-            pending.owner = self
-        finally:
-            del self
-        return driver.run(pending)
-
-    def remove_multi(
-        self,
-        kvs: Iterable[Key] | Mapping[Key, int | Result],
-        quiet: bool | None = None,
-        *,
-        timeout: float | None = None,
-        retry_strategy: RetryStrategy | None = None,
-    ) -> MultiResult[OperationResult]:
-        """Delete many documents.
-
-        Args:
-            kvs: the keys, or a dict of key and CAS (or a result that has one).
-            quiet: give a result with `success` False and `value` None instead of raising
-                NotFoundError. None: as the Bucket says.
-            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
-            retry_strategy: whether and when to try again. None: as the Bucket says.
-
-        Raises what `remove` raises, with the results of all keys in the exception's `all_results`;
-        ArgumentError for an empty batch.
-        """
-        driver = self._driver
-        try:
-            pending = document.remove_multi.build(
-                self._defaults, kvs, (quiet, timeout, retry_strategy)
-            )
-            pending.owner = self
-        finally:
-            del self
-        return driver.run(pending)
-
-    def touch_multi(
-        self,
-        keys: Iterable[Key] | Mapping[Key, int],
-        ttl: int = 0,
-        *,
-        timeout: float | None = None,
-        retry_strategy: RetryStrategy | None = None,
-    ) -> MultiResult[OperationResult]:
-        """Set the expiry of many documents without reading them.
-
-        Args:
-            keys: the keys, or a dict of key and ttl.
-            ttl: for keys without one of their own.
-            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
-            retry_strategy: whether and when to try again. None: as the Bucket says.
-
-        Raises what `touch` raises, with the results of all keys in the exception's `all_results`;
-        ArgumentError for an empty batch.
-        """
-        driver = self._driver
-        try:
-            pending = document.touch_multi.build(
-                self._defaults, keys, (ttl, timeout, retry_strategy)
             )
             pending.owner = self
         finally:
@@ -647,7 +650,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = document.counter_multi.build(
+            pending = counter.counter_multi.build(
                 self._defaults, kvs, (initial, delta, ttl, timeout, retry_strategy)
             )
             pending.owner = self

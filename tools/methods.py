@@ -27,7 +27,8 @@ from pathlib import Path
 from types import FunctionType, ModuleType, NoneType, UnionType
 from typing import Any, Final, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from couchloop.operations import document as operations
+from couchloop.operations import concatenate, counter, remove, retrieve, store, touch
+from couchloop.operations.arguments import ARGUMENTS
 from couchloop.operations.multi import Multi
 from couchloop.result import MultiResult
 from couchloop.session import health
@@ -54,7 +55,11 @@ class Family(NamedTuple):
 
 
 FAMILIES: Final = (
-    Family("DocumentMethods", "What can be done with documents", (operations,)),
+    Family(
+        "DocumentMethods",
+        "What can be done with documents",
+        (retrieve, store, concatenate, remove, touch, counter),
+    ),
     Family("HealthMethods", "What a bucket's connections can be asked", (health,)),
 )
 
@@ -293,8 +298,8 @@ class Module:
         return head + textwrap.indent(f'"""{docstring}{end}"""\n{body}', "    ")
 
     def _import_names(self, annotation: str, module: str) -> None:
-        """Import what *annotation* names, from where *module* has it."""
-        origins = _origins(module)
+        """Import what *annotation* names, from where *module* has it, or where batches are made."""
+        origins = {**_origins(Multi.__module__), **_origins(module)}
         for node in ast.walk(ast.parse(annotation)):
             if isinstance(node, ast.Name) and node.id in origins:
                 self.imports.add((origins[node.id], node.id))
@@ -362,11 +367,11 @@ def _layout(indentation: str) -> dict[str, Any]:
 
 def _meanings(build: Builder, names: Sequence[str]) -> Iterator[str]:
     own = _documented(build)
-    known = {**operations.ARGUMENTS, **own}
+    known = {**ARGUMENTS, **own}
     if isinstance(build, Multi):
         own = {}
         shared = {build.argument: "for keys without one of their own."}
-        known = {**operations.ARGUMENTS, **_documented(build.single), **_OF_A_BATCH, **shared}
+        known = {**ARGUMENTS, **_documented(build.single), **_OF_A_BATCH, **shared}
         known[build.own.keys] = build.own.meaning
     if unknown := own.keys() - set(names):
         raise TypeError(f"{build.__name__}() has no argument {min(unknown)}")

@@ -2,7 +2,12 @@
 
 Made by `make methods` (tools/methods.py) from these builders: change them.
 
-- core/couchloop/operations/document.py
+- core/couchloop/operations/retrieve.py
+- core/couchloop/operations/store.py
+- core/couchloop/operations/concatenate.py
+- core/couchloop/operations/remove.py
+- core/couchloop/operations/touch.py
+- core/couchloop/operations/counter.py
 - core/couchloop/session/health.py
 
 Frames are part of tracebacks and must not keep a Bucket open: a method lets go of the handle, and
@@ -19,7 +24,7 @@ from typing import Any
 from couchloop.client.crossing import Crossing, Target
 from couchloop.hot.operation import Key
 from couchloop.hot.result import MultiResult, OperationResult, Result, ValueResult
-from couchloop.operations import document
+from couchloop.operations import concatenate, counter, remove, retrieve, store, touch
 from couchloop.retries import RetryStrategy
 from couchloop.session import health
 from couchloop.session.health import ClusterState, PingReport
@@ -62,7 +67,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = document.get(
+            pending = retrieve.get(
                 target._defaults,
                 key,
                 ttl,
@@ -70,6 +75,43 @@ class DocumentMethods:
                 no_format=no_format,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def get_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, int],
+        ttl: int = 0,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult]:
+        """Fetch many documents.
+
+        Args:
+            keys: the keys, or a dict of key and ttl.
+            ttl: for keys without one of their own.
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            no_format: give the value as bytes, whatever its format.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `get` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = retrieve.get_multi.build(
+                target._defaults, keys, (ttl, quiet, no_format, timeout, retry_strategy)
             )
             pending.owner = target
         finally:
@@ -107,7 +149,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = document.upsert(
+            pending = store.upsert(
                 target._defaults,
                 key,
                 value,
@@ -150,7 +192,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = document.insert(
+            pending = store.insert(
                 target._defaults,
                 key,
                 value,
@@ -194,7 +236,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = document.replace(
+            pending = store.replace(
                 target._defaults,
                 key,
                 value,
@@ -203,6 +245,108 @@ class DocumentMethods:
                 format,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def upsert_multi(
+        self,
+        keys: Mapping[Key, Any],
+        ttl: int = 0,
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Store many documents whether they exist or not.
+
+        Args:
+            keys: a dict of key and value.
+            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `upsert` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = store.upsert_multi.build(
+                target._defaults, keys, (ttl, format, timeout, retry_strategy)
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def insert_multi(
+        self,
+        keys: Mapping[Key, Any],
+        ttl: int = 0,
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Store many documents that must not exist yet.
+
+        Args:
+            keys: a dict of key and value.
+            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `insert` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = store.insert_multi.build(
+                target._defaults, keys, (ttl, format, timeout, retry_strategy)
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def replace_multi(
+        self,
+        keys: Mapping[Key, Any],
+        ttl: int = 0,
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Store many documents that must exist.
+
+        Args:
+            keys: a dict of key and value.
+            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `replace` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = store.replace_multi.build(
+                target._defaults, keys, (ttl, format, timeout, retry_strategy)
             )
             pending.owner = target
         finally:
@@ -238,7 +382,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = document.append(
+            pending = concatenate.append(
                 target._defaults,
                 key,
                 value,
@@ -281,7 +425,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = document.prepend(
+            pending = concatenate.prepend(
                 target._defaults,
                 key,
                 value,
@@ -289,6 +433,70 @@ class DocumentMethods:
                 format,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def append_multi(
+        self,
+        keys: Mapping[Key, Any],
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Put values behind the bytes of many documents.
+
+        Args:
+            keys: a dict of key and value.
+            format: FMT_UTF8 or FMT_BYTES.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `append` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = concatenate.append_multi.build(
+                target._defaults, keys, (format, timeout, retry_strategy)
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def prepend_multi(
+        self,
+        keys: Mapping[Key, Any],
+        format: int | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Put values before the bytes of many documents.
+
+        Args:
+            keys: a dict of key and value.
+            format: FMT_UTF8 or FMT_BYTES.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `prepend` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = concatenate.prepend_multi.build(
+                target._defaults, keys, (format, timeout, retry_strategy)
             )
             pending.owner = target
         finally:
@@ -322,8 +530,41 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = document.remove(
+            pending = remove.remove(
                 target._defaults, key, cas, quiet, timeout=timeout, retry_strategy=retry_strategy
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def remove_multi(
+        self,
+        kvs: Iterable[Key] | Mapping[Key, int | Result],
+        quiet: bool | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Delete many documents.
+
+        Args:
+            kvs: the keys, or a dict of key and CAS (or a result that has one).
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `remove` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = remove.remove_multi.build(
+                target._defaults, kvs, (quiet, timeout, retry_strategy)
             )
             pending.owner = target
         finally:
@@ -354,8 +595,40 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = document.touch(
+            pending = touch.touch(
                 target._defaults, key, ttl, timeout=timeout, retry_strategy=retry_strategy
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def touch_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, int],
+        ttl: int = 0,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Set the expiry of many documents without reading them.
+
+        Args:
+            keys: the keys, or a dict of key and ttl.
+            ttl: for keys without one of their own.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `touch` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = touch.touch_multi.build(
+                target._defaults, keys, (ttl, timeout, retry_strategy)
             )
             pending.owner = target
         finally:
@@ -391,7 +664,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = document.counter(
+            pending = counter.counter(
                 target._defaults,
                 key,
                 delta,
@@ -399,274 +672,6 @@ class DocumentMethods:
                 ttl,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
-            )
-            pending.owner = target
-        finally:
-            del target
-        return crossing.run(pending)
-
-    def get_multi(
-        self,
-        keys: Iterable[Key] | Mapping[Key, int],
-        ttl: int = 0,
-        quiet: bool | None = None,
-        *,
-        no_format: bool = False,
-        timeout: float | None = None,
-        retry_strategy: RetryStrategy | None = None,
-    ) -> MultiResult[ValueResult]:
-        """Fetch many documents.
-
-        Args:
-            keys: the keys, or a dict of key and ttl.
-            ttl: for keys without one of their own.
-            quiet: give a result with `success` False and `value` None instead of raising
-                NotFoundError. None: as the Bucket says.
-            no_format: give the value as bytes, whatever its format.
-            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
-            retry_strategy: whether and when to try again. None: as the Bucket says.
-
-        Raises what `get` raises, with the results of all keys in the exception's `all_results`;
-        ArgumentError for an empty batch.
-        """
-        target = self._target
-        crossing = self._cross(target._driver)
-        del self
-        try:
-            crossing.check(target._driver.session)
-            pending = document.get_multi.build(
-                target._defaults, keys, (ttl, quiet, no_format, timeout, retry_strategy)
-            )
-            pending.owner = target
-        finally:
-            del target
-        return crossing.run(pending)
-
-    def upsert_multi(
-        self,
-        keys: Mapping[Key, Any],
-        ttl: int = 0,
-        format: int | None = None,
-        *,
-        timeout: float | None = None,
-        retry_strategy: RetryStrategy | None = None,
-    ) -> MultiResult[OperationResult]:
-        """Store many documents whether they exist or not.
-
-        Args:
-            keys: a dict of key and value.
-            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
-            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
-            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
-            retry_strategy: whether and when to try again. None: as the Bucket says.
-
-        Raises what `upsert` raises, with the results of all keys in the exception's `all_results`;
-        ArgumentError for an empty batch.
-        """
-        target = self._target
-        crossing = self._cross(target._driver)
-        del self
-        try:
-            crossing.check(target._driver.session)
-            pending = document.upsert_multi.build(
-                target._defaults, keys, (ttl, format, timeout, retry_strategy)
-            )
-            pending.owner = target
-        finally:
-            del target
-        return crossing.run(pending)
-
-    def insert_multi(
-        self,
-        keys: Mapping[Key, Any],
-        ttl: int = 0,
-        format: int | None = None,
-        *,
-        timeout: float | None = None,
-        retry_strategy: RetryStrategy | None = None,
-    ) -> MultiResult[OperationResult]:
-        """Store many documents that must not exist yet.
-
-        Args:
-            keys: a dict of key and value.
-            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
-            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
-            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
-            retry_strategy: whether and when to try again. None: as the Bucket says.
-
-        Raises what `insert` raises, with the results of all keys in the exception's `all_results`;
-        ArgumentError for an empty batch.
-        """
-        target = self._target
-        crossing = self._cross(target._driver)
-        del self
-        try:
-            crossing.check(target._driver.session)
-            pending = document.insert_multi.build(
-                target._defaults, keys, (ttl, format, timeout, retry_strategy)
-            )
-            pending.owner = target
-        finally:
-            del target
-        return crossing.run(pending)
-
-    def replace_multi(
-        self,
-        keys: Mapping[Key, Any],
-        ttl: int = 0,
-        format: int | None = None,
-        *,
-        timeout: float | None = None,
-        retry_strategy: RetryStrategy | None = None,
-    ) -> MultiResult[OperationResult]:
-        """Store many documents that must exist.
-
-        Args:
-            keys: a dict of key and value.
-            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
-            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
-            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
-            retry_strategy: whether and when to try again. None: as the Bucket says.
-
-        Raises what `replace` raises, with the results of all keys in the exception's `all_results`;
-        ArgumentError for an empty batch.
-        """
-        target = self._target
-        crossing = self._cross(target._driver)
-        del self
-        try:
-            crossing.check(target._driver.session)
-            pending = document.replace_multi.build(
-                target._defaults, keys, (ttl, format, timeout, retry_strategy)
-            )
-            pending.owner = target
-        finally:
-            del target
-        return crossing.run(pending)
-
-    def append_multi(
-        self,
-        keys: Mapping[Key, Any],
-        format: int | None = None,
-        *,
-        timeout: float | None = None,
-        retry_strategy: RetryStrategy | None = None,
-    ) -> MultiResult[OperationResult]:
-        """Put values behind the bytes of many documents.
-
-        Args:
-            keys: a dict of key and value.
-            format: FMT_UTF8 or FMT_BYTES.
-            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
-            retry_strategy: whether and when to try again. None: as the Bucket says.
-
-        Raises what `append` raises, with the results of all keys in the exception's `all_results`;
-        ArgumentError for an empty batch.
-        """
-        target = self._target
-        crossing = self._cross(target._driver)
-        del self
-        try:
-            crossing.check(target._driver.session)
-            pending = document.append_multi.build(
-                target._defaults, keys, (format, timeout, retry_strategy)
-            )
-            pending.owner = target
-        finally:
-            del target
-        return crossing.run(pending)
-
-    def prepend_multi(
-        self,
-        keys: Mapping[Key, Any],
-        format: int | None = None,
-        *,
-        timeout: float | None = None,
-        retry_strategy: RetryStrategy | None = None,
-    ) -> MultiResult[OperationResult]:
-        """Put values before the bytes of many documents.
-
-        Args:
-            keys: a dict of key and value.
-            format: FMT_UTF8 or FMT_BYTES.
-            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
-            retry_strategy: whether and when to try again. None: as the Bucket says.
-
-        Raises what `prepend` raises, with the results of all keys in the exception's `all_results`;
-        ArgumentError for an empty batch.
-        """
-        target = self._target
-        crossing = self._cross(target._driver)
-        del self
-        try:
-            crossing.check(target._driver.session)
-            pending = document.prepend_multi.build(
-                target._defaults, keys, (format, timeout, retry_strategy)
-            )
-            pending.owner = target
-        finally:
-            del target
-        return crossing.run(pending)
-
-    def remove_multi(
-        self,
-        kvs: Iterable[Key] | Mapping[Key, int | Result],
-        quiet: bool | None = None,
-        *,
-        timeout: float | None = None,
-        retry_strategy: RetryStrategy | None = None,
-    ) -> MultiResult[OperationResult]:
-        """Delete many documents.
-
-        Args:
-            kvs: the keys, or a dict of key and CAS (or a result that has one).
-            quiet: give a result with `success` False and `value` None instead of raising
-                NotFoundError. None: as the Bucket says.
-            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
-            retry_strategy: whether and when to try again. None: as the Bucket says.
-
-        Raises what `remove` raises, with the results of all keys in the exception's `all_results`;
-        ArgumentError for an empty batch.
-        """
-        target = self._target
-        crossing = self._cross(target._driver)
-        del self
-        try:
-            crossing.check(target._driver.session)
-            pending = document.remove_multi.build(
-                target._defaults, kvs, (quiet, timeout, retry_strategy)
-            )
-            pending.owner = target
-        finally:
-            del target
-        return crossing.run(pending)
-
-    def touch_multi(
-        self,
-        keys: Iterable[Key] | Mapping[Key, int],
-        ttl: int = 0,
-        *,
-        timeout: float | None = None,
-        retry_strategy: RetryStrategy | None = None,
-    ) -> MultiResult[OperationResult]:
-        """Set the expiry of many documents without reading them.
-
-        Args:
-            keys: the keys, or a dict of key and ttl.
-            ttl: for keys without one of their own.
-            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
-            retry_strategy: whether and when to try again. None: as the Bucket says.
-
-        Raises what `touch` raises, with the results of all keys in the exception's `all_results`;
-        ArgumentError for an empty batch.
-        """
-        target = self._target
-        crossing = self._cross(target._driver)
-        del self
-        try:
-            crossing.check(target._driver.session)
-            pending = document.touch_multi.build(
-                target._defaults, keys, (ttl, timeout, retry_strategy)
             )
             pending.owner = target
         finally:
@@ -702,7 +707,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = document.counter_multi.build(
+            pending = counter.counter_multi.build(
                 target._defaults, kvs, (initial, delta, ttl, timeout, retry_strategy)
             )
             pending.owner = target

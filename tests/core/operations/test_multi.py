@@ -52,8 +52,9 @@ def test_complete() -> None:
     made = {name: each for name, each in vars(ops).items() if isinstance(each, Multi)}
     assert made.keys() == SIGNATURES.keys()
     for name, each in made.items():
-        assert (each.__name__, each.__module__) == (name, ops.__name__)
-        assert getattr(ops, name.removesuffix("_multi")) is each.single
+        single = getattr(ops, name.removesuffix("_multi"))
+        assert each.single is single
+        assert (each.__name__, each.__module__) == (name, single.__module__)
 
 
 @pytest.mark.parametrize("name", SIGNATURES)

@@ -1,0 +1,22 @@
+"""What the arguments of operations mean, where a builder's docstring does not say it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+ARGUMENTS: Final = {
+    "key": "the document's key, 1 to 250 bytes as UTF-8.",
+    "value": "what to store.",
+    "cas": "if not 0, do it only if the document still has this CAS.",
+    "ttl": "seconds until the document expires (over 30 days: an absolute time); 0: never.",
+    "format": "FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.",
+    "quiet": (
+        "give a result with `success` False and `value` None instead of raising NotFoundError. "
+        "None: as the Bucket says."
+    ),
+    "timeout": (
+        "seconds until there is a result, waiting and retrying included. None: as the Bucket says."
+    ),
+    "retry_strategy": "whether and when to try again. None: as the Bucket says.",
+}
+"""The generator of methods (`tools/methods.py`) adds these to docstrings."""

@@ -1,0 +1,113 @@
+"""Adding to a document's bytes without reading them: append, prepend."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from couchloop.arguments.exact import exact_bytes
+from couchloop.exceptions import ArgumentError
+from couchloop.hot.encoding import MAX_VALUE, not_a_value, not_encoded, too_big
+from couchloop.hot.operation import Defaults, Key
+from couchloop.operations.multi import VALUE, Multi
+from couchloop.operations.mutation import Mutation
+from couchloop.retries import RetryStrategy
+from couchloop.transcoder import FMT_BYTES, FMT_UTF8
+from couchloop.wire import Opcode
+
+M = TypeVar("M", bound=Mutation)
+
+
+class Append(Mutation):
+    """APPEND 0x0e."""
+
+    __slots__ = ()
+    name = "append"
+
+
+class Prepend(Mutation):
+    """PREPEND 0x0f."""
+
+    __slots__ = ()
+    name = "prepend"
+
+
+def append(
+    defaults: Defaults,
+    key: Key,
+    value: Any,
+    cas: int = 0,
+    format: int | None = None,  # noqa: A002 - 2.5's name
+    *,
+    timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
+) -> Append:
+    """Put *value* behind the document's bytes; its flags stay as they are.
+
+    Args:
+        value: text (FMT_UTF8, the default) or bytes (FMT_BYTES).
+        format: FMT_UTF8 or FMT_BYTES.
+
+    Raises NotStoredError if there is no document, CasMismatchError, StoreLockedError,
+    TooBigError, ArgumentError for another format.
+    """
+    return _concatenate(
+        Append, Opcode.APPEND, defaults, key, value, cas, format, timeout, retry_strategy
+    )
+
+
+def prepend(
+    defaults: Defaults,
+    key: Key,
+    value: Any,
+    cas: int = 0,
+    format: int | None = None,  # noqa: A002 - 2.5's name
+    *,
+    timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
+) -> Prepend:
+    """Put *value* before the document's bytes; its flags stay as they are.
+
+    Args:
+        value: text (FMT_UTF8, the default) or bytes (FMT_BYTES).
+        format: FMT_UTF8 or FMT_BYTES.
+
+    Raises NotStoredError if there is no document, CasMismatchError, StoreLockedError,
+    TooBigError, ArgumentError for another format.
+    """
+    return _concatenate(
+        Prepend, Opcode.PREPEND, defaults, key, value, cas, format, timeout, retry_strategy
+    )
+
+
+def _concatenate(
+    kind: type[M],
+    opcode: int,
+    defaults: Defaults,
+    key: Key,
+    value: Any,
+    cas: int,
+    format: int | None,  # noqa: A002 - 2.5's name
+    timeout: float | None,
+    retry_strategy: RetryStrategy | None,
+) -> M:
+    if format is None:
+        format = FMT_UTF8  # noqa: A001 - 2.5's name
+    if format not in (FMT_UTF8, FMT_BYTES):
+        raise ArgumentError("append and prepend take FMT_UTF8 or FMT_BYTES only", key=key)
+    try:
+        made = defaults.transcoder.encode_value(value, format)
+    except Exception as error:  # noqa: BLE001 - a transcoder may be anybody's
+        not_encoded(error, "encode_value", kind.name, key)
+    try:
+        encoded, _ = made
+        if type(encoded) is not bytes:
+            encoded = exact_bytes(encoded)
+    except Exception as error:
+        raise not_a_value(made, error, kind.name, key) from error
+    if len(encoded) > MAX_VALUE:
+        raise too_big(kind.name, key)
+    return kind(opcode, defaults, key, timeout, b"", encoded, cas, retry_strategy)
+
+
+append_multi = Multi(Append, append, VALUE, "Put values behind the bytes of many documents.")
+prepend_multi = Multi(Prepend, prepend, VALUE, "Put values before the bytes of many documents.")

@@ -1,0 +1,135 @@
+"""Storing documents: upsert, insert, replace."""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Any, Final, TypeVar
+
+from couchloop.arguments.exact import exact_bytes
+from couchloop.arguments.expiry import exact_ttl
+from couchloop.hot.encoding import MAX_VALUE, not_a_value, not_encoded, too_big
+from couchloop.hot.operation import Defaults, Key
+from couchloop.operations.multi import VALUE, Multi
+from couchloop.operations.mutation import Mutation
+from couchloop.retries import RetryStrategy
+from couchloop.wire import Opcode
+
+# Plain integers: a member of an enumeration costs more, where it is named and where it is compared.
+_SET: Final = int(Opcode.SET)
+_ADD: Final = int(Opcode.ADD)
+_REPLACE: Final = int(Opcode.REPLACE)
+_STORE = Struct(">II")
+M = TypeVar("M", bound=Mutation)
+
+
+class Upsert(Mutation):
+    """SET 0x01."""
+
+    __slots__ = ()
+    name = "upsert"
+
+
+class Insert(Mutation):
+    """ADD 0x02."""
+
+    __slots__ = ()
+    name = "insert"
+
+
+class Replace(Mutation):
+    """REPLACE 0x03."""
+
+    __slots__ = ()
+    name = "replace"
+
+
+def upsert(
+    defaults: Defaults,
+    key: Key,
+    value: Any,
+    cas: int = 0,
+    ttl: int = 0,
+    format: int | None = None,  # noqa: A002 - 2.5's name
+    *,
+    timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
+) -> Upsert:
+    """Store a document whether it exists or not.
+
+    Raises CasMismatchError (a KeyExistsError), NotFoundError if *cas* is given and there is no
+    document, StoreLockedError, TooBigError.
+    """
+    return _store(Upsert, _SET, defaults, key, value, cas, ttl, format, timeout, retry_strategy)
+
+
+def insert(
+    defaults: Defaults,
+    key: Key,
+    value: Any,
+    ttl: int = 0,
+    format: int | None = None,  # noqa: A002 - 2.5's name
+    *,
+    timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
+) -> Insert:
+    """Store a document that must not exist yet.
+
+    Raises DocumentExistsError (a KeyExistsError), TooBigError.
+    """
+    return _store(Insert, _ADD, defaults, key, value, 0, ttl, format, timeout, retry_strategy)
+
+
+def replace(
+    defaults: Defaults,
+    key: Key,
+    value: Any,
+    cas: int = 0,
+    ttl: int = 0,
+    format: int | None = None,  # noqa: A002 - 2.5's name
+    *,
+    timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
+) -> Replace:
+    """Store a document that must exist.
+
+    Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError, TooBigError.
+    """
+    return _store(
+        Replace, _REPLACE, defaults, key, value, cas, ttl, format, timeout, retry_strategy
+    )
+
+
+def _store(
+    kind: type[M],
+    opcode: int,
+    defaults: Defaults,
+    key: Key,
+    value: Any,
+    cas: int,
+    ttl: int,
+    format: int | None,  # noqa: A002 - 2.5's name
+    timeout: float | None,
+    retry_strategy: RetryStrategy | None,
+) -> M:
+    expiry = exact_ttl(ttl) if ttl != 0 else 0
+    try:
+        made = defaults.transcoder.encode_value(
+            value, defaults.format if format is None else format
+        )
+    except Exception as error:  # noqa: BLE001 - a transcoder may be anybody's
+        not_encoded(error, "encode_value", kind.name, key)
+    try:
+        encoded, flags = made
+        extras = _STORE.pack(flags, expiry)
+        if type(encoded) is not bytes:
+            encoded = exact_bytes(encoded)
+    except Exception as error:
+        raise not_a_value(made, error, kind.name, key) from error
+    if len(encoded) > MAX_VALUE:
+        raise too_big(kind.name, key)
+    return kind(opcode, defaults, key, timeout, extras, encoded, cas, retry_strategy)
+
+
+upsert_multi = Multi(Upsert, upsert, VALUE, "Store many documents whether they exist or not.")
+insert_multi = Multi(Insert, insert, VALUE, "Store many documents that must not exist yet.")
+replace_multi = Multi(Replace, replace, VALUE, "Store many documents that must exist.")
