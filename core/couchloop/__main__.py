@@ -53,7 +53,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Give the parser of the whole command line."""
+    """Return the parser of the whole command line."""
     parser = _Parser(prog="python -m couchloop", description="A Couchbase client's tools.")
     parser.add_argument("--version", action="version", version=f"couchloop {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
@@ -126,7 +126,7 @@ def _nameserver(text: str) -> Address:
 def read_user(
     options: argparse.Namespace, environment: Mapping[str, str], standard_input: TextIO
 ) -> User:
-    """Find out who connects, and their password. Raises UsageError."""
+    """Return who connects, and their password. Raises UsageError."""
     password: str | None = options.password
     if options.password_file is not None:
         password = _first_line(options.password_file, standard_input)
@@ -200,7 +200,7 @@ class _Silence:
 
 
 def doctor_command(options: argparse.Namespace) -> int:
-    """Examine, and print what was found."""
+    """Run a diagnosis, and print what was found."""
     loop = options.loop or next((name for name in LOOPS if find_spec(name)), None)
     if loop is None or find_spec(loop) is None:
         raise UsageError(
@@ -292,7 +292,7 @@ def _open_missing_streams() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program; give its exit status."""
+    """Run the program; return its exit status."""
     _open_missing_streams()
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = make_parser()

@@ -239,7 +239,7 @@ class CouchbaseError(Exception):
 
 
 def own_copy(error: CouchbaseError) -> CouchbaseError:
-    """Give *error* anew: one that several callers share would collect their tracebacks."""
+    """Return a copy of *error*: one that several callers share would collect their tracebacks."""
     own = copy(error)
     own.__cause__ = error.__cause__
     if own.context is not None:
@@ -248,7 +248,7 @@ def own_copy(error: CouchbaseError) -> CouchbaseError:
 
 
 def without_frames(error: CouchbaseError) -> CouchbaseError:
-    """Take the tracebacks from *error* and its causes; give it.
+    """Remove the tracebacks of *error* and its causes; return it.
 
     Frames know their callers, and so hold whatever was a variable there: the Bucket, a batch.
     """
@@ -275,7 +275,7 @@ def _sentence(message: str, parts: list[str]) -> str:
 
 
 def _places(context: ErrorContext | None, key: object, said: str) -> list[str]:
-    """Tell where it happened and what was met there, without what differs between operations."""
+    """Return where it happened and what failed there, without what differs between operations."""
     if context is None:
         return []
     c = context
@@ -302,7 +302,7 @@ def _is_listed(c: ErrorContext) -> bool:
 
 
 def _general(text: str, key: object) -> str:
-    """Give a server's words without what is of one request: its key, numbers, UUIDs."""
+    """Return a server's words without what is of one request: its key, numbers, UUIDs."""
     name = key.decode("utf-8", "replace") if isinstance(key, bytes) else key
     if isinstance(name, str) and name:
         text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "…", text)
@@ -310,7 +310,7 @@ def _general(text: str, key: object) -> str:
 
 
 def _failures(c: ErrorContext, said: str) -> list[str]:
-    """Tell what was met at each seed; those that failed alike stand together."""
+    """Return what failed at each seed; those that failed alike stand together."""
     failures: dict[str, set[str]] = {}
     for node, error in c.seeds:
         # The seed's own message, not its str(): its context would repeat ours.

@@ -54,7 +54,7 @@ class Observer(Protocol):
     """Whoever wants to know. Called on the loop: it must not block."""
 
     def completed(self, operation: Completed, /) -> None:
-        """Take an operation that is over."""
+        """Called with an operation that is over."""
 
     def answered_late(self, answer: LateAnswer, /) -> None:
-        """Take an answer that nobody waits for."""
+        """Called with an answer that nobody waits for."""

@@ -114,7 +114,7 @@ def run_cluster(*arguments: str) -> Iterator[CouchbaseCluster]:
 
 
 def _named(arguments: Sequence[str]) -> tuple[str, str, str]:
-    """Give the first bucket, user and password that a command line names."""
+    """Return the first bucket, user and password that a command line names."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--bucket", action="append")
     parser.add_argument("--user", action="append")

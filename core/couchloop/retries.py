@@ -76,7 +76,7 @@ class RetryStrategy(Protocol):
     """
 
     def retry_after(self, request: RetryRequest, reason: RetryReason) -> float | None:
-        """Give the seconds to wait before the next try, or None to give up.
+        """Return the seconds to wait before the next try, or None to give up.
 
         It is called on the loop: it must neither block nor use the Bucket. For the reasons
         SOCKET_NOT_AVAILABLE, NODE_NOT_AVAILABLE, CIRCUIT_BREAKER_OPEN (before the operation was
@@ -164,7 +164,7 @@ def controlled_backoff(attempts: int) -> float:
 
 
 def check_strategy(strategy: RetryStrategy) -> RetryStrategy:
-    """Give *strategy* if it is one; raise ArgumentError."""
+    """Return *strategy* if it is one; raise ArgumentError."""
     if isinstance(strategy, type) or not callable(getattr(strategy, "retry_after", None)):
         raise ArgumentError(
             "a retry strategy is an object with a method retry_after, as BestEffort() has it: "

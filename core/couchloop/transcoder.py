@@ -90,7 +90,7 @@ def _plain_decode(data: Buffer) -> Value:
 
 
 def _reason(error: Exception) -> str:
-    """Say what is wrong without where: that differs from one document to the next."""
+    """Return what is wrong without where: that differs from one document to the next."""
     if isinstance(error, json.JSONDecodeError):
         return error.msg
     if isinstance(error, UnicodeError):
@@ -322,7 +322,7 @@ TranscoderPP = Transcoder
 
 
 def check_format(format: object) -> int:  # noqa: A002 - 2.5's name
-    """Give *format*; raise InvalidSettingError (a TypeError) unless it is a number.
+    """Return *format*; raise InvalidSettingError (a TypeError) unless it is a number.
 
     One that no format has may be a transcoder's own, as in SDK 2.5.
     """

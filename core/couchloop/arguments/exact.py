@@ -6,7 +6,7 @@ from couchloop.exceptions import InvalidSettingError
 
 
 def exact_bytes(data: object) -> bytes:
-    """Give *data*, which a transcoder made, as bytes that nobody else can change.
+    """Return *data*, which a transcoder made, as bytes that nobody else can change.
 
     Raises TypeError if it is not bytes: a memoryview of wider items counts these, not bytes.
     """
@@ -18,7 +18,7 @@ def exact_bytes(data: object) -> bytes:
 
 
 def exact_integer(number: object) -> int | None:
-    """Give *number* as an int; None: it is none. True and False are not: they are slips."""
+    """Return *number* as an int; None: it is none. True and False are not: they are slips."""
     if type(number) is int:
         return number
     if isinstance(number, int) and not isinstance(number, bool):
@@ -28,7 +28,7 @@ def exact_integer(number: object) -> int | None:
 
 
 def is_true(given: object, what: str) -> bool:
-    """Give *given* as a bool; *what* is what it says.
+    """Return *given* as a bool; *what* is what it says.
 
     Raises InvalidSettingError (a TypeError) unless it is a bool, or a number as SDK 2.5 takes it:
     the text "false" would count as True.
@@ -44,5 +44,5 @@ def is_true(given: object, what: str) -> bool:
 
 
 def is_quiet(quiet: object) -> bool:
-    """Give *quiet* as a bool; raise InvalidSettingError (a TypeError) as `is_true` does."""
+    """Return *quiet* as a bool; raise InvalidSettingError (a TypeError) as `is_true` does."""
     return is_true(quiet, "quiet")

@@ -12,7 +12,7 @@ LONGEST: Final = 365 * 86_400.0
 
 
 def exact_seconds(timeout: object) -> float:
-    """Give *timeout* in seconds; raise InvalidTimeoutError unless it is positive, a year at most.
+    """Return *timeout* in seconds; raise InvalidTimeoutError unless positive, a year at most.
 
     True and False are no numbers here: they are slips.
     """
@@ -33,7 +33,7 @@ def exact_seconds(timeout: object) -> float:
 
 
 def check_wait(value: object, name: str = "timeout") -> float:
-    """Give *value* if so long may be waited, as `close` does; raise InvalidTimeoutError.
+    """Return *value* if so long may be waited, as `close` does; raise InvalidTimeoutError.
 
     Less than zero is zero: a time that is left may be over.
     """

@@ -182,7 +182,7 @@ _NO_ROUTE: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDR
 
 
 def advise(error: BaseException) -> Advice:
-    """Say in three lines what *error* means.
+    """Return in three lines what *error* means.
 
     Messages of couchloop read "what happened; what to do": the parts are told apart here.
     """
@@ -210,7 +210,7 @@ def advise(error: BaseException) -> Advice:
 def advise_tcp(
     address: Address, error: BaseException, limit: float, *, web: bool = False
 ) -> Advice:
-    """Say why no TCP connection to *address* could be made within *limit* seconds."""
+    """Return why no TCP connection to *address* could be made within *limit* seconds."""
     number = getattr(error, "errno", None)
     port = address.port
     if number in _REFUSED:
@@ -250,7 +250,7 @@ def advise_tcp(
 
 
 def _sentence(text: str) -> str:
-    """Give *text* as a sentence: with a capital, and a full stop."""
+    """Return *text* as a sentence: with a capital, and a full stop."""
     text = text.strip()
     if not text:
         return ""
@@ -262,7 +262,7 @@ def _sentence(text: str) -> str:
 
 
 def advise_name(host: str, error: BaseException | None, limit: float) -> Advice:
-    """Say why the name *host* has no address, within *limit* seconds."""
+    """Return why the name *host* has no address, within *limit* seconds."""
     if isinstance(error, TimeoutError):
         return Advice(
             f"{host}: no answer within {limit:g} s",
@@ -292,7 +292,7 @@ def failed(
     notes: tuple[str, ...] = (),
     details: dict[str, Any] | None = None,
 ) -> Step:
-    """Give a step that has failed."""
+    """Return a step that has failed."""
     return Step(
         part=part,
         name=name,

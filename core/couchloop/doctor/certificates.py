@@ -17,7 +17,7 @@ EXPIRES_SOON: Final = 30.0
 def describe_tls(
     peer: PeerTls, wall: float, *, verified: Tls
 ) -> tuple[str, tuple[str, ...], Advice | None, dict[str, Any]]:
-    """Say what a TLS handshake has brought: text, notes, a warning, details."""
+    """Return what a TLS handshake has brought: text, notes, a warning, details."""
     chain: list[dict[str, Any]] = []
     soonest: tuple[float, PeerCertificate] | None = None
     for certificate in peer.chain:

@@ -17,7 +17,7 @@ class StopError(Exception):
 
 
 class DiagnosisContext:
-    """What all ways share: settings, limits, and what was found so far.
+    """What all probes share: settings, limits, and what was found so far.
 
     Args:
         listener: hears of each step.
@@ -54,18 +54,18 @@ class DiagnosisContext:
         self._listener = listener
 
     def begin(self, name: str, subject: str = "") -> float:
-        """Say that a step begins; give the time."""
+        """Report that a step begins; return the time."""
         self._listener.begins(name, subject)
         return self.now
 
     def ask(self, request: Request) -> Task[Answer]:
-        """Have a request answered."""
+        """Yield a request, and return its answer."""
         answer = yield request
         self.now = answer.now
         return answer
 
     def resolve(self, host: str) -> Task[Step]:
-        """Look up *host*; its usable addresses are kept."""
+        """Look up *host*, and keep its usable addresses."""
         began = self.begin("addresses", host)
         answer = yield from self.ask(Resolve(host, self.limit))
         seconds = self.now - began
@@ -104,7 +104,7 @@ class DiagnosisContext:
 
 
 def is_address(host: str) -> bool:
-    """Tell whether *host* is an IP address, not a name."""
+    """Whether *host* is an IP address, not a name."""
     try:
         ip_address(host)
     except ValueError:

@@ -172,7 +172,7 @@ class Diagnosis:
         return parsed
 
     def _options(self, connection_string: ConnectionString) -> dict[str, OptionValue]:
-        """Say of each option what it does; give the values by canonical name."""
+        """Report what each option does; return the values by canonical name."""
         values: dict[str, OptionValue] = {}
         notes: list[str] = []
         details: list[dict[str, Any]] = []
@@ -324,7 +324,7 @@ class Diagnosis:
     # Names
 
     def _seeds(self, settings: Settings) -> Task[tuple[Sequence[Address], Sequence[Address]]]:
-        """Find out where to begin, data ports and web ports, and look up every name."""
+        """Return where to begin, data ports and web ports; every name is looked up."""
         seeds: Sequence[Address] = settings.seeds
         web_seeds: Sequence[Address] = settings.web_seeds
         if settings.srv:
@@ -401,7 +401,7 @@ class Diagnosis:
     # One way in
 
     def _seed(self, seed: Address) -> Task[_SeedConfig | None]:
-        """Go the whole way to a seed's configuration; give that, if there is one."""
+        """Return a seed's configuration, None if it gives none."""
         probe = Probe(self._context, seed, self._end)
         found: _SeedConfig | None = None
         with suppress(StopError):
@@ -412,7 +412,7 @@ class Diagnosis:
         return found
 
     def _web_seed(self, seed: Address) -> Task[_SeedConfig | None]:
-        """Ask a web port for the configuration, as a program does when no data port gives one."""
+        """Return a web port's configuration: a program asks for it when no data port gives one."""
         probe = Probe(self._context, seed, self._end, web=True)
         found: _SeedConfig | None = None
         with suppress(StopError):
@@ -423,12 +423,12 @@ class Diagnosis:
         return found
 
     def _is_refused(self) -> bool:
-        """Tell whether the login was refused: a program gives up then, as no node would differ."""
+        """Whether the login was refused: a program gives up then, as no node would differ."""
         last = self.report.steps[-1]
         return last.name == "authentication" and last.verdict is Verdict.FAILED
 
     def _other_seed(self, seed: Address, found: _SeedConfig) -> Task[Step]:
-        """See whether a program could have begun at *seed* too; tell it in one step."""
+        """Check whether a program could have begun at *seed* too: one step."""
         probe = Probe(self._context, seed, lambda _: None)
         began = self._context.now
         with suppress(StopError):
@@ -474,7 +474,7 @@ class Diagnosis:
         return name
 
     def _in_order(self, tasks: Sequence[Task[Step]]) -> Task[None]:
-        """Take several tasks at a time; tell of what they bring in their order."""
+        """Run several tasks at a time; report their steps in order."""
         steps: list[Step | None] = [None] * len(tasks)
         told = 0
 
@@ -548,7 +548,7 @@ class _SeedConfig(NamedTuple):
 
 
 def _without_address(node: Node, network: str, service: str) -> Step:
-    """Tell of a node that has no data port on *network*."""
+    """Return the step of a node that has no data port on *network*."""
     ways = node.networks
     step = Step(
         part=Part.NODES,

@@ -74,7 +74,7 @@ class Probe:
         return self._context.begin(name, str(self.address))
 
     def stages(self) -> dict[str, float]:
-        """Give how long each stage took: connecting, TLS, the handshake as a whole, a NOOP."""
+        """Return how long each stage took: connecting, TLS, the handshake as a whole, a NOOP."""
         taken: dict[str, float] = {}
         for step in self.steps:
             name = step.name if step.name in {"addresses", "tcp", "tls", "noop"} else "handshake"
@@ -82,7 +82,7 @@ class Probe:
         return taken
 
     def summary(self, part: Part, name: str, text: str, seconds: float) -> Step:
-        """Tell the whole probe as one step: *text* if it went well."""
+        """Return the whole probe as one step: *text* if it went well."""
         last = self.steps[-1]
         if last.verdict is not Verdict.FAILED:
             last = next((step for step in self.steps if step.verdict is Verdict.WARNING), last)
@@ -107,7 +107,7 @@ class Probe:
         )
 
     def slow(self) -> Advice:
-        """Say if a program would have given up before; else give empty texts."""
+        """Return a warning if a program would have given up before, else empty texts."""
         allowed = self._settings.config_node_timeout
         taken = sum(step.seconds or 0.0 for step in self.steps if step.name != "noop")
         if taken <= allowed:
@@ -289,7 +289,7 @@ class Probe:
         )
 
     def ask_web(self) -> Task[bytes]:
-        """Ask a web port for the configuration (GET); give its text."""
+        """Return the text of a web port's configuration (GET)."""
         settings = self._settings
         bucket = quote(settings.bucket, safe="")
         target = f"/pools/default/b/{bucket}" if bucket else "/pools/default/nodeServices"
@@ -404,7 +404,7 @@ class Probe:
         self._ok("noop", began, "answered")
 
     def _await(self, connection: ProbedConnection, part: str, began: float) -> Task[None]:
-        """Go on with the dialogue until it has come to *part*, for one limit at most.
+        """Continue the dialogue until *part* is done, for one limit at most.
 
         One limit for all bytes together: a peer that trickles is given up like a silent one.
         """
@@ -457,7 +457,7 @@ class Probe:
 
 
 def _receive(exchange: http.Exchange, data: bytes, body: bytearray) -> CouchbaseError | None:
-    """Take bytes of an answer (none: the peer has closed); give why that is no good, if it is."""
+    """Receive bytes of an answer (none: the peer has closed); return what is wrong, if anything."""
     try:
         for piece in exchange.receive_data(data):
             body += piece

@@ -83,7 +83,7 @@ class Step:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """Give the step as JSON has it."""
+        """Return the step as JSON has it."""
         return {
             "part": str(self.part),
             "step": self.name,
@@ -120,14 +120,14 @@ class Report:
     finished: bool = False
 
     def failures(self) -> Iterator[Step]:
-        """Give what keeps a program from working: another seed makes up for one that failed."""
+        """Return what keeps a program from working: another seed makes up for one that failed."""
         is_in = any(step.name == "configuration" and step.verdict is Verdict.OK for step in self)
         for step in self:
             if step.verdict is Verdict.FAILED and not (is_in and step.part in _WAYS_IN):
                 yield step
 
     def warnings(self) -> Iterator[Step]:
-        """Give what somebody should look at although a program can work."""
+        """Return what somebody should look at although a program can work."""
         failures = list(self.failures())
         for step in self:
             if step.verdict is Verdict.WARNING or (
@@ -142,7 +142,7 @@ class Report:
         return self.finished and reached and not any(self.failures())
 
     def as_json(self) -> dict[str, Any]:
-        """Give the documented form for machines."""
+        """Return the documented form for machines."""
         return {
             "format": FORMAT,
             "couchloop": self.version,
@@ -159,16 +159,16 @@ class Report:
 
 
 def count(number: int, what: str) -> str:
-    """Give a number of things in words."""
+    """Return a number of things in words."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def listed(names: Sequence[str], longest: int = 10) -> str:
-    """Give names as a list, cut where it gets long."""
+    """Return names as a list, cut where it gets long."""
     shown = ", ".join(names[:longest])
     return f"{shown} and {len(names) - longest} more" if len(names) > longest else shown
 
 
 def label(name: str) -> str:
-    """Give a step's name as people read it."""
+    """Return a step's name as people read it."""
     return _LABELS.get(name, name)

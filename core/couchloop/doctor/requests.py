@@ -95,7 +95,7 @@ class Listener(Protocol):
     """Hears how the diagnosis goes on, to show it."""
 
     def begins(self, name: str, subject: str) -> None:
-        """Say that a step has begun."""
+        """Called when a step begins."""
 
     def ends(self, step: Step) -> None:
-        """Say that a step has ended."""
+        """Called when a step has ended."""

@@ -85,14 +85,14 @@ class Table:
         self._narrow = self.width < NARROW
 
     def opening(self, report: Report) -> Iterator[str]:
-        """Give the first lines: what is examined, and by what."""
+        """Return the first lines: what is examined, and by what."""
         what = f"couchloop {report.version}, {report.loop}"
         text = clean(report.connection_string)
         yield from self._lines(self._bold(line) for line in _wrap(text, self.width))
         yield from self._lines(self._paint(_DIM, line) for line in _wrap(what, self.width))
 
     def step(self, step: Step) -> Iterator[str]:
-        """Give the lines of one step, after a heading if its part begins here."""
+        """Return the lines of one step, after a heading if its part begins here."""
         heading = (step.part, step.subject if step.part is Part.SEED else "")
         if heading != self._heading:
             self._heading = heading
@@ -108,7 +108,7 @@ class Table:
         yield from self._lines(more)
 
     def closing(self, report: Report) -> Iterator[str]:
-        """Give the last lines: whether a program could work."""
+        """Return the last lines: whether a program could work."""
         failures, warnings = list(report.failures()), list(report.warnings())
         nodes = [
             step
@@ -133,7 +133,7 @@ class Table:
         yield from self._lines(f"  {self._bold(line)}" for line in others)
 
     def progress(self, name: str, subject: str) -> str:
-        """Give the line that shows while a step runs."""
+        """Return the line that shows while a step runs."""
         text = clean(f"  … {label(name)} {subject}".rstrip())[: self.width - 1]
         return next(self._lines([self._paint(_DIM, text)]))
 
@@ -199,7 +199,7 @@ class Table:
         yield from (f"    {line}" for line in others)
 
     def _more(self, step: Step) -> Iterator[str]:
-        """Give a step's notes, cause and cure."""
+        """Return a step's notes, cause and cure."""
         at = 6 if self._narrow or step.part is Part.NODES else _TEXT_AT
         for note in step.notes:
             for number, line in enumerate(_wrap(clean(note), self.width - at, hanging=2)):
@@ -232,7 +232,7 @@ class Table:
 
 
 def duration(seconds: float) -> str:
-    """Give a time as people read it: 0.3 ms, 120 ms, 2.5 s."""
+    """Return a time as people read it: 0.3 ms, 120 ms, 2.5 s."""
     if seconds >= 1:
         return f"{seconds:.1f} s"
     milliseconds = seconds * 1000
@@ -242,7 +242,7 @@ def duration(seconds: float) -> str:
 
 
 def clean(text: str) -> str:
-    """Take from *text* what a terminal might obey: a peer chooses names and certificates."""
+    """Replace what a terminal might obey in *text*: a peer chooses names and certificates."""
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
     )
@@ -257,7 +257,7 @@ def _said(step: Step) -> tuple[str, str]:
 
 
 def _stages(step: Step) -> list[str]:
-    """Name the columns of a node's times."""
+    """Return the columns of a node's times."""
     return [name for name in _STAGES if name != "tls" or step.details.get("tls")]
 
 
@@ -271,7 +271,7 @@ def _wrap(text: str, width: int, *, hanging: int = 0) -> list[str]:
 
 
 def _blame(failures: list[Step], nodes: int) -> str:
-    """Say in a few words what fails."""
+    """Return in a few words what fails."""
     if not failures:
         return "no data node was found"
     first = failures[0]

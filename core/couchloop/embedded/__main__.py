@@ -145,20 +145,20 @@ def _alternate(text: str) -> tuple[str, Address]:
 
 
 def _counting(first: Address) -> Outside:
-    """Give a network whose ports follow upon each other in the order in which nodes open theirs."""
+    """Return a network whose ports follow each other in the order in which nodes open theirs."""
     following = count(first.port)
     return lambda _: Address(first.host, next(following))
 
 
 def first_ports(options: argparse.Namespace) -> dict[str, int]:
-    """Give the ports of the first node that the command line names; 0: whatever is free."""
+    """Return the ports of the first node that the command line names; 0: whatever is free."""
     ports = {"kv": options.port, "mgmt": options.web_port}
     tls = {"kvSSL": options.tls_port, "mgmtSSL": options.web_tls_port}
     return {**ports, **{service: port for service, port in tls.items() if port}}
 
 
 def alternates(options: argparse.Namespace) -> dict[str, Outside]:
-    """Give the other networks that the command line names."""
+    """Return the other networks that the command line names."""
     return {network: _counting(first) for network, first in options.alternate or []}
 
 
@@ -189,7 +189,7 @@ def make_cluster(options: argparse.Namespace, clock: Clock) -> EmbeddedCluster:
 
 
 def _manifest(collections: Sequence[tuple[str, str]]) -> dict[str, object]:
-    """Give a manifest as a server prints it; ids below 8 are the server's own."""
+    """Return a manifest as a server prints it; ids below 8 are the server's own."""
     scopes: dict[str, dict[str, str]] = {"_default": {"_default": "0"}}
     for uid, (scope, name) in enumerate(dict.fromkeys(collections), 8):
         scopes.setdefault(scope, {}).setdefault(name, f"{uid:x}")
@@ -207,7 +207,7 @@ def _manifest(collections: Sequence[tuple[str, str]]) -> dict[str, object]:
 
 
 def server_certificate(options: argparse.Namespace) -> ServerCertificate | None:
-    """Give the certificate that the command line names, if any."""
+    """Return the certificate that the command line names, if any."""
     if options.tls_cert is None:
         return None
     return ServerCertificate(options.tls_cert, options.tls_key, options.tls_client_ca)
@@ -272,7 +272,7 @@ def serve_on_gevent(options: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program; give its exit status."""
+    """Run the program; return its exit status."""
     options = parse_arguments(sys.argv[1:] if arguments is None else arguments)
     loop = options.loop or next((name for name in LOOPS if find_spec(name)), None)
     if loop is None:

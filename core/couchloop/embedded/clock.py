@@ -31,6 +31,6 @@ class ManualClock:
         return self._wall
 
     def advance(self, seconds: float) -> None:
-        """Let both clocks go on."""
+        """Advance both clocks."""
         self._now += seconds
         self._wall += seconds

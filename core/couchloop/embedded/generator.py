@@ -13,7 +13,7 @@ class Generator:
         self._count = 0
 
     def randbytes(self, count: int) -> bytes:
-        """Give the next *count* bytes."""
+        """Return the next *count* bytes."""
         out = b""
         while len(out) < count:
             self._count += 1
@@ -21,6 +21,6 @@ class Generator:
         return out[:count]
 
     def uuid(self) -> str:
-        """Give an id written as a UUID is."""
+        """Return an id written as a UUID is."""
         text = self.randbytes(16).hex()
         return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))

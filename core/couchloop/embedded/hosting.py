@@ -47,12 +47,12 @@ Outside = Callable[[int], Address]
 
 
 def is_tls(service: str) -> bool:
-    """Tell whether connections for *service* speak TLS."""
+    """Whether connections for *service* speak TLS."""
     return service.endswith("SSL")
 
 
 def services(tls: ServerCertificate | None) -> tuple[str, ...]:
-    """Name what nodes listen for, with a certificate or without."""
+    """Return what nodes listen for, with a certificate or without."""
     return PLAIN_SERVICES if tls is None else PLAIN_SERVICES + TLS_SERVICES
 
 
@@ -86,7 +86,7 @@ class Peer(ABC):
 
     @abstractmethod
     def wakeup(self) -> None:
-        """Have the loop call `flush` soon: the cluster has something to say unasked."""
+        """Make the loop call `flush` soon: the cluster has something to say unasked."""
 
     @abstractmethod
     def write(self, data: bytes) -> None:
@@ -98,15 +98,15 @@ class Peer(ABC):
 
     @abstractmethod
     def arm(self, delay: float | None) -> None:
-        """Have the loop call `timer_fired` after *delay* seconds; None: not at all."""
+        """Make the loop call `timer_fired` after *delay* seconds; None: not at all."""
 
     def received(self, data: bytes) -> None:
-        """Take bytes from the client."""
+        """Receive bytes from the client."""
         self.connection.receive_data(data)
         self.flush()
 
     def timer_fired(self) -> None:
-        """Let the cluster go on with what it delayed."""
+        """Make the cluster go on with what it delayed."""
         self.connection.handle_deadline()
         self.flush()
 

@@ -46,7 +46,7 @@ class Frame(NamedTuple):
         return self.status
 
     def encode(self) -> bytes:
-        """Give the frame's bytes."""
+        """Return the frame's bytes."""
         return _encode(*self)
 
 
@@ -142,7 +142,7 @@ class FrameDecoder:
         return self._size
 
     def receive(self, data: bytes) -> list[Frame]:
-        """Take the next bytes; give the frames that they complete.
+        """Receive bytes; return the frames that they complete.
 
         Frames before a fault are given; the fault then stands in `error`. Raises
         ProtocolError if nothing precedes the fault, and on every call after it.
@@ -224,7 +224,7 @@ class FrameDecoder:
             chunks.append(bytearray(data))
 
     def _fault(self, data: bytes) -> ProtocolError | None:
-        """Say what is wrong with a frame that begins with *data*, of which all may not be here."""
+        """Return what is wrong with a frame that begins with *data*, which may be a part of it."""
         magic = data[0]
         if magic not in self._accept:
             hint = _HINTS.get(magic)

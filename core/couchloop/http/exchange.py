@@ -58,7 +58,7 @@ class Exchange:
 
     @sealed
     def request(self) -> bytes:
-        """Give the bytes of the request; once. Raises ProtocolError if HTTP cannot say it."""
+        """Return the bytes of the request; once. Raises ProtocolError if HTTP cannot say it."""
         headers = [
             ("Host", _header(str(self._host))),
             ("Accept", "application/json"),
@@ -76,11 +76,11 @@ class Exchange:
         raise error
 
     def _told(self, text: object) -> str:
-        """Give somebody else's words as a message may have them."""
+        """Return somebody else's words as a message may have them."""
         return general(printable(self._login.conceal(str(text))))
 
     def receive_data(self, data: bytes) -> Iterator[bytes]:
-        """Take bytes; give pieces of the body. No data: the peer has closed the connection.
+        """Receive bytes; return pieces of the body. No data: the peer has closed the connection.
 
         Raises AuthError (401), BucketNotFoundError (403, 404), NotDataNodeError (another status),
         WrongProtocolError, ProtocolError (the answer was cut off).
@@ -161,5 +161,5 @@ class Exchange:
 
 
 def _header(text: str) -> str:
-    """Give *text* as a header can have it: printable ASCII, and no blank at either end."""
+    """Return *text* as a header can have it: printable ASCII, and no blank at either end."""
     return "".join(each if " " <= each <= "~" else "?" for each in text).strip()

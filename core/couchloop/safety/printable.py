@@ -19,7 +19,7 @@ _COUNTED: Final = re.compile(
 
 
 def printable(text: str | bytes, limit: int = LONGEST) -> str:
-    """Give *text* on one line, without a control character, and no longer than *limit*.
+    """Return *text* on one line, without a control character, and no longer than *limit*.
 
     Args:
         text: bytes are read as UTF-8; what is none becomes U+FFFD.
@@ -41,7 +41,7 @@ def printable(text: str | bytes, limit: int = LONGEST) -> str:
 
 
 def general(text: str) -> str:
-    """Give somebody else's *text* with # for its numbers: they are of one request, or one moment.
+    """Return somebody else's *text* with # for its numbers: they are of one request, or one moment.
 
     What an error says must be the same for equal failures; the whole text goes with it elsewhere.
     """

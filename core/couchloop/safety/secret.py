@@ -40,11 +40,11 @@ class Secret:
         self._hidden = _turned(clear)
 
     def text(self) -> str:
-        """Give the secret in the clear."""
+        """Return the secret in the clear."""
         return _turned(self._hidden).decode("utf-8", "surrogatepass")
 
     def bytes(self) -> bytes:
-        """Give the secret in the clear, a text as its UTF-8."""
+        """Return the secret in the clear, a text as its UTF-8."""
         return _turned(self._hidden)
 
     def __bool__(self) -> bool:
@@ -67,7 +67,7 @@ def _turned(data: bytes) -> bytes:
 
 
 def kept(secret: str | Secret) -> Secret:
-    """Give *secret* as it is to be kept."""
+    """Return *secret* as it is to be kept."""
     return secret if isinstance(secret, Secret) else Secret(secret)
 
 
@@ -90,12 +90,12 @@ def sealed(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def is_seal(code: CodeType) -> bool:
-    """Tell whether *code* is that of `sealed`, which lets every exception through."""
+    """Whether *code* is that of `sealed`, which lets every exception through."""
     return code in _seals
 
 
 def take_frames(error: BaseException) -> None:
-    """Take our frames from the tracebacks of *error* and of all errors behind it.
+    """Remove our frames from the tracebacks of *error* and of all errors behind it.
 
     Those of users' code (a subclass, a factory) stay. What `raise … from None` has set aside goes.
     """

@@ -102,7 +102,7 @@ def make_settings(
     environment: Mapping[str, str] | None = None,
     is_cluster: bool = False,
 ) -> Settings:
-    """Put together how a Bucket connects.
+    """Return how a Bucket connects.
 
     Args:
         connection_string: names the bucket in its path.
@@ -238,7 +238,7 @@ def make_settings(
 
 
 def without_login(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the arguments of an opening without who connects: what may be kept.
+    """Return a Bucket's arguments without who connects: what may be kept.
 
     The connection string loses its password, or what else in it is secret.
     """
@@ -250,7 +250,7 @@ def without_login(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def hidden(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the arguments of an opening that is still to be made, as they may be kept."""
+    """Return the arguments of a Bucket still to be made, with a password that may be kept."""
     password = arguments.get("password")
     if isinstance(password, str):
         return {**arguments, "password": kept(password)}
@@ -258,7 +258,7 @@ def hidden(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _strategy(options: dict[str, Any], given: RetryStrategy | None) -> RetryStrategy:
-    """Give the strategy for operations that name none."""
+    """Return the strategy for operations that name none."""
     if given is not None:
         return check_strategy(given)
     first = _number(options, "retry_interval")
@@ -298,7 +298,7 @@ def _rerouting(options: dict[str, Any]) -> Rerouting:
 
 
 def _remarks(connection_string: ConnectionString, options: dict[str, Any]) -> Iterator[Notice]:
-    """Give what is to be said of what has no effect, or not the one that was meant."""
+    """Return notices of what has no effect, or not the one that was meant."""
     if not connection_string.scheme:
         what = "a connection string without a scheme means http://, whose ports are those of HTTP"
         yield Notice(f"{what} (8091): better write couchbase://", once=True)
@@ -318,7 +318,7 @@ def _remarks(connection_string: ConnectionString, options: dict[str, Any]) -> It
 
 
 def _config_cache(options: dict[str, Any], bucket: str) -> str:
-    """Name the file that keeps the bucket's configuration; empty: there is none."""
+    """Return the path of the file that keeps the bucket's configuration; empty: there is none."""
     path, only_read = (str(options.get(n, "")) for n in ("config_cache", "config_cache_ro"))
     if parse_bool(only_read) is not None:
         # So SDK 2.5's documentation has it; its code takes a path.
@@ -367,7 +367,7 @@ def _reports(options: dict[str, Any]) -> Reports:
 def _authenticator(
     options: dict[str, Any], username: str | None, password: str | Secret | None, bucket: str
 ) -> Authenticator:
-    """Say who connects when no authenticator does: what is given, else what the options say.
+    """Return who connects when no authenticator is given: what is given, else what options say.
 
     A password alone is that of a user who is called as the bucket is (SDK 2.5).
     """
@@ -404,7 +404,7 @@ def _wants_tls(connection_string: ConnectionString, options: dict[str, Any]) -> 
 
 
 def _tls_files(options: dict[str, Any], authenticator: Authenticator) -> Tls:
-    """Put together what options and authenticator say of certificates."""
+    """Return what options and authenticator say of certificates."""
     verify = options.get("ssl") != "no_verify" and options.get("tls_verify") != "none"
     cert, key = options.get("certpath"), options.get("keypath")
     trusted = options.get("truststorepath")
@@ -438,7 +438,7 @@ def _one_of(given: str | None, option: str | None) -> str | None:
 def one_string(
     connection_string: str | ConnectionString | None, connstr: str | ConnectionString | None
 ) -> str | ConnectionString:
-    """Give the connection string, whichever of its two names was used; raise ArgumentError."""
+    """Return the connection string, whichever of its two names was used; raise ArgumentError."""
     if connection_string is None:
         connection_string, connstr = connstr, None
     if connection_string is None or connstr is not None:
@@ -466,7 +466,7 @@ def _check_types(connection_string: ConnectionString, *, tls: bool) -> None:
 
 
 def check_bucket_name(name: object) -> None:
-    """Refuse what no bucket can be called: the server takes 1 to 100 bytes."""
+    """Raise ArgumentError for what no bucket can be called: the server takes 1 to 100 bytes."""
     if not isinstance(name, str):
         raise ArgumentError(f"a bucket's name is str, not {type(name).__name__}")
     if not (name.isprintable() and 0 < len(name.encode()) <= _LONGEST_BUCKET_NAME):
@@ -476,7 +476,7 @@ def check_bucket_name(name: object) -> None:
 
 
 def _number(options: dict[str, Any], name: str) -> float:
-    """Give what an option says, or its default; times in seconds."""
+    """Return what an option says, or its default; times in seconds."""
     value = options.get(name)
     return float(OPTIONS[name].default if value is None else value)  # type: ignore[arg-type]
 
@@ -484,7 +484,7 @@ def _number(options: dict[str, Any], name: str) -> float:
 def _seeds(
     connection_string: ConnectionString, bootstrap_on: str, *, tls: bool, asks_web: bool
 ) -> tuple[tuple[Address, ...], tuple[Address, ...]]:
-    """Give the data ports and the web ports that the hosts mean, the usual ones where none is said.
+    """Return the data ports and web ports that the hosts mean, the usual ones where none is said.
 
     A host with a port of its own, or a type, is that port alone; 8091 without a type stands for
     both usual ports (RFC 0011). *asks_web*: whether web ports that are not named are asked too.

@@ -251,7 +251,7 @@ class ConnectionString:
 
     @sealed
     def set_option(self, name: str, value: str | float) -> None:
-        """Give an option this value, and no other."""
+        """Set an option to this value, and no other."""
         text = _option_text(value)
         _check_option(name, text)
         self.options[name] = [text]
@@ -289,7 +289,7 @@ class ConnectionString:
         return self._meaning() == other._meaning()
 
     def _meaning(self) -> tuple[object, ...]:
-        """Give what is equal for strings that say the same in other words."""
+        """Return what is equal for strings that say the same in other words."""
         try:
             said: tuple[object, ...] = (self.seeds, dict(self._options()))
         except InvalidConnectionStringError:
@@ -349,7 +349,7 @@ class _Masked:
             self.text = f"{self.text[:start]}{_MASK}{self.text[end:]}"
 
     def position(self, original: int, *, is_end: bool = False) -> int:
-        """Tell where a position went; one within a secret, to the begin or the end of its mask."""
+        """Return where a position went; within a secret: to the begin or the end of its mask."""
         moved = original
         for start, end in self._spans:
             if original >= end:
@@ -407,7 +407,7 @@ def _secret_spans(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _shown_value(name: str, value: str) -> int:
-    """Tell how many characters of an option's value may be shown."""
+    """Return how many characters of an option's value may be shown."""
     within = _WITHIN.search(value)
     end = len(value) if within is None else within.end()
     option = find_option(name) if name in OPTION_NAMES else None
@@ -420,7 +420,7 @@ def _shown_value(name: str, value: str) -> int:
 
 
 def _credential(text: str) -> int | None:
-    """Find where in hosts and bucket something begins that may be secret; None: nowhere.
+    """Return where in hosts and bucket something begins that may be secret; None: nowhere.
 
     What is after a colon is shown only if it is a port, what is after a = if it is its type.
     """
@@ -561,7 +561,7 @@ def _about_scheme(scheme: str) -> str:
 
 
 def _host_text(host: object) -> str:
-    """Give a host as it is written; raises InvalidConnectionStringError if it is none."""
+    """Return a host as it is written; raises InvalidConnectionStringError if it is none."""
     if isinstance(host, Host):
         return _write_host(host)
     if not isinstance(host, str):
@@ -630,7 +630,7 @@ def _write_host(host: Host) -> str:
 
 
 def _several(given: Any) -> list[str]:
-    """Give the values of an option, of which there may be one or several."""
+    """Return the values of an option, of which there may be one or several."""
     if given is None:
         return []
     if isinstance(given, list | tuple):

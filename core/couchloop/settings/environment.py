@@ -155,7 +155,7 @@ def read_environment(variables: Mapping[str, str]) -> Environment:
 
 
 def _options(text: str, deciding: list[str], notices: list[Notice]) -> dict[str, OptionValue]:
-    """Read LCB_OPTIONS; tell in *deciding* what it says, without secrets."""
+    """Read LCB_OPTIONS; *deciding* is told what it says, without secrets."""
     values: dict[str, OptionValue] = {}
     shown: list[str] = []
     try:
@@ -195,7 +195,7 @@ def _flag(name: str, text: str | None) -> bool:
 
 
 def _mode(text: str) -> str:
-    """Give the value of the option ssl that the flags of LCB_SSL_MODE mean."""
+    """Return the value of the option ssl that the flags of LCB_SSL_MODE mean."""
     try:
         flags = int(text, 0)
     except ValueError:

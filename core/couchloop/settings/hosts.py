@@ -15,12 +15,12 @@ _NEVER: Final = re.compile(r"[\s\x00-\x20\x7f:/?#@\[\]\\=%&,;<>\"']")
 
 
 def is_address(host: str) -> bool:
-    """Tell whether *host* is a numeric address, IPv6 without brackets."""
+    """Whether *host* is a numeric address, IPv6 without brackets."""
     return _address(host) is not None
 
 
 def host_to_dial(host: str) -> str:
-    """Give the form of *host* that is looked up and dialled: ASCII, names encoded by IDNA.
+    """Return the form of *host* that is looked up and dialled: ASCII, names encoded by IDNA.
 
     What is ASCII already stays as it is: names that are legal nowhere but in /etc/hosts are in use.
     Raises ValueError, with the reason, if it is neither a host name nor an address.
@@ -48,7 +48,7 @@ def _idna(name: str) -> str:
 
 @lru_cache(1024)
 def one_form(host: str) -> str:
-    """Give the one form that stands for all spellings of *host*: to compare, not to dial.
+    """Return the one form that stands for all spellings of *host*: to compare, not to dial.
 
     Lower case, encoded by IDNA, without the dot of the root at the end; addresses as RFC 5952 has
     them, and an IPv4 address that is written as IPv6 (::ffff:10.0.0.1) as IPv4.
@@ -68,7 +68,7 @@ def one_form(host: str) -> str:
 
 
 def name_servers(text: str) -> list[str]:
-    """Give the addresses of the name servers that the *text* of a resolv.conf(5) names.
+    """Return the addresses of the name servers that the *text* of a resolv.conf(5) names.
 
     As the system's own resolver has it: what is no address is passed over, and none at all means
     this machine.

@@ -176,12 +176,12 @@ class Option:
         return low, high
 
     def shown_part(self, text: str) -> int:
-        """Tell how many characters of *text*, which is refused, may be shown."""
+        """Return how many characters of *text*, which is refused, may be shown."""
         begin = self._known_part(text)
         return begin + _shown_part(text[begin:], _SHOWN_VALUE)
 
     def _known_part(self, text: str) -> int:
-        """Tell how many characters at the begin of a refused value are words of this option."""
+        """Return how many characters at the begin of a refused value are words of this option."""
         mode, colon, _ = text.partition(":")
         if colon and any(choice.startswith(f"{mode.lower()}:") for choice in self.choices):
             return len(mode) + 1
@@ -947,13 +947,13 @@ SECRET_NAMES: Final = frozenset(name for name, option in _BY_ANY_NAME.items() if
 
 
 def shown_name(name: object) -> str:
-    """Give an option's name as a message may show it: a password may be part of a mistyped one."""
+    """Return an option's name for a message: a password may be part of a mistyped one."""
     text = printable(str(name), _LONGEST_NAME)
     return repr(text if text in _BY_ANY_NAME else _until_secret(text, _SHOWN_NAME))
 
 
 def _until_secret(text: str, shown: re.Pattern[str]) -> str:
-    """Give what *shown* matches of *text*, and less where that names a secret; then ***."""
+    """Return what *shown* matches of *text*, and less where that names a secret; then ***."""
     end = _shown_part(text, shown)
     return text if end == len(text) else f"{text[:end]}***"
 
@@ -982,7 +982,7 @@ def find_option(name: str) -> Option:
 
 
 def doubtful_unit(name: str, text: str) -> str:
-    """Say what to write if *text* is so few milliseconds that seconds may be meant; or nothing.
+    """Return what to write if *text* is so few milliseconds that seconds may be meant; or nothing.
 
     Under a name of SDK 4.x a bare number is milliseconds, beside others where it is seconds.
     """

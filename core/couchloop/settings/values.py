@@ -52,12 +52,12 @@ class Address(NamedTuple):
 
 
 def one_forms(addresses: Iterable[Address]) -> frozenset[Address]:
-    """Give what is equal for all orders and spellings of the same addresses."""
+    """Return what is equal for all orders and spellings of the same addresses."""
     return frozenset(address.one_form for address in addresses)
 
 
 def distinct(addresses: Iterable[Address]) -> tuple[Address, ...]:
-    """Give *addresses* without those that are there already, in whatever spelling."""
+    """Return *addresses* without those that are there already, in whatever spelling."""
     by_form: dict[Address, Address] = {}
     for address in addresses:
         by_form.setdefault(address.one_form, address)
@@ -111,15 +111,15 @@ class Login:
         object.__setattr__(self, "password", kept(self.password))
 
     def clear(self) -> str:
-        """Give the password in the clear; it is to be kept in no variable."""
+        """Return the password in the clear; it is to be kept in no variable."""
         return kept(self.password).text()
 
     def basic(self) -> str:
-        """Give the credentials of HTTP's Basic authentication (RFC 7617): as secret."""
+        """Return the credentials of HTTP's Basic authentication (RFC 7617): as secret."""
         return b64encode(f"{self.username}:{self.clear()}".encode(errors="replace")).decode()
 
     def conceal(self, text: str) -> str:
-        """Give a peer's *text* with *** in place of the password, in whichever form it shows it.
+        """Return a peer's *text* with *** in place of the password, in whichever form it shows it.
 
         A peer may repeat what it was told, as proxies do, and be cut off amid it.
         """
@@ -134,7 +134,7 @@ class Login:
         return text
 
     def _forms(self) -> list[str]:
-        """Give every form of the password, the longest first; of a short one only whole logins."""
+        """Return all forms of the password, the longest first; of a short one only whole logins."""
         secret, user = self.clear(), self.username
         if not secret:
             return []
@@ -320,7 +320,7 @@ class Settings:
         return WEB_PORT_TLS if self.tls else WEB_PORT
 
     def web_ports(self, named: Sequence[Address]) -> tuple[Address, ...]:
-        """Give the web ports of the hosts that an SRV record has *named*.
+        """Return the web ports of the hosts that an SRV record has *named*.
 
         As in a connection string, another port than the usual one is a data port alone; and
         without TLS HTTP shows the password on the way, so it is not used unless that is wanted.
@@ -336,13 +336,13 @@ class Settings:
         return self.observer is not None or self.reports.tracing or self.reports.metrics
 
     def told(self, error: CouchbaseError) -> str:
-        """Say in a log line what *error* is, its users' data marked if that is wanted."""
+        """Return what *error* is for a log line, its users' data marked if that is wanted."""
         if self.log_redaction:
             return error.redacted(self.login.username)
         return error.details()
 
     def differences(self, other: Settings) -> list[str]:
-        """Name what differs between two settings, without values: some are secret."""
+        """Return the names of what differs between two settings, no values: some are secret."""
         names = {
             name
             for name, described in self.__dataclass_fields__.items()

@@ -40,7 +40,7 @@ class Cached(NamedTuple):
 
 
 def dump(config: ClusterConfig) -> str:
-    """Give the text of the file that keeps *config*."""
+    """Return the text of the file that keeps *config*."""
     data_nodes = config.nodes[: config.data_nodes]
     server_map: dict[str, Any] = {
         "hashAlgorithm": "CRC",
@@ -99,7 +99,7 @@ def _port(node: Node, service: str, otherwise: int) -> int:
 
 
 def load(text: bytes, bucket: str, origin: str) -> ClusterConfig:
-    """Give the configuration that a file keeps; *origin* is the host where none is named.
+    """Return the configuration that a file keeps; *origin* is the host where none is named.
 
     Raises ProtocolError if the file is damaged, or keeps that of another bucket.
     """
@@ -117,7 +117,7 @@ def load(text: bytes, bucket: str, origin: str) -> ClusterConfig:
 
 
 def _place(path: str) -> Path:
-    """Give the file's place, where there may be nothing yet but a file.
+    """Return the file's place, where there may be nothing yet but a file.
 
     Raises OSError: to open a device can do something, and to replace one would end it.
     """
@@ -162,7 +162,7 @@ def _check_trust(status: os.stat_result) -> None:
 
 
 def read(path: str, bucket: str, origin: str, seen: int | None = None) -> Cached | None:
-    """Give what the file keeps, or None if it is as it was at *seen* (st_mtime_ns).
+    """Return what the file keeps, or None if it is as it was at *seen* (st_mtime_ns).
 
     Raises OSError if it cannot be read, ProtocolError if it is not to be trusted, and as `load`.
     """
@@ -186,7 +186,7 @@ def read(path: str, bucket: str, origin: str, seen: int | None = None) -> Cached
 
 
 def write(path: str, config: ClusterConfig, useless: int | None = None) -> int | None:
-    """Keep *config* in the file; give its st_mtime_ns, or None if a newer one stays there.
+    """Write *config* to the file; return its st_mtime_ns, None if a newer one stays there.
 
     A file that was written at *useless* (st_mtime_ns) does not stay, however new.
     Whoever reads meanwhile finds the old file or the new one, whole. Only its owner can read it.

@@ -96,7 +96,7 @@ class ClusterConfig:
         return len(self.active) > 0
 
     def is_same_bucket(self, other: ClusterConfig) -> bool:
-        """Tell whether both are of one bucket of one cluster, whatever addresses led there.
+        """Whether both are of one bucket of one cluster, whatever addresses led there.
 
         A bucket that was deleted and made anew has another UUID; the cluster keeps its own.
         """
@@ -106,7 +106,7 @@ class ClusterConfig:
         )
 
     def vbucket(self, key: bytes) -> int:
-        """Give the vbucket of *key* (without its collection prefix)."""
+        """Return the vbucket of *key* (without its collection prefix)."""
         return ((crc32(key) >> 16) & 0x7FFF) % len(self.active)
 
 
@@ -200,7 +200,7 @@ class _Reader:
         return tuple(told)
 
     def _list(self, members: dict[str, Any], name: str) -> list[Any]:
-        """Give a list that can be done without, as long as another tells the nodes."""
+        """Return a list that is optional as long as another tells the nodes."""
         value = _given(members, name, [])
         if isinstance(value, list):
             return value
@@ -353,7 +353,7 @@ class _Reader:
                 cast("dict[str, int]", own.services)["kv"] = place[1]
 
     def _place(self, server: Any) -> Place | None:
-        """Give what an entry of `serverList` names; None if it cannot be read."""
+        """Return what an entry of `serverList` names; None if it cannot be read."""
         if not isinstance(server, str) or len(server) > _LONGEST_ENTRY:
             return None
         host, _, port = self._filled_in(server).rpartition(":")
@@ -411,7 +411,7 @@ def _attempt(read: Callable[[Any, str], Node], entry: Any, where: str) -> Node |
 
 
 def _is_at(node: Node | _WrongError, place: Place | None) -> bool:
-    """Tell whether *node* is what an entry of `serverList` names, or could well be."""
+    """Whether *node* is what an entry of `serverList` names, or could well be."""
     if isinstance(node, _WrongError) or place is None:
         return False
     own = node.networks[DEFAULT_NETWORK]
@@ -478,7 +478,7 @@ def _number(document: dict[str, Any], name: str) -> int:
 
 
 def _integer(value: Any) -> int | None:
-    """Give the integer that *value* is, or that it says; None: it is none."""
+    """Return the integer that *value* is, or that it says; None: it is none."""
     if isinstance(value, str) and _INTEGER.fullmatch(value):
         return int(value)
     if isinstance(value, float) and value.is_integer():
@@ -487,7 +487,7 @@ def _integer(value: Any) -> int | None:
 
 
 def _shown(value: Any) -> str:
-    """Name what a peer has said, briefly, and without a character that could do something."""
+    """Return what a peer has said, briefly, and without a character that could do something."""
     match value:
         case None:
             return "nothing"
@@ -516,7 +516,7 @@ class NetworkChoice(NamedTuple):
 
 
 def _listed_on(config: ClusterConfig, address: Address, *, exactly: bool) -> str | None:
-    """Name the network on which *address* is listed, *exactly* with its port; None: on none."""
+    """Return the network on which *address* is listed, *exactly* with its port; None: on none."""
     wanted = one_form(address.host)
     # `default` stands first in each node, and wins over alternates of every other node.
     for alternates in (False, True):
@@ -564,7 +564,7 @@ def select_network(
 
 
 def data_networks(config: ClusterConfig, service: str) -> list[str]:
-    """Name the networks on which *service* of some data node can be reached, `default` first."""
+    """Return the networks on which *service* of some data node can be reached, `default` first."""
     names = {
         name
         for node in config.nodes[: config.data_nodes]

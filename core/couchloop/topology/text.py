@@ -27,7 +27,7 @@ _ALIKE: Final = bytes.maketrans(b"{}", b"[]")
 
 
 def read_json(text: bytes) -> Any:
-    """Give what the JSON *text* means.
+    """Return what the JSON *text* means.
 
     Raises ValueError if it is too long, has too many parts, is nested too deeply, or is no JSON.
     """
@@ -61,5 +61,5 @@ def read_json(text: bytes) -> Any:
 
 
 def too_long() -> ProtocolError:
-    """Say that a configuration is too long."""
+    """Return the error for a configuration that is too long."""
     return ProtocolError(f"a configuration of more than {MAX_CONFIG} bytes")

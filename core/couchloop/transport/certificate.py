@@ -91,11 +91,11 @@ class _Reader:
         return self.more() and self._data[self._at] in tags
 
     def take(self, *tags: int) -> bytes:
-        """Give the content of the next element, which must have one of *tags* (none: any)."""
+        """Return the content of the next element, which must have one of *tags* (none: any)."""
         return self.take_any(*tags)[1]
 
     def take_any(self, *tags: int) -> tuple[int, bytes]:
-        """Give tag and content of the next element."""
+        """Return tag and content of the next element."""
         data, at = self._data, self._at
         if len(data) - at < 2:
             raise MalformedCertificateError("cut short")
@@ -170,7 +170,7 @@ def read_certificate(der: bytes) -> PeerCertificate:
 
 
 def _alternative_names(extensions: bytes) -> list[tuple[int, bytes]]:
-    """Give the entries of subjectAltName, each as (tag, content)."""
+    """Return the entries of subjectAltName, each as (tag, content)."""
     found: list[tuple[int, bytes]] | None = None
     outer = _Reader(extensions)
     each = _Reader(outer.take(_SEQUENCE))
@@ -197,7 +197,7 @@ def _alternative_names(extensions: bytes) -> list[tuple[int, bytes]]:
 
 
 def is_for(certificate: PeerCertificate, host: str) -> bool:
-    """Tell whether a certificate names *host*, a host name or an IP address, among its names.
+    """Whether a certificate names *host*, a host name or an IP address, among its names.
 
     Names of other kinds do not count, nor does the subject's common name (RFC 9525, 2). A star
     stands for a whole first label, and at least two labels must follow it.
@@ -220,7 +220,7 @@ def is_for(certificate: PeerCertificate, host: str) -> bool:
 
 
 def packed_address(host: str) -> bytes | None:
-    """Give the bytes of an IP address; None: *host* is a name."""
+    """Return the bytes of an IP address; None: *host* is a name."""
     try:
         return ip_address(host).packed
     except ValueError:
@@ -228,7 +228,7 @@ def packed_address(host: str) -> bytes | None:
 
 
 def server_name(host: str) -> str:
-    """Give *host* as TLS knows it: an address without its zone, a name in lower-case ASCII.
+    """Return *host* as TLS knows it: an address without its zone, a name in lower-case ASCII.
 
     The dot at the end of a name that is complete belongs to DNS alone (RFC 6066, 3). Gives ""
     where a name cannot be written in ASCII.
@@ -245,14 +245,14 @@ def server_name(host: str) -> str:
 
 
 def _shown_address(number: bytes) -> str:
-    """Give an address to be shown: one way whatever Python's version."""
+    """Return an address to be shown: one way whatever Python's version."""
     known = ip_address(number)
     mapped = known.ipv4_mapped if isinstance(known, IPv6Address) else None
     return str(known) if mapped is None else f"::ffff:{mapped}"
 
 
 def _shown_name(name: bytes) -> str:
-    """Give a host name to be shown; one that looks like an address says that it is none."""
+    """Return a host name to be shown; one that looks like an address says that it is none."""
     text = printable(name, _LONGEST_NAME)
     if not text:
         return "(an empty name)"
@@ -260,7 +260,7 @@ def _shown_name(name: bytes) -> str:
 
 
 def _short_name(name: bytes) -> str:
-    """Give the part of a subject or issuer that names it best."""
+    """Return the part of a subject or issuer that names it best."""
     found: dict[bytes, str] = {}
     parts = _Reader(name)
     while parts.more():
@@ -274,14 +274,14 @@ def _short_name(name: bytes) -> str:
 
 
 def _elements(content: bytes) -> Iterator[_Reader]:
-    """Give each SEQUENCE of a SET."""
+    """Return each SEQUENCE of a SET."""
     reader = _Reader(content)
     while reader.more():
         yield _Reader(reader.take(_SEQUENCE))
 
 
 def _date(tag: int, content: bytes) -> str:
-    """Give a date as OpenSSL writes it."""
+    """Return a date as OpenSSL writes it."""
     text = content.decode("ascii", "replace")
     if tag == _UTC_TIME:
         # Years from 1950 on (RFC 5280, 4.1.2.5.1).

@@ -132,7 +132,7 @@ def shown_certificate(der: bytes) -> PeerCertificate:
 
 
 def certificates_in(data: bytes, path: str) -> list[bytes]:
-    """Give each PEM certificate that a file holds, with its BEGIN and END.
+    """Return each PEM certificate that a file holds, with its BEGIN and END.
 
     Raises CertificateFileError if there is none.
     """
@@ -143,7 +143,7 @@ def certificates_in(data: bytes, path: str) -> list[bytes]:
 
 
 def days_left(certificate: PeerCertificate, wall: float) -> float | None:
-    """Give the days until *certificate* expires, counted from *wall* (seconds since the epoch).
+    """Return the days until *certificate* expires, counted from *wall* (seconds since the epoch).
 
     None if its end cannot be read.
     """
@@ -159,19 +159,19 @@ def days_left(certificate: PeerCertificate, wall: float) -> float | None:
 
 
 def unusable(path: str, why: str) -> CertificateFileError:
-    """Give the error for a file of certificates, or of a key, that is of no use."""
+    """Return the error for a file of certificates, or of a key, that is of no use."""
     return CertificateFileError(f"the file {path!r} cannot be used for TLS: {why}")
 
 
 def no_ciphers(listed: str) -> BadEnvironmentError:
-    """Give the error for a list of ciphers of which none is known."""
+    """Return the error for a list of ciphers of which none is known."""
     return BadEnvironmentError(
         f"LCB_SSL_CIPHER_LIST names no cipher that the TLS library knows: {listed!r}"
     )
 
 
 def verify_error(host: str, code: int, text: str, shown: bytes | None) -> TlsError:
-    """Say why the certificate of *host* was not trusted.
+    """Return the error for a certificate of *host* that was not trusted.
 
     Args:
         host: the name or address that was dialled.
@@ -189,7 +189,7 @@ def verify_error(host: str, code: int, text: str, shown: bytes | None) -> TlsErr
 
 
 def why_untrusted(host: str, code: int, text: str, certificate: PeerCertificate) -> TlsError:
-    """Say the same of a certificate that was read; an empty one if none could be."""
+    """Return the same for a certificate that was read; an empty one if none could be."""
     subject = _untrusted(host)
     # Of two things that are wrong both loops say the same one.
     looks_at_names = code in _WRONG_HOST or code in _AFTER_THE_NAME
@@ -248,7 +248,7 @@ def _unreadable(host: str, why: Exception) -> TlsError:
 
 
 def _wrong_host(host: str, certificate: PeerCertificate) -> TlsError:
-    """Say that a certificate is not for *host*."""
+    """Return the error for a certificate that is not for *host*."""
     subject, wanted = _untrusted(host), server_name(host)
     is_address = packed_address(wanted) is not None
     cure = f"have the server's certificate name {wanted} as its subjectAltName"
@@ -274,7 +274,7 @@ def _wrong_host(host: str, certificate: PeerCertificate) -> TlsError:
 
 
 def handshake_error(host: str, reason: str) -> TlsError:
-    """Say why TLS with *host* failed for another reason than its certificate.
+    """Return the error for TLS with *host* that failed for another reason than its certificate.
 
     Args:
         host: the name or address that was dialled.
@@ -305,7 +305,7 @@ def handshake_error(host: str, reason: str) -> TlsError:
 
 
 def cut_off(host: str) -> TlsError:
-    """Say what a peer means that closes before the handshake is done."""
+    """Return the error for a peer that closes before the handshake is done."""
     error = TlsError(
         f"{host} closed the connection during the TLS handshake: the port may not speak TLS (TLS "
         "data ports are 11207 by default), or the node be out of connections"

@@ -25,7 +25,7 @@ def encode_leb128(number: int) -> bytes:
 
 
 def decode_leb128(data: bytes, start: int = 0) -> tuple[int, int]:
-    """Decode a number that begins at *start*; give it and the offset of what follows.
+    """Decode a number that begins at *start*; return it and the offset of what follows.
 
     Raises ProtocolError if it does not end, is longer than it need be, or exceeds 32 bits.
     """

@@ -17,7 +17,7 @@ _MAX_LENGTH_BYTES: Final = 5
 
 
 def available() -> bool:
-    """Tell whether values can be compressed and inflated here."""
+    """Whether values can be compressed and inflated here."""
     return _AVAILABLE
 
 
@@ -54,7 +54,7 @@ def decompress(data: bytes, limit: int) -> bytes:
 
 
 def declared_length(data: bytes) -> int:
-    """Give the length in bytes that a block says it inflates to.
+    """Return the length in bytes that a block says it inflates to.
 
     Raises ProtocolError if the block does not begin with a length.
     """

@@ -35,7 +35,7 @@ class ScramServer:
         self.server_first = b"r=%b,s=%b,i=%d" % (self._nonce, salt, self._secret.iterations)
 
     def finish(self, client_final: bytes) -> tuple[User, bytes]:
-        """Check the client's proof; give the user and the server's last message.
+        """Check the client's proof; return the user and the server's last message.
 
         Raises MalformedMessage or AuthenticationFailed.
         """
@@ -68,7 +68,7 @@ class ScramServer:
 
 
 def _read_client_first(message: bytes) -> tuple[bytes, str, bytes, bytes]:
-    """Give the GS2 header, the user, the nonce and the bare message."""
+    """Return the GS2 header, the user, the nonce and the bare message."""
     flag, _, rest = message.partition(b",")
     identity, _, bare = rest.partition(b",")
     try:

@@ -40,7 +40,7 @@ class Grant(NamedTuple):
     collection: str | None = None
 
     def covers(self, privilege: str) -> bool:
-        """Tell whether the privilege is among the granted ones."""
+        """Whether the privilege is among the granted ones."""
         return privilege in self.privileges or "*" in self.privileges
 
 
@@ -62,30 +62,30 @@ class User:
         object.__setattr__(self, "password", kept(self.password))
 
     def sees(self, bucket: str) -> bool:
-        """Tell whether the user may select *bucket*."""
+        """Whether the user may select *bucket*."""
         return any(grant.bucket in ("*", bucket) for grant in self.grants)
 
     def sees_all_buckets(self) -> bool:
-        """Tell whether the user may know that a bucket does not exist."""
+        """Whether the user may know that a bucket does not exist."""
         return any(grant.bucket == "*" for grant in self.grants)
 
     def may(self, privilege: str) -> bool:
-        """Tell whether the user has a privilege that belongs to no bucket."""
+        """Whether the user has a privilege that belongs to no bucket."""
         return privilege in self.system or "*" in self.system
 
     def may_in_bucket(self, privilege: str, bucket: str) -> bool:
-        """Tell whether the user has a privilege on the whole of *bucket*."""
+        """Whether the user has a privilege on the whole of *bucket*."""
         return self.may(privilege) or any(
             grant.bucket in ("*", bucket) and grant.scope is None and grant.covers(privilege)
             for grant in self.grants
         )
 
     def may_in_collection(self, privilege: str, bucket: str, scope: str, collection: str) -> bool:
-        """Tell whether the user has a privilege in a collection."""
+        """Whether the user has a privilege in a collection."""
         return any(grant.covers(privilege) for grant in self._reaching(bucket, scope, collection))
 
     def sees_collection(self, bucket: str, scope: str, collection: str) -> bool:
-        """Tell whether the user has any privilege in a collection: to others it is unknown."""
+        """Whether the user has any privilege in a collection: to others it is unknown."""
         return any(True for _ in self._reaching(bucket, scope, collection))
 
     def _reaching(self, bucket: str, scope: str, collection: str) -> Iterable[Grant]:
@@ -99,7 +99,7 @@ class User:
 
 
 def administrator(name: str = "Administrator", password: str = "password") -> User:  # noqa: S107
-    """Give a user who may do everything."""
+    """Return a user who may do everything."""
     return User(name, password, (Grant(ADMIN),), ADMIN)
 
 
@@ -143,7 +143,7 @@ class UserDatabase:
         del self.users[name]
 
     def check_plain(self, message: bytes) -> User:
-        """Read a PLAIN message; give the user whose credentials it carries.
+        """Read a PLAIN message; return the user whose credentials it carries.
 
         Raises MalformedMessage or AuthenticationFailed.
         """
@@ -158,7 +158,7 @@ class UserDatabase:
         return user
 
     def secret(self, name: str, mechanism: str) -> Secret:
-        """Give salt and keys of a user; somebody unknown gets a salt too, and can never pass."""
+        """Return salt and keys of a user; somebody unknown gets a salt too, and can never pass."""
         user = self.users.get(name)
         digest = scram.mechanism_hash(mechanism)
         password = kept(user.password if user else "")

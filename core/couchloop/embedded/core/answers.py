@@ -53,7 +53,7 @@ class Refusal(Exception):  # noqa: N818 - an answer, not an accident
         self.early = early
 
     def body(self, reference: str) -> bytes:
-        """Give the value of the answer; *reference* is the id to use if one is wanted."""
+        """Return the value of the answer; *reference* is the id to use if one is wanted."""
         error: dict[str, str] = {}
         if self.context:
             error["context"] = self.context
@@ -67,10 +67,10 @@ class Refusal(Exception):  # noqa: N818 - an answer, not an accident
         return json.dumps(document, separators=(",", ":")).encode()
 
 
-class Hold(Exception):  # noqa: N818 - not an error: the request waits
+class NotYet(Exception):  # noqa: N818 - not an error: the request waits
     """A request cannot be answered now: it is looked at again when the cluster changes."""
 
 
 def invalid(context: str = "") -> Refusal:
-    """Give the answer to a request that breaks a rule."""
+    """Return the answer to a request that breaks a rule."""
     return Refusal(Status.EINVAL, context)

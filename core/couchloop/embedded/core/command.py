@@ -53,7 +53,7 @@ class Command:
     """Whether it is refused while other operations wait on the connection."""
 
     def quietly(self, name: str, status: int, *, talks_with_tokens: bool = False) -> Command:
-        """Give the quiet form, which does not answer with *status*."""
+        """Return the quiet form, which does not answer with *status*."""
         return replace(
             self,
             name=name,
@@ -64,6 +64,6 @@ class Command:
 
 
 def plain(name: str, handler: Handler, **rules: object) -> Command:
-    """Give an operation that needs no bucket and names no document."""
+    """Return an operation that needs no bucket and names no document."""
     defaults: dict[str, object] = {"key": False, "bucket": False, "document": False}
     return Command(name, handler, **(defaults | rules))  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from couchloop.embedded.core.answers import Answer, Hold, Refusal
+from couchloop.embedded.core.answers import Answer, NotYet, Refusal
 from couchloop.embedded.core.command import Command
 from couchloop.embedded.core.header import BARRIER, check_framing, check_header
 from couchloop.embedded.core.not_my_vbucket import pushes
@@ -74,7 +74,7 @@ class KeyValueConnection(ServerConnection):
         self._commands = commands
         self._decoder = FrameDecoder(RequestFrame)
         self._waiting: deque[Request] = deque()
-        self._held: list[Request] = []
+        self._postponed: list[Request] = []
         self._output: list[bytes] = []
         self._receiving = False
         self._last = False
@@ -87,7 +87,7 @@ class KeyValueConnection(ServerConnection):
     # --- called by whoever serves the connection ------------------------------------------------
 
     def receive_data(self, data: bytes) -> None:
-        """Take what the client sent. Never raises: a malformed frame sets `closed`."""
+        """Receive what the client sent. Never raises: a malformed frame sets `closed`."""
         if self.closed:
             return
         self._receiving = True
@@ -105,20 +105,20 @@ class KeyValueConnection(ServerConnection):
         self._receiving = False
 
     def eof_received(self) -> None:
-        """Take note that the client sends no more: close once all it sent is answered."""
-        if self._held or self._waiting:
+        """Handle the client's end of stream: close once all it sent is answered."""
+        if self._postponed or self._waiting:
             self._last = True
         else:
             self.close()
 
     def data_to_send(self) -> bytes:
-        """Give (once) the bytes to write now."""
+        """Return (once) the bytes to write now."""
         data = b"".join(self._output)
         self._output.clear()
         return data
 
     def connection_lost(self) -> None:
-        """Take note that the transport is gone."""
+        """Handle the loss of the transport."""
         self._output.clear()
         self.close()
 
@@ -126,8 +126,8 @@ class KeyValueConnection(ServerConnection):
         """When to call `handle_deadline`: monotonic seconds of the cluster's clock, or None."""
         if self._node.state is not NodeState.RUNNING:
             return None
-        times = [request.not_before for request in self._held if request.not_before]
-        times += [request.deadline for request in self._held if request.deadline is not None]
+        times = [request.not_before for request in self._postponed if request.not_before]
+        times += [request.deadline for request in self._postponed if request.deadline is not None]
         return min(times, default=None)
 
     def handle_deadline(self) -> None:
@@ -137,8 +137,8 @@ class KeyValueConnection(ServerConnection):
     # --- called by the cluster and the handlers -------------------------------------------------
 
     def resume(self) -> None:
-        """Look again at requests that wait."""
-        if self._receiving or self.closed or not (self._held or self._waiting):
+        """Try waiting requests again."""
+        if self._receiving or self.closed or not (self._postponed or self._waiting):
             return
         self._pump()
         if self.wakeup is not None:
@@ -151,10 +151,10 @@ class KeyValueConnection(ServerConnection):
             return
         self.closed = True
         self._waiting.clear()
-        for request in self._held:
+        for request in self._postponed:
             if request.abandon is not None:
                 request.abandon()
-        self._held.clear()
+        self._postponed.clear()
         self._node.forget(self)
         self._wake()
 
@@ -164,7 +164,7 @@ class KeyValueConnection(ServerConnection):
         self.close()
 
     def push_configurations(self) -> None:
-        """Tell the client of new configurations, if it asked to be told."""
+        """Push new configurations to the client, if it asked to be told."""
         frames = pushes(self._node, self)
         if frames:
             self._output += frames
@@ -177,43 +177,43 @@ class KeyValueConnection(ServerConnection):
             self.wakeup()
 
     def _pump(self) -> None:
-        """Do what can be done now, in order (or out of order, where that was negotiated)."""
+        """Execute what can be done now, in order (or out of order, where that was negotiated)."""
         if self._node.state is not NodeState.RUNNING:
             return
         again = True
         while again and not self.closed:
             again = False
-            held, self._held = self._held, []
-            for request in held:
+            postponed, self._postponed = self._postponed, []
+            for request in postponed:
                 again |= self._attempt(request)
             while self._waiting and not self.closed and self._may_start(self._waiting[0]):
                 self._attempt(self._waiting.popleft())
                 again = True
-        if self._last and not self._held and not self._waiting:
+        if self._last and not self._postponed and not self._waiting:
             self.close()
 
     def _may_start(self, request: Request) -> bool:
-        if not self._held:
+        if not self._postponed:
             return True
         if Feature.UNORDERED not in self.features:
             return False
         command = self._commands.get(request.frame.opcode)
         if command is not None and command.alone:
             return True
-        return self._may_overtake(request) and all(map(self._may_overtake, self._held))
+        return self._may_overtake(request) and all(map(self._may_overtake, self._postponed))
 
     def _may_overtake(self, request: Request) -> bool:
         command = self._commands.get(request.frame.opcode)
         return command is not None and command.document and not _has_barrier(request)
 
     def _attempt(self, request: Request) -> bool:
-        """Do a request; tell whether it is done (else it waits among those held)."""
+        """Execute a request; return whether it is done (else it is postponed)."""
         if self.closed:
             return True
         try:
             answers = self._execute(request)
-        except Hold:
-            self._held.append(request)
+        except NotYet:
+            self._postponed.append(request)
             return False
         except Refusal as refusal:
             self._refuse(request, refusal)
@@ -243,7 +243,7 @@ class KeyValueConnection(ServerConnection):
                 self._meet_injection(request)
             check_framing(request, command)
         if request.not_before > request.now:
-            raise Hold
+            raise NotYet
         request.not_before = 0.0
         if request.injection is not None and self._suffer(request.injection):
             return ()
@@ -255,7 +255,7 @@ class KeyValueConnection(ServerConnection):
                 raise Refusal(Status.CONFIG_ONLY)
         for privilege in command.privileges:
             request.require(privilege, here=command.document)
-        if command.alone and self._held:
+        if command.alone and self._postponed:
             raise Refusal(Status.NOT_SUPPORTED)
         answer = command.handler(request)
         if answer is None:
@@ -283,7 +283,7 @@ class KeyValueConnection(ServerConnection):
                 request.not_before = request.now + found.delay
 
     def _suffer(self, injection: Injection) -> bool:
-        """Tell whether the request ends here."""
+        """Whether the request ends here."""
         if injection.close:
             self.close_now()
         elif injection.status is not None:

@@ -93,7 +93,7 @@ def _check_enabled(request: Request) -> None:
 
 
 def split_key(field: bytes, *, collections: bool) -> tuple[int, bytes]:
-    """Give collection id and logical key of a key field that is not empty. Raises Refusal."""
+    """Return collection id and logical key of a key field that is not empty. Raises Refusal."""
     if not collections:
         if len(field) > _MAX_KEY:
             raise invalid(f"Key length exceeds {_MAX_KEY}")

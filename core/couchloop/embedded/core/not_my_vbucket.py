@@ -10,7 +10,7 @@ from couchloop.wire.constants import Datatype, Feature, Magic, ServerOpcode, Sta
 
 
 def not_my_vbucket(node: Node, connection: ServerConnection) -> Refusal:
-    """Give the answer for a vbucket that *node* does not have."""
+    """Return the answer for a vbucket that *node* does not have."""
     if Feature.DEDUPE_NMVB in connection.features and connection.bucket is not None:
         configuration = node.configurations.get(connection.bucket.name)
         known = connection.told.get(connection.bucket.name)
@@ -23,7 +23,7 @@ def not_my_vbucket(node: Node, connection: ServerConnection) -> Refusal:
 
 
 def configuration_answer(node: Node, connection: ServerConnection) -> Answer | None:
-    """Give the present configuration of the bucket (or the global one), None if unknown."""
+    """Return the present configuration of the bucket (or the global one), None if unknown."""
     name = connection.bucket.name if connection.bucket else None
     configuration = node.configurations.get(name)
     if configuration is None:
@@ -36,7 +36,7 @@ def configuration_answer(node: Node, connection: ServerConnection) -> Answer | N
 
 
 def pushes(node: Node, connection: ServerConnection) -> list[bytes]:
-    """Give the frames that tell of new configurations, if the client asked to be told."""
+    """Return frames that push new configurations, if the client asked to be told."""
     brief = Feature.CLUSTERMAP_BRIEF in connection.features
     if not brief and Feature.CLUSTERMAP_CHANGE not in connection.features:
         return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from couchloop.embedded.core.answers import Hold, Refusal
+from couchloop.embedded.core.answers import NotYet, Refusal
 from couchloop.embedded.core.not_my_vbucket import not_my_vbucket
 from couchloop.embedded.storage.bucket import Bucket
 from couchloop.embedded.storage.manifest import Collection
@@ -98,13 +98,13 @@ class Request:
         return collection
 
     def has(self, feature: Feature) -> bool:
-        """Tell whether the connection has negotiated a feature."""
+        """Whether the connection has negotiated a feature."""
         return feature in self.connection.features
 
     def vbucket(self, state: State = State.ACTIVE, number: int | None = None) -> VBucket:
-        """Give the vbucket of the request (or *number*) if this node has it in *state*.
+        """Return the vbucket of the request (or *number*) if this node has it in *state*.
 
-        Raises Refusal (not my vbucket), or Hold while the vbucket is pending.
+        Raises Refusal (not my vbucket), or NotYet while the vbucket is pending.
         """
         if number is None:
             number = self.frame.vbucket
@@ -117,11 +117,11 @@ class Request:
             if found is state:
                 return vbucket
             if found is State.PENDING:
-                raise Hold
+                raise NotYet
         raise self.not_my_vbucket()
 
     def not_my_vbucket(self) -> Refusal:
-        """Give the answer for a vbucket that this node does not have."""
+        """Return the answer for a vbucket that this node does not have."""
         return not_my_vbucket(self.node, self.connection)
 
     def json_datatype(self) -> int:

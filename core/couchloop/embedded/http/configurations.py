@@ -19,18 +19,18 @@ _SEPARATOR: Final = b"\n\n\n\n"
 
 
 def global_configuration(request: HttpRequest) -> Response:
-    """Give the global configuration."""
+    """Return the global configuration."""
     return _configuration(request, None)
 
 
 def bucket_configuration(request: HttpRequest) -> Response:
-    """Give a bucket's configuration."""
+    """Return a bucket's configuration."""
     name = request.rest
     return _configuration(request, name) if request.user.sees(name) else _forbidden(name)
 
 
 def bucket_configurations(request: HttpRequest) -> Response | Stream:
-    """Give a bucket's configuration, then each new one until the bucket is deleted."""
+    """Return a bucket's configuration, then each new one until the bucket is deleted."""
     name = request.rest
     if request.user.sees(name) and name in request.node.configurations:
         return _Revisions(request, name)

@@ -57,7 +57,7 @@ class HttpConnection(Connection):
     # --- called by whoever serves the connection ------------------------------------------------
 
     def receive_data(self, data: bytes) -> None:
-        """Take what the client sent. Never raises: what is no HTTP is answered 400."""
+        """Receive what the client sent. Never raises: what is no HTTP is answered 400."""
         # To h11, no data is the end of them.
         if self.closed or not data:
             return
@@ -67,11 +67,11 @@ class HttpConnection(Connection):
         self._receiving = False
 
     def eof_received(self) -> None:
-        """Take note that the client sends no more: what it asked is answered."""
+        """Handle the client's end of stream: what it asked is answered."""
         self.close()
 
     def data_to_send(self) -> bytes:
-        """Give (once) the bytes to write now."""
+        """Return (once) the bytes to write now."""
         data = b"".join(self._output)
         self._output.clear()
         return data
@@ -83,7 +83,7 @@ class HttpConnection(Connection):
         """Nothing is delayed."""
 
     def connection_lost(self) -> None:
-        """Take note that the transport is gone."""
+        """Handle the loss of the transport."""
         self._output.clear()
         self.close()
 
@@ -146,7 +146,7 @@ class HttpConnection(Connection):
                 self._begin(answer)
 
     def _user(self, request: h11.Request) -> User | None:
-        """Tell who asks, None if that is not known."""
+        """Return who asks, None if that is not known."""
         users = self._cluster.users
         if self._client_user is not None:
             return users.users.get(self._client_user)

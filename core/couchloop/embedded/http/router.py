@@ -37,7 +37,7 @@ class Stream(Protocol):
     """What is streamed."""
 
     def take(self) -> bytes | None:
-        """Give what is new since the last time, None at the end."""
+        """Return what is new since the last time, None at the end."""
 
 
 Endpoint = Callable[[HttpRequest], Response | Stream]
@@ -65,7 +65,7 @@ class Router:
         self._routes = tuple(routes)
 
     def find(self, path: str) -> Found | None:
-        """Give the route of a percent-decoded path, None if there is none."""
+        """Return the route of a percent-decoded path, None if there is none."""
         for route in self._routes:
             below = route.path.endswith("/") and path.startswith(route.path)
             if below or path == route.path:

@@ -40,7 +40,7 @@ def get_replica(request: Request) -> Answer:
 
 
 def get_and_touch(request: Request) -> Answer:
-    """GAT, GATQ: set the expiry, give the document."""
+    """GAT, GATQ: set the expiry, return the document."""
     document = _touch(request)
     return whole(request, document, document.cas)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from couchloop.embedded.core.answers import Hold, Refusal
+from couchloop.embedded.core.answers import NotYet, Refusal
 from couchloop.embedded.core.request import Request
 from couchloop.embedded.storage.document import Document
 from couchloop.embedded.storage.vbucket import VBucket
@@ -37,7 +37,7 @@ def refuse_impossible(request: Request, vbucket: VBucket) -> None:
 def commit(request: Request, vbucket: VBucket, document: Document) -> None:
     """Store a document; a synchronous write first waits for the replicas.
 
-    Raises Hold while it waits (the handler runs again then), Refusal when the time is over.
+    Raises NotYet while it waits (the handler runs again then), Refusal when the time is over.
     """
     if request.durability is not None:
         _synchronise(request, vbucket)
@@ -52,14 +52,14 @@ def _synchronise(request: Request, vbucket: VBucket) -> None:
         request.deadline = request.now + (timeout or _DEFAULT_TIMEOUT)
         vbucket.prepared.add(document_id)
         # What was sent together with this write may overtake it where that was negotiated.
-        raise Hold
+        raise NotYet
     if _acknowledged(request, vbucket):
         request.abandon()
         return
     if request.deadline is not None and request.now >= request.deadline:
         request.abandon()
         raise Refusal(Status.SYNC_WRITE_AMBIGUOUS)
-    raise Hold
+    raise NotYet
 
 
 def _acknowledged(request: Request, vbucket: VBucket) -> bool:

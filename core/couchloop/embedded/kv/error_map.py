@@ -305,7 +305,7 @@ _ERRORS: Final[tuple[tuple[int, str, str, str], ...]] = (
 
 @cache
 def error_map(version: int) -> bytes:
-    """Give the map of *version* (1 or 2) as JSON."""
+    """Return the map of *version* (1 or 2) as JSON."""
     hidden = _NEW_IN_2 if version < NEWEST else frozenset()
     errors = {
         f"{status:x}": {

@@ -16,13 +16,13 @@ HIDDEN_CAS: Final = 0xFFFFFFFFFFFFFFFF
 
 
 def whole(request: Request, document: Document, cas: int, key: bytes = b"") -> Answer:
-    """Give the answer that is a whole document; *cas* as `shown_cas` has it, or the real one."""
+    """Return the answer that is a whole document; *cas* as `shown_cas` has it, or the real one."""
     value, datatype = shown_value(request, document)
     return Answer(document.flags.to_bytes(4), key, value, datatype, cas)
 
 
 def shown_value(request: Request, document: Document) -> tuple[bytes, int]:
-    """Give the value and its datatype as this connection may see them."""
+    """Return the value and its datatype as this connection may see them."""
     value, datatype = document.value, document.datatype
     if datatype & Datatype.SNAPPY and not request.has(Feature.SNAPPY):
         value, datatype = document.body(), datatype & ~Datatype.SNAPPY
@@ -32,12 +32,12 @@ def shown_value(request: Request, document: Document) -> tuple[bytes, int]:
 
 
 def shown_cas(request: Request, document: Document) -> int:
-    """Give the CAS as readers may see it."""
+    """Return the CAS as readers may see it."""
     return HIDDEN_CAS if document.locked(request.now) else document.cas
 
 
 def existing(request: Request, vbucket: VBucket, status: Status = Status.KEY_ENOENT) -> Document:
-    """Give the document. Raises Refusal with *status* if there is none."""
+    """Return the document. Raises Refusal with *status* if there is none."""
     document = vbucket.find(request.document_id, request.wall)
     if document is None:
         raise Refusal(status)
@@ -45,7 +45,7 @@ def existing(request: Request, vbucket: VBucket, status: Status = Status.KEY_ENO
 
 
 def any_copy(request: Request, number: int) -> VBucket:
-    """Give a vbucket of which this node has a copy, active or replica. Raises Refusal."""
+    """Return a vbucket of which this node has a copy, active or replica. Raises Refusal."""
     vbuckets = request.bucket.vault.vbuckets
     if number < len(vbuckets) and vbuckets[number].states.get(request.node.node_id) in {
         State.ACTIVE,
@@ -56,7 +56,7 @@ def any_copy(request: Request, number: int) -> VBucket:
 
 
 def active_documents(request: Request) -> Iterator[tuple[DocumentId, Document]]:
-    """Give all living documents that are active on this node."""
+    """Return all living documents that are active on this node."""
     for vbucket in request.bucket.vault.vbuckets:
         if vbucket.states.get(request.node.node_id) is State.ACTIVE:
             for document_id in list(vbucket.documents):

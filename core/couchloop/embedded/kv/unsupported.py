@@ -37,7 +37,7 @@ def _check_new_configuration(request: Request) -> None:
 
 
 def _refused(name: str, **rules: object) -> Command:
-    """Give an operation of which only the header's rules and the privilege are true here."""
+    """Return an operation of which only the header's rules and the privilege are true here."""
     return plain(name, _not_supported, **({"key": None, "value": None} | rules))
 
 

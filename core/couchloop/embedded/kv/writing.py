@@ -13,7 +13,7 @@ from couchloop.wire.constants import Datatype, Feature, Status
 
 
 def incoming(request: Request) -> tuple[bytes, int]:
-    """Give the value to store and its datatype: JSON is found out, never believed."""
+    """Return the value to store and its datatype: JSON is found out, never believed."""
     value = request.frame.value
     if not request.frame.datatype & Datatype.SNAPPY:
         if len(value) > MAX_VALUE:
@@ -35,12 +35,12 @@ def incoming(request: Request) -> tuple[bytes, int]:
 
 
 def detect(value: bytes) -> int:
-    """Give the datatype of an inflated value."""
+    """Return the datatype of an inflated value."""
     return Datatype.JSON if is_json(value) else Datatype.RAW
 
 
 def rewritten(document: Document, value: bytes) -> Document:
-    """Give the document with another value; flags, expiry and xattrs stay, a lock ends."""
+    """Return the document with another value; flags, expiry and xattrs stay, a lock ends."""
     return Document(value, detect(value), document.flags, document.expiry, xattrs=document.xattrs)
 
 
@@ -55,7 +55,7 @@ def check_cas(request: Request, document: Document) -> None:
 
 
 def new_expiry(request: Request, document: Document | None, expiry: int) -> int:
-    """Give the expiry that a write leaves: none given means none, unless it is to be kept."""
+    """Return the expiry that a write leaves: none given means none, unless it is to be kept."""
     if request.preserve_ttl and document is not None:
         return document.expiry
     return absolute_expiry(expiry, request.wall, request.collection.max_ttl)
@@ -80,6 +80,6 @@ def refuse_full(request: Request, size: int) -> None:
 
 
 def mutated(request: Request, vbucket: VBucket) -> Answer:
-    """Give the answer to a successful write: its CAS and, if negotiated, its token."""
+    """Return the answer to a successful write: its CAS and, if negotiated, its token."""
     token = vbucket.token() if request.has(Feature.MUTATION_SEQNO) else b""
     return Answer(extras=token, cas=vbucket.last_cas)

@@ -27,7 +27,7 @@ class Vault:
         """Bytes of values that fit, 0 for no limit; see `full`."""
 
     def set_manifest(self, manifest: Manifest) -> None:
-        """Take another manifest: what was in collections that are gone is gone."""
+        """Replace the manifest: what was in collections that are gone is gone."""
         self.manifest = manifest
         for vbucket in self.vbuckets:
             for document_id in list(vbucket.documents):
@@ -39,7 +39,7 @@ class Vault:
         return sum(vbucket.size for vbucket in self.vbuckets)
 
     def full(self, size: int) -> bool:
-        """Tell whether *size* more bytes do not fit any more."""
+        """Whether *size* more bytes do not fit any more."""
         return bool(self.quota) and self.used() + size > self.quota
 
 
@@ -89,7 +89,7 @@ class Bucket:
             self.set_chain(vbucket.number, chain)
 
     def set_chain(self, number: int, chain: list[int]) -> None:
-        """Give a vbucket to other nodes."""
+        """Move a vbucket to other nodes."""
         if number < len(self.chains):
             self.chains[number] = chain
         else:

@@ -44,25 +44,25 @@ class Document:
         return self.datatype | (Datatype.XATTR if self.xattrs else 0)
 
     def body(self) -> bytes:
-        """Give the value inflated."""
+        """Return the value inflated."""
         if self.datatype & Datatype.SNAPPY:
             return snappy.decompress(self.value, MAX_VALUE)
         return self.value
 
     def locked(self, now: float) -> bool:
-        """Tell whether the lock still holds at *now* (monotonic seconds)."""
+        """Whether the lock still holds at *now* (monotonic seconds)."""
         return self.locked_until > now
 
 
 def tombstone(document: Document, wall: float, *, timed: bool = True) -> Document:
-    """Give what a deletion leaves: the flags and the system xattrs, and *timed*: when it was."""
+    """Return what a deletion leaves: the flags and the system xattrs, and *timed*: when it was."""
     system = {name: value for name, value in document.xattrs.items() if name.startswith("_")}
     deleted_at = int(wall) if timed else 0
     return Document(b"", 0, document.flags, deleted_at, xattrs=system, deleted=True)
 
 
 def absolute_expiry(expiry: int, wall: float, max_ttl: int = 0) -> int:
-    """Give the epoch second at which a document expires, 0 for never.
+    """Return the epoch second at which a document expires, 0 for never.
 
     Up to 30 days are relative; an absolute time in the past becomes the present second;
     *max_ttl* (seconds, 0: none) is the collection's.
@@ -91,7 +91,7 @@ _FIRST_OF_JSON: Final = frozenset(b' \t\r\n{["-0123456789tfn')
 
 
 def is_json(value: bytes) -> bool:
-    """Tell whether a server takes *value* for JSON (any value, not only objects)."""
+    """Whether a server takes *value* for JSON (any value, not only objects)."""
     if not value or value[0] not in _FIRST_OF_JSON:
         return False
     try:

@@ -52,14 +52,14 @@ class Manifest:
         return manifest
 
     def find(self, scope: str, name: str) -> Collection | None:
-        """Find a collection by its names."""
+        """Return a collection by its names."""
         for collection in self.collections.values():
             if collection.scope == scope and collection.name == name:
                 return collection
         return None
 
     def encode(self, visible: Iterable[int] | None = None) -> bytes:
-        """Give the manifest as JSON, with the *visible* collections only (None: all)."""
+        """Return the manifest as JSON, with the *visible* collections only (None: all)."""
         shown = frozenset(self.collections if visible is None else visible)
         scopes = []
         for scope, uid in sorted(self.scopes.items(), key=lambda item: item[0].strip("_")):

@@ -61,7 +61,7 @@ class VBucket:
         return self.uuid.to_bytes(8) + self.seqno.to_bytes(8)
 
     def find(self, document_id: DocumentId, wall: float) -> Document | None:
-        """Give the living document; one whose time has come becomes a tombstone."""
+        """Return the living document; one whose time has come becomes a tombstone."""
         document = self.documents.get(document_id)
         if document is None or document.deleted:
             return None

@@ -84,7 +84,7 @@ class _View:
         return Answer(value=bytes(out), cas=self.document.cas, status=overall)
 
     def forbidden(self, spec: Spec) -> bool:
-        """Tell whether the user may not read the xattr."""
+        """Whether the user may not read the xattr."""
         return (
             bool(spec.flags & PathFlag.XATTR)
             and spec.path.startswith(b"_")
@@ -126,7 +126,7 @@ class _View:
         return Status.SUCCESS, bytes_of(value)
 
     def virtual(self, name: str, members: list[paths.Component]) -> str | None:
-        """Give the text of a virtual xattr, of which *members* are wanted (none: all)."""
+        """Return the text of a virtual xattr, of which *members* are wanted (none: all)."""
         if name == "$document":
             checksum = not members or members[0] == "value_crc32c"
             return virtual.document(self.document, self.vbucket.uuid, checksum=checksum)

@@ -117,7 +117,7 @@ class _Draft:
         return "{}"
 
     def apply(self) -> bytes:
-        """Do every path; give the results. Raises Refusal."""
+        """Apply every path, and return the results. Raises Refusal."""
         out = bytearray()
         for index, spec in enumerate(self.plan.specs):
             try:
@@ -199,7 +199,7 @@ class _Draft:
         return expanded
 
     def finish(self) -> Document:
-        """Give the document to store. Raises Refusal if it became too large."""
+        """Return the document to store. Raises Refusal if it became too large."""
         old = self.document
         value = self.value if self.text is None else bytes_of(self.text)
         if self.removes:
@@ -226,7 +226,7 @@ class _Draft:
 
 
 def _edit(text: str, spec: Spec, value: str, *, create: bool) -> tuple[str, str | None]:
-    """Do one edit; give the text and what the client is to be told. Raises PathError."""
+    """Apply one edit; return the text and what the client is to be told. Raises PathError."""
     components = paths.parse(text_of(spec.path))
     match spec.opcode:
         case Opcode.SUBDOC_DICT_ADD:

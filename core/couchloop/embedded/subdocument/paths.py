@@ -184,7 +184,7 @@ class _Container:
         return _end(text, at)
 
     def find(self, component: Component) -> _Item | None:
-        """Find a member or an element. Raises PathError where there can be none."""
+        """Return a member or an element. Raises PathError where there can be none."""
         if isinstance(component, int) is self.is_object:
             raise PathError(Status.SUBDOC_PATH_MISMATCH)
         if isinstance(component, int):
@@ -214,7 +214,7 @@ def _root(text: str) -> Span:
 
 
 def find(text: str, components: list[Component]) -> Span:
-    """Find a value. Raises PathError."""
+    """Return a value. Raises PathError."""
     span = _root(text)
     for component in components:
         if component == _LAST and text[span.start] not in "{[" and len(components) == 1:
@@ -233,7 +233,7 @@ def count(text: str, components: list[Component]) -> int:
 
 
 def members(text: str) -> list[tuple[str, Span]]:
-    """Give the members of the object that a text is: names as they stand there, and values."""
+    """Return the members of the object that a text is: names as they stand there, and values."""
     return [(item.name or "", item.value) for item in _open(text, Span(0, len(text))).items]
 
 
@@ -294,7 +294,7 @@ def _append(text: str, container: _Container, new: str) -> str:
 
 
 def _parent(text: str, components: list[Component], *, create: bool) -> tuple[_Container, int]:
-    """Give the innermost container on the way to the last component, and how many lead to it."""
+    """Return the innermost container on the way to the last component, and how many lead to it."""
     span = _root(text)
     for used, component in enumerate(components[:-1]):
         container = _open(text, span)
@@ -388,7 +388,7 @@ def push(text: str, components: list[Component], new: str, *, create: bool, firs
 def _array(
     text: str, components: list[Component], new: str, *, create: bool
 ) -> tuple[_Container | None, str]:
-    """Give the array, or None and the text with a new array of *new*."""
+    """Return the array, or None and the text with a new array of *new*."""
     try:
         span = find(text, components)
     except PathError as error:
@@ -440,7 +440,7 @@ def add_unique(text: str, components: list[Component], new: str, *, create: bool
 
 
 def add(text: str, components: list[Component], delta: str, *, create: bool) -> tuple[str, str]:
-    """Count up or down; give the text and the number. Raises PathError."""
+    """Count up or down; return the text and the number. Raises PathError."""
     step = _counter(delta)
     if not step:
         raise PathError(Status.SUBDOC_DELTA_EINVAL)

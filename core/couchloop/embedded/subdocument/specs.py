@@ -117,7 +117,7 @@ MAKES_ARRAY: Final = frozenset(
 
 
 def plan_of(request: Request) -> Plan:
-    """Give what the header's check has made of a request."""
+    """Return what the header's check has made of a request."""
     plan = request.plan
     assert isinstance(plan, Plan), "the header was checked"
     return plan
@@ -288,7 +288,7 @@ def _check_xattr(request: Request, spec: Spec, *, edits: bool) -> None:
 
 
 def xattr_key(path: bytes) -> str | None:
-    """Give the X-key that a path begins with, None if it begins with none."""
+    """Return the X-key that a path begins with, None if it begins with none."""
     try:
         text = path.decode()
     except UnicodeDecodeError:

@@ -65,22 +65,22 @@ def _dump(value: object) -> str:
 
 
 def document(of: Document, vbucket_uuid: int, *, checksum: bool = True) -> str:
-    """Give the text of `$document`; the checksum may be left empty where nobody looks at it."""
+    """Return the text of `$document`; the checksum may be left empty where nobody looks at it."""
     return _dump(_members(of, vbucket_uuid, checksum=checksum))
 
 
 def vbucket(wall: float) -> str:
-    """Give the text of `$vbucket`."""
+    """Return the text of `$vbucket`."""
     return _dump({"HLC": {"mode": "real", "now": str(int(wall))}})
 
 
 def table_of_contents(names: Iterable[str]) -> str:
-    """Give the text of `$XTOC`."""
+    """Return the text of `$XTOC`."""
     return json.dumps(sorted(names), separators=(",", ":"), ensure_ascii=False)
 
 
 def macro(value: bytes) -> str | None:
-    """Give the name of the macro that a value is, None if it is none."""
+    """Return the name of the macro that a value is, None if it is none."""
     match = _MACRO.match(value)
     return match[1].decode() if match else None
 
@@ -98,7 +98,7 @@ def document_member(of: Document, vbucket_uuid: int, name: str) -> str | None:
 
 
 def placeholder(name: str) -> str:
-    """Give what stands for a macro until the write has its CAS and seqno."""
+    """Return what stands for a macro until the write has its CAS and seqno."""
     return f'"{_MARK}{name}"'
 
 

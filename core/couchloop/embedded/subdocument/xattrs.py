@@ -9,22 +9,22 @@ from couchloop.embedded.subdocument import paths
 
 
 def text_of(data: bytes) -> str:
-    """Give the text that `paths` can edit: what is no UTF-8 survives."""
+    """Return the text that `paths` can edit: what is no UTF-8 survives."""
     return data.decode("utf-8", "surrogateescape")
 
 
 def bytes_of(text: str) -> bytes:
-    """Give the bytes that a text was."""
+    """Return the bytes that a text was."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def join(xattrs: dict[str, str]) -> str:
-    """Give all xattrs as one JSON object."""
+    """Return all xattrs as one JSON object."""
     return "{" + ",".join(f'"{name}":{value}' for name, value in xattrs.items()) + "}"
 
 
 def normalised(text: str) -> str:
-    """Give a JSON text with sorted members and no white space."""
+    """Return a JSON text with sorted members and no white space."""
     try:
         plain = json.dumps(
             json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False
@@ -37,12 +37,12 @@ def normalised(text: str) -> str:
 
 
 def split(text: str) -> dict[str, str]:
-    """Give the texts of all xattrs of one object: the contrary of `join`."""
+    """Return the texts of all xattrs of one object: the contrary of `join`."""
     return {name: text[slice(*span)] for name, span in paths.members(text)}
 
 
 def may(request: Request, privilege: str) -> bool:
-    """Tell whether the user has a privilege in the collection of the request."""
+    """Whether the user has a privilege in the collection of the request."""
     user, collection = request.connection.user, request.collection
     return user is not None and user.may_in_collection(
         privilege, request.bucket.name, collection.scope, collection.name

@@ -106,12 +106,12 @@ class Cluster(ABC):
         """Make what answers on a new connection to the cluster manager's port of *node*."""
 
     def connections_changed(self) -> None:
-        """Tell whoever wants to know that a connection came or went."""
+        """Notify listeners that a connection came or went."""
         if self.on_connections_change is not None:
             self.on_connections_change()
 
     def connection_string(self, service: str = "kv") -> str:
-        """Give a connection string that names every data node."""
+        """Return a connection string that names every data node."""
         scheme = "couchbases" if service.endswith("SSL") else "couchbase"
         hosts = ",".join(
             f"{node.address().bracketed}:{node.ports[service]}"
@@ -121,7 +121,7 @@ class Cluster(ABC):
         return f"{scheme}://{hosts}"
 
     def configuration_seen(self) -> None:
-        """Note that a client was told the present revision, which can no more be rewritten."""
+        """Record that a client was told the present revision, which can no more be rewritten."""
         self._seen = True
 
     # --- buckets and nodes ----------------------------------------------------------------------
@@ -146,7 +146,7 @@ class Cluster(ABC):
         return bucket
 
     def make_ready(self, name: str) -> None:
-        """Let a bucket that was created not ready work, and publish its configuration."""
+        """Make a bucket ready that was created not ready, and publish its configuration."""
         self.buckets[name].ready = True
         self.changed()
 
@@ -174,7 +174,7 @@ class Cluster(ABC):
         self.buckets[name].ingress_refusal = status
 
     def add_node(self, host: str | None = None, *, serves_data: bool = True) -> Node:
-        """Let a node join; it owns no vbucket until `rebalance`."""
+        """Add a node; it owns no vbucket until `rebalance`."""
         node = self._new_node(self.host if host is None else host)
         node.serves_data = serves_data
         # Vbucket maps point to data nodes by their position, so those come first.
@@ -185,7 +185,7 @@ class Cluster(ABC):
         return node
 
     def remove_node(self, node: Node) -> None:
-        """Let a node leave in an orderly way: its vbuckets go to the others first.
+        """Remove a node in an orderly way: its vbuckets go to the others first.
 
         Raises ValueError for the last node.
         """
@@ -244,12 +244,12 @@ class Cluster(ABC):
         self._notify(node)
 
     def hang(self, node: Node) -> None:
-        """Let a node accept connections and read, but answer nothing."""
+        """Make a node accept connections and read, but answer nothing."""
         node.state = NodeState.HUNG
         self._notify(node)
 
     def restart(self, node: Node) -> None:
-        """Let a stopped or hung node run (again), with the present configuration."""
+        """Start a stopped or hung node again, with the present configuration."""
         node.state = NodeState.RUNNING
         node.receive_configurations(self._configurations(), push=False)
         self._notify(node)
@@ -313,7 +313,7 @@ class Cluster(ABC):
         self.wake()
 
     def set_manifest(self, bucket: str, document: Mapping[str, Any]) -> None:
-        """Give a bucket other scopes and collections: a manifest as a server prints it, parsed."""
+        """Set a bucket's scopes and collections: a manifest as a server prints it, parsed."""
         self.buckets[bucket].vault.set_manifest(Manifest.decode(document))
         self.changed()
 
@@ -339,7 +339,7 @@ class Cluster(ABC):
         close: bool = False,
         count: int | None = None,
     ) -> Injection:
-        """Let requests meet a fault: see :class:`Injection`. *delay* is in seconds."""
+        """Inject a fault into requests: see :class:`Injection`. *delay* is in seconds."""
         injection = Injection(
             opcode=opcode,
             key=key.encode() if isinstance(key, str) else key,
@@ -358,14 +358,14 @@ class Cluster(ABC):
         return injection
 
     def drop_connections(self, node: Node | None = None, bucket: str | None = None) -> int:
-        """Close connections at once; give how many."""
+        """Close connections at once; return how many."""
         dropped = self.connections(node, bucket)
         for connection in dropped:
             connection.close()
         return len(dropped)
 
     def wake(self) -> None:
-        """Let requests that wait for a change of the cluster look again."""
+        """Try requests again that wait for a change of the cluster."""
         for node in self.nodes:
             for connection in list(node.connections):
                 connection.resume()

@@ -68,7 +68,7 @@ class NodeAddress:
 
 
 def _listed(node: NodeAddress, ports: Mapping[str, int]) -> dict[str, int]:
-    """Give the ports that a configuration lists: a node without data answers, but is not named."""
+    """Return the ports that a configuration lists: a node without data answers, unnamed."""
     return {
         service: port
         for service, port in ports.items()
@@ -115,7 +115,7 @@ class Configuration:
     )
 
     def text(self, node_id: int | None, *, compressed: bool = False) -> bytes:
-        """Give the JSON as the node with that number hands it out (None: without a mark)."""
+        """Return the JSON as the node with that number hands it out (None: without a mark)."""
         text = self._texts.get((node_id, compressed))
         if text is None:
             if compressed:
@@ -126,7 +126,7 @@ class Configuration:
         return text
 
     def of_bucket(self, bucket: Bucket) -> Configuration:
-        """Give a bucket's configuration, of the same revision as this global one."""
+        """Return a bucket's configuration, of the same revision as this global one."""
         position = {node_id: index for index, node_id in enumerate(self.node_ids)}
         return Configuration(
             self.rev,

@@ -26,15 +26,15 @@ class Connection(ABC):
 
     @abstractmethod
     def receive_data(self, data: bytes) -> None:
-        """Take bytes from the client. Never raises."""
+        """Receive bytes from the client. Never raises."""
 
     @abstractmethod
     def eof_received(self) -> None:
-        """Take note that the client sends no more."""
+        """Handle the client's end of stream."""
 
     @abstractmethod
     def data_to_send(self) -> bytes:
-        """Give (once) the bytes to write now."""
+        """Return (once) the bytes to write now."""
 
     @abstractmethod
     def next_deadline(self) -> float | None:
@@ -46,7 +46,7 @@ class Connection(ABC):
 
     @abstractmethod
     def connection_lost(self) -> None:
-        """Take note that the transport is gone."""
+        """Handle the loss of the transport."""
 
     @abstractmethod
     def close(self) -> None:
@@ -92,17 +92,17 @@ class ServerConnection(Connection):
         return user if user is not None else User(self._user_name, "", (), frozenset())
 
     def log_in(self, user: User) -> None:
-        """Let the connection act for *user*."""
+        """Log *user* in."""
         self._user_name = user.name
 
     def log_out(self) -> None:
-        """Take the login away."""
+        """Log out."""
         self._user_name = None
 
     @abstractmethod
     def resume(self) -> None:
-        """Look again at requests that wait."""
+        """Try waiting requests again."""
 
     @abstractmethod
     def push_configurations(self) -> None:
-        """Tell the client of new configurations, if it asked to be told."""
+        """Push new configurations to the client, if it asked to be told."""

@@ -37,7 +37,7 @@ class Injection:
     _remove: Callable[[Injection], None] | None = field(default=None, repr=False)
 
     def matches(self, opcode: int, key: bytes, node: Node, bucket: str | None) -> bool:
-        """Tell whether a request meets this fault."""
+        """Whether a request meets this fault."""
         return (
             (self.opcode is None or self.opcode == opcode)
             and (self.key is None or self.key == key)
@@ -56,7 +56,7 @@ class Injection:
 def meet(
     injections: Iterable[Injection], opcode: int, key: bytes, node: Node, bucket: str | None
 ) -> Injection | None:
-    """Give the first fault that a request meets, and count that."""
+    """Return the first fault that a request meets, and count that."""
     for injection in injections:
         if injection.matches(opcode, key, node, bucket):
             injection.hits += 1

@@ -35,10 +35,10 @@ class Surroundings(Protocol):
         """Make what answers on a new connection to the cluster manager's port."""
 
     def connections_changed(self) -> None:
-        """Take note that a connection came or went."""
+        """Handle a connection that came or went."""
 
     def configuration_seen(self) -> None:
-        """Take note that a client was told the present revision."""
+        """Record that a client was told the present revision."""
 
 
 class Node:
@@ -71,7 +71,7 @@ class Node:
     def accept(
         self, peer: str = "", *, tls: bool = False, client_user: str | None = None
     ) -> ServerConnection:
-        """Take a new connection.
+        """Accept a new connection.
 
         Args:
             peer: the client's address, for whoever looks at `connections`.
@@ -93,11 +93,11 @@ class Node:
         return connection
 
     def accept_http(self, *, client_user: str | None = None) -> Connection:
-        """Take a new connection to the cluster manager's port; *client_user* as in `accept`."""
+        """Accept a new connection to the cluster manager's port; *client_user* as in `accept`."""
         return self.cluster.new_http_connection(self, client_user=client_user)
 
     def forget(self, connection: ServerConnection) -> None:
-        """Take note that a connection has ended."""
+        """Remove a connection that has ended."""
         if connection in self.connections:
             self.connections.remove(connection)
             self.cluster.connections_changed()
@@ -122,7 +122,7 @@ class Node:
     def receive_configurations(
         self, configurations: Mapping[str | None, Configuration], *, push: bool
     ) -> None:
-        """Take a new revision, and tell whoever asked to be told."""
+        """Install a new revision, and notify who asked to be told."""
         self.configurations = dict(configurations)
         for subscriber in list(self._subscribers):
             subscriber(self)
