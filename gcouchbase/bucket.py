@@ -24,7 +24,7 @@ from couchloop.observation import Observer
 from couchloop.retries import RetryStrategy
 from couchloop.safety.secret import Secret, sealed
 from couchloop.session.events import LogRecord
-from couchloop.settings.configure import OpeningArguments, make_settings, one_string, without_login
+from couchloop.settings.configure import CommonArguments, make_settings, one_string, without_login
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.values import Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
@@ -49,7 +49,7 @@ def write_log(record: LogRecord) -> None:
         gevent.spawn(_log.log, level, "%s", record.text.format(**record.fields))
 
 
-class BucketArguments(OpeningArguments, total=False):
+class BucketArguments(CommonArguments, total=False):
     """What may be said of a Bucket, besides where it is and on which hub; see there."""
 
     ssl_context: ssl.SSLContext | None

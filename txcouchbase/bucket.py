@@ -25,7 +25,7 @@ from couchloop.exceptions import (
 from couchloop.observation import Observer
 from couchloop.retries import RetryStrategy
 from couchloop.safety.secret import Secret, sealed
-from couchloop.settings.configure import OpeningArguments, make_settings, one_string, without_login
+from couchloop.settings.configure import CommonArguments, make_settings, one_string, without_login
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.values import Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Bucket"]
 
 
-class BucketArguments(OpeningArguments, total=False):
+class BucketArguments(CommonArguments, total=False):
     """What may be said of a Bucket, besides where it is and on which reactor; see there."""
 
     endpoint_factory: EndpointFactory | None

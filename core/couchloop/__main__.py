@@ -228,12 +228,12 @@ def doctor_command(options: argparse.Namespace) -> int:
         environment=os.environ,
     )
     if not options.json:
-        screen.lines(table.opening(report))
+        screen.lines(table.header(report))
     run(diagnosis, options.nameserver)
     if options.json:
         screen.lines([json.dumps(report.as_json(), indent=2)])
     else:
-        screen.lines(table.closing(report))
+        screen.lines(table.footer(report))
     if not report.finished:
         return INTERRUPTED
     return 0 if report.works else 1

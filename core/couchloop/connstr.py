@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from couchloop.settings.connection_string import ConnectionString, Host
+from couchloop.settings.connection_string import ConnectionString
+from couchloop.settings.seeds import Host
 
 __all__ = ["ConnectionString", "Host"]

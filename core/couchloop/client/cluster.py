@@ -36,7 +36,8 @@ from couchloop.session.dispatcher import Queued
 from couchloop.session.health import ClusterState, DiagnosticsReport, cluster_state, diagnostics
 from couchloop.session.session import SessionState
 from couchloop.settings.configure import check_bucket_name, read_connection_string
-from couchloop.settings.connection_string import ConnectionString, mask
+from couchloop.settings.connection_string import ConnectionString
+from couchloop.settings.masking import masked
 from couchloop.settings.options import OPTIONS, parse_options
 from couchloop.settings.values import Settings
 from couchloop.transcoder import Transcoder, check_format
@@ -375,7 +376,7 @@ class ClusterBase(Generic[B]):
         """Buckets that log in as the authenticator says, by id(); threads may look, so no set."""
 
     def __repr__(self) -> str:
-        where = mask(self.connection_string)
+        where = masked(self.connection_string)
         return f"<{type(self).__module__}.{type(self).__name__} {where!r}>"
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:

@@ -31,7 +31,8 @@ from couchloop.safety.printable import printable
 from couchloop.safety.secret import Secret, kept, take_frames
 from couchloop.session.bootstrap.search import srv_targets
 from couchloop.settings.configure import make_settings
-from couchloop.settings.connection_string import ConnectionString, masked
+from couchloop.settings.connection_string import ConnectionString
+from couchloop.settings.masking import masked
 from couchloop.settings.options import OptionValue, find_option
 from couchloop.settings.values import Address, Settings
 from couchloop.topology.configuration import ClusterConfig, Node, data_networks, select_network

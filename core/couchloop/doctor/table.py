@@ -84,7 +84,7 @@ class Table:
         """What the last step said of cause and cure, its own address left out."""
         self._narrow = self.width < NARROW
 
-    def opening(self, report: Report) -> Iterator[str]:
+    def header(self, report: Report) -> Iterator[str]:
         """Return the first lines: what is examined, and by what."""
         what = f"couchloop {report.version}, {report.loop}"
         text = clean(report.connection_string)
@@ -107,7 +107,7 @@ class Table:
         more = [f"      {self._paint(_DIM, 'as above')}"] if likewise else self._more(step)
         yield from self._lines(more)
 
-    def closing(self, report: Report) -> Iterator[str]:
+    def footer(self, report: Report) -> Iterator[str]:
         """Return the last lines: whether a program could work."""
         failures, warnings = list(report.failures()), list(report.warnings())
         nodes = [

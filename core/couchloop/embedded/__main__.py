@@ -36,6 +36,15 @@ _PORTS = 65536
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
+    parser = _make_parser()
+    options = parser.parse_args(arguments)
+    wrong = _contradiction(options)
+    if wrong:
+        parser.error(wrong)
+    return options
+
+
+def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m couchloop.embedded",
         description="An in-memory Couchbase cluster for tests and demonstrations: no database.",
@@ -102,24 +111,28 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         help='after that print {"connections": N} whenever that number changes',
     )
     parser.add_argument("--loop", choices=LOOPS, help="the loop to run on (what is installed)")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def _contradiction(options: argparse.Namespace) -> str:
+    """Return what is wrong with the options together; empty: nothing."""
     if not 1 <= options.nodes <= 100:
-        parser.error("--nodes must be from 1 to 100")
+        return "--nodes must be from 1 to 100"
     if not 0 <= options.replicas <= 3:
-        parser.error("--replicas must be from 0 to 3")
+        return "--replicas must be from 0 to 3"
     ports = first_ports(options)
     if not all(0 <= port <= 65535 - options.nodes for port in ports.values()):
-        parser.error("--port and its like must leave room for every node below 65536")
+        return "--port and its like must leave room for every node below 65536"
     taken = sorted(port for port in ports.values() if port)
     if any(after - before < options.nodes for before, after in pairwise(taken)):
-        parser.error("--port and its like must leave room for every node between them")
+        return "--port and its like must leave room for every node between them"
     if options.tls_cert is None and (options.tls_port or options.web_tls_port):
-        parser.error("--tls-port and --web-tls-port need --tls-cert")
+        return "--tls-port and --web-tls-port need --tls-cert"
     if (options.tls_cert is None) is not (options.tls_key is None):
-        parser.error("--tls-cert and --tls-key go together")
+        return "--tls-cert and --tls-key go together"
     if options.tls_client_ca is not None and options.tls_cert is None:
-        parser.error("--tls-client-ca needs --tls-cert")
-    return options
+        return "--tls-client-ca needs --tls-cert"
+    return ""
 
 
 def _user(text: str) -> tuple[str, str]:

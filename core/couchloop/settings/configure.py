@@ -1,4 +1,4 @@
-"""What an opening asks for: connection string, options, environment and arguments as `Settings`.
+"""Make `Settings` of a connection string, its options, the environment and arguments.
 
 Everything that a user can get wrong before the first connection is found out here.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from math import ceil
 from typing import Any, Final, TypedDict
 
 from couchloop import LOCKMODE_EXC, LOCKMODE_NONE, LOCKMODE_WAIT, __version__
@@ -17,28 +16,27 @@ from couchloop.arguments.times import exact_seconds
 from couchloop.auth import Authenticator, CertAuthenticator, PasswordAuthenticator
 from couchloop.exceptions import (
     ArgumentError,
-    FeatureNotAvailableError,
     InvalidConnectionStringError,
     InvalidOptionError,
     MissingCredentialsError,
     MixedAuthError,
 )
 from couchloop.observation import Observer
-from couchloop.retries import BestEffort, Policies, RetryStrategy, check_strategy
+from couchloop.retries import RetryStrategy
 from couchloop.safety.secret import Secret, kept, sealed
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.environment import read_environment
+from couchloop.settings.from_options import bootstrap_on, number, strategy, with_options
 from couchloop.settings.options import (
     OPTIONS,
     SECRET_NAMES,
+    OptionValue,
     doubtful_unit,
-    parse_bool,
     parse_options,
 )
 from couchloop.settings.values import (
     DATA_PORT,
     DATA_PORT_TLS,
-    FILE_ONLY,
     HTTP,
     MINIMUM_TLS,
     WEB_PORT,
@@ -46,12 +44,8 @@ from couchloop.settings.values import (
     Address,
     Login,
     Notice,
-    Reports,
-    Rerouting,
     Settings,
-    Sockets,
     Tls,
-    Wire,
     distinct,
 )
 from couchloop.transcoder import FMT_JSON, Transcoder, check_format
@@ -61,7 +55,7 @@ _LONGEST_BUCKET_NAME: Final = 100
 _WHO: Final = ("username", "password", "authenticator")
 
 
-class OpeningArguments(TypedDict, total=False):
+class CommonArguments(TypedDict, total=False):
     """What a program may say of a Bucket on either loop, besides where it is; see `Bucket`.
 
     Adapters add what only their own Buckets take; their tests compare it with the constructors.
@@ -128,21 +122,12 @@ def make_settings(
     Raises InvalidConnectionStringError, InvalidOptionError, MixedAuthError, ArgumentError,
     BadEnvironmentError, FeatureNotAvailableError.
     """
+    del unlock_gil
     if lockmode not in {LOCKMODE_NONE, LOCKMODE_EXC, LOCKMODE_WAIT}:
         raise ArgumentError(f"lockmode is LOCKMODE_NONE, LOCKMODE_EXC or LOCKMODE_WAIT: {lockmode}")
-    del unlock_gil
     connection_string = read_connection_string(connection_string)
-    bucket = connection_string.bucket or ""
-    if not is_cluster:
-        if not bucket:
-            raise InvalidConnectionStringError(
-                "the connection string names no bucket: couchbase://host/BUCKET",
-                text=connection_string.masked(),
-            )
-        check_bucket_name(bucket)
-    options = parse_options(connection_string.option_pairs())
-    if options.get("ssl") == "no_verify" and options.get("tls_verify") == "peer":
-        raise InvalidOptionError("ssl=no_verify contradicts tls_verify=peer: leave out one of them")
+    bucket = _bucket(connection_string, is_cluster=is_cluster)
+    options = _options(connection_string)
     variables = read_environment(environment or {})
     if authenticator is not None and (username is not None or password is not None):
         raise MixedAuthError("give an authenticator, or username and password, not both")
@@ -157,6 +142,59 @@ def make_settings(
     if authenticator.needs_tls and not tls:
         raise ArgumentError(f"{type(authenticator).__name__} here needs TLS: use couchbases://")
     tls_files = _tls_files(options, authenticator)
+    _check_tls(tls_files, tls_context, tls=tls)
+    srv = _srv_record(connection_string, tls=tls)
+    login = _login(options, authenticator, bucket)
+    seeds, web_seeds = _seeds(connection_string, options, login, tls=tls)
+    settings = Settings(
+        seeds=seeds,
+        web_seeds=web_seeds,
+        srv=srv,
+        srv_required=connection_string.srv_required,
+        bucket=bucket,
+        login=login,
+        tls=tls,
+        tls_files=variables.tuned(tls_files) if makes_tls else tls_files,
+        tls_context=tls_context,
+        connector=connector,
+        resolver=resolver,
+        agent=_agent(framework, options),
+        quiet=is_quiet(quiet),
+        default_format=check_format(default_format),
+        transcoder=transcoder or None,
+        retry_strategy=strategy(options, retry_strategy),
+        observer=observer,
+        notices=(*variables.notices, *_remarks(connection_string, options)),
+    )
+    settings = with_options(settings, options)
+    if timeout is not None:
+        settings = replace(settings, operation_timeout=exact_seconds(timeout))
+    return settings
+
+
+def _bucket(connection_string: ConnectionString, *, is_cluster: bool) -> str:
+    """Return the bucket's name; raise where one is needed and none, or a wrong one, is given."""
+    bucket = connection_string.bucket or ""
+    if is_cluster:
+        return bucket
+    if not bucket:
+        raise InvalidConnectionStringError(
+            "the connection string names no bucket: couchbase://host/BUCKET",
+            text=connection_string.masked(),
+        )
+    check_bucket_name(bucket)
+    return bucket
+
+
+def _options(connection_string: ConnectionString) -> dict[str, OptionValue]:
+    options = parse_options(connection_string.option_pairs())
+    if options.get("ssl") == "no_verify" and options.get("tls_verify") == "peer":
+        raise InvalidOptionError("ssl=no_verify contradicts tls_verify=peer: leave out one of them")
+    return options
+
+
+def _check_tls(tls_files: Tls, tls_context: object, *, tls: bool) -> None:
+    """Raise ArgumentError for what needs TLS without it, or is said twice."""
     if tls_files != Tls() and not tls:
         raise ArgumentError("certificates and tls_verify are for TLS: use couchbases://")
     if tls_context is not None and not tls:
@@ -166,75 +204,40 @@ def make_settings(
             "a TLS context of your own decides what is trusted and shown: give it, or paths of "
             "certificates and tls_verify, not both"
         )
-    if makes_tls:
-        tls_files = variables.tuned(tls_files)
-    srv_host = connection_string.srv_host
-    if connection_string.srv_required and srv_host is None:
+
+
+def _srv_record(connection_string: ConnectionString, *, tls: bool) -> str:
+    """Return the name of the DNS SRV record to look up; empty: none."""
+    host = connection_string.srv_host
+    if connection_string.srv_required and host is None:
         raise InvalidConnectionStringError(
             f"{connection_string.scheme}:// takes a name that can have DNS SRV records, not an "
             "address or localhost",
             text=connection_string.masked(),
         )
+    return f"_couchbase{'s' if tls else ''}._tcp.{host}" if host else ""
+
+
+def _login(options: dict[str, Any], authenticator: Authenticator, bucket: str) -> Login:
+    """Return who connects; the secret stays what the authenticator keeps it as."""
     credentials = authenticator.credentials_for(bucket or None)
     user, secret = credentials or ("", "")
     mechanisms = options.get("sasl_mech_force")
-    agent = f"couchloop/{__version__} (python {platform.python_version()}; {framework})"
-    if client := options.get("client_string"):
-        agent += f" {client}"
-    bootstrap_on = str(options.get("bootstrap_on") or "all")
-    allow_plain = bool(options.get("sasl_allow_plain", False))
-    asks_web = tls or allow_plain or bootstrap_on == HTTP
-    seeds, web_seeds = _seeds(connection_string, bootstrap_on, tls=tls, asks_web=asks_web)
-    return Settings(
-        seeds=seeds,
-        bucket=bucket,
-        login=Login(
-            user,
-            secret,
-            mechanisms if isinstance(mechanisms, tuple) else authenticator.mechanisms,
-            allow_plain=allow_plain,
-            by_certificate=credentials is None,
-            scram_min_iterations=int(_number(options, "scram_min_iterations")),
-        ),
-        tls=tls,
-        tls_files=tls_files,
-        network=str(options.get("network") or "auto"),
-        randomize_nodes=bool(options.get("randomize_nodes", False)),
-        config_total_timeout=_number(options, "config_total_timeout"),
-        config_node_timeout=_number(options, "config_node_timeout"),
-        config_poll_interval=_number(options, "config_poll_interval"),
-        operation_timeout=(
-            _number(options, "operation_timeout") if timeout is None else exact_seconds(timeout)
-        ),
-        quiet=is_quiet(quiet),
-        default_format=check_format(default_format),
-        tls_context=tls_context,
-        connector=connector,
-        transcoder=transcoder or None,
-        retry_strategy=_strategy(options, retry_strategy),
-        circuit_breaker=int(_number(options, "circuit_breaker")),
-        log_redaction=bool(options.get("log_redaction", False)),
-        reports=_reports(options),
-        observer=observer,
-        agent=agent,
-        srv=f"_couchbase{'s' if tls else ''}._tcp.{srv_host}" if srv_host else "",
-        srv_required=connection_string.srv_required,
-        resolve_timeout=_number(options, "resolve_timeout"),
-        resolver=resolver,
-        web_seeds=web_seeds,
-        bootstrap_on=bootstrap_on,
-        ipv6=str(options.get("ipv6") or OPTIONS["ipv6"].default),
-        sockets=_sockets(options),
-        wire=_wire(options),
-        rerouting=_rerouting(options),
-        config_poll_floor=_number(options, "config_poll_floor"),
-        config_cache=_config_cache(options, bucket) if bucket else "",
-        config_cache_ro=parse_bool(str(options.get("config_cache_ro", "false"))) is not False,
-        notices=(*variables.notices, *_remarks(connection_string, options)),
-        max_queued_operations=int(_number(options, "max_queued_operations")),
-        max_queued_bytes=int(_number(options, "max_queued_bytes")),
-        when_overloaded=str(options.get("when_overloaded") or "fail"),
+    return Login(
+        user,
+        secret,
+        mechanisms if isinstance(mechanisms, tuple) else authenticator.mechanisms,
+        allow_plain=bool(options.get("sasl_allow_plain", False)),
+        by_certificate=credentials is None,
+        scram_min_iterations=int(number(options, "scram_min_iterations")),
     )
+
+
+def _agent(framework: str, options: dict[str, Any]) -> str:
+    """Return the user agent (RFC 0047)."""
+    agent = f"couchloop/{__version__} (python {platform.python_version()}; {framework})"
+    client = options.get("client_string")
+    return f"{agent} {client}" if client else agent
 
 
 def without_login(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -257,46 +260,6 @@ def hidden(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return dict(arguments)
 
 
-def _strategy(options: dict[str, Any], given: RetryStrategy | None) -> RetryStrategy:
-    """Return the strategy for operations that name none."""
-    if given is not None:
-        return check_strategy(given)
-    first = _number(options, "retry_interval")
-    pauses = BestEffort(first, max(first, BestEffort().longest), _number(options, "retry_backoff"))
-    policies = {"sockerr": "all", "missingnode": "all"}
-    for each in options.get("retry_policy", ()):
-        mode, _, policy = each.partition(":")
-        policies.update(dict.fromkeys(policies if mode == "all" else (mode,), policy))
-    policy = Policies(pauses, policies["sockerr"], policies["missingnode"])
-    return pauses if policy == Policies(pauses) else policy
-
-
-def _wire(options: dict[str, Any]) -> Wire:
-    wire = Wire(
-        compression=options.get("compression", "on"),
-        compress_from=int(_number(options, "compression_min_size")),
-        compress_ratio=_number(options, "compression_min_ratio"),
-        error_map=options.get("enable_errmap", True),
-        pushes=options.get("enable_clustermap_notification", True),
-        unordered=options.get("enable_unordered_execution", False),
-    )
-    if wire.compression == "force":
-        if not snappy.available():
-            raise FeatureNotAvailableError(
-                "compression=force needs the package cramjam: install couchloop[snappy]"
-            )
-        wire = replace(wire, compress_ratio=1.0)
-    return wire
-
-
-def _rerouting(options: dict[str, Any]) -> Rerouting:
-    return Rerouting(
-        at_once=options.get("retry_nmv_imm", True),
-        delay=options.get("retry_nmv_delay"),
-        waits=options.get("wait_for_config", False),
-    )
-
-
 def _remarks(connection_string: ConnectionString, options: dict[str, Any]) -> Iterator[Notice]:
     """Return notices of what has no effect, or not the one that was meant."""
     if not connection_string.scheme:
@@ -315,53 +278,6 @@ def _remarks(connection_string: ConnectionString, options: dict[str, Any]) -> It
     if "compression" in options and not snappy.available():
         what = "the package cramjam is not installed (couchloop[snappy])"
         yield Notice(f"the option compression has no effect: {what}", once=True)
-
-
-def _config_cache(options: dict[str, Any], bucket: str) -> str:
-    """Return the path of the file that keeps the bucket's configuration; empty: there is none."""
-    path, only_read = (str(options.get(n, "")) for n in ("config_cache", "config_cache_ro"))
-    if parse_bool(only_read) is not None:
-        # So SDK 2.5's documentation has it; its code takes a path.
-        if not path:
-            raise InvalidOptionError("config_cache_ro is the path of a file, or goes with one")
-        only_read = ""
-    if path and only_read and path != only_read:
-        raise InvalidOptionError(
-            "config_cache and config_cache_ro name different files: give one of them"
-        )
-    path = path or only_read
-    if not path and options.get("bootstrap_on") == FILE_ONLY:
-        raise InvalidOptionError(
-            "bootstrap_on=file_only needs a file to start from: config_cache or config_cache_ro"
-        )
-    if path.endswith("/"):
-        if "/" in bucket:
-            raise ArgumentError(f"bucket {bucket!r} cannot be the name of a file in {path!r}")
-        path += bucket
-    return path
-
-
-def _sockets(options: dict[str, Any]) -> Sockets:
-    # Sockets take whole seconds.
-    return Sockets(
-        nodelay=bool(options.get("tcp_nodelay", True)),
-        keepalive=bool(options.get("tcp_keepalive", True)),
-        keepidle=ceil(_number(options, "tcp_keepidle")),
-        keepintvl=ceil(_number(options, "tcp_keepintvl")),
-        keepcnt=int(_number(options, "tcp_keepcnt")),
-    )
-
-
-def _reports(options: dict[str, Any]) -> Reports:
-    return Reports(
-        tracing=bool(options.get("enable_tracing", False)),
-        metrics=bool(options.get("metrics", False)),
-        threshold=_number(options, "tracing_threshold_kv"),
-        threshold_interval=_number(options, "tracing_threshold_queue_flush_interval"),
-        threshold_size=int(_number(options, "tracing_threshold_queue_size")),
-        orphaned_interval=_number(options, "tracing_orphaned_queue_flush_interval"),
-        orphaned_size=int(_number(options, "tracing_orphaned_queue_size")),
-    )
 
 
 def _authenticator(
@@ -475,20 +391,17 @@ def check_bucket_name(name: object) -> None:
         )
 
 
-def _number(options: dict[str, Any], name: str) -> float:
-    """Return what an option says, or its default; times in seconds."""
-    value = options.get(name)
-    return float(OPTIONS[name].default if value is None else value)  # type: ignore[arg-type]
-
-
 def _seeds(
-    connection_string: ConnectionString, bootstrap_on: str, *, tls: bool, asks_web: bool
+    connection_string: ConnectionString, options: dict[str, Any], login: Login, *, tls: bool
 ) -> tuple[tuple[Address, ...], tuple[Address, ...]]:
     """Return the data ports and web ports that the hosts mean, the usual ones where none is said.
 
     A host with a port of its own, or a type, is that port alone; 8091 without a type stands for
-    both usual ports (RFC 0011). *asks_web*: whether web ports that are not named are asked too.
+    both usual ports (RFC 0011). Web ports that are not named are asked only where that does not
+    show the password on the way, or where it is wanted.
     """
+    source = bootstrap_on(options)
+    asks_web = tls or login.allow_plain or source == HTTP
     data, web = [], []
     for host in connection_string.seeds:
         if host.type is None or host.type.startswith("mcd"):
@@ -498,12 +411,12 @@ def _seeds(
             web.append(Address(host.host, WEB_PORT_TLS if tls else WEB_PORT))
         elif host.port is not None and host.type in {"http", "https"}:
             web.append(Address(host.host, host.port))
-    if not {"cccp": data, "http": web}.get(bootstrap_on, data + web):
+    if not {"cccp": data, "http": web}.get(source, data + web):
         kind, variable, cure = "data", "LCB_NO_HTTP", "couchbase://host:11210"
-        if bootstrap_on == HTTP:
+        if source == HTTP:
             kind, variable, cure = "web", "LCB_NO_CCCP", "host:8091=http"
         raise ArgumentError(
-            f"bootstrap_on={bootstrap_on} (or {variable}) asks {kind} ports, and no host has one: "
+            f"bootstrap_on={source} (or {variable}) asks {kind} ports, and no host has one: "
             f"the ports that are given, or their types, mean the other kind; write {cure}"
         )
     return distinct(data), distinct(web)

@@ -1,4 +1,4 @@
-"""Everything that decides how a Bucket connects: made once at opening, compared by value."""
+"""Everything that decides how a Bucket connects: made once per Bucket, compared by value."""
 
 from __future__ import annotations
 

@@ -209,14 +209,14 @@ def examine(
         wall=WALL,
         environment=environment,
     )
-    lines = [*heard.table.opening(report)]
+    lines = [*heard.table.header(report)]
     net.serve(diagnosis.run(net.clock.now()))
     assert net.open_links == 0
     for step in report:
         if step.verdict in {Verdict.FAILED, Verdict.WARNING}:
             assert step.cause, step
             assert step.cure, step
-    lines += [*heard.lines, *heard.table.closing(report)]
+    lines += [*heard.lines, *heard.table.footer(report)]
     return report, "\n".join(lines)
 
 

@@ -230,5 +230,5 @@ class TestDiagnosis:
         assert [step.name for step in report][:2] == ["parse", "options"]
         assert not report.finished
         assert not report.works
-        assert "interrupted" in "\n".join(table.closing(report))
+        assert "interrupted" in "\n".join(table.footer(report))
         assert net.open_links == 0

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from couchloop.exceptions import InvalidConnectionStringError, InvalidOptionError
 from couchloop.settings.configure import make_settings
-from couchloop.settings.connection_string import ConnectionString, Host, mask, parse_query
+from couchloop.settings.connection_string import ConnectionString, parse_query
 from couchloop.settings.hosts import host_to_dial
+from couchloop.settings.masking import masked
 from couchloop.settings.options import OPTIONS, parse_options
+from couchloop.settings.seeds import Host
 from couchloop.settings.values import Address
 
 SCHEMES = ["couchbase", "couchbases", "http", "couchbase+dnssrv", "couchbases+dnssrv", ""]
@@ -360,7 +362,7 @@ class TestSecrets:
             parse_options(ConnectionString.parse(text.format(bucket)).option_pairs())
         error = info.value
         assert "s3cr3t" not in f"{error} {error!r} {error.args!r} {vars(error)!r}"
-        assert "s3cr3t" not in mask(text.format(bucket))
+        assert "s3cr3t" not in masked(text.format(bucket))
 
     @pytest.mark.parametrize(
         "text",
@@ -372,7 +374,7 @@ class TestSecrets:
     )
     def test_what_is_shown(self, text: str) -> None:
         """What has no secret is shown as it is."""
-        assert mask(text) == text
+        assert masked(text) == text
 
     def test_position_behind_a_mask(self) -> None:
         """Masking moves the position with the text."""
