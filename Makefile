@@ -11,7 +11,7 @@ TEST_READY := $(VENV)/ready-for-test
 
 export PYTHON
 
-.PHONY: demo test test-full format methods bench simulate soak clean
+.PHONY: demo test test-full format methods diagrams bench simulate soak clean
 
 demo: $(DEMO_READY)
 	$(BIN)/python examples/demo.py
@@ -30,6 +30,10 @@ format: $(TEST_READY)
 # The files of methods, from the builders in the core; `make test` says when one is stale.
 methods: $(TEST_READY)
 	$(BIN)/python tools/methods.py
+
+# docs/diagrams.md, from the import contracts and the states of a connection.
+diagrams: $(TEST_READY)
+	$(BIN)/python tools/diagrams.py
 
 bench: $(TEST_READY)
 	PYTHONPATH=.:core $(BIN)/python -m benchmarks

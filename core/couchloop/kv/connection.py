@@ -1,9 +1,6 @@
 """One connection to one data node: bytes in, completed operations and bytes out.
 
-The states and every transition between them:
-
-    OPENING ---opened---> HANDSHAKE ---dialogue ends---> READY
-    any of them ---close(), lost(), a fault---> CLOSED
+`TRANSITIONS` has its states, and every transition between them (drawn in docs/diagrams.md).
 
 A connection knows its owner (the session) through the calls of `Owner`, and nothing else of the
 world. A CLOSED connection stays closed: its node gets a new one.
@@ -60,6 +57,19 @@ class State(Enum):
     HANDSHAKE = auto()
     READY = auto()
     CLOSED = auto()
+
+
+TRANSITIONS: Final = (
+    (State.OPENING, "opened", State.HANDSHAKE),
+    (State.HANDSHAKE, "receive_data", State.READY),
+    (State.OPENING, "close", State.CLOSED),
+    (State.HANDSHAKE, "close", State.CLOSED),
+    (State.READY, "close", State.CLOSED),
+)
+"""Each state, the call that may end it, and the state after that: a test compares it with the code.
+
+A fault, or a lost transport, is told to the owner (`Owner.failed`), which closes the connection.
+"""
 
 
 class Request(Protocol):
