@@ -33,7 +33,7 @@ from couchloop.doctor import (
     StartTls,
     Task,
 )
-from couchloop.safety.secret import take_frames
+from couchloop.safety.secret import strip_frames
 from couchloop.session.events import ResolveSrv
 from couchloop.settings.values import Address
 from couchloop.transport.tls import PeerTls, cut_off
@@ -65,7 +65,7 @@ async def serve(reactor: Any, diagnosis: Diagnosis, nameserver: Address | None =
         await runner.serve(diagnosis.run(reactor.seconds()))
     except BaseException as error:
         # They hold what is being sent, a login for instance.
-        take_frames(error)
+        strip_frames(error)
         raise
     finally:
         runner.close()

@@ -12,7 +12,7 @@ from os import PathLike
 from typing import NamedTuple, Self
 
 from couchloop.exceptions import ArgumentError
-from couchloop.safety.secret import Secret, kept, sealed
+from couchloop.safety.secret import Secret, as_secret, sealed
 
 
 class Credentials(NamedTuple):
@@ -99,7 +99,7 @@ class PasswordAuthenticator(Authenticator):
         _check_path("cert_path", cert_path)
         self.username = username
         self.cert_path = cert_path
-        self._password = kept(password)
+        self._password = as_secret(password)
         self._ldap = False
 
     @classmethod

@@ -28,7 +28,7 @@ from couchloop.exceptions import (
     InvalidOptionError,
 )
 from couchloop.safety.printable import printable
-from couchloop.safety.secret import Secret, kept, take_frames
+from couchloop.safety.secret import Secret, as_secret, strip_frames
 from couchloop.session.bootstrap.search import srv_targets
 from couchloop.settings.configure import make_settings
 from couchloop.settings.connection_string import ConnectionString
@@ -81,9 +81,11 @@ class Diagnosis:
     ) -> None:
         self.report = report
         self._limit = limit
-        self._text = kept(text)
+        self._text = as_secret(text)
         report.connection_string = masked(text)
-        self._user = user._replace(password=None if user.password is None else kept(user.password))
+        self._user = user._replace(
+            password=None if user.password is None else as_secret(user.password)
+        )
         self._listener = listener
         self._nonce = nonce
         self._wall = wall
@@ -104,7 +106,7 @@ class Diagnosis:
                 yield from self._run()
         except BaseException as error:
             # They hold the connection string, and the options in it.
-            take_frames(error)
+            strip_frames(error)
             raise
         finally:
             self.report.seconds = context.now - now

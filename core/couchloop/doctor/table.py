@@ -27,7 +27,7 @@ _TITLES: Final[Mapping[Part, str]] = {
     Part.CLUSTER: "Cluster",
     Part.NODES: "Nodes of the map, from here",
 }
-_BLAME: Final[Mapping[str, str]] = {
+_WHAT_FAILS: Final[Mapping[str, str]] = {
     "parse": "the connection string is not understood",
     "options": "an option cannot be used",
     "environment": "a variable of the environment cannot be used",
@@ -80,7 +80,7 @@ class Table:
         self._colour = colour
         self._unicode = unicode
         self._heading: tuple[Part, str] | None = None
-        self._said: tuple[str, str] = ("", "")
+        self._last_failure: tuple[str, str] = ("", "")
         """What the last step said of cause and cure, its own address left out."""
         self._narrow = self.width < NARROW
 
@@ -102,8 +102,12 @@ class Table:
             yield from self._lines(self._node(step))
         else:
             yield from self._lines(self._row(step, label(step.name), step.text))
-        likewise = step.part is Part.NODES and bool(step.cause) and self._said == _said(step)
-        self._said = _said(step)
+        likewise = (
+            step.part is Part.NODES
+            and bool(step.cause)
+            and self._last_failure == _failure_text(step)
+        )
+        self._last_failure = _failure_text(step)
         more = [f"      {self._paint(_DIM, 'as above')}"] if likewise else self._more(step)
         yield from self._lines(more)
 
@@ -126,7 +130,7 @@ class Table:
             verdict, text = Verdict.WARNING, "The diagnosis was interrupted."
         else:
             verdict = Verdict.FAILED
-            text = f"A program could not work: {_blame(failures, len(nodes))}."
+            text = f"A program could not work: {_what_fails(failures, len(nodes))}."
         text += f" ({duration(report.seconds)})"
         first, *others = _wrap(text, self.width - 2)
         yield from self._lines([f"{self._glyph(verdict)} {self._bold(first)}"])
@@ -248,7 +252,7 @@ def clean(text: str) -> str:
     )
 
 
-def _said(step: Step) -> tuple[str, str]:
+def _failure_text(step: Step) -> tuple[str, str]:
     host = step.subject.rpartition(":")[0] or step.subject
     cause, cure = (
         text.replace(step.subject, "").replace(host, "") for text in (step.cause, step.cure)
@@ -270,7 +274,7 @@ def _wrap(text: str, width: int, *, hanging: int = 0) -> list[str]:
     return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
-def _blame(failures: list[Step], nodes: int) -> str:
+def _what_fails(failures: list[Step], nodes: int) -> str:
     """Return in a few words what fails."""
     if not failures:
         return "no data node was found"
@@ -282,6 +286,6 @@ def _blame(failures: list[Step], nodes: int) -> str:
             f"{len(failures)} of {count(nodes, 'data node')} cannot be used from here, and "
             "operations on their documents would fail"
         )
-    text = _BLAME[first.name].format(clean(first.subject))
+    text = _WHAT_FAILS[first.name].format(clean(first.subject))
     hosts = {step.subject.rpartition(":")[0] for step in failures if step.part is Part.SEED}
     return f"none of {len(hosts)} hosts can be used: {text}" if len(hosts) > 1 else text

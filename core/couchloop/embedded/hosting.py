@@ -158,7 +158,7 @@ class Hosting(ABC):
                 self._open(node, {name: port + index for name, port in ports.items() if port})
         except BaseException:
             for node in list(self._listeners):
-                self._shut(node)
+                self._stop_listening(node)
             raise
         cluster.changed()
         cluster.on_node_change = self._node_changed
@@ -204,11 +204,11 @@ class Hosting(ABC):
 
     def _node_changed(self, node: Node) -> None:
         if node.state is NodeState.STOPPED or node not in self.cluster.nodes:
-            self._shut(node)
+            self._stop_listening(node)
         elif node not in self._listeners:
             self._open(node, {})
 
-    def _shut(self, node: Node) -> None:
+    def _stop_listening(self, node: Node) -> None:
         for listener in self._listeners.pop(node, []):
             listener.close()
 
@@ -217,7 +217,7 @@ class Hosting(ABC):
         self.cluster.on_node_change = None
         self.cluster.on_connections_change = None
         for node in list(self._listeners):
-            self._shut(node)
+            self._stop_listening(node)
         self.cluster.drop_connections()
         for node in self.cluster.nodes:
             for connection in list(node.http_connections):

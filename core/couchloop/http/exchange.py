@@ -28,7 +28,7 @@ IS_IT_A_WEB_PORT: Final = "is this the web port of a Couchbase node (8091, or 18
 """The likely cause where something else answers."""
 _LONGEST_HEAD: Final = 32 * 1024
 _HTTP: Final = b"HTTP/"
-_LONGEST_EXCUSE: Final = 2048
+_LONGEST_ERROR_BODY: Final = 2048
 """Bytes of the body of a refusal that are looked at."""
 
 
@@ -52,7 +52,7 @@ class Exchange:
         self._agent = agent
         self.status: int | None = None
         """Of the answer; None before it."""
-        self._excuse = b""
+        self._error_body = b""
         self._begin = b""
         """The first bytes of the answer."""
 
@@ -71,11 +71,11 @@ class Exchange:
             return head + self._http.send(h11.EndOfMessage())
         except h11.LocalProtocolError as why:
             # The frames of its traceback hold the login.
-            error = ProtocolError(f"HTTP cannot ask for this: {self._told(why)}")
+            error = ProtocolError(f"HTTP cannot ask for this: {self._quoted(why)}")
             error.__cause__ = why.with_traceback(None)
         raise error
 
-    def _told(self, text: object) -> str:
+    def _quoted(self, text: object) -> str:
         """Return somebody else's words as a message may have them."""
         return general(printable(self._login.conceal(str(text))))
 
@@ -111,17 +111,17 @@ class Exchange:
                         raise self._refusal()
         except h11.RemoteProtocolError as why:
             # The frames of its traceback hold the login.
-            raise self._broken(data, f": {self._told(why)}") from why.with_traceback(None)
+            raise self._broken(data, f": {self._quoted(why)}") from why.with_traceback(None)
 
     def _refused(self, piece: bytes) -> None:
-        self._excuse += piece
-        if len(self._excuse) >= _LONGEST_EXCUSE:
+        self._error_body += piece
+        if len(self._error_body) >= _LONGEST_ERROR_BODY:
             raise self._refusal()
 
     def _refusal(self) -> CouchbaseError:
         status = self.status
         # There are proxies that show what they were asked.
-        excuse = self._login.conceal(self._excuse.decode("utf-8", "replace"))
+        excuse = self._login.conceal(self._error_body.decode("utf-8", "replace"))
         said = printable(" ".join(excuse.split()))
         context = ErrorContext(server_context=said or None)
         user = f"user {self._login.username!r}"

@@ -21,7 +21,7 @@ from typing import Final
 
 from couchloop.exceptions import ArgumentError, AuthError, ProtocolError, ServerSignatureError
 from couchloop.safety.printable import printable
-from couchloop.safety.secret import Secret, kept, sealed
+from couchloop.safety.secret import Secret, as_secret, sealed
 
 _HASHES: Final[Mapping[str, str]] = MappingProxyType(
     {"SCRAM-SHA512": "sha512", "SCRAM-SHA256": "sha256", "SCRAM-SHA1": "sha1"}
@@ -271,7 +271,7 @@ class ScramClient:
         self._nonce = nonce.encode("utf-8", "surrogatepass")
         if not _NONCE.fullmatch(self._nonce):
             raise ArgumentError("a nonce is printable ASCII without commas")
-        self._password = kept(password)
+        self._password = as_secret(password)
         try:
             self._password.bytes().decode()
         except UnicodeDecodeError:

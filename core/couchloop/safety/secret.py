@@ -66,7 +66,7 @@ def _turned(data: bytes) -> bytes:
     return (int.from_bytes(data) ^ int.from_bytes(pad)).to_bytes(len(data))
 
 
-def kept(secret: str | Secret) -> Secret:
+def as_secret(secret: str | Secret) -> Secret:
     """Return *secret* as it is to be kept."""
     return secret if isinstance(secret, Secret) else Secret(secret)
 
@@ -79,7 +79,7 @@ def sealed(function: Callable[P, T]) -> Callable[P, T]:
         try:
             return function(*arguments, **keywords)
         except BaseException as error:
-            take_frames(error)
+            strip_frames(error)
             raise
         finally:
             # This frame is part of the traceback.
@@ -94,7 +94,7 @@ def is_seal(code: CodeType) -> bool:
     return code in _seals
 
 
-def take_frames(error: BaseException) -> None:
+def strip_frames(error: BaseException) -> None:
     """Remove our frames from the tracebacks of *error* and of all errors behind it.
 
     Those of users' code (a subclass, a factory) stay. What `raise … from None` has set aside goes.

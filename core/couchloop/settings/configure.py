@@ -23,7 +23,7 @@ from couchloop.exceptions import (
 )
 from couchloop.observation import Observer
 from couchloop.retries import RetryStrategy
-from couchloop.safety.secret import Secret, kept, sealed
+from couchloop.safety.secret import Secret, as_secret, sealed
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.environment import read_environment
 from couchloop.settings.from_options import bootstrap_on, number, strategy, with_options
@@ -256,7 +256,7 @@ def hidden(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of a Bucket still to be made, with a password that may be kept."""
     password = arguments.get("password")
     if isinstance(password, str):
-        return {**arguments, "password": kept(password)}
+        return {**arguments, "password": as_secret(password)}
     return dict(arguments)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import quote, quote_plus
 
 from couchloop.exceptions import CouchbaseError
-from couchloop.safety.secret import Secret, kept
+from couchloop.safety.secret import Secret, as_secret
 from couchloop.settings.hosts import one_form
 
 DATA_PORT: Final = 11210
@@ -108,11 +108,11 @@ class Login:
     """Fewer iterations of SCRAM are refused."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "password", kept(self.password))
+        object.__setattr__(self, "password", as_secret(self.password))
 
     def clear(self) -> str:
         """Return the password in the clear; it is to be kept in no variable."""
-        return kept(self.password).text()
+        return as_secret(self.password).text()
 
     def basic(self) -> str:
         """Return the credentials of HTTP's Basic authentication (RFC 7617): as secret."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuthenticator
 from couchloop.doctor import User
 from couchloop.exceptions import CouchbaseError
-from couchloop.safety.secret import Secret, sealed, take_frames
+from couchloop.safety.secret import Secret, sealed, strip_frames
 from couchloop.settings.configure import make_settings, without_login
 from couchloop.settings.connection_string import ConnectionString, parse_query
 from couchloop.settings.options import parse_options
@@ -86,7 +86,7 @@ class TestSealed:
         """`raise … from None` hides a cause; it is not kept either."""
         error = CouchbaseError("told")
         error.__context__, error.__suppress_context__ = ValueError(SECRET), True
-        take_frames(error)
+        strip_frames(error)
         assert error.__context__ is None
 
 

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from couchloop.kv import scram
 from couchloop.safety.secret import Secret as Hidden
-from couchloop.safety.secret import kept
+from couchloop.safety.secret import as_secret
 
 DATA_READER: Final = frozenset({"Read", "SimpleStats"})
 DATA_WRITER: Final = frozenset({"Insert", "Delete", "Upsert"})
@@ -59,7 +59,7 @@ class User:
     system: frozenset[str] = frozenset({"SystemSettings"})
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "password", kept(self.password))
+        object.__setattr__(self, "password", as_secret(self.password))
 
     def sees(self, bucket: str) -> bool:
         """Whether the user may select *bucket*."""
@@ -152,7 +152,7 @@ class UserDatabase:
         if len(parts) != 3:
             raise MalformedMessage
         user = self.users.get(parts[1].decode("utf-8", "replace"))
-        known = kept(user.password if user else "").bytes()
+        known = as_secret(user.password if user else "").bytes()
         if not hmac.compare_digest(known, parts[2]) or user is None:
             raise AuthenticationFailed
         return user
@@ -161,7 +161,7 @@ class UserDatabase:
         """Return salt and keys of a user; somebody unknown gets a salt too, and can never pass."""
         user = self.users.get(name)
         digest = scram.mechanism_hash(mechanism)
-        password = kept(user.password if user else "")
+        password = as_secret(user.password if user else "")
         cached = self._secrets.get((name, mechanism, password))
         if cached is not None:
             return cached

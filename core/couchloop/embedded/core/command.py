@@ -52,7 +52,7 @@ class Command:
     alone: bool = False
     """Whether it is refused while other operations wait on the connection."""
 
-    def quietly(self, name: str, status: int, *, talks_with_tokens: bool = False) -> Command:
+    def quiet_form(self, name: str, status: int, *, talks_with_tokens: bool = False) -> Command:
         """Return the quiet form, which does not answer with *status*."""
         return replace(
             self,

@@ -17,7 +17,7 @@ from couchloop.embedded.core.not_my_vbucket import pushes
 from couchloop.embedded.core.request import Request
 from couchloop.embedded.topology.cluster import Cluster
 from couchloop.embedded.topology.connections import ServerConnection
-from couchloop.embedded.topology.faults import Injection, meet
+from couchloop.embedded.topology.faults import Injection, first_match
 from couchloop.embedded.topology.node import Node, NodeState
 from couchloop.exceptions import ProtocolError
 from couchloop.hot.frames import FrameDecoder, RequestFrame, encode_response
@@ -240,12 +240,12 @@ class KeyValueConnection(ServerConnection):
             self._cluster.operations[command.name] += 1
             check_header(request, command)
             if self._cluster.injections:
-                self._meet_injection(request)
+                self._find_injection(request)
             check_framing(request, command)
         if request.not_before > request.now:
             raise NotYet
         request.not_before = 0.0
-        if request.injection is not None and self._suffer(request.injection):
+        if request.injection is not None and self._apply_injection(request.injection):
             return ()
         if command.document:
             self._check_collection(request)
@@ -274,15 +274,17 @@ class KeyValueConnection(ServerConnection):
             raise request.not_my_vbucket()
         _ = request.collection
 
-    def _meet_injection(self, request: Request) -> None:
+    def _find_injection(self, request: Request) -> None:
         name = self.bucket.name if self.bucket else None
-        found = meet(self._cluster.injections, request.frame.opcode, request.key, self._node, name)
+        found = first_match(
+            self._cluster.injections, request.frame.opcode, request.key, self._node, name
+        )
         if found is not None:
             request.injection = found
             if found.delay:
                 request.not_before = request.now + found.delay
 
-    def _suffer(self, injection: Injection) -> bool:
+    def _apply_injection(self, injection: Injection) -> bool:
         """Whether the request ends here."""
         if injection.close:
             self.close_now()

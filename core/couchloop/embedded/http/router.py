@@ -51,7 +51,7 @@ class Route(NamedTuple):
     methods: tuple[str, ...] = ("GET", "HEAD")
 
 
-class Found(NamedTuple):
+class RouteMatch(NamedTuple):
     """A route, and what follows its path."""
 
     route: Route
@@ -64,10 +64,10 @@ class Router:
     def __init__(self, routes: Iterable[Route]) -> None:
         self._routes = tuple(routes)
 
-    def find(self, path: str) -> Found | None:
+    def find(self, path: str) -> RouteMatch | None:
         """Return the route of a percent-decoded path, None if there is none."""
         for route in self._routes:
             below = route.path.endswith("/") and path.startswith(route.path)
             if below or path == route.path:
-                return Found(route, path[len(route.path) :])
+                return RouteMatch(route, path[len(route.path) :])
         return None

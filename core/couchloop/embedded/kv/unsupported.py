@@ -23,7 +23,7 @@ def _check_get_keys(request: Request) -> None:
     )
 
 
-def _says(context: str) -> Callable[[Request], None]:
+def _refuses_with(context: str) -> Callable[[Request], None]:
     def check(_: Request) -> None:
         raise Refusal(Status.EINVAL, context)
 
@@ -101,11 +101,14 @@ UNSUPPORTED: Final[dict[int, Command]] = {
         for length, codes in _WITH_EXTRAS.items()
         for code in bytes.fromhex(codes)
     },
-    **{code: _refused(f"0x{code:02x}", extras=None, check=_says(_DCP_ONLY)) for code in _FOR_DCP},
+    **{
+        code: _refused(f"0x{code:02x}", extras=None, check=_refuses_with(_DCP_ONLY))
+        for code in _FOR_DCP
+    },
     0x1B: _refused("VERBOSITY", extras=4, privileges=_ADMINISTRATOR),
     0x29: _refused("0x29", extras=None, cas=True),
-    0x3D: _refused("SET_VBUCKET", extras=None, check=_says(_VBUCKET_FORMAT)),
-    0x56: _refused("0x56", extras=None, check=_says("")),
+    0x3D: _refused("SET_VBUCKET", extras=None, check=_refuses_with(_VBUCKET_FORMAT)),
+    0x56: _refused("0x56", extras=None, check=_refuses_with("")),
     0x93: _refused("EVICT_KEY", key=True, privileges=_ADMINISTRATOR),
     0xB4: _refused(
         "SET_CLUSTER_CONFIG",

@@ -124,7 +124,7 @@ def depth(text: str) -> int:
 # --- walking ------------------------------------------------------------------------------------
 
 
-def _white(text: str, at: int) -> int:
+def _skip_whitespace(text: str, at: int) -> int:
     while text[at : at + 1] in _WHITE and at < len(text):
         at += 1
     return at
@@ -154,7 +154,7 @@ class _Container:
         self.start = start
         self.items: list[_Item] = []
         closing = "}" if self.is_object else "]"
-        at = _white(text, start + 1)
+        at = _skip_whitespace(text, start + 1)
         while text[at : at + 1] != closing:
             begin, name = at, None
             if self.is_object:
@@ -162,15 +162,15 @@ class _Container:
                 if match is None:
                     raise PathError(Status.SUBDOC_DOC_NOTJSON)
                 name = match[0][1:-1]
-                at = _white(text, match.end())
+                at = _skip_whitespace(text, match.end())
                 if text[at : at + 1] != ":":
                     raise PathError(Status.SUBDOC_DOC_NOTJSON)
-                at = _white(text, at + 1)
+                at = _skip_whitespace(text, at + 1)
             end = self._value_end(text, at)
             self.items.append(_Item(begin, name, Span(at, end)))
-            at = _white(text, end)
+            at = _skip_whitespace(text, end)
             if text[at : at + 1] == ",":
-                at = _white(text, at + 1)
+                at = _skip_whitespace(text, at + 1)
             elif at >= len(text):
                 raise PathError(Status.SUBDOC_DOC_NOTJSON)
         self.end = at
@@ -204,7 +204,7 @@ def _open(text: str, span: Span) -> _Container:
 
 
 def _root(text: str) -> Span:
-    start = _white(text, 0)
+    start = _skip_whitespace(text, 0)
     if start >= len(text) or text[start] == '"':
         # A real server does not look into a document that is a string.
         raise PathError(Status.SUBDOC_DOC_NOTJSON)
@@ -259,7 +259,7 @@ def values(text: str, level: int) -> str:
 
     A comma may be missing between two of them: a real server does not notice.
     """
-    at, comma = _white(text, 0), True
+    at, comma = _skip_whitespace(text, 0), True
     if at >= len(text):
         raise PathError(Status.SUBDOC_VALUE_CANTINSERT)
     while at < len(text):
@@ -267,10 +267,10 @@ def values(text: str, level: int) -> str:
             at = _decoder.raw_decode(text, at)[1]
         except (ValueError, RecursionError):
             raise PathError(Status.SUBDOC_VALUE_CANTINSERT) from None
-        at = _white(text, at)
+        at = _skip_whitespace(text, at)
         comma = text[at : at + 1] == ","
         if comma:
-            at = _white(text, at + 1)
+            at = _skip_whitespace(text, at + 1)
     if comma:
         raise PathError(Status.SUBDOC_VALUE_CANTINSERT)
     if depth(text) + level > MAX_DEPTH:

@@ -1,4 +1,4 @@
-"""Faults that a test lets requests meet."""
+"""Faults that a test injects into requests."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from couchloop.embedded.topology.node import Node
 
 @dataclass(eq=False)
 class Injection:
-    """A fault that requests meet; what is None matches everything.
+    """A fault that is injected into requests; what is None matches everything.
 
-    `hits` counts the requests that met it; `remove` ends it.
+    `hits` counts the requests that had it; `remove` ends it.
     """
 
     opcode: int | None = None
@@ -32,12 +32,12 @@ class Injection:
     close: bool = False
     """Close the connection (the operation is not done)."""
     count: int | None = None
-    """How many requests meet it; None: all."""
+    """Into how many requests it is injected; None: all."""
     hits: int = 0
     _remove: Callable[[Injection], None] | None = field(default=None, repr=False)
 
     def matches(self, opcode: int, key: bytes, node: Node, bucket: str | None) -> bool:
-        """Whether a request meets this fault."""
+        """Whether this fault is for a request."""
         return (
             (self.opcode is None or self.opcode == opcode)
             and (self.key is None or self.key == key)
@@ -53,10 +53,10 @@ class Injection:
             self._remove = None
 
 
-def meet(
+def first_match(
     injections: Iterable[Injection], opcode: int, key: bytes, node: Node, bucket: str | None
 ) -> Injection | None:
-    """Return the first fault that a request meets, and count that."""
+    """Return the first fault that matches a request, and count it."""
     for injection in injections:
         if injection.matches(opcode, key, node, bucket):
             injection.hits += 1

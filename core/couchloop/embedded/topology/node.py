@@ -21,7 +21,7 @@ class NodeState(Enum):
     """Connections are accepted and kept, requests wait until the node runs again."""
 
 
-class Surroundings(Protocol):
+class NodeOwner(Protocol):
     """What a node asks of its cluster."""
 
     clock: Clock
@@ -44,7 +44,7 @@ class Surroundings(Protocol):
 class Node:
     """One node. Whoever serves it fills in `ports` and calls `EmbeddedCluster.changed`."""
 
-    def __init__(self, cluster: Surroundings, node_id: int, host: str) -> None:
+    def __init__(self, cluster: NodeOwner, node_id: int, host: str) -> None:
         self.cluster = cluster
         self.node_id = node_id
         self.host = host
