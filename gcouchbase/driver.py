@@ -36,6 +36,7 @@ from couchloop.exceptions import (
 )
 from couchloop.hot.batch import Batch, Bulk
 from couchloop.hot.operation import Operation, Pending
+from couchloop.operations.procedure import Procedure
 from couchloop.safety.printable import general
 from couchloop.session.events import LogRecord, OpenConnection, ResolveSrv
 from couchloop.session.session import SessionState
@@ -262,7 +263,7 @@ class GeventDriver(Driver):
                     # Whoever switches to this greenlet without reason finds it waiting again.
                     while pending.waiter is not None:
                         hub.switch()
-                    if isinstance(pending, Bulk):
+                    if isinstance(pending, Bulk | Procedure):
                         self._go_on(pending)
                 except BaseException:
                     # Killed, or a Timeout: the answer, if one comes, belongs to nobody. What ends
@@ -278,22 +279,22 @@ class GeventDriver(Driver):
             pending.owner = None
         return pending.result()
 
-    def _give_turn(self, bulk: Bulk[Any], now: float) -> None:  # noqa: ARG002 - as others have it
-        self.wake(bulk)
+    def _give_turn(self, batch: Batch[Any], now: float) -> None:  # noqa: ARG002 - as others have it
+        self.wake(batch)
 
-    def _go_on(self, bulk: Bulk[Any]) -> None:
-        """Build and read a large batch in the greenlet that waits for it, turn by turn."""
+    def _go_on(self, batch: Batch[Any]) -> None:
+        """Go on with a large batch or a procedure in the greenlet that waits for it, by turns."""
         hub, session = self.hub, self.session
-        while not bulk.done:
-            session.go_on(bulk, self.now())
+        while not batch.done:
+            session.go_on(batch, self.now())
             self.schedule()
-            if bulk.done:
+            if batch.done:
                 return
             if session.state is SessionState.CLOSED:
                 # No turn comes any more.
                 continue
-            bulk.waiter = getcurrent()
-            while bulk.waiter is not None:
+            batch.waiter = getcurrent()
+            while batch.waiter is not None:
                 hub.switch()
 
     def wake(self, completed: Operation[Any] | Batch[Any]) -> None:

@@ -21,6 +21,7 @@ from couchloop.exceptions import (
 )
 from couchloop.hot.batch import Batch, Bulk
 from couchloop.hot.operation import Defaults, Operation, Pending
+from couchloop.operations.procedure import Procedure
 from couchloop.session.session import Session, SessionState
 
 T = TypeVar("T")
@@ -196,6 +197,8 @@ class Call(Generic[T]):
     def _context(self) -> ErrorContext:
         pending = self.pending
         bucket = getattr(pending.owner, "bucket", None)
+        if isinstance(pending, Procedure):
+            return ErrorContext(pending.name, pending.key, bucket, timeout=pending.timeout)
         if isinstance(pending, Bulk):
             return ErrorContext(pending.kind.name, None, bucket, timeout=pending.timeout)
         first, *others = _operations(pending)
@@ -214,6 +217,8 @@ def _nature(pending: Pending[Any]) -> tuple[float, bool]:
     """Give the seconds that *pending* has, and whether it changes nothing."""
     if isinstance(pending, Bulk):
         return pending.timeout, pending.kind.idempotent
+    if isinstance(pending, Procedure):
+        return pending.timeout, pending.idempotent
     every = _operations(pending)
     return max(op.timeout for op in every), all(op.idempotent for op in every)
 

@@ -104,6 +104,8 @@ class Operation(Generic[T]):
     """Whether it may be sent again when nobody knows if the server has done it."""
     gives_value: ClassVar[bool] = False
     """Whether its answer may be a document."""
+    answers: ClassVar[frozenset[int]] = frozenset()
+    """Statuses beside success that are answers, and no errors."""
 
     def __init__(
         self,
@@ -203,6 +205,13 @@ class Operation(Generic[T]):
     def decode(self, answer: Frame) -> T:
         """Read the answer of a success, or of a miss that the caller asked to be quiet about."""
         raise NotImplementedError
+
+    def explained(self, error: CouchbaseError, answer: Frame) -> CouchbaseError:  # noqa: ARG002
+        """Return what an answer means that is no success: *error*, which is made of its status.
+
+        A class may know more, by the answer's body.
+        """
+        return error
 
     @classmethod
     def missed(cls, key: Any, rc: int) -> Result:

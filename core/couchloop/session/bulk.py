@@ -68,7 +68,7 @@ class FeedOwner(Protocol):
     def guard(self) -> None:
         """Have `before` called for each operation as long as anything waits."""
 
-    def give_turn(self, bulk: Bulk[Any], now: float) -> None:
+    def give_turn(self, batch: Bulk[Any], now: float) -> None:
         """Have `go_on` called in the place where user code of this batch may run."""
 
     def batch_done(self, bulk: Bulk[Any]) -> None:

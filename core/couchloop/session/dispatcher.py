@@ -37,6 +37,7 @@ from couchloop.hot.frames import HEADER, Frame
 from couchloop.hot.operation import Operation
 from couchloop.kv.connection import ROOM, State
 from couchloop.kv.handshake import read_error_body
+from couchloop.operations.procedure import Procedure
 from couchloop.retries import (
     BestEffort,
     RetryReason,
@@ -49,6 +50,7 @@ from couchloop.session.connections import Connection, ControlRequest, Endpoint, 
 from couchloop.session.deadlines import Deadlines
 from couchloop.session.events import Event, Load
 from couchloop.session.health import Watch
+from couchloop.session.procedures import Procedures
 from couchloop.session.standstill import blame
 from couchloop.session.timers import Timers
 from couchloop.session.verdicts import Action, verdict
@@ -135,12 +137,17 @@ class Dispatch(ABC):
         self._guarded = False
         """Whether `submit` has to look before it takes an operation."""
         self._feeder = Feeder(self, self._timers)
+        self._procedures = Procedures(self, self._timers)
 
     # What the session knows beside
 
     @abstractmethod
     def start(self, now: float) -> None:
         """Look for a first configuration; harmless if it is there or being looked for."""
+
+    @abstractmethod
+    def jitter(self) -> float:
+        """See `couchloop.session.procedures.ProceduresOwner`."""
 
     @property
     @abstractmethod
@@ -170,7 +177,11 @@ class Dispatch(ABC):
     @property
     def _is_used(self) -> bool:
         """Whether anybody but the session itself waits for an operation."""
-        return self._feeder.is_active or self._deadlines.any_but(ControlRequest)
+        return (
+            self._feeder.is_active
+            or self._procedures.is_active
+            or self._deadlines.any_but(ControlRequest)
+        )
 
     @property
     def is_open(self) -> bool:
@@ -234,6 +245,13 @@ class Dispatch(ABC):
         if isinstance(batch, Watch):
             self._watch(batch, now)
             return
+        if isinstance(batch, Procedure):
+            if self._closing:
+                batch.refuse(self.failure())
+                self._wake(batch)
+            else:
+                self._procedures.take(batch, now)
+            return
         if isinstance(batch, Bulk):
             if self._closing:
                 batch.ended = self.failure()
@@ -255,16 +273,36 @@ class Dispatch(ABC):
 
     # What large batches need (see `couchloop.session.bulk.FeedOwner`)
 
-    def go_on(self, bulk: Bulk[Any], now: float) -> None:
-        """Read, build and send one more slice of *bulk*: user code runs in here."""
-        self._feeder.go_on(bulk, now)
+    def go_on(self, batch: Batch[Any], now: float) -> None:
+        """Read, build and send one more slice of a Bulk, or take the next step of a procedure.
 
-    def give_turn(self, bulk: Bulk[Any], now: float) -> None:
-        """See `couchloop.session.bulk.FeedOwner`; an adapter may bring a way of its own."""
+        User code runs in here.
+        """
+        if isinstance(batch, Bulk):
+            self._feeder.go_on(batch, now)
+        elif isinstance(batch, Procedure):
+            self._procedures.go_on(batch, now)
+
+    # What procedures need (see `couchloop.session.procedures.ProceduresOwner`)
+
+    @property
+    def is_ending(self) -> bool:
+        """See `couchloop.session.procedures.ProceduresOwner`."""
+        return self.state is SessionState.CLOSING
+
+    def procedure_done(self, procedure: Procedure[Any]) -> None:
+        """See `couchloop.session.procedures.ProceduresOwner`."""
+        self._wake(procedure)
+
+    def give_turn(self, batch: Bulk[Any] | Procedure[Any], now: float) -> None:
+        """Have a large batch or a procedure go on; an adapter may bring a way of its own."""
         try:
-            self.go_on(bulk, now)
-        except Exception as error:  # noqa: BLE001 - of keys with methods of their own
-            self._break_off(bulk, error)
+            self.go_on(batch, now)
+        except Exception as error:
+            if isinstance(batch, Procedure):
+                raise
+            # Of keys with methods of their own.
+            self._break_off(batch, error)
 
     def _break_off(self, bulk: Bulk[Any], error: Exception) -> None:
         """Send no more of *bulk*, and have its caller know why; all that is known of it is void."""
@@ -321,6 +359,9 @@ class Dispatch(ABC):
 
     def cancel_batch(self, batch: Batch[Any]) -> None:
         """Forget every operation of *batch* that is not complete."""
+        if isinstance(batch, Procedure):
+            self._procedures.forget(batch)
+            return
         issued = batch.operations
         if isinstance(batch, Bulk):
             issued = self._feeder.forget(batch)
@@ -361,11 +402,11 @@ class Dispatch(ABC):
         """See `couchloop.kv.connection.Owner`."""
         connection = op.connection
         assert connection is not None
-        if isinstance(op, ControlRequest):
+        status = answer.status
+        if isinstance(op, ControlRequest) or status in op.answers:
             op.answer = answer
             self.completed(op)
             return
-        status = answer.status
         action, reason = verdict(status, connection.error_map)
         error = self._status_error(op, answer, connection)
         if action is Action.FAIL:
@@ -803,7 +844,7 @@ class Dispatch(ABC):
                 kind = TemporaryFailError
         elif kind is NotAuthorizedError:
             message = self._not_authorized(context)
-        return kind(message, context=context)
+        return op.explained(kind(message, context=context), answer)
 
     def _not_authorized(self, context: ErrorContext) -> str:
         """Say who may not do it, and what the server says of the missing privilege."""

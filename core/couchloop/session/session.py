@@ -26,6 +26,7 @@ from couchloop.hot.operation import Operation
 from couchloop.kv.connection import State
 from couchloop.kv.handshake import Negotiated
 from couchloop.kv.scram import KeyDerivation
+from couchloop.operations.procedure import Procedure
 from couchloop.session import reopening
 from couchloop.session.bootstrap.config_file import Recall
 from couchloop.session.bootstrap.http_stream import ConfigSource, Request
@@ -97,9 +98,12 @@ class Session(Dispatch):
             error, parked = self._stranded.pop(0)
             for op in list(parked):
                 self._fail(op, self._fresh(error, op))
-        if self.state is SessionState.CLOSED and self._feeder.is_active:
+        if self.state is SessionState.CLOSED:
             # Inherited by a forked process; or begun by who was told that this is the end.
-            self._feeder.end_all(self._why_ended, 0.0)
+            if self._feeder.is_active:
+                self._feeder.end_all(self._why_ended, 0.0)
+            if self._procedures.is_active:
+                self._procedures.end_all(self._why_stopped, 0.0)
         events = self._events.copy()
         self._events.clear()
         return events
@@ -117,11 +121,20 @@ class Session(Dispatch):
         timers = self._timers
         if timers.wakeup == inf or self.state is SessionState.CLOSED:
             return None
-        if not timers and not self._crowded and not self._deadlines and not self._feeder.is_active:
+        if not (timers or self._crowded or self._is_busy):
             # Idle: the loop is free to exit.
             timers.wakeup = inf
             return None
         return timers.wakeup
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether anything of the user's, or of its own, is under way."""
+        return bool(self._deadlines) or self._feeder.is_active or self._procedures.is_active
+
+    def jitter(self) -> float:
+        """See `couchloop.session.procedures.ProceduresOwner`."""
+        return self._random.random()
 
     @property
     def orphans(self) -> int:
@@ -261,6 +274,7 @@ class Session(Dispatch):
             self._fail(op, kind("the Bucket was closed", context=self._context(op)))
         self._deadlines.clear()
         self._feeder.end_all(self._why_ended, 0.0)
+        self._procedures.end_all(self._why_stopped, 0.0)
         self._events.append(Closed())
         self._timers.clear()
 
@@ -272,6 +286,17 @@ class Session(Dispatch):
         # A forked process: its parent goes on.
         inherited = ForkedProcessError if bulk.kind.idempotent else AmbiguousForkedProcessError
         return inherited("the batch was under way when the process forked: the parent sends it")
+
+    def _why_stopped(self, procedure: Procedure[Any]) -> CouchbaseError:
+        """Say why the next step of *procedure* is not sent any more."""
+        context = ErrorContext(procedure.name, procedure.key, self.settings.bucket)
+        if self.error is None:
+            text = "the Bucket was closed: the operation's next step was not sent"
+            return RequestCanceledError(text, context=context)
+        # As with operations, in a forked process.
+        inherited = ForkedProcessError if procedure.idempotent else AmbiguousForkedProcessError
+        text = "the operation was under way when the process forked: the parent goes on with it"
+        return inherited(text, context=context)
 
     # In: the transports
 
@@ -298,6 +323,8 @@ class Session(Dispatch):
             connection.receive_data(data, now)
             if self._feeder.wants:
                 self._feeder.turn(now)
+            if self._procedures.wants:
+                self._procedures.turn(now)
         elif connection_id == self._source.id and data:
             self._source.receive_data(data, now)
 
@@ -361,6 +388,7 @@ class Session(Dispatch):
         self._expire_due(now)
         self._timers.fire(now)
         self._feeder.turn(now)
+        self._procedures.turn(now)
         crowded, self._crowded = self._crowded, {}
         for connection in crowded:
             if connection.is_crowded:

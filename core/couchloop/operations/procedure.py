@@ -1,0 +1,358 @@
+"""Operations that follow each other: a procedure, as a generator that asks for one after another.
+
+A procedure is written in blocking style, and knows neither loop nor clock::
+
+    def _double(defaults: Defaults, key: Key) -> Steps[OperationResult]:
+        for pause in pauses():
+            found = yield get(defaults, key)
+            try:
+                return (yield replace(defaults, key, 2 * found.value, found.cas))
+            except CasMismatchError:
+                yield pause
+        raise ContentionError
+
+It yields operations, `Together` (several at once) or a `Pause`, is given what became of them, and
+returns what its caller is to have. A session carries it out (`couchloop.session.procedures`), so
+that it is the same on both loops and for threads. All its steps share the time that its caller
+gives, and what is cancelled ends at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar, cast
+
+from couchloop.arguments.times import exact_seconds
+from couchloop.exceptions import (
+    CouchbaseError,
+    ErrorContext,
+    UnambiguousTimeoutError,
+    own_copy,
+    without_frames,
+)
+from couchloop.hot.batch import Batch
+from couchloop.hot.encoding import about
+from couchloop.hot.operation import Defaults, Key, Operation
+from couchloop.hot.result import OperationResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+TRIES: Final = 100
+"""How often a document that others keep changing is read anew before that is given up."""
+_FIRST_PAUSE: Final = 0.002
+_LONGEST_PAUSE: Final = 0.1
+
+
+class Pause(NamedTuple):
+    """A step: wait. Half of the time is random, so that those who collide do not do so again."""
+
+    seconds: float
+    """At most."""
+
+
+class Together(NamedTuple):
+    """A step: operations that are issued at once.
+
+    Each has its own outcome in the list that is given: its result, or its exception. None: it was
+    not waited for.
+    """
+
+    operations: Sequence[Operation[Any]]
+    is_race: bool = False
+    """Whether the first success is enough; the others are cancelled then."""
+
+
+Step = Operation[Any] | Together | Pause
+Steps = Generator[Step, Any, T]
+"""What a procedure is written as."""
+
+
+class Performer(Protocol):
+    """What a procedure needs of its session."""
+
+    def begin(self, op: Operation[Any], now: float) -> None:
+        """Issue *op*."""
+
+    def pause(self, procedure: Procedure[Any], seconds: float, now: float) -> None:
+        """Give *procedure* a turn after about so many seconds."""
+
+
+class Procedure(Batch[Any], Generic[T]):
+    """A procedure that is being carried out.
+
+    Args:
+        name: of the method, for errors.
+        defaults: the Bucket's.
+        key: of the document.
+        timeout: seconds for all of it; None: as the Bucket says.
+        steps: what to do. User code may run in it: in turns alone.
+        idempotent: whether it changes nothing.
+    """
+
+    __slots__ = (
+        "_deadline",
+        "_failure",
+        "_is_busy",
+        "_is_done",
+        "_is_paused",
+        "_last",
+        "_outcome",
+        "_steps",
+        "_together",
+        "_value",
+        "broken",
+        "idempotent",
+        "key",
+        "name",
+        "timeout",
+        "wants_turn",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        defaults: Defaults,
+        key: Key,
+        timeout: float | None,
+        steps: Steps[T],
+        *,
+        idempotent: bool = False,
+    ) -> None:
+        super().__init__([])
+        self.name = name
+        self.key = key
+        self.timeout = defaults.timeout if timeout is None else exact_seconds(timeout)
+        self.idempotent = idempotent
+        self.broken: Exception | None = None
+        """What the user's own code has raised in it."""
+        self.wants_turn: Callable[[Procedure[Any]], None] | None = None
+        """Asks the session for a turn, once the step that is under way is complete."""
+        self._steps: Steps[T] | None = steps
+        self._deadline = 0.0
+        self._together: Together | None = None
+        self._is_paused = False
+        self._is_busy = False
+        self._is_done = False
+        self._outcome: Any = None
+        self._failure: CouchbaseError | None = None
+        self._last: CouchbaseError | None = None
+        """What its steps met last: the cause, should its time run out."""
+        self._value: Any = None
+
+    @property
+    def done(self) -> bool:
+        """Whether it is complete."""
+        return self._is_done
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the step that was under way is complete, if there was one."""
+        return not self.remaining and not self._is_paused
+
+    def refuse(self, error: CouchbaseError) -> None:
+        """Be one that has failed before it began."""
+        self.error = self._own(error)
+        self.let_go()
+
+    def start(self, now: float) -> None:
+        """Take note that its time begins."""
+        self._deadline = now + self.timeout
+
+    def awake(self) -> None:
+        """Take note that its pause is over."""
+        self._is_paused = False
+        self._ask()
+
+    def end(self, error: CouchbaseError) -> None:
+        """Have its pause fail with *error*: the session ends."""
+        if self._is_paused:
+            self._is_paused = False
+            self._failure = error
+
+    def go_on(self, performer: Performer, now: float) -> bool:
+        """Begin the next step if the last is complete: user code runs in here.
+
+        Returns whether the procedure has ended with that.
+        """
+        if self._is_busy or self._is_done:
+            return False
+        self._is_busy = True
+        try:
+            while self.is_ready:
+                self._gather()
+                step = self._advance()
+                if step is None:
+                    return True
+                self._take(step, performer, now)
+        finally:
+            self._is_busy = False
+        return False
+
+    def _advance(self) -> Step | None:
+        """Run the generator as far as its next step; None: it has ended."""
+        steps, outcome, failure = self._steps, self._outcome, self._failure
+        self._outcome = self._failure = None
+        assert steps is not None, "it was let go of"
+        try:
+            if failure is not None:
+                self._last = own_copy(failure)
+                return steps.throw(failure)
+            return steps.send(outcome)
+        except StopIteration as end:
+            self._value = end.value
+        except CouchbaseError as error:
+            self.error = self._own(without_frames(error))
+        except Exception as error:  # noqa: BLE001 - of the user's own code: it is what he is to see
+            self.broken = error.with_traceback(None)
+        finally:
+            # Its frame is part of tracebacks, and must not point to them.
+            del failure
+        self._is_done = True
+        self.let_go()
+        return None
+
+    def _own(self, error: CouchbaseError) -> CouchbaseError:
+        """Have *error* tell of the procedure, and not of the step that failed."""
+        about(error, self.name, self.key)
+        if error.context is not None:
+            error.context.operation = self.name
+            error.context.timeout = self.timeout
+        return error
+
+    def _take(self, step: Step, performer: Performer, now: float) -> None:
+        left = self._deadline - now
+        if left <= 0:
+            self._failure = UnambiguousTimeoutError(
+                "the operation takes several steps, and there was no time for the next",
+                context=ErrorContext(operation=self.name, key=self.key, timeout=self.timeout),
+            )
+            self._failure.__cause__ = self._last
+            return
+        if isinstance(step, Pause):
+            self._is_paused = True
+            performer.pause(self, min(step.seconds, left), now)
+            return
+        self._together = step if isinstance(step, Together) else None
+        self.operations = operations = list(
+            step.operations if isinstance(step, Together) else (step,)
+        )
+        self.remaining = len(operations)
+        for op in operations:
+            op.batch = self
+            op.timeout = min(op.timeout, left)
+        for op in operations:
+            # One that was issued before may have ended all of it.
+            if op.batch is self:
+                performer.begin(op, now)
+
+    def member_done(self, op: Operation[Any]) -> bool:
+        """See `Batch`: the next step begins in a turn."""
+        if not self.remaining:
+            # A race that is over.
+            return False
+        self.remaining -= 1
+        together = self._together
+        if together is not None and together.is_race and op.error is None:
+            self.remaining = 0
+        if not self.remaining:
+            self._ask()
+        return False
+
+    def _ask(self) -> None:
+        if not self._is_busy and self.wants_turn is not None:
+            self.wants_turn(self)
+
+    def _gather(self) -> None:
+        """Read what became of the operations of the step."""
+        operations, self.operations = self.operations, []
+        together, self._together = self._together, None
+        if not operations:
+            return
+        outcomes = [_outcome(op) for op in operations]
+        if together is not None:
+            self._outcome = outcomes
+            failures = [each for each in outcomes if isinstance(each, CouchbaseError)]
+            self._last = own_copy(failures[-1]) if failures else self._last
+            return
+        (outcome,) = outcomes
+        if isinstance(outcome, CouchbaseError):
+            self._failure = outcome
+        else:
+            self._outcome = outcome
+
+    def unwanted(self) -> list[Operation[Any]]:
+        """Return the operations of a race that is over, and forget them."""
+        if self.remaining or self._together is None or not self._together.is_race:
+            return []
+        unwanted = [op for op in self.operations if not op.done]
+        for op in unwanted:
+            op.batch = None
+        return unwanted
+
+    def let_go(self) -> None:
+        """Forget all of it: it is over, or its caller has gone."""
+        steps, self._steps = self._steps, None
+        self.wants_turn = None
+        self._outcome = self._failure = self._last = None
+        if steps is not None and not self._is_done:
+            self._is_done = True
+            steps.close()
+
+    def result(self) -> T:  # type: ignore[override]  # not one of documents
+        """Return what the procedure has returned, or raise what it has raised."""
+        if self.broken is not None:
+            broken, self.broken = self.broken, None
+            try:
+                raise broken
+            finally:
+                del broken
+        error = self.error
+        if error is None:
+            return cast("T", self._value)
+        # What is kept here must not come to point to this frame.
+        self.error = own_copy(error)
+        if error.result is None:
+            error.result = OperationResult(self.key, 0, rc=error.rc or -1)
+        try:
+            raise error
+        finally:
+            del error
+
+
+def _outcome(op: Operation[Any]) -> Any:
+    """Return the result of *op*, or its exception; None: it has neither."""
+    if not op.done:
+        return None
+    try:
+        return op.result()
+    except CouchbaseError as error:
+        return without_frames(error)
+
+
+def procedure(
+    name: str,
+    defaults: Defaults,
+    key: Key,
+    timeout: float | None,
+    steps: Steps[T],
+    *,
+    idempotent: bool = False,
+) -> Procedure[T]:
+    """Return a procedure; the arguments are those of `Procedure`.
+
+    Raises what every builder raises for a key or a timeout that is none.
+    """
+    # Its constructor has all checks of a key.
+    Operation[Any](0, defaults, key, timeout)
+    return Procedure(name, defaults, key, timeout, steps, idempotent=idempotent)
+
+
+def pauses(tries: int = TRIES) -> Iterator[Pause]:
+    """Return so many pauses, each longer than the one before: 2 ms first, 0.1 s at most."""
+    seconds = _FIRST_PAUSE
+    for _ in range(tries):
+        yield Pause(seconds)
+        seconds = min(seconds * 1.5, _LONGEST_PAUSE)
