@@ -58,26 +58,6 @@ RULES = (
         frozenset({"GET_CLUSTER_CONFIG"}),
     ),
     Rule(
-        "08-collections",
-        "coll.manifest",
-        NOT_YET,
-        "manifests come by the programming interface, not by COLLECTIONS_SET_MANIFEST",
-        frozenset({"0xb9"}),
-    ),
-    Rule(
-        "08-collections",
-        "coll.lag",
-        NOT_YET,
-        "all nodes have the same manifest",
-        frozenset({"COLLECTIONS_GET_ID", "SET"}),
-    ),
-    Rule(
-        "09-durability",
-        "dur.recommit",
-        NOT_YET,
-        "a prepared write ends with the connection, so a promoted replica has none to commit again",
-    ),
-    Rule(
         "10-faults",
         "*",
         NOT_YET,

@@ -95,14 +95,38 @@ def build(letter: str, clock: ManualClock) -> EmbeddedCluster:
     )
     for index, node in enumerate(cluster.nodes):
         node.ports = {"kv": layout.port + index, "kvSSL": layout.port + layout.tls_ports + index}
-    manifest = cluster.buckets["default"].vault.manifest
-    manifest.uid = 1
-    manifest.add_scope("app", 8)
-    manifest.add_collection("app", "c1", 8)
-    manifest.add_collection("app", "c2", 9)
-    manifest.add_collection("app", "ttl", 10, max_ttl=5)
-    cluster.changed()
+    cluster.set_manifest("default", _MANIFEST)
     return cluster
+
+
+_MANIFEST = {
+    "uid": "1",
+    "scopes": [
+        {"name": "_default", "uid": "0", "collections": [{"name": "_default", "uid": "0"}]},
+        {
+            "name": "app",
+            "uid": "8",
+            "collections": [
+                {"name": "c1", "uid": "8"},
+                {"name": "c2", "uid": "9"},
+                {"name": "ttl", "uid": "a", "maxTTL": 5},
+            ],
+        },
+    ],
+}
+
+
+_LAGGING = {
+    "uid": "9",
+    "scopes": [
+        {
+            "name": "_default",
+            "uid": "0",
+            "collections": [{"name": "only", "uid": "d"}, {"name": "lag", "uid": "e"}],
+        },
+    ],
+}
+"""What one node alone is given in 08-collections."""
 
 
 @dataclass
@@ -398,8 +422,10 @@ class Replay:
                     "cfgonly", config_only=cluster.nodes, same_revision=True
                 )
                 for number, chain in enumerate(cluster.buckets["default"].chains):
-                    bucket.set_chain(number, list(chain))
+                    bucket.partitions[number].assign(chain)
                 cluster.changed(same_revision=True)
+            case ["SET_MANIFEST", "uid", "9", *_]:
+                cluster.set_manifest("default", _LAGGING, nodes=cluster.nodes[:1])
             case ["documents", "of", "1", "MiB", *_]:
                 self._fill()
             case ["DISABLE_TRAFFIC" | "ENABLE_TRAFFIC" as word] if "late" not in cluster.buckets:

@@ -47,8 +47,10 @@ class TestDurability:
         assert client.answer(opaque).status == Status.SYNC_WRITE_AMBIGUOUS
         assert client.set(key, b"x").status == Status.SUCCESS
 
-    def test_a_client_that_leaves_frees_its_write(self, cluster: EmbeddedCluster) -> None:
-        """A prepared write ends with its connection."""
+    def test_a_write_outlives_the_connection_that_asked_for_it(
+        self, cluster: EmbeddedCluster
+    ) -> None:
+        """It is committed when the replicas answer, though nobody waits any more."""
         key = on_node(0)
         writer, other = Client.ready(cluster.nodes[0]), Client.ready(cluster.nodes[0])
         cluster.hold_replication("default")
@@ -57,4 +59,7 @@ class TestDurability:
             **writer.parts(key, value=b"new", extras=STORE, framing=self.MAJORITY),
         )
         writer.connection.connection_lost()
+        assert other.set(key, b"x").status == Status.SYNC_WRITE_IN_PROGRESS
+        cluster.hold_replication("default", hold=False)
+        assert other.get(key).value == b"new"
         assert other.set(key, b"x").status == Status.SUCCESS

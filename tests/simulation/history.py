@@ -369,7 +369,7 @@ class History:
     def _executed(self, client: int, request: Any) -> None:
         frame: Frame = request.frame
         key = request.key.decode()
-        vbucket = request.bucket.vault.vbuckets[frame.vbucket]
+        vbucket = request.bucket.active(frame.vbucket)
         document = vbucket.documents[request.document_id]
         call = self._identify(client, frame)
         if call is None or call.key != key:

@@ -76,7 +76,7 @@ async def test_compression(options: str, shrinks: bool) -> None:
     served = serve()
     async with opened(served, options) as bucket:
         assert (await bucket.upsert("key", LONG)).success
-        assert (served.cluster.buckets["default"].vault.used() < len(LONG) / 2) is shrinks
+        assert (served.cluster.buckets["default"].used() < len(LONG) / 2) is shrinks
         assert (await bucket.get("key")).value == LONG
     async with opened(served, "compression=off") as bucket:
         assert (await bucket.get("key")).value == LONG

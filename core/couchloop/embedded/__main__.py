@@ -73,6 +73,20 @@ def _make_parser() -> argparse.ArgumentParser:
         help="a collection to have in every bucket; repeatable",
     )
     parser.add_argument("--replicas", type=int, default=1, help="copies of each document (1)")
+    parser.add_argument(
+        "--replication-delay",
+        type=_seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="how long changes are on their way to the replicas; inf: for ever (0)",
+    )
+    parser.add_argument(
+        "--persistence-delay",
+        type=_seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="likewise, to the disks",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
     parser.add_argument(
         "--port", type=int, default=0, help="the first node's data port; 0: whatever is free (0)"
@@ -149,6 +163,16 @@ def _collection(text: str) -> tuple[str, str]:
     return scope, name
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= 0:
+        raise argparse.ArgumentTypeError("give seconds from 0, or inf")
+    return seconds
+
+
 def _alternate(text: str) -> tuple[str, Address]:
     network, equals, address = text.partition("=")
     host, colon, port = address.rpartition(":")
@@ -194,10 +218,12 @@ def make_cluster(options: argparse.Namespace, clock: Clock) -> EmbeddedCluster:
         clock=clock,
         host=options.advertise or options.host,
     )
-    if options.collection:
-        manifest = _manifest(options.collection)
-        for name in cluster.buckets:
+    manifest = _manifest(options.collection) if options.collection else None
+    for name in cluster.buckets:
+        if manifest is not None:
             cluster.set_manifest(name, manifest)
+        cluster.delay_replication(name, options.replication_delay)
+        cluster.delay_persistence(name, options.persistence_delay)
     return cluster
 
 

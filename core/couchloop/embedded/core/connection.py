@@ -127,7 +127,10 @@ class KeyValueConnection(ServerConnection):
         if self._node.state is not NodeState.RUNNING:
             return None
         times = [request.not_before for request in self._postponed if request.not_before]
-        times += [request.deadline for request in self._postponed if request.deadline is not None]
+        for request in self._postponed:
+            look = request.next_look() if request.next_look is not None else None
+            if look is not None:
+                times.append(look)
         return min(times, default=None)
 
     def handle_deadline(self) -> None:
@@ -242,11 +245,14 @@ class KeyValueConnection(ServerConnection):
             if self._cluster.injections:
                 self._find_injection(request)
             check_framing(request, command)
+            request.about_document = command.document
         if request.not_before > request.now:
             raise NotYet
         request.not_before = 0.0
         if request.injection is not None and self._apply_injection(request.injection):
             return ()
+        if request.resume is not None:
+            return (request.resume(),)
         if command.document:
             self._check_collection(request)
         if command.bucket:
@@ -266,11 +272,9 @@ class KeyValueConnection(ServerConnection):
         """Refuse an unknown collection: any copy of the vbucket is enough to know."""
         if self.bucket is None or self._node.node_id in self.bucket.config_only:
             return
-        vault = self.bucket.vault
-        if not request.collection_id and 0 in vault.manifest.collections:
+        if not request.collection_id and 0 in request.manifest.collections:
             return
-        number, vbuckets = request.frame.vbucket, vault.vbuckets
-        if number >= len(vbuckets) or self._node.node_id not in vbuckets[number].states:
+        if self.bucket.copy(request.frame.vbucket, self._node.node_id) is None:
             raise request.not_my_vbucket()
         _ = request.collection
 

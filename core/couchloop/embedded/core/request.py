@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from couchloop.embedded.core.answers import NotYet, Refusal
+from couchloop.embedded.core.answers import Answer, NotYet, Refusal
 from couchloop.embedded.core.not_my_vbucket import not_my_vbucket
 from couchloop.embedded.storage.bucket import Bucket
-from couchloop.embedded.storage.manifest import Collection
+from couchloop.embedded.storage.manifest import Collection, Manifest
 from couchloop.embedded.storage.vbucket import DocumentId, State, VBucket
 from couchloop.embedded.topology.cluster import Cluster
 from couchloop.embedded.topology.connections import ServerConnection
@@ -52,8 +52,12 @@ class Request:
     """What the header's check has read of the body, for the handler."""
     injection: Injection | None = None
     not_before: float = 0.0
-    deadline: float | None = None
-    """When a request that waits gives up (monotonic seconds)."""
+    about_document: bool = False
+    """Whether it is about one document, in the vbucket that the header names."""
+    resume: Callable[[], Answer] | None = None
+    """What to do instead of the operation when a request that waits is looked at again."""
+    next_look: Callable[[], float | None] | None = None
+    """When something changes by itself for a request that waits (monotonic seconds)."""
     abandon: Callable[[], None] | None = None
     """Called when the connection ends while the request waits: set once a write is prepared."""
 
@@ -83,7 +87,7 @@ class Request:
     @property
     def collection(self) -> Collection:
         """The collection of the key. Raises Refusal if it is unknown or hidden from the user."""
-        manifest = self.bucket.vault.manifest
+        manifest = self.manifest
         collection = manifest.collections.get(self.collection_id)
         user = self.connection.user
         if collection is None:
@@ -96,6 +100,13 @@ class Request:
             # The default collection is looked up before the manifest is.
             raise self.unknown_collection(manifest.uid if self.collection_id else 0)
         return collection
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the node knows of scopes and collections: of a document, what its vbucket knows."""
+        bucket, node_id = self.bucket, self.node.node_id
+        copy = bucket.copy(self.frame.vbucket, node_id) if self.about_document else None
+        return bucket.manifest_at(node_id) if copy is None else copy.manifest
 
     def has(self, feature: Feature) -> bool:
         """Whether the connection has negotiated a feature."""
@@ -110,13 +121,11 @@ class Request:
             number = self.frame.vbucket
         if not self.bucket.ready:
             raise Refusal(Status.ETMPFAIL)
-        vbuckets = self.bucket.vault.vbuckets
-        if number < len(vbuckets):
-            vbucket = vbuckets[number]
-            found = vbucket.states.get(self.node.node_id)
-            if found is state:
-                return vbucket
-            if found is State.PENDING:
+        copy = self.bucket.copy(number, self.node.node_id)
+        if copy is not None:
+            if copy.state is state:
+                return copy
+            if copy.state is State.PENDING:
                 raise NotYet
         raise self.not_my_vbucket()
 
@@ -138,7 +147,7 @@ class Request:
 
     def _unknown(self, status: int, manifest_uid: int | None) -> Refusal:
         if manifest_uid is None:
-            manifest_uid = self.bucket.vault.manifest.uid
+            manifest_uid = self.manifest.uid
         return Refusal(
             status, "Unknown scope or collection in operation", manifest_uid=manifest_uid
         )

@@ -221,6 +221,13 @@ COMMANDS: Final[dict[int, Command]] = {
         check=range_scan.check_range_scan,
         **_BUCKET_WIDE,
     ),
+    0xB9: plain(
+        "COLLECTIONS_SET_MANIFEST",
+        collections.set_manifest,
+        value=True,
+        privileges=("NodeSupervisor",),
+        **_BUCKET_WIDE,
+    ),
     0x3E: plain("GET_VBUCKET", vbuckets.get_vbucket, **_BUCKET_WIDE),
     **UNSUPPORTED,
 }

@@ -35,5 +35,5 @@ def concatenate(request: Request) -> Answer:
     if len(value) > MAX_VALUE:
         raise Refusal(Status.E2BIG)
     refuse_full(request, len(added))
-    commit(request, vbucket, rewritten(document, value))
-    return mutated(request, vbucket)
+    fresh = rewritten(document, value)
+    return commit(request, vbucket, fresh, lambda: mutated(request, vbucket, fresh))

@@ -8,6 +8,7 @@ from typing import Final
 from couchloop.embedded.core.answers import Answer, Refusal
 from couchloop.embedded.core.request import Request
 from couchloop.embedded.kv.durability import commit, refuse_prepared
+from couchloop.embedded.kv.reading import refuse_taken_over
 from couchloop.embedded.kv.writing import (
     check_cas,
     mutated,
@@ -30,7 +31,8 @@ def count(request: Request) -> Answer:
     expiry = int.from_bytes(extras[16:])
     vbucket = request.vbucket()
     refuse_ingress(request)
-    document = vbucket.find(request.document_id, request.wall)
+    refuse_taken_over(request, vbucket)
+    document = vbucket.find(request.document_id)
     if document is None:
         if expiry == _DO_NOT_CREATE:
             raise Refusal(Status.KEY_ENOENT)
@@ -53,5 +55,7 @@ def count(request: Request) -> Answer:
         else:
             number = max(0, number - delta)
         fresh = rewritten(document, str(number).encode())
-    commit(request, vbucket, fresh)
-    return mutated(request, vbucket)._replace(value=number.to_bytes(8))
+    value = number.to_bytes(8)
+    return commit(
+        request, vbucket, fresh, lambda: mutated(request, vbucket, fresh)._replace(value=value)
+    )

@@ -11,7 +11,7 @@ from dataclasses import replace
 from couchloop.embedded.core.answers import Answer, Refusal, invalid
 from couchloop.embedded.core.request import Request
 from couchloop.embedded.kv.durability import commit, refuse_impossible, refuse_prepared
-from couchloop.embedded.kv.reading import existing, shown_cas, whole
+from couchloop.embedded.kv.reading import existing, refuse_taken_over, shown_cas, whole
 from couchloop.embedded.kv.writing import (
     check_cas,
     incoming,
@@ -48,7 +48,8 @@ def get_and_touch(request: Request) -> Answer:
 def get_meta(request: Request) -> Answer:
     """GET_META (0xa0): deleted, flags, expiry, seqno and, from version 2 on, the datatype."""
     vbucket = request.vbucket()
-    vbucket.find(request.document_id, request.wall)
+    refuse_taken_over(request, vbucket)
+    vbucket.find(request.document_id)
     document = vbucket.documents.get(request.document_id)
     if document is None:
         raise Refusal(Status.KEY_ENOENT)
@@ -75,7 +76,7 @@ def store(request: Request) -> Answer:
     value, datatype = incoming(request)
     vbucket = request.vbucket()
     refuse_ingress(request, traffic=True)
-    document = vbucket.find(request.document_id, request.wall)
+    document = vbucket.find(request.document_id)
     adding = frame.opcode in (Opcode.ADD, Opcode.ADDQ)
     replacing = frame.opcode in (Opcode.REPLACE, Opcode.REPLACEQ)
     if document is None and replacing:
@@ -91,12 +92,9 @@ def store(request: Request) -> Answer:
     refuse_full(request, len(value))
     flags, expiry = int.from_bytes(frame.extras[:4]), int.from_bytes(frame.extras[4:])
     xattrs = {} if document is None else document.xattrs
-    commit(
-        request,
-        vbucket,
-        Document(value, datatype, flags, new_expiry(request, document, expiry), xattrs=xattrs),
-    )
-    return mutated(request, vbucket)
+    expiry = new_expiry(request, document, expiry)
+    fresh = Document(value, datatype, flags, expiry, xattrs=xattrs)
+    return commit(request, vbucket, fresh, lambda: mutated(request, vbucket, fresh))
 
 
 def delete(request: Request) -> Answer:
@@ -106,8 +104,8 @@ def delete(request: Request) -> Answer:
     refuse_prepared(request, vbucket)
     check_cas(request, document)
     timed = not request.bucket.ephemeral
-    commit(request, vbucket, tombstone(document, request.wall, timed=timed))
-    return mutated(request, vbucket)
+    fresh = tombstone(document, request.wall, timed=timed)
+    return commit(request, vbucket, fresh, lambda: mutated(request, vbucket, fresh))
 
 
 def touch(request: Request) -> Answer:
@@ -118,13 +116,13 @@ def touch(request: Request) -> Answer:
 def _touch(request: Request) -> Document:
     vbucket = request.vbucket()
     refuse_ingress(request)
-    document = existing(request, vbucket)
     refuse_prepared(request, vbucket)
+    document = existing(request, vbucket)
     if document.locked(request.now):
         raise Refusal(Status.LOCKED)
     expiry = absolute_expiry(
         int.from_bytes(request.frame.extras), request.wall, request.collection.max_ttl
     )
     touched = replace(document, expiry=expiry)
-    vbucket.put(request.document_id, touched, request.wall)
+    vbucket.put(request.document_id, touched)
     return touched

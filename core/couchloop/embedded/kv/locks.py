@@ -24,17 +24,17 @@ def get_locked(request: Request) -> Answer:
     seconds = int.from_bytes(request.frame.extras)
     if not 0 < seconds <= _MAX_LOCK:
         seconds = _DEFAULT_LOCK
-    document.locked_until = request.now + seconds
-    document.cas = vbucket.next_cas(request.wall)
-    return whole(request, document, document.cas)
+    locked = vbucket.lock(request.document_id, document, request.now + seconds)
+    return whole(request, locked, locked.cas)
 
 
 def unlock(request: Request) -> Answer:
     """UNLOCK_KEY (0x95)."""
-    document = existing(request, request.vbucket())
+    vbucket = request.vbucket()
+    document = existing(request, vbucket)
     if not document.locked(request.now):
         raise Refusal(Status.NOT_LOCKED)
     if request.frame.cas != document.cas:
         raise Refusal(Status.LOCKED)
-    document.locked_until = 0.0
+    vbucket.unlock(request.document_id, document)
     return Answer()

@@ -19,7 +19,6 @@ _DELETED: Final = 0x81
 def observe(request: Request) -> Answer | None:
     """OBSERVE (0x92): for each (vbucket, key) its state and CAS."""
     value, out, at = request.frame.value, bytearray(), 0
-    persistent = not request.bucket.ephemeral
     while at < len(value):
         length = int.from_bytes(value[at + 2 : at + 4])
         field = value[at + 4 : at + 4 + length]
@@ -32,14 +31,16 @@ def observe(request: Request) -> Answer | None:
         number = int.from_bytes(value[at : at + 2])
         vbucket = any_copy(request, number)
         collection_id, key = split_key(field, collections=request.has(Feature.COLLECTIONS))
-        vbucket.find((collection_id, key), request.wall)
+        vbucket.find((collection_id, key))
         document = vbucket.documents.get((collection_id, key))
+        persisted = 0 if request.bucket.ephemeral else vbucket.persisted()
         if document is None:
             state = _NOT_FOUND
         elif document.deleted:
-            state = _DELETED
+            # Once the disk has it too, the document is not even deleted any more.
+            state = _NOT_FOUND if document.seqno <= persisted else _DELETED
         else:
-            state = _PERSISTED if persistent else _FOUND
+            state = _PERSISTED if document.seqno <= persisted else _FOUND
         cas = document.cas if document else 0
         out += value[at : at + 4 + length] + state.to_bytes(1) + cas.to_bytes(8)
         at += 4 + length
@@ -56,7 +57,7 @@ def observe_seqno(request: Request) -> Answer:
     """OBSERVE_SEQNO (0x91): format 0, or 1 where the client's branch of history has ended."""
     asked = int.from_bytes(request.frame.value)
     vbucket = any_copy(request, request.frame.vbucket)
-    persisted = 0 if request.bucket.ephemeral else vbucket.seqno
+    persisted = 0 if request.bucket.ephemeral else vbucket.persisted()
     numbers = (
         vbucket.number.to_bytes(2)
         + vbucket.uuid.to_bytes(8)

@@ -38,28 +38,33 @@ def shown_cas(request: Request, document: Document) -> int:
 
 def existing(request: Request, vbucket: VBucket, status: Status = Status.KEY_ENOENT) -> Document:
     """Return the document. Raises Refusal with *status* if there is none."""
-    document = vbucket.find(request.document_id, request.wall)
+    refuse_taken_over(request, vbucket)
+    document = vbucket.find(request.document_id)
     if document is None:
         raise Refusal(status)
     return document
 
 
+def refuse_taken_over(request: Request, vbucket: VBucket) -> None:
+    """Refuse to tell of a document whose latest write may be committed, or not."""
+    prepared = vbucket.prepared.get(request.document_id)
+    if prepared is not None and prepared.taken_over:
+        raise Refusal(Status.SYNC_WRITE_RE_COMMIT_IN_PROGRESS)
+
+
 def any_copy(request: Request, number: int) -> VBucket:
     """Return a vbucket of which this node has a copy, active or replica. Raises Refusal."""
-    vbuckets = request.bucket.vault.vbuckets
-    if number < len(vbuckets) and vbuckets[number].states.get(request.node.node_id) in {
-        State.ACTIVE,
-        State.REPLICA,
-    }:
-        return vbuckets[number]
+    copy = request.bucket.copy(number, request.node.node_id)
+    if copy is not None and copy.state in {State.ACTIVE, State.REPLICA}:
+        return copy
     raise request.not_my_vbucket()
 
 
 def active_documents(request: Request) -> Iterator[tuple[DocumentId, Document]]:
     """Return all living documents that are active on this node."""
-    for vbucket in request.bucket.vault.vbuckets:
-        if vbucket.states.get(request.node.node_id) is State.ACTIVE:
-            for document_id in list(vbucket.documents):
-                document = vbucket.find(document_id, request.wall)
+    for copy in request.bucket.copies(request.node.node_id):
+        if copy.state is State.ACTIVE:
+            for document_id in list(copy.documents):
+                document = copy.find(document_id)
                 if document is not None:
                     yield document_id, document

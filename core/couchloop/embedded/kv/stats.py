@@ -56,7 +56,7 @@ def _all(request: Request, _: list[str]) -> Statistics:
 
 def _count(request: Request, state: State) -> int:
     node_id = request.node.node_id
-    return sum(each.states.get(node_id) is state for each in request.bucket.vault.vbuckets)
+    return sum(copy.state is state for copy in request.bucket.copies(node_id))
 
 
 def _uuid(request: Request, _: list[str]) -> Statistics:
@@ -93,8 +93,7 @@ def _vkey(request: Request, arguments: list[str]) -> Statistics:
 
 def _named_vbuckets(request: Request, arguments: list[str]) -> list[VBucket]:
     if not arguments:
-        node_id = request.node.node_id
-        return [each for each in request.bucket.vault.vbuckets if node_id in each.states]
+        return list(request.bucket.copies(request.node.node_id))
     if not arguments[0].isdecimal():
         raise Refusal(Status.EINVAL)
     return [any_copy(request, int(arguments[0]))]
@@ -105,12 +104,13 @@ def _vbucket_seqno(request: Request, arguments: list[str]) -> Statistics:
         prefix = f"vb_{vbucket.number}:"
         yield prefix + "high_seqno", vbucket.seqno
         yield prefix + "abs_high_seqno", vbucket.seqno
-        yield prefix + "last_persisted_seqno", 0 if request.bucket.ephemeral else vbucket.seqno
+        persisted = 0 if request.bucket.ephemeral else vbucket.persisted()
+        yield prefix + "last_persisted_seqno", persisted
         yield prefix + "uuid", vbucket.uuid
         yield prefix + "purge_seqno", 0
         yield prefix + "last_persisted_snap_start", vbucket.seqno
         yield prefix + "last_persisted_snap_end", vbucket.seqno
-        yield prefix + "high_prepared_seqno", 0
+        yield prefix + "high_prepared_seqno", vbucket.high_prepared
         yield prefix + "high_completed_seqno", 0
         yield prefix + "max_visible_seqno", vbucket.seqno
 
@@ -126,7 +126,7 @@ def _failovers(request: Request, arguments: list[str]) -> Statistics:
 
 
 def _collections(request: Request, arguments: list[str]) -> Statistics:
-    manifest = request.bucket.vault.manifest
+    manifest = request.manifest
     if arguments:
         scope, _, name = arguments[0].partition(".")
         found = manifest.find(scope, name)
@@ -147,7 +147,7 @@ def _collections(request: Request, arguments: list[str]) -> Statistics:
 
 
 def _collection_prefix(request: Request, collection: Collection) -> str:
-    scope_id = request.bucket.vault.manifest.scopes[collection.scope]
+    scope_id = request.manifest.scopes[collection.scope]
     return f"0x{scope_id:x}:0x{collection.uid:x}:"
 
 
@@ -173,7 +173,7 @@ def _numbers(request: Request, prefix: str, collection_ids: set[int]) -> Statist
 
 
 def _scopes(request: Request, _: list[str]) -> Statistics:
-    manifest = request.bucket.vault.manifest
+    manifest = request.manifest
     yield "manifest_uid", f"{manifest.uid:x}"
     for scope, uid in manifest.scopes.items():
         inside = [each for each in manifest.collections.values() if each.scope == scope]

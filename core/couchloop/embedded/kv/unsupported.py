@@ -117,6 +117,5 @@ UNSUPPORTED: Final[dict[int, Command]] = {
         privileges=_SUPERVISOR,
     ),
     0xB8: Command("GET_KEYS", _not_supported, extras=None, check=_check_get_keys),
-    0xB9: _refused("COLLECTIONS_SET_MANIFEST", value=True, privileges=_SUPERVISOR),
 }
 """By opcode."""

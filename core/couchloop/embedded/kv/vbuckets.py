@@ -20,15 +20,12 @@ def get_all_vb_seqnos(request: Request) -> Answer:
     extras = request.frame.extras
     state = _STATES.get(int.from_bytes(extras[:4]))
     collection_id = int.from_bytes(extras[4:]) if extras[4:] else None
-    vault = request.bucket.vault
-    if collection_id is not None and collection_id not in vault.manifest.collections:
+    manifest = request.manifest
+    if collection_id is not None and collection_id not in manifest.collections:
         raise request.unknown_collection()
     out = bytearray()
-    for vbucket in vault.vbuckets:
-        found = vbucket.states.get(request.node.node_id, State.DEAD)
-        if found is state or (state is None and found is not State.DEAD):
-            if found is State.DEAD and request.node.node_id not in vbucket.states:
-                continue
+    for vbucket in request.bucket.copies(request.node.node_id):
+        if vbucket.state is state or (state is None and vbucket.state is not State.DEAD):
             seqno = vbucket.seqno
             if collection_id is not None:
                 seqno = max(
@@ -52,12 +49,10 @@ def check_vb_seqnos(request: Request) -> None:
 
 def get_vbucket(request: Request) -> Answer:
     """GET_VBUCKET (0x3e): the vbucket's state on this node."""
-    number = request.frame.vbucket
-    vbuckets = request.bucket.vault.vbuckets
-    state = vbuckets[number].states.get(request.node.node_id) if number < len(vbuckets) else None
-    if state is None:
+    copy = request.bucket.copy(request.frame.vbucket, request.node.node_id)
+    if copy is None:
         raise request.not_my_vbucket()
-    return Answer(value=_NUMBER_OF_STATE[state].to_bytes(4))
+    return Answer(value=_NUMBER_OF_STATE[copy.state].to_bytes(4))
 
 
 def get_failover_log(request: Request) -> Answer:
@@ -74,8 +69,7 @@ def get_failover_log(request: Request) -> Answer:
 def get_random_key(request: Request) -> Answer:
     """GET_RANDOM_KEY (0xb6): some document of a collection that is active on this node."""
     collection_id = int.from_bytes(request.frame.extras)
-    vault = request.bucket.vault
-    if collection_id not in vault.manifest.collections:
+    if collection_id not in request.manifest.collections:
         unknown = request.unknown_collection()
         unknown.status = Status.EACCESS
         raise unknown

@@ -75,11 +75,11 @@ def refuse_ingress(request: Request, *, traffic: bool = False) -> None:
 
 def refuse_full(request: Request, size: int) -> None:
     """Refuse a write of *size* bytes if they do not fit the bucket."""
-    if request.bucket.vault.full(size):
+    if request.bucket.full(size):
         raise Refusal(Status.ETMPFAIL)
 
 
-def mutated(request: Request, vbucket: VBucket) -> Answer:
+def mutated(request: Request, vbucket: VBucket, document: Document) -> Answer:
     """Return the answer to a successful write: its CAS and, if negotiated, its token."""
-    token = vbucket.token() if request.has(Feature.MUTATION_SEQNO) else b""
-    return Answer(extras=token, cas=vbucket.last_cas)
+    token = vbucket.token(document) if request.has(Feature.MUTATION_SEQNO) else b""
+    return Answer(extras=token, cas=document.cas)

@@ -2,45 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
+from couchloop.embedded.clock import Clock
 from couchloop.embedded.generator import Generator
 from couchloop.embedded.storage.manifest import Manifest
-from couchloop.embedded.storage.vbucket import State, VBucket
+from couchloop.embedded.storage.partition import NO_NODE, Conditions, Partition
+from couchloop.embedded.storage.vbucket import VBucket
 from couchloop.wire.constants import Status
-
-NO_NODE: Final = -1
-"""Stands in a chain, and in a cluster map, where no node has the copy."""
-
-
-class Vault:
-    """All documents of one bucket."""
-
-    def __init__(self, vbuckets: int, generator: Generator, quota: int = 0) -> None:
-        self.vbuckets = [
-            VBucket(number, int.from_bytes(generator.randbytes(6))) for number in range(vbuckets)
-        ]
-        self.manifest = Manifest()
-        self.quota = quota
-        """Bytes of values that fit, 0 for no limit; see `full`."""
-
-    def set_manifest(self, manifest: Manifest) -> None:
-        """Replace the manifest: what was in collections that are gone is gone."""
-        self.manifest = manifest
-        for vbucket in self.vbuckets:
-            for document_id in list(vbucket.documents):
-                if document_id[0] not in manifest.collections:
-                    vbucket.size -= len(vbucket.documents.pop(document_id).value)
-
-    def used(self) -> int:
-        """Bytes of all values."""
-        return sum(vbucket.size for vbucket in self.vbuckets)
-
-    def full(self, size: int) -> bool:
-        """Whether *size* more bytes do not fit any more."""
-        return bool(self.quota) and self.used() + size > self.quota
 
 
 @dataclass(frozen=True)
@@ -56,20 +26,35 @@ class BucketSettings:
 
 
 class Bucket:
-    """A bucket: its documents, and which nodes own which of its vbuckets."""
+    """A bucket: its documents, and which nodes own which of its vbuckets.
 
-    def __init__(self, settings: BucketSettings, replicas: int, vault: Vault, uuid: str) -> None:
+    Args:
+        settings: its name and kind.
+        replicas, vbuckets: how many of each.
+        generator: gives the vbuckets their uuids.
+        clock: the cluster's.
+        uuid: the bucket's own.
+    """
+
+    def __init__(
+        self,
+        settings: BucketSettings,
+        replicas: int,
+        vbuckets: int,
+        generator: Generator,
+        clock: Clock,
+        uuid: str,
+    ) -> None:
         self.name = settings.name
         self.uuid = uuid
         self.ephemeral = settings.ephemeral
         self.replicas = replicas
-        self.vault = vault
-        self.chains: list[list[int]] = []
-        """For each vbucket the ids of active and replica nodes, -1 for none."""
+        self.quota = settings.quota
+        """Bytes of values that fit, 0 for no limit; see `full`."""
+        self.conditions = Conditions(clock, generator)
+        self.partitions = [Partition(number, self.conditions) for number in range(vbuckets)]
         self.config_only: set[int] = set()
         """Ids of nodes that have the configuration, but no data."""
-        self.holds_replication = False
-        """Replicas do not acknowledge synchronous writes while this is set."""
         self.ready = True
         """Whether there are vbuckets and a configuration; a bucket just made has none."""
         self.takes_traffic = True
@@ -78,24 +63,76 @@ class Bucket:
         """What is answered to writes while the cluster manager has stopped them."""
         self.paused = False
 
+    @property
+    def chains(self) -> list[list[int]]:
+        """For each vbucket the ids of active and replica nodes, -1 for none."""
+        return [partition.chain for partition in self.partitions]
+
+    @property
+    def manifest(self) -> Manifest:
+        """The newest scopes and collections; a node may lag behind, see `manifest_at`."""
+        return self.conditions.manifest
+
+    def manifest_at(self, node_id: int) -> Manifest:
+        """Return the scopes and collections that a node knows."""
+        return self.conditions.manifest_at(node_id)
+
+    def copy(self, number: int, node_id: int) -> VBucket | None:
+        """Return the copy of a vbucket that a node has, as it is now."""
+        if number >= len(self.partitions):
+            return None
+        partition = self.partitions[number]
+        partition.settle()
+        return partition.copies.get(node_id)
+
+    def copies(self, node_id: int) -> Iterator[VBucket]:
+        """Return all copies that a node has, as they are now."""
+        for partition in self.partitions:
+            partition.settle()
+            copy = partition.copies.get(node_id)
+            if copy is not None:
+                yield copy
+
+    def active(self, number: int) -> VBucket | None:
+        """Return the active copy of a vbucket, as it is now."""
+        partition = self.partitions[number]
+        partition.settle()
+        return partition.leader
+
+    def used(self) -> int:
+        """Bytes of all values."""
+        leaders = (partition.leader for partition in self.partitions if partition.used)
+        return sum(leader.size for leader in leaders if leader is not None)
+
+    def full(self, size: int) -> bool:
+        """Whether *size* more bytes do not fit any more."""
+        return bool(self.quota) and self.used() + size > self.quota
+
+    def settle(self) -> None:
+        """Do what was due until now: see `Partition`."""
+        for partition in self.partitions:
+            partition.settle()
+
+    # --- what an administrator does -------------------------------------------------------------
+
     def lay_out(self, node_ids: Sequence[int]) -> None:
         """Put vbucket v on node v % n, its replicas on the nodes after that."""
         count = len(node_ids)
-        for vbucket in self.vault.vbuckets:
-            chain = [
-                node_ids[(vbucket.number + index) % count] if index < count else NO_NODE
-                for index in range(self.replicas + 1)
-            ]
-            self.set_chain(vbucket.number, chain)
+        for partition in self.partitions:
+            partition.assign(
+                [
+                    node_ids[(partition.number + index) % count] if index < count else NO_NODE
+                    for index in range(self.replicas + 1)
+                ]
+            )
 
-    def set_chain(self, number: int, chain: list[int]) -> None:
-        """Move a vbucket to other nodes."""
-        if number < len(self.chains):
-            self.chains[number] = chain
-        else:
-            self.chains.append(chain)
-        states = self.vault.vbuckets[number].states
-        states.clear()
-        for index, node_id in enumerate(chain):
-            if node_id != NO_NODE:
-                states[node_id] = State.REPLICA if index else State.ACTIVE
+    def set_manifest(
+        self, manifest: Manifest, node_ids: Iterable[int], others: Sequence[int]
+    ) -> None:
+        """Give the nodes *node_ids* another manifest; *others* keep theirs and lag behind."""
+        conditions = self.conditions
+        lagging = {node_id: conditions.manifest_at(node_id) for node_id in others}
+        conditions.manifest, conditions.manifests = manifest, lagging
+        for partition in self.partitions:
+            partition.settle()
+            partition.set_manifest(list(node_ids))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from couchloop.embedded.core.answers import Answer, Refusal
 from couchloop.embedded.core.request import Request
+from couchloop.embedded.kv.reading import refuse_taken_over
 from couchloop.embedded.storage.document import Document
 from couchloop.embedded.storage.vbucket import State, VBucket
 from couchloop.embedded.subdocument import paths, virtual
@@ -27,7 +28,8 @@ def look_up(request: Request) -> Answer:
     """SUBDOC_GET, SUBDOC_EXISTS, SUBDOC_GET_COUNT, SUBDOC_MULTI_LOOKUP."""
     plan = plan_of(request)
     vbucket = request.vbucket(request.state)
-    document = vbucket.find(request.document_id, request.wall)
+    refuse_taken_over(request, vbucket)
+    document = vbucket.find(request.document_id)
     if document is None and plan.flags & DocFlag.ACCESS_DELETED:
         document = vbucket.documents.get(request.document_id)
     if document is None:

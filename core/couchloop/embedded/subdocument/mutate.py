@@ -8,6 +8,7 @@ from typing import Final
 from couchloop.embedded.core.answers import Answer, Refusal
 from couchloop.embedded.core.request import Request
 from couchloop.embedded.kv.durability import commit, refuse_prepared
+from couchloop.embedded.kv.reading import refuse_taken_over
 from couchloop.embedded.kv.writing import (
     check_cas,
     detect,
@@ -47,7 +48,8 @@ def mutate(request: Request) -> Answer:
         raise Refusal(Status.EINTERNAL)
     vbucket = request.vbucket()
     refuse_ingress(request, traffic=True)
-    document = vbucket.find(request.document_id, request.wall)
+    refuse_taken_over(request, vbucket)
+    document = vbucket.find(request.document_id)
     if document is None and flags & DocFlag.ACCESS_DELETED:
         document = vbucket.documents.get(request.document_id)
     if document is None:
@@ -64,20 +66,26 @@ def mutate(request: Request) -> Answer:
     draft = _Draft(request, vbucket, document, plan)
     results = draft.apply()
     fresh = draft.finish()
-    commit(request, vbucket, fresh)
-    # What names the write itself is known only now.
-    fresh.xattrs = {
-        name: virtual.resolve(text, fresh.cas, fresh.seqno, fresh.body())
-        for name, text in fresh.xattrs.items()
-    }
-    answer = mutated(request, vbucket)
-    if results:
-        datatype = 0 if plan.multi else request.json_datatype()
-        answer = answer._replace(value=results, datatype=datatype)
     was_deleted = document is not None and document.deleted
-    if fresh.deleted and (was_deleted or not draft.removes):
-        answer = answer._replace(status=Status.SUBDOC_SUCCESS_DELETED)
-    return answer
+
+    def answer() -> Answer:
+        told = mutated(request, vbucket, fresh)
+        if results:
+            datatype = 0 if plan.multi else request.json_datatype()
+            told = told._replace(value=results, datatype=datatype)
+        if fresh.deleted and (was_deleted or not draft.removes):
+            told = told._replace(status=Status.SUBDOC_SUCCESS_DELETED)
+        return told
+
+    return commit(request, vbucket, fresh, answer, _resolve_macros)
+
+
+def _resolve_macros(document: Document) -> None:
+    """Put in what names the write itself, and is known only once it has its CAS."""
+    document.xattrs = {
+        name: virtual.resolve(text, document.cas, document.seqno, document.body())
+        for name, text in document.xattrs.items()
+    }
 
 
 class _Draft:

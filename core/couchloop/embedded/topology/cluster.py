@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -12,9 +13,10 @@ from couchloop.arguments.times import check_wait
 from couchloop.embedded.access.users import User, UserDatabase
 from couchloop.embedded.clock import Clock, ManualClock
 from couchloop.embedded.generator import Generator
-from couchloop.embedded.storage.bucket import NO_NODE, Bucket, BucketSettings, Vault
+from couchloop.embedded.storage.bucket import Bucket, BucketSettings
 from couchloop.embedded.storage.manifest import Manifest
-from couchloop.embedded.storage.vbucket import State
+from couchloop.embedded.storage.partition import NO_NODE
+from couchloop.embedded.storage.vbucket import Lag, State
 from couchloop.embedded.topology.cluster_map import AlternateAddress, Configuration
 from couchloop.embedded.topology.connections import Connection, ServerConnection
 from couchloop.embedded.topology.faults import Injection
@@ -196,7 +198,7 @@ class Cluster(ABC):
             bucket.lay_out(self._data_node_ids())
         self.changed()
         node.receive_configurations(self.nodes[0].configurations, push=True)
-        node.state = NodeState.STOPPED
+        self._set_state(node, NodeState.STOPPED)
         self._close_connections(node)
         self._notify(node)
 
@@ -225,32 +227,40 @@ class Cluster(ABC):
         self.changed()
 
     def failover(self, node: Node) -> None:
-        """Promote the replicas of a node, which leaves the vbucket map (and need not run)."""
+        """Promote the replicas of a node, which leaves the vbucket map (and need not run).
+
+        What had not reached the replicas is lost: see `delay_replication`.
+        """
         for bucket in self.buckets.values():
-            for number, chain in enumerate(bucket.chains):
-                if node.node_id not in chain:
-                    continue
-                rest = [each for each in chain if each not in (node.node_id, NO_NODE)]
-                if rest and chain[0] == node.node_id:
-                    uuid = int.from_bytes(self.generator.randbytes(6))
-                    bucket.vault.vbuckets[number].promote(uuid)
-                bucket.set_chain(number, rest + [NO_NODE] * (len(chain) - len(rest)))
+            for partition in bucket.partitions:
+                partition.fail_over(node.node_id)
         self.changed()
 
+    def would_lose(self, node: Node) -> bool:
+        """Whether a failover of that node would lose a write now."""
+        return any(
+            partition.would_lose(node.node_id)
+            for bucket in self.buckets.values()
+            for partition in bucket.partitions
+        )
+
     def stop(self, node: Node) -> None:
-        """Kill a node: its connections are closed, new ones refused."""
-        node.state = NodeState.STOPPED
+        """Kill a node: its connections are closed, new ones refused.
+
+        What it had in memory is there again when it is restarted, unless it was failed over.
+        """
+        self._set_state(node, NodeState.STOPPED)
         self._close_connections(node)
         self._notify(node)
 
     def hang(self, node: Node) -> None:
-        """Make a node accept connections and read, but answer nothing."""
-        node.state = NodeState.HUNG
+        """Let a node accept connections and read, but answer nothing."""
+        self._set_state(node, NodeState.HUNG)
         self._notify(node)
 
     def restart(self, node: Node) -> None:
-        """Start a stopped or hung node again, with the present configuration."""
-        node.state = NodeState.RUNNING
+        """Let a stopped or hung node run (again), with the present configuration."""
+        self._set_state(node, NodeState.RUNNING)
         node.receive_configurations(self._configurations(), push=False)
         self._notify(node)
         self.wake()
@@ -297,29 +307,70 @@ class Cluster(ABC):
 
         *nodes* and *push* as in `changed`.
         """
-        target = self.buckets[bucket]
-        chain = target.chains[number]
+        partition = self.buckets[bucket].partitions[number]
+        chain = partition.chain
         replicas = [node_id for node_id in chain[1:] if node_id not in (to.node_id, NO_NODE)]
         missing = len(chain) - 1 - len(replicas)
-        target.set_chain(number, [to.node_id, *replicas, *[NO_NODE] * missing])
+        partition.assign([to.node_id, *replicas, *[NO_NODE] * missing])
         self.changed(nodes=nodes, push=push)
 
     def set_vbucket_state(self, bucket: str, number: int, node: Node, state: State | None) -> None:
         """Change what a node does with a vbucket, without telling anybody (None: no copy)."""
-        states = self.buckets[bucket].vault.vbuckets[number].states
-        states.pop(node.node_id, None)
-        if state is not None:
-            states[node.node_id] = state
+        self.buckets[bucket].partitions[number].set_state(node.node_id, state)
         self.wake()
 
-    def set_manifest(self, bucket: str, document: Mapping[str, Any]) -> None:
-        """Set a bucket's scopes and collections: a manifest as a server prints it, parsed."""
-        self.buckets[bucket].vault.set_manifest(Manifest.decode(document))
+    def set_manifest(
+        self, bucket: str, document: Mapping[str, Any], *, nodes: Iterable[Node] | None = None
+    ) -> None:
+        """Give a bucket other scopes and collections.
+
+        Args:
+            bucket: its name.
+            document: a manifest as a server prints it, parsed.
+            nodes: those that take it; the others lag behind until `spread_manifest`. None: all.
+        """
+        self._give_manifest(bucket, Manifest.decode(document), nodes)
         self.changed()
 
+    def spread_manifest(self, bucket: str, *, nodes: Iterable[Node] | None = None) -> None:
+        """Give the newest scopes and collections to nodes (None: all) that lag behind."""
+        self._give_manifest(bucket, self.buckets[bucket].manifest, nodes)
+
+    # --- copies ---------------------------------------------------------------------------------
+
     def hold_replication(self, bucket: str, *, hold: bool = True) -> None:
-        """Hold back (or let go) the replicas' acknowledgements of synchronous writes."""
-        self.buckets[bucket].holds_replication = hold
+        """NotYet back (or let go) the replicas' acknowledgements of synchronous writes."""
+        conditions = self.buckets[bucket].conditions
+        self.buckets[bucket].settle()
+        conditions.holds_acknowledgements = hold
+        self.wake()
+
+    def delay_replication(self, bucket: str, seconds: float, *, to: Node | None = None) -> None:
+        """Let changes take time on their way to the replicas; what is on its way counts too.
+
+        A failover loses what is on its way. An orderly move does not.
+
+        Args:
+            bucket: its name.
+            seconds: from 0; `math.inf` keeps everything back until there is another delay.
+            to: the node that lags; None: all.
+        """
+        self._delay(bucket, self.buckets[bucket].conditions.links, seconds, to)
+
+    def delay_persistence(self, bucket: str, seconds: float, *, at: Node | None = None) -> None:
+        """Let changes take time on their way to the disks: OBSERVE tells, and durability levels.
+
+        Arguments as in `delay_replication`.
+        """
+        self._delay(bucket, self.buckets[bucket].conditions.disks, seconds, at)
+
+    def _delay(
+        self, bucket: str, lags: Mapping[int, Lag], seconds: float, node: Node | None
+    ) -> None:
+        seconds = check_wait(seconds, "seconds") if seconds != math.inf else seconds
+        self.buckets[bucket].settle()
+        for each in self.nodes if node is None else (node,):
+            lags[each.node_id].seconds = seconds
         self.wake()
 
     # --- faults ---------------------------------------------------------------------------------
@@ -372,6 +423,20 @@ class Cluster(ABC):
 
     # --- inside ---------------------------------------------------------------------------------
 
+    def _set_state(self, node: Node, state: NodeState) -> None:
+        for bucket in self.buckets.values():
+            bucket.settle()
+            if state is NodeState.RUNNING:
+                bucket.conditions.down.discard(node.node_id)
+            else:
+                bucket.conditions.down.add(node.node_id)
+        node.state = state
+
+    def _give_manifest(self, name: str, manifest: Manifest, nodes: Iterable[Node] | None) -> None:
+        chosen = {node.node_id for node in (self.nodes if nodes is None else nodes)}
+        others = [node.node_id for node in self.nodes if node.node_id not in chosen]
+        self.buckets[name].set_manifest(manifest, chosen, others)
+
     def _new_node(self, host: str) -> Node:
         node = Node(self, self._next_node_id, host)
         node.max_connections, node.max_bucket_connections = self._limits
@@ -381,14 +446,18 @@ class Cluster(ABC):
     def _new_bucket(self, settings: str | BucketSettings) -> Bucket:
         if isinstance(settings, str):
             settings = BucketSettings(settings)
-        vault = Vault(
+        bucket = Bucket(
+            settings,
+            self._replicas if settings.replicas is None else settings.replicas,
             self._vbuckets if settings.vbuckets is None else settings.vbuckets,
             self.generator,
-            settings.quota,
+            self.clock,
+            self._ids.randbytes(16).hex(),
         )
-        replicas = self._replicas if settings.replicas is None else settings.replicas
-        bucket = Bucket(settings, replicas, vault, self._ids.randbytes(16).hex())
         bucket.lay_out(self._data_node_ids())
+        bucket.conditions.down.update(
+            node.node_id for node in self.nodes if node.state is not NodeState.RUNNING
+        )
         self.buckets[bucket.name] = bucket
         return bucket
 

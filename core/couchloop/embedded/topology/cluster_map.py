@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from couchloop.embedded.storage.bucket import NO_NODE, Bucket
+from couchloop.embedded.storage.bucket import Bucket
+from couchloop.embedded.storage.partition import NO_NODE
 from couchloop.wire import snappy
 
 _CAPABILITIES: Final = (
@@ -138,7 +139,7 @@ class Configuration:
             bucket=bucket.name,
             bucket_uuid=bucket.uuid,
             ephemeral=bucket.ephemeral,
-            manifest_uid=bucket.vault.manifest.uid,
+            manifest_uid=bucket.manifest.uid,
             replicas=bucket.replicas,
             chains=tuple(
                 tuple(position.get(node_id, NO_NODE) for node_id in chain)
