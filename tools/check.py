@@ -104,14 +104,14 @@ def _pytest(run: PytestRun, paths: Sequence[str]) -> Step:
 
 
 def _measured(run: PytestRun) -> list[Step]:
-    """Give the steps that run tests under coverage.py, and then compare with the floor."""
+    """Return the steps that run tests under coverage.py, and then compare with the floor."""
     step = _pytest(run, run.folders)
     command = _module("coverage", "run", f"--source={CORE}", *step.command[1:])
     return [step._replace(command=command), Step("coverage", _module("coverage", "report"))]
 
 
 def all_steps() -> list[Step]:
-    """Give every step in the order in which they run."""
+    """Return every step in the order in which they run."""
     steps = [
         Step("format", _module("ruff", "format", "--check")),
         Step("lint", _module("ruff", "check")),
@@ -132,7 +132,7 @@ def all_steps() -> list[Step]:
 
 
 def long_steps() -> list[Step]:
-    """Give the steps in full length that `make test` takes in a brief form."""
+    """Return the steps in full length that `make test` takes in a brief form."""
     return [
         Step("simulation", _module("tests.simulation", "1000", "--worlds", "300")),
         Step("soak", _module("tests.soak")),
@@ -140,7 +140,7 @@ def long_steps() -> list[Step]:
 
 
 def choose_steps(wanted: Iterable[str]) -> list[Step]:
-    """Give the steps that *wanted* names: by name, or a test folder or file to run alone.
+    """Return the steps that *wanted* names: by name, or a test folder or file to run alone.
 
     Raises ValueError for a name that no step has.
     """
@@ -163,7 +163,7 @@ def choose_steps(wanted: Iterable[str]) -> list[Step]:
 
 
 def missing_programs(programs: Mapping[str, str]) -> list[str]:
-    """Say for each program that is not installed which tests are left out."""
+    """Return, for each program that is not installed, which tests are left out."""
     return [
         f"{name} is not installed: left out are {tests}"
         for name, tests in programs.items()
@@ -172,7 +172,7 @@ def missing_programs(programs: Mapping[str, str]) -> list[str]:
 
 
 def run(steps: Sequence[Step]) -> dict[str, int]:
-    """Run *steps* one after another; give the exit status of each."""
+    """Run *steps* one after another; return the exit status of each."""
     environment = dict(os.environ)
     # Not relative: tests start programs in other folders.
     paths = [str(ROOT), str(ROOT / "core"), environment.get("PYTHONPATH", "")]
@@ -187,7 +187,7 @@ def run(steps: Sequence[Step]) -> dict[str, int]:
 
 
 def report(statuses: Mapping[str, int], missing: Iterable[str]) -> int:
-    """Print one line per step and per missing program; give the exit status of the whole."""
+    """Print one line per step and per missing program; return the exit status of the whole."""
     print("\n=== summary")
     for name, status in statuses.items():
         print(f"{'FAILED' if status else 'ok    '} {name}")
@@ -197,7 +197,7 @@ def report(statuses: Mapping[str, int], missing: Iterable[str]) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what the command line asks for; give the exit status."""
+    """Run what the command line asks for; return the exit status."""
     parser = argparse.ArgumentParser(description="Run the project's checks.")
     parser.add_argument("steps", nargs="*", metavar="STEP", help="step or test folder; all if none")
     parser.add_argument("--full", action="store_true", help="the steps that take long, too")

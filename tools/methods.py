@@ -47,7 +47,7 @@ class Family(NamedTuple):
     modules: tuple[ModuleType, ...]
 
     def builders(self) -> Iterator[tuple[str, Builder]]:
-        """Give each builder and its name, in the order in which they are written."""
+        """Return each builder and its name, in the order in which they are written."""
         for module in self.modules:
             for name, member in vars(module).items():
                 if is_builder(name, member, module):
@@ -179,7 +179,7 @@ return crossing.run(pending)
 
 
 def is_builder(name: str, member: object, module: ModuleType) -> bool:
-    """Tell whether *member* of *module* makes an operation (or a batch, or what else is run)."""
+    """Whether *member* of *module* makes an operation (or a batch, or what else is run)."""
     if name.startswith("_") or not isinstance(member, FunctionType | Multi):
         return False
     first = next(iter(inspect.signature(member).parameters.values()), None)
@@ -187,7 +187,7 @@ def is_builder(name: str, member: object, module: ModuleType) -> bool:
 
 
 def result_type(build: Builder) -> Any:
-    """Give the type of what `result()` gives of what *build* builds.
+    """Return the type of what `result()` gives of what *build* builds.
 
     Raises TypeError if that has no such method.
     """
@@ -204,7 +204,7 @@ def result_type(build: Builder) -> Any:
 
 
 def _arguments_of(kind: Any) -> dict[Any, Any]:
-    """Give what stands for each type variable in *kind* and its bases."""
+    """Return what stands for each type variable in *kind* and its bases."""
     origin = get_origin(kind) or kind
     parameters = getattr(origin, "__parameters__", ())
     values = dict(zip(parameters, get_args(kind), strict=False))
@@ -235,7 +235,7 @@ class Module:
         self.imports: set[tuple[str, str]] = set()
 
     def text(self) -> str:
-        """Give it, formatted."""
+        """Return it, formatted."""
         target = self.target
         classes = [self._class(family) for family in FAMILIES]
         imports = [f"from {module} import {name}" for module, name in self.imports]
@@ -332,7 +332,7 @@ _OF_A_BATCH: Final = {
 
 
 def docstring_of(build: Builder) -> str:
-    """Give the docstring of the method: what *build* says, and what each of its arguments means.
+    """Return the docstring of the method: what *build* says, and what each of its arguments means.
 
     Raises TypeError if nothing says what an argument means, or if one is explained that is none.
     """
@@ -382,7 +382,7 @@ def _meanings(build: Builder, names: Sequence[str]) -> Iterator[str]:
 
 
 def _documented(build: Builder) -> dict[str, str]:
-    """Give what the docstring of *build* says of its arguments."""
+    """Return what the docstring of *build* says of its arguments."""
     _, _, text = (inspect.getdoc(build) or "").partition("\nArgs:\n")
     found: dict[str, str] = {}
     for line in text.partition("\n\n")[0].splitlines():
@@ -401,7 +401,7 @@ def _paths(family: Family) -> Iterator[str]:
 
 @cache
 def _origins(module: str) -> dict[str, str]:
-    """Tell for each name at the top of *module* in which module it is defined or found."""
+    """Return in which module each name at the top of *module* is defined or found."""
     tree = ast.parse(inspect.getsource(sys.modules[module]))
     origins = dict.fromkeys(collections.abc.__all__, "collections.abc")
     origins.update(dict.fromkeys(vars(sys.modules[module]), module))
@@ -429,7 +429,7 @@ def _formatted(text: str, path: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the files, or check them; give the exit status."""
+    """Write the files, or check them; return the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; fail if one is stale")
     is_check = parser.parse_args(arguments).check

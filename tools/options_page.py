@@ -60,7 +60,7 @@ _VALUES: Final = {
 
 
 def value_of(option: Option) -> str:
-    """Say what an option's value may be."""
+    """Return what an option's value may be."""
     if option.name == "retry_policy":
         return "`mode:policy`; may be given several times"
     if option.kind == "choice":
@@ -76,7 +76,7 @@ def value_of(option: Option) -> str:
 
 
 def default_of(option: Option) -> str:
-    """Say what counts where an option is not given."""
+    """Return what counts where an option is not given."""
     match option.default:
         case None:
             return ""
@@ -89,7 +89,7 @@ def default_of(option: Option) -> str:
 
 
 def aliases_of(option: Option) -> Iterator[str]:
-    """Give the other names, and what is different under them."""
+    """Return the other names, and what is different under them."""
     for name in option.names[1:]:
         note = ""
         if name in option.modern:
@@ -105,7 +105,7 @@ def aliases_of(option: Option) -> Iterator[str]:
 
 
 def page() -> str:
-    """Give the text of the page."""
+    """Return the text of the page."""
     heeded, without = [], []
     for option in OPTIONS.values():
         aliases = "<br>".join(aliases_of(option))
@@ -122,7 +122,7 @@ def _as_text(meaning: str) -> str:
 
 
 def main() -> int:
-    """Write the page, or check it; give the exit status."""
+    """Write the page, or check it; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; fail if it is stale")
     if not parser.parse_args().check:

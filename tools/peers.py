@@ -29,7 +29,7 @@ NODE_PACKAGES: Final = ("couchbase@4.7.1",)
 
 
 def python_sdk() -> Path:
-    """Give the Python interpreter of an environment that holds the official Python SDK.
+    """Return the Python interpreter of an environment that holds the official Python SDK.
 
     Raises subprocess.CalledProcessError if it could not be installed.
     """
@@ -49,7 +49,7 @@ def python_sdk() -> Path:
 
 
 def node_sdk() -> Path | None:
-    """Give a folder whose `node_modules` is the NODE_PATH to run the official Node.js SDK with.
+    """Return a folder whose `node_modules` is the NODE_PATH to run the official Node.js SDK with.
 
     None where node or npm is not installed. Raises subprocess.CalledProcessError if the SDK could
     not be installed.
@@ -67,13 +67,13 @@ def node_sdk() -> Path | None:
 
 
 def node_program() -> str | None:
-    """Give the path of Node.js; None where it or npm is missing."""
+    """Return the path of Node.js; None where it or npm is missing."""
     return shutil.which("node") if shutil.which("npm") else None
 
 
 @contextmanager
 def _made_once(folder: Path, packages: Sequence[str], product: Path) -> Iterator[bool]:
-    """Tell whether *folder*, and *product* in it, must be made; hold others back meanwhile.
+    """Whether *folder*, and *product* in it, must be made; hold others back meanwhile.
 
     The list of packages is stored last: what was interrupted is made again.
     """
@@ -99,12 +99,12 @@ def _run(*command: str) -> None:
 
 
 def _environment() -> Mapping[str, str]:
-    """Give this process's environment without the paths of the project's packages."""
+    """Return this process's environment without the paths of the project's packages."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Install what the command line asks for; give the exit status."""
+    """Install what the command line asks for; return the exit status."""
     installers = {"python": python_sdk, "node": node_sdk}
     parser = argparse.ArgumentParser(description="Install the official SDKs, once.")
     parser.add_argument("peers", nargs="*", metavar="PEER", help="python, node; both if none")

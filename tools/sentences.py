@@ -34,14 +34,14 @@ SENTENCES: Final = {
 
 
 def classes(base: type[CouchbaseError] = CouchbaseError) -> Iterator[type[CouchbaseError]]:
-    """Give all classes of errors in `couchloop.exceptions`."""
+    """Return all classes of errors in `couchloop.exceptions`."""
     for each in base.__subclasses__():
         yield each
         yield from classes(each)
 
 
 def text() -> str:
-    """Give what is to be in the file."""
+    """Return what is to be in the file."""
     sentences = {
         each.__qualname__: str(each.__doc__).partition("\n")[0].strip()
         for each in classes()

@@ -99,12 +99,12 @@ class Hello:
     wire: Wire = field(default_factory=Wire)
 
     def key(self) -> bytes:
-        """Give the key of the HELLO request; the agent is cut to 200 bytes."""
+        """Return the key of the HELLO request; the agent is cut to 200 bytes."""
         agent = self.agent.encode(errors="replace")[:_AGENT_BYTES].decode(errors="ignore")
         return json.dumps({"a": agent, "i": self.connection_id}, separators=(",", ":")).encode()
 
     def features(self, supported: Sequence[int]) -> tuple[int, ...]:
-        """Give what to ask for, of the features that are supported."""
+        """Return what to ask for, of the features that are supported."""
         refused: set[int] = set()
         if self.wire.compression == "off":
             refused.add(Feature.SNAPPY)
@@ -218,7 +218,7 @@ def _log_in(
     tls: bool,
     nonce: Callable[[], str],
 ) -> Generator[bytes | KeyDerivation, Any, frozenset[int]]:
-    """Send *opening* (HELLO) together with a login; give the features that were granted."""
+    """Send *opening* (HELLO) together with a login; return the features that were granted."""
     allowed = allowed_mechanisms(login, tls=tls)
     opening += encode_request(Opcode.SASL_LIST_MECHS)
     attempt: _Attempt | None = None
@@ -290,7 +290,7 @@ class _Attempt:
             ) from None
 
     def run(self) -> Generator[bytes | KeyDerivation, Any, CouchbaseError | None]:
-        """Give None once logged in, else the error."""
+        """Return None once logged in, else the error."""
         reply = _expect((yield self.first() if self.is_unsent else b""), Opcode.SASL_AUTH)
         if reply.status == Status.AUTH_CONTINUE and self._scram is not None:
             # The key is in no variable either.
@@ -320,7 +320,7 @@ class _Attempt:
         )
 
     def _unexpected(self, reply: Frame) -> CouchbaseError:
-        """Give the error for a status that says nothing of the password."""
+        """Return the error for a status that says nothing of the password."""
         context = _context(reply)
         context.status_name = _status_name(reply.status)
         if reply.status in _NO_SUCH_MECHANISM:
@@ -370,7 +370,7 @@ def _expect(reply: Frame, opcode: int) -> Frame:
 
 
 def _refused(reply: Frame) -> CouchbaseError:
-    """Give the error for a status of _NOT_NOW: nothing is wrong with the request."""
+    """Return the error for a status of _NOT_NOW: nothing is wrong with the request."""
     context = _context(reply)
     context.status_name = Status(reply.status).name
     if reply.status == Status.RATE_LIMITED_MAX_CONNECTIONS:
@@ -436,7 +436,7 @@ def read_error_body(reply: Frame, context: ErrorContext) -> None:
 
 
 def config_text(reply: Frame) -> bytes:
-    """Give the JSON text of a configuration, inflated if need be.
+    """Return the JSON text of a configuration, inflated if need be.
 
     Raises ProtocolError if it is corrupt or longer than MAX_CONFIG.
     """

@@ -57,7 +57,7 @@ _NONCE: Final = re.compile(rb"[\x21-\x2b\x2d-\x7e]+")
 
 
 def mechanism_hash(mechanism: str) -> str:
-    """Give hashlib's name of the hash that *mechanism* uses.
+    """Return hashlib's name of the hash that *mechanism* uses.
 
     Raises ArgumentError if it is not one of MECHANISMS.
     """
@@ -95,7 +95,7 @@ def client_proof(hash_name: str, key: bytes, message: bytes) -> bytes:
 
 
 def is_proof(hash_name: str, stored: bytes, message: bytes, proof: bytes) -> bool:
-    """Tell, as a server with the *stored* key, whether a client's proof is right."""
+    """Whether a client's proof is right, for a server with the *stored* key."""
     pad = signature(hash_name, stored, message)
     if len(proof) != len(pad):
         return False
@@ -185,7 +185,7 @@ class KeyDerivation:
         )
 
     def digest(self) -> bytes:
-        """Give what is equal for equal derivations, and tells nothing of the password."""
+        """Return what is equal for equal derivations, and tells nothing of the password."""
         # The salt is part of it, and its length is told, so that no two requests look alike.
         head = f"{self.hash_name} {self.iterations} {len(self.salt)} ".encode()
         return hashlib.sha256(head + self.salt + self.password.bytes()).digest()
@@ -209,7 +209,7 @@ class SaltedPasswords:
         return len(self._known)
 
     def get(self, derivation: KeyDerivation) -> bytes | None:
-        """Give the salted password, if it is known."""
+        """Return the salted password, if it is known."""
         digest = derivation.digest()
         salted_password = self._known.pop(digest, None)
         if salted_password is None:
@@ -286,11 +286,11 @@ class ScramClient:
         self._server_signature = b""
 
     def first(self) -> bytes:
-        """Give the first message, for SASL_AUTH."""
+        """Return the first message, for SASL_AUTH."""
         return GS2_HEADER + self._first_bare
 
     def challenge(self, server_first: bytes) -> KeyDerivation:
-        """Take the server's first message; give what is to be derived for `final`.
+        """Handle the server's first message; return what is to be derived for `final`.
 
         Raises ProtocolError if the message is malformed or its salt longer than 1 KiB, AuthError
         if the server reports an error, does not repeat our nonce, or asks for too many iterations
@@ -326,7 +326,7 @@ class ScramClient:
         return derivation
 
     def final(self, salted_password: bytes) -> bytes:
-        """Give the second message, for SASL_STEP, which proves that we know the password."""
+        """Return the second message, for SASL_STEP, which proves that we know the password."""
         without_proof = b"c=" + b64encode(GS2_HEADER) + b",r=" + self._nonce
         message = auth_message(self._first_bare, self._server_first, without_proof)
         proof = client_proof(self._hash_name, client_key(self._hash_name, salted_password), message)
@@ -336,7 +336,7 @@ class ScramClient:
         return without_proof + b",p=" + b64encode(proof)
 
     def verify(self, server_final: bytes) -> None:
-        """Take the server's last message; return if it proves that the server knows the user.
+        """Handle the server's last message; return if it proves that the server knows the user.
 
         Raises ProtocolError if the message is malformed, AuthError if the server reports an
         error, ServerSignatureError if its proof is wrong.

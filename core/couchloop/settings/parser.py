@@ -34,7 +34,7 @@ class Parser:
         self.text = text
 
     def parse(self) -> Parts:
-        """Take the text apart; whether the parts go together is another question."""
+        """Parse the text; whether the parts go together is another question."""
         self.check_text()
         scheme, begin = self._scheme()
         query = self.text.find("?", begin)

@@ -330,7 +330,7 @@ class _Reader:
         return [nodes[index] for index in numbers]
 
     def _fill_in_ports(self, nodes: list[Node | _WrongError], servers: list[Any]) -> None:
-        """Take from `serverList` the ports of data services that nothing else tells."""
+        """Read from `serverList` the ports of data services that nothing else tells."""
         taken = {
             (one_form(own.host), port)
             for node in nodes

@@ -59,7 +59,7 @@ _decoder: Final = json.JSONDecoder(parse_constant=_refuse, parse_int=_skip, pars
 
 
 def parse(path: str) -> list[Component]:
-    """Take a path apart. Raises PathError."""
+    """Parse a path. Raises PathError."""
     components: list[Component] = []
     at, end = 0, len(path)
     while at < end:
