@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Final
 
 import pytest
@@ -16,6 +17,9 @@ _NAMED: Final = re.compile(r"`(?:[\w/]+\.py::)?(?:Test\w+(?:::|\.))?(test_\w+|Te
 _IN_A_FILE: Final = re.compile(r"`(test_\w+|Test\w+)`\)?\s(?:in|of)\s\[`(tests/[^`]+)`\]")
 _FILE_OF: Final = re.compile(r"`(tests/[\w/]+\.py)::(?:Test\w+(?:::|\.))?(\w+)`")
 _DEFINED: Final = re.compile(r"^ *(?:async def|def|class) (\w+)", re.MULTILINE)
+_DOTTED: Final = re.compile(
+    r"`((?:couchloop|txcouchbase|gcouchbase)(?:\.[A-Za-z_]\w*)+)(?:\([^`]*\))?`"
+)
 _LINK: Final = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -61,6 +65,18 @@ def test_links(page: Path) -> None:
         link for link in links if "://" not in link and not (page.parent / link).resolve().exists()
     ]
     assert not dead
+
+
+@pytest.mark.parametrize("page", [*DOCS, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=_id)
+def test_dotted_names(page: Path) -> None:
+    """Each module, class or function that a page names by its whole name is there."""
+    lost = []
+    for name in set(_DOTTED.findall(page.read_text(encoding="utf-8"))):
+        try:
+            resolve_name(name)
+        except (ImportError, AttributeError):
+            lost.append(name)
+    assert not lost
 
 
 def test_the_check_sees_names() -> None:
