@@ -62,20 +62,20 @@ class WalkTests(SynchronousTestCase):
             self.reactor.advance(0)
         finally:
             sys.setprofile(before)
-        self.assertEqual(self.successResultOf(got).value, "value")
+        assert self.successResultOf(got).value == "value"
         return calls
 
     def test_the_walk(self) -> None:
         """A `get` makes the calls of the page in the order of their numbers."""
         calls = iter(self.followed())
         for step in told():
-            self.assertTrue(step in calls, f"a get does not come by {'.'.join(step)} here")
+            assert step in calls, f"a get does not come by {'.'.join(step)} here"
 
     def test_the_rooms(self) -> None:
         """The page reads each room once, and at most seven of them."""
         rooms = [room for room, *_ in table("| room | out | back |")]
-        self.assertEqual(len(rooms), len(set(rooms)))
-        self.assertLessEqual(len(rooms), MOST_ROOMS)
+        assert len(rooms) == len(set(rooms))
+        assert len(rooms) <= MOST_ROOMS
         # Each has its part on the way out and on the way back.
         for _, *cells in table("| room | out | back |"):
-            self.assertTrue(all(map(_STEP.search, cells)))
+            assert all(map(_STEP.search, cells))
