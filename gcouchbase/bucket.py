@@ -28,7 +28,8 @@ from couchloop.settings.configure import CommonArguments, make_settings, one_str
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.values import Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
-from gcouchbase.driver import GeventDriver, SocketFactory
+from gcouchbase.dialling import SocketFactory
+from gcouchbase.driver import GeventDriver
 from gcouchbase.methods import DocumentMethods, HealthMethods
 from gcouchbase.threads import HubCrossing
 

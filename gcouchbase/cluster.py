@@ -12,7 +12,8 @@ from couchloop.client.connection_limits import ConnectionBudget, connection_budg
 from couchloop.safety.secret import sealed
 from couchloop.settings.connection_string import ConnectionString
 from gcouchbase.bucket import Bucket, OpenBucketArguments, write_log
-from gcouchbase.driver import GeventDriver, SocketFactory
+from gcouchbase.dialling import SocketFactory
+from gcouchbase.driver import GeventDriver
 
 if TYPE_CHECKING:
     from gcouchbase.dns import Resolver

@@ -53,12 +53,11 @@ from couchloop.embedded.hosting import (
     services,
 )
 from couchloop.settings.values import DATA_PORT, Address
+from gcouchbase.internals import TICK
 
 __all__ = ["MemoryCluster", "ServedCluster", "ServerCertificate", "SystemClock", "serve"]
 
 _CHUNK: Final = 65536
-_TICK: Final = 0.001
-"""Seconds of the shortest timer: libuv's resolution, and it warns of less."""
 _GRACE: Final = 2.0
 """Seconds that a client has to take what is still to be written when the cluster stops."""
 
@@ -147,7 +146,7 @@ class _GeventPeer(Peer):
         self._timer.stop()
         if delay is not None:
             self._timer.close()
-            self._timer = self._hub.loop.timer(max(_TICK, delay))
+            self._timer = self._hub.loop.timer(max(TICK, delay))
             self._timer.start(self.timer_fired)
 
 

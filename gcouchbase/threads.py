@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from gevent import Greenlet
-from gevent.monkey import get_original
 
 from couchloop.client.crossing import Call, Crossing, Lock
 from gcouchbase.driver import GeventDriver
-
-_allocate_lock: Final[Callable[[], Lock]] = get_original("_thread", "allocate_lock")
+from gcouchbase.internals import allocate_lock, call_in_hub
 
 
 class HubCrossing(Crossing):
@@ -22,7 +20,8 @@ class HubCrossing(Crossing):
 
     def make_lock(self) -> Lock:
         """See `Crossing`."""
-        return _allocate_lock()
+        lock: Lock = allocate_lock()
+        return lock
 
     def is_here(self) -> bool:
         """See `Crossing`."""
@@ -54,9 +53,7 @@ class HubCrossing(Crossing):
         self._in_hub(_kill, call)
 
     def _in_hub(self, what: Callable[[Call[Any]], None], call: Call[Any]) -> None:
-        loop = self._driver.hub.loop
-        if loop is not None:
-            loop.run_callback_threadsafe(self._driver.guarded, what, call)
+        call_in_hub(self._driver.hub, self._driver, what, call)
 
 
 def _kill(call: Call[Any]) -> None:

@@ -29,7 +29,8 @@ from couchloop.settings.configure import CommonArguments, make_settings, one_str
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.values import Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
-from txcouchbase.driver import EndpointFactory, TwistedDriver, check_reactor
+from txcouchbase.connecting import EndpointFactory
+from txcouchbase.driver import TwistedDriver, check_reactor
 from txcouchbase.methods import DocumentMethods, HealthMethods
 from txcouchbase.producers import Producer, Producers
 from txcouchbase.threads import ReactorCrossing, check_threads

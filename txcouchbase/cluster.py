@@ -14,7 +14,8 @@ from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
 from couchloop.safety.secret import sealed
 from couchloop.settings.connection_string import ConnectionString
 from txcouchbase.bucket import Bucket, OpenBucketArguments
-from txcouchbase.driver import EndpointFactory, TwistedDriver
+from txcouchbase.connecting import EndpointFactory
+from txcouchbase.driver import TwistedDriver
 
 if TYPE_CHECKING:
     from txcouchbase.tls import TlsFactory

@@ -9,71 +9,45 @@ from collections.abc import Callable
 from functools import partial
 from math import inf
 from random import Random
-from socket import gaierror
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from weakref import WeakSet
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.error import ConnectError as TwistedConnectError
-from twisted.internet.error import DNSLookupError
 from twisted.internet.interfaces import (
     IDelayedCall,
-    IProtocol,
-    IReactorFDSet,
     IReactorFromThreads,
     IReactorThreads,
-    IStreamClientEndpoint,
 )
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from twisted.python.threadable import isInIOThread
 
-from couchloop.client.driver import Driver, connect_error, kind_of_error
+from couchloop.client.driver import Driver
 from couchloop.exceptions import (
-    ArgumentError,
     CouchbaseError,
-    NodeUnreachableError,
-    UnknownHostError,
     WrongLoopError,
     without_frames,
 )
 from couchloop.hot.batch import Batch
 from couchloop.hot.operation import Operation, Pending
-from couchloop.safety.printable import general
 from couchloop.session.events import LogRecord, OpenConnection, ResolveSrv
 from couchloop.session.session import SessionState
 from couchloop.session.standstill import CatchUp
-from couchloop.settings.values import Address, Settings, Tls
-from txcouchbase.dialling import HostEndpoint
+from couchloop.settings.values import Settings
+from txcouchbase.connecting import Attempt, Dialler, EndpointFactory
 from txcouchbase.producers import Producers
-from txcouchbase.protocol import CouchbaseFactory, dead_end
 from txcouchbase.workers import workers
 
 if TYPE_CHECKING:
     from twisted.python.threadpool import ThreadPool
 
-    from txcouchbase.tls import TlsAttempt, TlsFactory
+    from txcouchbase.tls import TlsFactory
 
 T = TypeVar("T")
 
-EndpointFactory = Callable[[Any, Address, bool], IStreamClientEndpoint]
-"""Makes the endpoint for (reactor, address, tls)."""
-
-
 _log: Final = Logger()
 """Of the module, not of the class: an event that is kept must not hold a driver."""
-
-_OWN_TLS: Final = (
-    "an endpoint_factory does the TLS itself: give it, or say what TLS trusts and shows "
-    "(tls_factory, certificates, tls_verify, LCB_SSL_… in the environment), not both"
-)
-_ATTEMPTS: Final = 16
-"""How many addresses of a name can be tried, each with a head start, in the time of one node."""
-
-_FAMILIES: Final = {"disabled": IPv4Address, "only": IPv6Address}
-"""What the option `ipv6` means where one family of addresses alone is used."""
 
 _LEVELS: Final = {"debug": LogLevel.debug, "info": LogLevel.info, "warning": LogLevel.warn}
 
@@ -102,14 +76,8 @@ class TwistedDriver(Driver):
         super().__init__(settings, Random(), os.urandom)
         self.session.heals = True
         self.reactor = reactor
-        self.endpoint_factory = endpoint_factory
-        self._tls_factory = tls_factory
-        if endpoint_factory is not None:
-            if tls_factory is not None or settings.tls_files != Tls():
-                raise ArgumentError(_OWN_TLS)
-        elif settings.tls and tls_factory is None:
-            self.makes_tls = True
-            self.make_tls(settings)()
+        self._dialler = Dialler(reactor, settings, endpoint_factory, tls_factory)
+        self.makes_tls = self._dialler.makes_tls
         self._thread: int | None = None
         """The reactor's thread; None: it has not run us yet, and may be started in any."""
         self.now = reactor.seconds  # type: ignore[method-assign]  # a call less per operation
@@ -322,48 +290,15 @@ class TwistedDriver(Driver):
         self._delayed = None
         super().deadline()
 
-    def make_transport(self, event: OpenConnection) -> _Attempt:
+    def make_transport(self, event: OpenConnection) -> Attempt:
         """See `Driver`."""
         # The reactor runs us, wherever we were made.
         self._thread = get_ident()
-        return _Attempt(self, event)
+        return Attempt(self._dialler, self, event)
 
     def make_tls(self, settings: Settings) -> Callable[[], None]:
         """See `Driver`."""
-        if self.endpoint_factory is not None:
-            raise ArgumentError(_OWN_TLS)
-        # Here, so that those who use plain TCP need no TLS library.
-        from txcouchbase.tls import make_tls_factory  # noqa: PLC0415
-
-        factory = make_tls_factory(settings.tls_files)
-
-        def use() -> None:
-            self._tls_factory = factory
-
-        return use
-
-    def endpoint(
-        self, address: Address, tls: bool, dialled: list[Any]
-    ) -> tuple[IStreamClientEndpoint, TlsAttempt | None]:
-        """Give what connects to *address*, and what explains its TLS (None: the user's does it).
-
-        *dialled* takes the connectors of what it dials, unless an endpoint of the user's does that.
-        """
-        if self.endpoint_factory is not None:
-            return self.endpoint_factory(self.reactor, address, tls), None
-        settings = self.session.settings
-        # Short enough for a dozen addresses that say nothing.
-        head_start = settings.config_node_timeout / _ATTEMPTS
-        endpoint: IStreamClientEndpoint = HostEndpoint(
-            self.reactor, address, _FAMILIES.get(settings.ipv6), head_start, dialled
-        )
-        if not tls:
-            return endpoint, None
-        from txcouchbase.tls import TlsAttempt, TlsEndpoint  # noqa: PLC0415 - as above
-
-        assert self._tls_factory is not None, "no TLS in the settings"
-        attempt = TlsAttempt(address.host, self._tls_factory(address.host))
-        return TlsEndpoint(self.reactor, endpoint, attempt), attempt
+        return self._dialler.make_tls(settings)
 
     def in_thread(self, work: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
         """See `Driver`."""
@@ -400,71 +335,3 @@ def check_reactor(reactor: Any) -> None:
             "a Bucket is opened in the thread of its reactor: use reactor.callFromThread, or open "
             "it there and hand bucket.threadsafe() to threads"
         )
-
-
-class _Attempt:
-    """A connection that is being made; the Protocol takes its place once it is."""
-
-    def __init__(self, driver: TwistedDriver, event: OpenConnection) -> None:
-        self._driver = driver
-        self._event = event
-        self._connecting: Deferred[Any] | None = None
-        self._dialled: list[Any] = []
-
-    def open(self) -> None:
-        # Endpoints and their factories may be the user's, and may raise.
-        self._connecting = maybeDeferred(self._connect)
-        self._connecting.addErrback(self._failed)
-
-    def _connect(self) -> Deferred[IProtocol]:
-        driver, event = self._driver, self._event
-        endpoint, tls = driver.endpoint(event.address, event.tls, self._dialled)
-        return endpoint.connect(CouchbaseFactory(driver, event.id, tls, event.address.host))
-
-    def _failed(self, failure: Failure) -> None:
-        driver, event = self._driver, self._event
-        error = _translated(failure, event.address, driver.session.settings)
-        driver.connect_failed(event.id, error)
-
-    def write(self, data: bytes) -> None:
-        """Do nothing: the session says nothing before it is connected."""
-
-    def finish(self) -> None:
-        if self._connecting is not None:
-            self._connecting.cancel()
-
-    def drop(self) -> None:
-        """Lead to nowhere what the reactor is connecting: see `dead_end`."""
-        for connector in self._dialled:
-            # The reactor knows nothing of it yet if it was dialled in this turn.
-            if hasattr(connector.transport, "fileno"):
-                dead_end(connector.transport.fileno())
-        reactor = self._driver.reactor
-        if not IReactorFDSet.providedBy(reactor):
-            return
-        for each in [*reactor.getReaders(), *reactor.getWriters()]:
-            # Endpoints keep their sockets to themselves, but wrap the factory that they are given.
-            factory = getattr(getattr(each, "connector", None), "factory", None)
-            while factory is not None and not isinstance(factory, CouchbaseFactory):
-                wrapped = getattr(factory, "_wrappedFactory", None)
-                factory = wrapped or getattr(factory, "wrappedFactory", None)
-            if factory is not None and factory.is_of(self._driver):
-                dead_end(each.fileno())
-
-
-def _translated(failure: Failure, address: Address, settings: Settings) -> BaseException:
-    """Say in the core's terms why a connection could not be made."""
-    why = failure.value
-    if isinstance(why, CouchbaseError):
-        return why
-    if isinstance(why, DNSLookupError | gaierror):
-        reason = getattr(why, "strerror", None) or str(why)
-        error = connect_error(UnknownHostError, address, reason, settings)
-    elif isinstance(why, TwistedConnectError):
-        kind = kind_of_error(why.osError)
-        error = connect_error(kind, address, str(why).rstrip("."), settings)
-    else:
-        reason = general(f"{type(why).__name__}: {why}")
-        error = connect_error(NodeUnreachableError, address, reason, settings)
-    error.__cause__ = why
-    return error

@@ -7,23 +7,18 @@ from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads
 
-from couchloop.session.standstill import LATE, LEAST_TURNS
+from couchloop.client.patience import Patience
 
 
 class PatientCall:
-    """A call after *delay* seconds, with what `IDelayedCall` has of use: `active` and `cancel`.
-
-    Whoever waits for bytes so long must not give up before those are read that came meanwhile.
-    """
+    """A call after *delay* seconds, with what `IDelayedCall` has of use: `active` and `cancel`."""
 
     def __init__(
         self, reactor: Any, delay: float, call: Callable[..., object], *arguments: object
     ) -> None:
         self._reactor = reactor
         self._call: Callable[[], object] | None = lambda: call(*arguments)
-        # A clock for tests is not late: it is set forward.
-        self._turns = LEAST_TURNS if IReactorFromThreads.providedBy(reactor) else 0
-        self._due = reactor.seconds() + delay
+        self._patience = Patience(reactor.seconds() + delay)
         self._delayed: IDelayedCall = reactor.callLater(delay, self._is_due)
 
     def active(self) -> bool:
@@ -37,8 +32,9 @@ class PatientCall:
             self._delayed.cancel()
 
     def _is_due(self) -> None:
-        if self._turns and self._reactor.seconds() - self._due > LATE:
-            self._turns -= 1
+        # A clock for tests is not late: it is set forward.
+        is_clock = not IReactorFromThreads.providedBy(self._reactor)
+        if not is_clock and self._patience.reads_first(self._reactor.seconds()):
             self._delayed = self._reactor.callLater(0, self._is_due)
             return
         call, self._call = self._call, None

@@ -28,6 +28,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from couchloop.client.backlog import Backlog
+from couchloop.client.driver import Driver
+from couchloop.client.patience import GRACE
 from couchloop.exceptions import TlsError
 from couchloop.kv.connection import SIGN
 from couchloop.settings.values import Address
@@ -35,11 +37,8 @@ from couchloop.transport.tls import cut_off
 from txcouchbase.patience import PatientCall
 
 if TYPE_CHECKING:
-    from txcouchbase.driver import TwistedDriver
     from txcouchbase.tls import TlsAttempt
 
-_GRACE: Final = 2.0
-"""Seconds that a peer has to take what is still to be written once a connection is closing."""
 _PIECE: Final = 1 << 18
 """Bytes that a transport is given at once: it says that it has written them only when all are."""
 
@@ -57,7 +56,7 @@ class CouchbaseProtocol(Protocol):
 
     def __init__(
         self,
-        driver: TwistedDriver,
+        driver: Driver,
         connection_id: int,
         tls: TlsAttempt | None = None,
         host: str = "",
@@ -174,7 +173,7 @@ class CouchbaseProtocol(Protocol):
             self._abort()
         else:
             # The timer first: connectionLost may come from within.
-            self._grace = PatientCall(self._driver.reactor, _GRACE, self._abort)
+            self._grace = PatientCall(self._driver.home, GRACE, self._abort)
             if not self._backlog:
                 self._end()
 
@@ -286,7 +285,7 @@ class CouchbaseFactory(Factory):
 
     def __init__(
         self,
-        driver: TwistedDriver,
+        driver: Driver,
         connection_id: int,
         tls: TlsAttempt | None = None,
         host: str = "",
@@ -296,7 +295,7 @@ class CouchbaseFactory(Factory):
         self._tls = tls
         self._host = host
 
-    def is_of(self, driver: TwistedDriver) -> bool:
+    def is_of(self, driver: Driver) -> bool:
         """Tell whether it makes a connection of *driver*."""
         return driver is self._driver
 

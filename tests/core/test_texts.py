@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchloop.client.driver import connect_error
 from couchloop.embedded import EmbeddedCluster, ManualClock, User
 from couchloop.exceptions import (
     AmbiguousTimeoutError,
@@ -32,6 +31,7 @@ from couchloop.retries import FailFast
 from couchloop.safety.printable import printable
 from couchloop.settings.values import Address, Login, Settings
 from couchloop.transcoder import FMT_BYTES, FMT_JSON, FMT_PICKLE, FMT_UTF8, Transcoder
+from couchloop.transport.connecting import connect_error
 from couchloop.wire import Opcode, Status
 from tests.core.session.test_bad_input import ONE_NODE
 from tests.core.world import World

@@ -22,7 +22,7 @@ from couchloop.exceptions import (
 from couchloop.kv.connection import ROOM
 from couchloop.transcoder import FMT_BYTES
 from gcouchbase.bucket import Bucket
-from gcouchbase.driver import _Socket
+from gcouchbase.sockets import Socket
 from gcouchbase.testing import ServedCluster, _GeventPeer, serve
 from tests.certificates import Certificates
 from tests.gcouchbase.support import until
@@ -61,7 +61,7 @@ def kept(bucket: Bucket) -> int:
     for connection in bucket._driver.session.connections:
         count += sum(map(len, connection._out))
     for transport in bucket._driver.transports.values():
-        assert isinstance(transport, _Socket)
+        assert isinstance(transport, Socket)
         count += transport._backlog.size
     return count
 

@@ -28,7 +28,7 @@ def test_options(
 ) -> None:
     """LCB_OPTIONS wins over the connection string, and one line says so at each opening."""
     caplog.set_level("INFO", "gcouchbase")
-    monkeypatch.setattr("couchloop.client.driver._said", set())
+    monkeypatch.setattr("couchloop.client.notices._said", set())
     monkeypatch.setenv("LCB_OPTIONS", "operation_timeout=7&password=s3cr3t&network=default")
     text = "the environment decides: LCB_OPTIONS (operation_timeout=7, network=default)"
     for opening in (1, 2):

@@ -46,7 +46,7 @@ def test_a_thread_that_cannot_be_begun(
     def fail(*_: object) -> None:
         raise RuntimeError("no thread")
 
-    monkeypatch.setattr("couchloop.client.driver._salted_passwords", {})
+    monkeypatch.setattr("couchloop.client.derivations._salted_passwords", {})
     monkeypatch.setattr(GeventDriver, "in_thread", fail)
     with pytest.raises(Exception, match=r"seeds|connection") as raised:
         cluster_of(served).open_bucket("default")

@@ -22,7 +22,7 @@ def test_without_effect(
 ) -> None:
     """Options without effect are accepted; the log names each once, whatever opens with it."""
     caplog.set_level("INFO", "gcouchbase")
-    monkeypatch.setattr("couchloop.client.driver._said", set())
+    monkeypatch.setattr("couchloop.client.notices._said", set())
     for _ in range(2):
         with opened(served, "views_timeout=5&select_bucket=0&operation_timeout=3") as bucket:
             assert bucket.timeout == 3.0

@@ -39,7 +39,7 @@ def lines() -> Iterator[list[str]]:
 
     globalLogPublisher.addObserver(observe)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("couchloop.client.driver._said", set())
+        patch.setattr("couchloop.client.notices._said", set())
         yield seen
     globalLogPublisher.removeObserver(observe)
 

@@ -42,7 +42,7 @@ def _all_hosts_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
     def here(reactor: Any, address: Address, *_: object) -> TCP4ClientEndpoint:
         return TCP4ClientEndpoint(reactor, LOCAL, address.port)
 
-    monkeypatch.setattr("txcouchbase.driver.HostEndpoint", here)
+    monkeypatch.setattr("txcouchbase.connecting.HostEndpoint", here)
 
 
 async def outcome(host: str, peer: Peer, options: str, **more: Any) -> CouchbaseError:

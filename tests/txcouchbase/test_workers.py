@@ -161,7 +161,7 @@ async def test_a_bucket_without_threads(monkeypatch: pytest.MonkeyPatch) -> None
         # One that still runs would do the work, and a key is derived once.
         for thread in ours():
             thread.join(60)
-        monkeypatch.setattr("couchloop.client.driver._salted_passwords", SaltedPasswords())
+        monkeypatch.setattr("couchloop.client.derivations._salted_passwords", SaltedPasswords())
         system = NoThreads(monkeypatch)
         bucket = Bucket(
             f"couchbase://{host}:{port}/default?ipv6=disabled",

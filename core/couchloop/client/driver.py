@@ -7,27 +7,17 @@ derivation, a log, and how a caller is woken. Nothing here knows the public Buck
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from errno import EMFILE, ENFILE
 from functools import partial
-from ipaddress import IPv4Address
 from math import inf
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any, Final, Protocol, TypeVar
 
-from couchloop.exceptions import (
-    ClientTemporaryFailError,
-    CouchbaseError,
-    NodeUnreachableError,
-    TooManyOpenFilesError,
-    UnknownHostError,
-)
+from couchloop.client import derivations, notices
+from couchloop.exceptions import ClientTemporaryFailError, CouchbaseError
 from couchloop.hot.batch import Batch
 from couchloop.hot.operation import Operation, Pending
-from couchloop.kv.scram import ADVISED_ITERATIONS, KeyDerivation, SaltedPasswords
 from couchloop.observe.session import make_session
-from couchloop.safety.printable import printable
 from couchloop.session.connections import Random
 from couchloop.session.events import (
     CloseConnection,
@@ -46,57 +36,9 @@ from couchloop.session.session import SessionState
 from couchloop.session.standstill import LATE, CatchUp
 from couchloop.settings.values import Address, Settings
 from couchloop.topology import config_cache as configcache
+from couchloop.transport.connecting import wrong_family
 
 T = TypeVar("T")
-
-_salted_passwords: Final = SaltedPasswords()
-"""One derivation serves all connections: a user's salt is the same on every node."""
-
-
-_said: Final[set[str]] = set()
-"""Notices that this process has logged."""
-
-_UNVERIFIED: Final = (
-    "{subject}: the servers' certificates are not verified (ssl=no_verify, "
-    "tls_verify=none or LCB_SSL_MODE), so anybody on the way can read the password and the data"
-)
-
-
-_of_few: Final[set[object]] = set()
-"""Salts and seeds of clusters that were said to ask for few iterations."""
-_MOST_MARKS: Final = 10_000
-_LONGEST_DERIVATION: Final = 5.0
-"""Seconds after which a derivation that has not ended counts as one that never will."""
-
-
-class _Job(NamedTuple):
-    """A derivation that runs in a thread."""
-
-    since: float
-    done: list[Callable[[bytes | BaseException], None]]
-
-
-_deriving: Final[WeakKeyDictionary[Any, dict[bytes, _Job]]] = WeakKeyDictionary()
-"""The derivations that run, by loop: a hundred Buckets that are opened at once need one."""
-
-
-def _derived(
-    under_way: dict[bytes, _Job], derivation: KeyDerivation, job: _Job, key: bytes | BaseException
-) -> None:
-    """Take a derived key, or why there is none: keep it for later, and tell all who wait for it."""
-    digest = derivation.digest()
-    if under_way.get(digest) is job:
-        del under_way[digest]
-    if not isinstance(key, BaseException):
-        _salted_passwords.put(derivation, key)
-    first: Exception | None = None
-    for done in job.done:
-        try:
-            done(key)
-        except Exception as error:  # noqa: BLE001 - raised below, when all were told
-            first = first or error
-    if first is not None:
-        raise first
 
 
 def _nothing() -> None:
@@ -245,15 +187,8 @@ class Driver(ABC):
 
     def start(self) -> None:
         """Begin to open the bucket, if it is not open or being opened."""
-        settings = self.session.settings
-        if settings.tls and not settings.tls_files.verify:
-            self.log(LogRecord("warning", _UNVERIFIED, {"subject": settings.subject}))
-        for notice in settings.notices:
-            if notice.once:
-                if notice.text in _said:
-                    continue
-                _said.add(notice.text)
-            self.log(LogRecord(notice.level, "{notice}", {"notice": notice.text}))
+        for record in notices.of_settings(self.session.settings):
+            self.log(record)
         self.session.start(self.now())
         self.schedule()
 
@@ -309,7 +244,7 @@ class Driver(ABC):
         has one.
         """
         # The threads are the parent's.
-        _deriving.clear()
+        derivations.forget_running()
         if self._is_closed:
             return
         # First of all, so that nothing is written whatever happens to a transport.
@@ -412,41 +347,11 @@ class Driver(ABC):
         self._turn(self.session.connection_lost, connection_id, reason, self.now())
 
     def _derive(self, event: DeriveKey) -> None:
-        """Have a key derived: once for all that want the same on this loop at the same time."""
-        derivation = event.derivation
-        self._warn_of_few(derivation)
-        salted_password = _salted_passwords.get(derivation)
-        if salted_password is not None:
-            self.key_derived(event, salted_password)
-            return
-        under_way = _deriving.setdefault(self.home, {})
-        digest = derivation.digest()
-        now = self.now()
-        job = under_way.get(digest)
-        if job is not None and now - job.since < _LONGEST_DERIVATION:
-            job.done.append(partial(self.key_derived, event))
-            return
-        # Whoever began before may never tell: its thread could not be had, or was killed.
-        job = under_way[digest] = _Job(now, [partial(self.key_derived, event)])
-        self.in_thread(derivation.derive, partial(_derived, under_way, derivation, job))
-
-    def _warn_of_few(self, derivation: KeyDerivation) -> None:
-        """Say, once for each cluster, that it asks for fewer iterations than is advised."""
-        if derivation.iterations >= ADVISED_ITERATIONS:
-            return
-        settings = self.session.settings
-        # One user has one salt on all nodes of a cluster, whatever seeds led there.
-        marks = {derivation.salt, *settings.places}
-        if _of_few.isdisjoint(marks):
-            text = (
-                "{subject}: the nodes ask for {count} SCRAM iterations, and {advised} are the "
-                "least that RFC 7677 allows: raise scramShaIterations of the cluster"
-            )
-            fields = {"subject": settings.subject, "count": derivation.iterations}
-            self.log(LogRecord("warning", text, {**fields, "advised": ADVISED_ITERATIONS}))
-        if len(_of_few) > _MOST_MARKS:
-            _of_few.clear()
-        _of_few.update(marks)
+        few = notices.of_few_iterations(event.derivation, self.session.settings)
+        if few is not None:
+            self.log(few)
+        done = partial(self.key_derived, event)
+        derivations.derive(event.derivation, self.home, self.now(), self.in_thread, done)
 
     def key_derived(self, event: DeriveKey, salted_password: bytes | BaseException) -> None:
         """Pass on a derived key, or why there is none."""
@@ -608,60 +513,3 @@ class Driver(ABC):
                 self.loaded(is_high=event.is_high)
             case LogRecord():
                 self.log(event)
-
-
-def kind_of_error(number: int | None) -> type[CouchbaseError]:
-    """Give the class for the number of a system's error while connecting."""
-    return TooManyOpenFilesError if number in {EMFILE, ENFILE} else NodeUnreachableError
-
-
-def connect_error(
-    kind: type[CouchbaseError], address: Address, reason: str, settings: Settings
-) -> CouchbaseError:
-    """Say why a transport could not be connected; *kind* is UnknownHostError and the like."""
-    text = _CURES.get(kind, "{reason}").format(
-        host=address.host, node=address, reason=printable(reason)
-    )
-    family = _ONLY.get(settings.ipv6)
-    if kind is UnknownHostError and family is not None and settings.connector is None:
-        text += f"; it may have no {family} address, and others are not used: ipv6={settings.ipv6}"
-    return kind(text)
-
-
-def wrong_family(address: Address, settings: Settings) -> CouchbaseError | None:
-    """Say why *address*, a numeric one, is not to be used; None: it is."""
-    if settings.connector is not None:
-        # What the user brings decides by itself.
-        return None
-    family = "IPv6" if ":" in address.host else "IPv4" if _is_ipv4(address.host) else None
-    wanted = _ONLY.get(settings.ipv6)
-    if wanted is None or family is None or family == wanted:
-        return None
-    error = NodeUnreachableError(
-        f"{address} is an {family} address, and only {wanted} is used: ipv6={settings.ipv6}; "
-        "ipv6=allow uses both"
-    )
-    error.may_pass = False
-    return error
-
-
-def _is_ipv4(host: str) -> bool:
-    try:
-        IPv4Address(host)
-    except ValueError:
-        return False
-    return True
-
-
-_ONLY: Final = {"disabled": "IPv4", "only": "IPv6"}
-"""The one family of addresses that is used, by the option `ipv6`."""
-
-_CURES: Final[Mapping[type[CouchbaseError], str]] = {
-    UnknownHostError: "host {host} is unknown: {reason}",
-    NodeUnreachableError: "nothing reachable at {node}: {reason}; is a data node listening there?",
-    TooManyOpenFilesError: (
-        "no connection to {node}: {reason}; this process, or this machine, may open no more files "
-        "and connections: raise the limit (ulimit -n), or open fewer Buckets "
-        "(cluster.connection_budget() counts their connections)"
-    ),
-}

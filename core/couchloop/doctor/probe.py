@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-from couchloop.client.driver import wrong_family
 from couchloop.doctor.advice import Advice, advise, advise_tcp, failed
 from couchloop.doctor.certificates import describe_tls
 from couchloop.doctor.context import DiagnosisContext, StopError, is_address
@@ -35,6 +34,7 @@ from couchloop.session.connections import ControlRequest
 from couchloop.settings.values import Address, Login
 from couchloop.topology.configuration import ClusterConfig, parse_config
 from couchloop.topology.text import MAX_CONFIG, too_long
+from couchloop.transport.connecting import wrong_family
 from couchloop.transport.tls import PeerTls
 from couchloop.wire import Feature, Opcode
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 from couchloop.auth import PasswordAuthenticator
 from couchloop.client.cluster import BucketBase, ClusterBase
-from couchloop.client.driver import Driver, connect_error
+from couchloop.client.driver import Driver
 from couchloop.client.registry import Registry
 from couchloop.exceptions import (
     CouchbaseError,
@@ -20,6 +20,7 @@ from couchloop.session.events import LogRecord, OpenConnection, ResolveSrv
 from couchloop.settings.configure import make_settings, without_login
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.values import Settings
+from couchloop.transport.connecting import connect_error
 from tests.core.world import World
 
 T = TypeVar("T")

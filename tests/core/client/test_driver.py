@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from couchloop.client.driver import connect_error
 from couchloop.exceptions import (
     NodeUnreachableError,
     UnknownHostError,
@@ -17,6 +16,7 @@ from couchloop.kv.scram import KeyDerivation, SaltedPasswords
 from couchloop.operations import document as ops
 from couchloop.settings.configure import make_settings
 from couchloop.settings.values import Address
+from couchloop.transport.connecting import connect_error
 from tests.core.client.loop import (
     TEXT,
     WHO,
@@ -89,7 +89,7 @@ class TestDriver:
 
     def test_notices(self, loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
         """Each opening says what the environment decides; of what has no effect the first alone."""
-        monkeypatch.setattr("couchloop.client.driver._said", set())
+        monkeypatch.setattr("couchloop.client.notices._said", set())
         environment = {"LCB_OPTIONS": "network=default", "LCB_LOGLEVEL": "5"}
         for once in (["LCB_LOGLEVEL has no effect: the logging of the program decides"], []):
             bucket = opened(loop, environment=environment)
@@ -123,7 +123,7 @@ class TestDriver:
 
         # Nobody has derived a key yet.
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("couchloop.client.driver._salted_passwords", SaltedPasswords())
+            patch.setattr("couchloop.client.derivations._salted_passwords", SaltedPasswords())
             patch.setattr(driver, hook, fail)
             for key in "ab":
                 driver.submit(ops.get(bucket._defaults, key, quiet=True, timeout=1.0))
@@ -256,7 +256,7 @@ class TestDriver:
             raise MemoryError("no memory left")
 
         monkeypatch.setattr(KeyDerivation, "derive", fail)
-        monkeypatch.setattr("couchloop.client.driver._salted_passwords", SaltedPasswords())
+        monkeypatch.setattr("couchloop.client.derivations._salted_passwords", SaltedPasswords())
         bucket = opened(loop)
         loop.run()
         driver = bucket._driver

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from couchloop import exceptions
-from couchloop.client.driver import wrong_family
 from couchloop.exceptions import (
     AuthError,
     BucketNotFoundError,
@@ -27,6 +26,7 @@ from couchloop.session import health, reopening
 from couchloop.session.events import OpenFailed
 from couchloop.session.session import SessionState
 from couchloop.settings.values import Address, Login
+from couchloop.transport.connecting import wrong_family
 from couchloop.transport.tls import cut_off, handshake_error
 from tests.core.world import World
 
