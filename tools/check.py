@@ -1,7 +1,8 @@
 """Run every check of the project, each in a process of its own, and sum up.
 
     python tools/check.py [--full] [format | lint | types | layers | coverage | trial-REACTOR
-                                    | gevent-LOOP | tests/FOLDER ...]
+                                    | gevent-LOOP | gevent-oldest | gevent-newest
+                                    | tests/FOLDER ...]
 
 Without arguments all steps run, in order, whether or not an earlier one failed; `--full` adds those
 that take long. The exit status is 1 if any failed. Only the standard library is used; run it with
@@ -39,6 +40,9 @@ _REACTOR_TESTS: Final = (
 
 GEVENT_LOOPS: Final = ("libuv-cffi",)
 """Loops of gevent, beside its default, that the tests in the process itself must pass on."""
+
+GEVENT_VERSIONS: Final = ("oldest", "newest")
+"""Versions of gevent with which the parts of it that are private are tested (tools/gevents.py)."""
 
 CORE: Final = "couchloop"
 
@@ -128,6 +132,10 @@ def all_steps() -> list[Step]:
     for loop in GEVENT_LOOPS:
         step = _pytest(PytestRun((), ("-q", *_NO_TWISTED)), _GEVENT_TESTS)
         steps.append(step._replace(name=f"gevent-{loop}", environment=(("GEVENT_LOOP", loop),)))
+    steps += [
+        Step(f"gevent-{which}", (sys.executable, "tools/gevents.py", which))
+        for which in GEVENT_VERSIONS
+    ]
     return steps
 
 

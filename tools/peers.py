@@ -33,9 +33,17 @@ def python_sdk() -> Path:
 
     Raises subprocess.CalledProcessError if it could not be installed.
     """
-    folder = CACHE / f"python-{sys.version_info.major}.{sys.version_info.minor}"
+    return python_environment("python", PYTHON_PACKAGES)
+
+
+def python_environment(name: str, packages: Sequence[str]) -> Path:
+    """Give the Python interpreter of an environment that holds *packages*.
+
+    Raises subprocess.CalledProcessError if they could not be installed.
+    """
+    folder = CACHE / f"{name}-{sys.version_info.major}.{sys.version_info.minor}"
     python = folder / "bin" / "python"
-    with _made_once(folder, PYTHON_PACKAGES, python) as missing:
+    with _made_once(folder, packages, python) as missing:
         if missing:
             _run(sys.executable, "-m", "venv", str(folder))
             options = (
@@ -44,7 +52,7 @@ def python_sdk() -> Path:
                 "--no-input",
                 "--only-binary=:all:",
             )
-            _run(str(python), "-m", "pip", "install", *options, *PYTHON_PACKAGES)
+            _run(str(python), "-m", "pip", "install", *options, *packages)
     return python
 
 
