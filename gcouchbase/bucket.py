@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from time import time
 from typing import TYPE_CHECKING, Any, Final, Self
 from weakref import WeakMethod
 
@@ -103,6 +104,7 @@ class Bucket(DocumentMethods, HealthMethods, BucketBase):
 
     _registry = Registry["Bucket"](__name__.partition(".")[0])
     _driver: GeventDriver
+    _wall_clock = staticmethod(time)
 
     @sealed
     def __init__(

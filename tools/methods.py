@@ -27,7 +27,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType, NoneType, UnionType
 from typing import Any, Final, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from couchloop.operations import concatenate, counter, remove, retrieve, store, touch
+from couchloop.operations import concatenate, counter, locks, remove, retrieve, store, touch
 from couchloop.operations.arguments import ARGUMENTS
 from couchloop.operations.multi import Multi
 from couchloop.result import MultiResult
@@ -58,7 +58,7 @@ FAMILIES: Final = (
     Family(
         "DocumentMethods",
         "What can be done with documents",
-        (retrieve, store, concatenate, remove, touch, counter),
+        (retrieve, store, concatenate, remove, touch, locks, counter),
     ),
     Family("HealthMethods", "What a bucket's connections can be asked", (health,)),
 )
@@ -370,7 +370,7 @@ def _meanings(build: Builder, names: Sequence[str]) -> Iterator[str]:
     known = {**ARGUMENTS, **own}
     if isinstance(build, Multi):
         own = {}
-        shared = {build.argument: "for keys without one of their own."}
+        shared = {build.argument: "for keys without one of their own."} if build.argument else {}
         known = {**ARGUMENTS, **_documented(build.single), **_OF_A_BATCH, **shared}
         known[build.own.keys] = build.own.meaning
     if unknown := own.keys() - set(names):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from time import time
 from typing import TYPE_CHECKING, Any, Self
 from weakref import ref
 
@@ -102,6 +103,7 @@ class Bucket(DocumentMethods, HealthMethods, BucketBase):
 
     _registry = Registry["Bucket"](__name__.partition(".")[0])
     _driver: TwistedDriver
+    _wall_clock = staticmethod(time)
     _producers: Producers | None = None
 
     @sealed

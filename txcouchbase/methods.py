@@ -7,6 +7,7 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/operations/concatenate.py
 - core/couchloop/operations/remove.py
 - core/couchloop/operations/touch.py
+- core/couchloop/operations/locks.py
 - core/couchloop/operations/counter.py
 - core/couchloop/session/health.py
 
@@ -23,13 +24,15 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 
+from couchloop.arguments.expiry import Expiry, LockTime
 from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
 from couchloop.hot.operation import Defaults, Key
-from couchloop.hot.result import MultiResult, OperationResult, Result, ValueResult
-from couchloop.operations import concatenate, counter, remove, retrieve, store, touch
+from couchloop.hot.result import ExistsResult, MultiResult, OperationResult, Result, ValueResult
+from couchloop.operations import concatenate, counter, locks, remove, retrieve, store, touch
 from couchloop.retries import RetryStrategy
 from couchloop.session import health
 from couchloop.session.health import ClusterState, PingReport
+from couchloop.transcoder import Transcoder
 from txcouchbase.driver import TwistedDriver
 
 
@@ -44,10 +47,11 @@ class DocumentMethods:
     def get(
         self,
         key: Key,
-        ttl: int = 0,
+        ttl: Expiry = 0,
         quiet: bool | None = None,
         *,
         no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[ValueResult]:
@@ -55,10 +59,11 @@ class DocumentMethods:
 
         Args:
             key: the document's key, 1 to 250 bytes as UTF-8.
-            ttl: if not 0, also set the expiry to so many seconds (over 30 days: an absolute time).
+            ttl: if not 0, also set the expiry, as `get_and_touch` does.
             quiet: give a result with `success` False and `value` None instead of raising
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -72,6 +77,7 @@ class DocumentMethods:
                 ttl,
                 quiet,
                 no_format=no_format,
+                transcoder=transcoder,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -83,13 +89,86 @@ class DocumentMethods:
             del self
             raise
 
-    def get_multi(
+    def get_and_touch(
         self,
-        keys: Iterable[Key] | Mapping[Key, int],
-        ttl: int = 0,
+        key: Key,
+        expiry: Expiry,
         quiet: bool | None = None,
         *,
         no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[ValueResult]:
+        """Fetch a document and set its expiry, in one step.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            expiry: another name of *ttl*: give one.
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError, DocumentLockedError, and ValueFormatError if the value does not fit
+        its flags.
+        """
+        try:
+            pending = retrieve.get_and_touch(
+                self._defaults,
+                key,
+                expiry,
+                quiet,
+                no_format=no_format,
+                transcoder=transcoder,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def exists(
+        self, key: Key, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> Deferred[ExistsResult]:
+        """Tell whether there is a document, without reading its value.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        The result is true or false by itself, and has `exists` and `cas`. A document that is not
+        there is no error.
+        """
+        try:
+            pending = retrieve.exists(
+                self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def get_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, Expiry],
+        ttl: Expiry = 0,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[ValueResult]]:
@@ -101,6 +180,7 @@ class DocumentMethods:
             quiet: give a result with `success` False and `value` None instead of raising
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -109,8 +189,35 @@ class DocumentMethods:
         """
         try:
             pending = retrieve.get_multi.build(
-                self._defaults, keys, (ttl, quiet, no_format, timeout, retry_strategy)
+                self._defaults, keys, (ttl, quiet, no_format, transcoder, timeout, retry_strategy)
             )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def exists_multi(
+        self,
+        keys: Iterable[Key],
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[MultiResult[ExistsResult]]:
+        """Tell which of many documents are there.
+
+        Args:
+            keys: the keys.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `exists` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        try:
+            pending = retrieve.exists_multi.build(self._defaults, keys, (timeout, retry_strategy))
         except CouchbaseError as error:
             return fail(without_frames(error))
         try:
@@ -124,9 +231,11 @@ class DocumentMethods:
         key: Key,
         value: Any,
         cas: int = 0,
-        ttl: int = 0,
+        ttl: Expiry = 0,
         format: int | None = None,
         *,
+        expiry: Expiry | None = None,
+        transcoder: Transcoder | type[Transcoder] | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -136,8 +245,11 @@ class DocumentMethods:
             key: the document's key, 1 to 250 bytes as UTF-8.
             value: what to store.
             cas: if not 0, do it only if the document still has this CAS.
-            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            expiry: another name of *ttl*: give one.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -153,6 +265,8 @@ class DocumentMethods:
                 cas,
                 ttl,
                 format,
+                expiry=expiry,
+                transcoder=transcoder,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -168,9 +282,11 @@ class DocumentMethods:
         self,
         key: Key,
         value: Any,
-        ttl: int = 0,
+        ttl: Expiry = 0,
         format: int | None = None,
         *,
+        expiry: Expiry | None = None,
+        transcoder: Transcoder | type[Transcoder] | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -179,8 +295,11 @@ class DocumentMethods:
         Args:
             key: the document's key, 1 to 250 bytes as UTF-8.
             value: what to store.
-            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            expiry: another name of *ttl*: give one.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -194,6 +313,8 @@ class DocumentMethods:
                 value,
                 ttl,
                 format,
+                expiry=expiry,
+                transcoder=transcoder,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -210,9 +331,11 @@ class DocumentMethods:
         key: Key,
         value: Any,
         cas: int = 0,
-        ttl: int = 0,
+        ttl: Expiry = 0,
         format: int | None = None,
         *,
+        expiry: Expiry | None = None,
+        transcoder: Transcoder | type[Transcoder] | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -222,8 +345,11 @@ class DocumentMethods:
             key: the document's key, 1 to 250 bytes as UTF-8.
             value: what to store.
             cas: if not 0, do it only if the document still has this CAS.
-            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            expiry: another name of *ttl*: give one.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -238,6 +364,8 @@ class DocumentMethods:
                 cas,
                 ttl,
                 format,
+                expiry=expiry,
+                transcoder=transcoder,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -252,9 +380,11 @@ class DocumentMethods:
     def upsert_multi(
         self,
         keys: Mapping[Key, Any],
-        ttl: int = 0,
+        ttl: Expiry = 0,
         format: int | None = None,
         *,
+        expiry: Expiry | None = None,
+        transcoder: Transcoder | type[Transcoder] | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[OperationResult]]:
@@ -262,8 +392,11 @@ class DocumentMethods:
 
         Args:
             keys: a dict of key and value.
-            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            expiry: another name of *ttl*: give one.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -272,7 +405,7 @@ class DocumentMethods:
         """
         try:
             pending = store.upsert_multi.build(
-                self._defaults, keys, (ttl, format, timeout, retry_strategy)
+                self._defaults, keys, (ttl, format, expiry, transcoder, timeout, retry_strategy)
             )
         except CouchbaseError as error:
             return fail(without_frames(error))
@@ -285,9 +418,11 @@ class DocumentMethods:
     def insert_multi(
         self,
         keys: Mapping[Key, Any],
-        ttl: int = 0,
+        ttl: Expiry = 0,
         format: int | None = None,
         *,
+        expiry: Expiry | None = None,
+        transcoder: Transcoder | type[Transcoder] | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[OperationResult]]:
@@ -295,8 +430,11 @@ class DocumentMethods:
 
         Args:
             keys: a dict of key and value.
-            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            expiry: another name of *ttl*: give one.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -305,7 +443,7 @@ class DocumentMethods:
         """
         try:
             pending = store.insert_multi.build(
-                self._defaults, keys, (ttl, format, timeout, retry_strategy)
+                self._defaults, keys, (ttl, format, expiry, transcoder, timeout, retry_strategy)
             )
         except CouchbaseError as error:
             return fail(without_frames(error))
@@ -318,9 +456,11 @@ class DocumentMethods:
     def replace_multi(
         self,
         keys: Mapping[Key, Any],
-        ttl: int = 0,
+        ttl: Expiry = 0,
         format: int | None = None,
         *,
+        expiry: Expiry | None = None,
+        transcoder: Transcoder | type[Transcoder] | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[OperationResult]]:
@@ -328,8 +468,11 @@ class DocumentMethods:
 
         Args:
             keys: a dict of key and value.
-            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            expiry: another name of *ttl*: give one.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -338,7 +481,7 @@ class DocumentMethods:
         """
         try:
             pending = store.replace_multi.build(
-                self._defaults, keys, (ttl, format, timeout, retry_strategy)
+                self._defaults, keys, (ttl, format, expiry, transcoder, timeout, retry_strategy)
             )
         except CouchbaseError as error:
             return fail(without_frames(error))
@@ -563,8 +706,9 @@ class DocumentMethods:
     def touch(
         self,
         key: Key,
-        ttl: int = 0,
+        ttl: Expiry = 0,
         *,
+        expiry: Expiry | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -572,7 +716,9 @@ class DocumentMethods:
 
         Args:
             key: the document's key, 1 to 250 bytes as UTF-8.
-            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
+            expiry: another name of *ttl*: give one.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -581,7 +727,12 @@ class DocumentMethods:
         """
         try:
             pending = touch.touch(
-                self._defaults, key, ttl, timeout=timeout, retry_strategy=retry_strategy
+                self._defaults,
+                key,
+                ttl,
+                expiry=expiry,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
             return fail(without_frames(error))
@@ -593,9 +744,10 @@ class DocumentMethods:
 
     def touch_multi(
         self,
-        keys: Iterable[Key] | Mapping[Key, int],
-        ttl: int = 0,
+        keys: Iterable[Key] | Mapping[Key, Expiry],
+        ttl: Expiry = 0,
         *,
+        expiry: Expiry | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[OperationResult]]:
@@ -604,6 +756,7 @@ class DocumentMethods:
         Args:
             keys: the keys, or a dict of key and ttl.
             ttl: for keys without one of their own.
+            expiry: another name of *ttl*: give one.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -611,7 +764,195 @@ class DocumentMethods:
         ArgumentError for an empty batch.
         """
         try:
-            pending = touch.touch_multi.build(self._defaults, keys, (ttl, timeout, retry_strategy))
+            pending = touch.touch_multi.build(
+                self._defaults, keys, (ttl, expiry, timeout, retry_strategy)
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def lock(
+        self,
+        key: Key,
+        ttl: LockTime = 0,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[ValueResult]:
+        """Fetch a document and lock it: until then only who has the result's `cas` can change it.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            ttl: for how many seconds, 1 to 30, or a timedelta. It is no expiry of the document.
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        A change with that CAS unlocks it, as `unlock` does. While it is locked, others may read it.
+
+        Raises NotFoundError; DocumentLockedError (a TemporaryFailError) if it is locked and the
+        retry strategy does not wait for the end of that; InvalidTtlError for another time.
+        """
+        try:
+            pending = locks.lock(
+                self._defaults,
+                key,
+                ttl,
+                quiet,
+                no_format=no_format,
+                transcoder=transcoder,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def get_and_lock(
+        self,
+        key: Key,
+        lock_time: LockTime,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[ValueResult]:
+        """Fetch a document and lock it, as `lock` does: the name that SDK 3 and later have for it.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            lock_time: for how many seconds, 1 to 30, or a timedelta.
+            no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `lock` raises.
+        """
+        try:
+            pending = locks.get_and_lock(
+                self._defaults,
+                key,
+                lock_time,
+                no_format=no_format,
+                transcoder=transcoder,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def unlock(
+        self,
+        key: Key,
+        cas: int,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[OperationResult]:
+        """Unlock a document.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            cas: what `lock` gave.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError; DocumentLockedError (a TemporaryFailError) if this is not the CAS of
+        the lock; DocumentNotLockedError; InvalidCasError without a CAS.
+        """
+        try:
+            pending = locks.unlock(
+                self._defaults, key, cas, timeout=timeout, retry_strategy=retry_strategy
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def lock_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, LockTime],
+        ttl: LockTime = 0,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[MultiResult[ValueResult]]:
+        """Fetch many documents and lock them.
+
+        Args:
+            keys: the keys, or a dict of key and time.
+            ttl: for keys without one of their own.
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `lock` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        try:
+            pending = locks.lock_multi.build(
+                self._defaults, keys, (ttl, quiet, no_format, transcoder, timeout, retry_strategy)
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def unlock_multi(
+        self,
+        kvs: Mapping[Key, int | Result],
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[MultiResult[OperationResult]]:
+        """Unlock many documents.
+
+        Args:
+            kvs: a dict of key and CAS (or a result that has one).
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `unlock` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        try:
+            pending = locks.unlock_multi.build(self._defaults, kvs, (timeout, retry_strategy))
         except CouchbaseError as error:
             return fail(without_frames(error))
         try:
@@ -625,8 +966,9 @@ class DocumentMethods:
         key: Key,
         delta: int = 1,
         initial: int | None = None,
-        ttl: int = 0,
+        ttl: Expiry = 0,
         *,
+        expiry: Expiry | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[ValueResult]:
@@ -636,7 +978,8 @@ class DocumentMethods:
             key: the document's key, 1 to 250 bytes as UTF-8.
             delta: what to add; negative: to subtract (never below 0).
             initial: what to store if there is no document. None: do not create it.
-            ttl: expiry in seconds of a document that is created; 0: never.
+            ttl: expiry of a document that is created; 0: never.
+            expiry: another name of *ttl*: give one.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -651,6 +994,7 @@ class DocumentMethods:
                 delta,
                 initial,
                 ttl,
+                expiry=expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -664,11 +1008,12 @@ class DocumentMethods:
 
     def counter_multi(
         self,
-        kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, int]],
+        kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, Any]],
         initial: int | None = None,
         delta: int = 1,
-        ttl: int = 0,
+        ttl: Expiry = 0,
         *,
+        expiry: Expiry | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[ValueResult]]:
@@ -679,7 +1024,8 @@ class DocumentMethods:
                 `initial` and `ttl`.
             initial: what to store if there is no document. None: do not create it.
             delta: for keys without one of their own.
-            ttl: expiry in seconds of a document that is created; 0: never.
+            ttl: expiry of a document that is created; 0: never.
+            expiry: another name of *ttl*: give one.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -688,7 +1034,7 @@ class DocumentMethods:
         """
         try:
             pending = counter.counter_multi.build(
-                self._defaults, kvs, (initial, delta, ttl, timeout, retry_strategy)
+                self._defaults, kvs, (initial, delta, ttl, expiry, timeout, retry_strategy)
             )
         except CouchbaseError as error:
             return fail(without_frames(error))

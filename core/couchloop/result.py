@@ -1,5 +1,5 @@
 """What operations give back."""
 
-from couchloop.hot.result import MultiResult, OperationResult, Result, ValueResult
+from couchloop.hot.result import ExistsResult, MultiResult, OperationResult, Result, ValueResult
 
-__all__ = ["MultiResult", "OperationResult", "Result", "ValueResult"]
+__all__ = ["ExistsResult", "MultiResult", "OperationResult", "Result", "ValueResult"]

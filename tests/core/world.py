@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from errno import ENOENT
 from itertools import islice
 from random import Random
@@ -48,7 +49,7 @@ def derive(derivation: KeyDerivation) -> bytes:
 
 def defaults() -> Defaults:
     """What a Bucket hands its operations when nothing was set."""
-    return Defaults(Transcoder(), FMT_JSON)
+    return Defaults(Transcoder(), FMT_JSON, wall_clock=ManualClock().wall)
 
 
 class ScriptedNode:
@@ -211,7 +212,7 @@ class World:
         self.disk_is_slow = False
         """Whether nothing is read, and nothing written before `write_files`."""
         self.writes: list[tuple[int, bytes]] = []
-        self.defaults = defaults()
+        self.defaults = replace(defaults(), wall_clock=self.clock.wall)
 
     def _wake(self, completed: Operation[Any] | Batch[Any]) -> None:
         self.woken.append(completed)

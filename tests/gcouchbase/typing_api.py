@@ -5,16 +5,17 @@ An `ignore` that is not needed is an error too, so the lines that must be refuse
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
 from gevent.event import Event
 
 from couchloop.client.connection_limits import ConnectionBudget
 from couchloop.client.threads import ThreadSafeBucket
-from couchloop.result import MultiResult, OperationResult, ValueResult
+from couchloop.result import ExistsResult, MultiResult, OperationResult, ValueResult
 from couchloop.retries import BestEffort, FailFast
 from couchloop.session.health import ClusterState, DiagnosticsReport, PingReport
-from couchloop.transcoder import FMT_UTF8
+from couchloop.transcoder import FMT_UTF8, Transcoder
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
 from gcouchbase.pool import BucketPool
@@ -77,6 +78,18 @@ def operations(bucket: Bucket) -> None:
     assert_type(bucket.remove("k"), OperationResult)
     assert_type(bucket.touch("k", 10), OperationResult)
     assert_type(bucket.counter("k", delta=2, initial=0), ValueResult)
+    assert_type(bucket.get_and_touch("k", timedelta(days=90)), ValueResult)
+    assert_type(bucket.exists("k"), ExistsResult)
+    assert_type(bucket.lock("k", 5), ValueResult)
+    assert_type(bucket.get_and_lock("k", timedelta(seconds=5)), ValueResult)
+    assert_type(bucket.unlock("k", 5), OperationResult)
+    assert_type(bucket.exists_multi(["k"]), MultiResult[ExistsResult])
+    assert_type(bucket.lock_multi({"k": 5}), MultiResult[ValueResult])
+    assert_type(bucket.unlock_multi({"k": 5}), MultiResult[OperationResult])
+    bucket.upsert("k", 1, ttl=timedelta(days=40), transcoder=Transcoder)
+    bucket.upsert("k", 1, expiry=datetime.now(UTC))
+    bucket.lock("k", datetime.now(UTC))  # type: ignore[arg-type]
+    bucket.unlock_multi(["k"])  # type: ignore[arg-type]
     assert_type(bucket.ping(timeout=1.5, report_id="mine"), PingReport)
     assert_type(bucket.diagnostics(), DiagnosticsReport)
     assert_type(bucket.get_multi(["k"]), MultiResult[ValueResult])
@@ -107,6 +120,8 @@ def results(bucket: Bucket) -> None:
     got = bucket.get("k")
     assert_type(got.cas, int)
     assert_type(got.success, bool)
+    assert_type(got.content_as[dict], dict[Any, Any])
+    assert_type(got.content_as[str], str)
     value: Any = got.value
     bucket.upsert("k", value)
     assert_type(bucket.get_multi(["k"])["k"], ValueResult)

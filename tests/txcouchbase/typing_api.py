@@ -5,16 +5,17 @@ An `ignore` that is not needed is an error too, so the lines that must be refuse
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
 from twisted.internet.defer import Deferred
 
 from couchloop.client.connection_limits import ConnectionBudget
 from couchloop.client.threads import ThreadSafeBucket
-from couchloop.result import MultiResult, OperationResult, ValueResult
+from couchloop.result import ExistsResult, MultiResult, OperationResult, ValueResult
 from couchloop.retries import BestEffort, FailFast, RetryReason, RetryRequest
 from couchloop.session.health import ClusterState, PingReport
-from couchloop.transcoder import FMT_UTF8
+from couchloop.transcoder import FMT_UTF8, Transcoder
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
 from txcouchbase.pool import BucketPool
@@ -107,6 +108,18 @@ def operations(bucket: Bucket) -> None:
     assert_type(bucket.remove("k"), Deferred[OperationResult])
     assert_type(bucket.touch("k", 10), Deferred[OperationResult])
     assert_type(bucket.counter("k", delta=2, initial=0), Deferred[ValueResult])
+    assert_type(bucket.get_and_touch("k", timedelta(days=90)), Deferred[ValueResult])
+    assert_type(bucket.exists("k"), Deferred[ExistsResult])
+    assert_type(bucket.lock("k", 5), Deferred[ValueResult])
+    assert_type(bucket.get_and_lock("k", timedelta(seconds=5)), Deferred[ValueResult])
+    assert_type(bucket.unlock("k", 5), Deferred[OperationResult])
+    assert_type(bucket.exists_multi(["k"]), Deferred[MultiResult[ExistsResult]])
+    assert_type(bucket.lock_multi({"k": 5}), Deferred[MultiResult[ValueResult]])
+    assert_type(bucket.unlock_multi({"k": 5}), Deferred[MultiResult[OperationResult]])
+    bucket.upsert("k", 1, ttl=timedelta(days=40), transcoder=Transcoder)
+    bucket.upsert("k", 1, expiry=datetime.now(UTC))
+    bucket.lock("k", datetime.now(UTC))  # type: ignore[arg-type]
+    bucket.unlock_multi(["k"])  # type: ignore[arg-type]
     assert_type(bucket.get_multi(["k"]), Deferred[MultiResult[ValueResult]])
     assert_type(bucket.upsert_multi({"k": 1}), Deferred[MultiResult[OperationResult]])
     assert_type(bucket.insert_multi({"k": 1}), Deferred[MultiResult[OperationResult]])
@@ -135,6 +148,8 @@ async def awaited(bucket: Bucket) -> None:
     assert_type(got, ValueResult)
     assert_type(got.cas, int)
     assert_type(got.success, bool)
+    assert_type(got.content_as[dict], dict[Any, Any])
+    assert_type(got.content_as[str], str)
     assert_type((await bucket.get_multi(["k"]))["k"], ValueResult)
     assert_type((await bucket.upsert_multi({"k": 1})).all_ok, bool)
     assert_type(bucket.get("k").addCallback(lambda result: result.cas), Deferred[int])

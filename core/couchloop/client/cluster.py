@@ -77,6 +77,8 @@ class BucketBase(OneOfEach):
     """
 
     _registry: ClassVar[Registry[Any]]
+    _wall_clock: Callable[[], float]
+    """Gives the seconds since 1970."""
     _driver: Driver
     _settings: Settings
     _opened_with: dict[str, Any]
@@ -101,6 +103,8 @@ class BucketBase(OneOfEach):
             settings.default_format,
             settings.quiet,
             settings.operation_timeout,
+            self._wall_clock,
+            settings.past_expiry != "send",
         )
         self._use(driver)
         self._open()

@@ -7,6 +7,7 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/operations/concatenate.py
 - core/couchloop/operations/remove.py
 - core/couchloop/operations/touch.py
+- core/couchloop/operations/locks.py
 - core/couchloop/operations/counter.py
 - core/couchloop/session/health.py
 
@@ -21,13 +22,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from couchloop.arguments.expiry import Expiry, LockTime
 from couchloop.client.crossing import Crossing, Target
 from couchloop.hot.operation import Key
-from couchloop.hot.result import MultiResult, OperationResult, Result, ValueResult
-from couchloop.operations import concatenate, counter, remove, retrieve, store, touch
+from couchloop.hot.result import ExistsResult, MultiResult, OperationResult, Result, ValueResult
+from couchloop.operations import concatenate, counter, locks, remove, retrieve, store, touch
 from couchloop.retries import RetryStrategy
 from couchloop.session import health
 from couchloop.session.health import ClusterState, PingReport
+from couchloop.transcoder import Transcoder
 
 
 class DocumentMethods:
@@ -41,10 +44,11 @@ class DocumentMethods:
     def get(
         self,
         key: Key,
-        ttl: int = 0,
+        ttl: Expiry = 0,
         quiet: bool | None = None,
         *,
         no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> ValueResult:
@@ -52,10 +56,11 @@ class DocumentMethods:
 
         Args:
             key: the document's key, 1 to 250 bytes as UTF-8.
-            ttl: if not 0, also set the expiry to so many seconds (over 30 days: an absolute time).
+            ttl: if not 0, also set the expiry, as `get_and_touch` does.
             quiet: give a result with `success` False and `value` None instead of raising
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -73,6 +78,7 @@ class DocumentMethods:
                 ttl,
                 quiet,
                 no_format=no_format,
+                transcoder=transcoder,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -81,13 +87,88 @@ class DocumentMethods:
             del target
         return crossing.run(pending)
 
-    def get_multi(
+    def get_and_touch(
         self,
-        keys: Iterable[Key] | Mapping[Key, int],
-        ttl: int = 0,
+        key: Key,
+        expiry: Expiry,
         quiet: bool | None = None,
         *,
         no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ValueResult:
+        """Fetch a document and set its expiry, in one step.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            expiry: another name of *ttl*: give one.
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError, DocumentLockedError, and ValueFormatError if the value does not fit
+        its flags.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = retrieve.get_and_touch(
+                target._defaults,
+                key,
+                expiry,
+                quiet,
+                no_format=no_format,
+                transcoder=transcoder,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def exists(
+        self, key: Key, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> ExistsResult:
+        """Tell whether there is a document, without reading its value.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        The result is true or false by itself, and has `exists` and `cas`. A document that is not
+        there is no error.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = retrieve.exists(
+                target._defaults, key, timeout=timeout, retry_strategy=retry_strategy
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def get_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, Expiry],
+        ttl: Expiry = 0,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[ValueResult]:
@@ -99,6 +180,7 @@ class DocumentMethods:
             quiet: give a result with `success` False and `value` None instead of raising
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -111,8 +193,36 @@ class DocumentMethods:
         try:
             crossing.check(target._driver.session)
             pending = retrieve.get_multi.build(
-                target._defaults, keys, (ttl, quiet, no_format, timeout, retry_strategy)
+                target._defaults, keys, (ttl, quiet, no_format, transcoder, timeout, retry_strategy)
             )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def exists_multi(
+        self,
+        keys: Iterable[Key],
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ExistsResult]:
+        """Tell which of many documents are there.
+
+        Args:
+            keys: the keys.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `exists` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = retrieve.exists_multi.build(target._defaults, keys, (timeout, retry_strategy))
             pending.owner = target
         finally:
             del target
@@ -123,9 +233,11 @@ class DocumentMethods:
         key: Key,
         value: Any,
         cas: int = 0,
-        ttl: int = 0,
+        ttl: Expiry = 0,
         format: int | None = None,
         *,
+        expiry: Expiry | None = None,
+        transcoder: Transcoder | type[Transcoder] | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -135,8 +247,11 @@ class DocumentMethods:
             key: the document's key, 1 to 250 bytes as UTF-8.
             value: what to store.
             cas: if not 0, do it only if the document still has this CAS.
-            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            expiry: another name of *ttl*: give one.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -156,6 +271,8 @@ class DocumentMethods:
                 cas,
                 ttl,
                 format,
+                expiry=expiry,
+                transcoder=transcoder,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -168,9 +285,11 @@ class DocumentMethods:
         self,
         key: Key,
         value: Any,
-        ttl: int = 0,
+        ttl: Expiry = 0,
         format: int | None = None,
         *,
+        expiry: Expiry | None = None,
+        transcoder: Transcoder | type[Transcoder] | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -179,8 +298,11 @@ class DocumentMethods:
         Args:
             key: the document's key, 1 to 250 bytes as UTF-8.
             value: what to store.
-            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            expiry: another name of *ttl*: give one.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -198,6 +320,8 @@ class DocumentMethods:
                 value,
                 ttl,
                 format,
+                expiry=expiry,
+                transcoder=transcoder,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -211,9 +335,11 @@ class DocumentMethods:
         key: Key,
         value: Any,
         cas: int = 0,
-        ttl: int = 0,
+        ttl: Expiry = 0,
         format: int | None = None,
         *,
+        expiry: Expiry | None = None,
+        transcoder: Transcoder | type[Transcoder] | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -223,8 +349,11 @@ class DocumentMethods:
             key: the document's key, 1 to 250 bytes as UTF-8.
             value: what to store.
             cas: if not 0, do it only if the document still has this CAS.
-            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            expiry: another name of *ttl*: give one.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -243,6 +372,8 @@ class DocumentMethods:
                 cas,
                 ttl,
                 format,
+                expiry=expiry,
+                transcoder=transcoder,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -254,9 +385,11 @@ class DocumentMethods:
     def upsert_multi(
         self,
         keys: Mapping[Key, Any],
-        ttl: int = 0,
+        ttl: Expiry = 0,
         format: int | None = None,
         *,
+        expiry: Expiry | None = None,
+        transcoder: Transcoder | type[Transcoder] | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -264,8 +397,11 @@ class DocumentMethods:
 
         Args:
             keys: a dict of key and value.
-            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            expiry: another name of *ttl*: give one.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -278,7 +414,7 @@ class DocumentMethods:
         try:
             crossing.check(target._driver.session)
             pending = store.upsert_multi.build(
-                target._defaults, keys, (ttl, format, timeout, retry_strategy)
+                target._defaults, keys, (ttl, format, expiry, transcoder, timeout, retry_strategy)
             )
             pending.owner = target
         finally:
@@ -288,9 +424,11 @@ class DocumentMethods:
     def insert_multi(
         self,
         keys: Mapping[Key, Any],
-        ttl: int = 0,
+        ttl: Expiry = 0,
         format: int | None = None,
         *,
+        expiry: Expiry | None = None,
+        transcoder: Transcoder | type[Transcoder] | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -298,8 +436,11 @@ class DocumentMethods:
 
         Args:
             keys: a dict of key and value.
-            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            expiry: another name of *ttl*: give one.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -312,7 +453,7 @@ class DocumentMethods:
         try:
             crossing.check(target._driver.session)
             pending = store.insert_multi.build(
-                target._defaults, keys, (ttl, format, timeout, retry_strategy)
+                target._defaults, keys, (ttl, format, expiry, transcoder, timeout, retry_strategy)
             )
             pending.owner = target
         finally:
@@ -322,9 +463,11 @@ class DocumentMethods:
     def replace_multi(
         self,
         keys: Mapping[Key, Any],
-        ttl: int = 0,
+        ttl: Expiry = 0,
         format: int | None = None,
         *,
+        expiry: Expiry | None = None,
+        transcoder: Transcoder | type[Transcoder] | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -332,8 +475,11 @@ class DocumentMethods:
 
         Args:
             keys: a dict of key and value.
-            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            expiry: another name of *ttl*: give one.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -346,7 +492,7 @@ class DocumentMethods:
         try:
             crossing.check(target._driver.session)
             pending = store.replace_multi.build(
-                target._defaults, keys, (ttl, format, timeout, retry_strategy)
+                target._defaults, keys, (ttl, format, expiry, transcoder, timeout, retry_strategy)
             )
             pending.owner = target
         finally:
@@ -574,8 +720,9 @@ class DocumentMethods:
     def touch(
         self,
         key: Key,
-        ttl: int = 0,
+        ttl: Expiry = 0,
         *,
+        expiry: Expiry | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -583,7 +730,9 @@ class DocumentMethods:
 
         Args:
             key: the document's key, 1 to 250 bytes as UTF-8.
-            ttl: seconds until the document expires (over 30 days: an absolute time); 0: never.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
+            expiry: another name of *ttl*: give one.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -596,7 +745,12 @@ class DocumentMethods:
         try:
             crossing.check(target._driver.session)
             pending = touch.touch(
-                target._defaults, key, ttl, timeout=timeout, retry_strategy=retry_strategy
+                target._defaults,
+                key,
+                ttl,
+                expiry=expiry,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
             )
             pending.owner = target
         finally:
@@ -605,9 +759,10 @@ class DocumentMethods:
 
     def touch_multi(
         self,
-        keys: Iterable[Key] | Mapping[Key, int],
-        ttl: int = 0,
+        keys: Iterable[Key] | Mapping[Key, Expiry],
+        ttl: Expiry = 0,
         *,
+        expiry: Expiry | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -616,6 +771,7 @@ class DocumentMethods:
         Args:
             keys: the keys, or a dict of key and ttl.
             ttl: for keys without one of their own.
+            expiry: another name of *ttl*: give one.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -628,8 +784,199 @@ class DocumentMethods:
         try:
             crossing.check(target._driver.session)
             pending = touch.touch_multi.build(
-                target._defaults, keys, (ttl, timeout, retry_strategy)
+                target._defaults, keys, (ttl, expiry, timeout, retry_strategy)
             )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def lock(
+        self,
+        key: Key,
+        ttl: LockTime = 0,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ValueResult:
+        """Fetch a document and lock it: until then only who has the result's `cas` can change it.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            ttl: for how many seconds, 1 to 30, or a timedelta. It is no expiry of the document.
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        A change with that CAS unlocks it, as `unlock` does. While it is locked, others may read it.
+
+        Raises NotFoundError; DocumentLockedError (a TemporaryFailError) if it is locked and the
+        retry strategy does not wait for the end of that; InvalidTtlError for another time.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = locks.lock(
+                target._defaults,
+                key,
+                ttl,
+                quiet,
+                no_format=no_format,
+                transcoder=transcoder,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def get_and_lock(
+        self,
+        key: Key,
+        lock_time: LockTime,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ValueResult:
+        """Fetch a document and lock it, as `lock` does: the name that SDK 3 and later have for it.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            lock_time: for how many seconds, 1 to 30, or a timedelta.
+            no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `lock` raises.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = locks.get_and_lock(
+                target._defaults,
+                key,
+                lock_time,
+                no_format=no_format,
+                transcoder=transcoder,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def unlock(
+        self,
+        key: Key,
+        cas: int,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> OperationResult:
+        """Unlock a document.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            cas: what `lock` gave.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError; DocumentLockedError (a TemporaryFailError) if this is not the CAS of
+        the lock; DocumentNotLockedError; InvalidCasError without a CAS.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = locks.unlock(
+                target._defaults, key, cas, timeout=timeout, retry_strategy=retry_strategy
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def lock_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, LockTime],
+        ttl: LockTime = 0,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult]:
+        """Fetch many documents and lock them.
+
+        Args:
+            keys: the keys, or a dict of key and time.
+            ttl: for keys without one of their own.
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `lock` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = locks.lock_multi.build(
+                target._defaults, keys, (ttl, quiet, no_format, transcoder, timeout, retry_strategy)
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def unlock_multi(
+        self,
+        kvs: Mapping[Key, int | Result],
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Unlock many documents.
+
+        Args:
+            kvs: a dict of key and CAS (or a result that has one).
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `unlock` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = locks.unlock_multi.build(target._defaults, kvs, (timeout, retry_strategy))
             pending.owner = target
         finally:
             del target
@@ -640,8 +987,9 @@ class DocumentMethods:
         key: Key,
         delta: int = 1,
         initial: int | None = None,
-        ttl: int = 0,
+        ttl: Expiry = 0,
         *,
+        expiry: Expiry | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> ValueResult:
@@ -651,7 +999,8 @@ class DocumentMethods:
             key: the document's key, 1 to 250 bytes as UTF-8.
             delta: what to add; negative: to subtract (never below 0).
             initial: what to store if there is no document. None: do not create it.
-            ttl: expiry in seconds of a document that is created; 0: never.
+            ttl: expiry of a document that is created; 0: never.
+            expiry: another name of *ttl*: give one.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -670,6 +1019,7 @@ class DocumentMethods:
                 delta,
                 initial,
                 ttl,
+                expiry=expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -680,11 +1030,12 @@ class DocumentMethods:
 
     def counter_multi(
         self,
-        kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, int]],
+        kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, Any]],
         initial: int | None = None,
         delta: int = 1,
-        ttl: int = 0,
+        ttl: Expiry = 0,
         *,
+        expiry: Expiry | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[ValueResult]:
@@ -695,7 +1046,8 @@ class DocumentMethods:
                 `initial` and `ttl`.
             initial: what to store if there is no document. None: do not create it.
             delta: for keys without one of their own.
-            ttl: expiry in seconds of a document that is created; 0: never.
+            ttl: expiry of a document that is created; 0: never.
+            expiry: another name of *ttl*: give one.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -708,7 +1060,7 @@ class DocumentMethods:
         try:
             crossing.check(target._driver.session)
             pending = counter.counter_multi.build(
-                target._defaults, kvs, (initial, delta, ttl, timeout, retry_strategy)
+                target._defaults, kvs, (initial, delta, ttl, expiry, timeout, retry_strategy)
             )
             pending.owner = target
         finally:

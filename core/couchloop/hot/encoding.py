@@ -22,6 +22,8 @@ from couchloop.exceptions import (
 from couchloop.transcoder import Transcoder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from couchloop.hot.operation import Defaults, Key
     from couchloop.kv.connection import Connection
 
@@ -34,7 +36,8 @@ _INSTEAD: Final = {
     "decode_value": "no_format=True gives the value's bytes, as FMT_BYTES would",
 }
 """What can be done where a transcoder cannot."""
-_METHODS: Final = ("encode_key", "encode_value", "decode_value")
+_VALUE_METHODS: Final = ("encode_value", "decode_value")
+_METHODS: Final = ("encode_key", *_VALUE_METHODS)
 
 
 def transcoder_of(given: Any) -> Transcoder:
@@ -44,6 +47,18 @@ def transcoder_of(given: Any) -> Transcoder:
     """
     if given is None or given is False:
         return Transcoder()
+    return _checked(given, _METHODS)
+
+
+def value_transcoder_of(given: Any) -> Transcoder:
+    """Give the transcoder of one call, an instance or a class of one; it need know no keys.
+
+    Raises ArgumentError if it is none.
+    """
+    return _checked(given, _VALUE_METHODS)
+
+
+def _checked(given: Any, methods: Sequence[str]) -> Transcoder:
     if isinstance(given, type):
         try:
             given = given()
@@ -53,10 +68,10 @@ def transcoder_of(given: Any) -> Transcoder:
                 f"{type(error).__name__}: give an instance",
                 inner_cause=error,
             ) from error
-    missing = [name for name in _METHODS if not callable(getattr(given, name, None))]
+    missing = [name for name in methods if not callable(getattr(given, name, None))]
     if missing:
         raise ArgumentError(
-            f"a transcoder has the methods {', '.join(_METHODS)}: {type(given).__name__} lacks "
+            f"a transcoder has the methods {', '.join(methods)}: {type(given).__name__} lacks "
             f"{', '.join(missing)}"
         )
     return given  # type: ignore[no-any-return]

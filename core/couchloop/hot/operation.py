@@ -24,6 +24,8 @@ from couchloop.transcoder import Transcoder
 from couchloop.wire import Datatype, snappy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from couchloop.hot.batch import Batch
     from couchloop.kv.connection import Connection
 
@@ -37,6 +39,10 @@ MAX_KEY: Final = 250
 MAX_CAS: Final = 0xFFFFFFFFFFFFFFFF
 
 
+def _no_clock() -> float:
+    raise RuntimeError("this client was not told the time of day")
+
+
 @dataclass(slots=True)
 class Defaults:
     """What a Bucket's operations use where the call says nothing."""
@@ -46,6 +52,10 @@ class Defaults:
     quiet: bool = False
     timeout: float = 2.5
     """Seconds from the call to its answer, waiting and retrying included."""
+    wall_clock: Callable[[], float] = _no_clock
+    """Gives the seconds since 1970; asked only where an expiry needs it."""
+    refuses_past_expiry: bool = True
+    """Whether a number of seconds that means a moment in the past is refused as an expiry."""
 
 
 class Pending(Protocol[T_co]):

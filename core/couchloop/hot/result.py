@@ -5,7 +5,9 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any, TypeVar
 
-from couchloop.exceptions import CouchbaseError
+from couchloop.exceptions import CouchbaseError, ValueFormatError
+
+T = TypeVar("T")
 
 _SHOWN_KEYS = 5
 _SHOWN_CHARACTERS = 200
@@ -82,6 +84,29 @@ class OperationResult(Result):
         return f"{type(self).__name__}(key={self.key!r}, cas={self.cas:#x}{self._failure()})"
 
 
+class ContentAs:
+    """A value that is asked for as some type."""
+
+    __slots__ = ("_key", "_value")
+
+    def __init__(self, key: object, value: object) -> None:
+        self._key: Any = key
+        self._value: Any = value
+
+    def __getitem__(self, kind: type[T]) -> T:
+        """Return the value; raise ValueFormatError unless it is a *kind* (an int is a float, too).
+
+        Raises TypeError for what is no type.
+        """
+        value = self._value
+        if kind is float and type(value) is int:
+            return float(value)  # type: ignore[return-value]
+        if not isinstance(value, kind) or (type(value) is bool and kind is int):
+            text = f"the value is of type {type(value).__name__}, not {kind.__name__}"
+            raise ValueFormatError(text, key=self._key)
+        return value
+
+
 class ValueResult(OperationResult):
     """The outcome of an operation that reads a document, or counts in it.
 
@@ -109,10 +134,48 @@ class ValueResult(OperationResult):
         self.rc = rc
         self.token = token
 
+    @property
+    def content_as(self) -> ContentAs:
+        """The value as a type that is named: `result.content_as[dict]`, as SDK 3 and later do.
+
+        Raises ValueFormatError if it is of another type.
+        """
+        return ContentAs(self.key, self.value)
+
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}(key={self.key!r}, value={_short(self.value)}, "
             f"cas={self.cas:#x}, flags={self.flags:#x}{self._failure()})"
+        )
+
+
+class ExistsResult(OperationResult):
+    """Whether there is a document: what `exists` gives is true or false by itself.
+
+    Attributes:
+        exists: Whether there is one.
+        value: The same.
+
+    """
+
+    __slots__ = ("exists",)
+
+    def __init__(self, key: object, cas: int, rc: int = 0, *, exists: bool) -> None:
+        super().__init__(key, cas, None, rc)
+        self.exists = exists
+
+    @property
+    def value(self) -> bool:
+        """See `exists`."""
+        return self.exists
+
+    def __bool__(self) -> bool:
+        return self.exists
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(key={self.key!r}, exists={self.exists}, "
+            f"cas={self.cas:#x}{self._failure()})"
         )
 
 
@@ -126,6 +189,14 @@ class MultiResult(dict[Any, R]):
     def all_ok(self) -> bool:
         """Whether every key succeeded."""
         return all(result.rc == 0 for result in self.values())
+
+    def split_results(self) -> tuple[MultiResult[R], MultiResult[R]]:
+        """Return (good, bad): what succeeded, and what failed."""
+        good: MultiResult[R] = MultiResult()
+        bad: MultiResult[R] = MultiResult()
+        for key, result in self.items():
+            (bad if result.rc else good)[key] = result
+        return good, bad
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{k!r}: {_short(v)}" for k, v in islice(self.items(), _SHOWN_KEYS))

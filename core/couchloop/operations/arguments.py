@@ -8,8 +8,14 @@ ARGUMENTS: Final = {
     "key": "the document's key, 1 to 250 bytes as UTF-8.",
     "value": "what to store.",
     "cas": "if not 0, do it only if the document still has this CAS.",
-    "ttl": "seconds until the document expires (over 30 days: an absolute time); 0: never.",
+    "ttl": (
+        "when the document expires: whole seconds from now, a timedelta, or a datetime with a time "
+        "zone; 0: never. Above 30 days a number counts from 1970."
+    ),
+    "expiry": "another name of *ttl*: give one.",
     "format": "FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.",
+    "no_format": "give the value as bytes, whatever its format.",
+    "transcoder": "an instance, or a class, for this value alone. None: the Bucket's.",
     "quiet": (
         "give a result with `success` False and `value` None instead of raising NotFoundError. "
         "None: as the Bucket says."

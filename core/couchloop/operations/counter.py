@@ -6,7 +6,7 @@ from struct import Struct
 from typing import Any, Final
 
 from couchloop.arguments.exact import exact_integer
-from couchloop.arguments.expiry import exact_ttl
+from couchloop.arguments.expiry import Expiry, exact_expiry, one_expiry
 from couchloop.exceptions import InvalidDeltaError, InvalidTtlError, ProtocolError
 from couchloop.hot.frames import Frame
 from couchloop.hot.operation import MAX_CAS, Defaults, Key, Operation
@@ -43,8 +43,9 @@ def counter(
     key: Key,
     delta: int = 1,
     initial: int | None = None,
-    ttl: int = 0,
+    ttl: Expiry = 0,
     *,
+    expiry: Expiry | None = None,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Counter:
@@ -53,18 +54,20 @@ def counter(
     Args:
         delta: what to add; negative: to subtract (never below 0).
         initial: what to store if there is no document. None: do not create it.
-        ttl: expiry in seconds of a document that is created; 0: never.
+        ttl: expiry of a document that is created; 0: never.
 
     Raises NotFoundError, DeltaBadvalError if the document is not a number, StoreLockedError,
     InvalidDeltaError.
     """
-    change, expiry = exact_integer(delta), exact_ttl(ttl)
+    if expiry is not None:
+        ttl = one_expiry(ttl, expiry, key)
+    change, seconds = exact_integer(delta), exact_expiry(ttl, defaults, key)
     if change is None or not -MAX_CAS <= change <= MAX_CAS:
         raise InvalidDeltaError("delta must be an integer of 64 bits", key=key, objextra=delta)
     if initial is None:
-        first, expiry = 0, _DO_NOT_CREATE
+        first, seconds = 0, _DO_NOT_CREATE
     else:
-        if expiry == _DO_NOT_CREATE:
+        if seconds == _DO_NOT_CREATE:
             raise InvalidTtlError(
                 "ttl of a counter must be less than 2**32-1", key=key, objextra=ttl
             )
@@ -75,7 +78,7 @@ def counter(
             )
         first = given
     opcode = Opcode.INCREMENT if change >= 0 else Opcode.DECREMENT
-    extras = _COUNTER.pack(abs(change), first, expiry)
+    extras = _COUNTER.pack(abs(change), first, seconds)
     return Counter(opcode, defaults, key, timeout, extras, b"", 0, retry_strategy)
 
 

@@ -22,8 +22,26 @@ from couchloop.operations.concatenate import (
     prepend_multi,
 )
 from couchloop.operations.counter import Counter, counter, counter_multi
+from couchloop.operations.locks import (
+    Lock,
+    Unlock,
+    get_and_lock,
+    lock,
+    lock_multi,
+    unlock,
+    unlock_multi,
+)
 from couchloop.operations.remove import Remove, remove, remove_multi
-from couchloop.operations.retrieve import Get, GetAndTouch, get, get_multi
+from couchloop.operations.retrieve import (
+    Exists,
+    Get,
+    GetAndTouch,
+    exists,
+    exists_multi,
+    get,
+    get_and_touch,
+    get_multi,
+)
 from couchloop.operations.store import (
     Insert,
     Replace,
@@ -40,22 +58,31 @@ from couchloop.operations.touch import Touch, touch, touch_multi
 __all__ = [
     "Append",
     "Counter",
+    "Exists",
     "Get",
     "GetAndTouch",
     "Insert",
+    "Lock",
     "Prepend",
     "Remove",
     "Replace",
     "Touch",
+    "Unlock",
     "Upsert",
     "append",
     "append_multi",
     "counter",
     "counter_multi",
+    "exists",
+    "exists_multi",
     "get",
+    "get_and_lock",
+    "get_and_touch",
     "get_multi",
     "insert",
     "insert_multi",
+    "lock",
+    "lock_multi",
     "prepend",
     "prepend_multi",
     "remove",
@@ -64,6 +91,8 @@ __all__ = [
     "replace_multi",
     "touch",
     "touch_multi",
+    "unlock",
+    "unlock_multi",
     "upsert",
     "upsert_multi",
 ]

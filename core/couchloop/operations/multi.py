@@ -13,6 +13,7 @@ from operator import is_
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from couchloop.arguments.expiry import one_expiry
 from couchloop.exceptions import ArgumentError
 from couchloop.hot.batch import Batch, Build, batch_of
 from couchloop.hot.result import Result
@@ -41,12 +42,15 @@ class OwnArgument:
     """Turns what a dict says into the argument; None: that is it."""
     named: frozenset[str] = frozenset()
     """Arguments that a dict in place of this one may have."""
+    is_said: bool = True
+    """Whether there is such an argument; else a dict counts as its keys."""
 
 
 def _cas_of(cas: Any) -> Any:
     return cas.cas if isinstance(cas, Result) else cas
 
 
+KEY: Final = OwnArgument("keys", "Iterable[Key]", "the keys.", is_said=False)
 VALUE: Final = OwnArgument(
     "keys",
     "Mapping[Key, Any]",
@@ -55,7 +59,10 @@ VALUE: Final = OwnArgument(
     unshared=frozenset({"value", "cas"}),
 )
 TTL: Final = OwnArgument(
-    "keys", "Iterable[Key] | Mapping[Key, int]", "the keys, or a dict of key and ttl."
+    "keys", "Iterable[Key] | Mapping[Key, Expiry]", "the keys, or a dict of key and ttl."
+)
+LOCK_TIME: Final = OwnArgument(
+    "keys", "Iterable[Key] | Mapping[Key, LockTime]", "the keys, or a dict of key and time."
 )
 CAS: Final = OwnArgument(
     "kvs",
@@ -64,9 +71,17 @@ CAS: Final = OwnArgument(
     unshared=frozenset({"cas"}),
     read=_cas_of,
 )
+CAS_OF_LOCK: Final = OwnArgument(
+    "kvs",
+    "Mapping[Key, int | Result]",
+    "a dict of key and CAS (or a result that has one).",
+    is_needed=True,
+    unshared=frozenset({"cas"}),
+    read=_cas_of,
+)
 DELTA: Final = OwnArgument(
     "kvs",
-    "Iterable[Key] | Mapping[Key, int | Mapping[str, int]]",
+    "Iterable[Key] | Mapping[Key, int | Mapping[str, Any]]",
     "the keys, or a dict of key and delta, or of key and a dict with any of `delta`, `initial` "
     "and `ttl`.",
     named=frozenset({"delta", "initial", "ttl"}),
@@ -101,15 +116,16 @@ class Multi(Generic[R]):
         self.__doc__ = summary
         self._kind, self._own_kind = kind, own_kind
         signature = inspect.signature(single)
-        first, _, own_one, *others = signature.parameters.values()
-        self.argument = own_one.name
+        first, _, *others = signature.parameters.values()
+        self.argument = others[0].name if own.is_said else ""
         """Of *single*: what may be said of each key by itself."""
-        shared = [each for each in (own_one, *others) if each.name not in own.unshared]
+        shared = [each for each in others if each.name not in own.unshared]
         shared.sort(key=lambda each: order.index(each.name) if each.name in order else len(order))
         self.shared = tuple(each.name for each in shared)
         """Arguments that are given once, in their order."""
         self._usual = tuple(each.default for each in shared)
         self._timeout = self.shared.index("timeout")
+        self._expiry = self.shared.index("expiry") if "expiry" in self.shared else None
         self._positional = [each.name for each in shared if each.kind is not each.KEYWORD_ONLY]
         assert isinstance(single, FunctionType)
         code, usual = single.__code__, single.__defaults__ or ()
@@ -158,14 +174,18 @@ class Multi(Generic[R]):
         is_dict = type(keys) is not list and isinstance(keys, Mapping)
         if own.is_needed and not is_dict:
             raise ArgumentError(f"give a dict of key and {self.argument}")
+        if is_dict and not own.is_said:
+            keys, is_dict = keys.keys(), False
         single = self.single
+        if self._expiry is not None and arguments[self._expiry] is not None:
+            arguments = self._with_ttl(arguments, self._expiry)
         if not all(map(is_, arguments, self._usual)):
             single = self._preset(arguments)
         kind = self._kind
         if self._own_kind is not None and (is_dict or arguments[0]):
             kind = self._own_kind
         build: Build
-        if own.is_needed:
+        if own.is_needed and own.read is None:
 
             def build(key: Any, value: Any) -> Operation[R]:
                 return single(defaults, key, value)
@@ -178,6 +198,14 @@ class Multi(Generic[R]):
                 return single(defaults, key)
 
         return batch_of(kind, defaults, arguments[self._timeout], keys, build)
+
+    def _with_ttl(self, arguments: tuple[Any, ...], expiry: int) -> tuple[Any, ...]:
+        """Give *arguments* with `ttl` in place of `expiry`: a key may have one of its own."""
+        given = [*arguments]
+        ttl = self.shared.index("ttl")
+        given[ttl] = one_expiry(given[ttl], given[expiry], None)
+        given[expiry] = None
+        return tuple(given)
 
     def _preset(self, arguments: tuple[Any, ...]) -> Callable[..., Operation[R]]:
         """Give the single form with *arguments* as the defaults of its own.

@@ -1,4 +1,4 @@
-"""Fetching documents: get, and get with a new expiry."""
+"""Fetching documents: get, get with a new expiry, and whether there is one."""
 
 from __future__ import annotations
 
@@ -6,29 +6,34 @@ from struct import Struct
 from typing import Any, Final
 
 from couchloop.arguments.exact import is_quiet
-from couchloop.arguments.expiry import exact_ttl
+from couchloop.arguments.expiry import Expiry, exact_expiry
 from couchloop.exceptions import ProtocolError
-from couchloop.hot.encoding import not_encoded
+from couchloop.hot.encoding import not_encoded, value_transcoder_of
 from couchloop.hot.frames import Frame
 from couchloop.hot.operation import Defaults, Key, Operation, body
-from couchloop.hot.result import Result, ValueResult
-from couchloop.operations.multi import TTL, Multi
+from couchloop.hot.result import ExistsResult, Result, ValueResult
+from couchloop.operations.multi import KEY, TTL, Multi
 from couchloop.retries import RetryStrategy
+from couchloop.transcoder import Transcoder
 from couchloop.wire import Opcode
 
 _NOT_FOUND_RC: Final = 0x0D
 _FLAGS = Struct(">I")
 _unpack_flags = _FLAGS.unpack_from
+_META_VERSION: Final = b"\x02"
+"""Asks GET_META for the datatype too: the only form that all servers answer alike."""
+_META: Final = Struct(">IIIQB")
 
 
 class Get(Operation[ValueResult]):
     """GET 0x00, or GAT 0x1d where a ttl is given."""
 
-    __slots__ = ("format_value",)
+    __slots__ = ("transcoder",)
     name = "get"
     idempotent = True
     gives_value = True
-    format_value: bool
+    transcoder: Transcoder | None
+    """What reads the value; None: it is given as bytes."""
 
     def decode(self, answer: Frame) -> ValueResult:
         """Decode the value by its flags; a quiet miss has value None and rc 0x0d."""
@@ -37,13 +42,14 @@ class Get(Operation[ValueResult]):
         if status:
             return ValueResult(self.key, None, 0, 0, _NOT_FOUND_RC)
         if len(extras) < 4:
-            raise ProtocolError("get: the answer has no flags", key=self.key)
+            raise ProtocolError(f"{self.name}: the answer has no flags", key=self.key)
         if datatype & 2:
             value = body(answer)
         (flags,) = _unpack_flags(extras)
-        if self.format_value:
+        transcoder = self.transcoder
+        if transcoder is not None:
             try:
-                value = self.defaults.transcoder.decode_value(value, flags)
+                value = transcoder.decode_value(value, flags)
             except Exception as error:  # noqa: BLE001 - a transcoder may be anybody's
                 not_encoded(error, "decode_value", self.name, self.key, self.connection)
         return ValueResult(self.key, value, cas, flags)
@@ -62,41 +68,125 @@ class GetAndTouch(Get):
     idempotent = False
 
 
+class Exists(Operation[ExistsResult]):
+    """GET_META 0xa0: no more than the document's metadata is read."""
+
+    __slots__ = ()
+    name = "exists"
+    idempotent = True
+
+    def decode(self, answer: Frame) -> ExistsResult:
+        """Read whether it is there: what is deleted has metadata too."""
+        if answer.status:
+            return ExistsResult(self.key, 0, exists=False)
+        if len(answer.extras) < _META.size:
+            raise ProtocolError("exists: the answer has no metadata", key=self.key)
+        deleted, *_ = _META.unpack_from(answer.extras)
+        if deleted:
+            return ExistsResult(self.key, 0, exists=False)
+        return ExistsResult(self.key, answer.cas, exists=True)
+
+    @classmethod
+    def missed(cls, key: Any, rc: int) -> Result:
+        """See `Operation.missed`."""
+        return ExistsResult(key, 0, rc, exists=False)
+
+
+def reader(
+    transcoder: Transcoder | type[Transcoder] | None, defaults: Defaults, *, no_format: bool
+) -> Transcoder | None:
+    """Return what is to read a value; None: it is given as bytes.
+
+    Raises ArgumentError if *transcoder* is none.
+    """
+    if no_format:
+        return None
+    return defaults.transcoder if transcoder is None else value_transcoder_of(transcoder)
+
+
 def get(
     defaults: Defaults,
     key: Key,
-    ttl: int = 0,
+    ttl: Expiry = 0,
     quiet: bool | None = None,
     *,
     no_format: bool = False,
+    transcoder: Transcoder | type[Transcoder] | None = None,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Get:
     """Fetch a document.
 
     Args:
-        ttl: if not 0, also set the expiry to so many seconds (over 30 days: an absolute time).
-        no_format: give the value as bytes, whatever its format.
+        ttl: if not 0, also set the expiry, as `get_and_touch` does.
 
     Raises NotFoundError, and ValueFormatError if the value does not fit its flags.
     """
     quietly = defaults.quiet if quiet is None else is_quiet(quiet)
     if ttl != 0 and ttl is not None:
+        extras = _FLAGS.pack(exact_expiry(ttl, defaults, key))
         op: Get = GetAndTouch(
-            Opcode.GAT,
-            defaults,
-            key,
-            timeout,
-            _FLAGS.pack(exact_ttl(ttl)),
-            b"",
-            0,
-            retry_strategy,
-            quiet=quietly,
+            Opcode.GAT, defaults, key, timeout, extras, b"", 0, retry_strategy, quiet=quietly
         )
     else:
         op = Get(0, defaults, key, timeout, b"", b"", 0, retry_strategy, quiet=quietly)
-    op.format_value = not no_format
+    # What `reader` does, without its call.
+    if transcoder is None and not no_format:
+        op.transcoder = defaults.transcoder
+    else:
+        op.transcoder = reader(transcoder, defaults, no_format=no_format)
     return op
 
 
+def get_and_touch(
+    defaults: Defaults,
+    key: Key,
+    expiry: Expiry,
+    quiet: bool | None = None,
+    *,
+    no_format: bool = False,
+    transcoder: Transcoder | type[Transcoder] | None = None,
+    timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
+) -> GetAndTouch:
+    """Fetch a document and set its expiry, in one step.
+
+    Raises NotFoundError, DocumentLockedError, and ValueFormatError if the value does not fit its
+    flags.
+    """
+    quietly = defaults.quiet if quiet is None else is_quiet(quiet)
+    extras = _FLAGS.pack(exact_expiry(expiry, defaults, key))
+    op = GetAndTouch(
+        Opcode.GAT, defaults, key, timeout, extras, b"", 0, retry_strategy, quiet=quietly
+    )
+    op.transcoder = reader(transcoder, defaults, no_format=no_format)
+    return op
+
+
+def exists(
+    defaults: Defaults,
+    key: Key,
+    *,
+    timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
+) -> Exists:
+    """Tell whether there is a document, without reading its value.
+
+    The result is true or false by itself, and has `exists` and `cas`. A document that is not there
+    is no error.
+    """
+    return Exists(
+        Opcode.GET_META,
+        defaults,
+        key,
+        timeout,
+        _META_VERSION,
+        b"",
+        0,
+        retry_strategy,
+        quiet=True,
+    )
+
+
 get_multi = Multi(Get, get, TTL, "Fetch many documents.", own_kind=GetAndTouch)
+exists_multi = Multi(Exists, exists, KEY, "Tell which of many documents are there.")

@@ -6,12 +6,19 @@ from struct import Struct
 from typing import Any, Final, TypeVar
 
 from couchloop.arguments.exact import exact_bytes
-from couchloop.arguments.expiry import exact_ttl
-from couchloop.hot.encoding import MAX_VALUE, not_a_value, not_encoded, too_big
+from couchloop.arguments.expiry import Expiry, exact_expiry, one_expiry
+from couchloop.hot.encoding import (
+    MAX_VALUE,
+    not_a_value,
+    not_encoded,
+    too_big,
+    value_transcoder_of,
+)
 from couchloop.hot.operation import Defaults, Key
 from couchloop.operations.multi import VALUE, Multi
 from couchloop.operations.mutation import Mutation
 from couchloop.retries import RetryStrategy
+from couchloop.transcoder import Transcoder
 from couchloop.wire import Opcode
 
 # Plain integers: a member of an enumeration costs more, where it is named and where it is compared.
@@ -48,9 +55,11 @@ def upsert(
     key: Key,
     value: Any,
     cas: int = 0,
-    ttl: int = 0,
+    ttl: Expiry = 0,
     format: int | None = None,  # noqa: A002 - 2.5's name
     *,
+    expiry: Expiry | None = None,
+    transcoder: Transcoder | type[Transcoder] | None = None,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Upsert:
@@ -59,16 +68,31 @@ def upsert(
     Raises CasMismatchError (a KeyExistsError), NotFoundError if *cas* is given and there is no
     document, StoreLockedError, TooBigError.
     """
-    return _store(Upsert, _SET, defaults, key, value, cas, ttl, format, timeout, retry_strategy)
+    return _store(
+        Upsert,
+        _SET,
+        defaults,
+        key,
+        value,
+        cas,
+        ttl,
+        format,
+        expiry,
+        transcoder,
+        timeout,
+        retry_strategy,
+    )
 
 
 def insert(
     defaults: Defaults,
     key: Key,
     value: Any,
-    ttl: int = 0,
+    ttl: Expiry = 0,
     format: int | None = None,  # noqa: A002 - 2.5's name
     *,
+    expiry: Expiry | None = None,
+    transcoder: Transcoder | type[Transcoder] | None = None,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Insert:
@@ -76,7 +100,20 @@ def insert(
 
     Raises DocumentExistsError (a KeyExistsError), TooBigError.
     """
-    return _store(Insert, _ADD, defaults, key, value, 0, ttl, format, timeout, retry_strategy)
+    return _store(
+        Insert,
+        _ADD,
+        defaults,
+        key,
+        value,
+        0,
+        ttl,
+        format,
+        expiry,
+        transcoder,
+        timeout,
+        retry_strategy,
+    )
 
 
 def replace(
@@ -84,9 +121,11 @@ def replace(
     key: Key,
     value: Any,
     cas: int = 0,
-    ttl: int = 0,
+    ttl: Expiry = 0,
     format: int | None = None,  # noqa: A002 - 2.5's name
     *,
+    expiry: Expiry | None = None,
+    transcoder: Transcoder | type[Transcoder] | None = None,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Replace:
@@ -95,7 +134,18 @@ def replace(
     Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError, TooBigError.
     """
     return _store(
-        Replace, _REPLACE, defaults, key, value, cas, ttl, format, timeout, retry_strategy
+        Replace,
+        _REPLACE,
+        defaults,
+        key,
+        value,
+        cas,
+        ttl,
+        format,
+        expiry,
+        transcoder,
+        timeout,
+        retry_strategy,
     )
 
 
@@ -106,21 +156,24 @@ def _store(
     key: Key,
     value: Any,
     cas: int,
-    ttl: int,
+    ttl: Expiry,
     format: int | None,  # noqa: A002 - 2.5's name
+    expiry: Expiry | None,
+    transcoder: Transcoder | type[Transcoder] | None,
     timeout: float | None,
     retry_strategy: RetryStrategy | None,
 ) -> M:
-    expiry = exact_ttl(ttl) if ttl != 0 else 0
+    if expiry is not None:
+        ttl = one_expiry(ttl, expiry, key)
+    seconds = exact_expiry(ttl, defaults, key) if ttl != 0 else 0
+    coder = defaults.transcoder if transcoder is None else value_transcoder_of(transcoder)
     try:
-        made = defaults.transcoder.encode_value(
-            value, defaults.format if format is None else format
-        )
+        made = coder.encode_value(value, defaults.format if format is None else format)
     except Exception as error:  # noqa: BLE001 - a transcoder may be anybody's
         not_encoded(error, "encode_value", kind.name, key)
     try:
         encoded, flags = made
-        extras = _STORE.pack(flags, expiry)
+        extras = _STORE.pack(flags, seconds)
         if type(encoded) is not bytes:
             encoded = exact_bytes(encoded)
     except Exception as error:

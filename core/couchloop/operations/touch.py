@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-from couchloop.arguments.expiry import exact_ttl
+from couchloop.arguments.expiry import Expiry, exact_expiry, one_expiry
 from couchloop.hot.operation import Defaults, Key
 from couchloop.operations.multi import TTL, Multi
 from couchloop.operations.mutation import Mutation
@@ -24,8 +24,9 @@ class Touch(Mutation):
 def touch(
     defaults: Defaults,
     key: Key,
-    ttl: int = 0,
+    ttl: Expiry = 0,
     *,
+    expiry: Expiry | None = None,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Touch:
@@ -33,9 +34,10 @@ def touch(
 
     Raises NotFoundError, DocumentLockedError.
     """
-    return Touch(
-        Opcode.TOUCH, defaults, key, timeout, _EXPIRY.pack(exact_ttl(ttl)), b"", 0, retry_strategy
-    )
+    if expiry is not None:
+        ttl = one_expiry(ttl, expiry, key)
+    extras = _EXPIRY.pack(exact_expiry(ttl, defaults, key))
+    return Touch(Opcode.TOUCH, defaults, key, timeout, extras, b"", 0, retry_strategy)
 
 
 touch_multi = Multi(Touch, touch, TTL, "Set the expiry of many documents without reading them.")

@@ -564,6 +564,15 @@ _TABLE: Final = (
         meaning="For other HTTP requests, management among them.",
         reason=_HTTP,
     ),
+    Option(
+        name="past_expiry",
+        kind="choice",
+        default="refuse",
+        choices=_words("refuse", "send"),
+        meaning="What becomes of a ttl above 30 days, which counts from 1970, that is in the past, "
+        "as 40 days in seconds are: InvalidTtlError (refuse), or it is sent, and the document is "
+        "gone at once (send), as in SDK 2.5.",
+    ),
     # Retries
     Option(
         name="error_thresh_count",

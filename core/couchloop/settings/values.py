@@ -289,6 +289,8 @@ class Settings:
     """Bytes of keys and values that may wait likewise."""
     when_overloaded: str = "fail"
     """What becomes of operations beyond that: `fail` at once, or `wait` like the others."""
+    past_expiry: str = "refuse"
+    """What becomes of a number as expiry that is a moment in the past: `refuse`, or `send`."""
     notices: tuple[Notice, ...] = field(default=(), compare=False, repr=False)
     """What is to be logged when the Bucket is opened."""
 

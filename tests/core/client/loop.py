@@ -10,6 +10,7 @@ from couchloop.auth import PasswordAuthenticator
 from couchloop.client.cluster import BucketBase, ClusterBase
 from couchloop.client.driver import Driver
 from couchloop.client.registry import Registry
+from couchloop.embedded import ManualClock
 from couchloop.exceptions import (
     CouchbaseError,
     NodeUnreachableError,
@@ -188,6 +189,7 @@ class Bucket(BucketBase):
     """A Bucket on a `Loop`."""
 
     _registry: ClassVar[Registry[Any]] = Registry()
+    _wall_clock = staticmethod(ManualClock().wall)
 
     @classmethod
     def _make_settings(cls, *arguments: Any, **keywords: Any) -> Settings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from couchloop.exceptions import ArgumentError
 from couchloop.hot.batch import Batch
 from couchloop.operations import document as ops
-from couchloop.operations.multi import DELTA, VALUE, Multi
+from couchloop.operations.multi import CAS_OF_LOCK, DELTA, LOCK_TIME, VALUE, Multi
 from couchloop.result import OperationResult
 from couchloop.retries import FailFast
 from couchloop.transcoder import FMT_UTF8
@@ -19,15 +20,18 @@ from tests.core.world import defaults
 D = defaults()
 
 SIGNATURES = {
-    "get_multi": "keys, ttl=0, quiet=None, *, no_format=False",
-    "upsert_multi": "keys, ttl=0, format=None, *",
-    "insert_multi": "keys, ttl=0, format=None, *",
-    "replace_multi": "keys, ttl=0, format=None, *",
+    "get_multi": "keys, ttl=0, quiet=None, *, no_format=False, transcoder=None",
+    "exists_multi": "keys, *",
+    "lock_multi": "keys, ttl=0, quiet=None, *, no_format=False, transcoder=None",
+    "unlock_multi": "kvs, *",
+    "upsert_multi": "keys, ttl=0, format=None, *, expiry=None, transcoder=None",
+    "insert_multi": "keys, ttl=0, format=None, *, expiry=None, transcoder=None",
+    "replace_multi": "keys, ttl=0, format=None, *, expiry=None, transcoder=None",
     "append_multi": "keys, format=None, *",
     "prepend_multi": "keys, format=None, *",
     "remove_multi": "kvs, quiet=None, *",
-    "touch_multi": "keys, ttl=0, *",
-    "counter_multi": "kvs, initial=None, delta=1, ttl=0, *",
+    "touch_multi": "keys, ttl=0, *, expiry=None",
+    "counter_multi": "kvs, initial=None, delta=1, ttl=0, *, expiry=None",
 }
 """As in SDK 2.5, and what every operation takes here."""
 
@@ -62,23 +66,39 @@ def test_shared_arguments(name: str) -> None:
     """What is given once counts for each key, by position or by name."""
     build: Any = getattr(ops, name)
     strategy = FailFast()
-    keys = {"a": "x", "b": "y"} if build.own is VALUE else ["a", "b"]
+    keys: Any = {"a": "x", "b": "y"} if build.own is VALUE else ["a", "b"]
     options: dict[str, Any] = {"timeout": 7, "retry_strategy": strategy}
+    if build.own is CAS_OF_LOCK:
+        keys = {"a": 1, "b": 2}
+    if build.own is LOCK_TIME:
+        options["ttl"] = 9
     for op in build(D, keys, **options).operations:
         assert (op.timeout, op.retry_strategy) == (7, strategy)
     if "ttl" in SIGNATURES[name] and build.own is not DELTA:
-        for batch in (build(D, keys, 9, **options), build(D, keys, ttl=9, **options)):
+        options.pop("ttl", None)
+        batches = [build(D, keys, 9, **options), build(D, keys, ttl=9, **options)]
+        if "expiry" in SIGNATURES[name]:
+            batches.append(build(D, keys, expiry=timedelta(seconds=9), **options))
+        for batch in batches:
             assert [op.extras[-4:].hex() for op in batch.operations] == ["00000009"] * 2
     if "format=None" in SIGNATURES[name]:
         assert [op.value for op in build(D, keys, format=FMT_UTF8).operations] == [b"x", b"y"]
     if "quiet" in SIGNATURES[name]:
-        assert all(op.quiet for op in build(D, keys, quiet=True).operations)
+        if build.own is LOCK_TIME:
+            options["ttl"] = 9
+        assert all(op.quiet for op in build(D, keys, quiet=True, **options).operations)
 
 
 def test_what_nothing_is_said_of() -> None:
     """A dict may leave it to the batch what some of its keys get."""
     batch: Batch[Any] = ops.get_multi(D, {"a": None, "b": 5}, 9)
     assert [op.extras.hex() for op in batch.operations] == ["00000009", "00000005"]
+    batch = ops.touch_multi(D, {"a": None, "b": 5}, expiry=timedelta(seconds=9))
+    assert [op.extras.hex() for op in batch.operations] == ["00000009", "00000005"]
+    batch = ops.unlock_multi(D, {"a": 7, "b": OperationResult("b", 6)})
+    assert [op.cas for op in batch.operations] == [7, 6]
+    batch = ops.exists_multi(D, {"a": 1, "b": 2})
+    assert [(op.key, op.extras) for op in batch.operations] == [("a", b"\2"), ("b", b"\2")]
     batch = ops.remove_multi(D, {"a": None, "b": OperationResult("b", 6)})
     assert [op.cas for op in batch.operations] == [0, 6]
     batch = ops.counter_multi(D, {"a": None, "b": {"ttl": 3}}, 1, 4, 7)
@@ -110,11 +130,27 @@ def test_a_batch_that_touches_is_not_idempotent() -> None:
         lambda: ops.get_multi(D, ["a"], 1, ttl=1),
         lambda: ops.upsert_multi(D, {"a": 1}, cas=5),
         lambda: ops.remove_multi(D, ["a"], cas=5),
+        lambda: ops.exists_multi(D, ["a"], 5),
     ],
 )
 def test_slips(call: Any) -> None:
     """An argument that there is not, or that comes twice, is a TypeError that names all."""
     with pytest.raises(TypeError, match=r"_multi\(\) takes: .*timeout"):
+        call()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: ops.unlock_multi(D, ["a"]),
+        lambda: ops.unlock_multi(D, {"a": 0}),
+        lambda: ops.lock_multi(D, ["a"]),
+        lambda: ops.touch_multi(D, ["a"], ttl=5, expiry=5),
+    ],
+)
+def test_what_is_missing(call: Any) -> None:
+    """Unlocking needs a CAS of each key, and locking a time; one thing is not said twice."""
+    with pytest.raises(ArgumentError):
         call()
 
 

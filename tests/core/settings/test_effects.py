@@ -81,6 +81,7 @@ TEXTS = {
     "max_queued_operations": "9",
     "max_queued_bytes": "9",
     "when_overloaded": "wait",
+    "past_expiry": "send",
     "log_redaction": "true",
     "metrics": "true",
     "enable_tracing": "true",

@@ -1,0 +1,94 @@
+"""What can be done with documents, on either loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from time import time
+from typing import Any
+
+import pytest
+
+from couchloop.exceptions import (
+    DocumentNotLockedError,
+    InvalidTtlError,
+    NotFoundError,
+    StoreLockedError,
+)
+from couchloop.retries import FailFast
+from tests.conformance.loops import Loop, cluster_of, opened
+
+
+@pytest.fixture
+def served(loop: Loop) -> Iterator[Any]:
+    """Serve one node."""
+    with loop.serving(loop.embedded()) as served:
+        yield served
+
+
+@pytest.fixture
+def bucket(loop: Loop, served: Any) -> Iterator[Any]:
+    """Open a bucket of it."""
+    with opened(loop, cluster_of(loop, served)) as bucket:
+        yield bucket
+
+
+class TestExpiry:
+    """When documents expire."""
+
+    def test_moments_and_durations(self, loop: Loop, bucket: Any) -> None:
+        """Durations of any length, moments with a time zone and numbers keep a document alive."""
+        year = timedelta(days=365)
+        for number, expiry in enumerate(
+            (year, datetime.now(UTC) + year, int(time()) + 1000, 30 * 86400, timedelta(seconds=9.5))
+        ):
+            key = f"k{number}"
+            loop.wait(bucket.upsert(key, number, ttl=expiry))
+            loop.wait(bucket.touch(key, expiry=expiry))
+            assert loop.wait(bucket.get(key, expiry)).value == number
+            assert loop.wait(bucket.get_and_touch(key, expiry)).value == number
+            assert loop.wait(bucket.exists(key))
+
+    def test_trap(self, loop: Loop, served: Any, bucket: Any) -> None:
+        """Forty days in seconds are refused; the option has them sent, as SDK 2.5 does."""
+        with pytest.raises(InvalidTtlError, match="timedelta") as caught:
+            loop.wait(bucket.upsert("k", 1, ttl=40 * 86400))
+        assert caught.value.key == "k"
+        assert not loop.wait(bucket.exists("k"))
+        string = f"{served.connection_string}/default?past_expiry=send"
+        old = loop.bucket(string, username="user", password="password", shared=False)
+        loop.wait(old.upsert("k", 1, ttl=40 * 86400))
+        assert not loop.wait(old.exists("k"))
+        loop.wait(old.close())
+
+
+class TestLocks:
+    """Locked documents."""
+
+    def test_lock(self, loop: Loop, bucket: Any) -> None:
+        """Who has the CAS of the lock can change and unlock the document, nobody else."""
+        loop.wait(bucket.upsert("k", "v"))
+        locked = loop.wait(bucket.lock("k", 15))
+        assert locked.value == "v"
+        with pytest.raises(StoreLockedError):
+            loop.wait(bucket.upsert("k", "w", retry_strategy=FailFast()))
+        loop.wait(bucket.unlock("k", locked.cas))
+        with pytest.raises(DocumentNotLockedError):
+            loop.wait(bucket.unlock("k", locked.cas))
+        both = loop.wait(bucket.lock_multi(["k"], 15))
+        assert loop.wait(bucket.unlock_multi({"k": both["k"]})).all_ok
+        assert loop.wait(bucket.get_and_lock("k", timedelta(seconds=15))).value == "v"
+
+
+class TestExists:
+    """Whether there is a document."""
+
+    def test_exists(self, loop: Loop, bucket: Any) -> None:
+        """The result is true or false, and what is missing no error."""
+        loop.wait(bucket.upsert("k", 1))
+        assert loop.wait(bucket.exists("k"))
+        assert not loop.wait(bucket.exists("no"))
+        found = loop.wait(bucket.exists_multi(["k", "no"]))
+        assert [bool(result) for result in found.values()] == [True, False]
+        with pytest.raises(NotFoundError):
+            loop.wait(bucket.get_and_touch("no", 5))

@@ -1,0 +1,103 @@
+"""Locking documents, and unlocking them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from couchloop.exceptions import (
+    DocumentNotLockedError,
+    InvalidCasError,
+    InvalidTtlError,
+    NotFoundError,
+    StoreLockedError,
+    TemporaryFailError,
+)
+from couchloop.operations import document as ops
+from couchloop.retries import FailFast
+from tests.core.session.support import opened
+from tests.core.world import defaults
+
+D = defaults()
+ONCE = FailFast()
+
+
+def test_locked() -> None:
+    """A lock gives the document and a CAS, with which alone it can be changed; others may read."""
+    w = opened()
+    d = w.defaults
+    w.do(ops.upsert(d, "k", "v"))
+    locked = w.do(ops.lock(d, "k", 10))
+    assert locked.value == "v"
+    assert w.do(ops.get(d, "k")).value == "v"
+    with pytest.raises(StoreLockedError):
+        w.do(ops.upsert(d, "k", "w", retry_strategy=ONCE))
+    with pytest.raises(TemporaryFailError):
+        w.do(ops.lock(d, "k", 10, retry_strategy=ONCE))
+    w.do(ops.replace(d, "k", "w", cas=locked.cas))
+    w.do(ops.upsert(d, "k", "x"))
+
+
+def test_unlocked() -> None:
+    """`unlock` ends a lock, and so does its time."""
+    w = opened()
+    d = w.defaults
+    w.do(ops.upsert(d, "k", "v"))
+    locked = w.do(ops.get_and_lock(d, "k", timedelta(seconds=30)))
+    result = w.do(ops.unlock(d, "k", locked.cas))
+    assert (result.success, result.cas) == (True, 0)
+    w.do(ops.upsert(d, "k", "w"))
+    w.do(ops.lock(d, "k", 5))
+    w.advance(6)
+    w.do(ops.upsert(d, "k", "x"))
+
+
+def test_nothing_to_unlock() -> None:
+    """What is not locked, or not there, has errors of its own."""
+    w = opened()
+    d = w.defaults
+    stored = w.do(ops.upsert(d, "k", "v"))
+    with pytest.raises(DocumentNotLockedError):
+        w.do(ops.unlock(d, "k", stored.cas))
+    with pytest.raises(NotFoundError):
+        w.do(ops.unlock(d, "no", 5))
+    with pytest.raises(NotFoundError):
+        w.do(ops.lock(d, "no", 5))
+    assert not w.do(ops.lock(d, "no", 5, quiet=True)).success
+
+
+def test_many() -> None:
+    """Batches lock, each key for a time of its own if need be, and unlock by their results."""
+    w = opened()
+    d = w.defaults
+    w.do(ops.upsert_multi(d, {"a": 1, "b": 2}))
+    locked = w.do(ops.lock_multi(d, {"a": 5, "b": None}, 20))
+    assert {key: result.value for key, result in locked.items()} == {"a": 1, "b": 2}
+    w.advance(10)
+    w.do(ops.upsert(d, "a", 3))
+    with pytest.raises(StoreLockedError):
+        w.do(ops.upsert(d, "b", 3, retry_strategy=ONCE))
+    assert w.do(ops.unlock_multi(d, {"b": locked["b"]})).all_ok
+    w.do(ops.upsert(d, "b", 3))
+
+
+def test_not_sent_twice() -> None:
+    """Neither is repeated when nobody knows if it was done: the CAS of the first would be lost."""
+    assert not ops.lock(D, "k", 5).idempotent
+    assert not ops.unlock(D, "k", 5).idempotent
+
+
+@pytest.mark.parametrize("cas", [0, None, False])
+def test_no_cas(cas: Any) -> None:
+    """Without a CAS nothing can be unlocked."""
+    with pytest.raises(InvalidCasError, match="that lock gave") as caught:
+        ops.unlock(D, "k", cas)
+    assert caught.value.key == "k"
+
+
+def test_no_time() -> None:
+    """As in SDK 2.5 a lock without a time is refused."""
+    with pytest.raises(InvalidTtlError):
+        ops.lock(D, "k")
