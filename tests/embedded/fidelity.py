@@ -58,14 +58,6 @@ RULES = (
         frozenset({"GET_CLUSTER_CONFIG"}),
     ),
     Rule(
-        "10-faults",
-        "*",
-        NOT_YET,
-        "range scans are refused (NOT_SUPPORTED)",
-        frozenset({"RANGE_SCAN_CREATE"}),
-    ),
-    Rule("12-rangescan", "*", NOT_YET, "range scans are refused (NOT_SUPPORTED)"),
-    Rule(
         "21-sdk-python-errors",
         "sdk-python-errors",
         DIFFERENT,

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from couchloop.hot.frames import HEADER, Frame, FrameDecoder
-from couchloop.wire import Magic, Opcode, decode_framing, snappy
+from couchloop.wire import Magic, Opcode, decode_framing, decode_leb128, snappy
 
 FOLDER = Path(__file__).parent / "recordings"
 
@@ -212,6 +212,10 @@ def _value(frame: Frame, varies: frozenset[str]) -> object:
             value = _without_error_member(frame.value if value is frame.value else value, name)
         elif name == "value.config":
             value = _configuration(frame)
+        elif name == "value.range_scan_items" and not frame.datatype:
+            value = _scanned(frame)
+        elif name == "value.range_scan_items":
+            pass
         elif name == "value.observe":
             value = _observed(frame.value)
         elif name.startswith("results["):
@@ -238,6 +242,27 @@ def _configuration(frame: Frame) -> object:
     except ValueError:
         return text
     return {name: "varies" if name in _UUIDS else part for name, part in document.items()}
+
+
+def _scanned(frame: Frame) -> object:
+    """Take a scan's items apart: of documents all but seqno and CAS, which are the run's own."""
+    value, at, items = frame.value, 0, []
+    while at < len(value):
+        head = b""
+        if frame.extras != bytes(4):
+            head = value[at : at + 8] + value[at + 24 : at + 25]
+            at += 25
+        key, at = _prefixed(value, at)
+        body = b""
+        if head:
+            body, at = _prefixed(value, at)
+        items.append((head, key, body))
+    return items
+
+
+def _prefixed(value: bytes, at: int) -> tuple[bytes, int]:
+    length, at = decode_leb128(value, at)
+    return value[at : at + length], at + length
 
 
 def _observed(value: bytes) -> object:

@@ -26,6 +26,7 @@ from couchloop.embedded import (
     State,
     User,
 )
+from couchloop.embedded.storage.document import Document
 from couchloop.hot.frames import HEADER, Frame, FrameDecoder, ResponseFrame, encode_request
 from couchloop.wire import Magic, Opcode, Status
 from tests.embedded.recordings import Line, Scenario, decode, differences, load
@@ -383,6 +384,13 @@ class Replay:
                 self._control(data["command"])
             case "admin":
                 self._administer(data["what"])
+            case "frames_skipped":
+                client = self._clients[line.connection]
+                client.read()
+                going_on = Opcode.RANGE_SCAN_CONTINUE, Status.SUCCESS
+                client.inbox = [
+                    frame for frame in client.inbox if (frame.opcode, frame.status) != going_on
+                ]
             case _:
                 # scenario, sleep (the lines have their times), send_failed, mark: nothing to do.
                 pass
@@ -415,17 +423,22 @@ class Replay:
                 pass
 
     def _administer(self, what: str) -> None:
-        cluster = self.cluster
+        cluster, bucket = self.cluster, self.cluster.buckets["default"]
         match what.split():
             case ["SET_CLUSTER_CONFIG", *_]:
-                bucket = cluster.add_bucket(
+                copied = cluster.add_bucket(
                     "cfgonly", config_only=cluster.nodes, same_revision=True
                 )
                 for number, chain in enumerate(cluster.buckets["default"].chains):
-                    bucket.partitions[number].assign(chain)
+                    copied.partitions[number].assign(chain)
                 cluster.changed(same_revision=True)
             case ["SET_MANIFEST", "uid", "9", *_]:
                 cluster.set_manifest("default", _LAGGING, nodes=cluster.nodes[:1])
+            case [number, "documents", "canc:0000", *_]:
+                vbucket = bucket.active(3)
+                assert vbucket is not None
+                for each in range(int(number)):
+                    vbucket.put((0, f"canc:{each:04}".encode()), Document(b"c" * 10_000, 0))
             case ["documents", "of", "1", "MiB", *_]:
                 self._fill()
             case ["DISABLE_TRAFFIC" | "ENABLE_TRAFFIC" as word] if "late" not in cluster.buckets:

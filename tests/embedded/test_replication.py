@@ -26,7 +26,7 @@ def replica(client: Client, key: str = KEY) -> Frame:
 
 
 def begin(client: Client, value: bytes, framing: bytes = MAJORITY, key: str = KEY) -> int:
-    """Send a synchronous write; give its opaque."""
+    """Send a synchronous write; return its opaque."""
     return client.send(Opcode.SET, **client.parts(key, value=value, extras=STORE, framing=framing))
 
 
@@ -407,3 +407,5 @@ class TestManifests:
         assert first.ask(0xB9, value=document).status == Status.SUCCESS
         assert self.collection(first, "c")[0] == Status.SUCCESS
         assert self.collection(second, "c")[0] == Status.EINVAL
+        for spoiled in (b"[]", b"[" * 100_000, document.replace(b'"c"', b"5"), b"\xff"):
+            assert first.ask(0xB9, value=spoiled).status == Status.EINVAL

@@ -16,7 +16,14 @@ from tests.embedded.client import FEATURES, Client
 from tests.embedded.recordings import decode, frames
 from tests.embedded.replay import build
 
-_RECORDINGS = ("01-bootstrap", "02-kv-std", "03-kv-more", "06-subdoc-multi", "07-xattr")
+_RECORDINGS = (
+    "01-bootstrap",
+    "02-kv-std",
+    "03-kv-more",
+    "06-subdoc-multi",
+    "07-xattr",
+    "12-rangescan",
+)
 _ENDS_SESSION = frozenset({Opcode.QUIT, Opcode.QUITQ, Opcode.HELLO})
 _FEATURES = st.just({*FEATURES, Feature.SNAPPY, Feature.UNORDERED}) | st.sets(
     st.sampled_from(Feature)

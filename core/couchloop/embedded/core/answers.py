@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from couchloop.wire.constants import Status
@@ -68,7 +69,14 @@ class Refusal(Exception):  # noqa: N818 - an answer, not an accident
 
 
 class NotYet(Exception):  # noqa: N818 - not an error: the request waits
-    """A request cannot be answered now: it is looked at again when the cluster changes."""
+    """A request cannot be answered now: it is looked at again when the cluster changes.
+
+    *answers* are the first ones of several: they are sent, the others are to come.
+    """
+
+    def __init__(self, answers: Sequence[Answer] = ()) -> None:
+        super().__init__("not yet answered")
+        self.answers = answers
 
 
 def invalid(context: str = "") -> Refusal:

@@ -215,7 +215,9 @@ class KeyValueConnection(ServerConnection):
             return True
         try:
             answers = self._execute(request)
-        except NotYet:
+        except NotYet as waits:
+            for answer in waits.answers:
+                self._send(request, answer)
             self._postponed.append(request)
             return False
         except Refusal as refusal:
@@ -251,8 +253,18 @@ class KeyValueConnection(ServerConnection):
         request.not_before = 0.0
         if request.injection is not None and self._apply_injection(request.injection):
             return ()
+        answer: Answer | Iterable[Answer] | None
         if request.resume is not None:
-            return (request.resume(),)
+            answer = request.resume()
+        else:
+            self._check_rights(request, command)
+            answer = command.handler(request)
+        if answer is None:
+            return ()
+        return (answer,) if isinstance(answer, Answer) else answer
+
+    def _check_rights(self, request: Request, command: Command) -> None:
+        """Check that there is what the request is about, and that the user may have it."""
         if command.document:
             self._check_collection(request)
         if command.bucket:
@@ -263,10 +275,6 @@ class KeyValueConnection(ServerConnection):
             request.require(privilege, here=command.document)
         if command.alone and self._postponed:
             raise Refusal(Status.NOT_SUPPORTED)
-        answer = command.handler(request)
-        if answer is None:
-            return ()
-        return (answer,) if isinstance(answer, Answer) else answer
 
     def _check_collection(self, request: Request) -> None:
         """Refuse an unknown collection: any copy of the vbucket is enough to know."""

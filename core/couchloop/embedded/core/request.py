@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from couchloop.embedded.core.answers import Answer, NotYet, Refusal
@@ -54,7 +54,7 @@ class Request:
     not_before: float = 0.0
     about_document: bool = False
     """Whether it is about one document, in the vbucket that the header names."""
-    resume: Callable[[], Answer] | None = None
+    resume: Callable[[], Answer | Iterable[Answer]] | None = None
     """What to do instead of the operation when a request that waits is looked at again."""
     next_look: Callable[[], float | None] | None = None
     """When something changes by itself for a request that waits (monotonic seconds)."""

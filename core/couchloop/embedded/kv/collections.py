@@ -46,7 +46,7 @@ def set_manifest(request: Request) -> Answer:
     try:
         document = json.loads(text)
         manifest = Manifest.decode(document)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise refused from None
     if "_default" not in manifest.scopes or manifest.uid < request.manifest.uid:
         raise refused

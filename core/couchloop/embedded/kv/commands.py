@@ -215,11 +215,17 @@ COMMANDS: Final[dict[int, Command]] = {
     Opcode.GET_FAILOVER_LOG: plain("GET_FAILOVER_LOG", vbuckets.get_failover_log, **_BUCKET_WIDE),
     Opcode.RANGE_SCAN_CREATE: plain(
         "RANGE_SCAN_CREATE",
-        range_scan.create_range_scan,
+        range_scan.create,
         value=None,
         datatype=int(Datatype.JSON),
         check=range_scan.check_range_scan,
         **_BUCKET_WIDE,
+    ),
+    Opcode.RANGE_SCAN_CONTINUE: plain(
+        "RANGE_SCAN_CONTINUE", range_scan.go_on, extras=28, **_BUCKET_WIDE
+    ),
+    Opcode.RANGE_SCAN_CANCEL: plain(
+        "RANGE_SCAN_CANCEL", range_scan.cancel, extras=16, **_BUCKET_WIDE
     ),
     0xB9: plain(
         "COLLECTIONS_SET_MANIFEST",

@@ -38,7 +38,10 @@ class Manifest:
 
     @classmethod
     def decode(cls, document: Mapping[str, Any]) -> Manifest:
-        """Read a manifest as `encode` writes it (JSON already parsed)."""
+        """Read a manifest as `encode` writes it (JSON already parsed).
+
+        Raises ValueError, KeyError, TypeError or AttributeError if it is none.
+        """
         manifest = cls(int(document["uid"], 16), {}, {})
         for scope in document["scopes"]:
             manifest.add_scope(scope["name"], int(scope["uid"], 16))
@@ -49,6 +52,11 @@ class Manifest:
                     int(collection["uid"], 16),
                     collection.get("maxTTL", 0),
                 )
+        texts = {each for one in manifest.collections.values() for each in (one.scope, one.name)}
+        if not all(isinstance(text, str) for text in texts | set(manifest.scopes)):
+            raise ValueError("the name of a scope or a collection is no text")
+        if not all(isinstance(one.max_ttl, int) for one in manifest.collections.values()):
+            raise ValueError("a time to live is no whole number")
         return manifest
 
     def find(self, scope: str, name: str) -> Collection | None:

@@ -168,6 +168,7 @@ class Partition:
             elif self.leader is not None:
                 copy.take_over(self.leader)
         self.copies[node_id].state = state
+        self.copies[node_id].scans.clear()
 
     def set_manifest(self, node_ids: Sequence[int]) -> None:
         """Let the copies on these nodes take the manifests that their nodes have.

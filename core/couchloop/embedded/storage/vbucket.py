@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from couchloop.embedded.clock import Clock
 from couchloop.embedded.storage.document import Document, tombstone
 from couchloop.embedded.storage.manifest import Manifest
+from couchloop.embedded.storage.scan import Scan
 
 _CAS_MASK: Final = ~0xFFFF
 _FIRST_SEQNO: Final = 4
@@ -140,6 +141,8 @@ class VBucket:
     """The seqno of the latest preparation."""
     size: int = 0
     """Bytes of all values."""
+    scans: dict[bytes, Scan] = field(default_factory=dict)
+    """Range scans that go on, by their uuids."""
     tell: Callable[[Change], None] | None = None
     """What a copy that others follow does with each change."""
     _unwritten: deque[tuple[float, int]] = field(default_factory=deque)
@@ -259,6 +262,7 @@ class VBucket:
     def resign(self) -> None:
         """Lead no more: what waits here is left to another node."""
         self.tell = None
+        self.scans.clear()
         for prepared in self.prepared.values():
             prepared.outcome = Outcome.UNKNOWN
 
