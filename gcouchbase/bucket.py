@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from time import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 from weakref import WeakMethod
 
@@ -25,7 +26,7 @@ from couchloop.observation import Observer
 from couchloop.retries import RetryStrategy
 from couchloop.safety.secret import Secret, sealed
 from couchloop.session.events import LogRecord
-from couchloop.settings.configure import CommonArguments, make_settings, one_string, without_login
+from couchloop.settings.configure import CommonArguments, make_settings
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.values import Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
@@ -128,38 +129,17 @@ class Bucket(DocumentMethods, HealthMethods, BucketBase):
         socket_factory: SocketFactory | None = None,
         resolver: Resolver | None = None,
     ) -> None:
-        given = {
-            "connection_string": one_string(connection_string, connstr),
-            "username": username,
-            "password": password,
-            "authenticator": authenticator,
-            "quiet": quiet,
-            "default_format": default_format,
-            "transcoder": transcoder,
-            "timeout": timeout,
-            "retry_strategy": retry_strategy,
-            "observer": observer,
-            "lockmode": lockmode,
-            "unlock_gil": unlock_gil,
-            "ssl_context": ssl_context,
-            "socket_factory": socket_factory,
-            "resolver": resolver,
-        }
-        hub, settings = self._identify(**given)
-        found = self._registry.find(hub, settings, type(self)) if shared else None
+        found = self._find_or_open(locals())
         if found is not None:
-            driver = found._driver  # noqa: SLF001 - ours
             try:
-                driver.wait_open()
+                found._driver.wait_open()  # noqa: SLF001 - ours
             except BaseException:
                 # An error raised here must not keep the Bucket.
                 del found
                 raise
             self._give(found)
             return
-        self._opened_with = without_login(given)
-        driver = GeventDriver(settings, write_log, ssl_context, socket_factory)
-        self._attach(settings, hub, driver, shared=shared)
+        driver = self._driver
         # Likewise.
         del self
         driver.wait_open()
@@ -167,6 +147,13 @@ class Bucket(DocumentMethods, HealthMethods, BucketBase):
     @classmethod
     def _identify(cls, **keywords: Any) -> tuple[Any, Settings]:
         return gevent.get_hub(), cls._make_settings(**keywords)
+
+    @staticmethod
+    def _make_driver(loop: Any, settings: Settings, given: Mapping[str, Any]) -> GeventDriver:
+        del loop  # This thread's, whatever it is.
+        return GeventDriver(
+            settings, write_log, given.get("ssl_context"), given.get("socket_factory")
+        )
 
     @classmethod
     def _make_settings(

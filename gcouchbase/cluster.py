@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from gevent.ssl import SSLContext
 
@@ -11,9 +11,8 @@ from couchloop.client.cluster import ClusterBase
 from couchloop.client.connection_limits import ConnectionBudget, connection_budget
 from couchloop.safety.secret import sealed
 from couchloop.settings.connection_string import ConnectionString
-from gcouchbase.bucket import Bucket, OpenBucketArguments, write_log
+from gcouchbase.bucket import Bucket, OpenBucketArguments
 from gcouchbase.dialling import SocketFactory
-from gcouchbase.driver import GeventDriver
 
 if TYPE_CHECKING:
     from gcouchbase.dns import Resolver
@@ -44,10 +43,13 @@ class Cluster(ClusterBase[Bucket]):
         ssl_context: SSLContext | None = None,
         resolver: Resolver | None = None,
     ) -> None:
-        super().__init__(connection_string, bucket_class)
-        self._socket_factory = socket_factory
-        self._ssl_context = ssl_context
-        self._resolver = resolver
+        super().__init__(
+            connection_string,
+            bucket_class,
+            socket_factory=socket_factory,
+            ssl_context=ssl_context,
+            resolver=resolver,
+        )
 
     @sealed
     def open_bucket(self, bucket_name: str, **kwargs: Unpack[OpenBucketArguments]) -> Bucket:
@@ -82,7 +84,7 @@ class Cluster(ClusterBase[Bucket]):
         known = self._budget(hub, processes, buckets)
         if known is not None:
             return known
-        driver = GeventDriver(settings, write_log, self._ssl_context, self._socket_factory)
+        driver = Bucket._make_driver(hub, settings, self._bucket_arguments())  # noqa: SLF001
         try:
             driver.start()
             driver.wait_open()
@@ -90,13 +92,3 @@ class Cluster(ClusterBase[Bucket]):
         finally:
             driver.close()
             driver.wait_closed()
-
-    def _bucket_arguments(self) -> dict[str, Any]:
-        arguments: dict[str, Any] = {}
-        if self._socket_factory is not None:
-            arguments["socket_factory"] = self._socket_factory
-        if self._ssl_context is not None:
-            arguments["ssl_context"] = self._ssl_context
-        if self._resolver is not None:
-            arguments["resolver"] = self._resolver
-        return arguments

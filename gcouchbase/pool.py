@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Self, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 
 import gevent
 
 from couchloop.arguments.times import check_wait
 from couchloop.client.pool import PoolBase
-from couchloop.safety.secret import sealed
 from gcouchbase.bucket import Bucket, BucketArguments
 from gcouchbase.cluster import Cluster
 
@@ -18,14 +17,8 @@ __all__ = ["BucketPool"]
 class BucketPool(PoolBase[Bucket]):
     """Several Buckets of one bucket side by side: `pool.pick()` gives the least busy one.
 
-    One Bucket is usually enough, and better. SDK 2.5 advised pools where threads waited for each
-    other's lock on a Bucket; here nothing waits for a lock: one Bucket sends as many operations
-    at once as the program issues. Each Bucket more is a connection more to every data node,
-    whose number is limited, and operations on one key that go through different Buckets keep no
-    order. What a pool can still do: keep small operations from queueing behind large values.
-
-    It closes when nothing refers to it, nor to its Buckets, any more; by `close()`, and by
-    `with`.
+    One Bucket is usually enough, and better: `PoolBase` says why. It closes when nothing refers to
+    it, nor to its Buckets, any more; by `close()`, and by `with`.
 
     Args:
         cluster: opens the Buckets.
@@ -36,15 +29,15 @@ class BucketPool(PoolBase[Bucket]):
     Raises ArgumentError for a size below 1; what `Cluster.open_bucket` raises.
     """
 
-    @sealed
-    def __init__(
-        self,
-        cluster: Cluster,
-        bucket_name: str,
-        size: int,
-        **bucket_arguments: Unpack[BucketArguments],
-    ) -> None:
-        super().__init__(cluster, bucket_name, size, bucket_arguments)
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            cluster: Cluster,
+            bucket_name: str,
+            size: int,
+            **bucket_arguments: Unpack[BucketArguments],
+        ) -> None: ...
 
     def close(self, timeout: float = 2.5) -> None:
         """Close every Bucket, as `Bucket.close` does; returns when the last connection is gone."""

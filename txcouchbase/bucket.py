@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from time import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 from weakref import ref
 
@@ -26,7 +27,7 @@ from couchloop.exceptions import (
 from couchloop.observation import Observer
 from couchloop.retries import RetryStrategy
 from couchloop.safety.secret import Secret, sealed
-from couchloop.settings.configure import CommonArguments, make_settings, one_string, without_login
+from couchloop.settings.configure import CommonArguments, make_settings
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.values import Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
@@ -129,32 +130,15 @@ class Bucket(DocumentMethods, HealthMethods, BucketBase):
         tls_factory: TlsFactory | None = None,
         resolver: IResolver | None = None,
     ) -> None:
-        given = {
-            "connection_string": one_string(connection_string, connstr),
-            "username": username,
-            "password": password,
-            "authenticator": authenticator,
-            "quiet": quiet,
-            "default_format": default_format,
-            "transcoder": transcoder,
-            "timeout": timeout,
-            "retry_strategy": retry_strategy,
-            "observer": observer,
-            "lockmode": lockmode,
-            "unlock_gil": unlock_gil,
-            "reactor": reactor,
-            "endpoint_factory": endpoint_factory,
-            "tls_factory": tls_factory,
-            "resolver": resolver,
-        }
-        loop, settings = self._identify(**given)
-        found = self._registry.find(loop, settings, type(self)) if shared else None
+        found = self._find_or_open(locals())
         if found is not None:
             self._give(found)
-            return
-        self._opened_with = without_login(given)
-        driver = TwistedDriver(settings, loop, endpoint_factory, tls_factory)
-        self._attach(settings, loop, driver, shared=shared)
+
+    @staticmethod
+    def _make_driver(loop: Any, settings: Settings, given: Mapping[str, Any]) -> TwistedDriver:
+        return TwistedDriver(
+            settings, loop, given.get("endpoint_factory"), given.get("tls_factory")
+        )
 
     @classmethod
     def _identify(cls, *, reactor: Any = None, **keywords: Any) -> tuple[Any, Settings]:

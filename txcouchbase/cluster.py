@@ -48,11 +48,14 @@ class Cluster(ClusterBase[Bucket]):
         tls_factory: TlsFactory | None = None,
         resolver: IResolver | None = None,
     ) -> None:
-        super().__init__(connection_string, bucket_class)
+        super().__init__(
+            connection_string,
+            bucket_class,
+            endpoint_factory=endpoint_factory,
+            tls_factory=tls_factory,
+            resolver=resolver,
+        )
         self._reactor = reactor
-        self._endpoint_factory = endpoint_factory
-        self._tls_factory = tls_factory
-        self._resolver = resolver
 
     @sealed
     def open_bucket(self, bucket_name: str, **kwargs: Unpack[OpenBucketArguments]) -> Bucket:
@@ -89,7 +92,7 @@ class Cluster(ClusterBase[Bucket]):
             known = self._budget(reactor, processes, buckets)
             if known is not None:
                 return succeed(known)
-            driver = TwistedDriver(settings, reactor, self._endpoint_factory, self._tls_factory)
+            driver = Bucket._make_driver(reactor, settings, self._bucket_arguments())  # noqa: SLF001
         except WrongLoopError:
             raise
         except CouchbaseError as error:
@@ -97,14 +100,8 @@ class Cluster(ClusterBase[Bucket]):
         return Deferred.fromCoroutine(_count(driver, processes, buckets))
 
     def _bucket_arguments(self) -> dict[str, Any]:
-        arguments: dict[str, Any] = {"reactor": self._reactor}
-        if self._endpoint_factory is not None:
-            arguments["endpoint_factory"] = self._endpoint_factory
-        if self._tls_factory is not None:
-            arguments["tls_factory"] = self._tls_factory
-        if self._resolver is not None:
-            arguments["resolver"] = self._resolver
-        return arguments
+        # Also if it is None: a class of the user's may ask for it.
+        return {"reactor": self._reactor, **super()._bucket_arguments()}
 
 
 async def _count(driver: TwistedDriver, processes: int, buckets: int) -> ConnectionBudget:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
-from typing import Any, ClassVar, Final, Generic, NoReturn, TypeVar
+from typing import Any, ClassVar, Final, Generic, NoReturn, Self, TypeVar
 from weakref import finalize, ref
 
 from couchloop import LOCKMODE_NONE
@@ -35,7 +35,12 @@ from couchloop.safety.secret import Secret, sealed
 from couchloop.session.dispatcher import Queued
 from couchloop.session.health import ClusterState, DiagnosticsReport, cluster_state, diagnostics
 from couchloop.session.session import SessionState
-from couchloop.settings.configure import check_bucket_name, read_connection_string
+from couchloop.settings.configure import (
+    check_bucket_name,
+    one_string,
+    read_connection_string,
+    without_login,
+)
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.masking import masked
 from couchloop.settings.options import OPTIONS, parse_options
@@ -45,6 +50,10 @@ from couchloop.transcoder import Transcoder, check_format
 B = TypeVar("B", bound="BucketBase")
 
 _config_of: Final = attrgetter("_driver.session.config")
+
+
+_NO_SETTINGS: Final = frozenset({"self", "__class__", "connstr", "shared"})
+"""Variables of a constructor, at its begin, of which no settings are made."""
 
 
 def _checked(authenticator: Authenticator) -> Authenticator:
@@ -89,9 +98,38 @@ class BucketBase(OneOfEach):
         raise NotImplementedError
 
     @classmethod
-    def _make_settings(cls, *arguments: Any, **keywords: Any) -> Settings:
-        """Give the settings that the constructor's arguments mean."""
+    def _identify(cls, **keywords: Any) -> tuple[Any, Settings]:
+        """Return the loop and the settings that the constructor's arguments mean."""
         raise NotImplementedError
+
+    @classmethod
+    def _make_settings(cls, *arguments: Any, **keywords: Any) -> Settings:
+        """Return the settings that the constructor's arguments mean."""
+        raise NotImplementedError
+
+    @staticmethod
+    def _make_driver(loop: Any, settings: Settings, given: Mapping[str, Any]) -> Driver:
+        """Return a driver for the loop; *given* are the constructor's arguments."""
+        raise NotImplementedError
+
+    def _find_or_open(self, variables: dict[str, Any]) -> Self | None:
+        """Return the Bucket that is open with these arguments; None: this one is being opened.
+
+        Args:
+            variables: what a constructor has at its begin (`locals()`): its arguments.
+        """
+        given = {name: value for name, value in variables.items() if name not in _NO_SETTINGS}
+        shared, connstr = variables["shared"], variables["connstr"]
+        # The constructor's frame keeps it, and is part of the errors that it raises.
+        variables.clear()
+        given["connection_string"] = one_string(given["connection_string"], connstr)
+        loop, settings = self._identify(**given)
+        found: Self | None = self._registry.find(loop, settings, type(self)) if shared else None
+        if found is None:
+            self._opened_with = without_login(given)
+            driver = self._make_driver(loop, settings, given)
+            self._attach(settings, loop, driver, shared=shared)
+        return found
 
     def _attach(self, settings: Settings, loop: object, driver: Driver, *, shared: bool) -> None:
         """Begin to open: enter the registry, tie the driver's end to ours."""
@@ -354,12 +392,18 @@ class ClusterBase(Generic[B]):
     Args:
         connection_string: names no bucket.
         bucket_class: what `open_bucket` makes.
+        handed_on: further arguments of each Bucket; those that are None are left out.
 
     Raises InvalidConnectionStringError (a ValueError), InvalidOptionError, ArgumentError.
     """
 
     @sealed
-    def __init__(self, connection_string: str | ConnectionString, bucket_class: type[B]) -> None:
+    def __init__(
+        self,
+        connection_string: str | ConnectionString,
+        bucket_class: type[B],
+        **handed_on: Any,
+    ) -> None:
         parsed = read_connection_string(connection_string)
         for what, is_there in (
             ("a bucket: name it in open_bucket()", parsed.bucket),
@@ -375,6 +419,7 @@ class ClusterBase(Generic[B]):
             connection_string = connection_string.encode()
         self.connection_string = connection_string
         self.bucket_class = bucket_class
+        self._handed_on = {name: value for name, value in handed_on.items() if value is not None}
         self.authenticator: Authenticator | None = None
         self._opened: dict[int, ref[B]] = {}
         """Buckets that log in as the authenticator says, by id(); threads may look, so no set."""
@@ -475,8 +520,8 @@ class ClusterBase(Generic[B]):
         return [bucket for each in list(self._opened.values()) if (bucket := each()) is not None]
 
     def _bucket_arguments(self) -> dict[str, Any]:
-        """Give what an adapter's Cluster hands to each Bucket."""
-        return {}
+        """Return what it hands to each Bucket."""
+        return self._handed_on
 
     def _cluster_arguments(self) -> dict[str, Any]:
         """Give the arguments of `make_settings` with which the cluster itself is connected to.

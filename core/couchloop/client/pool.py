@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar
 
@@ -16,15 +16,26 @@ _in_flight: Final = attrgetter("_driver.session.in_flight")
 
 
 class PoolBase(Generic[B]):
-    """What `BucketPool` is on either loop; the adapters add waiting and closing."""
+    """What `BucketPool` is on either loop; the adapters add waiting and closing.
+
+    One Bucket is usually enough, and better. SDK 2.5 advised pools where threads waited for each
+    other's lock on a Bucket; here nothing waits for a lock: one Bucket sends as many operations
+    at once as the program issues. Each Bucket more is a connection more to every data node,
+    whose number is limited, and operations on one key that go through different Buckets keep no
+    order. What a pool can still do: keep small operations from queueing behind large values.
+
+    Args:
+        cluster: opens the Buckets.
+        bucket_name: the bucket's name.
+        size: how many.
+        bucket_arguments: handed to `Cluster.open_bucket`.
+
+    Raises ArgumentError for a size below 1; what `Cluster.open_bucket` raises.
+    """
 
     @sealed
     def __init__(
-        self,
-        cluster: ClusterBase[B],
-        bucket_name: str,
-        size: int,
-        bucket_arguments: Mapping[str, Any],
+        self, cluster: ClusterBase[B], bucket_name: str, size: int, **bucket_arguments: Any
     ) -> None:
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise ArgumentError("the size of a pool is an integer from 1", objextra=size)
