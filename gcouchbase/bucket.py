@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from time import time
 from collections.abc import Mapping
+from time import time
 from typing import TYPE_CHECKING, Any, Final, Self
 from weakref import WeakMethod
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from time import time
 from collections.abc import Mapping
+from time import time
 from typing import TYPE_CHECKING, Any, Self
 from weakref import ref
 
