@@ -52,6 +52,13 @@ def _make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--nodes", type=int, default=3, help="how many nodes (3)")
     parser.add_argument("--bucket", action="append", help="a bucket's name; repeatable (default)")
     parser.add_argument(
+        "--memcached-bucket",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="likewise a bucket of type memcached; repeatable",
+    )
+    parser.add_argument(
         "--user",
         action="append",
         type=_user,
@@ -201,17 +208,18 @@ def alternates(options: argparse.Namespace) -> dict[str, Outside]:
 
 def make_cluster(options: argparse.Namespace, clock: Clock) -> EmbeddedCluster:
     """Make the cluster that the command line asks for."""
-    buckets = options.bucket or ["default"]
+    buckets = [BucketSettings(name) for name in options.bucket or ["default"]]
+    buckets += [BucketSettings(name, memcached=True) for name in options.memcached_bucket]
 
     def users(privileges: frozenset[str], logins: Sequence[tuple[str, str]]) -> list[User]:
         # Bucket by bucket: who has rights on all buckets is told that an unknown one does not
         # exist, and official SDKs take that for a bucket that is still being made.
-        grants = tuple(Grant(privileges, bucket) for bucket in buckets)
+        grants = tuple(Grant(privileges, bucket.name) for bucket in buckets)
         return [User(name, password, grants) for name, password in logins]
 
     cluster = EmbeddedCluster(
         nodes=options.nodes,
-        buckets=[BucketSettings(name) for name in buckets],
+        buckets=buckets,
         users=users(FULL_ACCESS, options.user or [("user", "password")])
         + users(DATA_READER, options.reader or []),
         replicas=min(options.replicas, options.nodes - 1),
@@ -219,8 +227,8 @@ def make_cluster(options: argparse.Namespace, clock: Clock) -> EmbeddedCluster:
         host=options.advertise or options.host,
     )
     manifest = _manifest(options.collection) if options.collection else None
-    for name in cluster.buckets:
-        if manifest is not None:
+    for name, bucket in cluster.buckets.items():
+        if manifest is not None and not bucket.memcached:
             cluster.set_manifest(name, manifest)
         cluster.delay_replication(name, options.replication_delay)
         cluster.delay_persistence(name, options.persistence_delay)

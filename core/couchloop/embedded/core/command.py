@@ -47,6 +47,8 @@ class Command:
     durable: bool | None = None
     """Whether it may be synchronous; None: asking is malformed, False: it is just not possible."""
     preserves_ttl: bool = False
+    memcached: bool = True
+    """Whether a memcached bucket does it too."""
     anonymous: bool = False
     """Whether a client may ask before it has logged in."""
     alone: bool = False

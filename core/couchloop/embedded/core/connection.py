@@ -271,6 +271,8 @@ class KeyValueConnection(ServerConnection):
             bucket = request.bucket
             if self._node.node_id in bucket.config_only:
                 raise Refusal(Status.CONFIG_ONLY)
+            if bucket.memcached and (request.durability or not command.memcached):
+                raise Refusal(Status.NOT_SUPPORTED)
         for privilege in command.privileges:
             request.require(privilege, here=command.document)
         if command.alone and self._postponed:

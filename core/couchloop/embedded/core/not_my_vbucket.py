@@ -26,7 +26,8 @@ def configuration_answer(node: Node, connection: ServerConnection) -> Answer | N
     """Return the present configuration of the bucket (or the global one), None if unknown."""
     name = connection.bucket.name if connection.bucket else None
     configuration = node.configurations.get(name)
-    if configuration is None:
+    if configuration is None or configuration.memcached:
+        # Of memcached buckets a data node knows nothing: clients ask the cluster manager.
         return None
     node.cluster.configuration_seen()
     connection.told[name] = (configuration.epoch, configuration.rev)
@@ -46,7 +47,7 @@ def pushes(node: Node, connection: ServerConnection) -> list[bytes]:
     frames = []
     for name in names:
         configuration = node.configurations.get(name)
-        if configuration is None:
+        if configuration is None or configuration.memcached:
             continue
         known = connection.told.get(name)
         if known and not configuration.newer_than(*known):

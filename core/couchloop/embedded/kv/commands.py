@@ -74,6 +74,7 @@ _GAT: Final = Command(
 )
 _QUIT: Final = plain("QUIT", session.leave, cas=False)
 _BUCKET_WIDE: Final = {"bucket": True, "cas": False}
+_BY_VBUCKET: Final = {**_BUCKET_WIDE, "memcached": False}
 _MISSING: Final = Status.KEY_ENOENT
 _DONE: Final = Status.SUCCESS
 
@@ -106,7 +107,12 @@ COMMANDS: Final[dict[int, Command]] = {
     ),
     Opcode.UNLOCK_KEY: Command("UNLOCK_KEY", locks.unlock, cas=True, privileges=("Read",)),
     Opcode.GET_REPLICA: Command(
-        "GET_REPLICA", documents.get_replica, cas=False, state=State.REPLICA, privileges=("Read",)
+        "GET_REPLICA",
+        documents.get_replica,
+        cas=False,
+        state=State.REPLICA,
+        privileges=("Read",),
+        memcached=False,
     ),
     Opcode.GET_META: Command(
         "GET_META",
@@ -115,6 +121,7 @@ COMMANDS: Final[dict[int, Command]] = {
         cas=False,
         check=documents.check_get_meta,
         privileges=("Read",),
+        memcached=False,
     ),
     Opcode.QUIT: _QUIT,
     Opcode.QUITQ: _QUIT.quiet_form("QUITQ", _DONE),
@@ -192,17 +199,17 @@ COMMANDS: Final[dict[int, Command]] = {
         value=True,
         check=observe.check_observe,
         privileges=("Read",),
-        **_BUCKET_WIDE,
+        **_BY_VBUCKET,
     ),
     Opcode.OBSERVE_SEQNO: plain(
-        "OBSERVE_SEQNO", observe.observe_seqno, value=8, privileges=("Read",), **_BUCKET_WIDE
+        "OBSERVE_SEQNO", observe.observe_seqno, value=8, privileges=("Read",), **_BY_VBUCKET
     ),
     Opcode.GET_ALL_VB_SEQNOS: plain(
         "GET_ALL_VB_SEQNOS",
         vbuckets.get_all_vb_seqnos,
         extras=(0, 4, 8),
         check=vbuckets.check_vb_seqnos,
-        **_BUCKET_WIDE,
+        **_BY_VBUCKET,
     ),
     Opcode.GET_RANDOM_KEY: plain(
         "GET_RANDOM_KEY",
@@ -210,31 +217,31 @@ COMMANDS: Final[dict[int, Command]] = {
         extras=None,
         check=vbuckets.check_random_key,
         privileges=("Read",),
-        **_BUCKET_WIDE,
+        **_BY_VBUCKET,
     ),
-    Opcode.GET_FAILOVER_LOG: plain("GET_FAILOVER_LOG", vbuckets.get_failover_log, **_BUCKET_WIDE),
+    Opcode.GET_FAILOVER_LOG: plain("GET_FAILOVER_LOG", vbuckets.get_failover_log, **_BY_VBUCKET),
     Opcode.RANGE_SCAN_CREATE: plain(
         "RANGE_SCAN_CREATE",
         range_scan.create,
         value=None,
         datatype=int(Datatype.JSON),
         check=range_scan.check_range_scan,
-        **_BUCKET_WIDE,
+        **_BY_VBUCKET,
     ),
     Opcode.RANGE_SCAN_CONTINUE: plain(
-        "RANGE_SCAN_CONTINUE", range_scan.go_on, extras=28, **_BUCKET_WIDE
+        "RANGE_SCAN_CONTINUE", range_scan.go_on, extras=28, **_BY_VBUCKET
     ),
     Opcode.RANGE_SCAN_CANCEL: plain(
-        "RANGE_SCAN_CANCEL", range_scan.cancel, extras=16, **_BUCKET_WIDE
+        "RANGE_SCAN_CANCEL", range_scan.cancel, extras=16, **_BY_VBUCKET
     ),
     0xB9: plain(
         "COLLECTIONS_SET_MANIFEST",
         collections.set_manifest,
         value=True,
         privileges=("NodeSupervisor",),
-        **_BUCKET_WIDE,
+        **_BY_VBUCKET,
     ),
-    0x3E: plain("GET_VBUCKET", vbuckets.get_vbucket, **_BUCKET_WIDE),
+    0x3E: plain("GET_VBUCKET", vbuckets.get_vbucket, **_BY_VBUCKET),
     **UNSUPPORTED,
 }
 """By opcode."""

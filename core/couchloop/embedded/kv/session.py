@@ -66,7 +66,7 @@ def get_cluster_config(request: Request) -> Answer:
         request.require("SystemSettings", here=False)
     name = connection.bucket.name if connection.bucket else None
     configuration = request.node.configurations.get(name)
-    if configuration is None:
+    if configuration is None or configuration.memcached:
         raise Refusal(Status.KEY_ENOENT)
     extras = request.frame.extras
     if extras:

@@ -75,11 +75,15 @@ def refuse_ingress(request: Request, *, traffic: bool = False) -> None:
 
 def refuse_full(request: Request, size: int) -> None:
     """Refuse a write of *size* bytes if they do not fit the bucket."""
-    if request.bucket.full(size):
+    if request.bucket.memcached:
+        request.bucket.make_room(request.node.node_id, size)
+    elif request.bucket.full(size):
         raise Refusal(Status.ETMPFAIL)
 
 
 def mutated(request: Request, vbucket: VBucket, document: Document) -> Answer:
     """Return the answer to a successful write: its CAS and, if negotiated, its token."""
-    token = vbucket.token(document) if request.has(Feature.MUTATION_SEQNO) else b""
+    token = b""
+    if request.has(Feature.MUTATION_SEQNO):
+        token = bytes(16) if request.bucket.memcached else vbucket.token(document)
     return Answer(extras=token, cas=document.cas)

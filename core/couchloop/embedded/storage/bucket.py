@@ -23,6 +23,9 @@ class BucketSettings:
     ephemeral: bool = False
     quota: int = 0
     """Bytes of values after which writes are refused, 0 for no limit."""
+    memcached: bool = False
+    """Whether it is of type memcached: no vbuckets and no copies, and clients spread the keys over
+    the nodes themselves. On a node with *quota* bytes the oldest documents give way."""
 
 
 class Bucket:
@@ -48,11 +51,16 @@ class Bucket:
         self.name = settings.name
         self.uuid = uuid
         self.ephemeral = settings.ephemeral
+        self.memcached = settings.memcached
+        self.servers: list[int] = []
+        """Of a memcached bucket: the ids of the nodes over which clients spread keys."""
+        self._stores: dict[int, VBucket] = {}
         self.replicas = replicas
         self.quota = settings.quota
         """Bytes of values that fit, 0 for no limit; see `full`."""
         self.conditions = Conditions(clock, generator)
-        self.partitions = [Partition(number, self.conditions) for number in range(vbuckets)]
+        count = 0 if self.memcached else vbuckets
+        self.partitions = [Partition(number, self.conditions) for number in range(count)]
         self.config_only: set[int] = set()
         """Ids of nodes that have the configuration, but no data."""
         self.ready = True
@@ -79,6 +87,8 @@ class Bucket:
 
     def copy(self, number: int, node_id: int) -> VBucket | None:
         """Return the copy of a vbucket that a node has, as it is now."""
+        if self.memcached:
+            return self._store(node_id) if number == 0 else None
         if number >= len(self.partitions):
             return None
         partition = self.partitions[number]
@@ -87,6 +97,8 @@ class Bucket:
 
     def copies(self, node_id: int) -> Iterator[VBucket]:
         """Return all copies that a node has, as they are now."""
+        if self.memcached:
+            yield self._store(node_id)
         for partition in self.partitions:
             partition.settle()
             copy = partition.copies.get(node_id)
@@ -101,12 +113,20 @@ class Bucket:
 
     def used(self) -> int:
         """Bytes of all values."""
+        if self.memcached:
+            return sum(store.size for store in self._stores.values())
         leaders = (partition.leader for partition in self.partitions if partition.used)
         return sum(leader.size for leader in leaders if leader is not None)
 
     def full(self, size: int) -> bool:
         """Whether *size* more bytes do not fit any more."""
         return bool(self.quota) and self.used() + size > self.quota
+
+    def make_room(self, node_id: int, size: int) -> None:
+        """Let the oldest documents of a node give way, as in a memcached bucket."""
+        store = self._store(node_id)
+        while self.quota and store.documents and store.size + size > self.quota:
+            store.evict()
 
     def settle(self) -> None:
         """Do what was due until now: see `Partition`."""
@@ -117,6 +137,8 @@ class Bucket:
 
     def lay_out(self, node_ids: Sequence[int]) -> None:
         """Put vbucket v on node v % n, its replicas on the nodes after that."""
+        if self.memcached:
+            self._serve_from(node_ids)
         count = len(node_ids)
         for partition in self.partitions:
             partition.assign(
@@ -125,6 +147,32 @@ class Bucket:
                     for index in range(self.replicas + 1)
                 ]
             )
+
+    def fail_over(self, node_id: int) -> None:
+        """Take a node out: its replicas take over, or what it had is gone."""
+        if self.memcached:
+            self._serve_from([each for each in self.servers if each != node_id])
+        for partition in self.partitions:
+            partition.fail_over(node_id)
+
+    def lose(self, node_id: int) -> None:
+        """Forget what a node had that has nothing but its memory."""
+        self._stores.pop(node_id, None)
+
+    def _serve_from(self, node_ids: Sequence[int]) -> None:
+        self.servers = list(node_ids)
+        for node_id in set(self._stores) - set(node_ids):
+            del self._stores[node_id]
+
+    def _store(self, node_id: int) -> VBucket:
+        """Return what a node of a memcached bucket has: one set of documents, which clients use."""
+        store = self._stores.get(node_id)
+        if store is None:
+            conditions = self.conditions
+            disk = conditions.disks[node_id]
+            store = VBucket(0, 0, conditions.clock, conditions.manifest_at(node_id), disk, seqno=0)
+            self._stores[node_id] = store
+        return store
 
     def set_manifest(
         self, manifest: Manifest, node_ids: Iterable[int], others: Sequence[int]

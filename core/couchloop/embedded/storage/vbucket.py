@@ -220,6 +220,11 @@ class VBucket:
         """End a lock; the document's CAS stays the lock's."""
         self.documents[document_id] = replace(document, locked_until=0.0)
 
+    def evict(self) -> None:
+        """Forget the document that was written first."""
+        document_id = next(iter(self.documents))
+        self.size -= len(self.documents.pop(document_id).value)
+
     def persisted(self) -> int:
         """Return the seqno up to which everything is on the disk."""
         unwritten, now = self._unwritten, self.clock.now()

@@ -232,8 +232,7 @@ class Cluster(ABC):
         What had not reached the replicas is lost: see `delay_replication`.
         """
         for bucket in self.buckets.values():
-            for partition in bucket.partitions:
-                partition.fail_over(node.node_id)
+            bucket.fail_over(node.node_id)
         self.changed()
 
     def would_lose(self, node: Node) -> bool:
@@ -328,7 +327,11 @@ class Cluster(ABC):
             bucket: its name.
             document: a manifest as a server prints it, parsed.
             nodes: those that take it; the others lag behind until `spread_manifest`. None: all.
+
+        Raises ValueError for a bucket of type memcached, which can have none.
         """
+        if self.buckets[bucket].memcached:
+            raise ValueError("a bucket of type memcached has no collections of its own")
         self._give_manifest(bucket, Manifest.decode(document), nodes)
         self.changed()
 
@@ -430,6 +433,8 @@ class Cluster(ABC):
                 bucket.conditions.down.discard(node.node_id)
             else:
                 bucket.conditions.down.add(node.node_id)
+            if state is NodeState.STOPPED:
+                bucket.lose(node.node_id)
         node.state = state
 
     def _give_manifest(self, name: str, manifest: Manifest, nodes: Iterable[Node] | None) -> None:

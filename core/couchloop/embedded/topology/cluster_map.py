@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from couchloop.embedded.storage.bucket import Bucket
@@ -107,6 +107,8 @@ class Configuration:
     bucket: str | None = None
     bucket_uuid: str = ""
     ephemeral: bool = False
+    memcached: bool = False
+    """Whether the bucket has no vbuckets: clients spread keys over the nodes themselves."""
     manifest_uid: int = 0
     replicas: int = 0
     chains: tuple[tuple[int, ...], ...] = ()
@@ -128,17 +130,24 @@ class Configuration:
 
     def of_bucket(self, bucket: Bucket) -> Configuration:
         """Return a bucket's configuration, of the same revision as this global one."""
+        nodes = self.nodes
+        if bucket.memcached:
+            nodes = tuple(
+                replace(node, serves_data=node_id in bucket.servers)
+                for node_id, node in zip(self.node_ids, nodes, strict=True)
+            )
         position = {node_id: index for index, node_id in enumerate(self.node_ids)}
         return Configuration(
             self.rev,
             self.epoch,
             self.cluster_uuid,
             self.cluster_name,
-            self.nodes,
+            nodes,
             self.node_ids,
             bucket=bucket.name,
             bucket_uuid=bucket.uuid,
             ephemeral=bucket.ephemeral,
+            memcached=bucket.memcached,
             manifest_uid=bucket.manifest.uid,
             replicas=bucket.replicas,
             chains=tuple(
@@ -184,25 +193,39 @@ class Configuration:
         ]
         query = f"?bucket_uuid={self.bucket_uuid}"
         data_nodes = [node for node in self.nodes if node.serves_data]
+        nodes = [
+            {
+                "hostname": f"{node.bracketed}:{node.ports.get('mgmt', _MGMT)}",
+                "ports": {"direct": node.ports.get("kv", 0)},
+            }
+            for node in data_nodes
+        ]
+        uris = {
+            "uuid": self.bucket_uuid,
+            "uri": f"/pools/default/buckets/{name}{query}",
+            "streamingUri": f"/pools/default/bucketsStreaming/{name}{query}",
+        }
+        if self.memcached:
+            return {
+                "name": name,
+                "nodeLocator": "ketama",
+                "bucketType": "memcached",
+                **uris,
+                "bucketCapabilitiesVer": "",
+                "bucketCapabilities": ["cbhello", "nodesExt"],
+                "nodes": nodes,
+            }
         return {
             "name": name,
             "nodeLocator": "vbucket",
             "bucketType": "ephemeral" if self.ephemeral else "membase",
             "storageBackend": "undefined" if self.ephemeral else "couchstore",
-            "uuid": self.bucket_uuid,
-            "uri": f"/pools/default/buckets/{name}{query}",
-            "streamingUri": f"/pools/default/bucketsStreaming/{name}{query}",
+            **uris,
             "numVBuckets": len(self.chains),
             "bucketCapabilitiesVer": "",
             "bucketCapabilities": capabilities,
             "collectionsManifestUid": f"{self.manifest_uid:x}",
-            "nodes": [
-                {
-                    "hostname": f"{node.bracketed}:{node.ports.get('mgmt', _MGMT)}",
-                    "ports": {"direct": node.ports.get("kv", 0)},
-                }
-                for node in data_nodes
-            ],
+            "nodes": nodes,
             "vBucketServerMap": {
                 "hashAlgorithm": "CRC",
                 "numReplicas": self.replicas,
