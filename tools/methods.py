@@ -206,9 +206,13 @@ def result_type(build: Builder) -> Any:
 def _arguments_of(kind: Any) -> dict[Any, Any]:
     """Return what stands for each type variable in *kind* and its bases."""
     origin = get_origin(kind) or kind
-    parameters = getattr(origin, "__parameters__", ())
+    bases = getattr(origin, "__orig_bases__", origin.__bases__)
+    # A class may leave it to type checkers that it is generic.
+    parameters = getattr(origin, "__parameters__", None) or [
+        each for base in bases for each in get_args(base) if isinstance(each, TypeVar)
+    ]
     values = dict(zip(parameters, get_args(kind), strict=False))
-    for base in getattr(origin, "__orig_bases__", origin.__bases__):
+    for base in bases:
         for variable, value in _arguments_of(base).items():
             values.setdefault(variable, values.get(value, value))
     return values

@@ -419,7 +419,7 @@ class World:
         assert session.next_deadline() is None
         assert not session._deadlines
         assert not session._parked
-        assert not session._crowded
+        assert not session._full
         assert (session.queued_operations, session.queued_bytes) == (0, 0)
         assert session._nodes.config_request is None
         assert all(not endpoint.parked for endpoint in session._nodes.endpoints.values())

@@ -19,7 +19,7 @@ from couchloop.exceptions import (
     RequestCanceledError,
     UnambiguousTimeoutError,
 )
-from couchloop.kv.connection import ROOM
+from couchloop.hot.pipe import ROOM
 from couchloop.transcoder import FMT_BYTES
 from gcouchbase.bucket import Bucket
 from gcouchbase.sockets import Socket

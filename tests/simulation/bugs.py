@@ -81,7 +81,7 @@ def reuse_opaques(patch: pytest.MonkeyPatch) -> None:
     send = Connection.send
     count = 0
 
-    def careless(self: Connection[Any], op: Any, vbucket: int) -> None:
+    def careless(self: Connection, op: Any, vbucket: int) -> None:
         nonlocal count
         count += 1
         pending = self.pending
@@ -123,7 +123,7 @@ def deliver_to_wrong_waiter(patch: pytest.MonkeyPatch) -> None:
     receive_data = Connection.receive_data
     count = 0
 
-    def confused(self: Connection[Any], data: bytes, now: float) -> None:
+    def confused(self: Connection, data: bytes, now: float) -> None:
         nonlocal count
         count += 1
         if len(self.pending) > 1 and not count % 10:
@@ -183,7 +183,7 @@ def count_every_byte(patch: pytest.MonkeyPatch) -> None:
     """Take any byte for a sign of life, and for an answer."""
     receive_data = Connection.receive_data
 
-    def trusting(self: Connection[Any], data: bytes, now: float) -> None:
+    def trusting(self: Connection, data: bytes, now: float) -> None:
         receive_data(self, data, now)
         self.last_activity = now
         self._forgotten -= 1

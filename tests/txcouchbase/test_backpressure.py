@@ -30,7 +30,7 @@ from couchloop.exceptions import (
     OverloadedError,
     RequestCanceledError,
 )
-from couchloop.kv.connection import ROOM
+from couchloop.hot.pipe import ROOM
 from couchloop.transcoder import FMT_BYTES
 from tests.certificates import Certificates
 from tests.txcouchbase.support import Memory, Reading, error_of, kept, outcome, turn

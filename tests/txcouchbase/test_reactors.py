@@ -28,7 +28,7 @@ from couchloop.exceptions import (
     TemporaryFailError,
     WrongLoopError,
 )
-from couchloop.kv.connection import ROOM
+from couchloop.hot.pipe import ROOM
 from couchloop.retries import BestEffort, FailFast
 from couchloop.transcoder import FMT_BYTES, FMT_UTF8
 from couchloop.wire import Opcode, Status

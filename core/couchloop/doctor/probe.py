@@ -30,7 +30,7 @@ from couchloop.exceptions import (
 from couchloop.http import exchange as http
 from couchloop.kv.handshake import PLAIN, Hello, Negotiated, wanted_features
 from couchloop.kv.scram import KeyDerivation
-from couchloop.session.connections import ControlRequest
+from couchloop.session.requests import OwnRequest
 from couchloop.settings.values import Address, Login
 from couchloop.topology.configuration import ClusterConfig, parse_config
 from couchloop.topology.text import MAX_CONFIG, too_long
@@ -399,7 +399,7 @@ class Probe:
         connection = self._connection
         assert connection is not None
         began = self._begin("noop")
-        connection.send(ControlRequest(Opcode.NOOP, self._limit, lambda _: None), 0)
+        connection.send(OwnRequest(Opcode.NOOP, self._limit, lambda _: None), 0)
         yield from self._await(connection, "noop", began)
         self._ok("noop", began, "answered")
 

@@ -30,19 +30,17 @@ class HandshakeProgress:
     derivation: KeyDerivation | None = None
     error: CouchbaseError | None = None
 
-    def has_output(self, connection: Connection[Any]) -> None:
+    def has_output(self, connection: Connection) -> None:
         """Do nothing: it is asked for before each wait."""
 
-    def crowded(self, connection: Connection[Any]) -> None:
+    def output_full(self, connection: Connection) -> None:
         """Do nothing: a dialogue is short."""
 
-    def derive_key(self, _connection: Connection[Any], derivation: KeyDerivation) -> None:
+    def derive_key(self, _connection: Connection, derivation: KeyDerivation) -> None:
         """Keep the derivation until the probe has it run."""
         self.derivation = derivation
 
-    def handshake_done(
-        self, _connection: Connection[Any], negotiated: Negotiated, _now: float
-    ) -> None:
+    def handshake_done(self, _connection: Connection, negotiated: Negotiated, _now: float) -> None:
         """Keep what was agreed on; the configuration came with it."""
         self.negotiated = negotiated
         self.done.add("configuration")
@@ -55,20 +53,20 @@ class HandshakeProgress:
         """Record that the NOOP was answered: a node that knows none has answered all the same."""
         self.done.add("noop")
 
-    def orphaned(self, connection: Connection[Any], frame: Frame, now: float) -> None:
+    def orphaned(self, connection: Connection, frame: Frame, now: float) -> None:
         """Do nothing: nothing was given up that could be answered late."""
 
-    def pushed(self, connection: Connection[Any], frame: Frame, now: float) -> None:
+    def pushed(self, connection: Connection, frame: Frame, now: float) -> None:
         """Do nothing: a newer configuration is of no use here."""
 
-    def failed(self, connection: Connection[Any], error: CouchbaseError, _now: float) -> None:
+    def failed(self, connection: Connection, error: CouchbaseError, _now: float) -> None:
         """Keep the first error, and close the connection."""
         if self.error is None:
             self.error = error
         connection.close()
 
 
-class ProbedConnection(Connection[Any]):
+class ProbedConnection(Connection):
     """The client's own connection, which notes how far its handshake has come."""
 
     __slots__ = ("progress",)
@@ -90,11 +88,12 @@ class ProbedConnection(Connection[Any]):
                 progress.done.add("bucket")
         super()._advance(answer, now)
 
-    def _write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
+        """Note which part of the dialogue begins."""
         progress = self.progress
         for request in FrameDecoder(RequestFrame).receive(data) if data else ():
             if request.opcode == Opcode.SASL_AUTH:
                 progress.mechanism = request.key.decode()
             elif request.opcode in _AFTER_LOGIN:
                 progress.done.add("authentication")
-        super()._write(data)
+        super().write(data)

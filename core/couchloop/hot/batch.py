@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import repeat
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+from types import GenericAlias
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from couchloop.arguments.exact import exact_bytes
 from couchloop.arguments.times import exact_seconds
@@ -49,7 +50,21 @@ Build = Callable[[Any, Any], "Operation[Any]"]
 """Makes the operation of a key and what the batch says of it (None: nothing)."""
 
 
-class Batch(Generic[R]):
+if TYPE_CHECKING:
+    from typing import Generic
+
+    class _Typed(Generic[R]):
+        __slots__ = ()
+
+else:
+    # No generic class at run time: whose results they are is known to type checkers alone.
+    class _Typed:
+        __slots__ = ()
+
+        __class_getitem__ = classmethod(GenericAlias)
+
+
+class Batch(_Typed[R]):
     """Operations that complete together."""
 
     __slots__ = ("_outcome", "error", "operations", "owner", "remaining", "waiter")
@@ -69,8 +84,8 @@ class Batch(Generic[R]):
         """Whether every operation is complete."""
         return self.remaining == 0
 
-    def member_done(self, op: Operation[Any]) -> bool:  # noqa: ARG002 - others look at it
-        """Take note that one more operation is complete; tell whether that was the last."""
+    def member_done(self, op: Any) -> bool:  # noqa: ARG002 - others look at it
+        """Take note that one more operation is complete; return whether that was the last."""
         self.remaining -= 1
         return not self.remaining
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from couchloop.hot.operation import Defaults, Key
-    from couchloop.kv.connection import Connection
+    from couchloop.hot.pipe import Pipe
 
 MAX_VALUE: Final = 20 * 1024 * 1024
 """Longest value in bytes; an inflated value may not exceed it either."""
@@ -91,7 +91,7 @@ def about(error: CouchbaseError, operation: str, key: Any) -> CouchbaseError:
 
 
 def not_encoded(
-    error: Exception, what: str, operation: str, key: Any, origin: Connection[Any] | None = None
+    error: Exception, what: str, operation: str, key: Any, origin: Pipe | None = None
 ) -> NoReturn:
     """Raise what it means that a transcoder's method *what* has raised *error*.
 

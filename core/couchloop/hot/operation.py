@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
 
 from couchloop.arguments.exact import exact_integer
 from couchloop.arguments.times import exact_seconds
@@ -18,6 +18,7 @@ from couchloop.exceptions import (
 )
 from couchloop.hot.encoding import MAX_VALUE, exact_key, not_encoded
 from couchloop.hot.frames import Frame
+from couchloop.hot.request import Request
 from couchloop.hot.result import MultiResult, OperationResult, Result
 from couchloop.retries import RetryStrategy, check_strategy
 from couchloop.transcoder import Transcoder
@@ -25,9 +26,6 @@ from couchloop.wire import Datatype, snappy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from couchloop.hot.batch import Batch
-    from couchloop.kv.connection import Connection
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -72,46 +70,52 @@ class Pending(Protocol[T_co]):
         """Give its result, or raise its error."""
 
 
-class Operation(Generic[T]):
-    """One request and what has become of it.
+if TYPE_CHECKING:
+    from typing import Generic
 
-    The first group of attributes is set by a builder, the second by the session, the third
-    (`waiter`, `owner`) belongs to the adapter.
+    class _Typed(Request, Generic[T]):
+        __slots__ = ()
+
+else:
+    # No generic class at run time: what an operation gives is known to type checkers alone.
+    _Typed = Request
+
+
+class Operation(_Typed[T]):
+    """One request of a user's and what has become of it.
+
+    What a builder says of it are the arguments; the session sets the rest, but for `waiter` and
+    `owner`, which belong to the adapter.
+
+    Args:
+        opcode: of the request.
+        defaults: the Bucket's.
+        key: the document's.
+        timeout: seconds; None: as *defaults* say.
+        extras: as the opcode wants them.
+        value: likewise.
+        cas: a CAS as the user gave it; 0, None or False: any.
+        retry_strategy: whether and when to try again; None: as the Bucket says.
+        quiet: whether KEY_ENOENT (status 1) is an answer, not an error.
     """
 
     place: int
     """Where it stands in its batch, if that is a Bulk."""
 
     __slots__ = (
-        "answer",
         "attempts",
-        "batch",
-        "cas",
-        "connection",
-        "deadline",
         "defaults",
-        "error",
-        "extras",
         "key",
         "obstacle",
-        "opaque",
-        "opcode",
         "owner",
-        "parked",
         "place",
-        "queue",
-        "quiet",
-        "raw",
         "reasons",
         "retry_strategy",
-        "timeout",
-        "value",
         "waiter",
     )
 
-    name: ClassVar[str] = "operation"
-    idempotent: ClassVar[bool] = False
-    """Whether it may be sent again when nobody knows if the server has done it."""
+    name = "operation"
+    idempotent = False
     gives_value: ClassVar[bool] = False
     """Whether its answer may be a document."""
     answers: ClassVar[frozenset[int]] = frozenset()
@@ -140,49 +144,24 @@ class Operation(Generic[T]):
             raise _bad_key(key, raw)
         timeout = defaults.timeout if timeout is None else exact_seconds(timeout)
         cas = _cas(cas, key) if cas != 0 else 0
-        self.opcode = opcode
+        Request.__init__(self, opcode, raw, timeout, extras, value, cas, quiet)
         self.defaults = defaults
         self.key = key
-        self.raw = raw
-        self.timeout = timeout
-        self.extras = extras
-        self.value = value
-        self.cas = cas
-        self.quiet = quiet
         if retry_strategy is not None:
             check_strategy(retry_strategy)
         self.retry_strategy = retry_strategy
-
-        self._reset()
-
-    def _reset(self) -> None:
-        self.queue: dict[Operation[Any], None] | None = None
-        self.parked: dict[Operation[Any], None] | None = None
-        self.deadline = 0.0
-        self.connection: Connection[Any] | None = None
-        self.opaque = 0
         self.attempts = 0
-        self.reasons: tuple[str, ...] = ()
-        self.obstacle: CouchbaseError | None = None
-        """What the last try met, if there was one; nobody else has this exception."""
-        self.batch: Batch[Any] | None = None
-        """What it is part of, as long as it is under way; `place` is where in that then."""
-        self.answer: Frame | None = None
-        self.error: CouchbaseError | None = None
-
+        self.reasons = ()
+        self.obstacle = None
         self.waiter: Any = None
         self.owner: Any = None
 
     def refuse(self, key: Key, error: CouchbaseError) -> None:
         """Be an operation that is never sent, for *error*; it needs no other constructor."""
+        Request.__init__(self, 0, b"", 0.0)
         self.key = key
-        self._reset()
         self.error = error
-
-    @property
-    def done(self) -> bool:
-        """Whether the answer or an error is there."""
-        return self.answer is not None or self.error is not None
+        self.waiter = self.owner = None
 
     def result(self) -> T:
         """Give the result of a completed operation, or raise its error, as often as asked.

@@ -11,8 +11,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from itertools import chain
 from math import inf
-from struct import Struct
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from couchloop.exceptions import (
     ConnectionLostError,
@@ -23,31 +22,24 @@ from couchloop.exceptions import (
     ProtocolError,
     WrongProtocolError,
 )
-from couchloop.hot.frames import Frame, FrameDecoder
+from couchloop.hot.frames import Frame
+from couchloop.hot.pipe import Pipe, PipeOwner
+from couchloop.hot.request import Request
 from couchloop.kv.handshake import ErrorMap, Hello, Negotiated, Step, handshake
 from couchloop.kv.scram import KeyDerivation
 from couchloop.settings.values import Address, Login, Wire
-from couchloop.wire import Feature, Magic, snappy
+from couchloop.wire import Feature, Magic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_HEADER: Final = Struct(">BBHBBHIIQ")
-_HEADER_SIZE: Final = _HEADER.size
-_MAX_OPAQUE: Final = 0xFFFFFFFF
 _DEFAULT_COLLECTION: Final = b"\0"
-_LARGE: Final = 4096
-"""Values from this many bytes are not copied into the request but written behind it."""
 SIGN: Final = 32 << 10
 """Bytes of an unfinished frame, or taken of what is sent, that are a sign of life.
 
 Fewer are none: a peer that trickles, or that announced a longer body than it sends, would look
 alive for ever.
 """
-ROOM: Final = 2 << 20
-"""Bytes that may be queued in one turn of the loop before the rest has to wait for the next."""
-_STORES: Final = frozenset({0x01, 0x02, 0x03, 0x0E, 0x0F})
-"""SET, ADD, REPLACE, APPEND, PREPEND: the requests whose value may be compressed (RFC 0030)."""
 
 
 class State(Enum):
@@ -72,98 +64,62 @@ A fault, or a lost transport, is told to the owner (`Owner.failed`), which close
 """
 
 
-class Request(Protocol):
-    """What a connection needs of an operation."""
-
-    opcode: int
-    raw: bytes
-    """The key without its collection; empty where the request has none."""
-    extras: bytes
-    value: bytes
-    cas: int
-    quiet: bool
-    """Whether KEY_ENOENT is an answer, not an error."""
-    opaque: int
-    connection: Connection[Any] | None
-    answer: Frame | None
-
-
-R = TypeVar("R", bound=Request)
-
-
-class Owner(Protocol[R]):
+class Owner(PipeOwner, Protocol):
     """What a connection tells its session."""
 
-    def has_output(self, connection: Connection[R]) -> None:
-        """Say that output appeared where there was none."""
+    def derive_key(self, connection: Any, derivation: KeyDerivation) -> None:
+        """Have a salted password derived; it comes back through `key_derived`."""
 
-    def crowded(self, connection: Connection[R]) -> None:
-        """Say that no more should be sent before the output is taken."""
+    def handshake_done(self, connection: Any, negotiated: Negotiated, now: float) -> None:
+        """Take note that the connection is ready."""
 
-    def derive_key(self, connection: Connection[R], derivation: KeyDerivation) -> None:
-        """Ask for a salted password; it comes back through `key_derived`."""
-
-    def handshake_done(self, connection: Connection[R], negotiated: Negotiated, now: float) -> None:
-        """Say that the connection is ready."""
-
-    def completed(self, op: R) -> None:
-        """Say that *op* has its answer."""
-
-    def refused(self, op: R, answer: Frame, now: float) -> None:
-        """Say that the server answered *op* with an error."""
-
-    def orphaned(self, connection: Connection[R], frame: Frame, now: float) -> None:
-        """Say that an answer came for which nobody waits any more."""
-
-    def pushed(self, connection: Connection[R], frame: Frame, now: float) -> None:
-        """Say that the server asked something of us (magic 0x82)."""
-
-    def failed(self, connection: Connection[R], error: CouchbaseError, now: float) -> None:
-        """Say that the connection is of no more use; its transport is to be closed."""
+    def failed(self, connection: Any, error: CouchbaseError, now: float) -> None:
+        """Take note that it is of no more use; its transport is to be closed."""
 
 
-class Connection(Generic[R]):
-    """A socket's worth of protocol."""
+def connection_of(request: Request) -> Connection | None:
+    """Return the connection that *request* was sent on last; None: it is to be sent (again)."""
+    return request.connection  # type: ignore[return-value]  # every pipe is a connection
+
+
+class Connection(Pipe):
+    """A socket's worth of protocol.
+
+    Args:
+        owner: is told what becomes of it.
+        connection_id: a number that no other connection of its session has.
+        address: where its node is.
+        bucket: the bucket's name; empty: none.
+        hello: how it introduces itself.
+        tls: whether it is encrypted.
+        opaque: the number before that of its first request.
+    """
 
     __slots__ = (
         "_answered_before",
-        "_compress_from",
-        "_compress_ratio",
         "_conceal",
-        "_decoder",
         "_deriving",
         "_dialogue",
-        "_forgotten",
         "_held",
         "_last_bytes",
-        "_out",
-        "_owner",
-        "_prefix",
-        "_queued",
-        "_room",
-        "_snappy",
         "_taken",
-        "address",
-        "bucket",
         "error_map",
         "features",
         "hello",
         "id",
         "is_blocked",
-        "last_activity",
         "last_progress",
-        "late_probe",
         "local",
-        "opaque",
-        "orphans",
-        "pending",
         "state",
         "tls",
     )
 
+    _owner: Owner
+    address: Address
+
     def __init__(
         self,
-        owner: Owner[R],
+        owner: Owner,
         connection_id: int,
         address: Address,
         bucket: str,
@@ -172,7 +128,7 @@ class Connection(Generic[R]):
         tls: bool,
         opaque: int = 0,
     ) -> None:
-        self._owner = owner
+        super().__init__(owner, opaque)
         self.id = connection_id
         self.address = address
         self.bucket = bucket
@@ -181,40 +137,22 @@ class Connection(Generic[R]):
         self.local: str | None = None
         """The transport's own end as "host:port", for reports."""
         self.state = State.OPENING
-        self.opaque = opaque
-        self.pending: dict[int, R] = {}
         self.features: frozenset[int] = frozenset()
         self.error_map: ErrorMap = {}
-        self.orphans = 0
-        self.last_activity = 0.0
-        """When a frame was completed last; during the handshake, when anything came."""
         self.last_progress = -inf
         """When as much as `SIGN` of something large last came, or was taken."""
         self._last_bytes = -inf
         self._held = 0
         """So many bytes of an unfinished frame have been a sign of life already."""
         self._taken = 0
-        self._forgotten = 0
-        """Requests whose answer is no longer waited for."""
         self._answered_before = -1
-        self.late_probe = -1
-        """The opaque of a NOOP that was not answered in time."""
         self._conceal: Callable[[str], str] = str
         """Takes the password out of what the peer says."""
-        self._decoder = FrameDecoder()
         self._dialogue: Step | None = None
         self._deriving = False
-        self._out: list[bytes] = []
-        self._queued = False
-        self._room = -1
-        """Bytes that may still be queued; less than 0 also when nothing is."""
         self.is_blocked = False
         """Whether the transport takes no more for now."""
-        self._prefix = b""
-        self._snappy = False
-        """Whether values are sent compressed."""
-        self._compress_from = hello.wire.compress_from
-        self._compress_ratio = hello.wire.compress_ratio
+        self.compress(hello.wire)
 
     def __repr__(self) -> str:
         return f"<Connection {self.id} to {self.address}: {self.state.name}>"
@@ -233,11 +171,12 @@ class Connection(Generic[R]):
         self._dialogue = handshake(self.hello, login, self.bucket, tls=self.tls, nonce=nonce)
         self._advance(None, now)
 
-    def close(self) -> list[R]:
-        """End the connection; give the operations that were not answered, in order of sending."""
+    def close(self) -> list[Request]:
+        """End the connection; return the requests that were not answered, in order of sending."""
         if self.state is State.CLOSED:
             return []
         self.state = State.CLOSED
+        self.is_ready = False
         self._deriving = False
         if self._dialogue is not None:
             self._dialogue.close()
@@ -267,139 +206,7 @@ class Connection(Generic[R]):
             error = NodeUnreachableError("no connection to the node could be made")
         else:
             error = ConnectionLostError("the connection was lost")
-        self._fail(error, now, reason)
-
-    # The hot path: out
-
-    def forget(self, op: R) -> None:
-        """Wait no more for the answer to *op*: its time is up, or its caller has gone."""
-        if self.pending.pop(op.opaque, None) is not None:
-            self._forgotten += 1
-
-    def send(self, op: R, vbucket: int) -> None:
-        """Encode *op* behind what is waiting to be written."""
-        opaque = self.opaque = (self.opaque + 1) & _MAX_OPAQUE
-        pending = self.pending
-        while opaque in pending:
-            opaque = self.opaque = (opaque + 1) & _MAX_OPAQUE
-        pending[opaque] = op
-        op.opaque = opaque
-        op.connection = self
-        key = self._prefix + op.raw if op.raw else b""
-        extras, value = op.extras, op.value
-        datatype = 0
-        if self._snappy and len(value) >= self._compress_from and op.opcode in _STORES:
-            compressed = snappy.compress(value)
-            if len(compressed) <= len(value) * self._compress_ratio:
-                value, datatype = compressed, 2
-        size = len(value)
-        length = len(extras) + len(key) + size
-        header = _HEADER.pack(
-            0x80,
-            op.opcode,
-            len(key),
-            len(extras),
-            datatype,
-            vbucket,
-            length,
-            opaque,
-            op.cas,
-        )
-        if size < _LARGE:
-            self._out.append(header + extras + key + value)
-        else:
-            self._out.append(header + extras + key)
-            self._out.append(value)
-        self._room = room = self._room - length - _HEADER_SIZE
-        if room < 0:
-            self._used_up(length + _HEADER_SIZE)
-
-    def _used_up(self, length: int) -> None:
-        """Take note of output where there was none, or of too much of it."""
-        if not self._queued:
-            self._queued = True
-            self._room = ROOM - length
-            self._owner.has_output(self)
-        if self._room < 0:
-            self._owner.crowded(self)
-
-    @property
-    def is_crowded(self) -> bool:
-        """Whether no more should be sent before the output is taken."""
-        return self._queued and self._room < 0
-
-    def take_output(self) -> bytes:
-        """Give what is to be written now, and forget it."""
-        self._queued = False
-        self._room = -1
-        out = self._out
-        if len(out) == 1:
-            data = out[0]
-            out.clear()
-            return data
-        data = b"".join(out)
-        out.clear()
-        return data
-
-    def _write(self, data: bytes) -> None:
-        if data:
-            self._out.append(data)
-            if not self._queued:
-                self._used_up(len(data))
-
-    # The hot path: in
-
-    def receive_data(self, data: bytes, now: float) -> None:
-        """Take bytes from the transport; complete what they answer."""
-        if self.state is not State.READY:
-            self._receive_early(data, now)
-            return
-        decoder = self._decoder
-        try:
-            frames = decoder.receive(data)
-        except ProtocolError as error:
-            self._fail(error, now)
-            return
-        if frames:
-            self.last_activity = now
-        else:
-            self._unfinished(now)
-        self._dispatch(frames, now)
-        if decoder.error is not None:
-            self._fail(decoder.error, now)
-
-    def _dispatch(self, frames: list[Frame] | chain[Frame], now: float) -> None:
-        # User code runs within completed(): it may send, and it may close this connection,
-        # whose remaining answers then find nobody.
-        owner = self._owner
-        completed = owner.completed
-        pop = self.pending.pop
-        for frame in frames:
-            if frame[0] == Magic.SERVER_REQUEST:
-                owner.pushed(self, frame, now)
-                continue
-            op = pop(frame[4], None)
-            if op is None:
-                self.orphans += 1
-                if frame[4] == self.late_probe:
-                    # Late, but an answer to what was asked.
-                    self._forgotten -= 1
-                owner.orphaned(self, frame, now)
-            elif op.opcode != frame[1]:
-                self.pending[frame[4]] = op
-                self._fail(
-                    ProtocolError(
-                        f"the server answered opcode 0x{frame[1]:02x} to a request of "
-                        f"0x{op.opcode:02x}"
-                    ),
-                    now,
-                )
-                return
-            elif not frame[3] or (op.quiet and frame[3] == 1):
-                op.answer = frame
-                completed(op)
-            else:
-                owner.refused(op, frame, now)
+        self.fail(error, now, reason)
 
     # Signs of life
 
@@ -414,7 +221,7 @@ class Connection(Generic[R]):
 
         A peer can send frames for ever without answering anything.
         """
-        return (self.opaque - len(self.pending) - self._forgotten) & _MAX_OPAQUE
+        return (self.opaque - len(self.pending) - self._forgotten) & 0xFFFFFFFF
 
     def answers_nothing(self) -> bool:
         """Tell whether no request was answered since this was asked last."""
@@ -431,8 +238,8 @@ class Connection(Generic[R]):
         """Whether a part of a frame has come, and the rest of it is awaited."""
         return self._decoder.buffered > 0
 
-    def _unfinished(self, now: float) -> None:
-        """Take note that bytes came which complete no frame."""
+    def received_part(self, now: float) -> None:
+        """See `Pipe`: enough of them are a sign of life."""
         self._last_bytes = now
         held = self._decoder.buffered
         if held < self._held:
@@ -451,26 +258,27 @@ class Connection(Generic[R]):
 
     # The handshake
 
-    def _receive_early(self, data: bytes, now: float) -> None:
+    def receive_early(self, data: bytes, now: float) -> None:
+        """See `Pipe`: they go on with the handshake."""
         if self._dialogue is None:
             return
         self.last_activity = now
         try:
             frames = iter(self._decoder.receive(data))
         except ProtocolError as error:
-            self._fail(self._wrong_protocol(error), now)
+            self.fail(self._wrong_protocol(error), now)
             return
         for frame in frames:
             if frame.magic == Magic.SERVER_REQUEST:
                 self._owner.pushed(self, frame, now)
             elif self._deriving:
-                self._fail(ProtocolError("the server spoke out of turn during the login"), now)
+                self.fail(ProtocolError("the server spoke out of turn during the login"), now)
             elif self._dialogue is not None:
                 self._advance(frame, now)
             elif self.state is State.READY:
-                self._dispatch(chain((frame,), frames), now)
+                self.dispatch(chain((frame,), frames), now)
         if self._decoder.error is not None:
-            self._fail(self._wrong_protocol(self._decoder.error), now)
+            self.fail(self._wrong_protocol(self._decoder.error), now)
 
     def key_derived(self, salted_password: bytes, now: float) -> None:
         """Go on with the handshake: the answer to `Owner.derive_key`."""
@@ -488,16 +296,16 @@ class Connection(Generic[R]):
             self._become_ready(end.value, now)
             return
         except ProtocolError as error:
-            self._fail(self._wrong_protocol(error), now)
+            self.fail(self._wrong_protocol(error), now)
             return
         except CouchbaseError as error:
-            self._fail(error, now)
+            self.fail(error, now)
             return
         if isinstance(step, KeyDerivation):
             self._deriving = True
             self._owner.derive_key(self, step)
         else:
-            self._write(step)
+            self.write(step)
 
     def _become_ready(self, negotiated: Negotiated, now: float) -> None:
         self._dialogue = None
@@ -506,6 +314,7 @@ class Connection(Generic[R]):
         self._prefix = _DEFAULT_COLLECTION if Feature.COLLECTIONS in self.features else b""
         self._snappy = Feature.SNAPPY in self.features and self.hello.wire.deflates
         self.state = State.READY
+        self.is_ready = True
         self._owner.handshake_done(self, negotiated, now)
 
     # Failure
@@ -523,7 +332,8 @@ class Connection(Generic[R]):
             f"{message}; {cure}", context=error.context, objextra=error.objextra
         )
 
-    def _fail(self, error: CouchbaseError, now: float, cause: BaseException | None = None) -> None:
+    def fail(self, error: CouchbaseError, now: float, cause: BaseException | None = None) -> None:
+        """End the connection for *error*, which *cause* has caused, if anything has."""
         if self.state is State.CLOSED:
             return
         context = error.context or ErrorContext()

@@ -10,9 +10,11 @@ from couchloop.exceptions import ProtocolError
 from couchloop.hot.batch import Batch
 from couchloop.hot.frames import Frame
 from couchloop.hot.operation import Operation
+from couchloop.hot.request import Request
+from couchloop.kv.connection import Connection, connection_of
 from couchloop.observation import Completed, LateAnswer, Observer
 from couchloop.observe.reports import Reporter, reporters
-from couchloop.session.connections import Connection, ControlRequest, Random
+from couchloop.session.connections import Random
 from couchloop.session.events import LogRecord
 from couchloop.session.session import Session
 from couchloop.settings.values import Settings
@@ -39,7 +41,7 @@ class ObservedSession(Session):
         if settings.observer is not None:
             self._observers.append(settings.observer)
         self._armed: set[str] = set()
-        self._sent: dict[Operation[Any], float] = {}
+        self._sent: dict[Request, float] = {}
         """When each operation in flight was sent last."""
         self._given_up: dict[tuple[int, int], tuple[str, float, float]] = {}
         """Name, beginning and timeout of what may still be answered, by connection and opaque."""
@@ -65,7 +67,7 @@ class ObservedSession(Session):
         self._now = now
         super().resumed(connection_id, now)
 
-    def _note_sent(self, op: Operation[Any], now: float) -> None:
+    def _note_sent(self, op: Request, now: float) -> None:
         if op.connection is not None and op.queue is not None:
             self._sent[op] = now
 
@@ -97,15 +99,15 @@ class ObservedSession(Session):
 
     # What is observed
 
-    def completed(self, op: Operation[Any]) -> None:
+    def completed(self, op: Request) -> None:
         """See `Session`."""
         # What was never taken has no deadline.
-        if not isinstance(op, ControlRequest) and op.deadline:
+        if isinstance(op, Operation) and op.deadline:
             self._tell(op)
         super().completed(op)
 
-    def _tell(self, op: Operation[Any]) -> None:
-        connection, error, answer = op.connection, op.error, op.answer
+    def _tell(self, op: Request) -> None:
+        connection, error, answer = connection_of(op), op.error, op.answer
         context = None if error is None else error.context
         node = connection_id = opaque = local = None
         attempts = op.attempts
@@ -159,22 +161,23 @@ class ObservedSession(Session):
             self._call(observer.answered_late, late)
         self._arm()
 
-    def cancel(self, op: Operation[Any]) -> None:
+    def cancel(self, op: Request) -> None:
         """See `Session`."""
         self._remember(op)
         self._sent.pop(op, None)
         super().cancel(op)
 
-    def _expire(self, op: Operation[Any], now: float) -> None:
+    def _expire(self, op: Request, now: float) -> None:
         self._remember(op)
         super()._expire(op, now)
 
-    def _remember(self, op: Operation[Any]) -> None:
-        if op.queue is None or op.connection is None or isinstance(op, ControlRequest):
+    def _remember(self, op: Request) -> None:
+        connection = connection_of(op)
+        if op.queue is None or connection is None or not isinstance(op, Operation):
             return
         # Not the operation itself: it holds the value, and its waiter.
         begun = op.deadline - op.timeout
-        self._given_up[op.connection.id, op.opaque] = op.name, begun, op.timeout
+        self._given_up[connection.id, op.opaque] = op.name, begun, op.timeout
         if len(self._given_up) > _MOST_REMEMBERED:
             del self._given_up[next(iter(self._given_up))]
 

@@ -26,7 +26,8 @@ from couchloop.hot.operation import Operation
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from couchloop.session.connections import Connection, Nodes
+    from couchloop.kv.connection import Connection
+    from couchloop.session.connections import Nodes
     from couchloop.session.timers import Timers
 
 SLICE: Final = 128
@@ -225,11 +226,11 @@ class Feeder:
         config = nodes.config
         node = connection = None
         if config is not None and config.is_ready and self._owner.is_open:
-            vbucket = config.vbucket(raw)
-            connection = nodes.connection_for(raw)
-            index = config.active[vbucket]
+            index = config.active[config.vbucket(raw)]
             endpoint = nodes.by_node[index] if index >= 0 else None
-            node = "" if endpoint is None else endpoint.id
+            node = ""
+            if endpoint is not None:
+                node, connection = endpoint.id, endpoint.open_to_all
         lane = bulk.lanes.get(node)
         if lane is None:
             lane = bulk.lanes[node] = Lane()

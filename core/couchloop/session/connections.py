@@ -18,13 +18,13 @@ from couchloop.exceptions import (
     UnknownHostError,
     WrongProtocolError,
 )
-from couchloop.hot.batch import Batch
 from couchloop.hot.frames import Frame
 from couchloop.hot.operation import Operation
-from couchloop.kv.connection import SIGN, Owner, State
-from couchloop.kv.connection import Connection as AnyConnection
+from couchloop.hot.request import Request
+from couchloop.kv.connection import SIGN, Connection, Owner, State
 from couchloop.kv.handshake import Hello, config_text
 from couchloop.session.events import CloseConnection, Event, LogRecord, OpenConnection
+from couchloop.session.requests import OwnRequest, Waiter
 from couchloop.session.standstill import blame, blocked_for
 from couchloop.session.timers import Timer, Timers
 from couchloop.settings.values import Address, Settings
@@ -63,8 +63,6 @@ _NO_WAY: Final = (
 )
 """What it looks like when a network cannot be reached from here, or is another of the same name."""
 
-Connection = AnyConnection[Operation[Any]]
-
 
 class Random(Protocol):
     """What is needed of a generator: jitter, and where to begin."""
@@ -76,7 +74,7 @@ class Random(Protocol):
         """Give a number of *k* bits."""
 
 
-class NodesOwner(Owner[Operation[Any]], Protocol):
+class NodesOwner(Owner, Protocol):
     """What the nodes need of their session, beside what a connection needs."""
 
     @property
@@ -92,12 +90,12 @@ class NodesOwner(Owner[Operation[Any]], Protocol):
     def send_some(
         self, parked: dict[Operation[Any], None], connection: Connection, now: float
     ) -> None:
-        """Send what waits in *parked* for *connection*, in order, until that is crowded."""
+        """Send what waits in *parked* for *connection*, in order, until its output is full."""
 
-    def enqueue(self, op: Operation[Any], now: float) -> None:
+    def enqueue(self, op: Request, now: float) -> None:
         """Give *op* its deadline."""
 
-    def detach(self, op: Operation[Any]) -> None:
+    def detach(self, op: Request) -> None:
         """Take *op* out of the tables that make it wait."""
 
     def routed(self) -> None:
@@ -106,7 +104,7 @@ class NodesOwner(Owner[Operation[Any]], Protocol):
     def all_nodes_lost(self, now: float) -> None:
         """Take note that no data node is connected."""
 
-    def config_answered(self, connection: Connection, request: ControlRequest) -> None:
+    def config_answered(self, connection: Connection, request: OwnRequest) -> None:
         """Take the answer to a request for a configuration, or its failure."""
 
 
@@ -165,67 +163,6 @@ class Endpoint:
         return None
 
 
-class ControlRequest(Operation[None]):
-    """What the session itself asks of a node: a configuration (0xb5), or a sign of life (0x0a).
-
-    *done* is called with it once there is an answer, or will be none; nobody is woken.
-    """
-
-    __slots__ = ()
-    name = "control"
-    idempotent = True
-
-    def __init__(
-        self,
-        opcode: int,
-        timeout: float,
-        done: Callable[[ControlRequest], None],
-        extras: bytes = b"",
-    ) -> None:
-        # Not the constructor of user operations: there is no key.
-        self.opcode = opcode
-        self.key = self.raw = self.value = b""
-        self.extras = extras
-        self.timeout = timeout
-        self.cas = self.opaque = self.attempts = 0
-        self.quiet = False
-        self.retry_strategy = None
-        self._reset()
-        self.batch = _Answer(done)
-
-    def decode(self, answer: Frame) -> None:
-        """Nobody asks for the result."""
-
-
-class Standby(ControlRequest):
-    """Stands for something that waits for the nodes: never sent, but has a deadline.
-
-    *look* is called with the time whenever a connection or the configuration has changed.
-    """
-
-    __slots__ = ("look", "name")
-
-    def __init__(self, name: str, timeout: float, look: Callable[[float], None]) -> None:
-        super().__init__(0, timeout, lambda _: None)
-        self.name = name  # type: ignore[misc]  # of each, not of the class
-        self.look = look
-
-
-class _Answer(Batch[Any]):
-    """A batch of one, for the session's own requests."""
-
-    __slots__ = ("_done",)
-
-    def __init__(self, done: Callable[[ControlRequest], None]) -> None:
-        self._done = done
-
-    def member_done(self, op: Operation[Any]) -> bool:
-        """Take the answer; nobody is to be woken."""
-        assert isinstance(op, ControlRequest)
-        self._done(op)
-        return False
-
-
 class Nodes:
     """Where the keys are, and how to get there.
 
@@ -259,7 +196,7 @@ class Nodes:
         """The endpoint of each data node, by its index in the configuration."""
         self.route: list[Connection | None] = []
         """The connection for each vbucket; None: there is none that is ready."""
-        self.config_request: ControlRequest | None = None
+        self.config_request: OwnRequest | None = None
         self.homeless: dict[Operation[Any], None] = {}
         """What waits for a configuration that gives its key a node."""
         self._seeking = False
@@ -273,8 +210,7 @@ class Nodes:
         self._ids = count(1)
         self._endpoint_ids = count(1)
         self._handshake_timers: dict[int, Timer] = {}
-        self.watchers: dict[Operation[Any], None] = {}
-        """Each a Standby."""
+        self.watchers: dict[Waiter, None] = {}
         self._route_timer: Timer | None = None
         self._has_lost_some = False
         """Whether a connection was lost since `route` was made last."""
@@ -306,12 +242,19 @@ class Nodes:
         """The data service, as configurations call it."""
         return "kvSSL" if self.settings.tls else "kv"
 
-    def owner_of(self, key: bytes) -> Endpoint | None:
-        """Give the node that has *key* by the present configuration; None: no node has it now."""
+    def target(self, op: Request) -> tuple[Endpoint | None, int]:
+        """Return the node that *op* is for, None if there is none now, and its vbucket.
+
+        The bucket has vbuckets; the node is that of the present configuration.
+        """
         config = self.config
         assert config is not None
-        index = config.active[config.vbucket(key)]
-        return self.by_node[index] if index >= 0 else None
+        index, vbucket = op.target(config)
+        return self.by_node[index] if 0 <= index < len(self.by_node) else None, vbucket
+
+    def endpoint_of(self, op: Request) -> Endpoint | None:
+        """Return the node that *op* is for; None: there is none now."""
+        return self.target(op)[0]
 
     def handshake_done(self, connection: Connection, text: bytes, now: float) -> None:
         """Take a connection that is ready, and the configuration that came with it."""
@@ -392,7 +335,7 @@ class Nodes:
         if not self._owner.is_open:
             return False
         address, connection = origin, ""
-        if isinstance(origin, AnyConnection):
+        if isinstance(origin, Connection):
             address, connection = origin.address, f" (connection {origin.hello.connection_id})"
         assert isinstance(address, Address)
         try:
@@ -542,15 +485,10 @@ class Nodes:
         else:
             self._timers.call_at(now + _DRAIN_DELAY, lambda at: self._drain(connection, at))
 
-    def connection_for(self, key: bytes) -> Connection | None:
-        """Give what `route` tells, whether it is made or not."""
-        endpoint = self.owner_of(key)
-        return None if endpoint is None else endpoint.open_to_all
-
     def _change_route(self) -> None:
         """Make `route` anew, once for all that changes in this turn.
 
-        Until then it is empty, and `connection_for` tells.
+        Until then it is empty, and `target` tells.
         """
         self.route = []
         if self.config is None:
@@ -584,8 +522,7 @@ class Nodes:
 
     def _look(self, now: float) -> None:
         for watcher in list(self.watchers):
-            if isinstance(watcher, Standby):
-                watcher.look(now)
+            watcher.look(now)
 
     def start_polling(self, now: float) -> None:
         """Look for a newer configuration now and then, whatever else hints at one."""
@@ -674,17 +611,17 @@ class Nodes:
         self,
         connection: Connection,
         opcode: int,
-        done: Callable[[ControlRequest], None],
+        done: Callable[[OwnRequest], None],
         now: float,
         extras: bytes = b"",
         timeout: float | None = None,
-    ) -> ControlRequest:
+    ) -> OwnRequest:
         """Ask something of a node; *done* hears of the answer, or that there will be none.
 
         *timeout* is in seconds; None: config_node_timeout.
         """
         limit = self.settings.config_node_timeout if timeout is None else timeout
-        request = ControlRequest(opcode, limit, done, extras)
+        request = OwnRequest(opcode, limit, done, extras)
         self._owner.enqueue(request, now)
         connection.send(request, 0)
         return request
@@ -710,7 +647,7 @@ class Nodes:
             # Whatever changes that sends what waits.
             return
         self._owner.send_some(endpoint.parked, connection, now)
-        if endpoint.is_paused and not connection.is_crowded:
+        if endpoint.is_paused and not connection.is_output_full:
             endpoint.is_paused = False
             self._bend_route()
 
@@ -790,14 +727,14 @@ class Nodes:
             return
         self._probed.add(connection.id)
 
-        def done(probe: ControlRequest) -> None:
+        def done(probe: OwnRequest) -> None:
             self._probe_over(connection, probe, rounds, answered)
 
         answered = connection.answered
         self.send(connection, Opcode.NOOP, done, now)
 
     def _probe_over(
-        self, connection: Connection, probe: ControlRequest, rounds: int, answered: int
+        self, connection: Connection, probe: OwnRequest, rounds: int, answered: int
     ) -> None:
         self._probed.discard(connection.id)
         since = probe.deadline - probe.timeout
@@ -917,7 +854,7 @@ class Nodes:
         if timer is not None:
             timer.cancel()
 
-    def drop(self, connection: Connection) -> list[Operation[Any]]:
+    def drop(self, connection: Connection) -> list[Request]:
         """End *connection*; give the operations that were in flight on it."""
         unanswered = connection.close()
         request = self.config_request

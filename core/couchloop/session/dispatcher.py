@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple
@@ -33,9 +33,12 @@ from couchloop.exceptions import (
     status_error,
 )
 from couchloop.hot.batch import Batch, Bulk
+from couchloop.hot.deadlines import Deadlines
 from couchloop.hot.frames import HEADER, Frame
 from couchloop.hot.operation import Operation
-from couchloop.kv.connection import ROOM, State
+from couchloop.hot.pipe import ROOM
+from couchloop.hot.request import Request
+from couchloop.kv.connection import Connection, State, connection_of
 from couchloop.kv.handshake import read_error_body
 from couchloop.operations.procedure import Procedure
 from couchloop.retries import (
@@ -46,8 +49,7 @@ from couchloop.retries import (
     controlled_backoff,
 )
 from couchloop.session.bulk import Feeder
-from couchloop.session.connections import Connection, ControlRequest, Endpoint, Nodes
-from couchloop.session.deadlines import Deadlines
+from couchloop.session.connections import Endpoint, Nodes
 from couchloop.session.events import Event, Load
 from couchloop.session.health import Watch
 from couchloop.session.procedures import Procedures
@@ -109,9 +111,7 @@ class Dispatch(ABC):
     _nodes: Nodes
     """Set by the session, which they tell of connections."""
 
-    def __init__(
-        self, settings: Settings, wake: Callable[[Operation[Any] | Batch[Any]], None]
-    ) -> None:
+    def __init__(self, settings: Settings, wake: Callable[[Any], None]) -> None:
         self.settings = settings
         self.state = SessionState.NEW
         self.error: CouchbaseError | None = None
@@ -180,7 +180,7 @@ class Dispatch(ABC):
         return (
             self._feeder.is_active
             or self._procedures.is_active
-            or self._deadlines.any_but(ControlRequest)
+            or self._deadlines.any_of(Operation)
         )
 
     @property
@@ -219,7 +219,7 @@ class Dispatch(ABC):
         if deadline < timers.wakeup:  # noqa: PLR1730 - min() takes three times as long
             timers.wakeup = deadline
         route = self._nodes.route
-        if route:
+        if route and op.is_plain:
             vbucket = ((crc32(op.raw) >> 16) & 0x7FFF) % len(route)
             connection = route[vbucket]
             if connection is not None:
@@ -348,7 +348,7 @@ class Dispatch(ABC):
             self._park(limit, self._nodes.watchers)
             watch.look(now)
 
-    def cancel(self, op: Operation[Any]) -> None:
+    def cancel(self, op: Request) -> None:
         """Forget *op*: its caller has gone. An answer that comes later counts as an orphan."""
         if op.queue is None:
             return
@@ -362,9 +362,11 @@ class Dispatch(ABC):
         if isinstance(batch, Procedure):
             self._procedures.forget(batch)
             return
-        issued = batch.operations
+        issued: Sequence[Request] = batch.operations
         if isinstance(batch, Bulk):
             issued = self._feeder.forget(batch)
+        elif isinstance(batch, Watch):
+            issued = [batch.limit, *batch.requests]
         for op in issued:
             op.batch = None
             self.cancel(op)
@@ -383,7 +385,7 @@ class Dispatch(ABC):
 
     # Answers
 
-    def completed(self, op: Operation[Any]) -> None:
+    def completed(self, op: Request) -> None:
         """See `couchloop.kv.connection.Owner`."""
         queue = op.queue
         if queue is not None:
@@ -398,12 +400,12 @@ class Dispatch(ABC):
             if batch.member_done(op):
                 self._wake(batch)
 
-    def refused(self, op: Operation[Any], answer: Frame, now: float) -> None:
+    def refused(self, op: Request, answer: Frame, now: float) -> None:
         """See `couchloop.kv.connection.Owner`."""
-        connection = op.connection
+        connection = connection_of(op)
         assert connection is not None
         status = answer.status
-        if isinstance(op, ControlRequest) or status in op.answers:
+        if not isinstance(op, Operation) or status in op.answers:
             op.answer = answer
             self.completed(op)
             return
@@ -457,7 +459,7 @@ class Dispatch(ABC):
 
     # Sending, waiting, trying again
 
-    def enqueue(self, op: Operation[Any], now: float) -> None:
+    def enqueue(self, op: Request, now: float) -> None:
         """See `couchloop.session.connections.NodesOwner`."""
         op.deadline = now + op.timeout
         op.queue = self._deadlines.queue(op.timeout)
@@ -480,11 +482,10 @@ class Dispatch(ABC):
                 what = "there are no documents without a bucket: open one"
                 self._fail(op, NoBucketError(what, context=self._context(op)))
                 return
-            connection = nodes.connection_for(op.raw)
-            if connection is not None:
-                connection.send(op, config.vbucket(op.raw))
+            endpoint, vbucket = nodes.target(op)
+            if endpoint is not None and (connection := endpoint.open_to_all) is not None:
+                connection.send(op, vbucket)
                 return
-            endpoint = nodes.owner_of(op.raw)
             if endpoint is None:
                 # A newer configuration may tell one.
                 parked = nodes.homeless
@@ -520,7 +521,7 @@ class Dispatch(ABC):
                 return
         self._park(op, parked)
 
-    def _park(self, op: Operation[Any], parked: dict[Operation[Any], None]) -> None:
+    def _park(self, op: Request, parked: dict[Any, None]) -> None:
         """Let *op* wait in *parked*."""
         op.parked = parked
         parked[op] = None
@@ -530,7 +531,7 @@ class Dispatch(ABC):
             self.is_loaded = True
             self._events.append(Load(is_high=True))
 
-    def _unpark(self, op: Operation[Any]) -> None:
+    def _unpark(self, op: Request) -> None:
         """Let *op* wait no more."""
         if op.parked is None:
             return
@@ -604,9 +605,7 @@ class Dispatch(ABC):
         self, parked: dict[Operation[Any], None], connection: Connection, now: float
     ) -> None:
         """See `couchloop.session.connections.NodesOwner`."""
-        config = self._nodes.config
-        assert config is not None
-        while parked and not connection.is_crowded:
+        while parked and not connection.is_output_full:
             # As much as fits, roughly: a dict's first entries are slow to be found one by one.
             some, room = [], ROOM
             for op in parked:
@@ -616,7 +615,7 @@ class Dispatch(ABC):
                     break
             for op in some:
                 self._unpark(op)
-                self._send(op, connection, config.vbucket(op.raw), now)
+                self._send(op, connection, self._nodes.target(op)[1], now)
 
     def _send(
         self,
@@ -678,7 +677,7 @@ class Dispatch(ABC):
             self._nodes.ask_for_config(now)
         if op.queue is None:
             return
-        endpoint = self._nodes.owner_of(op.raw)
+        endpoint = self._nodes.endpoint_of(op)
         is_known = newer or (endpoint is not None and endpoint.connection is not connection)
         rerouting = self.settings.rerouting
         if is_known and rerouting.at_once:
@@ -694,13 +693,13 @@ class Dispatch(ABC):
     def _save_or_fail(
         self,
         address: Address,
-        unanswered: list[Operation[Any]],
+        unanswered: list[Request],
         error: CouchbaseError,
         now: float,
     ) -> None:
         """Deal with operations whose connection was lost while they were in flight."""
         saved: dict[Operation[Any], None] = {}
-        lost: list[tuple[Operation[Any], CouchbaseError]] = []
+        lost: list[tuple[Request, CouchbaseError]] = []
         reason = RetryReason.SOCKET_CLOSED_WHILE_IN_FLIGHT
         for op in unanswered:
             if op.queue is None:
@@ -713,8 +712,11 @@ class Dispatch(ABC):
                 context=self._context(op),
             )
             failure.__cause__ = own_copy(error)
-            # The session's own requests mean this connection, and no other.
-            delay = _GivenUp() if isinstance(op, ControlRequest) else self._retry_delay(op, reason)
+            if not isinstance(op, Operation):
+                # The session's own requests mean this connection, and no other.
+                lost.append((op, failure))
+                continue
+            delay = self._retry_delay(op, reason)
             if isinstance(delay, _GivenUp):
                 if delay.cause is not None:
                     failure.__cause__ = delay.cause
@@ -736,8 +738,8 @@ class Dispatch(ABC):
 
     # Ends
 
-    def _expire(self, op: Operation[Any], now: float) -> None:
-        connection = op.connection
+    def _expire(self, op: Request, now: float) -> None:
+        connection = connection_of(op)
         begun = op.deadline - op.timeout
         standstill = self._timers.excuse(begun, now, op.timeout)
         cause: BaseException | None = op.obstacle
@@ -746,10 +748,10 @@ class Dispatch(ABC):
         if connection is not None:
             what = "the server did not answer"
             connection.forget(op)
-            if not isinstance(op, ControlRequest):
+            if isinstance(op, Operation):
                 self._nodes.unanswered(connection, begun, op.deadline, is_excused=standstill > 0.0)
         elif op.parked is not None:
-            endpoint = self._nodes.owner_of(op.raw) if self.is_open else None
+            endpoint = self._nodes.endpoint_of(op) if self.is_open else None
             what, waited_for = self._obstruction(endpoint)
             cause = waited_for or cause
             context.node = self._awaited_node(endpoint)
@@ -768,18 +770,18 @@ class Dispatch(ABC):
         self._fail(op, blame(error, standstill))
 
     @staticmethod
-    def _is_ambiguous(op: Operation[Any]) -> bool:
+    def _is_ambiguous(op: Request) -> bool:
         """Whether the server may have done *op*: it is in flight, and it changes something."""
         return op.connection is not None and not op.idempotent
 
-    def detach(self, op: Operation[Any]) -> None:
+    def detach(self, op: Request) -> None:
         """See `couchloop.session.connections.NodesOwner`."""
         if op.queue is not None:
             del op.queue[op]
             op.queue = None
         self._unpark(op)
 
-    def _fail(self, op: Operation[Any], error: CouchbaseError) -> None:
+    def _fail(self, op: Request, error: CouchbaseError) -> None:
         if op.queue is None:
             # User code that ran meanwhile has ended it.
             return
@@ -805,8 +807,8 @@ class Dispatch(ABC):
         error.__cause__ = cause
         return error
 
-    def _context(self, op: Operation[Any]) -> ErrorContext:
-        connection = op.connection
+    def _context(self, op: Request) -> ErrorContext:
+        connection = connection_of(op)
         context = ErrorContext(
             operation=op.name,
             key=op.key,
@@ -876,7 +878,7 @@ class Dispatch(ABC):
             )
         return own
 
-    def _fresh(self, error: CouchbaseError, op: Operation[Any]) -> CouchbaseError:
+    def _fresh(self, error: CouchbaseError, op: Request) -> CouchbaseError:
         """Give *op* an exception of its own: a shared one would collect tracebacks."""
         own = own_copy(error)
         own.context = replace(

@@ -19,9 +19,11 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
 )
 from couchloop.hot.batch import Batch
-from couchloop.hot.operation import Defaults, Operation
-from couchloop.kv.connection import State
-from couchloop.session.connections import Connection, ControlRequest, Endpoint, Nodes, Standby
+from couchloop.hot.operation import Defaults
+from couchloop.hot.request import Request
+from couchloop.kv.connection import Connection, State
+from couchloop.session.connections import Endpoint, Nodes
+from couchloop.session.requests import OwnRequest, Waiter
 from couchloop.session.standstill import STOOD_STILL, blame, blocked_for
 from couchloop.settings.values import Address, Settings
 from couchloop.wire import Opcode
@@ -90,13 +92,13 @@ class HealthView(Protocol):
     def met(self) -> list[tuple[str, BaseException]]:
         """What happened at each seed, as ("host:port", error), while the bucket is not open."""
 
-    def completed(self, op: Operation[Any]) -> None:
+    def completed(self, op: Request) -> None:
         """Take note that *op* is complete."""
 
-    def cancel(self, op: Operation[Any]) -> None:
+    def cancel(self, op: Request) -> None:
         """Forget *op*."""
 
-    def detach(self, op: Operation[Any]) -> None:
+    def detach(self, op: Request) -> None:
         """Take *op* out of the tables that make it wait."""
 
 
@@ -230,12 +232,16 @@ def _look_no_more(now: float) -> None:
 class Watch(Batch[Any]):
     """Something that waits for the nodes."""
 
-    __slots__ = ("limit", "timeout", "view")
+    __slots__ = ("limit", "requests", "timeout", "view")
 
     def __init__(self, name: str, timeout: float) -> None:
         self.timeout = exact_seconds(timeout)
-        self.limit = Standby(name, self.timeout, self.look)
-        super().__init__([self.limit])
+        self.limit = Waiter(name, self.timeout, self.look)
+        super().__init__([])
+        self.remaining = 1
+        self.limit.batch = self
+        self.requests: list[OwnRequest] = []
+        """What it has asked of nodes."""
         self.view: HealthView
         """Set by the session that takes it."""
 
@@ -256,7 +262,7 @@ class Watch(Batch[Any]):
         """
         raise NotImplementedError
 
-    def member_done(self, op: Operation[Any]) -> bool:
+    def member_done(self, op: Request) -> bool:
         """See `Batch`: it ends with its limit."""
         if op is not self.limit:
             return False
@@ -264,10 +270,6 @@ class Watch(Batch[Any]):
             self.expired(blocked_for(op.error))
         elif op.error is not None:
             self.error = op.error
-            # There is none.
-            self.error.key = None
-            if self.error.context is not None:
-                self.error.context.key = None
         op.error = None
         self.remaining = 0
         self.let_go()
@@ -277,7 +279,7 @@ class Watch(Batch[Any]):
         """Forget what it has asked of the nodes: they point to each other."""
         self.limit.batch = None
         self.limit.look = _look_no_more
-        self.operations = []
+        self.requests = []
 
     def raise_error(self) -> None:
         """Raise its error, if there is one, and forget it: its frames would hold the Bucket."""
@@ -406,7 +408,7 @@ class Ping(Watch):
         super().__init__("ping", timeout)
         self._report_id = report_id
         self._report: PingReport | None = None
-        self._sent: dict[Address, ControlRequest] = {}
+        self._sent: dict[Address, OwnRequest] = {}
         self._found: dict[Address, dict[str, Any]] = {}
 
     def look(self, now: float) -> None:
@@ -426,7 +428,7 @@ class Ping(Watch):
     def _ask(self, endpoint: Endpoint, connection: Connection, now: float) -> None:
         address = endpoint.address
 
-        def answered(probe: ControlRequest) -> None:
+        def answered(probe: OwnRequest) -> None:
             latency = max(0.0, connection.last_activity - now)
             if probe.answer is None:
                 cause = endpoint.last_error or probe.error
@@ -441,7 +443,7 @@ class Ping(Watch):
         # The limit of the ping is what ends it.
         probe = self.view.nodes.send(connection, Opcode.NOOP, answered, now, timeout=self.timeout)
         self._sent[address] = probe
-        self.operations.append(probe)
+        self.requests.append(probe)
 
     def _note(
         self, address: Address, status: PingStatus, latency: float, details: str = ""
@@ -467,7 +469,7 @@ class Ping(Watch):
         if all(address in self._found for address in self.view.nodes.endpoints):
             self.finish()
 
-    def member_done(self, op: Operation[Any]) -> bool:
+    def member_done(self, op: Request) -> bool:
         """See `Watch`."""
         is_over = super().member_done(op)
         if is_over and self.error is None:

@@ -23,7 +23,7 @@ from couchloop.exceptions import (
 from couchloop.hot.batch import Batch, Bulk
 from couchloop.hot.frames import Frame
 from couchloop.hot.operation import Operation
-from couchloop.kv.connection import State
+from couchloop.kv.connection import Connection, State
 from couchloop.kv.handshake import Negotiated
 from couchloop.kv.scram import KeyDerivation
 from couchloop.operations.procedure import Procedure
@@ -31,9 +31,10 @@ from couchloop.session import reopening
 from couchloop.session.bootstrap.config_file import Recall
 from couchloop.session.bootstrap.http_stream import ConfigSource, Request
 from couchloop.session.bootstrap.search import Bootstrap
-from couchloop.session.connections import Connection, ControlRequest, Nodes, Random
+from couchloop.session.connections import Nodes, Random
 from couchloop.session.dispatcher import Dispatch, SessionState
 from couchloop.session.events import Closed, DeriveKey, Event, LogRecord, Opened, OpenFailed
+from couchloop.session.requests import OwnRequest
 from couchloop.session.timers import Timer
 from couchloop.settings.values import FILE_ONLY, HTTP, Address, Settings, one_forms
 from couchloop.topology.config_cache import Cached
@@ -83,9 +84,9 @@ class Session(Dispatch):
         self._next_search = -inf
         """Time before which no seed is asked again when all nodes are lost."""
         self._recall = Recall(self, self._nodes, self._timers, self._events)
-        self._stranded: list[tuple[CouchbaseError, dict[Operation[Any], None]]] = []
+        self._stranded: list[tuple[CouchbaseError, dict[Any, None]]] = []
         self._with_output: list[Connection | Request] = []
-        self._crowded: dict[Connection, None] = {}
+        self._full: dict[Connection, None] = {}
         """Connections that take more once their output is taken."""
 
     # Out: what the adapter takes
@@ -121,7 +122,7 @@ class Session(Dispatch):
         timers = self._timers
         if timers.wakeup == inf or self.state is SessionState.CLOSED:
             return None
-        if not (timers or self._crowded or self._is_busy):
+        if not (timers or self._full or self._is_busy):
             # Idle: the loop is free to exit.
             timers.wakeup = inf
             return None
@@ -242,7 +243,7 @@ class Session(Dispatch):
         self._nodes.close()
         self._timers.clear()
         self._with_output.clear()
-        self._crowded.clear()
+        self._full.clear()
         self._events[:] = [Closed()]
         what = "was under way when the process forked: the parent process goes on with it"
         inherited = list(self._deadlines)
@@ -267,7 +268,7 @@ class Session(Dispatch):
         self.error = None
         self._source.close()
         self._nodes.close()
-        self._crowded.clear()
+        self._full.clear()
         self._timers.clear()
         for op in self._deadlines:
             kind = AmbiguousRequestCanceledError if self._is_ambiguous(op) else RequestCanceledError
@@ -389,11 +390,11 @@ class Session(Dispatch):
         self._timers.fire(now)
         self._feeder.turn(now)
         self._procedures.turn(now)
-        crowded, self._crowded = self._crowded, {}
-        for connection in crowded:
-            if connection.is_crowded:
+        full, self._full = self._full, {}
+        for connection in full:
+            if connection.is_output_full:
                 # Its output is still to be taken.
-                self.crowded(connection)
+                self.output_full(connection)
             else:
                 self._nodes.resume(connection, now)
 
@@ -403,9 +404,9 @@ class Session(Dispatch):
         """See `couchloop.kv.connection.Owner`."""
         self._with_output.append(connection)
 
-    def crowded(self, connection: Connection) -> None:
+    def output_full(self, connection: Connection) -> None:
         """See `couchloop.kv.connection.Owner`: more in the next turn."""
-        self._crowded[connection] = None
+        self._full[connection] = None
         self._timers.wakeup = 0.0
         self._nodes.pause(connection)
 
@@ -473,7 +474,7 @@ class Session(Dispatch):
 
     # Nodes' owner, and the bootstrap's
 
-    def config_answered(self, connection: Connection, request: ControlRequest) -> None:
+    def config_answered(self, connection: Connection, request: OwnRequest) -> None:
         """See `couchloop.session.connections.NodesOwner`."""
         nodes = self._nodes
         if nodes.config_request is request:

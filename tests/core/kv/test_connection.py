@@ -37,18 +37,16 @@ class Owner:
         self.late: list[Frame] = []
         self.on_completed: Callable[[Operation[Any]], None] = lambda _: None
 
-    def has_output(self, connection: Connection[Any]) -> None:
+    def has_output(self, connection: Connection) -> None:
         self.outputs += 1
 
-    def crowded(self, connection: Connection[Any]) -> None:
+    def output_full(self, connection: Connection) -> None:
         raise AssertionError("too much output")
 
-    def derive_key(self, connection: Connection[Any], derivation: Any) -> None:
+    def derive_key(self, connection: Connection, derivation: Any) -> None:
         raise AssertionError("the handshake is over")
 
-    def handshake_done(
-        self, connection: Connection[Any], negotiated: Negotiated, now: float
-    ) -> None:
+    def handshake_done(self, connection: Connection, negotiated: Negotiated, now: float) -> None:
         """A test makes the connection ready by itself."""
 
     def completed(self, op: Operation[Any]) -> None:
@@ -58,29 +56,27 @@ class Owner:
     def refused(self, op: Operation[Any], answer: Frame, now: float) -> None:
         self.refusals.append((op, answer.status))
 
-    def orphaned(self, connection: Connection[Any], frame: Frame, now: float) -> None:
+    def orphaned(self, connection: Connection, frame: Frame, now: float) -> None:
         self.late.append(frame)
 
-    def pushed(self, connection: Connection[Any], frame: Frame, now: float) -> None:
+    def pushed(self, connection: Connection, frame: Frame, now: float) -> None:
         self.pushes.append(frame)
 
-    def failed(self, connection: Connection[Any], error: CouchbaseError, now: float) -> None:
+    def failed(self, connection: Connection, error: CouchbaseError, now: float) -> None:
         self.errors.append(error)
         connection.close()
 
 
-def ready(
-    owner: Owner, features: frozenset[int] = frozenset(), opaque: int = 0
-) -> Connection[Operation[Any]]:
+def ready(owner: Owner, features: frozenset[int] = frozenset(), opaque: int = 0) -> Connection:
     """Give a connection whose handshake is over."""
-    connection: Connection[Operation[Any]] = Connection(
+    connection: Connection = Connection(
         owner, 1, Address("::1", 11210), "b", Hello("agent", "0/1"), tls=False, opaque=opaque
     )
     connection._become_ready(Negotiated(features, {}, b""), 0.0)
     return connection
 
 
-def requests(connection: Connection[Any]) -> list[Frame]:
+def requests(connection: Connection) -> list[Frame]:
     """Take what is to be written, as frames."""
     return FrameDecoder(RequestFrame).receive(connection.take_output())
 
@@ -255,7 +251,7 @@ class TestIn:
         first, second = ops.get(D, "a"), ops.get(D, "b")
         connection.send(first, 0)
         connection.send(second, 0)
-        unanswered: list[Operation[Any]] = []
+        unanswered: list[Any] = []
         owner.failed = (  # type: ignore[method-assign]
             lambda connection, error, now: unanswered.extend(connection.close())
         )
@@ -321,7 +317,7 @@ class TestIn:
         sent = [ops.get(D, str(number)) for number in range(3)]
         for op in sent:
             connection.send(op, 0)
-        unanswered: list[Operation[Any]] = []
+        unanswered: list[Any] = []
         owner.on_completed = lambda op: unanswered.extend(connection.close())
         connection.receive_data(b"".join(value_answer(op.opaque) for op in sent) + b"\0", 0.0)
         assert owner.done == sent[:1]

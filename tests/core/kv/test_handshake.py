@@ -61,18 +61,16 @@ class Owner:
         self.errors: list[CouchbaseError] = []
         self.pushes: list[Frame] = []
 
-    def has_output(self, connection: Connection[Any]) -> None:
+    def has_output(self, connection: Connection) -> None:
         """Output is taken by the test."""
 
-    def crowded(self, connection: Connection[Any]) -> None:
+    def output_full(self, connection: Connection) -> None:
         raise AssertionError("too much output")
 
-    def derive_key(self, connection: Connection[Any], derivation: KeyDerivation) -> None:
+    def derive_key(self, connection: Connection, derivation: KeyDerivation) -> None:
         self.derivations.append(derivation)
 
-    def handshake_done(
-        self, connection: Connection[Any], negotiated: Negotiated, now: float
-    ) -> None:
+    def handshake_done(self, connection: Connection, negotiated: Negotiated, now: float) -> None:
         self.ready.append(negotiated)
 
     def completed(self, op: Any) -> None:
@@ -81,13 +79,13 @@ class Owner:
     def refused(self, op: Any, answer: Frame, now: float) -> None:
         raise AssertionError("no operation was sent")
 
-    def orphaned(self, connection: Connection[Any], frame: Frame, now: float) -> None:
+    def orphaned(self, connection: Connection, frame: Frame, now: float) -> None:
         raise AssertionError("nothing was asked that could be answered late")
 
-    def pushed(self, connection: Connection[Any], frame: Frame, now: float) -> None:
+    def pushed(self, connection: Connection, frame: Frame, now: float) -> None:
         self.pushes.append(frame)
 
-    def failed(self, connection: Connection[Any], error: CouchbaseError, now: float) -> None:
+    def failed(self, connection: Connection, error: CouchbaseError, now: float) -> None:
         self.errors.append(error)
         connection.close()
 
@@ -155,7 +153,7 @@ class Dialogue:
     ) -> None:
         self.server = server or Server()
         self.owner = Owner()
-        self.connection: Connection[Any] = Connection(
+        self.connection: Connection = Connection(
             self.owner, 1, Address("10.0.0.1", 11210), bucket, HELLO, tls=tls
         )
         self.login = login or Login("user", SECRET)

@@ -19,18 +19,16 @@ _LONGEST: Final = 4
 class Owner:
     """A session that closes what has failed, as sessions do."""
 
-    def has_output(self, connection: Connection[Any]) -> None:
+    def has_output(self, connection: Connection) -> None:
         """Output is asked for by the peer."""
 
-    def crowded(self, connection: Connection[Any]) -> None:
+    def output_full(self, connection: Connection) -> None:
         raise AssertionError("too much output")
 
-    def derive_key(self, connection: Connection[Any], derivation: Any) -> None:
+    def derive_key(self, connection: Connection, derivation: Any) -> None:
         raise AssertionError("a certificate logs in")
 
-    def handshake_done(
-        self, connection: Connection[Any], negotiated: Negotiated, now: float
-    ) -> None:
+    def handshake_done(self, connection: Connection, negotiated: Negotiated, now: float) -> None:
         """The state tells of it."""
 
     def completed(self, op: Any) -> None:
@@ -39,17 +37,17 @@ class Owner:
     def refused(self, op: Any, answer: Frame, now: float) -> None:
         raise AssertionError("nothing was asked")
 
-    def orphaned(self, connection: Connection[Any], frame: Frame, now: float) -> None:
+    def orphaned(self, connection: Connection, frame: Frame, now: float) -> None:
         """An answer that nobody waits for changes nothing."""
 
-    def pushed(self, connection: Connection[Any], frame: Frame, now: float) -> None:
+    def pushed(self, connection: Connection, frame: Frame, now: float) -> None:
         raise AssertionError("nothing was pushed")
 
-    def failed(self, connection: Connection[Any], error: CouchbaseError, now: float) -> None:
+    def failed(self, connection: Connection, error: CouchbaseError, now: float) -> None:
         connection.close()
 
 
-class Observed(Connection[Any]):
+class Observed(Connection):
     """A connection that writes down how its state changes, and within which call."""
 
     def __init__(self) -> None:

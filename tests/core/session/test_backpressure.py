@@ -16,7 +16,8 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
 )
 from couchloop.hot.operation import Operation
-from couchloop.kv.connection import ROOM, SIGN
+from couchloop.hot.pipe import ROOM
+from couchloop.kv.connection import SIGN
 from couchloop.operations import document as operations
 from couchloop.retries import FailFast
 from couchloop.session.events import Load

@@ -18,6 +18,7 @@ from couchloop.exceptions import (
 )
 from couchloop.hot.batch import Batch
 from couchloop.hot.frames import Frame, encode_response
+from couchloop.kv.connection import connection_of
 from couchloop.operations import document as ops
 from couchloop.session.session import SessionState
 from couchloop.settings.values import Address
@@ -129,9 +130,10 @@ class TestNotMyVbucket:
         w.session._nodes.ask_for_config(w.now)
         request = w.session._nodes.config_request
         assert request is not None
-        assert request.connection is not None
+        asked = connection_of(request)
+        assert asked is not None
         answer = encode_response(0xB5, opaque=request.opaque, value=body, datatype=datatype)
-        w.session.receive_data(request.connection.id, answer, w.now)
+        w.session.receive_data(asked.id, answer, w.now)
         w.advance(1)
         assert sum("Snappy" in line for line in w.logs) == 3
         assert not op.result().success

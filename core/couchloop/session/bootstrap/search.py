@@ -31,12 +31,13 @@ from couchloop.exceptions import (
     own_copy,
 )
 from couchloop.http.exchange import IS_IT_A_WEB_PORT
-from couchloop.kv.connection import State
+from couchloop.kv.connection import Connection, State
 from couchloop.kv.handshake import config_text
 from couchloop.safety.printable import printable
 from couchloop.session.bootstrap.http_stream import ConfigSource
-from couchloop.session.connections import Connection, ControlRequest, Nodes
+from couchloop.session.connections import Nodes
 from couchloop.session.events import Event, LogRecord, ResolveSrv
+from couchloop.session.requests import OwnRequest
 from couchloop.session.standstill import blame, blocked_for
 from couchloop.session.timers import Timer, Timers
 from couchloop.settings.hosts import host_to_dial
@@ -339,7 +340,7 @@ class Bootstrap:
         error.may_pass = False
         return error
 
-    def config_answered(self, request: ControlRequest) -> None:
+    def config_answered(self, request: OwnRequest) -> None:
         """Take the answer of a node whose bucket was not ready, or that it gave none."""
         connection = self.connection
         assert connection is not None

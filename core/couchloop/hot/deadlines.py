@@ -1,4 +1,4 @@
-"""Which operations are under way, and when the time of each is up.
+"""Which requests are under way, and when the time of each is up.
 
 Operations with equal timeouts run out of time in the order of their issue, so a dictionary for each
 timeout keeps them, and what is complete is deleted in one step. That is so for the few timeouts
@@ -13,7 +13,7 @@ from math import inf
 from operator import attrgetter
 from typing import Any, Final
 
-from couchloop.hot.operation import Operation
+from couchloop.hot.request import Request
 
 _MOST_QUEUES: Final = 32
 """Timeouts that have a dictionary of their own."""
@@ -22,7 +22,7 @@ _SLACK: Final = 64
 
 _deadline: Final = attrgetter("deadline")
 
-Queue = dict[Operation[Any], None]
+Queue = dict[Request, None]
 
 
 class _Rest(Queue):
@@ -32,17 +32,17 @@ class _Rest(Queue):
         super().__init__()
         self._heap: list[list[Any]] = []
         """Deadline, number, and the operation, or None once it is complete."""
-        self._entries: dict[Operation[Any], list[Any]] = {}
+        self._entries: dict[Request, list[Any]] = {}
         self._count = 0
 
-    def __setitem__(self, op: Operation[Any], value: None) -> None:
+    def __setitem__(self, op: Request, value: None) -> None:
         super().__setitem__(op, value)
         self._count += 1
         entry = [op.deadline, self._count, op]
         self._entries[op] = entry
         heapq.heappush(self._heap, entry)
 
-    def __delitem__(self, op: Operation[Any]) -> None:
+    def __delitem__(self, op: Request) -> None:
         super().__delitem__(op)
         # Nothing is kept of what is complete but two numbers, and of those not many.
         self._entries.pop(op)[2] = None
@@ -56,8 +56,8 @@ class _Rest(Queue):
         self._entries.clear()
         self._heap.clear()
 
-    def due(self, now: float) -> list[Operation[Any]]:
-        """Give those whose time is up; they stay until they are deleted."""
+    def due(self, now: float) -> list[Request]:
+        """Return those whose time is up; they stay until they are deleted."""
         heap = self._heap
         found = []
         while heap and (heap[0][2] is None or heap[0][0] <= now):
@@ -67,7 +67,7 @@ class _Rest(Queue):
         return found
 
     def first(self) -> float:
-        """Give the first deadline that is not over; infinity if there is none."""
+        """Return the first deadline that is not over; infinity if there is none."""
         return self._heap[0][0] if self._heap else inf
 
 
@@ -89,8 +89,8 @@ class Deadlines:
         """Count the operations."""
         return len(self._rest) + sum(map(len, self.by_timeout.values()))
 
-    def __iter__(self) -> Iterator[Operation[Any]]:
-        """Give each operation; they may be deleted meanwhile."""
+    def __iter__(self) -> Iterator[Request]:
+        """Return each operation; they may be deleted meanwhile."""
         for queue in (*self.by_timeout.values(), self._rest):
             yield from list(queue)
 
@@ -98,13 +98,13 @@ class Deadlines:
         """Whether there is any."""
         return bool(self._rest) or any(self.by_timeout.values())
 
-    def any_but(self, kind: type[Operation[Any]]) -> bool:
-        """Tell whether there is any that is no *kind*."""
+    def any_of(self, kind: type[Request]) -> bool:
+        """Return whether there is any of that *kind*."""
         queues = (*self.by_timeout.values(), self._rest)
-        return any(not isinstance(op, kind) for queue in queues for op in queue)
+        return any(isinstance(op, kind) for queue in queues for op in queue)
 
     def queue(self, timeout: float) -> Queue:
-        """Give where an operation with that timeout is to be kept.
+        """Return where an operation with that timeout is to be kept.
 
         Its deadline is set before it is put there.
         """
@@ -121,8 +121,8 @@ class Deadlines:
         queues[timeout] = queue
         return queue
 
-    def take_due(self, now: float) -> tuple[list[Operation[Any]], float]:
-        """Give those whose time is up, in the order of their deadlines, and when the next is."""
+    def take_due(self, now: float) -> tuple[list[Request], float]:
+        """Return those whose time is up, in the order of their deadlines, and when the next is."""
         due = self._rest.due(now)
         following = self._rest.first()
         for queue in self.by_timeout.values():

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from couchloop.exceptions import TimeoutError as OperationTimeoutError
+from couchloop.hot.deadlines import _MOST_QUEUES, _SLACK, Deadlines
 from couchloop.hot.operation import Operation
+from couchloop.hot.request import Request
 from couchloop.operations import document as ops
-from couchloop.session.connections import ControlRequest
-from couchloop.session.deadlines import _MOST_QUEUES, _SLACK, Deadlines
+from couchloop.session.requests import OwnRequest
 from tests.core.world import World, defaults
 
 DEFAULTS = defaults()
@@ -29,7 +30,7 @@ def made(deadlines: Deadlines, now: float, timeout: float) -> Operation[Any]:
     return op
 
 
-def ended(op: Operation[Any]) -> None:
+def ended(op: Request) -> None:
     """End it."""
     assert op.queue is not None
     del op.queue[op]
@@ -116,17 +117,17 @@ def test_many_at_once() -> None:
     assert w.woken == sorted(gets, key=lambda op: op.deadline)
 
 
-def test_any_but() -> None:
-    """Whether any is not of a kind is found in both places."""
+def test_any_of() -> None:
+    """Whether any is of a kind is found in both places."""
     deadlines = Deadlines()
-    assert not deadlines.any_but(ControlRequest)
-    request = ControlRequest(0, 1.0, lambda _: None)
+    assert not deadlines.any_of(Operation)
+    request = OwnRequest(0, 1.0, lambda _: None)
     request.deadline = 1.0
     deadlines.queue(1.0)[request] = None
-    assert not deadlines.any_but(ControlRequest)
+    assert not deadlines.any_of(Operation)
     many = [made(deadlines, 0.0, 5.0 + n) for n in range(_MOST_QUEUES + 5)]
     for op in many[:-1]:
         ended(op)
-    assert deadlines.any_but(ControlRequest)
+    assert deadlines.any_of(Operation)
     ended(many[-1])
-    assert not deadlines.any_but(ControlRequest)
+    assert not deadlines.any_of(Operation)

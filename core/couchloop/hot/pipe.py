@@ -1,0 +1,279 @@
+"""The hot half of a connection: requests become bytes, and bytes answers of requests.
+
+What comes before (the handshake), and what ends it, is in `couchloop.kv.connection`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from struct import Struct
+from typing import Any, Final, Protocol
+
+from couchloop.exceptions import CouchbaseError, ProtocolError
+from couchloop.hot.frames import Frame, FrameDecoder
+from couchloop.hot.request import Request
+from couchloop.wire import Magic, snappy
+
+_HEADER: Final = Struct(">BBHBBHIIQ")
+_HEADER_SIZE: Final = _HEADER.size
+_MAX_OPAQUE: Final = 0xFFFFFFFF
+_LARGE: Final = 4096
+"""Values from this many bytes are not copied into the request but written behind it."""
+ROOM: Final = 2 << 20
+"""Bytes that may be queued in one turn of the loop before the rest has to wait for the next."""
+_STORES: Final = frozenset({0x01, 0x02, 0x03, 0x0E, 0x0F})
+"""SET, ADD, REPLACE, APPEND, PREPEND: the requests whose value may be compressed (RFC 0030)."""
+
+
+class PipeOwner(Protocol):
+    """Who is told what the hot half of a connection has to tell."""
+
+    def has_output(self, connection: Any) -> None:
+        """Take note that there is output where there was none."""
+
+    def output_full(self, connection: Any) -> None:
+        """Take note that no more should be sent before the output is taken."""
+
+    def completed(self, op: Any) -> None:
+        """Take note that *op* has its answer."""
+
+    def refused(self, op: Any, answer: Frame, now: float) -> None:
+        """Take note that the server answered *op* with an error."""
+
+    def orphaned(self, connection: Any, frame: Frame, now: float) -> None:
+        """Take note that an answer came for which nobody waits any more."""
+
+    def pushed(self, connection: Any, frame: Frame, now: float) -> None:
+        """Take note that the server asked something of us (magic 0x82)."""
+
+
+class Pipe:
+    """Requests on their way out, and answers on their way in.
+
+    Args:
+        owner: is told of them.
+        opaque: the number before that of the first request.
+    """
+
+    __slots__ = (
+        "_compress_from",
+        "_compress_ratio",
+        "_decoder",
+        "_forgotten",
+        "_out",
+        "_owner",
+        "_prefix",
+        "_queued",
+        "_room",
+        "_snappy",
+        "address",
+        "bucket",
+        "is_ready",
+        "last_activity",
+        "late_probe",
+        "opaque",
+        "orphans",
+        "pending",
+    )
+
+    address: Any
+    """Where the node is; text of it is all that is needed here."""
+    bucket: str
+
+    def __init__(self, owner: PipeOwner, opaque: int) -> None:
+        self._owner = owner
+        self.is_ready = False
+        """Whether requests may be sent, and what comes answers them."""
+        self.opaque = opaque
+        self.pending: dict[int, Request] = {}
+        self.orphans = 0
+        self.last_activity = 0.0
+        """When a frame was completed last; during the handshake, when anything came."""
+        self.late_probe = -1
+        """The opaque of a NOOP that was not answered in time."""
+        self._forgotten = 0
+        """Requests whose answer is no longer waited for."""
+        self._decoder = FrameDecoder()
+        self._out: list[bytes] = []
+        self._queued = False
+        self._room = -1
+        """Bytes that may still be queued; less than 0 also when nothing is."""
+        self._prefix = b""
+        """Stands before each key: the number of the default collection, if there is one."""
+        self._snappy = False
+        """Whether values are sent compressed."""
+        self._compress_from = 0
+        self._compress_ratio = 0.0
+
+    # Out
+
+    def send(self, op: Request, vbucket: int) -> None:
+        """Encode *op* behind what is waiting to be written."""
+        opaque = self.opaque = (self.opaque + 1) & _MAX_OPAQUE
+        pending = self.pending
+        while opaque in pending:
+            opaque = self.opaque = (opaque + 1) & _MAX_OPAQUE
+        pending[opaque] = op
+        op.opaque = opaque
+        op.connection = self
+        prefix = op.prefix
+        key = (self._prefix if prefix is None else prefix) + op.raw if op.raw else b""
+        extras, value, framing = op.extras, op.value, op.framing
+        datatype = 0
+        if self._snappy and len(value) >= self._compress_from and op.opcode in _STORES:
+            compressed = snappy.compress(value)
+            if len(compressed) <= len(value) * self._compress_ratio:
+                value, datatype = compressed, 2
+        size = len(value)
+        length = len(extras) + len(key) + size
+        magic, lengths = 0x80, len(key)
+        if framing:
+            # The alternative header: two lengths of a byte each.
+            magic, lengths = 0x08, lengths | len(framing) << 8
+            length += len(framing)
+        header = _HEADER.pack(
+            magic,
+            op.opcode,
+            lengths,
+            len(extras),
+            datatype,
+            vbucket,
+            length,
+            opaque,
+            op.cas,
+        )
+        if framing:
+            header += framing
+        if size < _LARGE:
+            self._out.append(header + extras + key + value)
+        else:
+            self._out.append(header + extras + key)
+            self._out.append(value)
+        self._room = room = self._room - length - _HEADER_SIZE
+        if room < 0:
+            self._used_up(length + _HEADER_SIZE)
+
+    def _used_up(self, length: int) -> None:
+        """Take note of output where there was none, or of too much of it."""
+        if not self._queued:
+            self._queued = True
+            self._room = ROOM - length
+            self._owner.has_output(self)
+        if self._room < 0:
+            self._owner.output_full(self)
+
+    @property
+    def is_output_full(self) -> bool:
+        """Whether no more should be sent before the output is taken."""
+        return self._queued and self._room < 0
+
+    def take_output(self) -> bytes:
+        """Return what is to be written now, and forget it."""
+        self._queued = False
+        self._room = -1
+        out = self._out
+        if len(out) == 1:
+            data = out[0]
+            out.clear()
+            return data
+        data = b"".join(out)
+        out.clear()
+        return data
+
+    def write(self, data: bytes) -> None:
+        """Write what is no request of anybody's, before the connection is ready."""
+        if data:
+            self._out.append(data)
+            if not self._queued:
+                self._used_up(len(data))
+
+    def forget(self, op: Request) -> None:
+        """Wait no more for the answer to *op*: its time is up, or its caller has gone."""
+        if self.pending.pop(op.opaque, None) is not None:
+            self._forgotten += 1
+
+    # In
+
+    def receive_data(self, data: bytes, now: float) -> None:
+        """Take bytes from the transport; complete what they answer."""
+        if not self.is_ready:
+            self.receive_early(data, now)
+            return
+        decoder = self._decoder
+        try:
+            frames = decoder.receive(data)
+        except ProtocolError as error:
+            self.fail(error, now)
+            return
+        if frames:
+            self.last_activity = now
+        else:
+            self.received_part(now)
+        self.dispatch(frames, now)
+        if decoder.error is not None:
+            self.fail(decoder.error, now)
+
+    def dispatch(self, frames: Iterable[Frame], now: float) -> None:
+        """Complete what *frames* answer.
+
+        User code runs within `completed` of the owner: it may send, and it may close this
+        connection, whose remaining answers then find nobody.
+        """
+        owner = self._owner
+        completed = owner.completed
+        pop = self.pending.pop
+        for frame in frames:
+            if frame[0] == Magic.SERVER_REQUEST:
+                owner.pushed(self, frame, now)
+                continue
+            op = pop(frame[4], None)
+            if op is None:
+                self.orphans += 1
+                if frame[4] == self.late_probe:
+                    # Late, but an answer to what was asked.
+                    self._forgotten -= 1
+                owner.orphaned(self, frame, now)
+            elif op.opcode != frame[1]:
+                self.pending[frame[4]] = op
+                self.fail(
+                    ProtocolError(
+                        f"the server answered opcode 0x{frame[1]:02x} to a request of "
+                        f"0x{op.opcode:02x}"
+                    ),
+                    now,
+                )
+                return
+            elif not frame[3] or (op.quiet and frame[3] == 1):
+                if op.has_many_answers and self._goes_on(op, frame, now):
+                    continue
+                op.answer = frame
+                completed(op)
+            else:
+                owner.refused(op, frame, now)
+
+    def _goes_on(self, op: Request, frame: Frame, now: float) -> bool:
+        """Have *op* take one of several answers; return whether it is still pending."""
+        # First of all: what fails with the connection must be there.
+        self.pending[frame.opaque] = op
+        try:
+            goes_on = op.goes_on(frame)
+        except ProtocolError as error:
+            self.fail(error, now)
+            return True
+        if not goes_on:
+            self.pending.pop(frame.opaque, None)
+        return goes_on
+
+    # The other half
+
+    def receive_early(self, data: bytes, now: float) -> None:
+        """Take bytes that come before the connection is ready."""
+        raise NotImplementedError
+
+    def received_part(self, now: float) -> None:
+        """Take note that bytes came which complete no frame."""
+        raise NotImplementedError
+
+    def fail(self, error: CouchbaseError, now: float) -> None:
+        """End the connection: the peer broke the protocol."""
+        raise NotImplementedError
