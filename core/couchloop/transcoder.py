@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Final
 
-from couchloop.arguments.exact import exact_integer
+from couchloop.arguments.exact import exact_bytes, exact_integer
 from couchloop.exceptions import InvalidKeyError, InvalidSettingError, ValueFormatError
 from couchloop.safety.printable import general, printable
 
@@ -149,11 +149,33 @@ class Transcoder:
     Args:
         allow_pickle: Read and write `FMT_PICKLE`. Whoever can write to the bucket can then run code
             in this program, so it is off unless asked for.
+        json_encode: Writes JSON in place of ours: takes a value, gives text or bytes.
+        json_decode: Reads JSON in place of ours: takes text, gives a value.
+
+    What these two raise is a `ValueFormatError`. `set_json_converters` gives a pair to all
+    transcoders that have none of their own.
 
     """
 
-    def __init__(self, *, allow_pickle: bool = False) -> None:
+    allow_pickle: bool = False
+    # Of the class: what `set_json_converters` and `set_pickle_converters` have set.
+    json_encode: Callable[[Any], str | bytes] | None = None
+    json_decode: Callable[[str], Any] | None = None
+    pickle_encode: Callable[[Any], bytes] | None = None
+    pickle_decode: Callable[[bytes], Any] | None = None
+
+    def __init__(
+        self,
+        *,
+        allow_pickle: bool = False,
+        json_encode: Callable[[Any], str | bytes] | None = None,
+        json_decode: Callable[[str], Any] | None = None,
+    ) -> None:
         self.allow_pickle = allow_pickle
+        if json_encode is not None:
+            self.json_encode = json_encode
+        if json_decode is not None:
+            self.json_decode = json_decode
 
     def __eq__(self, other: object) -> bool:
         # Opening a bucket twice with Transcoder(allow_pickle=True) is opening it the same way.
@@ -202,7 +224,9 @@ class Transcoder:
 
         """
         if format == FMT_JSON:
-            return encode_json(value), FMT_JSON
+            if self.json_encode is None:
+                return encode_json(value), FMT_JSON
+            return self._encode_json(value), FMT_JSON
         if format == FMT_UTF8:
             return self._encode_utf8(value), FMT_UTF8
         if format == FMT_BYTES:
@@ -232,6 +256,8 @@ class Transcoder:
         """
         common = flags & _COMMON_MASK
         if common == FMT_JSON:
+            if self.json_decode is not None:
+                return self._decode_json(value)
             try:  # decode_json, without its call
                 return _try_decode(value)
             except (ValueError, RecursionError):
@@ -248,6 +274,32 @@ class Transcoder:
             return self._decode_pickle(value)
         warnings.warn(f"Flags {flags:#x} mean no known format: giving bytes", stacklevel=2)
         return bytes(value)
+
+    def _encode_json(self, value: object) -> bytes:
+        """Write JSON, by the user's function if there is one."""
+        encode = self.json_encode
+        if encode is None:
+            return encode_json(value)
+        try:
+            made = encode(value)
+            return str.encode(made) if isinstance(made, str) else exact_bytes(made)
+        except Exception as error:
+            raise _by_user(
+                error, "json_encode", "takes a value, and gives text or bytes"
+            ) from error
+
+    def _decode_json(self, value: Buffer) -> Value:
+        """Read JSON, by the user's function if there is one."""
+        decode = self.json_decode
+        if decode is None:
+            return decode_json(value)
+        text = self._decode_utf8(value)
+        try:
+            return decode(text)
+        except Exception as error:
+            raise _by_user(
+                error, "json_decode", f"takes text, and gives a value; {_AS_BYTES}"
+            ) from (error)
 
     @staticmethod
     def _encode_utf8(value: object) -> bytes:
@@ -280,7 +332,7 @@ class Transcoder:
         if isinstance(value, bytes | bytearray | memoryview):
             return bytes(value), FMT_BYTES
         try:
-            return encode_json(value), FMT_JSON
+            return self._encode_json(value), FMT_JSON
         except ValueFormatError:
             if not self.allow_pickle:
                 raise
@@ -293,7 +345,7 @@ class Transcoder:
                 "transcoder=Transcoder(allow_pickle=True)"
             )
         try:
-            return pickle.dumps(value)
+            return exact_bytes((self.pickle_encode or pickle.dumps)(value))
         except Exception as error:
             raise ValueFormatError(
                 f"The value cannot be pickled ({type(error).__name__}): use another format than "
@@ -308,7 +360,7 @@ class Transcoder:
                 "who can write to the bucket, open it with transcoder=Transcoder(allow_pickle=True)"
             )
         try:
-            return pickle.loads(value)  # noqa: S301 - allowed by the user
+            return (self.pickle_decode or pickle.loads)(bytes(value))
         except Exception as error:
             raise ValueFormatError(
                 f"The value is flagged as a pickle, but is none ({type(error).__name__}); "
@@ -317,8 +369,165 @@ class Transcoder:
             ) from error
 
 
+def _by_user(error: Exception, what: str, wanted: str) -> ValueFormatError:
+    text = f"the transcoder's {what} raised {type(error).__name__}: it {wanted}"
+    return ValueFormatError(text, inner_cause=error)
+
+
 TranscoderPP = Transcoder
 """The name of SDK 2.5."""
+
+
+class LegacyTranscoderPP(Transcoder):
+    """Writes the flags of clients older than RFC 0020, which these can read (SDK 2.5)."""
+
+    def encode_value(self, value: object, format: int = FMT_JSON) -> tuple[bytes, int]:  # noqa: A002
+        """See `Transcoder`; the flags have their lowest three bits alone."""
+        encoded, flags = super().encode_value(value, format)
+        return encoded, flags & _LEGACY_MASK
+
+
+class OneWayTranscoder(Transcoder):
+    """Writes all values in one way, whatever format is asked for; base of those below.
+
+    What is appended to a document is text or bytes nevertheless.
+    """
+
+
+class JSONTranscoder(OneWayTranscoder):
+    """Every value is JSON, whatever the format that is asked for (SDK 3 and later)."""
+
+    def encode_value(self, value: object, format: int = FMT_JSON) -> tuple[bytes, int]:  # noqa: A002, ARG002
+        """Return JSON. Raises `ValueFormatError` for what is none, as bytes."""
+        return self._encode_json(value), FMT_JSON
+
+    def decode_value(self, value: Buffer, flags: int) -> Value:
+        """Return what the JSON means. Raises `ValueFormatError` for another format."""
+        _expect(flags, FMT_JSON, self)
+        return self._decode_json(value)
+
+
+class RawJSONTranscoder(OneWayTranscoder):
+    """Every value is JSON that others write and read: text or bytes, which are not looked into."""
+
+    def encode_value(self, value: object, format: int = FMT_JSON) -> tuple[bytes, int]:  # noqa: A002, ARG002
+        """Return the text or the bytes. Raises `ValueFormatError` for all else."""
+        if isinstance(value, str):
+            return self._encode_utf8(value), FMT_JSON
+        return _encode_bytes(value, self), FMT_JSON
+
+    def decode_value(self, value: Buffer, flags: int) -> bytes:
+        """Return the bytes. Raises `ValueFormatError` for another format."""
+        _expect(flags, FMT_JSON, self)
+        return bytes(value)
+
+
+class RawStringTranscoder(OneWayTranscoder):
+    """Every value is text (`FMT_UTF8`)."""
+
+    def encode_value(self, value: object, format: int = FMT_UTF8) -> tuple[bytes, int]:  # noqa: A002, ARG002
+        """Return the text as UTF-8. Raises `ValueFormatError` for all else."""
+        return self._encode_utf8(value), FMT_UTF8
+
+    def decode_value(self, value: Buffer, flags: int) -> str:
+        """Return the text. Raises `ValueFormatError` for another format."""
+        _expect(flags, FMT_UTF8, self)
+        return self._decode_utf8(value)
+
+
+class RawBinaryTranscoder(OneWayTranscoder):
+    """Every value is bytes (`FMT_BYTES`)."""
+
+    def encode_value(self, value: object, format: int = FMT_BYTES) -> tuple[bytes, int]:  # noqa: A002, ARG002
+        """Return the bytes. Raises `ValueFormatError` for all else."""
+        return _encode_bytes(value, self), FMT_BYTES
+
+    def decode_value(self, value: Buffer, flags: int) -> bytes:
+        """Return the bytes. Raises `ValueFormatError` for another format."""
+        _expect(flags, FMT_BYTES, self)
+        return bytes(value)
+
+
+class LegacyTranscoder(OneWayTranscoder):
+    """The value's type decides, as with `FMT_AUTO`; pickles are off unless asked for.
+
+    What else SDK 3 and later call so reads whatever is flagged as JSON and is none as text.
+    """
+
+    def encode_value(self, value: object, format: int = FMT_AUTO) -> tuple[bytes, int]:  # noqa: A002, ARG002
+        """Return text, bytes or JSON by the type of the value."""
+        return self._encode_auto(value)
+
+    def decode_value(self, value: Buffer, flags: int) -> Value:
+        """Return the value; of what is flagged as JSON, and is none, the text."""
+        try:
+            return super().decode_value(value, flags)
+        except ValueFormatError:
+            if flags & _COMMON_MASK != FMT_JSON:
+                raise
+            return self._decode_utf8(value)
+
+
+def _format_of(flags: int) -> int | None:
+    """Return the format that *flags* mean; None: none that is known."""
+    common = flags & _COMMON_MASK
+    if common == 0:
+        return _LEGACY.get(flags & _LEGACY_MASK)
+    return next((each for each in _NAMES if each > 0 and each & _COMMON_MASK == common), None)
+
+
+def _expect(flags: int, wanted: int, transcoder: Transcoder) -> None:
+    """Raise ValueFormatError unless *flags* mean the format *wanted*."""
+    found = _format_of(flags)
+    if found != wanted:
+        name = "of no known format" if found is None else _NAMES[found]
+        raise ValueFormatError(
+            f"{type(transcoder).__name__} reads {_NAMES[wanted]} only, and the value is {name}: "
+            "another transcoder can be given for one call"
+        )
+
+
+def _encode_bytes(value: object, transcoder: Transcoder) -> bytes:
+    try:
+        return exact_bytes(value)
+    except TypeError as error:
+        kinds = "text or bytes" if isinstance(transcoder, RawJSONTranscoder) else "bytes"
+        text = f"{type(transcoder).__name__} takes {kinds}, not {type(value).__name__}"
+        raise ValueFormatError(text, inner_cause=error) from error
+
+
+def set_json_converters(
+    encode: Callable[[Any], str | bytes] | None, decode: Callable[[str], Any] | None
+) -> tuple[Callable[[Any], str | bytes], Callable[[str], Any]]:
+    """Have all transcoders write and read JSON by these functions (SDK 2.5); None: by ours.
+
+    Return the two that were in use. A transcoder that was given functions of its own keeps them.
+    """
+    old = Transcoder.json_encode or encode_json, Transcoder.json_decode or _decode_text
+    Transcoder.json_encode = _of_class(None if encode is encode_json else encode)
+    Transcoder.json_decode = _of_class(None if decode is _decode_text else decode)
+    return old
+
+
+def set_pickle_converters(
+    encode: Callable[[Any], bytes] | None, decode: Callable[[bytes], Any] | None
+) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
+    """Have pickles written and read by these functions (SDK 2.5); None: by `pickle`'s.
+
+    Return the two that were in use. They are used only where a transcoder allows pickles.
+    """
+    old = Transcoder.pickle_encode or pickle.dumps, Transcoder.pickle_decode or pickle.loads
+    Transcoder.pickle_encode, Transcoder.pickle_decode = _of_class(encode), _of_class(decode)
+    return old
+
+
+def _decode_text(text: str) -> Value:
+    return decode_json(text.encode())
+
+
+def _of_class(function: Any) -> Any:
+    """Make an attribute of a class of *function*: it is no method."""
+    return None if function is None else staticmethod(function)
 
 
 def check_format(format: object) -> int:  # noqa: A002 - 2.5's name

@@ -14,6 +14,7 @@ import sys
 import uuid
 import warnings
 from collections import OrderedDict, UserDict
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -28,10 +29,18 @@ from couchloop.transcoder import (
     FMT_JSON,
     FMT_PICKLE,
     FMT_UTF8,
+    JSONTranscoder,
+    LegacyTranscoder,
+    LegacyTranscoderPP,
+    RawBinaryTranscoder,
+    RawJSONTranscoder,
+    RawStringTranscoder,
     Transcoder,
     Value,
     decode_json,
     encode_json,
+    set_json_converters,
+    set_pickle_converters,
 )
 
 pytest.importorskip("msgspec")
@@ -516,3 +525,175 @@ class TestKeys:
         """What is neither text nor bytes, or no valid text, is no key."""
         with pytest.raises(ArgumentError):
             Transcoder().encode_key(key)
+
+
+class TestConverters:
+    """Functions of the user's that write and read JSON, and pickles."""
+
+    @pytest.fixture(autouse=True)
+    def _restored(self) -> Iterator[None]:
+        """Have ours back after a test."""
+        yield
+        set_json_converters(None, None)
+        set_pickle_converters(None, None)
+
+    def test_of_one_transcoder(self) -> None:
+        """A transcoder's own functions are used for JSON alone; text and bytes are both taken."""
+        own = Transcoder(
+            json_encode=lambda value: json.dumps(value, default=str),
+            json_decode=lambda text: json.loads(text, parse_float=decimal.Decimal),
+        )
+        encoded, flags = own.encode_value({"a": decimal.Decimal("1.5")})
+        assert (encoded, flags) == (b'{"a": "1.5"}', FMT_JSON)
+        assert own.decode_value(b"[1.25]", FMT_JSON) == [decimal.Decimal("1.25")]
+        assert own.decode_value(b"[1.25]", 0) == [decimal.Decimal("1.25")]
+        assert own.encode_value({1}, FMT_AUTO)[0] == b'"{1}"'
+        assert own.encode_value("ü", FMT_UTF8) == ("ü".encode(), FMT_UTF8)
+        assert Transcoder(json_encode=lambda _: b"null").encode_value(5) == (b"null", FMT_JSON)
+        assert Transcoder(json_encode=lambda _: "ü").encode_value(5) == ("ü".encode(), FMT_JSON)
+
+    def test_of_all(self) -> None:
+        """`set_json_converters` counts for all that have none of their own, and gives the old."""
+        mine = Transcoder(json_encode=lambda _: b"own")
+        old = set_json_converters(lambda _: "all", lambda text: [text])
+        assert Transcoder().encode_value(1) == (b"all", FMT_JSON)
+        assert JSONTranscoder().decode_value(b"x", FMT_JSON) == ["x"]
+        assert mine.encode_value(1) == (b"own", FMT_JSON)
+        previous = set_json_converters(*old)
+        assert (previous[0](1), previous[1]("y")) == ("all", ["y"])
+        assert Transcoder().encode_value(1) == (b"1", FMT_JSON)
+        assert Transcoder().json_encode is Transcoder().json_decode is None
+        assert (old[0](1), old[1]("[1]")) == (b"1", [1])
+
+    @pytest.mark.parametrize("made", [None, 5, ["x"], memoryview(b"abcd").cast("I")])
+    def test_what_they_give(self, made: Any) -> None:
+        """What is neither text nor bytes is a ValueFormatError."""
+        with pytest.raises(ValueFormatError, match="json_encode raised"):
+            Transcoder(json_encode=lambda _: made).encode_value(1)
+
+    def test_what_they_raise(self) -> None:
+        """Whatever they raise is the cause of a ValueFormatError."""
+
+        def fail(_: Any) -> Any:
+            raise LookupError("mine")
+
+        own = Transcoder(json_encode=fail, json_decode=fail)
+        with pytest.raises(ValueFormatError, match="json_encode raised LookupError") as caught:
+            own.encode_value(1)
+        assert isinstance(caught.value.__cause__, LookupError)
+        with pytest.raises(ValueFormatError, match="json_decode raised LookupError") as caught:
+            own.decode_value(b"1", FMT_JSON)
+        assert isinstance(caught.value.__cause__, LookupError)
+        with pytest.raises(ValueFormatError, match="no UTF-8"):
+            own.decode_value(b"\xff", FMT_JSON)
+
+    def test_pickles(self) -> None:
+        """`set_pickle_converters` counts only where pickles are allowed."""
+        dumps, loads = set_pickle_converters(lambda _: b"mine", lambda data: [data])
+        assert (dumps, loads) == (pickle.dumps, pickle.loads)
+        trusting = Transcoder(allow_pickle=True)
+        assert trusting.encode_value(object(), FMT_PICKLE) == (b"mine", FMT_PICKLE)
+        assert trusting.decode_value(b"mine", FMT_PICKLE) == [b"mine"]
+        with pytest.raises(ValueFormatError, match="allow_pickle"):
+            Transcoder().decode_value(b"mine", FMT_PICKLE)
+
+    def test_a_subclass_without_our_constructor(self) -> None:
+        """A transcoder whose constructor does not call ours works, without pickles."""
+
+        class Own(Transcoder):
+            def __init__(self) -> None:
+                self.mine = 1
+
+        assert Own().encode_value([1]) == (b"[1]", FMT_JSON)
+        assert Own().decode_value(b"[1]", FMT_JSON) == [1]
+        with pytest.raises(ValueFormatError, match="allow_pickle"):
+            Own().encode_value([1], FMT_PICKLE)
+
+
+class TestKinds:
+    """Transcoders by the names of SDK 3 and later, each for one format."""
+
+    @pytest.mark.parametrize(
+        ("kind", "value", "data", "flags", "back"),
+        [
+            (JSONTranscoder, {"a": 1}, b'{"a":1}', FMT_JSON, {"a": 1}),
+            (JSONTranscoder, "text", b'"text"', FMT_JSON, "text"),
+            (RawJSONTranscoder, '{"a":1}', b'{"a":1}', FMT_JSON, b'{"a":1}'),
+            (RawJSONTranscoder, b"[1]", b"[1]", FMT_JSON, b"[1]"),
+            (RawStringTranscoder, "ü", "ü".encode(), FMT_UTF8, "ü"),
+            (RawBinaryTranscoder, b"\0", b"\0", FMT_BYTES, b"\0"),
+            (RawBinaryTranscoder, bytearray(b"\1"), b"\1", FMT_BYTES, b"\1"),
+            (LegacyTranscoder, "ü", "ü".encode(), FMT_UTF8, "ü"),
+            (LegacyTranscoder, b"\0", b"\0", FMT_BYTES, b"\0"),
+            (LegacyTranscoder, [1], b"[1]", FMT_JSON, [1]),
+        ],
+    )
+    @pytest.mark.parametrize("format_", [FMT_JSON, FMT_UTF8, FMT_BYTES, FMT_AUTO])
+    def test_there_and_back(
+        self,
+        kind: type[Transcoder],
+        value: Any,
+        data: bytes,
+        flags: int,
+        back: Any,
+        format_: int,
+    ) -> None:
+        """Whatever format is asked for, the value is written in the one that the class is for."""
+        assert kind().encode_value(value, format_) == (data, flags)
+        assert kind().encode_value(value) == (data, flags)
+        assert kind().decode_value(data, flags) == back
+
+    @pytest.mark.parametrize(
+        ("kind", "value"),
+        [
+            (JSONTranscoder, b"bytes"),
+            (JSONTranscoder, {1}),
+            (RawJSONTranscoder, {"a": 1}),
+            (RawStringTranscoder, b"bytes"),
+            (RawStringTranscoder, 5),
+            (RawBinaryTranscoder, "text"),
+            (LegacyTranscoder, {1}),
+        ],
+    )
+    def test_refused(self, kind: type[Transcoder], value: Any) -> None:
+        """What the format cannot hold is a ValueFormatError."""
+        with pytest.raises(ValueFormatError):
+            kind().encode_value(value)
+
+    @pytest.mark.parametrize(
+        ("kind", "right"),
+        [
+            (JSONTranscoder, FMT_JSON),
+            (RawJSONTranscoder, FMT_JSON),
+            (RawStringTranscoder, FMT_UTF8),
+            (RawBinaryTranscoder, FMT_BYTES),
+        ],
+    )
+    def test_other_formats(self, kind: type[Transcoder], right: int) -> None:
+        """A value of another format is refused by name; legacy flags count."""
+        for flags in (FMT_JSON, FMT_UTF8, FMT_BYTES, FMT_PICKLE, 0, 1, 2, 4, 0x7F000000, 3):
+            if transcoder._format_of(flags) == right:
+                kind().decode_value(b"1", flags)
+                continue
+            with pytest.raises(ValueFormatError, match=f"^{kind.__name__} reads FMT_"):
+                kind().decode_value(b"1", flags)
+
+    def test_legacy_json(self) -> None:
+        """What is flagged as JSON and is none is text to the legacy one, nothing else is."""
+        assert LegacyTranscoder().decode_value(b"no json", FMT_JSON) == "no json"
+        with pytest.raises(ValueFormatError, match="no UTF-8"):
+            LegacyTranscoder().decode_value(b"\xff", FMT_UTF8)
+        with pytest.raises(ValueFormatError, match="allow_pickle"):
+            LegacyTranscoder().decode_value(pickle.dumps(1), FMT_PICKLE)
+        trusting = LegacyTranscoder(allow_pickle=True)
+        assert trusting.decode_value(*trusting.encode_value({1})) == {1}
+
+    @pytest.mark.parametrize(
+        ("value", "format_", "flags"),
+        [([1], FMT_JSON, 0), (b"x", FMT_BYTES, 2), ("x", FMT_UTF8, 4), ("x", FMT_AUTO, 4)],
+    )
+    def test_legacy_flags(self, value: Any, format_: int, flags: int) -> None:
+        """LegacyTranscoderPP writes what clients before RFC 0020 read."""
+        encoded, written = LegacyTranscoderPP().encode_value(value, format_)
+        assert written == flags
+        assert Transcoder().decode_value(encoded, written) == value

@@ -11,7 +11,7 @@ from couchloop.hot.operation import Defaults, Key
 from couchloop.operations.multi import VALUE, Multi
 from couchloop.operations.mutation import Mutation
 from couchloop.retries import RetryStrategy
-from couchloop.transcoder import FMT_BYTES, FMT_UTF8
+from couchloop.transcoder import FMT_BYTES, FMT_UTF8, OneWayTranscoder
 from couchloop.wire import Opcode
 
 M = TypeVar("M", bound=Mutation)
@@ -94,8 +94,12 @@ def _concatenate(
         format = FMT_UTF8  # noqa: A001 - 2.5's name
     if format not in (FMT_UTF8, FMT_BYTES):
         raise ArgumentError("append and prepend take FMT_UTF8 or FMT_BYTES only", key=key)
+    encode = defaults.transcoder.encode_value
+    if isinstance(defaults.transcoder, OneWayTranscoder):
+        # It would write text as JSON, in quotes.
+        encode = super(OneWayTranscoder, defaults.transcoder).encode_value
     try:
-        made = defaults.transcoder.encode_value(value, format)
+        made = encode(value, format)
     except Exception as error:  # noqa: BLE001 - a transcoder may be anybody's
         not_encoded(error, "encode_value", kind.name, key)
     try:

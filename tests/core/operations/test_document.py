@@ -31,7 +31,7 @@ from couchloop.hot.frames import Frame
 from couchloop.hot.operation import Defaults, Operation
 from couchloop.operations import document as ops
 from couchloop.result import MultiResult, OperationResult, ValueResult
-from couchloop.transcoder import FMT_AUTO, FMT_BYTES, FMT_JSON, FMT_PICKLE, FMT_UTF8
+from couchloop.transcoder import FMT_AUTO, FMT_BYTES, FMT_JSON, FMT_PICKLE, FMT_UTF8, JSONTranscoder
 from tests.core.world import defaults
 
 D = defaults()
@@ -266,6 +266,14 @@ class TestValues:
         """The Bucket's format is that of whole documents."""
         settings = Defaults(D.transcoder, FMT_JSON)
         assert ops.append(settings, "k", "x").value == b"x"
+
+    @pytest.mark.parametrize("name", ["append", "prepend"])
+    def test_fragment_ignores_one_way(self, name: str) -> None:
+        """A fragment is text or bytes, also where all values are written as JSON."""
+        build: Callable[..., Operation[Any]] = getattr(ops, name)
+        settings = Defaults(JSONTranscoder(), FMT_JSON)
+        assert build(settings, "k", "x").value == b"x"
+        assert build(settings, "k", b"x", format=FMT_BYTES).value == b"x"
 
 
 class TestAnswers:
