@@ -32,7 +32,7 @@ from couchloop.settings.values import Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
 from gcouchbase.dialling import SocketFactory
 from gcouchbase.driver import GeventDriver
-from gcouchbase.methods import DocumentMethods, HealthMethods
+from gcouchbase.methods import HealthMethods, OldNames
 from gcouchbase.threads import HubCrossing
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class OpenBucketArguments(BucketArguments, total=False):
     shared: bool
 
 
-class Bucket(DocumentMethods, HealthMethods, BucketBase):
+class Bucket(OldNames, HealthMethods, BucketBase):
     """One open bucket. The constructor returns when it is connected, or raises.
 
     Opening the same bucket again on the same hub with the same settings gives this object as long

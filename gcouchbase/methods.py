@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from warnings import warn
 
 from couchloop.arguments.expiry import Expiry, LockTime
 from couchloop.hot.operation import Defaults, Key
@@ -987,6 +988,257 @@ class DocumentMethods:
         finally:
             del self
         return driver.run(pending)
+
+
+class OldNames(DocumentMethods):
+    """The same by the other names that SDK 2.5 has for it."""
+
+    __slots__ = ()
+
+    def set(
+        self,
+        key: Key,
+        value: Any,
+        cas: int = 0,
+        ttl: Expiry = 0,
+        format: int | None = None,
+        *,
+        expiry: Expiry | None = None,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> OperationResult:
+        """Do what `upsert` does: a name of SDK 2.5, which warns."""
+        try:
+            warn("set() is called upsert() now", DeprecationWarning, stacklevel=2)
+            return self.upsert(
+                key,
+                value,
+                cas,
+                ttl,
+                format,
+                expiry=expiry,
+                transcoder=transcoder,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+        finally:
+            del self
+
+    def set_multi(
+        self,
+        keys: Mapping[Key, Any],
+        ttl: Expiry = 0,
+        format: int | None = None,
+        *,
+        expiry: Expiry | None = None,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Do what `upsert_multi` does: a name of SDK 2.5, which warns."""
+        try:
+            warn("set_multi() is called upsert_multi() now", DeprecationWarning, stacklevel=2)
+            return self.upsert_multi(
+                keys,
+                ttl,
+                format,
+                expiry=expiry,
+                transcoder=transcoder,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+        finally:
+            del self
+
+    def add(
+        self,
+        key: Key,
+        value: Any,
+        ttl: Expiry = 0,
+        format: int | None = None,
+        *,
+        expiry: Expiry | None = None,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> OperationResult:
+        """Do what `insert` does: a name of SDK 2.5, which warns."""
+        try:
+            warn("add() is called insert() now", DeprecationWarning, stacklevel=2)
+            return self.insert(
+                key,
+                value,
+                ttl,
+                format,
+                expiry=expiry,
+                transcoder=transcoder,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+        finally:
+            del self
+
+    def add_multi(
+        self,
+        keys: Mapping[Key, Any],
+        ttl: Expiry = 0,
+        format: int | None = None,
+        *,
+        expiry: Expiry | None = None,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Do what `insert_multi` does: a name of SDK 2.5, which warns."""
+        try:
+            warn("add_multi() is called insert_multi() now", DeprecationWarning, stacklevel=2)
+            return self.insert_multi(
+                keys,
+                ttl,
+                format,
+                expiry=expiry,
+                transcoder=transcoder,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+        finally:
+            del self
+
+    def delete(
+        self,
+        key: Key,
+        cas: int = 0,
+        quiet: bool | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> OperationResult:
+        """Do what `remove` does: a name of SDK 2.5, which warns."""
+        try:
+            warn("delete() is called remove() now", DeprecationWarning, stacklevel=2)
+            return self.remove(key, cas, quiet, timeout=timeout, retry_strategy=retry_strategy)
+        finally:
+            del self
+
+    def delete_multi(
+        self,
+        kvs: Iterable[Key] | Mapping[Key, int | Result],
+        quiet: bool | None = None,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Do what `remove_multi` does: a name of SDK 2.5, which warns."""
+        try:
+            warn("delete_multi() is called remove_multi() now", DeprecationWarning, stacklevel=2)
+            return self.remove_multi(kvs, quiet, timeout=timeout, retry_strategy=retry_strategy)
+        finally:
+            del self
+
+    def incr(
+        self,
+        key: Key,
+        amount: int = 1,
+        *,
+        initial: int | None = None,
+        ttl: Expiry = 0,
+        expiry: Expiry | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ValueResult:
+        """Do what `counter` does: a name of SDK 2.5, which warns."""
+        try:
+            warn("incr() is called counter() now", DeprecationWarning, stacklevel=2)
+            return self.counter(
+                key,
+                delta=amount,
+                initial=initial,
+                ttl=ttl,
+                expiry=expiry,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+        finally:
+            del self
+
+    def incr_multi(
+        self,
+        kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, Any]],
+        amount: int = 1,
+        *,
+        initial: int | None = None,
+        ttl: Expiry = 0,
+        expiry: Expiry | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult]:
+        """Do what `counter_multi` does: a name of SDK 2.5, which warns."""
+        try:
+            warn("incr_multi() is called counter_multi() now", DeprecationWarning, stacklevel=2)
+            return self.counter_multi(
+                kvs,
+                initial=initial,
+                delta=amount,
+                ttl=ttl,
+                expiry=expiry,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+        finally:
+            del self
+
+    def decr(
+        self,
+        key: Key,
+        amount: int = 1,
+        *,
+        initial: int | None = None,
+        ttl: Expiry = 0,
+        expiry: Expiry | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ValueResult:
+        """Do what `counter` does: a name of SDK 2.5, which warns."""
+        try:
+            warn("decr() is called counter() now", DeprecationWarning, stacklevel=2)
+            return self.counter(
+                key,
+                delta=-amount,
+                initial=initial,
+                ttl=ttl,
+                expiry=expiry,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+        finally:
+            del self
+
+    def decr_multi(
+        self,
+        kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, Any]],
+        amount: int = 1,
+        *,
+        initial: int | None = None,
+        ttl: Expiry = 0,
+        expiry: Expiry | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult]:
+        """Do what `counter_multi` does: a name of SDK 2.5, which warns."""
+        try:
+            warn("decr_multi() is called counter_multi() now", DeprecationWarning, stacklevel=2)
+            return self.counter_multi(
+                kvs,
+                initial=initial,
+                delta=-amount,
+                ttl=ttl,
+                expiry=expiry,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+        finally:
+            del self
 
 
 class HealthMethods:

@@ -30,6 +30,7 @@ from typing import Any, Final, NamedTuple, TypeVar, Union, get_args, get_origin,
 from couchloop.operations import concatenate, counter, locks, remove, retrieve, store, touch
 from couchloop.operations.arguments import ARGUMENTS
 from couchloop.operations.multi import Multi
+from couchloop.operations.old_names import OLD_NAMES, OldName
 from couchloop.result import MultiResult
 from couchloop.session import health
 
@@ -77,6 +78,8 @@ class Target(NamedTuple):
     """What a method gives; `{}`: what its builder's `result()` gives."""
     body: str
     """`{call}`: the call of the builder; `{defaults}` is its first argument."""
+    camel_case: bool = False
+    """Whether `get_multi` is called `getMulti`, too."""
     defaults: str = "self._defaults"
     ignored: tuple[str, ...] = ("A002",)
     """Rules of the linter: SDK 2.5 has arguments that are called as built-in functions are."""
@@ -117,6 +120,8 @@ except WrongLoopError:
     del self
     raise
 """,
+        camel_case=True,
+        ignored=("A002", "N815"),
     ),
     Target(
         "gcouchbase/methods.py",
@@ -172,8 +177,8 @@ finally:
     del target
 return crossing.run(pending)
 """,
-        "target._defaults",
-        ("A002", "SLF001"),
+        defaults="target._defaults",
+        ignored=("A002", "SLF001"),
     ),
 )
 
@@ -242,6 +247,7 @@ class Module:
         """Return it, formatted."""
         target = self.target
         classes = [self._class(family) for family in FAMILIES]
+        classes.insert(1, self._old_names(FAMILIES[0]))
         imports = [f"from {module} import {name}" for module, name in self.imports]
         paths = dict.fromkeys(path for family in FAMILIES for path in _paths(family))
         sources = "\n".join(f"- {path}" for path in paths)
@@ -270,6 +276,58 @@ class Module:
         head = f'"""{family.meaning}."""\n\n__slots__ = ()\n'
         body = "\n".join([head, self.target.attributes, *methods])
         return f"class {family.name}:\n{textwrap.indent(body, '    ')}"
+
+    def _old_names(self, family: Family) -> str:
+        """Give the class of names that SDK 2.5 has beside those of the first family."""
+        builders = dict(family.builders())
+        known = [old for old in OLD_NAMES if old.of in builders]
+        if not known:
+            return ""
+        self.imports.add(("warnings", "warn"))
+        parts = ['"""The same by the other names that SDK 2.5 has for it."""\n\n__slots__ = ()\n']
+        parts += [self._old_method(old, builders[old.of]) for old in known]
+        if self.target.camel_case:
+            multi = [name for name in builders if name.endswith("_multi")]
+            alias = "{} = " + family.name + ".{}"
+            parts += [alias.format(_camel_case(name), name) for name in multi]
+            parts += [f"{_camel_case(old.name)} = {old.name}" for old in known if "_" in old.name]
+        body = textwrap.indent("\n".join(parts), "    ")
+        return f"class OldNames({family.name}):\n{body}"
+
+    def _old_method(self, old: OldName, build: Builder) -> str:
+        """Give a method that warns, and calls the one that is meant."""
+        declared, given = ["self"], []
+        is_named = False
+        for each in [*inspect.signature(build).parameters.values()][1:]:
+            if each.kind is each.KEYWORD_ONLY and not is_named:
+                is_named = True
+                declared.append("*")
+            name = each.name if each.name != old.renamed[0] else old.renamed[1]
+            value = name if name == each.name else f"{old.sign}{name}"
+            default = "" if each.default is each.empty else f" = {self._value(each.default)}"
+            declared.append(f"{name}: {each.annotation}{default}")
+            given.append(f"{each.name}={value}" if is_named or name != each.name else value)
+        if old.renamed[1]:
+            # SDK 2.5 has it behind the key, and the others by name alone.
+            renamed = next(each for each in declared if each.startswith(old.renamed[1]))
+            declared.remove(renamed)
+            declared.remove("*")
+            declared[2:2] = [renamed, "*"]
+            given = [
+                f"{each}={each}" if each.isidentifier() and n else each
+                for n, each in enumerate(given)
+            ]
+        returns = self.target.returns.format(self._type(result_type(build)))
+        text = f"{old.name}() is called {old.of}() now"
+        return (
+            f"def {old.name}({', '.join(declared)}) -> {returns}:\n"
+            f'    """Do what `{old.of}` does: a name of SDK 2.5, which warns."""\n'
+            "    try:\n"
+            f'        warn("{text}", DeprecationWarning, stacklevel=2)\n'
+            f"        return self.{old.of}({', '.join(given)})\n"
+            "    finally:\n"
+            "        del self\n"
+        )
 
     def _method(self, name: str, build: Builder) -> str:
         target = self.target
@@ -325,6 +383,12 @@ class Module:
             self.imports.add((origin.__module__, origin.__name__))
         name: str = origin.__name__
         return f"{name}[{', '.join(map(self._type, arguments))}]" if arguments else name
+
+
+def _camel_case(name: str) -> str:
+    """Give `get_multi` as `getMulti`."""
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
 
 
 _WIDTH: Final = 100 - len("        ")

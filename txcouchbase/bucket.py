@@ -33,7 +33,7 @@ from couchloop.settings.values import Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
 from txcouchbase.connecting import EndpointFactory
 from txcouchbase.driver import TwistedDriver, check_reactor
-from txcouchbase.methods import DocumentMethods, HealthMethods
+from txcouchbase.methods import HealthMethods, OldNames
 from txcouchbase.producers import Producer, Producers
 from txcouchbase.threads import ReactorCrossing, check_threads
 
@@ -57,7 +57,7 @@ class OpenBucketArguments(BucketArguments, total=False):
     shared: bool
 
 
-class Bucket(DocumentMethods, HealthMethods, BucketBase):
+class Bucket(OldNames, HealthMethods, BucketBase):
     """One open bucket. It begins to connect at once; operations issued before that wait for it.
 
     If it cannot be opened for a cause that passes by itself (nodes that are away or starting, a

@@ -7,10 +7,10 @@ from typing import Any
 
 from couchloop.client.cluster import BucketBase
 from couchloop.client.crossing import Crossing
-from couchloop.client.thread_methods import DocumentMethods, HealthMethods
+from couchloop.client.thread_methods import HealthMethods, OldNames
 
 
-class ThreadSafeBucket(DocumentMethods, HealthMethods):
+class ThreadSafeBucket(OldNames, HealthMethods):
     """The operations of a Bucket for any number of plain threads; each call blocks its thread.
 
     `bucket.threadsafe()` makes it, in the loop's thread; it may be used in all others, and keeps
