@@ -94,6 +94,19 @@ def _make_parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="likewise, to the disks",
     )
+    _add_places(parser)
+    _add_tls(parser)
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help='after that print {"connections": N} whenever that number changes',
+    )
+    parser.add_argument("--loop", choices=LOOPS, help="the loop to run on (what is installed)")
+    return parser
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    """Add what says where the nodes listen, and where clients find them."""
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
     parser.add_argument(
         "--port", type=int, default=0, help="the first node's data port; 0: whatever is free (0)"
@@ -117,6 +130,9 @@ def _make_parser() -> argparse.ArgumentParser:
         "The ports follow from PORT on: the first node's for kv and mgmt (and with TLS kvSSL and "
         "mgmtSSL), then the next node's",
     )
+
+
+def _add_tls(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tls-cert", metavar="FILE", help="listen for TLS too, with this certificate (PEM)"
     )
@@ -126,13 +142,6 @@ def _make_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="let clients log in by certificates that these CAs signed (PEM); the CN is the user",
     )
-    parser.add_argument(
-        "--report",
-        action="store_true",
-        help='after that print {"connections": N} whenever that number changes',
-    )
-    parser.add_argument("--loop", choices=LOOPS, help="the loop to run on (what is installed)")
-    return parser
 
 
 def _contradiction(options: argparse.Namespace) -> str:
