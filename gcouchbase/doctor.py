@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
-from itertools import count
 from time import monotonic
 from typing import Any, Final
 
@@ -13,24 +13,11 @@ from gevent import socket as gsocket
 from gevent.greenlet import Greenlet
 from gevent.hub import get_hub
 
-from couchloop.doctor import (
-    Answer,
-    Close,
-    Derive,
-    Diagnosis,
-    Dial,
-    Exchange,
-    Gather,
-    LookUpSrv,
-    ReadTls,
-    Request,
-    Resolve,
-    StartTls,
-    Task,
-)
+from couchloop.doctor import Answer, Diagnosis, Request, Service, Task
+from couchloop.kv.scram import KeyDerivation
 from couchloop.safety.secret import sealed
 from couchloop.session.events import ResolveSrv
-from couchloop.settings.values import Address
+from couchloop.settings.values import Address, Tls
 from couchloop.transport.tls import PeerTls
 from gcouchbase.dns import look_up
 from gcouchbase.tls import TlsStream, make_context
@@ -58,19 +45,10 @@ def run(diagnosis: Diagnosis, nameserver: Address | None = None) -> None:
         runner.close()
 
 
-class _Runner:
+class _Runner(Service["_Link"]):
     """Answers requests; a task that waits does not keep the others waiting."""
 
-    def __init__(self, nameserver: Address | None) -> None:
-        self._nameserver = nameserver
-        self._links: dict[int, _Link] = {}
-        self._numbers = count(1)
-        self._context: Any = None
-
-    def close(self) -> None:
-        """Close what an interrupted diagnosis left open."""
-        for link in self._links.values():
-            link.sock.close()
+    _context: Any = None
 
     def serve(self, task: Task[None]) -> None:
         """Answer what *task* asks until it ends."""
@@ -87,7 +65,7 @@ class _Runner:
         value: Any = None
         try:
             with Timeout(getattr(request, "limit", None)) as patience:
-                value = self._perform(request)
+                value = self.perform(request)
         except Timeout as timeout:
             if timeout is not patience:
                 raise
@@ -96,35 +74,24 @@ class _Runner:
             return Answer(None, error, monotonic())
         return Answer(value, None, monotonic())
 
-    def _perform(self, request: Request) -> Any:
-        match request:
-            case ReadTls(files):
-                self._context = make_context(files)
-            case Resolve(host):
-                found = gsocket.getaddrinfo(host, 0, 0, gsocket.SOCK_STREAM)
-                return [str(where[0]) for *_, where in found]
-            case LookUpSrv(name):
-                event = ResolveSrv(name, request.limit)
-                return get_hub().threadpool.apply(_look_up_srv, (event, self._nameserver))
-            case Dial(address):
-                return self._dial(address)
-            case StartTls(number, host):
-                return self._links[number].start_tls(TlsStream(self._context, host))
-            case Exchange(number, data):
-                return self._links[number].exchange(data)
-            case Derive(derivation):
-                return get_hub().threadpool.apply(derivation.derive)
-            case Close(number):
-                self._links.pop(number).sock.close()
-            case Gather(tasks):
-                greenlets = [Greenlet.spawn(self.serve, task) for task in tasks]
-                try:
-                    gevent.joinall(greenlets, raise_error=True)
-                finally:
-                    gevent.killall(greenlets)
-        return None
+    def read_tls(self, files: Tls) -> None:
+        """See `Service`."""
+        self._context = make_context(files)
 
-    def _dial(self, address: Address) -> int:
+    def resolve(self, host: str) -> list[str]:
+        """See `Service`."""
+        found = gsocket.getaddrinfo(host, 0, 0, gsocket.SOCK_STREAM)
+        return [str(where[0]) for *_, where in found]
+
+    def look_up_srv(self, event: ResolveSrv) -> list[Address]:
+        """See `Service`."""
+        found: list[Address]
+        found = get_hub().threadpool.apply(_look_up_srv, (event, self.nameserver))
+        return found
+
+    def dial(self, address: Address, limit: float) -> int:
+        """See `Service`."""
+        del limit  # `_answer` sees to it.
         family = gsocket.AF_INET6 if ":" in address.host else gsocket.AF_INET
         sock = gsocket.socket(family, gsocket.SOCK_STREAM)
         try:
@@ -133,9 +100,23 @@ class _Runner:
         except BaseException:
             sock.close()
             raise
-        number = next(self._numbers)
-        self._links[number] = _Link(sock)
-        return number
+        return self.enter(_Link(sock))
+
+    def start_tls(self, link: _Link, host: str) -> PeerTls:
+        """See `Service`."""
+        return link.start_tls(TlsStream(self._context, host))
+
+    def derive(self, derivation: KeyDerivation) -> Any:
+        """See `Service`."""
+        return get_hub().threadpool.apply(derivation.derive)
+
+    def gather(self, tasks: Sequence[Task[None]]) -> None:
+        """See `Service`."""
+        greenlets = [Greenlet.spawn(self.serve, task) for task in tasks]
+        try:
+            gevent.joinall(greenlets, raise_error=True)
+        finally:
+            gevent.killall(greenlets)
 
 
 def _look_up_srv(event: ResolveSrv, nameserver: Address | None) -> list[Address]:
@@ -155,9 +136,12 @@ class _Link:
     """A connected socket, with TLS or without."""
 
     def __init__(self, sock: gsocket.socket) -> None:
-        self.sock = sock
+        self._sock = sock
         self._tls: TlsStream | None = None
         self._early = b""
+
+    def close(self) -> None:
+        self._sock.close()
 
     def start_tls(self, tls: TlsStream) -> PeerTls:
         self._tls = tls
@@ -167,7 +151,7 @@ class _Link:
             data = b""
             # As a node does that closes before it has read what was sent.
             with suppress(ConnectionError):
-                data = self.sock.recv(_CHUNK)
+                data = self._sock.recv(_CHUNK)
             if not data:
                 raise tls.cut_off()
             try:
@@ -186,11 +170,11 @@ class _Link:
                 data = tls.take_output()
             self._send(data)
         if tls is None:
-            return self.sock.recv(_CHUNK)
+            return self._sock.recv(_CHUNK)
         plain, self._early = self._early, b""
         goes_on = True
         while not plain and goes_on:
-            received = self.sock.recv(_CHUNK)
+            received = self._sock.recv(_CHUNK)
             if not received:
                 break
             plain, goes_on = tls.receive(received)
@@ -205,4 +189,4 @@ class _Link:
         # What a peer said before it closed is still to be read, and says more than this error.
         with suppress(ConnectionError):
             if data:
-                self.sock.sendall(data)
+                self._sock.sendall(data)

@@ -30,7 +30,6 @@ import os
 import time
 from collections.abc import Mapping
 from errno import ECONNREFUSED
-from itertools import count
 from ssl import CERT_OPTIONAL, PROTOCOL_TLS_SERVER
 from typing import Any, Final, Self
 
@@ -46,13 +45,14 @@ from couchloop.embedded import EmbeddedCluster, Node
 from couchloop.embedded.hosting import (
     FirstPort,
     Hosting,
+    MemoryHosting,
     Outside,
     Peer,
     ServerCertificate,
     is_tls,
     services,
 )
-from couchloop.settings.values import DATA_PORT, Address
+from couchloop.settings.values import Address
 from gcouchbase.internals import TICK
 
 __all__ = ["MemoryCluster", "ServedCluster", "ServerCertificate", "SystemClock", "serve"]
@@ -187,7 +187,34 @@ class _GeventListener:
         self._server.close()
 
 
-class ServedCluster(Hosting):
+class _OnHub(Hosting):
+    """What ends in order: each connection has a greenlet."""
+
+    _greenlets: Pool
+
+    def stop(self) -> None:
+        """Close every connection; returns when that is done.
+
+        Clients that do not read have two seconds, then their connections are cut.
+        """
+        self.shut_down()
+        self._end_handshakes()
+        if not self._greenlets.join(timeout=_GRACE):
+            self._greenlets.kill()
+
+    def _end_handshakes(self) -> None:
+        """End what no client can be told of."""
+
+    def __enter__(self) -> Self:
+        """Give the cluster: it can be connected to."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
+        self.stop()
+
+
+class ServedCluster(_OnHub):
     """An embedded cluster that listens on this thread's hub.
 
     Attributes:
@@ -242,38 +269,11 @@ class ServedCluster(Hosting):
         server.start()
         return _GeventListener(server)
 
-    def stop(self) -> None:
-        """Stop listening and close every connection; returns when that is done.
-
-        Clients that do not read have two seconds, then their connections are cut.
-        """
-        self.shut_down()
+    def _end_handshakes(self) -> None:
         gevent.killall(list(self._in_handshake))
-        if not self._greenlets.join(timeout=_GRACE):
-            self._greenlets.kill()
-
-    def __enter__(self) -> Self:
-        """Give the cluster: it listens."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop."""
-        self.stop()
 
 
-class _MemoryListener:
-    def __init__(
-        self, listening: dict[int, tuple[Node, str]], where: tuple[Node, str], port: int
-    ) -> None:
-        self.port = port
-        self._listening = listening
-        listening[port] = where
-
-    def close(self) -> None:
-        del self._listening[self.port]
-
-
-class MemoryCluster(Hosting):
+class MemoryCluster(_OnHub, MemoryHosting):
     """An embedded cluster that Buckets reach without ports: through pairs of sockets.
 
     Args:
@@ -287,21 +287,16 @@ class MemoryCluster(Hosting):
     """
 
     def __init__(self, cluster: EmbeddedCluster | None = None) -> None:
-        self._listening: dict[int, tuple[Node, str]] = {}
-        self._ports = count(DATA_PORT)
         self._greenlets = Pool()
-        super().__init__(cluster or EmbeddedCluster(clock=SystemClock()), "127.0.0.1", 0)
-
-    def listen(self, node: Node, service: str, port: int) -> _MemoryListener:
-        """See `Hosting`."""
-        return _MemoryListener(self._listening, (node, service), port or next(self._ports))
+        super().__init__(cluster, SystemClock())
 
     def socket_factory(self, address: Address) -> gsocket.socket:
         """Give a socket that leads to the node at *address*; hand this method to a Cluster.
 
         Raises ConnectionRefusedError if no node listens there.
         """
-        where = self._listening.get(address.port)
+        # By whatever name the host is called.
+        where = next((w for at, w in self.listening.items() if at.port == address.port), None)
         if where is None:
             raise ConnectionRefusedError(ECONNREFUSED, os.strerror(ECONNREFUSED))
         ours, theirs = gsocket.socketpair()
@@ -309,20 +304,6 @@ class MemoryCluster(Hosting):
         peer = _GeventPeer(ours, node, service, f"memory:{self.cluster.accepted + 1}", None)
         self._greenlets.spawn(peer.run)
         return theirs
-
-    def stop(self) -> None:
-        """Close every connection; returns when that is done."""
-        self.shut_down()
-        if not self._greenlets.join(timeout=_GRACE):
-            self._greenlets.kill()
-
-    def __enter__(self) -> Self:
-        """Give the cluster."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop."""
-        self.stop()
 
 
 def serve(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
-from itertools import count
+from collections.abc import Callable, Sequence
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import twisted
@@ -18,24 +18,11 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from couchloop.doctor import (
-    Answer,
-    Close,
-    Derive,
-    Diagnosis,
-    Dial,
-    Exchange,
-    Gather,
-    LookUpSrv,
-    ReadTls,
-    Request,
-    Resolve,
-    StartTls,
-    Task,
-)
+from couchloop.doctor import Answer, Diagnosis, Request, Service, Task
+from couchloop.kv.scram import KeyDerivation
 from couchloop.safety.secret import strip_frames
 from couchloop.session.events import ResolveSrv
-from couchloop.settings.values import Address
+from couchloop.settings.values import Address, Tls
 from couchloop.transport.tls import PeerTls, cut_off
 from txcouchbase.workers import workers
 
@@ -71,20 +58,13 @@ async def serve(reactor: Any, diagnosis: Diagnosis, nameserver: Address | None =
         runner.close()
 
 
-class _Runner:
+class _Runner(Service["_Link"]):
     """Answers requests; a task that waits does not keep the others waiting."""
 
     def __init__(self, reactor: Any, nameserver: Address | None) -> None:
+        super().__init__(nameserver)
         self._reactor = reactor
-        self._nameserver = nameserver
-        self._links: dict[int, _Link] = {}
-        self._numbers = count(1)
         self._tls_factory: Callable[[str], Any] | None = None
-
-    def close(self) -> None:
-        """Close what an interrupted diagnosis left open."""
-        for link in self._links.values():
-            link.close()
 
     async def serve(self, task: Task[None]) -> None:
         """Answer what *task* asks until it ends."""
@@ -113,49 +93,39 @@ class _Runner:
         return Answer(value, error, self._reactor.seconds())
 
     async def _perform(self, request: Request) -> Any:
-        match request:
-            case ReadTls(files):
-                # Here, so that those who use plain TCP need no TLS library.
-                from txcouchbase.tls import make_tls_factory  # noqa: PLC0415
+        answer = self.perform(request)
+        return await answer if isawaitable(answer) else answer
 
-                self._tls_factory = make_tls_factory(files)
-            case Resolve(host):
-                found = await self._in_thread(
-                    lambda: socket.getaddrinfo(host, 0, 0, socket.SOCK_STREAM)
-                )
-                return [str(where[0]) for *_, where in found]
-            case LookUpSrv(name):
-                return await self._look_up_srv(ResolveSrv(name, request.limit))
-            case Dial(address):
-                return await self._dial(address, request.limit)
-            case StartTls(number, host):
-                assert self._tls_factory is not None
-                creator = self._tls_factory(host)
-                return await self._links[number].start_tls(self._reactor, host, creator)
-            case Exchange(number, data):
-                return await self._links[number].exchange(data)
-            case Derive(derivation):
-                return await self._in_thread(derivation.derive)
-            case Close(number):
-                self._links.pop(number).close()
-            case Gather(tasks):
-                served = [Deferred.fromCoroutine(self.serve(task)) for task in tasks]
-                await gatherResults(served, consumeErrors=True)
-        return None
+    def read_tls(self, files: Tls) -> None:
+        """See `Service`."""
+        # Here, so that those who use plain TCP need no TLS library.
+        from txcouchbase.tls import make_tls_factory  # noqa: PLC0415
+
+        self._tls_factory = make_tls_factory(files)
+
+    async def resolve(self, host: str) -> list[str]:
+        """See `Service`."""
+        found = await self._in_thread(lambda: socket.getaddrinfo(host, 0, 0, socket.SOCK_STREAM))
+        return [str(where[0]) for *_, where in found]
+
+    def derive(self, derivation: KeyDerivation) -> Deferred[bytes]:
+        """See `Service`."""
+        return self._in_thread(derivation.derive)
 
     def _in_thread(self, work: Callable[[], T]) -> Deferred[T]:
         return deferToThreadPool(self._reactor, cast("ThreadPool", workers), work)
 
-    def _look_up_srv(self, event: ResolveSrv) -> Deferred[Any]:
+    def look_up_srv(self, event: ResolveSrv) -> Deferred[Any]:
+        """See `Service`."""
         # Here, so that those who name their nodes need no DNS client.
         from twisted.names.client import Resolver  # noqa: PLC0415
 
         from txcouchbase.dns import Lookup  # noqa: PLC0415
 
         resolver: Any = None
-        if self._nameserver is not None:
+        if self.nameserver is not None:
             make: Any = Resolver
-            resolver = make(servers=[self._nameserver], reactor=self._reactor)
+            resolver = make(servers=[self.nameserver], reactor=self._reactor)
         deferred: Deferred[Any] = Deferred(lambda _: lookup.end())
 
         def done(answer: Any) -> None:
@@ -167,7 +137,8 @@ class _Runner:
         lookup = Lookup(self._reactor, event, resolver, done)
         return deferred
 
-    async def _dial(self, address: Address, limit: float) -> int:
+    async def dial(self, address: Address, limit: float) -> int:
+        """See `Service`."""
         kind = TCP6ClientEndpoint if ":" in address.host else TCP4ClientEndpoint
         endpoint: IStreamClientEndpoint = kind(
             self._reactor, address.host, address.port, timeout=limit
@@ -178,9 +149,17 @@ class _Runner:
             raise TimeoutError from None
         except ConnectError as why:
             raise OSError(why.osError, str(why).rstrip(".")) from why
-        number = next(self._numbers)
-        self._links[number] = link
-        return number
+        return self.enter(link)
+
+    async def start_tls(self, link: _Link, host: str) -> PeerTls:
+        """See `Service`."""
+        assert self._tls_factory is not None
+        return await link.start_tls(self._reactor, host, self._tls_factory(host))
+
+    async def gather(self, tasks: Sequence[Task[None]]) -> None:
+        """See `Service`."""
+        served = [Deferred.fromCoroutine(self.serve(task)) for task in tasks]
+        await gatherResults(served, consumeErrors=True)
 
 
 def _too_late(_result: object, _limit: float) -> Any:

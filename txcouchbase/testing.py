@@ -52,7 +52,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
-from itertools import count
 from os import fspath
 from typing import Any
 
@@ -83,6 +82,7 @@ from couchloop.embedded import EmbeddedCluster, Node
 from couchloop.embedded.hosting import (
     FirstPort,
     Hosting,
+    MemoryHosting,
     Outside,
     Peer,
     ServerCertificate,
@@ -90,7 +90,7 @@ from couchloop.embedded.hosting import (
     services,
 )
 from couchloop.exceptions import FeatureNotAvailableError
-from couchloop.settings.values import DATA_PORT, Address
+from couchloop.settings.values import Address
 
 __all__ = ["MemoryCluster", "ReactorClock", "ServedCluster", "ServerCertificate", "serve"]
 
@@ -497,18 +497,7 @@ class _MemoryEndpoint:
         return deferred
 
 
-class _MemoryListener:
-    def __init__(self, listening: dict[Address, Node], node: Node, port: int) -> None:
-        self._listening = listening
-        self._address = Address(node.host, port)
-        self.port = port
-        listening[self._address] = node
-
-    def close(self) -> None:
-        del self._listening[self._address]
-
-
-class MemoryCluster(Hosting):
+class MemoryCluster(MemoryHosting):
     """An embedded cluster that Buckets reach without sockets.
 
     Args:
@@ -525,16 +514,7 @@ class MemoryCluster(Hosting):
 
     def __init__(self, cluster: EmbeddedCluster | None = None, *, reactor: Any = None) -> None:
         self.reactor = Clock() if reactor is None else reactor
-        self._listening: dict[Address, Node] = {}
-        self._ports = count(DATA_PORT)
-        if cluster is None:
-            cluster = EmbeddedCluster(clock=ReactorClock(self.reactor))
-        super().__init__(cluster, "127.0.0.1", 0)
-
-    def listen(self, node: Node, service: str, port: int) -> _MemoryListener:
-        """See `Hosting`."""
-        del service
-        return _MemoryListener(self._listening, node, port or next(self._ports))
+        super().__init__(cluster, ReactorClock(self.reactor))
 
     def endpoint_factory(self, reactor: Any, address: Address, tls: bool) -> IStreamClientEndpoint:
         """Give the endpoint that leads to the node at *address*; hand this method to a Bucket.
@@ -554,9 +534,10 @@ class MemoryCluster(Hosting):
         Raises Twisted's ConnectionRefusedError if no node listens at *address*, NoProtocol if the
         factory makes none.
         """
-        node = self._listening.get(address)
-        if node is None:
+        where = self.listening.get(address)
+        if where is None:
             raise RefusedError
+        node, _ = where
         protocol = factory.buildProtocol(IPv4Address("TCP", *address))
         if protocol is None:
             raise NoProtocol

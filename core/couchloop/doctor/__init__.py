@@ -1,8 +1,8 @@
 """Why a program cannot reach its cluster, and what to do about it: `python -m couchloop doctor`.
 
 What both loops need stands here, without I/O: all steps in their order (`diagnosis`), a probe of
-one address (`probe`), what both ask of the loop (`requests`), what failures mean (`advice`), what
-was found (`report`) and how it is shown (`table`).
+one address (`probe`), what both ask of the loop (`requests`) and what serves that there
+(`serving`), what failures mean (`advice`), what was found (`report`) and how it is shown (`table`).
 """
 
 from couchloop.doctor.diagnosis import Diagnosis, User
@@ -22,6 +22,7 @@ from couchloop.doctor.requests import (
     StartTls,
     Task,
 )
+from couchloop.doctor.serving import Service
 from couchloop.doctor.table import Table
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Report",
     "Request",
     "Resolve",
+    "Service",
     "StartTls",
     "Step",
     "Table",

@@ -9,6 +9,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Protocol
 
 from couchloop.embedded.clock import Clock
@@ -16,7 +17,7 @@ from couchloop.embedded.cluster import EmbeddedCluster
 from couchloop.embedded.topology.cluster_map import AlternateAddress
 from couchloop.embedded.topology.connections import Connection
 from couchloop.embedded.topology.node import Node, NodeState
-from couchloop.settings.values import Address
+from couchloop.settings.values import DATA_PORT, Address
 
 PLAIN_SERVICES = ("kv", "mgmt")
 TLS_SERVICES = ("kvSSL", "mgmtSSL")
@@ -222,3 +223,35 @@ class Hosting(ABC):
         for node in self.cluster.nodes:
             for connection in list(node.http_connections):
                 connection.close()
+
+
+class _MemoryListener:
+    def __init__(
+        self, listening: dict[Address, tuple[Node, str]], node: Node, service: str, port: int
+    ) -> None:
+        self._listening = listening
+        self._address = Address(node.host, port)
+        self.port = port
+        listening[self._address] = node, service
+
+    def close(self) -> None:
+        del self._listening[self._address]
+
+
+class MemoryHosting(Hosting):
+    """A cluster whose nodes are reached without ports of the system: for their data alone.
+
+    Args:
+        cluster: None: three nodes, one bucket `default`, one user `user` with password `password`.
+        clock: the time of that one.
+    """
+
+    def __init__(self, cluster: EmbeddedCluster | None, clock: Clock) -> None:
+        self.listening: dict[Address, tuple[Node, str]] = {}
+        """Who listens where, and for what."""
+        self._ports = count(DATA_PORT)
+        super().__init__(cluster or EmbeddedCluster(clock=clock), "127.0.0.1", 0)
+
+    def listen(self, node: Node, service: str, port: int) -> Listener:
+        """See `Hosting`."""
+        return _MemoryListener(self.listening, node, service, port or next(self._ports))
