@@ -18,7 +18,7 @@ MAJORITY = bytes([0x13, 1]) + (4000).to_bytes(2)
 @pytest.fixture
 def cluster(clock: ManualClock) -> EmbeddedCluster:
     """Two nodes with a bucket of each kind."""
-    settings = ["default", BucketSettings("cache", memcached=True)]
+    settings: list[str | BucketSettings] = ["default", BucketSettings("cache", memcached=True)]
     cluster = EmbeddedCluster(2, settings, clock=clock)
     for index, node in enumerate(cluster.nodes):
         node.ports = {"kv": 11210 + index, "mgmt": 8091 + index}
