@@ -10,7 +10,7 @@ from gevent import subprocess
 from couchloop.embedded import EmbeddedCluster
 from gcouchbase.testing import SystemClock, serve
 from tests.forwarding import NOWHERE, Forwarder
-from tests.interop.test_sdk import environment
+from tests.interop.official import environment
 from tools import peers
 
 SCRIPT = Path(__file__).parent / "clients" / "mapped.py"

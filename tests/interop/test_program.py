@@ -19,6 +19,7 @@ from tests.interop.served import environment
         (("--alternate", "external=host:65536"), "give NETWORK=HOST:PORT"),
         (("--replication-delay", "soon"), "give seconds from 0, or inf"),
         (("--persistence-delay", "nan"), "give seconds from 0, or inf"),
+        (("--vbuckets", "0"), "--vbuckets must be from 1 to 1024"),
         (("--reader", "somebody"), "give NAME:PASSWORD"),
         (("--tls-cert", "a.pem"), "--tls-cert and --tls-key go together"),
         (("--tls-key", "a.pem"), "--tls-cert and --tls-key go together"),

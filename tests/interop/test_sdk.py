@@ -7,22 +7,16 @@ in `clients` make the same calls, and some that were not recorded.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from tests.embedded import recordings
 from tests.interop.conftest import Certificates
+from tests.interop.official import CLIENTS, Outcomes, environment, run
 from tests.interop.served import served
 from tools import peers
-
-CLIENTS: Final = Path(__file__).parent / "clients"
-
-Outcomes = dict[str, tuple[str, Any]]
 
 NOT_CALLS: Final = frozenset({"reader", "close"})
 """What the recorded programs said between calls."""
@@ -126,37 +120,6 @@ def outcome(text: str) -> tuple[str, Any]:
     name, _, message = rest.partition(": ")
     _, number, code = message.partition("<ec=")
     return "error", (name, int(code.partition(",")[0])) if number else name
-
-
-def run(command: list[str], environment: dict[str, str]) -> Outcomes:
-    """Run a client; give what it reports."""
-    done = subprocess.run(
-        command,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert not done.returncode, done.stderr
-    outcomes: Outcomes = {}
-    for line in done.stdout.splitlines():
-        result = json.loads(line)
-        call = result["call"]
-        assert call not in outcomes
-        if "ok" in result:
-            outcomes[call] = ("ok", result["ok"])
-        elif "ec" in result:
-            outcomes[call] = ("error", (result["error"], result["ec"]))
-        else:
-            outcomes[call] = ("error", result["error"])
-    return outcomes
-
-
-def environment(**variables: str) -> dict[str, str]:
-    """Give this process's environment without the paths of our packages."""
-    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return inherited | variables
 
 
 def shortened(mine: Outcomes, wanted: Outcomes) -> Outcomes:

@@ -26,6 +26,7 @@ from couchloop.embedded import (
     EmbeddedCluster,
     Grant,
     User,
+    administrator,
 )
 from couchloop.embedded.hosting import Hosting, Outside, ServerCertificate
 from couchloop.settings.values import Address
@@ -73,12 +74,20 @@ def _make_parser() -> argparse.ArgumentParser:
         help="a user who may only read; repeatable",
     )
     parser.add_argument(
+        "--administrator",
+        action="append",
+        type=_user,
+        metavar="NAME:PASSWORD",
+        help="a user who may do everything; repeatable",
+    )
+    parser.add_argument(
         "--collection",
         action="append",
         type=_collection,
         metavar="SCOPE.NAME",
         help="a collection to have in every bucket; repeatable",
     )
+    parser.add_argument("--vbuckets", type=int, default=1024, help="vbuckets of a bucket (1024)")
     parser.add_argument("--replicas", type=int, default=1, help="copies of each document (1)")
     parser.add_argument(
         "--replication-delay",
@@ -148,6 +157,8 @@ def _contradiction(options: argparse.Namespace) -> str:
     """Return what is wrong with the options together; empty: nothing."""
     if not 1 <= options.nodes <= 100:
         return "--nodes must be from 1 to 100"
+    if not 1 <= options.vbuckets <= 1024:
+        return "--vbuckets must be from 1 to 1024"
     if not 0 <= options.replicas <= 3:
         return "--replicas must be from 0 to 3"
     ports = first_ports(options)
@@ -230,7 +241,9 @@ def make_cluster(options: argparse.Namespace, clock: Clock) -> EmbeddedCluster:
         nodes=options.nodes,
         buckets=buckets,
         users=users(FULL_ACCESS, options.user or [("user", "password")])
-        + users(DATA_READER, options.reader or []),
+        + users(DATA_READER, options.reader or [])
+        + [administrator(*login) for login in options.administrator or []],
+        vbuckets=options.vbuckets,
         replicas=min(options.replicas, options.nodes - 1),
         clock=clock,
         host=options.advertise or options.host,
