@@ -27,7 +27,16 @@ from pathlib import Path
 from types import FunctionType, ModuleType, NoneType, UnionType
 from typing import Any, Final, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from couchloop.operations import concatenate, counter, locks, remove, retrieve, store, touch
+from couchloop.operations import (
+    concatenate,
+    counter,
+    locks,
+    remove,
+    retrieve,
+    store,
+    subdocument,
+    touch,
+)
 from couchloop.operations.arguments import ARGUMENTS
 from couchloop.operations.multi import Multi
 from couchloop.operations.old_names import OLD_NAMES, OldName
@@ -59,7 +68,7 @@ FAMILIES: Final = (
     Family(
         "DocumentMethods",
         "What can be done with documents",
-        (retrieve, store, concatenate, remove, touch, locks, counter),
+        (retrieve, store, concatenate, remove, touch, locks, counter, subdocument),
     ),
     Family("HealthMethods", "What a bucket's connections can be asked", (health,)),
 )

@@ -9,6 +9,7 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/operations/touch.py
 - core/couchloop/operations/locks.py
 - core/couchloop/operations/counter.py
+- core/couchloop/operations/subdocument.py
 - core/couchloop/session/health.py
 
 What a builder raises fails the Deferred. WrongLoopError is raised: whoever calls from another
@@ -19,7 +20,7 @@ a method that raises lets go of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from warnings import warn
 
@@ -29,7 +30,18 @@ from couchloop.arguments.expiry import Expiry, LockTime
 from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
 from couchloop.hot.operation import Defaults, Key
 from couchloop.hot.result import ExistsResult, MultiResult, OperationResult, Result, ValueResult
-from couchloop.operations import concatenate, counter, locks, remove, retrieve, store, touch
+from couchloop.operations import (
+    concatenate,
+    counter,
+    locks,
+    remove,
+    retrieve,
+    store,
+    subdocument,
+    touch,
+)
+from couchloop.operations.specs import Spec, StoreSemantics
+from couchloop.operations.subdocument_result import SubdocResult
 from couchloop.retries import RetryStrategy
 from couchloop.session import health
 from couchloop.session.health import ClusterState, PingReport
@@ -1036,6 +1048,157 @@ class DocumentMethods:
         try:
             pending = counter.counter_multi.build(
                 self._defaults, kvs, (initial, delta, ttl, expiry, timeout, retry_strategy)
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def lookup_in(
+        self,
+        key: Key,
+        *specs: Spec | Sequence[Spec],
+        quiet: bool | None = None,
+        access_deleted: bool = False,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[SubdocResult]:
+        """Read parts of a document.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            specs: what to read, by functions of couchloop.subdocument; or one list of them.
+            quiet: where there is no document give a result whose `access_ok` is False, instead of
+                raising NotFoundError. None: as the Bucket says.
+            access_deleted: read of a deleted document what is left: its extended attributes.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        What a spec has met is raised where its value is asked for: `result[0]`, `result["path"]`.
+        More than 16 specs take several requests, and are repeated until all of them have seen the
+        document in the same state.
+
+        Raises NotFoundError, DocumentLockedError; ArgumentError, SubdocPathTooBigError,
+        SubdocPathInvalidError for a spec that cannot be sent; ContentionError if the document
+        changed between requests each time.
+        """
+        try:
+            pending = subdocument.lookup_in(
+                self._defaults,
+                key,
+                *specs,
+                quiet=quiet,
+                access_deleted=access_deleted,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def retrieve_in(
+        self,
+        key: Key,
+        *paths: str,
+        quiet: bool | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[SubdocResult]:
+        """Read the values at paths of a document: `lookup_in` with a `get` for each.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            paths: as `name.first`, `tags[0]`, `tags[-1]`; "": the whole document.
+            quiet: as for `lookup_in`. None: as the Bucket says.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `lookup_in` raises.
+        """
+        try:
+            pending = subdocument.retrieve_in(
+                self._defaults,
+                key,
+                *paths,
+                quiet=quiet,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def mutate_in(
+        self,
+        key: Key,
+        *specs: Spec | Sequence[Spec],
+        cas: int = 0,
+        ttl: Expiry = 0,
+        upsert_doc: bool = False,
+        insert_doc: bool = False,
+        store_semantics: StoreSemantics | None = None,
+        access_deleted: bool = False,
+        create_as_deleted: bool = False,
+        revive_document: bool = False,
+        expiry: Expiry | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[SubdocResult]:
+        """Change parts of a document: all of them, or nothing.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            specs: up to 16 changes, by functions of couchloop.subdocument; or one list of them.
+            cas: if not 0, do it only if the document still has this CAS.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
+            upsert_doc: create the document if need be.
+            insert_doc: create the document, which must not exist.
+            store_semantics: the same in the words of SDK 4.6.
+            access_deleted: change the extended attributes of a deleted document.
+            create_as_deleted: create a document that is deleted from the beginning, and has
+                extended attributes alone; with `upsert_doc` or `insert_doc`.
+            revive_document: make a deleted document one that lives.
+            expiry: another name of *ttl*: give one.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError, DocumentExistsError, CasMismatchError (a KeyExistsError),
+        StoreLockedError, TooBigError, ValueFormatError; the error of the first spec that failed,
+        with its `path` and `index`: SubdocPathNotFoundError, SubdocPathExistsError,
+        SubdocPathMismatchError and others, which are all SubdocErrors; SubdocInvalidComboError for
+        more than 16 specs; ArgumentError.
+        """
+        try:
+            pending = subdocument.mutate_in(
+                self._defaults,
+                key,
+                *specs,
+                cas=cas,
+                ttl=ttl,
+                upsert_doc=upsert_doc,
+                insert_doc=insert_doc,
+                store_semantics=store_semantics,
+                access_deleted=access_deleted,
+                create_as_deleted=create_as_deleted,
+                revive_document=revive_document,
+                expiry=expiry,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
             return fail(without_frames(error))

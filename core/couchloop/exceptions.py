@@ -437,7 +437,7 @@ class InvalidCasError(ArgumentError):
     """A CAS is an unsigned 64-bit number that the server gave; some operations need one."""
 
 
-class InvalidDeltaError(ArgumentError):
+class InvalidDeltaError(ArgumentError, ValueError):
     """A counter's delta is an integer of at most 64 bits."""
 
 
@@ -535,6 +535,10 @@ class CasMismatchError(KeyExistsError):
     """The document changed since its CAS was read; read it again."""
 
     ID = 9
+
+
+class ContentionError(CasMismatchError, CouchbaseTransientError):
+    """Others changed the document before each try of ours; fewer writers, or later, may help."""
 
 
 class NotStoredError(CouchbaseDataError):
@@ -927,15 +931,25 @@ class BucketAlreadyOpenError(CouchbaseInputError):
 
 
 class SubdocError(CouchbaseError):
-    """The sub-document operation failed."""
+    """The sub-document operation failed.
+
+    `path` is what failed, and `index` the place of its spec; None: not one of them alone.
+    """
 
     CODE, _FLAGS = 0x51, SUBDOC
+
+    path: str | None = None
+    index: int | None = None
 
 
 class SubdocPathNotFoundError(SubdocError, CouchbaseDataError):
     """The path does not exist in the document."""
 
     CODE, ID = 0x3F, 113
+
+
+class ElementNotFoundError(SubdocPathNotFoundError, IndexError, KeyError):
+    """The map, list or queue has no such element."""
 
 
 class SubdocPathMismatchError(SubdocError, CouchbaseDataError):
@@ -980,7 +994,7 @@ class SubdocNumberTooBigError(SubdocError, CouchbaseDataError):
     CODE, ID = 0x46, 121
 
 
-class SubdocBadDeltaError(SubdocError, CouchbaseDataError):
+class SubdocBadDeltaError(SubdocError, CouchbaseDataError, ValueError):
     """The delta is zero, not an integer, or would leave the 64-bit range."""
 
     CODE, ID = 0x47, 122
@@ -1044,6 +1058,20 @@ class SubdocXattrCantModifyVattrError(SubdocError, CouchbaseInputError):
     """Virtual attributes cannot be changed."""
 
     CODE, ID = 0x5C, 128
+
+
+class SubdocCanOnlyReviveDeletedError(SubdocError, CouchbaseDataError):
+    """Only a deleted document can be revived, and this one lives."""
+
+    ID = 131
+
+
+class SubdocDeletedCantHaveValueError(SubdocError, CouchbaseInputError):
+    """A deleted document has extended attributes alone, and no value."""
+
+
+class SubdocFieldNotBinaryError(SubdocError, CouchbaseDataError):
+    """The extended attribute was not stored as binary."""
 
 
 class SubdocXattrOrderError(SubdocError, CouchbaseInputError):
@@ -1149,9 +1177,9 @@ _BY_STATUS: Final[Mapping[int, type[CouchbaseError]]] = MappingProxyType(
         0xD3: SubdocMultipleErrors,
         0xD4: SubdocXattrOrderError,
         0xD5: SubdocXattrUnknownMacroError,
-        0xD6: SubdocInvalidComboError,
-        0xD7: SubdocInvalidComboError,
-        0xD8: SubdocInvalidComboError,
+        0xD6: SubdocCanOnlyReviveDeletedError,
+        0xD7: SubdocDeletedCantHaveValueError,
+        0xD8: SubdocFieldNotBinaryError,
     }
 )
 

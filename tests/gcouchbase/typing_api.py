@@ -10,9 +10,10 @@ from typing import Any, assert_type
 
 from gevent.event import Event
 
+from couchloop import subdocument as sd
 from couchloop.client.connection_limits import ConnectionBudget
 from couchloop.client.threads import ThreadSafeBucket
-from couchloop.result import ExistsResult, MultiResult, OperationResult, ValueResult
+from couchloop.result import ExistsResult, MultiResult, OperationResult, SubdocResult, ValueResult
 from couchloop.retries import BestEffort, FailFast
 from couchloop.session.health import ClusterState, DiagnosticsReport, PingReport
 from couchloop.transcoder import FMT_UTF8, Transcoder
@@ -136,3 +137,19 @@ def closing() -> None:
     with OwnBucket("couchbase://host/name") as own:
         assert_type(own, OwnBucket)
     assert_type(own._get_close_future(), Event)
+
+
+def subdocuments(bucket: Bucket) -> None:
+    """Specs are of one type, and so are their results."""
+    assert_type(bucket.lookup_in("k", sd.get("a"), sd.exists("b")), SubdocResult)
+    assert_type(bucket.lookup_in("k", [sd.get("a")], quiet=True), SubdocResult)
+    assert_type(bucket.retrieve_in("k", "a", "b[0]"), SubdocResult)
+    assert_type(
+        bucket.mutate_in("k", sd.upsert("a", 1, create_parents=True), cas=1, upsert_doc=True),
+        SubdocResult,
+    )
+    bucket.lookup_in("k", "a")  # type: ignore[arg-type]
+    bucket.mutate_in("k", sd.counter("a", 1.5))  # type: ignore[arg-type]
+    result = bucket.lookup_in("k", sd.get("a"))
+    assert_type(result.content_as[int](0), int)
+    assert_type(result.content_as[dict]("a"), dict[Any, Any])

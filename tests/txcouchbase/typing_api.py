@@ -10,9 +10,10 @@ from typing import Any, assert_type
 
 from twisted.internet.defer import Deferred
 
+from couchloop import subdocument as sd
 from couchloop.client.connection_limits import ConnectionBudget
 from couchloop.client.threads import ThreadSafeBucket
-from couchloop.result import ExistsResult, MultiResult, OperationResult, ValueResult
+from couchloop.result import ExistsResult, MultiResult, OperationResult, SubdocResult, ValueResult
 from couchloop.retries import BestEffort, FailFast, RetryReason, RetryRequest
 from couchloop.session.health import ClusterState, PingReport
 from couchloop.transcoder import FMT_UTF8, Transcoder
@@ -163,3 +164,16 @@ async def awaited(bucket: Bucket) -> None:
         assert_type(own, OwnBucket)
     (await bucket.upsert("k", 1)).value.nosuch  # noqa: B018 - values are of any type
     got.nosuch  # type: ignore[attr-defined]  # noqa: B018 - the line that is refused
+
+
+def subdocuments(bucket: Bucket) -> None:
+    """Specs are of one type, and so are their results."""
+    assert_type(bucket.lookup_in("k", sd.get("a"), sd.exists("b")), Deferred[SubdocResult])
+    assert_type(bucket.lookup_in("k", [sd.get("a")], quiet=True), Deferred[SubdocResult])
+    assert_type(bucket.retrieve_in("k", "a", "b[0]"), Deferred[SubdocResult])
+    assert_type(
+        bucket.mutate_in("k", sd.upsert("a", 1, create_parents=True), cas=1, upsert_doc=True),
+        Deferred[SubdocResult],
+    )
+    bucket.lookup_in("k", "a")  # type: ignore[arg-type]
+    bucket.mutate_in("k", sd.counter("a", 1.5))  # type: ignore[arg-type]

@@ -130,6 +130,7 @@ def wanted_features() -> tuple[Feature, ...]:
     """Features that this client truly supports, in the order of their numbers."""
     features = [
         Feature.TCP_NODELAY,
+        Feature.XATTR,
         Feature.XERROR,
         Feature.SELECT_BUCKET,
         Feature.JSON,
