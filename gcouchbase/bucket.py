@@ -180,7 +180,7 @@ class Bucket(OldNames, HealthMethods, BucketBase):
         self._driver.renew = WeakMethod(self._renew)
 
     def _renew(self) -> None:
-        """Take a new driver: this is a forked child, and the old one's connections its parent's."""
+        """Install a new driver: in a forked child the old one's connections are its parent's."""
         self._finalizer.detach()
         self._use(self._driver.renewed())
 
@@ -203,11 +203,11 @@ class Bucket(OldNames, HealthMethods, BucketBase):
         self._driver.wait_closed()
 
     def _get_close_future(self) -> Event:
-        """Give an Event that is set once the last connection is gone (SDK 2.5)."""
+        """Return an Event that is set once the last connection is gone (SDK 2.5)."""
         return self._driver.close_event
 
     def __enter__(self) -> Self:
-        """Give the Bucket: it is open."""
+        """Return the Bucket: it is open."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -215,7 +215,7 @@ class Bucket(OldNames, HealthMethods, BucketBase):
         self.close()
 
     def threadsafe(self) -> ThreadSafeBucket:
-        """Give a handle for plain threads, whose methods block the thread that calls them.
+        """Return a handle for plain threads, whose methods block the thread that calls them.
 
         Raises WrongLoopError in another thread than the hub's.
         """

@@ -79,7 +79,7 @@ class Dialler:
         return use
 
     def socket(self, driver: Driver, event: OpenConnection, sock: _socket.socket) -> Socket:
-        """Give what carries the bytes of a connection that is made.
+        """Return what carries the bytes of a connection that is made.
 
         Raises OSError or ValueError where TLS cannot begin.
         """
@@ -107,7 +107,7 @@ class Attempt(Transport):
         self._greenlet.start()
 
     def _not_begun(self, _: object) -> None:
-        """Take note that the application has killed the greenlet before it has begun."""
+        """Record that the application has killed the greenlet before it has begun."""
         driver, event = self._driver, self._event
         if driver.transports.get(event.id) is self:
             why, settings = "the greenlet was killed", driver.session.settings
@@ -188,7 +188,7 @@ class Attempt(Transport):
         raise failures[-1] if failures else OSError("the host has no address")
 
     def _connected(self, sock: _socket.socket, limit: float | None) -> int:
-        """Wait until *sock* is connected; give 0, or the number of the error."""
+        """Wait until *sock* is connected; return 0, or the number of the error."""
         hub = self._dialler.hub
         watcher = self._watcher = io_watcher(hub, sock.fileno(), WRITE)
         try:
@@ -219,13 +219,13 @@ class Attempt(Transport):
         self._greenlet.kill(block=False)
 
     def drop(self) -> None:
-        """Let go of the descriptor."""
+        """Release the descriptor."""
         if self._sock is not None:
             self._sock.close()
 
 
 def _look_up(address: Address, family: int) -> list[Any]:
-    """Give a host's addresses, as getaddrinfo does, by the resolver that gevent is set to."""
+    """Return a host's addresses, as getaddrinfo does, by the resolver that gevent is set to."""
     where = (address.host, address.port, family, gsocket.SOCK_STREAM)
     with suppress(gsocket.gaierror):
         # A numeric address needs no resolver, nor its threads.

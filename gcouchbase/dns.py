@@ -24,7 +24,7 @@ _SHARES: Final = (0.25, 0.75)
 
 
 def look_up(event: ResolveSrv, resolver: Resolver | None) -> list[Address]:
-    """Give the addresses that a record names, in the order of the answer; it may block.
+    """Return the addresses that a record names, in the order of the answer; it may block.
 
     Args:
         event: the name, and how long it may take.
@@ -72,7 +72,7 @@ def _ask(event: ResolveSrv, resolver: Resolver | None) -> Answer:
 
 
 def _system_resolver() -> Resolver:
-    """Give what asks the name servers of resolv.conf."""
+    """Return what asks the name servers of resolv.conf."""
     import dns.resolver  # noqa: PLC0415 - as above
 
     try:

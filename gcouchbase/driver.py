@@ -79,7 +79,7 @@ class GeventDriver(Driver):
         return self.hub
 
     def is_here(self) -> bool:
-        """Tell whether this is the thread of the hub, and the hub lives."""
+        """Whether this is the thread of the hub, and the hub lives."""
         return thread_ident() == self._thread and not is_destroyed(self.hub)
 
     def forked(self) -> None:
@@ -103,7 +103,7 @@ class GeventDriver(Driver):
             renew()
 
     def renewed(self) -> GeventDriver:
-        """Give a driver that opens the same bucket when it is used."""
+        """Return a driver that opens the same bucket when it is used."""
         dialler = self._dialler
         driver = GeventDriver(
             self.session.settings, self._log, dialler.ssl_context, dialler.socket_factory
@@ -131,12 +131,12 @@ class GeventDriver(Driver):
             raise WrongLoopError("the hub of this Bucket was destroyed: open the bucket again")
 
     def hub_is_there(self) -> bool:
-        """Tell whether the hub has neither been destroyed nor left behind by its thread."""
+        """Whether the hub has neither been destroyed nor left behind by its thread."""
         # A thread may end without destroying its hub, whose loop then just stands still.
         return not is_destroyed(self.hub) and not self._thread_is_over
 
     def thread_ended(self) -> None:
-        """Take note that the hub never runs again: what it has not closed is closed here."""
+        """Record that the hub never runs again: what it has not closed is closed here."""
         self._thread_is_over = True
         if self.renew() is None:
             # The Bucket has gone before.
@@ -228,7 +228,7 @@ class GeventDriver(Driver):
 
     @contextmanager
     def _keeping_loop(self) -> Iterator[None]:
-        """Let the loop go on as long as this waits, whatever the timer is for."""
+        """Keep the loop running as long as this waits, whatever the timer is for."""
         self._timer.ref = True
         self._waiting += 1
         try:
@@ -283,7 +283,7 @@ class GeventDriver(Driver):
     # Loop
 
     def now(self) -> float:
-        """Give the monotonic time in seconds."""
+        """Return the monotonic time in seconds."""
         return monotonic()
 
     def call_soon(self) -> None:

@@ -18,13 +18,13 @@ class OnHub(Protocol):
         """Its hub."""
 
     def is_here(self) -> bool:
-        """Tell whether this is the thread of the hub, and the hub lives."""
+        """Whether this is the thread of the hub, and the hub lives."""
 
     def forked(self) -> None:
-        """Take note that this is a forked child."""
+        """Record that this is a forked child."""
 
     def thread_ended(self) -> None:
-        """Take note that the hub never runs again."""
+        """Record that the hub never runs again."""
 
 
 _drivers: Final[WeakSet[OnHub]] = WeakSet()
@@ -47,7 +47,7 @@ _of_thread: Final[Any] = thread_local()
 
 
 def watch_for_end(driver: OnHub) -> None:
-    """Have *driver*, which is of this thread's hub, told; it is held weakly."""
+    """Register *driver*, which is of this thread's hub; it is held weakly."""
     _drivers.add(driver)
     if not hasattr(_of_thread, "end"):
         _of_thread.end = _ThreadEnd()

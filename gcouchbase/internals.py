@@ -46,7 +46,7 @@ _POLLOUT: Final = 4
 
 
 def is_destroyed(hub: Any) -> bool:
-    """Tell whether *hub* never runs again; it may be asked in any thread."""
+    """Whether *hub* never runs again; it may be asked in any thread."""
     return hub.loop is None
 
 
@@ -59,7 +59,7 @@ def guarded(hub: Any, who: object, call: Callable[..., object], *arguments: obje
 
 
 def call_in_hub(hub: Any, who: object, call: Callable[..., object], *arguments: object) -> None:
-    """Have *hub* make a call for *who*, from whatever thread; nothing if it is destroyed."""
+    """Make *hub* call for *who*, from whatever thread; nothing if it is destroyed."""
     # Asked for once: the hub may be destroyed at any moment.
     loop = hub.loop
     if loop is not None:
@@ -67,7 +67,7 @@ def call_in_hub(hub: Any, who: object, call: Callable[..., object], *arguments: 
 
 
 def io_watcher(hub: Any, descriptor: int, events: int) -> Any:
-    """Give a watcher that does not keep the loop going: an idle connection must not.
+    """Return a watcher that does not keep the loop going: an idle connection must not.
 
     Whoever waits has a deadline, and the driver's timer is referenced as long as that is so.
     """
@@ -80,14 +80,14 @@ def io_watcher(hub: Any, descriptor: int, events: int) -> Any:
 
 
 def is_writable(descriptor: int) -> bool:
-    """Tell whether a socket takes bytes or has failed, without waiting; any thread may ask."""
+    """Whether a socket takes bytes or has failed, without waiting; any thread may ask."""
     poll = _poll()
     poll.register(descriptor, _POLLOUT)
     return bool(poll.poll(0))
 
 
 def renew_after_fork(hub: Any) -> None:
-    """Give the loop of *hub*, this thread's, a kernel object of its own, and its pool threads.
+    """Return the loop of *hub*, this thread's, a kernel object of its own, and its pool threads.
 
     In a forked child, before any watcher is stopped: on libuv that would take its descriptor out
     of the parent's kernel object.

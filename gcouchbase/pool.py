@@ -46,7 +46,7 @@ class BucketPool(PoolBase[Bucket]):
         gevent.joinall(closing, raise_error=True)
 
     def __enter__(self) -> Self:
-        """Give the pool: all are open."""
+        """Return the pool: all are open."""
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -28,7 +28,7 @@ _CHUNK: Final = 65536
 
 
 def bare(error: BaseException) -> BaseException:
-    """Take from *error* its traceback and origin: their frames would keep the driver alive."""
+    """Remove the traceback and origin of *error*: their frames would keep the driver alive."""
     error.__cause__ = error.__context__ = None
     return error.with_traceback(None)
 
@@ -59,7 +59,7 @@ class Socket(Transport):
         self._driver.connected(self._id, self._local())
 
     def _local(self) -> str | None:
-        """Give the socket's own end; None: it has no host and port."""
+        """Return the socket's own end; None: it has no host and port."""
         if self._sock.family not in INTERNET:
             return None
         host, port = self._sock.getsockname()[:2]
@@ -84,7 +84,7 @@ class Socket(Transport):
         self._received(data)
 
     def _received(self, data: bytes) -> None:
-        """Take what the network brought; nothing: the peer has closed."""
+        """Receive what the network brought; nothing: the peer has closed."""
         if data:
             self._driver.receive_data(self._id, data)
         else:
@@ -147,7 +147,7 @@ class Socket(Transport):
             self.abort(None)
 
     def _grace_over(self) -> None:
-        """Give up what the peer has not taken, once it had the chance to."""
+        """Drop what the peer has not taken, once it had the chance to."""
         if self._patience is not None and self._patience.reads_first(self._driver.now()):
             # What the network takes goes first.
             self._grace.stop()
@@ -165,13 +165,13 @@ class Socket(Transport):
         self._driver.connection_lost(self._id, reason)
 
     def unwatch(self) -> None:
-        """Have the loop look at the socket no more."""
+        """Stop watching the socket."""
         for watcher in (self._reader, self._writer, self._grace):
             watcher.stop()
             watcher.close()
 
     def drop(self) -> None:
-        """Let go of the descriptor, and of what was to be sent."""
+        """Release the descriptor, and what was to be sent."""
         # Nothing else: the loop may be gone.
         self._sock.close()
         self._backlog.clear()
@@ -237,7 +237,7 @@ class TlsSocket(Socket):
             self._send(data)
 
     def finish(self) -> None:
-        """Say goodbye, then close as a plain one does."""
+        """Send TLS's close_notify, then close as a plain one does."""
         if not self._finishing and self._tls.established:
             self._tls.finish()
             self._flush()

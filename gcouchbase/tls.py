@@ -117,7 +117,7 @@ class TlsStream:
         self._shake_hands()
 
     def receive(self, data: bytes) -> tuple[bytes, bool]:
-        """Take what the network brought; give the plain bytes in it, and whether the peer goes on.
+        """Receive bytes; return the plain bytes in them, and whether the peer goes on.
 
         Raises TlsError if the handshake fails, the certificate is not trusted, or a record is bad.
         """
@@ -145,7 +145,7 @@ class TlsStream:
         self._object.write(data)
 
     def finish(self) -> None:
-        """Say goodbye, without waiting for the peer's."""
+        """Send close_notify, without waiting for the peer's."""
         try:
             self._object.unwrap()
         except (ssl.SSLError, ValueError):
@@ -153,11 +153,11 @@ class TlsStream:
             return
 
     def take_output(self) -> bytes:
-        """Give what is to be written to the network now."""
+        """Return what is to be written to the network now."""
         return self._outgoing.read()
 
     def cut_off(self) -> TlsError:
-        """Say what a peer means that closes before the handshake is done."""
+        """Return the error for a peer that closes before the handshake is done."""
         return cut_off(self._host)
 
     def _shake_hands(self) -> None:
@@ -172,7 +172,7 @@ class TlsStream:
         self.established = True
 
     def _check_host(self) -> None:
-        """Have the core look at the certificate too: what libraries make of names differs."""
+        """Make the core check the certificate too: what libraries make of names differs."""
         shown: bytes | None = None
         # A context of another kind may be unable to tell: then nobody is trusted.
         with suppress(Exception):
@@ -192,14 +192,14 @@ class TlsStream:
         return handshake_error(self._host, getattr(error, "reason", None) or str(error))
 
     def peer(self) -> PeerTls:
-        """Say what the handshake has brought; only once it is done."""
+        """Return what the handshake has brought; only once it is done."""
         cipher = self._object.cipher()
         version = self._object.version()
         chain = tuple(shown_certificate(each) for each in self._chain())
         return PeerTls(version or "TLS", cipher[0] if cipher else "", chain)
 
     def _chain(self) -> list[bytes]:
-        """Give the certificates that the peer has shown, trusted or not, its own first, in DER."""
+        """Return the certificates that the peer has shown, trusted or not, its own first (DER)."""
         # Public from 3.13 on; other kinds of contexts may have nothing of the sort.
         with suppress(Exception):
             inner: Any = self._object

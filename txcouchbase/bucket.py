@@ -178,7 +178,7 @@ class Bucket(OldNames, HealthMethods, BucketBase):
         return self._driver.reactor
 
     def connect(self) -> Deferred[None]:
-        """Give a new Deferred that fires with None once the bucket is open.
+        """Return a new Deferred that fires with None once the bucket is open.
 
         It fails with the error that opening meets, also where that is tried again after a pause;
         calling `connect` after that tries at once (and fails with BucketAlreadyOpenError where
@@ -208,7 +208,7 @@ class Bucket(OldNames, HealthMethods, BucketBase):
         return self._driver.when_closed()
 
     def registerDeferred(self, event: str, d: Deferred[None]) -> None:
-        """Have *d* fire with None at an event of SDK 2.5, at once if that has been.
+        """Make *d* fire with None at an event of SDK 2.5, at once if that has been.
 
         Args:
             event: `connect`: the bucket is open (*d* fails with what opening met); `_dtor`: it is
@@ -269,7 +269,7 @@ class Bucket(OldNames, HealthMethods, BucketBase):
         return self.close()
 
     def threadsafe(self) -> ThreadSafeBucket:
-        """Give a handle for plain threads, whose methods block the thread that calls them.
+        """Return a handle for plain threads, whose methods block the thread that calls them.
 
         Raises WrongLoopError in another thread than the reactor's, FeatureNotAvailableError if the
             reactor is one for tests that takes no calls from threads.

@@ -86,7 +86,7 @@ class Dialler:
     def endpoint(
         self, address: Address, tls: bool, settings: Settings, dialled: list[Any]
     ) -> tuple[IStreamClientEndpoint, TlsAttempt | None]:
-        """Give what connects to *address*, and what explains its TLS (None: the user's does it).
+        """Return what connects to *address*, and what explains its TLS (None: the user's does it).
 
         *dialled* takes the connectors of what it dials, unless an endpoint of the user's does that.
         """
@@ -162,7 +162,7 @@ class Attempt:
 
 
 def _translated(failure: Failure, address: Address, settings: Settings) -> BaseException:
-    """Say in the core's terms why a connection could not be made."""
+    """Return in the core's terms why a connection could not be made."""
     why: Any = failure.value
     if isinstance(why, CouchbaseError):
         return why

@@ -166,7 +166,7 @@ class _Race:
 
 
 def _look_up(reactor: Any, address: Address, family: Family | None) -> Deferred[Sequence[IAddress]]:
-    """Give the addresses of a name, by the resolver that the reactor has by now."""
+    """Return the addresses of a name, by the resolver that the reactor has by now."""
     resolver = getattr(reactor, "nameResolver", None)
     if resolver is None or type(resolver).__name__ == "GAIResolver":
         # Twisted's own would do the same in the reactor's threads.

@@ -149,7 +149,7 @@ def _resolver(reactor: _Opened, servers: Sequence[tuple[str, int]]) -> client.Re
 
 
 def _name_servers(path: Path) -> Iterable[tuple[str, int]]:
-    """Give the servers that *path* names; the local one if there are none (resolv.conf(5))."""
+    """Return the servers that *path* names; the local one if there are none (resolv.conf(5))."""
     text = ""
     with suppress(OSError):
         text = path.read_text(errors="replace")

@@ -116,7 +116,7 @@ class TwistedDriver(Driver):
             )
 
     def in_own_thread(self) -> bool | None:
-        """Tell whether this is the reactor's thread; None: it has not run us yet, so who knows."""
+        """Whether this is the reactor's thread; None: it has not run us yet, so who knows."""
         return None if self._thread is None else self._thread == get_ident()
 
     # Deferreds
@@ -160,7 +160,7 @@ class TwistedDriver(Driver):
         completed.owner = None
 
     def when_open(self, owner: object) -> Deferred[None]:
-        """Give a new Deferred: None once the bucket is open, or why it is not.
+        """Return a new Deferred: None once the bucket is open, or why it is not.
 
         *owner* lives until it fires.
         """
@@ -180,7 +180,7 @@ class TwistedDriver(Driver):
         return self.session.state in {SessionState.OPENING, SessionState.WAITING}
 
     def when_open_at_last(self) -> Deferred[None]:
-        """Give a new Deferred: None once the bucket is open, however many tries that takes.
+        """Return a new Deferred: None once the bucket is open, however many tries that takes.
 
         It fails with why no more is tried. It keeps nothing alive.
         """
@@ -237,7 +237,7 @@ class TwistedDriver(Driver):
             deferred.errback(error)
 
     def when_closed(self) -> Deferred[None]:
-        """Give a new Deferred: None once the last transport is gone."""
+        """Return a new Deferred: None once the last transport is gone."""
         deferred: Deferred[None] = Deferred()
         if self._is_closed:
             deferred.callback(None)
@@ -254,7 +254,7 @@ class TwistedDriver(Driver):
     # Loop
 
     def now(self) -> float:
-        """Give the reactor's time."""
+        """Return the reactor's time."""
         return float(self.reactor.seconds())
 
     def call_soon(self) -> None:

@@ -22,7 +22,7 @@ class PatientCall:
         self._delayed: IDelayedCall = reactor.callLater(delay, self._is_due)
 
     def active(self) -> bool:
-        """Tell whether it is still to be made."""
+        """Whether it is still to be made."""
         return self._call is not None
 
     def cancel(self) -> None:

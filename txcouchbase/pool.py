@@ -40,7 +40,7 @@ class BucketPool(PoolBase[Bucket]):
         ) -> None: ...
 
     def connect(self) -> Deferred[None]:
-        """Give a new Deferred that fires with None once all are open, or with the first error."""
+        """Return a new Deferred that fires with None once all are open, or with the first error."""
         return _all([bucket.connect() for bucket in self])
 
     def close(self, timeout: float = 2.5) -> Deferred[None]:

@@ -30,7 +30,7 @@ class Producers:
         self._turn: IDelayedCall | None = None
 
     def add(self, producer: Producer, streaming: bool) -> None:
-        """Take *producer*.
+        """Register *producer*.
 
         Raises ArgumentError if it is there already.
         """
@@ -65,7 +65,7 @@ class Producers:
             self._pull_later()
 
     def stop(self) -> None:
-        """Tell them that what they produce is wanted no more, and forget them."""
+        """Stop them, and forget them."""
         producers = [*self._pushing.values(), *self._pulling.values()]
         self._pushing.clear()
         self._pulling.clear()

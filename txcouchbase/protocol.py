@@ -77,7 +77,7 @@ class CouchbaseProtocol(Protocol):
         """Whether the transport has enough for now."""
 
     def connectionMade(self) -> None:
-        """Let the session begin its handshake, unless TLS comes first."""
+        """Make the session begin its handshake, unless TLS comes first."""
         transport: Any = self.transport
         self._writer = transport
         if self.connection_id not in self._driver.transports:
@@ -97,7 +97,7 @@ class CouchbaseProtocol(Protocol):
             self._driver.connected(self.connection_id, _local(transport))
 
     def handshakeCompleted(self) -> None:
-        """Let the session begin its handshake, now that TLS is established."""
+        """Make the session begin its handshake, now that TLS is established."""
         transport: Any = self.transport
         if not self._is_tls or getattr(transport, "disconnecting", False):
             # In the latter case Twisted has refused the peer, and connectionLost says why.
@@ -121,7 +121,7 @@ class CouchbaseProtocol(Protocol):
         self._driver.receive_data(self.connection_id, data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Tell the session, which fails or repeats what was in flight."""
+        """Notify the session, which fails or repeats what was in flight."""
         if self._grace is not None and self._grace.active():
             self._grace.cancel()
         self._writer = None
@@ -133,7 +133,7 @@ class CouchbaseProtocol(Protocol):
         self._driver.connection_lost(self.connection_id, error)
 
     def logPrefix(self) -> str:
-        """Give the name under which Twisted logs what goes wrong in here."""
+        """Return the name under which Twisted logs what goes wrong in here."""
         return f"couchbase-{self.connection_id}"
 
     # What the driver needs of a transport
@@ -155,7 +155,7 @@ class CouchbaseProtocol(Protocol):
             self._driver.paused(self.connection_id)
 
     def _write_kept(self) -> bool:
-        """Write what was kept, until the transport has enough; tell whether it is little again."""
+        """Write what was kept, until the transport has enough; return whether little is left."""
         backlog = self._backlog
         is_small = False
         while backlog and not self._is_held:
@@ -237,7 +237,7 @@ def dead_end(descriptor: int) -> None:
 
 
 def _local(transport: Any) -> str | None:
-    """Give a transport's own end; None: it has no host and port."""
+    """Return a transport's own end; None: it has no host and port."""
     host = getattr(transport, "getHost", lambda: None)()
     if not isinstance(host, IPv4Address | IPv6Address):
         return None
@@ -245,14 +245,14 @@ def _local(transport: Any) -> str | None:
 
 
 def _is_tls(transport: Any) -> bool:
-    """Tell whether *transport* is Twisted's TLS, of which the end of the handshake is told."""
+    """Whether *transport* is Twisted's TLS, of which the end of the handshake is told."""
     # Whoever has one has its module, and others need no TLS library.
     tls = sys.modules.get("twisted.protocols.tls")
     return tls is not None and isinstance(transport, tls.TLSMemoryBIOProtocol)
 
 
 def _tcp_socket(transport: Any) -> socket.socket | None:
-    """Give the socket below *transport*, TLS or not; None: there is none, or not of TCP."""
+    """Return the socket below *transport*, TLS or not; None: there is none, or not of TCP."""
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
     if not (ITCPTransport.providedBy(transport) and ISystemHandle.providedBy(transport)):
@@ -264,7 +264,7 @@ def _tcp_socket(transport: Any) -> socket.socket | None:
 def _translated(
     failure: Failure, tls: TlsAttempt | None, *, established: bool, is_plain: bool
 ) -> BaseException | None:
-    """Say in the core's terms why a connection was lost, where more is known than that it was."""
+    """Return in the core's terms why a connection was lost, where more is known than that."""
     reason = failure.value
     if reason is None or is_plain or isinstance(reason, ConnectionClosed):
         if tls is None or established:
@@ -296,9 +296,9 @@ class CouchbaseFactory(Factory):
         self._host = host
 
     def is_of(self, driver: Driver) -> bool:
-        """Tell whether it makes a connection of *driver*."""
+        """Whether it makes a connection of *driver*."""
         return driver is self._driver
 
     def buildProtocol(self, addr: IAddress | None) -> CouchbaseProtocol:  # noqa: ARG002
-        """Give a new Protocol."""
+        """Return a new Protocol."""
         return CouchbaseProtocol(self._driver, self._connection_id, self._tls, self._host)

@@ -38,7 +38,7 @@ _LONGEST_PAUSE: Final = 30.0
 
 
 def _pause(failures: int) -> float:
-    """Give the seconds before the next try: they double, from one second to thirty."""
+    """Return the seconds before the next try: they double, from one second to thirty."""
     return min(_FIRST_PAUSE * 2.0 ** min(failures - 1, 16), _LONGEST_PAUSE)
 
 
@@ -113,7 +113,7 @@ class BucketService(MultiService):
         return self._bucket
 
     def when_ready(self) -> Deferred[Bucket]:
-        """Give a new Deferred: the Bucket, once it is open; however long, and however many tries.
+        """Return a new Deferred: the Bucket, once it is open; however long, and however many tries.
 
         It fails with ServiceNotRunningError if the service stops before that. It may be asked for
         before the service is started.

@@ -204,7 +204,7 @@ class TlsAttempt:
         _check(self._connection, self._creator, self.host)
 
     def peer(self) -> PeerTls:
-        """Say what the handshake has brought; only once it is done."""
+        """Return what the handshake has brought; only once it is done."""
         connection = self._connection
         assert connection is not None
         chain = connection.get_peer_cert_chain() or []
@@ -215,7 +215,7 @@ class TlsAttempt:
         )
 
     def explain(self, failure: Failure) -> TlsError:
-        """Say why TLS failed."""
+        """Return why TLS failed."""
         connection, self._connection = self._connection, None
         reasons = failure.value.args[0] if failure.value is not None and failure.value.args else ()
         reason = ""
@@ -272,7 +272,7 @@ def _check(connection: SSL.Connection, creator: object, host: str) -> None:
 
 
 def _expected(connection: SSL.Connection, creator: object, host: str) -> str | None:
-    """Give the name or address that the peer's certificate must be for; None: whoever it is.
+    """Return the name or address that the peer's certificate must be for; None: whoever it is.
 
     A creator of the user's may have been made for another name than was dialled. If it is not
     Twisted's, that is the one that it had the connection ask for (SNI).
@@ -288,7 +288,7 @@ def _expected(connection: SSL.Connection, creator: object, host: str) -> str | N
 
 
 def _shown(connection: SSL.Connection) -> bytes | None:
-    """Give the peer's certificate, trusted or not, in DER."""
+    """Return the peer's certificate, trusted or not, in DER."""
     certificate = connection.get_peer_certificate()
     if certificate is None:
         # It cannot be asked for amid a handshake that fails.
@@ -317,7 +317,7 @@ class TlsEndpoint:
 
 
 def start_tls(reactor: Any, protocol: Protocol, attempt: TlsAttempt) -> Any:
-    """Begin TLS on a connection that is open; give the transport that *protocol* is to use.
+    """Begin TLS on a connection that is open; return the transport that *protocol* is to use.
 
     As a transport's `startTLS`, but on *reactor*: that one's writes wait for the global one.
     """
@@ -331,7 +331,7 @@ def start_tls(reactor: Any, protocol: Protocol, attempt: TlsAttempt) -> Any:
 
 
 def _verify(connection: SSL.Connection, chain: list[crypto.X509]) -> tuple[int, str]:
-    """Verify *chain* again; give OpenSSL's error, by number and in words."""
+    """Verify *chain* again; return OpenSSL's error, by number and in words."""
     if not chain:
         return 0, "the peer showed no certificate"
     store = connection.get_context().get_cert_store()

@@ -44,7 +44,7 @@ class Backlog:
         return True
 
     def sent(self, count: int) -> bool:
-        """Forget *count* bytes of the first piece; tell whether the backlog is small again."""
+        """Forget *count* bytes of the first piece; return whether the backlog is small again."""
         piece = self._pieces[0]
         if count < len(piece):
             self._pieces[0] = memoryview(piece)[count:]

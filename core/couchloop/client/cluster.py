@@ -71,7 +71,7 @@ def _setting(path: str, meaning: str) -> Any:
 
 
 def _as_option(name: str, value: object) -> float:
-    """Give *value*, a number, checked as the option of that name is."""
+    """Return *value*, a number, checked as the option of that name is."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidSettingError(f"{name} is a number", objextra=value)
     return float(OPTIONS[name].parse(repr(value), name))  # type: ignore[arg-type]
@@ -170,7 +170,7 @@ class BucketBase(OneOfEach):
         driver.start()
 
     def _renewal(self, authenticator: Authenticator) -> Callable[[], None]:
-        """Check *authenticator*, and read its files; give what makes it count from now on.
+        """Check *authenticator*, and read its files; return what makes it count from now on.
 
         That only stores values, so that it may run in any thread.
         """
@@ -333,7 +333,7 @@ class BucketBase(OneOfEach):
         self._set(wire=replace(self._settings.wire, compress_ratio=ratio))
 
     def _set(self, **changed: Any) -> None:
-        """Have settings count from now on; what the Bucket was opened with stays what it was."""
+        """Make settings count from now on; what the Bucket was opened with stays what it was."""
         self._driver.check_thread()
         self._settings = replace(self._settings, **changed)
         session = self._driver.session
@@ -363,7 +363,7 @@ class BucketBase(OneOfEach):
         return cluster_state(self._driver.session)
 
     def diagnostics(self, report_id: str | None = None, *, version: int = 2) -> DiagnosticsReport:
-        """Tell how each connection is, without any I/O (RFC 0061).
+        """Return how each connection is, without any I/O (RFC 0061).
 
         Args:
             report_id: goes into the report; None: one that nobody else has.
@@ -443,7 +443,7 @@ class ClusterBase(Generic[B]):
         username: str | None = None,
         password: str | Secret | None = None,
     ) -> None:
-        """Say who connects: an authenticator, or a username and a password.
+        """Set who connects: an authenticator, or a username and a password.
 
         Raises MissingCredentialsError (a ValueError, as in SDK 2.5) if neither is given whole,
         MixedAuthError if both are.
@@ -516,7 +516,7 @@ class ClusterBase(Generic[B]):
         opened[number] = ref(bucket, lambda _: opened.pop(number, None))
 
     def _buckets(self) -> list[B]:
-        """Give the Buckets that it has opened with its authenticator and that are still used."""
+        """Return the Buckets that it has opened with its authenticator and that are still used."""
         return [bucket for each in list(self._opened.values()) if (bucket := each()) is not None]
 
     def _bucket_arguments(self) -> dict[str, Any]:
@@ -524,7 +524,7 @@ class ClusterBase(Generic[B]):
         return self._handed_on
 
     def _cluster_arguments(self) -> dict[str, Any]:
-        """Give the arguments of `make_settings` with which the cluster itself is connected to.
+        """Return the arguments of `make_settings` with which the cluster itself is connected to.
 
         Raises ArgumentError if nobody was authenticated.
         """

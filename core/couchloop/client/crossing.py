@@ -37,10 +37,10 @@ class Lock(Protocol):
     """What a thread waits on: a lock that blocks the thread, whatever was patched."""
 
     def acquire(self, blocking: bool = True, timeout: float = -1, /) -> bool:
-        """Take it; give whether that succeeded in time."""
+        """Acquire it; return whether that succeeded in time."""
 
     def release(self) -> None:
-        """Let it go."""
+        """Release it."""
 
 
 class Target(Protocol):
@@ -58,23 +58,23 @@ class Crossing(ABC):
 
     @abstractmethod
     def make_lock(self) -> Lock:
-        """Give a new lock."""
+        """Return a new lock."""
 
     @abstractmethod
     def is_here(self) -> bool:
-        """Tell whether this thread is the loop's."""
+        """Whether this thread is the loop's."""
 
     @abstractmethod
     def is_running(self) -> bool:
-        """Tell whether the loop may still do what it is handed; any thread may ask."""
+        """Whether the loop may still do what it is handed; any thread may ask."""
 
     @abstractmethod
     def send(self, call: Call[Any]) -> None:
-        """Have the loop run `call.pending`, and tell *call* how it went; any thread may ask."""
+        """Make the loop run `call.pending`, and tell *call* how it went; any thread may ask."""
 
     @abstractmethod
     def withdraw(self, call: Call[Any]) -> None:
-        """Have the loop cancel *call*, whose thread has gone; any thread may ask."""
+        """Make the loop cancel *call*, whose thread has gone; any thread may ask."""
 
     # What a method calls, in the thread
 
@@ -91,7 +91,7 @@ class Crossing(ABC):
             raise RequestCanceledError("the loop of the Bucket has stopped: nothing was sent")
 
     def run(self, pending: Pending[T]) -> T:
-        """Have the loop run *pending*, whose owner lives until then; wait, and give its result."""
+        """Make the loop run *pending*, whose owner lives until then; return its result."""
         try:
             if isinstance(pending, Bulk):
                 # Values are encoded here, and not on the loop.
@@ -146,7 +146,7 @@ class Call(Generic[T]):
     # In the thread
 
     def wait(self) -> T:
-        """Wait until the loop has done it; give its result, or raise its error.
+        """Wait until the loop has done it; return its result, or raise its error.
 
         Whatever else ends the wait, KeyboardInterrupt for one, cancels the operation.
 
@@ -214,7 +214,7 @@ def _operations(pending: Pending[Any]) -> list[Operation[Any]]:
 
 
 def _nature(pending: Pending[Any]) -> tuple[float, bool]:
-    """Give the seconds that *pending* has, and whether it changes nothing."""
+    """Return the seconds that *pending* has, and whether it changes nothing."""
     if isinstance(pending, Bulk):
         return pending.timeout, pending.kind.idempotent
     if isinstance(pending, Procedure):

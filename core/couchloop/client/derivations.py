@@ -36,7 +36,7 @@ _deriving: Final[WeakKeyDictionary[Any, dict[bytes, _Job]]] = WeakKeyDictionary(
 def derive(
     derivation: KeyDerivation, home: object, now: float, in_thread: InThread, done: Done
 ) -> None:
-    """Have a key derived.
+    """Derive a key.
 
     Args:
         derivation: what is to be done.
@@ -63,7 +63,7 @@ def derive(
 def _derived(
     under_way: dict[bytes, _Job], derivation: KeyDerivation, job: _Job, key: bytes | BaseException
 ) -> None:
-    """Take a derived key, or why there is none: keep it for later, and tell all who wait for it."""
+    """Keep a derived key for later, and tell all who wait for it; or why there is none."""
     digest = derivation.digest()
     if under_way.get(digest) is job:
         del under_way[digest]

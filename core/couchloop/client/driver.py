@@ -65,7 +65,7 @@ class Transport(Protocol):
         """Send what was written, then close; or give up connecting."""
 
     def drop(self) -> object:
-        """Let go of the descriptor; nothing reaches the peer, and the driver hears nothing."""
+        """Release the descriptor; nothing reaches the peer, and the driver hears nothing."""
 
 
 class Driver(ABC):
@@ -108,7 +108,7 @@ class Driver(ABC):
 
     @abstractmethod
     def now(self) -> float:
-        """Give the loop's monotonic time in seconds."""
+        """Return the loop's monotonic time in seconds."""
 
     @abstractmethod
     def check_thread(self) -> None:
@@ -120,19 +120,19 @@ class Driver(ABC):
 
     @abstractmethod
     def call_soon(self) -> None:
-        """Have the loop call `flush` in its next turn."""
+        """Make the loop call `flush` in its next turn."""
 
     @abstractmethod
     def abandon(self) -> None:
-        """Have the loop call `close`, from whatever thread this is called in."""
+        """Make the loop call `close`, from whatever thread this is called in."""
 
     @abstractmethod
     def arm(self, when: float | None) -> None:
-        """Have the loop call `deadline` at *when*, and at no other time."""
+        """Make the loop call `deadline` at *when*, and at no other time."""
 
     @abstractmethod
     def make_transport(self, event: OpenConnection) -> Transport:
-        """Give a transport for the connection; it is entered before it is opened."""
+        """Return a transport for the connection; it is entered before it is opened."""
 
     @abstractmethod
     def in_thread(self, work: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
@@ -158,30 +158,30 @@ class Driver(ABC):
 
     @abstractmethod
     def make_tls(self, settings: Settings) -> Callable[[], None]:
-        """Read what TLS trusts and shows by *settings*; give what makes connections use it.
+        """Read what TLS trusts and shows by *settings*; return what makes connections use it.
 
         Raises CertificateFileError, or ArgumentError if the user's own things do the TLS.
         """
 
     @abstractmethod
     def loaded(self, *, is_high: bool) -> None:
-        """Take note that so much waits that producers should pause, or no longer so much."""
+        """Record that so much waits that producers should pause, or no longer so much."""
 
     @abstractmethod
     def opened(self) -> None:
-        """Tell those who wait for the Bucket that it is open."""
+        """Notify those who wait for the Bucket that it is open."""
 
     @abstractmethod
     def open_failed(self, error: CouchbaseError) -> None:
-        """Tell those who wait for the Bucket why it is not open, and the registry to forget it."""
+        """Notify those who wait for the Bucket why it is not open; the registry forgets it."""
 
     @abstractmethod
     def ended(self) -> None:
-        """Tell those who still wait for the Bucket that it is closed."""
+        """Notify those who still wait for the Bucket that it is closed."""
 
     @abstractmethod
     def closed(self) -> None:
-        """Take note that the last transport is gone."""
+        """Record that the last transport is gone."""
 
     # What a Bucket calls
 
@@ -214,7 +214,7 @@ class Driver(ABC):
             self.schedule()
 
     def renewal(self, settings: Settings) -> Callable[[], None]:
-        """Read what *settings* with other credentials need; give what makes them count.
+        """Read what *settings* with other credentials need; return what makes them count.
 
         That only stores values, so that it may run in any thread.
         """
@@ -286,7 +286,7 @@ class Driver(ABC):
         self.transmit()
 
     def deadline(self) -> None:
-        """Let the session do what is due, once all is read that came while the loop stood still."""
+        """Make the session do what is due, once all is read that came in a standstill."""
         self._armed = None
         now = self.now()
         self._catch_up.overdue(self._due, now)
@@ -446,14 +446,14 @@ class Driver(ABC):
             raise stop
 
     def _failed(self, error: BaseException) -> BaseException | None:
-        """Report an error of a hook; give it if it is none, but meant to end the program."""
+        """Report an error of a hook; return it if it is none, but meant to end the program."""
         if not isinstance(error, Exception):
             return error
         self.report(error)
         return None
 
     def _not_performed(self, event: object, error: BaseException) -> None:
-        """Tell the session that what it waits for does not come."""
+        """Notify the session that what it waits for does not come."""
         # It is kept and shown to others, and its frames hold whatever was a variable there.
         error = error.with_traceback(None)
         match event:

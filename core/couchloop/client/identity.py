@@ -38,7 +38,7 @@ class OneOfEach:
     """What is there already."""
 
     def __new__(cls, *arguments: Any, **keywords: Any) -> Self:
-        """Run the constructor; give the object, or that which it has found."""
+        """Run the constructor; return the object, or that which it has found."""
         made = super().__new__(cls)
         try:
             # Here, for a constructor may be put into a class at any time, as decorators do.
@@ -53,7 +53,7 @@ class OneOfEach:
             del made, arguments, keywords
 
     def _give(self, found: Self) -> None:
-        """Have the constructor give *found*; if this returns the innermost one is to end."""
+        """Make the constructor return *found*; if this returns the innermost one is to end."""
         # The frame below ours is that of the innermost one.
         if not _is_seen(sys._getframe(2)):  # noqa: SLF001 - there is no other way
             raise Found(found)
@@ -62,7 +62,7 @@ class OneOfEach:
 
 
 def _guarded(cls: type[OneOfEach]) -> Callable[..., None]:
-    """Give the constructor of *cls*, which is made to run once for an object if it is not yet."""
+    """Return the constructor of *cls*, which is made to run once for an object if it is not yet."""
     init = cast("Callable[..., None]", cls.__init__)
     guard: object = getattr(init, "guard", None)
     if guard is init:
@@ -88,7 +88,7 @@ def _guarded(cls: type[OneOfEach]) -> Callable[..., None]:
 
 
 def _is_seen(frame: FrameType | None) -> bool:
-    """Tell whether anything would see an exception that goes from *frame* to `__new__`."""
+    """Whether anything would see an exception that goes from *frame* to `__new__`."""
     while frame is not None:
         code = frame.f_code
         if code is OneOfEach.__new__.__code__:
@@ -103,7 +103,7 @@ def _is_seen(frame: FrameType | None) -> bool:
 
 
 def _handled(code: CodeType) -> Iterator[tuple[int, int]]:
-    """Give from where to where exceptions are handled, in bytes of *code* (its exception table).
+    """Return from where to where exceptions are handled, in bytes of *code* (its exception table).
 
     An entry is four numbers: begin and length in words of two bytes, where to go on, and how deep
     the stack is. A number is written in pieces of six bits, the highest first; bit 6 says that

@@ -27,7 +27,7 @@ _MOST_MARKS: Final = 10_000
 
 
 def of_settings(settings: Settings) -> Iterator[LogRecord]:
-    """Give what is to be said of *settings* when a bucket is opened by them."""
+    """Return what is to be said of *settings* when a bucket is opened by them."""
     if settings.tls and not settings.tls_files.verify:
         yield LogRecord("warning", _UNVERIFIED, {"subject": settings.subject})
     for notice in settings.notices:
@@ -39,7 +39,7 @@ def of_settings(settings: Settings) -> Iterator[LogRecord]:
 
 
 def of_few_iterations(derivation: KeyDerivation, settings: Settings) -> LogRecord | None:
-    """Say, once for each cluster, that it asks for fewer iterations than is advised."""
+    """Warn, once for each cluster, that it asks for fewer iterations than is advised."""
     if derivation.iterations >= ADVISED_ITERATIONS:
         return None
     # One user has one salt on all nodes of a cluster, whatever seeds led there.

@@ -27,7 +27,7 @@ class Patience:
         self._turns = turns
 
     def reads_first(self, now: float) -> bool:
-        """Tell whether it has to wait for one more turn of the loop."""
+        """Whether it has to wait for one more turn of the loop."""
         if self._turns and now - self._due > LATE:
             self._turns -= 1
             return True

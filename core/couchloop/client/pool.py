@@ -45,7 +45,7 @@ class PoolBase(Generic[B]):
         )
 
     def pick(self) -> B:
-        """Give the Bucket with the fewest operations in flight; equally busy ones in turn."""
+        """Return the Bucket with the fewest operations in flight; equally busy ones in turn."""
         buckets = self._buckets
         self._turn = turn = (self._turn + 1) % len(buckets)
         return min(buckets[turn:] + buckets[:turn], key=_in_flight)

@@ -43,7 +43,7 @@ class Registry(Generic[B]):
         self._loops: WeakKeyDictionary[Any, dict[Identity, _Entry[B]]] = WeakKeyDictionary()
 
     def find(self, loop: object, settings: Settings, kind: type[B]) -> B | None:
-        """Give the Bucket that is open on *loop* with *settings*, if there is one.
+        """Return the Bucket that is open on *loop* with *settings*, if there is one.
 
         Raises BucketAlreadyOpenError if the same bucket is open there with other settings, or as
         another class than *kind*.
@@ -70,7 +70,7 @@ class Registry(Generic[B]):
         config_of: Callable[[B], ClusterConfig | None],
         config: ClusterConfig,
     ) -> BucketAlreadyOpenError | None:
-        """Say why a Bucket must not be opened whose first configuration has told what it is.
+        """Return why a Bucket must not be opened whose first configuration has told what it is.
 
         Args:
             loop: where it is being opened.
@@ -93,7 +93,7 @@ class Registry(Generic[B]):
         return None
 
     def add(self, loop: object, settings: Settings, bucket: B) -> Callable[[], None]:
-        """Enter *bucket*; give a function that takes it out again, and holds it weakly too."""
+        """Enter *bucket*; return a function that takes it out again, and holds it weakly too."""
         identity = _identity(settings)
         entries = self._loops.setdefault(loop, {})
 
@@ -107,19 +107,19 @@ class Registry(Generic[B]):
         return lambda: forget(own)
 
     def renew(self, loop: object, settings: Settings, bucket: B) -> None:
-        """Take *settings* for those of *bucket* from now on; they differ in credentials alone."""
+        """Replace the settings of *bucket* by *settings*; they differ in credentials alone."""
         entries = self._loops.get(loop, {})
         for identity, entry in list(entries.items()):
             if entry.bucket() is bucket:
                 entries[identity] = replace(entry, settings=settings)
 
     def buckets(self, loop: object) -> list[B]:
-        """Give the Buckets that are open or being opened on *loop*."""
+        """Return the Buckets that are open or being opened on *loop*."""
         entries = list(self._loops.get(loop, {}).values())
         return [bucket for entry in entries if (bucket := entry.bucket()) is not None]
 
     def _opener(self) -> str:
-        """Give file and line of the innermost frame that is not ours: text, which keeps nothing."""
+        """Return file and line of the innermost frame that is not ours (text keeps nothing)."""
         frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - inspect.stack() reads files
         while frame is not None:
             if frame.f_globals.get("__name__", "").partition(".")[0] not in self._own:

@@ -200,7 +200,7 @@ class Multi(Generic[R]):
         return batch_of(kind, defaults, arguments[self._timeout], keys, build)
 
     def _with_ttl(self, arguments: tuple[Any, ...], expiry: int) -> tuple[Any, ...]:
-        """Give *arguments* with `ttl` in place of `expiry`: a key may have one of its own."""
+        """Return *arguments* with `ttl` in place of `expiry`: a key may have one of its own."""
         given = [*arguments]
         ttl = self.shared.index("ttl")
         given[ttl] = one_expiry(given[ttl], given[expiry], None)
@@ -208,7 +208,7 @@ class Multi(Generic[R]):
         return tuple(given)
 
     def _preset(self, arguments: tuple[Any, ...]) -> Callable[..., Operation[R]]:
-        """Give the single form with *arguments* as the defaults of its own.
+        """Return the single form with *arguments* as the defaults of its own.
 
         It is called once for each key, and to hand over the same arguments each time would cost
         more than all else that is done between two keys.
@@ -220,7 +220,7 @@ class Multi(Generic[R]):
         return made
 
     def _told(self, defaults: Defaults, single: Callable[..., Operation[R]]) -> Build:
-        """Give what makes the operation of a key, and of what a dict says of it."""
+        """Return what makes the operation of a key, and of what a dict says of it."""
         read, named = self.own.read, self.own.named
 
         def build(key: Any, value: Any) -> Operation[R]:

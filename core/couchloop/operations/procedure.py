@@ -77,7 +77,7 @@ class Performer(Protocol):
         """Issue *op*."""
 
     def pause(self, procedure: Procedure[Any], seconds: float, now: float) -> None:
-        """Give *procedure* a turn after about so many seconds."""
+        """Run *procedure* again after about so many seconds."""
 
 
 class Procedure(Batch[Any], Generic[T]):
@@ -158,16 +158,16 @@ class Procedure(Batch[Any], Generic[T]):
         self.let_go()
 
     def start(self, now: float) -> None:
-        """Take note that its time begins."""
+        """Record that its time begins."""
         self._deadline = now + self.timeout
 
     def awake(self) -> None:
-        """Take note that its pause is over."""
+        """Record that its pause is over."""
         self._is_paused = False
         self._ask()
 
     def end(self, error: CouchbaseError) -> None:
-        """Have its pause fail with *error*: the session ends."""
+        """Make its pause fail with *error*: the session ends."""
         if self._is_paused:
             self._is_paused = False
             self._failure = error
@@ -215,7 +215,7 @@ class Procedure(Batch[Any], Generic[T]):
         return None
 
     def _own(self, error: CouchbaseError) -> CouchbaseError:
-        """Have *error* tell of the procedure, and not of the step that failed."""
+        """Make *error* tell of the procedure, and not of the step that failed."""
         about(error, self.name, self.key)
         if error.context is not None:
             error.context.operation = self.name

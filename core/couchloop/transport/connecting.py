@@ -22,13 +22,13 @@ _ONLY: Final[Mapping[str, Family]] = {"disabled": "IPv4", "only": "IPv6"}
 
 
 def unknown_host(why: Exception, address: Address, settings: Settings) -> CouchbaseError:
-    """Say that the name means nothing, as *why*, the resolver's own error, tells."""
+    """Return the error for a name that means nothing; *why* is the resolver's own error."""
     reason = getattr(why, "strerror", None) or str(why)
     return connect_error(UnknownHostError, address, reason, settings)
 
 
 def unexpected(why: BaseException, address: Address, settings: Settings) -> CouchbaseError:
-    """Say that connecting ended by *why*, which is no error of the system's."""
+    """Return the error for connecting that ended by *why*, which is no error of the system's."""
     reason = general(f"{type(why).__name__}: {why}")
     return connect_error(NodeUnreachableError, address, reason, settings)
 
@@ -36,7 +36,7 @@ def unexpected(why: BaseException, address: Address, settings: Settings) -> Couc
 def system_error(
     number: int | None, reason: str, address: Address, settings: Settings
 ) -> CouchbaseError:
-    """Say that the system could not connect, by the number (errno) and text of its error."""
+    """Return the error for what the system could not connect: its errno and text."""
     kind = TooManyOpenFilesError if number in {EMFILE, ENFILE} else NodeUnreachableError
     return connect_error(kind, address, reason, settings)
 
@@ -44,7 +44,7 @@ def system_error(
 def connect_error(
     kind: type[CouchbaseError], address: Address, reason: str, settings: Settings
 ) -> CouchbaseError:
-    """Say why a transport could not be connected; *kind* is UnknownHostError and the like."""
+    """Return why a transport could not be connected; *kind* is UnknownHostError and the like."""
     text = _CURES.get(kind, "{reason}").format(
         host=address.host, node=address, reason=printable(reason)
     )
@@ -55,12 +55,12 @@ def connect_error(
 
 
 def only_family(settings: Settings) -> Family | None:
-    """Give the one family of addresses that is used, by the option `ipv6`; None: both are."""
+    """Return the one family of addresses that is used, by the option `ipv6`; None: both are."""
     return _ONLY.get(settings.ipv6)
 
 
 def wrong_family(address: Address, settings: Settings) -> CouchbaseError | None:
-    """Say why *address*, a numeric one, is not to be used; None: it is."""
+    """Return why *address*, a numeric one, is not to be used; None: it is."""
     if settings.connector is not None:
         # What the user brings decides by itself.
         return None

@@ -123,7 +123,7 @@ class Bucket:
         return bool(self.quota) and self.used() + size > self.quota
 
     def make_room(self, node_id: int, size: int) -> None:
-        """Let the oldest documents of a node give way, as in a memcached bucket."""
+        """Evict the oldest documents of a node, as in a memcached bucket."""
         store = self._store(node_id)
         while self.quota and store.documents and store.size + size > self.quota:
             store.evict()
@@ -149,7 +149,7 @@ class Bucket:
             )
 
     def fail_over(self, node_id: int) -> None:
-        """Take a node out: its replicas take over, or what it had is gone."""
+        """Remove a node: its replicas take over, or what it had is gone."""
         if self.memcached:
             self._serve_from([each for each in self.servers if each != node_id])
         for partition in self.partitions:
@@ -177,7 +177,7 @@ class Bucket:
     def set_manifest(
         self, manifest: Manifest, node_ids: Iterable[int], others: Sequence[int]
     ) -> None:
-        """Give the nodes *node_ids* another manifest; *others* keep theirs and lag behind."""
+        """Set the manifest of the nodes *node_ids*; *others* keep theirs and lag behind."""
         conditions = self.conditions
         lagging = {node_id: conditions.manifest_at(node_id) for node_id in others}
         conditions.manifest, conditions.manifests = manifest, lagging

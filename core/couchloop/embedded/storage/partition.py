@@ -110,7 +110,7 @@ class Partition:
     # --- who has a copy -------------------------------------------------------------------------
 
     def assign(self, chain: Sequence[int]) -> None:
-        """Give the vbucket to other nodes in an orderly way: nothing is lost."""
+        """Move the vbucket to other nodes in an orderly way: nothing is lost."""
         if self._copies is None:
             self.chain = list(chain)
             return
@@ -126,7 +126,7 @@ class Partition:
         self._lead(former)
 
     def fail_over(self, node_id: int) -> None:
-        """Take a node out of the chain; the replica that knows most takes over from it.
+        """Remove a node from the chain; the replica that knows most takes over from it.
 
         What has not arrived there is lost.
         """
@@ -171,7 +171,7 @@ class Partition:
         self.copies[node_id].scans.clear()
 
     def set_manifest(self, node_ids: Sequence[int]) -> None:
-        """Let the copies on these nodes take the manifests that their nodes have.
+        """Apply the manifests of these nodes to their copies.
 
         Replicas hear of it from the node that leads.
         """
@@ -206,7 +206,7 @@ class Partition:
         )
 
     def _lead(self, former: VBucket | None) -> None:
-        """Let the replicas follow the first of the chain; whoever is not in it loses its copy."""
+        """Make the replicas follow the first of the chain; whoever is not in it loses its copy."""
         leader = self.leader
         if former is not None and former is not leader:
             former.resign()

@@ -64,7 +64,7 @@ class Prepared:
     outcome: Outcome = Outcome.WAITING
 
     def release(self) -> None:
-        """Let the answers of replicas count from now on."""
+        """Make the answers of replicas count from now on."""
         self.ready = True
 
 
@@ -240,7 +240,7 @@ class VBucket:
     # --- what those who lead the copies do ------------------------------------------------------
 
     def commit(self, document_id: DocumentId) -> None:
-        """Let everybody see what was prepared."""
+        """Commit what was prepared: everybody sees it."""
         prepared = self.prepared.pop(document_id)
         prepared.outcome = Outcome.COMMITTED
         self._count()
@@ -248,13 +248,13 @@ class VBucket:
         self._publish(document_id, prepared.document)
 
     def abort(self, document_id: DocumentId) -> None:
-        """Give up what was prepared."""
+        """Abort what was prepared."""
         self.prepared.pop(document_id).outcome = Outcome.UNKNOWN
         self._count()
         self._tell(Abortion(document_id, self.seqno))
 
     def set_manifest(self, manifest: Manifest) -> None:
-        """Take another manifest: what was in collections that are gone is gone."""
+        """Replace the manifest: what was in collections that are gone is gone."""
         self.manifest = manifest
         for document_id in list(self.documents):
             if document_id[0] not in manifest.collections:
@@ -278,7 +278,7 @@ class VBucket:
         self._adopt(self.prepared)
 
     def take_over(self, former: VBucket) -> None:
-        """Take everything from the node that led, in an orderly way: only locks are lost."""
+        """Copy everything from the node that led, in an orderly way: only locks are lost."""
         self.uuid, self.failover_log = former.uuid, list(former.failover_log)
         self.seqno, self.high_prepared = former.seqno, former.high_prepared
         self.last_cas, self.size, self.manifest = former.last_cas, former.size, former.manifest
@@ -298,14 +298,14 @@ class VBucket:
     # --- what replicas do -----------------------------------------------------------------------
 
     def take(self, document_id: DocumentId, document: Document) -> None:
-        """Take a version of a document from the node that leads."""
+        """Copy a version of a document from the node that leads."""
         self.follow_to(document.seqno)
         self.last_cas = max(self.last_cas, document.cas)
         self.prepared.pop(document_id, None)
         self._store(document_id, document)
 
     def follow_to(self, seqno: int) -> None:
-        """Take note of the seqno of a change."""
+        """Record the seqno of a change."""
         self.seqno = seqno
         self._note_unwritten()
 
