@@ -54,10 +54,37 @@ def test_examples(heading: str, arguments: tuple[str, ...], passes: str, tmp_pat
     assert passes in (output := run(tmp_path, *arguments)), output
 
 
+LOSSES = """\
+import math
+from gcouchbase.bucket import Bucket
+from gcouchbase.testing import MemoryCluster
+
+memory = MemoryCluster()
+cluster = memory.cluster
+bucket = Bucket(
+    memory.connection_string + "/default",
+    username="user",
+    password="password",
+    socket_factory=memory.socket_factory,
+)
+bucket.upsert("order", {"paid": False})
+{example}
+print(bucket.get("order").value)
+"""
+
+
+def test_losses(tmp_path: Path) -> None:
+    """What had not reached a replica is lost in a failover, as the page says of its example."""
+    program = tmp_path / "losses.py"
+    program.write_text(LOSSES.replace("{example}", EXAMPLES["Replicas, lag and losses"]))
+    assert "{'paid': False}\n" in (output := run(tmp_path, str(program))), output
+
+
 def test_every_example_is_run() -> None:
-    """There is no example but the three that are run."""
-    assert set(EXAMPLES) == {"trial", "pytest-twisted", "pytest with gevent"}
-    assert sum(bool(code) for _, code in CODE) == 3
+    """There is no example but the four that are run."""
+    apart = {"Replicas, lag and losses"}
+    assert set(EXAMPLES) == {"trial", "pytest-twisted", "pytest with gevent"} | apart
+    assert sum(bool(code) for _, code in CODE) == 4
 
 
 def test_entry_point() -> None:
