@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from couchloop.exceptions import FeatureNotAvailableError
-from couchloop.safety.printable import general
-from couchloop.session.bootstrap.search import srv_error
+from couchloop.session.bootstrap.srv import SHARES, named, not_answered, not_known
 from couchloop.session.events import ResolveSrv
 from couchloop.settings.hosts import name_servers
 from couchloop.settings.values import Address
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from dns.resolver import Resolver as Resolver  # noqa: PLC0414 - for bucket.py and cluster.py
 
 _SYSTEM: Final = Path("/etc/resolv.conf")
-_SHARES: Final = (0.25, 0.75)
-"""Of the time for a lookup: for the first and the second time that all name servers are asked."""
 
 
 def look_up(event: ResolveSrv, resolver: Resolver | None) -> list[Address]:
@@ -47,22 +44,20 @@ def look_up(event: ResolveSrv, resolver: Resolver | None) -> list[Address]:
         return []
     except dns.exception.Timeout as why:
         # Its own words tell how long that took, to a thousandth of a second.
-        raise srv_error(event.name, "no name server answered in time (resolve_timeout)") from why
+        raise not_answered(event.name) from why
     except (dns.exception.DNSException, OSError, ValueError) as why:
-        raise srv_error(event.name, f"the DNS client says {general(str(why))}".rstrip(".")) from why
-    named = [Address(record.target.to_text(omit_final_dot=True), record.port) for record in answer]
-    # RFC 2782: the root as target says that there is no such service.
-    return [address for address in named if address.host.strip(".")]
+        raise not_known(event.name, str(why)) from why
+    return named((record.target.to_text(), record.port) for record in answer)
 
 
 def _ask(event: ResolveSrv, resolver: Resolver | None) -> Answer:
-    """Ask each name server twice, as the time allows: one may be dead, and a datagram get lost."""
+    """Ask each name server twice, as the time allows."""
     from dns.exception import Timeout  # noqa: PLC0415 - as above
 
     # A copy, for one that the user brought stays as it is.
     asked = copy(resolver or _system_resolver())
     longest, servers = asked.timeout, len(asked.nameservers) or 1
-    *hasty, last = (event.timeout * share for share in _SHARES)
+    *hasty, last = (event.timeout * share for share in SHARES)
     for limit in hasty:
         asked.timeout = min(longest, limit / servers)
         with suppress(Timeout):

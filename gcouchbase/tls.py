@@ -21,10 +21,14 @@ from couchloop.transport.tls import (
     certificates_in,
     check_host,
     cut_off,
+    damaged,
+    encrypted_key,
+    foreign_key,
     handshake_error,
     no_ciphers,
+    no_key,
     shown_certificate,
-    unusable,
+    unreadable,
     verify_error,
 )
 
@@ -50,7 +54,7 @@ def make_context(files: Tls) -> ssl.SSLContext:
         try:
             context.load_verify_locations(cadata=trusted.decode("ascii", "replace"))
         except (ssl.SSLError, TypeError, ValueError) as error:
-            raise unusable(files.ca_path, "a certificate in it is damaged") from error
+            raise damaged(files.ca_path) from error
     elif files.verify:
         context.load_default_certs()
     if not files.verify:
@@ -65,24 +69,22 @@ def _read(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:
-        raise unusable(path, getattr(error, "strerror", None) or str(error)) from error
+        raise unreadable(path, error) from error
 
 
 def _load_own(context: ssl.SSLContext, cert_path: str, key_path: str | None) -> None:
     """Load the client's certificate and key."""
     certificates_in(_read(cert_path), cert_path)
-    _read(key_path or cert_path)
+    path = key_path or cert_path
+    _read(path)
     try:
         context.load_cert_chain(cert_path, key_path, password=_no_password)
     except (ssl.SSLError, OSError, ValueError) as error:
         if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
-            why = f"the key does not belong to the certificate of {cert_path!r}"
-        else:
-            why = "it holds no private key in PEM form, or one that cannot be read"
-        raise unusable(key_path or cert_path, why) from error
+            raise foreign_key(path, cert_path) from error
+        raise no_key(path) from error
     except _EncryptedKeyError:
-        why = "its key is encrypted, or of a kind that TLS does not use: give it as plain PEM"
-        raise unusable(key_path or cert_path, why) from None
+        raise encrypted_key(path) from None
 
 
 class _EncryptedKeyError(Exception):

@@ -13,8 +13,7 @@ from twisted.names import client, dns
 from twisted.names.error import DNSNameError, DomainError
 from twisted.python.failure import Failure
 
-from couchloop.safety.printable import general
-from couchloop.session.bootstrap.search import srv_error
+from couchloop.session.bootstrap.srv import SHARES, named, not_answered, not_known
 from couchloop.session.events import ResolveSrv
 from couchloop.settings.hosts import name_servers
 from couchloop.settings.values import Address
@@ -62,15 +61,12 @@ class Lookup:
             servers = list(_name_servers(_SYSTEM))
             resolver = _resolver(self._opened, servers)
             timeout /= len(servers)
-        # A datagram may get lost: each server is asked twice.
-        pauses: Any = [timeout / 4, timeout * 3 / 4]
+        pauses: Any = [timeout * share for share in SHARES]
         return resolver.lookupService(self._name, timeout=pauses)
 
     def _answered(self, sections: Any) -> None:
         records = [header.payload for header in sections[0] if header.type == dns.SRV]
-        named = [Address(_text(record.target), record.port) for record in records]
-        # RFC 2782: the root as target says that there is no such service.
-        self._tell([address for address in named if address.host])
+        self._tell(named((_text(record.target), record.port) for record in records))
 
     def _failed(self, failure: Failure) -> None:
         if isinstance(failure.value, DNSNameError):
@@ -78,11 +74,11 @@ class Lookup:
         elif not isinstance(failure.value, CancelledError):
             why = failure.value
             # Those of twisted.names hold the whole message.
-            what = type(why).__name__ if isinstance(why, DomainError) else general(str(why))
-            self._tell(srv_error(self._name, f"the DNS client says {what or type(why).__name__}"))
+            what = "" if isinstance(why, DomainError) else str(why)
+            self._tell(not_known(self._name, what or type(why).__name__))
 
     def _too_late(self) -> None:
-        error = srv_error(self._name, "no name server answered in time (resolve_timeout)")
+        error = not_answered(self._name)
         done = self._done
         self.end()
         if done is not None:
@@ -157,4 +153,4 @@ def _name_servers(path: Path) -> Iterable[tuple[str, int]]:
 
 
 def _text(name: dns.Name) -> str:
-    return name.name.decode("ascii", "replace").rstrip(".")
+    return name.name.decode("ascii", "replace")

@@ -42,10 +42,14 @@ from couchloop.transport.tls import (
     PeerTls,
     certificates_in,
     check_host,
+    damaged,
+    encrypted_key,
+    foreign_key,
     handshake_error,
     no_ciphers,
+    no_key,
     shown_certificate,
-    unusable,
+    unreadable,
     verify_error,
 )
 
@@ -98,7 +102,7 @@ def _read(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:
-        raise unusable(path, getattr(error, "strerror", None) or str(error)) from error
+        raise unreadable(path, error) from error
 
 
 def _certificates(path: str) -> list[x509.Certificate]:
@@ -106,7 +110,7 @@ def _certificates(path: str) -> list[x509.Certificate]:
     try:
         return [x509.load_pem_x509_certificate(each) for each in found]
     except ValueError as error:
-        raise unusable(path, "a certificate in it is damaged") from error
+        raise damaged(path) from error
 
 
 def _own(cert_path: str, key_path: str | None) -> dict[str, Any]:
@@ -116,17 +120,14 @@ def _own(cert_path: str, key_path: str | None) -> dict[str, Any]:
     try:
         key = load_pem_private_key(_read(path), None)
     except TypeError:
-        why = "its key is encrypted, or of a kind that TLS does not use: give it as plain PEM"
-        raise unusable(path, why) from None
+        raise encrypted_key(path) from None
     except (ValueError, UnsupportedAlgorithm) as error:
-        why = "it holds no private key in PEM form, or one that cannot be read"
-        raise unusable(path, why) from error
+        raise no_key(path) from error
     own: dict[str, Any] = {"privateKey": key, "certificate": certificate, "extraCertChain": chain}
     try:
         CertificateOptions(**own).getContext()
     except (SSL.Error, TypeError, ValueError) as error:
-        why = f"the key does not belong to the certificate of {cert_path!r}"
-        raise unusable(path, why) from error
+        raise foreign_key(path, cert_path) from error
     return own
 
 

@@ -29,7 +29,7 @@ from couchloop.exceptions import (
 )
 from couchloop.safety.printable import printable
 from couchloop.safety.secret import Secret, as_secret, strip_frames
-from couchloop.session.bootstrap.search import srv_targets
+from couchloop.session.bootstrap.srv import srv_targets
 from couchloop.settings.configure import make_settings
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.masking import masked

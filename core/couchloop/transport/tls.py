@@ -163,6 +163,33 @@ def unusable(path: str, why: str) -> CertificateFileError:
     return CertificateFileError(f"the file {path!r} cannot be used for TLS: {why}")
 
 
+def unreadable(path: str, error: OSError | ValueError) -> CertificateFileError:
+    """Return the error for one that cannot be read, as *error* tells."""
+    return unusable(path, getattr(error, "strerror", None) or str(error))
+
+
+def damaged(path: str) -> CertificateFileError:
+    """Return the error for one that holds certificates which cannot be read."""
+    return unusable(path, "a certificate in it is damaged")
+
+
+def no_key(path: str) -> CertificateFileError:
+    """Return the error for one that was to hold a private key."""
+    return unusable(path, "it holds no private key in PEM form, or one that cannot be read")
+
+
+def encrypted_key(path: str) -> CertificateFileError:
+    """Return the error for one whose key needs a password, or is of no use to TLS."""
+    return unusable(
+        path, "its key is encrypted, or of a kind that TLS does not use: give it as plain PEM"
+    )
+
+
+def foreign_key(path: str, cert_path: str) -> CertificateFileError:
+    """Return the error for one whose key is not that of the certificate in *cert_path*."""
+    return unusable(path, f"the key does not belong to the certificate of {cert_path!r}")
+
+
 def no_ciphers(listed: str) -> BadEnvironmentError:
     """Return the error for a list of ciphers of which none is known."""
     return BadEnvironmentError(

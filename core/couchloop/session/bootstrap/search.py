@@ -27,7 +27,6 @@ from couchloop.exceptions import (
     RateLimitedError,
     SrvLookupError,
     TlsError,
-    UnknownHostError,
     own_copy,
 )
 from couchloop.http.exchange import IS_IT_A_WEB_PORT
@@ -35,12 +34,12 @@ from couchloop.kv.connection import Connection, State
 from couchloop.kv.handshake import config_text
 from couchloop.safety.printable import printable
 from couchloop.session.bootstrap.http_stream import ConfigSource
+from couchloop.session.bootstrap.srv import srv_error, srv_targets
 from couchloop.session.connections import Nodes
 from couchloop.session.events import Event, LogRecord, ResolveSrv
 from couchloop.session.requests import OwnRequest
 from couchloop.session.standstill import blame, blocked_for
 from couchloop.session.timers import Timer, Timers
-from couchloop.settings.hosts import host_to_dial
 from couchloop.settings.values import HTTP, Address, Settings, distinct
 from couchloop.topology.configuration import (
     ClusterConfig,
@@ -50,8 +49,6 @@ from couchloop.topology.configuration import (
     select_network,
 )
 
-_LONGEST_TARGET: Final = 64
-"""Characters of an SRV record's target that are shown where it is no host name."""
 _NOT_READY_DELAY: Final = 0.1
 """Seconds before a bucket that is warming up is asked for again."""
 
@@ -66,31 +63,6 @@ _TELLING: Final = (
     ProtocolError,
     NotDataNodeError,
 )
-
-
-def srv_error(name: str, reason: str) -> SrvLookupError:
-    """Say why the DNS SRV record *name* is of no help."""
-    return SrvLookupError(
-        f"no node is known through the DNS SRV record {name}: {printable(reason)}"
-    )
-
-
-def srv_targets(
-    name: str, addresses: Sequence[Address]
-) -> tuple[list[Address], list[UnknownHostError]]:
-    """Give those of *addresses*, targets of the SRV record *name*, that are, and why others not."""
-    usable: list[Address] = []
-    wrong: list[UnknownHostError] = []
-    for address in addresses:
-        try:
-            host_to_dial(address.host)
-        except ValueError as why:
-            target = printable(address.host, _LONGEST_TARGET)
-            text = f"the DNS SRV record {name} names {target!r}, which is no host name: {why}"
-            wrong.append(UnknownHostError(text))
-        else:
-            usable.append(address)
-    return usable, wrong
 
 
 class BootstrapOwner(Protocol):
