@@ -22,6 +22,7 @@ from couchloop.exceptions import (
 from couchloop.hot.batch import Batch, Bulk
 from couchloop.hot.operation import Defaults, Operation, Pending
 from couchloop.operations.procedure import Procedure
+from couchloop.session.health import Watch
 from couchloop.session.session import Session, SessionState
 
 T = TypeVar("T")
@@ -199,6 +200,8 @@ class Call(Generic[T]):
         bucket = getattr(pending.owner, "bucket", None)
         if isinstance(pending, Procedure):
             return ErrorContext(pending.name, pending.key, bucket, timeout=pending.timeout)
+        if isinstance(pending, Watch):
+            return ErrorContext(pending.limit.name, None, bucket, timeout=pending.timeout)
         if isinstance(pending, Bulk):
             return ErrorContext(pending.kind.name, None, bucket, timeout=pending.timeout)
         first, *others = _operations(pending)
@@ -219,6 +222,8 @@ def _nature(pending: Pending[Any]) -> tuple[float, bool]:
         return pending.timeout, pending.kind.idempotent
     if isinstance(pending, Procedure):
         return pending.timeout, pending.idempotent
+    if isinstance(pending, Watch):
+        return pending.timeout, True
     every = _operations(pending)
     return max(op.timeout for op in every), all(op.idempotent for op in every)
 
