@@ -519,6 +519,18 @@ class NotFoundError(CouchbaseDataError):
     CODE, ID = 0x0D, 101
 
 
+class DocumentUnretrievableError(NotFoundError):
+    """No copy of the document could be read: neither the active one nor a replica has it."""
+
+    ID = 102
+
+
+class NoReplicaError(CouchbaseTransientError):
+    """There is no such copy of the document: the bucket has fewer replicas, or none is placed."""
+
+    CODE = 0x23
+
+
 class KeyExistsError(CouchbaseDataError):
     """The document exists already, or its CAS differs from the one given."""
 
@@ -600,6 +612,12 @@ class StoreLockedError(DocumentLockedError, KeyExistsError):
     """The document is locked; only the holder of the lock's CAS can change it."""
 
     CODE = 0x0C
+
+
+class LockCasMismatchError(DocumentLockedError, CasMismatchError):
+    """The document is locked, but not with this CAS."""
+
+    CODE = 0x0B
 
 
 class ClientTemporaryFailError(CouchbaseTransientError):

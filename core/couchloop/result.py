@@ -1,13 +1,35 @@
 """What operations give back."""
 
-from couchloop.hot.result import ExistsResult, MultiResult, OperationResult, Result, ValueResult
+from couchloop.hot.result import (
+    OBS_FOUND,
+    OBS_LOGICALLY_DELETED,
+    OBS_MASK,
+    OBS_NOTFOUND,
+    OBS_PERSISTED,
+    ExistsResult,
+    MultiResult,
+    ObserveInfo,
+    OperationResult,
+    ReplicaResult,
+    Result,
+    StatsResult,
+    ValueResult,
+)
 from couchloop.operations.subdocument_result import SubdocResult
 
 __all__ = [
+    "OBS_FOUND",
+    "OBS_LOGICALLY_DELETED",
+    "OBS_MASK",
+    "OBS_NOTFOUND",
+    "OBS_PERSISTED",
     "ExistsResult",
     "MultiResult",
+    "ObserveInfo",
     "OperationResult",
+    "ReplicaResult",
     "Result",
+    "StatsResult",
     "SubdocResult",
     "ValueResult",
 ]

@@ -11,6 +11,7 @@ import pytest
 
 from couchloop.exceptions import (
     DocumentNotLockedError,
+    DocumentUnretrievableError,
     InvalidTtlError,
     NotFoundError,
     StoreLockedError,
@@ -92,3 +93,42 @@ class TestExists:
         assert [bool(result) for result in found.values()] == [True, False]
         with pytest.raises(NotFoundError):
             loop.wait(bucket.get_and_touch("no", 5))
+
+
+class TestCopies:
+    """Replicas, and what nodes tell."""
+
+    @pytest.fixture
+    def served(self, loop: Loop) -> Iterator[Any]:
+        """Serve three nodes, whose bucket has two replicas."""
+        with loop.serving(loop.embedded(3, replicas=2)) as served:
+            yield served
+
+    def test_replicas(self, loop: Loop, bucket: Any) -> None:
+        """A document is read from a replica, from any copy and from all of them."""
+        loop.wait(bucket.upsert("k", {"a": 1}))
+        result = loop.wait(bucket.rget("k"))
+        assert (result.value, result.is_replica) == ({"a": 1}, True)
+        assert loop.wait(bucket.rget("k", 1)).value == {"a": 1}
+        assert loop.wait(bucket.get_any_replica("k")).value == {"a": 1}
+        copies = loop.wait(bucket.get_all_replicas("k"))
+        assert [copy.is_replica for copy in copies] == [False, True, True]
+        assert loop.wait(bucket.rget_multi(["k"])).all_ok
+        assert loop.wait(bucket.get_any_replica_multi(["k"])).all_ok
+        with pytest.raises(DocumentUnretrievableError):
+            loop.wait(bucket.get_any_replica("no"))
+
+    def test_observe(self, loop: Loop, bucket: Any) -> None:
+        """Each copy says whether it has the document."""
+        stored = loop.wait(bucket.upsert("k", 1))
+        infos = loop.wait(bucket.observe("k")).value
+        assert [info.from_master for info in infos] == [True, False, False]
+        assert {info.cas for info in infos} == {stored.cas}
+        assert list(loop.wait(bucket.observe_multi(["k", "no"]))) == ["k", "no"]
+
+    def test_stats(self, loop: Loop, bucket: Any) -> None:
+        """Each node tells of itself, also to a plain thread."""
+        assert set(loop.wait(bucket.stats())["curr_items"]) == set(bucket.server_nodes)
+        handle = bucket.threadsafe()
+        assert len(loop.in_thread(lambda: handle.stats("uuid"))["uuid"]) == 3
+        assert loop.in_thread(lambda: handle.rget("no", quiet=True)).value is None

@@ -13,7 +13,15 @@ from gevent.event import Event
 from couchloop import subdocument as sd
 from couchloop.client.connection_limits import ConnectionBudget
 from couchloop.client.threads import ThreadSafeBucket
-from couchloop.result import ExistsResult, MultiResult, OperationResult, SubdocResult, ValueResult
+from couchloop.result import (
+    ExistsResult,
+    MultiResult,
+    OperationResult,
+    ReplicaResult,
+    StatsResult,
+    SubdocResult,
+    ValueResult,
+)
 from couchloop.retries import BestEffort, FailFast
 from couchloop.session.health import ClusterState, DiagnosticsReport, PingReport
 from couchloop.transcoder import FMT_UTF8, Transcoder
@@ -79,6 +87,14 @@ def operations(bucket: Bucket) -> None:
     assert_type(bucket.remove("k"), OperationResult)
     assert_type(bucket.touch("k", 10), OperationResult)
     assert_type(bucket.counter("k", delta=2, initial=0), ValueResult)
+    assert_type(bucket.rget("k", 0), ReplicaResult)
+    assert_type(bucket.rget_multi(["k"]), MultiResult[ReplicaResult])
+    assert_type(bucket.get_any_replica("k"), ReplicaResult)
+    assert_type(bucket.get_any_replica_multi(["k"]), MultiResult[ReplicaResult])
+    assert_type(bucket.get_all_replicas("k"), list[ReplicaResult])
+    assert_type(bucket.observe("k"), ValueResult)
+    assert_type(bucket.observe_multi(["k"]), MultiResult[ValueResult])
+    assert_type(bucket.stats("uuid"), StatsResult)
     assert_type(bucket.get_and_touch("k", timedelta(days=90)), ValueResult)
     assert_type(bucket.set("k", 1), OperationResult)
     assert_type(bucket.incr("k", 5, initial=1), ValueResult)

@@ -13,7 +13,15 @@ from twisted.internet.defer import Deferred
 from couchloop import subdocument as sd
 from couchloop.client.connection_limits import ConnectionBudget
 from couchloop.client.threads import ThreadSafeBucket
-from couchloop.result import ExistsResult, MultiResult, OperationResult, SubdocResult, ValueResult
+from couchloop.result import (
+    ExistsResult,
+    MultiResult,
+    OperationResult,
+    ReplicaResult,
+    StatsResult,
+    SubdocResult,
+    ValueResult,
+)
 from couchloop.retries import BestEffort, FailFast, RetryReason, RetryRequest
 from couchloop.session.health import ClusterState, PingReport
 from couchloop.transcoder import FMT_UTF8, Transcoder
@@ -109,6 +117,14 @@ def operations(bucket: Bucket) -> None:
     assert_type(bucket.remove("k"), Deferred[OperationResult])
     assert_type(bucket.touch("k", 10), Deferred[OperationResult])
     assert_type(bucket.counter("k", delta=2, initial=0), Deferred[ValueResult])
+    assert_type(bucket.rget("k", 0), Deferred[ReplicaResult])
+    assert_type(bucket.rget_multi(["k"]), Deferred[MultiResult[ReplicaResult]])
+    assert_type(bucket.get_any_replica("k"), Deferred[ReplicaResult])
+    assert_type(bucket.get_any_replica_multi(["k"]), Deferred[MultiResult[ReplicaResult]])
+    assert_type(bucket.get_all_replicas("k"), Deferred[list[ReplicaResult]])
+    assert_type(bucket.observe("k"), Deferred[ValueResult])
+    assert_type(bucket.observe_multi(["k"]), Deferred[MultiResult[ValueResult]])
+    assert_type(bucket.stats("uuid"), Deferred[StatsResult])
     assert_type(bucket.get_and_touch("k", timedelta(days=90)), Deferred[ValueResult])
     assert_type(bucket.set("k", 1), Deferred[OperationResult])
     assert_type(bucket.incr("k", 5, initial=1), Deferred[ValueResult])

@@ -8,6 +8,7 @@ node. Locks and the ways across come from the adapters, as a `Crossing`: the cor
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 from couchloop.client.driver import Driver
@@ -21,6 +22,7 @@ from couchloop.exceptions import (
 )
 from couchloop.hot.batch import Batch, Bulk
 from couchloop.hot.operation import Defaults, Operation, Pending
+from couchloop.hot.request import Request
 from couchloop.operations.procedure import Procedure
 from couchloop.session.health import Watch
 from couchloop.session.session import Session, SessionState
@@ -209,10 +211,11 @@ class Call(Generic[T]):
         return ErrorContext(first.name, key, bucket, timeout=first.timeout)
 
 
-def _operations(pending: Pending[Any]) -> list[Operation[Any]]:
+def _operations(pending: Pending[Any]) -> Sequence[Request]:
+    if isinstance(pending, Watch):
+        return [pending.limit]
     if isinstance(pending, Batch):
-        # Some may have been refused at the call, and have nothing but an error.
-        return [op for op in pending.operations if hasattr(op, "timeout")]
+        return pending.operations
     return [cast("Operation[Any]", pending)]
 
 

@@ -9,6 +9,9 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/operations/touch.py
 - core/couchloop/operations/locks.py
 - core/couchloop/operations/counter.py
+- core/couchloop/operations/replicas.py
+- core/couchloop/operations/observe.py
+- core/couchloop/operations/stats.py
 - core/couchloop/operations/subdocument.py
 - core/couchloop/session/health.py
 
@@ -27,13 +30,24 @@ from warnings import warn
 from couchloop.arguments.expiry import Expiry, LockTime
 from couchloop.client.crossing import Crossing, Target
 from couchloop.hot.operation import Key
-from couchloop.hot.result import ExistsResult, MultiResult, OperationResult, Result, ValueResult
+from couchloop.hot.result import (
+    ExistsResult,
+    MultiResult,
+    OperationResult,
+    ReplicaResult,
+    Result,
+    StatsResult,
+    ValueResult,
+)
 from couchloop.operations import (
     concatenate,
     counter,
     locks,
+    observe,
     remove,
+    replicas,
     retrieve,
+    stats,
     store,
     subdocument,
     touch,
@@ -830,8 +844,8 @@ class DocumentMethods:
 
         A change with that CAS unlocks it, as `unlock` does. While it is locked, others may read it.
 
-        Raises NotFoundError; DocumentLockedError (a TemporaryFailError) if it is locked and the
-        retry strategy does not wait for the end of that; InvalidTtlError for another time.
+        Raises NotFoundError; DocumentLockedError (a TemporaryFailError) if it is locked, unless the
+        retry strategy waits for the end of that; InvalidTtlError for another time.
         """
         target = self._target
         crossing = self._cross(target._driver)
@@ -912,8 +926,8 @@ class DocumentMethods:
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
-        Raises NotFoundError; DocumentLockedError (a TemporaryFailError) if this is not the CAS of
-        the lock; DocumentNotLockedError; InvalidCasError without a CAS.
+        Raises NotFoundError; LockCasMismatchError (a TemporaryFailError, and a KeyExistsError) if
+        this is not the CAS of the lock; DocumentNotLockedError; InvalidCasError without a CAS.
         """
         target = self._target
         crossing = self._cross(target._driver)
@@ -1074,6 +1088,319 @@ class DocumentMethods:
             crossing.check(target._driver.session)
             pending = counter.counter_multi.build(
                 target._defaults, kvs, (initial, delta, ttl, expiry, timeout, retry_strategy)
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def rget(
+        self,
+        key: Key,
+        replica_index: int | None = None,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ReplicaResult:
+        """Fetch a document from a replica: what it has may be older than the document is.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            replica_index: which one, from 0; None: whichever answers first.
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError if no replica has it, NoReplicaError if there is no such replica,
+        ArgumentError for an index that no bucket has.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = replicas.rget(
+                target._defaults,
+                key,
+                replica_index,
+                quiet,
+                no_format=no_format,
+                transcoder=transcoder,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def get_any_replica(
+        self,
+        key: Key,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ReplicaResult:
+        """Fetch a document from its active copy or a replica, whichever answers first.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        The result's `is_replica` says which it was; a replica may be older than the document is.
+
+        Raises DocumentUnretrievableError (a NotFoundError) if no copy has it.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = replicas.get_any_replica(
+                target._defaults,
+                key,
+                no_format=no_format,
+                transcoder=transcoder,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def get_all_replicas(
+        self,
+        key: Key,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> list[ReplicaResult]:
+        """Fetch all copies of a document: the active one first, then its replicas.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Copies that cannot be read in the time given are left out.
+
+        Raises DocumentUnretrievableError (a NotFoundError) if no copy has it.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = replicas.get_all_replicas(
+                target._defaults,
+                key,
+                no_format=no_format,
+                transcoder=transcoder,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def rget_multi(
+        self,
+        keys: Iterable[Key],
+        replica_index: int | None = None,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ReplicaResult]:
+        """Fetch many documents from replicas.
+
+        Args:
+            keys: the keys.
+            replica_index: which replica, from 0; None: any.
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds for all of it. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `rget` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = replicas.rget_multi(
+                target._defaults,
+                keys,
+                replica_index,
+                quiet,
+                no_format=no_format,
+                transcoder=transcoder,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def get_any_replica_multi(
+        self,
+        keys: Iterable[Key],
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ReplicaResult]:
+        """Fetch many documents from their active copies or replicas.
+
+        Args:
+            keys: the keys.
+            no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds for all of it. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `get_any_replica` raises, with the results of all keys in the exception's
+        `all_results`; ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = replicas.get_any_replica_multi(
+                target._defaults,
+                keys,
+                no_format=no_format,
+                transcoder=transcoder,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def observe(
+        self,
+        key: Key,
+        master_only: bool = False,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ValueResult:
+        """Ask the copies of a document whether they have it, and whether their disks do.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            master_only: ask the active copy alone.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        The result's `value` is a list of ObserveInfo, the active copy's first; a document that is
+        not there is no error.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = observe.observe(
+                target._defaults, key, master_only, timeout=timeout, retry_strategy=retry_strategy
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def observe_multi(
+        self,
+        keys: Iterable[Key],
+        master_only: bool = False,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult]:
+        """Ask the copies of many documents whether they have them.
+
+        Args:
+            keys: the keys.
+            master_only: ask the active copies alone.
+            timeout: seconds for all of it. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `observe` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = observe.observe_multi(
+                target._defaults, keys, master_only, timeout=timeout, retry_strategy=retry_strategy
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def stats(
+        self,
+        keys: Key | Iterable[Key] | None = None,
+        keystats: bool = False,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> StatsResult:
+        """Ask each data node for its statistics: the result is a dict of name, node and value.
+
+        Args:
+            keys: which group of them, as `uuid` or `vbucket-seqno`, or several; None: the general
+                ones.
+            keystats: *keys* are those of documents, whose copies are asked for.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError for a group that there is not, or a document; what keeps a node from
+        answering, with what the others said in `all_results`.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = stats.stats(
+                target._defaults, keys, keystats, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target
         finally:

@@ -120,6 +120,8 @@ class Operation(_Typed[T]):
     """Whether its answer may be a document."""
     answers: ClassVar[frozenset[int]] = frozenset()
     """Statuses beside success that are answers, and no errors."""
+    final: ClassVar[frozenset[int]] = frozenset()
+    """Statuses that end it at once, although other kinds are tried again."""
 
     def __init__(
         self,

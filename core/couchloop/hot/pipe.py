@@ -105,6 +105,11 @@ class Pipe:
         self._compress_from = 0
         self._compress_ratio = 0.0
 
+    @property
+    def prefix(self) -> bytes:
+        """What stands before a key of the default collection."""
+        return self._prefix
+
     # Out
 
     def send(self, op: Request, vbucket: int) -> None:

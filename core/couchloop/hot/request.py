@@ -30,6 +30,10 @@ class VbucketMap(Protocol):
     def chains(self) -> Sequence[Sequence[int]]:
         """Likewise of each replica: one sequence for each, as long as `active`."""
 
+    @property
+    def data_nodes(self) -> int:
+        """How many nodes there are for these indices."""
+
     def vbucket(self, key: bytes) -> int:
         """Return the vbucket of *key*."""
 
@@ -139,6 +143,19 @@ class Request:
         """
         vbucket = vbuckets.vbucket(self.raw)
         return vbuckets.active[vbucket], vbucket
+
+    def settles(self, vbuckets: VbucketMap) -> bool:  # noqa: ARG002 - others look at it
+        """Return whether the configuration alone completes it: `error` or `answer` is set then.
+
+        It is asked before `target`, with the same exceptions.
+        """
+        return False
+
+    def prepare(self, vbucket: int, prefix: bytes) -> None:
+        """Take note of where it is sent now: the vbucket, and what stands before a key there.
+
+        Likewise only a kind that is not plain is told; it may change `raw` and `value`.
+        """
 
     def goes_on(self, answer: Frame) -> bool:  # noqa: ARG002 - others look at it
         """Take one of several answers, a success; return whether more follow.

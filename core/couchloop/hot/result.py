@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from couchloop.exceptions import CouchbaseError, ValueFormatError
 
@@ -149,6 +149,49 @@ class ValueResult(OperationResult):
         )
 
 
+class ReplicaResult(ValueResult):
+    """A document as one of its copies has it.
+
+    Attributes:
+        is_replica: Whether the copy is a replica, and not the active one.
+
+    """
+
+    __slots__ = ("is_replica",)
+
+    def __init__(
+        self,
+        key: object,
+        value: object,
+        cas: int,
+        flags: int,
+        rc: int = 0,
+        *,
+        is_replica: bool = True,
+    ) -> None:
+        super().__init__(key, value, cas, flags, rc)
+        self.is_replica = is_replica
+
+
+class ObserveInfo(NamedTuple):
+    """What one copy of a document says of it (SDK 2.5)."""
+
+    flags: int
+    """OBS_FOUND, OBS_PERSISTED, OBS_NOTFOUND or OBS_LOGICALLY_DELETED."""
+    from_master: bool
+    """Whether it is the active copy."""
+    cas: int
+
+
+OBS_FOUND = 0x00
+"""The copy is in memory, and not on disk yet."""
+OBS_PERSISTED = 0x01
+OBS_NOTFOUND = 0x80
+OBS_LOGICALLY_DELETED = 0x81
+"""It was deleted, and the disk does not know that yet."""
+OBS_MASK = 0x83
+
+
 class ExistsResult(OperationResult):
     """Whether there is a document: what `exists` gives is true or false by itself.
 
@@ -177,6 +220,19 @@ class ExistsResult(OperationResult):
             f"{type(self).__name__}(key={self.key!r}, exists={self.exists}, "
             f"cas={self.cas:#x}{self._failure()})"
         )
+
+
+class StatsResult(dict[str, dict[str, int | str]]):
+    """The nodes' statistics: each by its name, with the value of each node ("host:port")."""
+
+    @property
+    def all_ok(self) -> bool:
+        """True: if a node cannot be asked, that is raised."""
+        return True
+
+    def __repr__(self) -> str:
+        nodes = {node for values in self.values() for node in values}
+        return f"<{type(self).__name__} of {len(self)} statistics, {len(nodes)} nodes>"
 
 
 R = TypeVar("R", bound=Result)

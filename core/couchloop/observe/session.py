@@ -102,7 +102,7 @@ class ObservedSession(Session):
     def completed(self, op: Request) -> None:
         """See `Session`."""
         # What was never taken has no deadline.
-        if isinstance(op, Operation) and op.deadline:
+        if isinstance(op, Operation) and op.deadline and op.opcode >= 0:
             self._tell(op)
         super().completed(op)
 

@@ -31,7 +31,15 @@ from couchloop.operations.locks import (
     unlock,
     unlock_multi,
 )
+from couchloop.operations.observe import observe, observe_multi
 from couchloop.operations.remove import Remove, remove, remove_multi
+from couchloop.operations.replicas import (
+    get_all_replicas,
+    get_any_replica,
+    get_any_replica_multi,
+    rget,
+    rget_multi,
+)
 from couchloop.operations.retrieve import (
     Exists,
     Get,
@@ -42,6 +50,7 @@ from couchloop.operations.retrieve import (
     get_and_touch,
     get_multi,
 )
+from couchloop.operations.stats import stats
 from couchloop.operations.store import (
     Insert,
     Replace,
@@ -76,19 +85,27 @@ __all__ = [
     "exists",
     "exists_multi",
     "get",
+    "get_all_replicas",
     "get_and_lock",
     "get_and_touch",
+    "get_any_replica",
+    "get_any_replica_multi",
     "get_multi",
     "insert",
     "insert_multi",
     "lock",
     "lock_multi",
+    "observe",
+    "observe_multi",
     "prepend",
     "prepend_multi",
     "remove",
     "remove_multi",
     "replace",
     "replace_multi",
+    "rget",
+    "rget_multi",
+    "stats",
     "touch",
     "touch_multi",
     "unlock",

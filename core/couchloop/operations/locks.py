@@ -7,7 +7,7 @@ from typing import Final
 
 from couchloop.arguments.exact import is_quiet
 from couchloop.arguments.expiry import LockTime, exact_lock_time
-from couchloop.exceptions import InvalidCasError
+from couchloop.exceptions import CouchbaseError, InvalidCasError, LockCasMismatchError
 from couchloop.hot.frames import Frame
 from couchloop.hot.operation import Defaults, Key, Operation
 from couchloop.hot.result import OperationResult
@@ -15,7 +15,7 @@ from couchloop.operations.multi import CAS_OF_LOCK, LOCK_TIME, Multi
 from couchloop.operations.retrieve import Get, reader
 from couchloop.retries import RetryStrategy
 from couchloop.transcoder import Transcoder
-from couchloop.wire import Opcode
+from couchloop.wire import Opcode, Status
 
 _SECONDS: Final = Struct(">I")
 _NOT_FOUND_RC: Final = 0x0D
@@ -34,10 +34,18 @@ class Unlock(Operation[OperationResult]):
 
     __slots__ = ()
     name = "unlock"
+    final = frozenset({int(Status.LOCKED)})
 
     def decode(self, answer: Frame) -> OperationResult:
         """Take note that it is unlocked."""
         return OperationResult(self.key, 0, rc=_NOT_FOUND_RC if answer.status else 0)
+
+    def explained(self, error: CouchbaseError, answer: Frame) -> CouchbaseError:
+        """See `Operation`: what is locked is so with another CAS."""
+        if answer.status != Status.LOCKED:
+            return error
+        text = "the document is locked, and not with this CAS: give the one of the result of lock"
+        return LockCasMismatchError(text, context=error.context)
 
 
 def lock(
@@ -58,8 +66,8 @@ def lock(
     Args:
         ttl: for how many seconds, 1 to 30, or a timedelta. It is no expiry of the document.
 
-    Raises NotFoundError; DocumentLockedError (a TemporaryFailError) if it is locked and the retry
-    strategy does not wait for the end of that; InvalidTtlError for another time.
+    Raises NotFoundError; DocumentLockedError (a TemporaryFailError) if it is locked, unless the
+    retry strategy waits for the end of that; InvalidTtlError for another time.
     """
     quietly = defaults.quiet if quiet is None else is_quiet(quiet)
     extras = _SECONDS.pack(exact_lock_time(ttl, key))
@@ -111,8 +119,8 @@ def unlock(
     Args:
         cas: what `lock` gave.
 
-    Raises NotFoundError; DocumentLockedError (a TemporaryFailError) if this is not the CAS of the
-    lock; DocumentNotLockedError; InvalidCasError without a CAS.
+    Raises NotFoundError; LockCasMismatchError (a TemporaryFailError, and a KeyExistsError) if this
+    is not the CAS of the lock; DocumentNotLockedError; InvalidCasError without a CAS.
     """
     if cas is None or cas is False or cas == 0:
         raise InvalidCasError("unlock needs the CAS that lock gave", key=key, objextra=cas)

@@ -63,6 +63,8 @@ class Together(NamedTuple):
     operations: Sequence[Operation[Any]]
     is_race: bool = False
     """Whether the first success is enough; the others are cancelled then."""
+    group: int = 0
+    """If not 0, so many that follow each other are a race of their own."""
 
 
 Step = Operation[Any] | Together | Pause
@@ -99,6 +101,7 @@ class Procedure(Batch[Any], Generic[T]):
         "_is_done",
         "_is_paused",
         "_last",
+        "_lost",
         "_outcome",
         "_steps",
         "_together",
@@ -141,6 +144,8 @@ class Procedure(Batch[Any], Generic[T]):
         self._last: CouchbaseError | None = None
         """What its steps met last: the cause, should its time run out."""
         self._value: Any = None
+        self._lost: set[int] = set()
+        """Places of operations whose race is over."""
 
     @property
     def done(self) -> bool:
@@ -240,8 +245,10 @@ class Procedure(Batch[Any], Generic[T]):
             step.operations if isinstance(step, Together) else (step,)
         )
         self.remaining = len(operations)
-        for op in operations:
+        self._lost.clear()
+        for place, op in enumerate(operations):
             op.batch = self
+            op.place = place
             op.timeout = min(op.timeout, left)
         for op in operations:
             # One that was issued before may have ended all of it.
@@ -250,16 +257,27 @@ class Procedure(Batch[Any], Generic[T]):
 
     def member_done(self, op: Operation[Any]) -> bool:
         """See `Batch`: the next step begins in a turn."""
-        if not self.remaining:
+        if not self.remaining or op.place in self._lost:
             # A race that is over.
             return False
         self.remaining -= 1
         together = self._together
-        if together is not None and together.is_race and op.error is None:
-            self.remaining = 0
+        if together is not None and op.error is None:
+            if together.is_race:
+                self.remaining = 0
+            elif together.group:
+                self._win(op, together.group)
         if not self.remaining:
             self._ask()
         return False
+
+    def _win(self, op: Operation[Any], group: int) -> None:
+        """Wait no more for others of the group of *op*: it was the first."""
+        start = op.place - op.place % group
+        for other in self.operations[start : start + group]:
+            if other is not op and other.batch is self:
+                self._lost.add(other.place)
+                self.remaining -= 1
 
     def _ask(self) -> None:
         if not self._is_busy and self.wants_turn is not None:
@@ -285,7 +303,8 @@ class Procedure(Batch[Any], Generic[T]):
 
     def unwanted(self) -> list[Operation[Any]]:
         """Return the operations of a race that is over, and forget them."""
-        if self.remaining or self._together is None or not self._together.is_race:
+        together = self._together
+        if self.remaining or together is None or not (together.is_race or together.group):
             return []
         unwanted = [op for op in self.operations if not op.done]
         for op in unwanted:

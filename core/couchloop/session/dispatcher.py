@@ -411,7 +411,7 @@ class Dispatch(ABC):
             return
         action, reason = verdict(status, connection.error_map)
         error = self._status_error(op, answer, connection)
-        if action is Action.FAIL:
+        if action is Action.FAIL or status in op.final:
             self._fail(op, error)
             return
         if action is Action.RECONNECT:
@@ -482,8 +482,13 @@ class Dispatch(ABC):
                 what = "there are no documents without a bucket: open one"
                 self._fail(op, NoBucketError(what, context=self._context(op)))
                 return
+            if not op.is_plain and op.settles(config):
+                self._settle(op)
+                return
             endpoint, vbucket = nodes.target(op)
             if endpoint is not None and (connection := endpoint.open_to_all) is not None:
+                if not op.is_plain:
+                    op.prepare(vbucket, connection.prefix)
                 connection.send(op, vbucket)
                 return
             if endpoint is None:
@@ -520,6 +525,16 @@ class Dispatch(ABC):
                 # The strategy has ended it.
                 return
         self._park(op, parked)
+
+    def _settle(self, op: Operation[Any]) -> None:
+        """End *op*, which the configuration alone has completed."""
+        error, op.error = op.error, None
+        if error is None:
+            self.detach(op)
+            self.completed(op)
+            return
+        error.context = self._context(op)
+        self._fail(op, error)
 
     def _park(self, op: Request, parked: dict[Any, None]) -> None:
         """Let *op* wait in *parked*."""
@@ -624,6 +639,8 @@ class Dispatch(ABC):
         vbucket: int,
         now: float,  # noqa: ARG002 - for those who observe
     ) -> None:
+        if not op.is_plain:
+            op.prepare(vbucket, connection.prefix)
         connection.send(op, vbucket)
 
     def _retry_delay(self, op: Operation[Any], reason: RetryReason) -> float | _GivenUp:

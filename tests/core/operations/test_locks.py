@@ -11,12 +11,14 @@ from couchloop.exceptions import (
     DocumentNotLockedError,
     InvalidCasError,
     InvalidTtlError,
+    KeyExistsError,
+    LockCasMismatchError,
     NotFoundError,
     StoreLockedError,
     TemporaryFailError,
 )
 from couchloop.operations import document as ops
-from couchloop.retries import FailFast
+from couchloop.retries import BestEffort, FailFast, RetryReason, RetryRequest
 from tests.core.session.support import opened
 from tests.core.world import defaults
 
@@ -101,3 +103,27 @@ def test_no_time() -> None:
     """As in SDK 2.5 a lock without a time is refused."""
     with pytest.raises(InvalidTtlError):
         ops.lock(D, "k")
+
+
+class Patient(BestEffort):
+    """Waits for the end of every lock."""
+
+    def retry_after(self, request: RetryRequest, reason: RetryReason) -> float | None:
+        """Wait."""
+        return 0.1
+
+
+def test_a_wrong_cas() -> None:
+    """To unlock with another CAS than the lock's fails at once, whatever the retry strategy."""
+    w = opened()
+    d = w.defaults
+    stored = w.do(ops.upsert(d, "k", "v"))
+    w.do(ops.lock(d, "k", 10))
+    op = w.submit(ops.unlock(d, "k", stored.cas, retry_strategy=Patient()))
+    w.settle()
+    with pytest.raises(LockCasMismatchError, match="not with this CAS") as caught:
+        op.result()
+    assert isinstance(caught.value, TemporaryFailError | KeyExistsError)
+    assert (caught.value.key, caught.value.rc) == ("k", 0x0B)
+    assert caught.value.context is not None
+    assert caught.value.context.operation == "unlock"

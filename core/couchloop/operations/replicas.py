@@ -1,0 +1,302 @@
+"""Reading replicas: copies of documents on other nodes, which may lag behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, TypeVar
+
+from couchloop.arguments.exact import exact_integer, is_quiet
+from couchloop.exceptions import (
+    ArgumentError,
+    CouchbaseError,
+    DocumentUnretrievableError,
+    NotFoundError,
+)
+from couchloop.hot.frames import Frame
+from couchloop.hot.operation import Defaults, Key
+from couchloop.hot.request import VbucketMap
+from couchloop.hot.result import MultiResult, ReplicaResult, Result
+from couchloop.operations.copies import ACTIVE, MAX_REPLICAS, has_no_copy, place_of_copy
+from couchloop.operations.procedure import Procedure, Steps, Together, procedure
+from couchloop.operations.retrieve import Get, reader
+from couchloop.retries import RetryStrategy
+from couchloop.transcoder import Transcoder
+from couchloop.wire import Opcode
+
+T = TypeVar("T")
+
+_AT_ONCE: Final = 100
+"""Keys of a batch that are read at once."""
+
+
+class GetCopy(Get):
+    """GET 0x00 of the active copy, GET_REPLICA 0x83 of a replica."""
+
+    __slots__ = ("copy",)
+    name = "get_replica"
+    is_plain = False
+
+    copy: int
+    """Which: a replica's number, from 0, or ACTIVE."""
+
+    def target(self, vbuckets: VbucketMap) -> tuple[int, int]:
+        """See `Request`."""
+        return place_of_copy(self, self.copy, vbuckets)
+
+    def settles(self, vbuckets: VbucketMap) -> bool:
+        """See `Request`: there may be fewer replicas."""
+        return has_no_copy(self, self.copy, vbuckets)
+
+    def decode(self, answer: Frame) -> ReplicaResult:
+        """See `Get`."""
+        found = super().decode(answer)
+        return ReplicaResult(
+            found.key,
+            found.value,
+            found.cas,
+            found.flags,
+            found.rc,
+            is_replica=self.copy != ACTIVE,
+        )
+
+    @classmethod
+    def missed(cls, key: Any, rc: int) -> Result:
+        """See `Operation.missed`."""
+        return ReplicaResult(key, None, 0, 0, rc)
+
+
+Reads = Callable[[Key], list[GetCopy]]
+"""Makes the operations that read the copies of a key."""
+
+
+def _reads(
+    defaults: Defaults,
+    copies: Sequence[int],
+    transcoder: Transcoder | None,
+    timeout: float | None,
+    retry_strategy: RetryStrategy | None,
+) -> Reads:
+    def build(key: Key) -> list[GetCopy]:
+        made = []
+        for copy in copies:
+            opcode = Opcode.GET if copy == ACTIVE else Opcode.GET_REPLICA
+            op = GetCopy(opcode, defaults, key, timeout, b"", b"", 0, retry_strategy)
+            op.copy, op.transcoder = copy, transcoder
+            made.append(op)
+        return made
+
+    return build
+
+
+def _first(outcomes: Iterable[Any], key: Key, *, quiet: bool) -> ReplicaResult:
+    """Return the first copy that was read; raise why there is none."""
+    failures: list[CouchbaseError] = []
+    for each in outcomes:
+        if isinstance(each, ReplicaResult):
+            return each
+        if isinstance(each, CouchbaseError):
+            failures.append(each)
+    why = _reason(failures)
+    if quiet and isinstance(why, NotFoundError):
+        return ReplicaResult(key, None, 0, 0, NotFoundError.CODE)
+    try:
+        raise why
+    finally:
+        del why, failures
+
+
+def _reason(failures: list[CouchbaseError]) -> CouchbaseError:
+    """Return what it means that no copy was read: no document, or what kept it from being read."""
+    known = [each for each in failures if isinstance(each, NotFoundError)]
+    # That there is no such replica explains nothing where others were asked.
+    worse = [each for each in failures if not isinstance(each, NotFoundError) and each.rc != 0x23]
+    if worse:
+        return worse[0]
+    if not known:
+        return failures[0]
+    text = "no copy of the document was found"
+    error = DocumentUnretrievableError(text, context=known[0].context, inner_cause=known[0])
+    error.key = known[0].key
+    return error
+
+
+def _any(reads: Reads, key: Key, *, quiet: bool) -> Steps[ReplicaResult]:
+    outcomes = yield Together(reads(key), is_race=True)
+    return _first(outcomes, key, quiet=quiet)
+
+
+def _all(reads: Reads, key: Key) -> Steps[list[ReplicaResult]]:
+    outcomes = yield Together(reads(key))
+    found = [each for each in outcomes if isinstance(each, ReplicaResult)]
+    return found or [_first(outcomes, key, quiet=False)]
+
+
+def _many(reads: Reads, keys: Sequence[Key], *, quiet: bool) -> Steps[MultiResult[ReplicaResult]]:
+    """Read copies of many keys, a part of them at a time."""
+    results: MultiResult[ReplicaResult] = MultiResult()
+    first: CouchbaseError | None = None
+    for start in range(0, len(keys), _AT_ONCE):
+        part = [(key, reads(key)) for key in keys[start : start + _AT_ONCE]]
+        every = [op for _, ops in part for op in ops]
+        outcomes = yield Together(every, group=len(every) // len(part))
+        for key, ops in part:
+            own, outcomes = outcomes[: len(ops)], outcomes[len(ops) :]
+            try:
+                results[key] = _first(own, key, quiet=quiet)
+            except CouchbaseError as error:
+                results[key] = ReplicaResult(key, None, 0, 0, error.rc or -1)
+                first = first or error
+    if first is None:
+        return results
+    first.result, first.all_results = results[first.key], results
+    try:
+        raise first
+    finally:
+        del first
+
+
+def _replica(index: object) -> list[int]:
+    """Return the replicas that *index* means: one, or all of them for None."""
+    if index is None:
+        return list(range(MAX_REPLICAS))
+    number = exact_integer(index)
+    if number is None or not 0 <= number < MAX_REPLICAS:
+        raise ArgumentError("replica_index is 0, 1 or 2; None: any replica", objextra=index)
+    return [number]
+
+
+def rget(
+    defaults: Defaults,
+    key: Key,
+    replica_index: int | None = None,
+    quiet: bool | None = None,
+    *,
+    no_format: bool = False,
+    transcoder: Transcoder | type[Transcoder] | None = None,
+    timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
+) -> Procedure[ReplicaResult]:
+    """Fetch a document from a replica: what it has may be older than the document is.
+
+    Args:
+        replica_index: which one, from 0; None: whichever answers first.
+
+    Raises NotFoundError if no replica has it, NoReplicaError if there is no such replica,
+    ArgumentError for an index that no bucket has.
+    """
+    quietly = defaults.quiet if quiet is None else is_quiet(quiet)
+    coder = reader(transcoder, defaults, no_format=no_format)
+    reads = _reads(defaults, _replica(replica_index), coder, timeout, retry_strategy)
+    steps = _any(reads, key, quiet=quietly)
+    return procedure("rget", defaults, key, timeout, steps, idempotent=True)
+
+
+def get_any_replica(
+    defaults: Defaults,
+    key: Key,
+    *,
+    no_format: bool = False,
+    transcoder: Transcoder | type[Transcoder] | None = None,
+    timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
+) -> Procedure[ReplicaResult]:
+    """Fetch a document from its active copy or a replica, whichever answers first.
+
+    The result's `is_replica` says which it was; a replica may be older than the document is.
+
+    Raises DocumentUnretrievableError (a NotFoundError) if no copy has it.
+    """
+    coder = reader(transcoder, defaults, no_format=no_format)
+    reads = _reads(defaults, range(ACTIVE, MAX_REPLICAS), coder, timeout, retry_strategy)
+    steps = _any(reads, key, quiet=False)
+    return procedure("get_any_replica", defaults, key, timeout, steps, idempotent=True)
+
+
+def get_all_replicas(
+    defaults: Defaults,
+    key: Key,
+    *,
+    no_format: bool = False,
+    transcoder: Transcoder | type[Transcoder] | None = None,
+    timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
+) -> Procedure[list[ReplicaResult]]:
+    """Fetch all copies of a document: the active one first, then its replicas.
+
+    Copies that cannot be read in the time given are left out.
+
+    Raises DocumentUnretrievableError (a NotFoundError) if no copy has it.
+    """
+    coder = reader(transcoder, defaults, no_format=no_format)
+    reads = _reads(defaults, range(ACTIVE, MAX_REPLICAS), coder, timeout, retry_strategy)
+    steps = _all(reads, key)
+    return procedure("get_all_replicas", defaults, key, timeout, steps, idempotent=True)
+
+
+def rget_multi(
+    defaults: Defaults,
+    keys: Iterable[Key],
+    replica_index: int | None = None,
+    quiet: bool | None = None,
+    *,
+    no_format: bool = False,
+    transcoder: Transcoder | type[Transcoder] | None = None,
+    timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
+) -> Procedure[MultiResult[ReplicaResult]]:
+    """Fetch many documents from replicas.
+
+    Args:
+        keys: the keys.
+        replica_index: which replica, from 0; None: any.
+        timeout: seconds for all of it. None: as the Bucket says.
+
+    Raises what `rget` raises, with the results of all keys in the exception's `all_results`;
+    ArgumentError for an empty batch.
+    """
+    quietly = defaults.quiet if quiet is None else is_quiet(quiet)
+    copies = _replica(replica_index)
+    coder = reader(transcoder, defaults, no_format=no_format)
+    every = distinct(keys)
+    reads = _reads(defaults, copies, coder, timeout, retry_strategy)
+    steps = _many(reads, every, quiet=quietly)
+    return procedure("rget_multi", defaults, every[0], timeout, steps, idempotent=True)
+
+
+def get_any_replica_multi(
+    defaults: Defaults,
+    keys: Iterable[Key],
+    *,
+    no_format: bool = False,
+    transcoder: Transcoder | type[Transcoder] | None = None,
+    timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
+) -> Procedure[MultiResult[ReplicaResult]]:
+    """Fetch many documents from their active copies or replicas.
+
+    Args:
+        keys: the keys.
+        timeout: seconds for all of it. None: as the Bucket says.
+
+    Raises what `get_any_replica` raises, with the results of all keys in the exception's
+    `all_results`; ArgumentError for an empty batch.
+    """
+    coder = reader(transcoder, defaults, no_format=no_format)
+    every = distinct(keys)
+    copies = range(ACTIVE, MAX_REPLICAS)
+    steps = _many(_reads(defaults, copies, coder, timeout, retry_strategy), every, quiet=False)
+    name = "get_any_replica_multi"
+    return procedure(name, defaults, every[0], timeout, steps, idempotent=True)
+
+
+def distinct(keys: Iterable[Key]) -> list[Key]:
+    """Return the keys of a batch, each once; raise ArgumentError where there is none."""
+    if isinstance(keys, str | bytes):
+        raise ArgumentError("a batch takes an iterable of keys, not one key")
+    try:
+        every = list(dict.fromkeys(keys))
+    except TypeError as error:
+        raise ArgumentError("a batch takes an iterable of keys") from error
+    if not every:
+        raise ArgumentError("the batch is empty: give at least one key")
+    return every
