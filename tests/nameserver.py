@@ -4,11 +4,14 @@
 
 answers over UDP and TCP. It writes its port, then "done" after each line that it reads:
 NAME TARGET:PORT … (none: no such name; a target of . is the root), NAME silent, or NAME broken.
+After the line "asked" it writes the names that were asked for since the last such line.
 """
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, gatherResults, maybeDeferred, succeed
@@ -97,8 +100,13 @@ class _Commands(Protocol):
     def dataReceived(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            self._obey(*line.decode().split())
-            self.transport.write(b"done\n")  # type: ignore[union-attr]
+            answer = "done"
+            if line == b"asked":
+                answer = " ".join(self._zone.asked)
+                self._zone.asked.clear()
+            else:
+                self._obey(*line.decode().split())
+            self.transport.write(f"{answer}\n".encode())  # type: ignore[union-attr]
 
     def _obey(self, name: str, *words: str) -> None:
         zone = self._zone
@@ -117,6 +125,44 @@ class _Commands(Protocol):
         from twisted.internet import reactor  # noqa: PLC0415 - a program of its own
 
         reactor.stop()
+
+
+class Process:
+    """A name server as a process of its own, whatever the loop of the test."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.nameserver"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=Path(__file__).resolve().parents[1],
+            text=True,
+            bufsize=1,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._input, self._output = self._process.stdin, self._process.stdout
+        self.port = int(self._output.readline())
+
+    def tell(self, name: str, *words: str) -> None:
+        """Change what is said of a name."""
+        assert self._ask(" ".join((name, *words))) == "done"
+
+    def asked(self) -> list[str]:
+        """Give the names that were asked for since this was called last."""
+        return self._ask("asked").split()
+
+    def _ask(self, line: str) -> str:
+        self._input.write(f"{line}\n")
+        self._input.flush()
+        return self._output.readline().rstrip("\n")
+
+    def stop(self) -> None:
+        """End the process."""
+        self._input.close()
+        self._output.close()
+        self._process.kill()
+        self._process.wait()
 
 
 def main() -> None:

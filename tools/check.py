@@ -46,22 +46,25 @@ GEVENT_VERSIONS: Final = ("oldest", "newest")
 
 CORE: Final = "couchloop"
 
-_GEVENT_TESTS: Final = tuple(
-    f"tests/gcouchbase/test_{name}.py"
-    for name in (
-        "bad_input",
-        "credentials",
-        "health",
-        "lifetime",
-        "loops",
-        "memory",
-        "operations",
-        "pool",
-        "standstill",
-        "threads",
-        "tls",
-        "waiting",
-    )
+_GEVENT_TESTS: Final = (
+    "tests/conformance/test_credentials.py",
+    "tests/conformance/test_tls.py",
+    *(
+        f"tests/gcouchbase/test_{name}.py"
+        for name in (
+            "bad_input",
+            "health",
+            "lifetime",
+            "loops",
+            "memory",
+            "operations",
+            "pool",
+            "standstill",
+            "threads",
+            "tls",
+            "waiting",
+        )
+    ),
 )
 
 _NO_TWISTED: Final = ("-p", "no:twisted")

@@ -105,8 +105,8 @@ class Loop(Protocol):
     def resolver(self, port: int, *hosts: str) -> Any:
         """Give a resolver that asks name servers on that port of *hosts*, or of this machine."""
 
-    def examine(self, examination: Any) -> None:
-        """Serve an examination of the doctor's to its end."""
+    def diagnose(self, diagnosis: Any) -> Any:
+        """Serve a diagnosis of the doctor's; wait for what this gives."""
 
     def guard(self) -> AbstractContextManager[None]:
         """Fail if anything is left of what runs within, or an error was seen by nobody."""

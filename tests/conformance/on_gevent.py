@@ -120,7 +120,7 @@ class GeventLoop:
         logger = logging.getLogger("gcouchbase")
         before = logger.level
         logger.addHandler(handler)
-        logger.setLevel(lowest)
+        logger.setLevel(min(lowest, logger.getEffectiveLevel()))
         try:
             yield lines
         finally:
@@ -161,9 +161,9 @@ class GeventLoop:
         made.port = port
         return made
 
-    def examine(self, examination: Any) -> None:
+    def diagnose(self, diagnosis: Any) -> Any:
         """Run it in this greenlet."""
-        doctor.run(examination)
+        doctor.run(diagnosis)
 
     @contextmanager
     def guard(self) -> Iterator[None]:

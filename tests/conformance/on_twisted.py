@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 from pytest_twisted import blockon  # type: ignore[import-untyped]
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import LoopingCall
@@ -211,7 +211,7 @@ class TwistedLoop:
             return TCP4ClientEndpoint(reactor, "127.0.0.1", address.port)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("txcouchbase.driver.HostEndpoint", here)
+            patch.setattr("txcouchbase.connecting.HostEndpoint", here)
             yield {}
 
     def resolver(self, port: int, *hosts: str) -> Any:
@@ -220,9 +220,9 @@ class TwistedLoop:
         servers = [(host, port) for host in hosts or ("127.0.0.1",)]
         return make(servers=servers, reactor=self.reactor)
 
-    def examine(self, examination: Any) -> None:
-        """Wait for its end."""
-        self.wait(doctor.serve(self.reactor, examination))
+    def diagnose(self, diagnosis: Any) -> Any:
+        """Give its Deferred."""
+        return ensureDeferred(doctor.serve(self.reactor, diagnosis))
 
     @contextmanager
     def guard(self) -> Iterator[None]:

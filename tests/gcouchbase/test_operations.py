@@ -17,7 +17,7 @@ from couchloop.transcoder import FMT_BYTES, FMT_UTF8
 from couchloop.wire import Opcode, Status
 from gcouchbase.bucket import Bucket, BucketArguments, OpenBucketArguments
 from gcouchbase.testing import ServedCluster
-from tests.gcouchbase.support import cluster_of
+from tests.gcouchbase.support import PASSWORD, cluster_of
 from tests.signatures import check_arguments, check_methods
 
 
@@ -105,17 +105,19 @@ class TestSingle:
         with pytest.raises(E.DeltaBadvalError):
             bucket.counter("text")
 
-    def test_touch_and_ttl(self, bucket: Bucket) -> None:
+    def test_touch_and_ttl(self, served: ServedCluster) -> None:
         """An expiry in the past (an absolute time) removes; touch changes it, get with ttl too."""
         long_ago = 60 * 60 * 24 * 365
-        bucket.upsert("doc", 1)
-        bucket.touch("doc", ttl=3600)
-        assert bucket.get("doc", ttl=3600).value == 1
-        bucket.touch("doc", ttl=long_ago)
-        with pytest.raises(E.NotFoundError):
-            bucket.get("doc")
-        bucket.upsert("doc", 2, ttl=long_ago)
-        assert bucket.get("doc", quiet=True).value is None
+        text = f"{served.connection_string}/default?past_expiry=send"
+        with Bucket(text, username="user", password=PASSWORD) as bucket:
+            bucket.upsert("doc", 1)
+            bucket.touch("doc", ttl=3600)
+            assert bucket.get("doc", ttl=3600).value == 1
+            bucket.touch("doc", ttl=long_ago)
+            with pytest.raises(E.NotFoundError):
+                bucket.get("doc")
+            bucket.upsert("doc", 2, ttl=long_ago)
+            assert bucket.get("doc", quiet=True).value is None
 
     def test_a_large_value_goes_through_a_small_window(self, bucket: Bucket) -> None:
         """A value of 10 MB is written in parts and read whole, and others go on meanwhile."""
@@ -174,8 +176,10 @@ class TestInterface:
         """A Bucket has every operation, with the builder's arguments; a method gives the result."""
         check_methods(Bucket, lambda result: result)
         assert str(inspect.signature(Bucket.get)) == (
-            "(self, key: 'Key', ttl: 'int' = 0, quiet: 'bool | None' = None, *, "
-            "no_format: 'bool' = False, timeout: 'float | None' = None, "
+            "(self, key: 'Key', ttl: 'Expiry' = 0, quiet: 'bool | None' = None, *, "
+            "no_format: 'bool' = False, "
+            "transcoder: 'Transcoder | type[Transcoder] | None' = None, "
+            "timeout: 'float | None' = None, "
             "retry_strategy: 'RetryStrategy | None' = None) -> 'ValueResult'"
         )
 

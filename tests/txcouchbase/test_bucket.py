@@ -505,7 +505,8 @@ class OperationTests(MemoryTests):
         """A Bucket has every operation, with the builder's arguments; a method gives a Deferred."""
         check_methods(Bucket, lambda result: Deferred[result])  # type: ignore[valid-type]
         assert str(inspect.signature(Bucket.touch)) == (
-            "(self, key: 'Key', ttl: 'int' = 0, *, timeout: 'float | None' = None, "
+            "(self, key: 'Key', ttl: 'Expiry' = 0, *, expiry: 'Expiry | None' = None, "
+            "timeout: 'float | None' = None, "
             "retry_strategy: 'RetryStrategy | None' = None) -> 'Deferred[OperationResult]'"
         )
 

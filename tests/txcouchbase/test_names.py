@@ -1,4 +1,4 @@
-"""Whose certificate it is, on Twisted: the table that gevent has too, and what is told nobody else.
+"""Whose certificate it is, where Twisted or a user's factory looks at it; the table: conformance.
 
 The peers are the same, byte for byte, and so are verdicts and words, whatever Twisted's version.
 """
@@ -18,10 +18,8 @@ from zope.interface import implementer
 from couchloop.exceptions import CouchbaseError, TlsError
 from couchloop.settings.values import Address
 from tests.certificates import Certificates
-from tests.diagnosis import diagnosis, found
 from tests.names import FORMS, LOCAL, NODE, Peer, form_called, issue, judge, serving
 from tests.txcouchbase.support import turn
-from txcouchbase import doctor
 from txcouchbase.bucket import Bucket
 
 PASSWORD = "password"
@@ -58,16 +56,6 @@ async def outcome(host: str, peer: Peer, options: str, **more: Any) -> Couchbase
     await turn(bucket._loop, lambda: True)
     await bucket.close()
     return caught.value
-
-
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_forms(certificates: Certificates, version: ssl.TLSVersion) -> None:
-    """Each form of names is good for its host or not; whoever is refused is told nothing."""
-    for form in FORMS:
-        options = f"?certpath={certificates.ca}&bootstrap_on=cccp&ipv6=allow"
-        with serving(issue(certificates, form), version) as peer:
-            error = await outcome(form.host, peer, options)
-        judge(form, error, peer)
 
 
 def twisted_own(certificates: Certificates) -> Callable[[str], Any]:
@@ -208,11 +196,7 @@ async def test_error_while_looking(
     def fail(*_: object) -> None:
         raise RuntimeError("of another version")
 
-    for place in (
-        "txcouchbase.tls._der",
-        "txcouchbase.tls._expected",
-        "couchloop.transport.tls.is_for",
-    ):
+    for place in ("txcouchbase.tls._der", "txcouchbase.tls._expected"):
         with monkeypatch.context() as patched:
             patched.setattr(place, fail)
             with serving(issue(certificates, form_called("exact"))) as peer:
@@ -220,40 +204,3 @@ async def test_error_while_looking(
                 error = await outcome(NODE, peer, options)
         assert isinstance(error, TlsError), error
         assert not peer.told
-
-
-async def test_no_verify(certificates: Certificates) -> None:
-    """Where nothing is to be verified, names are not either."""
-    with serving(issue(certificates, form_called("no extension"))) as peer:
-        error = await outcome(NODE, peer, "?ssl=no_verify&bootstrap_on=cccp")
-    assert not isinstance(error, TlsError), error
-    assert peer.told
-
-
-async def test_web_port(certificates: Certificates) -> None:
-    """A web port gets no password either, unless it is the host that was named."""
-    with serving(issue(certificates, form_called("no extension"))) as peer:
-        text = f"couchbases://{LOCAL}:{peer.port}=https/default?certpath={certificates.ca}"
-        bucket = Bucket(text, username="user", password=PASSWORD)
-        with pytest.raises(TlsError, match="it names no host"):
-            await bucket.connect()
-        await turn(bucket._loop, lambda: True)
-        await bucket.close()
-    assert not peer.told
-
-
-@pytest.mark.parametrize("name", ["no extension", "address as a name", "directory name"])
-async def test_doctor(certificates: Certificates, name: str) -> None:
-    """The doctor says what is wrong with the names, and tells the peer nothing either."""
-    from twisted.internet import reactor  # noqa: PLC0415 - pytest installed it
-
-    form = form_called(name)._replace(host=LOCAL)
-    with serving(issue(certificates, form)) as peer:
-        text = f"couchbases://{LOCAL}:{peer.port}/default?certpath={certificates.ca}"
-        examined = diagnosis(text)
-        await doctor.serve(reactor, examined)
-        await turn(reactor, lambda: True)
-    step = found(examined, "tls")
-    assert step.cause.startswith(f"The certificate of {LOCAL} is not trusted: it ")
-    assert step.cure.startswith(f"Have the server's certificate name {LOCAL} as")
-    assert not peer.told

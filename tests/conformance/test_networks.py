@@ -1,15 +1,14 @@
-"""A gevent Bucket whose nodes are behind port mapping: every byte goes through a TCP forwarder."""
+"""A Bucket whose nodes are behind port mapping: every byte goes through a TCP forwarder."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from couchloop.embedded import EmbeddedCluster
 from couchloop.embedded.hosting import ServerCertificate
 from couchloop.exceptions import (
     CouchbaseError,
@@ -19,11 +18,9 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
 )
 from couchloop.topology.configuration import Network
-from gcouchbase.bucket import Bucket
-from gcouchbase.testing import ServedCluster, SystemClock, serve
 from tests.certificates import Certificates
+from tests.conformance.loops import Loop, key_of_node, opened_at, refusal_at
 from tests.forwarding import NOWHERE, Forwarder
-from tests.gcouchbase.support import PASSWORD, key_of_node, until
 from tests.interop.served import served as running
 
 DOCUMENTS: dict[str | bytes, int] = {f"key-{number}": number for number in range(50)}
@@ -31,101 +28,103 @@ DOCUMENTS: dict[str | bytes, int] = {f"key-{number}": number for number in range
 
 @contextmanager
 def mapped(
-    network: str = "external", host: str = "127.0.0.1", tls: ServerCertificate | None = None
-) -> Iterator[tuple[ServedCluster, Forwarder]]:
+    loop: Loop,
+    network: str = "external",
+    host: str = "127.0.0.1",
+    tls: ServerCertificate | None = None,
+) -> Iterator[tuple[Any, Forwarder]]:
     """Serve nodes whose own addresses lead nowhere, and forward ports to them."""
-    cluster = EmbeddedCluster(clock=SystemClock(), host=NOWHERE)
+    cluster = loop.embedded(host=NOWHERE)
     with (
         Forwarder(host) as forwarder,
-        serve(cluster, tls=tls, alternates={network: forwarder}) as served,
+        loop.serving(cluster, tls=tls, alternates={network: forwarder}) as served,
     ):
         yield served, forwarder
+        loop.until(lambda: not cluster.connections())
 
 
-def outside(served: ServedCluster, network: str = "external", service: str = "kv") -> str:
+def outside(served: Any, network: str = "external", service: str = "kv") -> str:
     """Give the address of the first node outside."""
     way = served.cluster.nodes[0].alternates[network]
-    assert way.ports is not None
     return f"{way.host}:{way.ports[service]}"
 
 
-def open_bucket(address: str, options: str = "", scheme: str = "couchbase") -> Bucket:
-    """Open the bucket at *address*."""
-    return Bucket(f"{scheme}://{address}/default{options}", username="user", password=PASSWORD)
+def text(address: str, options: str = "", scheme: str = "couchbase") -> str:
+    """Give the connection string of the bucket at *address*."""
+    return f"{scheme}://{address}/default{options}"
 
 
 @pytest.mark.parametrize("network", ["external", "tunnel"])
-def test_dialled_address(network: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_dialled_address(loop: Loop, network: str) -> None:
     """The dialled address chooses the network, on which every node is reached; one line says so."""
-    caplog.set_level(logging.INFO)
     with (
-        mapped(network) as (served, forwarder),
-        open_bucket(outside(served, network)) as bucket,
+        loop.log() as lines,
+        mapped(loop, network) as (served, forwarder),
+        opened_at(loop, text(outside(served, network))) as bucket,
     ):
-        assert bucket.upsert_multi(DOCUMENTS).all_ok
+        assert loop.wait(bucket.upsert_multi(DOCUMENTS)).all_ok
         assert forwarder.accepted == 3
         ports = [node.alternates[network].ports for node in served.cluster.nodes]
         assert bucket.server_nodes == [f"127.0.0.1:{each['kv']}" for each in ports if each]
-        (line,) = [text for text in caplog.messages if "network" in text]
+        (line,) = [line for line in lines if "network" in line]
         assert f"network {network} ({outside(served, network)} is listed there)" in line
 
 
-def test_named_network(caplog: pytest.LogCaptureFixture) -> None:
+def test_named_network(loop: Loop) -> None:
     """A network that is named is used, whichever address was dialled."""
-    caplog.set_level(logging.INFO)
-    with mapped("tunnel") as (served, forwarder):
+    with loop.log() as lines, mapped(loop, "tunnel") as (served, forwarder):
         seed = f"127.0.0.1:{served.cluster.nodes[0].ports['kv']}"
-        with open_bucket(seed, "?network=tunnel") as bucket:
-            assert bucket.upsert_multi(DOCUMENTS).all_ok
+        with opened_at(loop, text(seed, "?network=tunnel")) as bucket:
+            assert loop.wait(bucket.upsert_multi(DOCUMENTS)).all_ok
             # The seed's connection serves its node; the two others are dialled.
             assert forwarder.accepted == 2
-            assert any("network tunnel (network=tunnel was given)" in m for m in caplog.messages)
+            assert any("network tunnel (network=tunnel was given)" in line for line in lines)
 
 
-def test_network_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_network_by_the_environment(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     """LCB_OPTIONS chooses the network as the connection string does, and wins over it."""
     monkeypatch.setenv("LCB_OPTIONS", "network=tunnel")
-    with mapped("tunnel") as (served, forwarder):
+    with mapped(loop, "tunnel") as (served, forwarder):
         seed = f"127.0.0.1:{served.cluster.nodes[0].ports['kv']}"
-        with open_bucket(seed, "?network=default") as bucket:
-            assert bucket.upsert_multi(DOCUMENTS).all_ok
+        with opened_at(loop, text(seed, "?network=default")) as bucket:
+            assert loop.wait(bucket.upsert_multi(DOCUMENTS)).all_ok
             assert forwarder.accepted == 2
 
 
-def test_unreachable_network() -> None:
+def test_unreachable_network(loop: Loop) -> None:
     """On a network whose addresses lead nowhere operations fail with the one to try instead."""
+    options = "?network=default&operation_timeout=1.5"
     with (
-        mapped() as (served, _),
-        open_bucket(outside(served), "?network=default&operation_timeout=1.5") as bucket,
+        mapped(loop) as (served, _),
+        opened_at(loop, text(outside(served), options)) as bucket,
     ):
-        key = key_of_node(served, bucket, 1)
         with pytest.raises(UnambiguousTimeoutError) as caught:
-            bucket.get(key)
+            loop.wait(bucket.get(key_of_node(served, bucket, 1)))
         cause = caught.value.__cause__
         assert isinstance(cause, NodeUnreachableError)
+        assert NOWHERE in str(cause)
         assert "try network=external" in str(cause)
 
 
-def test_unknown_network() -> None:
+def test_unknown_network(loop: Loop) -> None:
     """A network that no node is on ends the opening, with the names that there are."""
-    with (
-        mapped("tunnel") as (served, _),
-        pytest.raises(NetworkNotFoundError, match="try network=default or network=tunnel"),
-    ):
-        open_bucket(outside(served, "tunnel"), "?network=external")
+    with mapped(loop, "tunnel") as (served, _):
+        error = refusal_at(loop, text(outside(served, "tunnel"), "?network=external"))
+    assert isinstance(error, NetworkNotFoundError)
+    assert "try network=default or network=tunnel" in str(error)
 
 
-def test_later_configurations() -> None:
+def test_later_configurations(loop: Loop) -> None:
     """A node that joins later is reached on the same network, through the forwarder."""
     with (
-        mapped() as (served, forwarder),
-        open_bucket(outside(served)) as bucket,
+        mapped(loop) as (served, forwarder),
+        opened_at(loop, text(outside(served))) as bucket,
     ):
-        bucket.upsert_multi(DOCUMENTS)
+        loop.wait(bucket.upsert_multi(DOCUMENTS))
         node = served.cluster.add_node()
         served.cluster.rebalance()
-        until(lambda: len(bucket.server_nodes) == 4)
-        assert bucket.upsert_multi(DOCUMENTS).all_ok
+        loop.until(lambda: len(bucket.server_nodes) == 4)
+        assert loop.wait(bucket.upsert_multi(DOCUMENTS)).all_ok
         assert served.cluster.connections(node)
         assert forwarder.accepted == 4
 
@@ -133,31 +132,33 @@ def test_later_configurations() -> None:
 @pytest.mark.parametrize(
     ("names", "failure"), [(("localhost",), None), ((NOWHERE, "127.0.0.1"), TlsError)]
 )
-def test_tls(tmp_path: Path, names: tuple[str, ...], failure: type[CouchbaseError] | None) -> None:
+def test_tls(
+    loop: Loop, tmp_path: Path, names: tuple[str, ...], failure: type[CouchbaseError] | None
+) -> None:
     """The certificate must name the alternate host that is dialled, not the node's own address."""
     certificates = Certificates(tmp_path)
     options = f"?certpath={certificates.ca}"
-    with mapped(host="localhost", tls=certificates.server(*names)) as (served, forwarder):
-        address = outside(served, service="kvSSL")
+    with mapped(loop, host="localhost", tls=certificates.server(*names)) as (served, forwarder):
+        string = text(outside(served, service="kvSSL"), options, "couchbases")
         if failure is None:
-            with open_bucket(address, options, "couchbases") as bucket:
-                assert bucket.upsert_multi(DOCUMENTS).all_ok
+            with opened_at(loop, string) as bucket:
+                assert loop.wait(bucket.upsert_multi(DOCUMENTS)).all_ok
                 assert all(connection.tls for connection in served.cluster.connections())
                 assert forwarder.accepted == 3
         else:
-            with pytest.raises(failure, match="localhost"):
-                open_bucket(address, options, "couchbases")
+            error = refusal_at(loop, string)
+            assert isinstance(error, failure)
+            assert "localhost" in str(error)
 
 
-@pytest.mark.parametrize("loop", ["twisted", "gevent"])
-def test_program(loop: str) -> None:
+@pytest.mark.parametrize("program", ["twisted", "gevent"])
+def test_program(loop: Loop, program: str) -> None:
     """The cluster as a program presents its nodes as its arguments say, on either loop."""
     arguments = ("--nodes=2", f"--advertise={NOWHERE}", "--alternate=tunnel=[::1]:30000")
-    with running(*arguments, f"--loop={loop}") as line:
+    with running(*arguments, f"--loop={program}") as line:
         seed = line["connection_string"].partition(",")[0].replace(NOWHERE, "127.0.0.1")
-        with open_bucket(seed.removeprefix("couchbase://"), "?network=default") as bucket:
+        with opened_at(loop, f"{seed}/default?network=default") as bucket:
             config = bucket._driver.session.config
-            assert config is not None
             assert [node.networks["default"].host for node in config.nodes] == [NOWHERE] * 2
             assert [node.networks["tunnel"] for node in config.nodes] == [
                 Network("::1", {"kv": 30000, "mgmt": 30001}),
