@@ -282,9 +282,10 @@ class KeyValueConnection(ServerConnection):
         """Refuse an unknown collection: any copy of the vbucket is enough to know."""
         if self.bucket is None or self._node.node_id in self.bucket.config_only:
             return
+        request.copy = self.bucket.copy(request.frame.vbucket, self._node.node_id)
         if not request.collection_id and 0 in request.manifest.collections:
             return
-        if self.bucket.copy(request.frame.vbucket, self._node.node_id) is None:
+        if request.copy is None:
             raise request.not_my_vbucket()
         _ = request.collection
 

@@ -54,6 +54,8 @@ class Request:
     not_before: float = 0.0
     about_document: bool = False
     """Whether it is about one document, in the vbucket that the header names."""
+    copy: VBucket | None = None
+    """Of a request about a document: the vbucket's copy on this node, if it has one."""
     resume: Callable[[], Answer | Iterable[Answer]] | None = None
     """What to do instead of the operation when a request that waits is looked at again."""
     next_look: Callable[[], float | None] | None = None
@@ -104,9 +106,9 @@ class Request:
     @property
     def manifest(self) -> Manifest:
         """What the node knows of scopes and collections: of a document, what its vbucket knows."""
-        bucket, node_id = self.bucket, self.node.node_id
-        copy = bucket.copy(self.frame.vbucket, node_id) if self.about_document else None
-        return bucket.manifest_at(node_id) if copy is None else copy.manifest
+        if self.copy is not None:
+            return self.copy.manifest
+        return self.bucket.manifest_at(self.node.node_id)
 
     def has(self, feature: Feature) -> bool:
         """Whether the connection has negotiated a feature."""
@@ -117,11 +119,12 @@ class Request:
 
         Raises Refusal (not my vbucket), or NotYet while the vbucket is pending.
         """
-        if number is None:
-            number = self.frame.vbucket
         if not self.bucket.ready:
             raise Refusal(Status.ETMPFAIL)
-        copy = self.bucket.copy(number, self.node.node_id)
+        copy = self.copy
+        if not self.about_document or number is not None:
+            number = self.frame.vbucket if number is None else number
+            copy = self.bucket.copy(number, self.node.node_id)
         if copy is not None:
             if copy.state is state:
                 return copy

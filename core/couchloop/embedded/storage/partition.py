@@ -14,6 +14,7 @@ from couchloop.embedded.storage.vbucket import (
     Change,
     DocumentId,
     Lag,
+    Preparation,
     Prepared,
     State,
     VBucket,
@@ -76,7 +77,7 @@ class Partition:
     `settle` first, which does what was due until now, in the order of time.
     """
 
-    __slots__ = ("_conditions", "_copies", "_streams", "chain", "number")
+    __slots__ = ("_conditions", "_copies", "_streams", "_unsettled", "chain", "number")
 
     def __init__(self, number: int, conditions: Conditions) -> None:
         self.number = number
@@ -86,6 +87,8 @@ class Partition:
         # Of a thousand vbuckets most are never used: they cost nothing until then.
         self._copies: dict[int, VBucket] | None = None
         self._streams: dict[int, _Stream] = {}
+        self._unsettled = False
+        """Whether there may be changes on their way, or synchronous writes that wait."""
 
     @property
     def used(self) -> bool:
@@ -224,7 +227,8 @@ class Partition:
                 stream = self._follow(node_id, leader)
             stream.target.state = State.REPLICA
             self._streams[node_id] = stream
-        leader.tell = self._send if self._streams else None
+        leader.tell = self._send
+        self._unsettled = True
         self.settle()
 
     def _follow(self, node_id: int, leader: VBucket) -> _Stream:
@@ -246,18 +250,20 @@ class Partition:
 
     def _send(self, change: Change) -> None:
         conditions = self._conditions
+        self._unsettled |= type(change) is Preparation
         for stream in self._streams.values():
             if stream.waiting or stream.lag.seconds or stream.node_id in conditions.down:
                 stream.waiting.append((conditions.clock.now(), change))
+                self._unsettled = True
             else:
                 change.apply(stream.target)
 
     def settle(self) -> None:
         """Do what was due until now: changes arrive, synchronous writes are decided."""
+        if not self._unsettled:
+            return
         leader = self.leader if self._copies is not None else None
         if leader is None or self.chain[0] in self._conditions.down:
-            return
-        if not leader.prepared and not self._waiting():
             return
         now = self._conditions.clock.now()
         while True:
@@ -268,13 +274,9 @@ class Partition:
                     stream.deliver(at)
             self._decide(leader, at)
             if due is None or due > now:
-                return
-
-    def _waiting(self) -> bool:
-        for stream in self._streams.values():  # noqa: SIM110 - each request passes here
-            if stream.waiting:
-                return True
-        return False
+                break
+        waiting = any(stream.waiting for stream in self._streams.values())
+        self._unsettled = waiting or bool(leader.prepared)
 
     def next_event(self) -> float | None:
         """Return when something happens by itself (monotonic seconds), None if nothing does."""

@@ -154,10 +154,10 @@ class VBucket:
 
     # --- what clients ask -----------------------------------------------------------------------
 
-    def next_cas(self) -> int:
+    def next_cas(self, wall: float) -> int:
         """Hybrid logical clock: nanoseconds of wall time, but always more than the last one."""
-        wall = int(self.clock.wall() * 1_000_000_000)
-        self.last_cas = max(self.last_cas + 1, wall & _CAS_MASK)
+        nanoseconds = int(wall * 1_000_000_000)
+        self.last_cas = max(self.last_cas + 1, nanoseconds & _CAS_MASK)
         return self.last_cas
 
     def token(self, document: Document) -> bytes:
@@ -169,8 +169,7 @@ class VBucket:
         document = self.documents.get(document_id)
         if document is None or document.deleted:
             return None
-        wall = self.clock.wall()
-        if document.expiry and document.expiry <= wall:
+        if document.expiry and document.expiry <= (wall := self.clock.wall()):
             if self.state is State.ACTIVE and document_id not in self.prepared:
                 # Replicas wait until they are told.
                 self.put(document_id, tombstone(document, wall))
@@ -212,7 +211,7 @@ class VBucket:
 
     def lock(self, document_id: DocumentId, document: Document, until: float) -> Document:
         """Lock a document *until* then (monotonic seconds): of that replicas hear nothing."""
-        locked = replace(document, locked_until=until, cas=self.next_cas())
+        locked = replace(document, locked_until=until, cas=self.next_cas(self.clock.wall()))
         self.documents[document_id] = locked
         return locked
 
@@ -338,9 +337,9 @@ class VBucket:
         self._count()
         previous = self.documents.get(document_id)
         document.seqno = self.seqno
-        document.cas = self.next_cas()
-        document.rev_seqno = previous.rev_seqno + 1 if previous else 1
         document.modified = self.clock.wall()
+        document.cas = self.next_cas(document.modified)
+        document.rev_seqno = previous.rev_seqno + 1 if previous else 1
 
     def _publish(self, document_id: DocumentId, document: Document) -> None:
         self._store(document_id, document)
