@@ -7,11 +7,11 @@ from math import inf
 
 import pytest
 
-from couchloop.embedded import EmbeddedCluster, ManualClock, administrator
+from couchloop.embedded import BucketSettings, EmbeddedCluster, ManualClock, administrator
 from couchloop.embedded.__main__ import make_cluster, parse_arguments
 from couchloop.hot.frames import Frame
 from couchloop.wire import Opcode, Status
-from tests.embedded.client import STORE, Client, on_node, vbucket_of
+from tests.embedded.client import STORE, Client, configuration, on_node, vbucket_of
 
 MAJORITY = bytes([0x13, 1]) + (4000).to_bytes(2)
 PERSIST_ON_ACTIVE = bytes([0x13, 2]) + (4000).to_bytes(2)
@@ -293,6 +293,121 @@ class TestSynchronousWrites:
         cluster.failover(cluster.nodes[0])
         assert other.get(KEY).status == Status.KEY_ENOENT
         assert other.set(KEY, b"x").status == Status.SUCCESS
+
+
+class TestCrash:
+    """A node that is stopped and started again has what was on its disk."""
+
+    def test_what_was_not_on_the_disk_is_lost(
+        self, cluster: EmbeddedCluster, clock: ManualClock
+    ) -> None:
+        """Each document goes back to its last version there; time that passes meanwhile is none."""
+        active = Client.ready(cluster.nodes[0])
+        active.set(KEY, b"kept")
+        cluster.delay_persistence("default", 1)
+        active.set(KEY, b"first")
+        active.set(KEY, b"second")
+        more = on_node(0, "more")
+        active.set(more, b"x")
+        self.restart(cluster, clock)
+        active = Client.ready(cluster.nodes[0])
+        assert active.get(KEY).value == b"kept"
+        assert active.get(more).status == Status.KEY_ENOENT
+        assert cluster.buckets["default"].used() == len(b"kept")
+
+    def test_replicas_that_had_more_forget_it(
+        self, cluster: EmbeddedCluster, clock: ManualClock
+    ) -> None:
+        """The history has another branch, of which OBSERVE_SEQNO tells."""
+        active, other = Client.ready(cluster.nodes[0]), Client.ready(cluster.nodes[1])
+        kept = active.set(KEY, b"kept").extras
+        cluster.delay_persistence("default", 1, at=cluster.nodes[0])
+        active.set(KEY, b"lost")
+        assert replica(other).value == b"lost"
+        self.restart(cluster, clock)
+        assert replica(other).value == b"kept"
+        told = other.ask(
+            Opcode.OBSERVE_SEQNO, vbucket=vbucket_of(KEY.encode()), value=kept[:8]
+        ).value
+        assert (told[0], told[27:35], told[35:43]) == (1, kept[:8], kept[8:])
+
+    def test_a_replica_gets_again_what_it_lost(
+        self, cluster: EmbeddedCluster, clock: ManualClock
+    ) -> None:
+        """From the active node, which has not lost it."""
+        active = Client.ready(cluster.nodes[0])
+        cluster.delay_persistence("default", 1, at=cluster.nodes[1])
+        active.set(KEY, b"x")
+        self.restart(cluster, clock, 1)
+        assert replica(Client.ready(cluster.nodes[1])).value == b"x"
+
+    def test_what_was_prepared_on_the_disk_is_committed_again(
+        self, cluster: EmbeddedCluster
+    ) -> None:
+        """A synchronous write goes on after a crash of the node that began it."""
+        active = Client.ready(cluster.nodes[0])
+        cluster.hold_replication("default")
+        begin(active, b"x")
+        cluster.stop(cluster.nodes[0])
+        cluster.restart(cluster.nodes[0])
+        active = Client.ready(cluster.nodes[0])
+        assert active.get(KEY).status == Status.SYNC_WRITE_RE_COMMIT_IN_PROGRESS
+        cluster.hold_replication("default", hold=False)
+        assert active.get(KEY).value == b"x"
+
+    def test_a_commit_that_was_not_on_the_disk_is_made_again(
+        self, cluster: EmbeddedCluster, clock: ManualClock
+    ) -> None:
+        """The preparation was there, so an acknowledged write is not lost."""
+        active = Client.ready(cluster.nodes[0])
+        cluster.delay_replication("default", 1)
+        cluster.delay_persistence("default", 1, at=cluster.nodes[0])
+        opaque = begin(active, b"x")
+        clock.advance(1)
+        look_again(active)
+        assert active.answer(opaque).status == Status.SUCCESS
+        cluster.stop(cluster.nodes[0])
+        cluster.restart(cluster.nodes[0])
+        clock.advance(1)
+        assert Client.ready(cluster.nodes[0]).get(KEY).value == b"x"
+
+    def test_locks_are_gone(self, cluster: EmbeddedCluster, clock: ManualClock) -> None:
+        """No disk has them."""
+        active = Client.ready(cluster.nodes[0])
+        active.set(KEY, b"x")
+        active.document(Opcode.GET_LOCKED, KEY)
+        self.restart(cluster, clock)
+        assert Client.ready(cluster.nodes[0]).set(KEY, b"y").status == Status.SUCCESS
+
+    def test_a_node_that_hung_has_lost_nothing(
+        self, cluster: EmbeddedCluster, clock: ManualClock
+    ) -> None:
+        """Its memory is as it was."""
+        active = Client.ready(cluster.nodes[0])
+        cluster.delay_persistence("default", 1)
+        active.set(KEY, b"x")
+        cluster.hang(cluster.nodes[0])
+        cluster.restart(cluster.nodes[0])
+        assert active.get(KEY).value == b"x"
+
+    def test_an_ephemeral_buckets_replica_takes_over(self, clock: ManualClock) -> None:
+        """For the node that was stopped has nothing; it follows from then on."""
+        cluster = EmbeddedCluster(3, [BucketSettings("default", ephemeral=True)], clock=clock)
+        Client.ready(cluster.nodes[0]).set(KEY, b"x")
+        self.restart(cluster, clock)
+        vbucket = vbucket_of(KEY.encode())
+        assert cluster.buckets["default"].chains[vbucket] == [1, 0]
+        assert Client.ready(cluster.nodes[1]).get(KEY).value == b"x"
+        assert replica(Client.ready(cluster.nodes[0])).value == b"x"
+        told = configuration(Client.ready(cluster.nodes[2]))["vBucketServerMap"]
+        assert isinstance(told, dict)
+        assert told["vBucketMap"][vbucket] == [1, 0]
+
+    @staticmethod
+    def restart(cluster: EmbeddedCluster, clock: ManualClock, node: int = 0) -> None:
+        cluster.stop(cluster.nodes[node])
+        clock.advance(10)
+        cluster.restart(cluster.nodes[node])
 
 
 def test_the_program_takes_delays(clock: ManualClock) -> None:

@@ -155,9 +155,20 @@ class Bucket:
         for partition in self.partitions:
             partition.fail_over(node_id)
 
-    def lose(self, node_id: int) -> None:
-        """Forget what a node had that has nothing but its memory."""
+    def halt(self, node_id: int) -> None:
+        """Let a node take and write nothing more."""
+        self.settle()
+        self.conditions.down.add(node_id)
+        for partition in self.partitions:
+            partition.halt(node_id)
+
+    def crash(self, node_id: int) -> bool:
+        """Let a node begin again with what was on its disk; return whether a chain has changed."""
         self._stores.pop(node_id, None)
+        before = [chain[0] for chain in self.chains]
+        for partition in self.partitions:
+            partition.crash(node_id, persistent=not self.ephemeral)
+        return before != [chain[0] for chain in self.chains]
 
     def _serve_from(self, node_ids: Sequence[int]) -> None:
         self.servers = list(node_ids)

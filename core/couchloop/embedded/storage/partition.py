@@ -148,6 +148,31 @@ class Partition:
         if self.used:
             self._lead(former)
 
+    def halt(self, node_id: int) -> None:
+        """Let a node's copy write nothing more."""
+        copy = self.copies.get(node_id) if self.used else None
+        if copy is not None:
+            copy.halt()
+
+    def crash(self, node_id: int, *, persistent: bool) -> None:
+        """Let a node's copy begin again with what was on its disk.
+
+        Without disks a replica takes over, as the cluster manager sees to it.
+        """
+        copy = self.copies.get(node_id) if self.used else None
+        if copy is None:
+            return
+        is_lost = copy.crash(persistent=persistent)
+        if node_id == self.chain[0] and is_lost:
+            best = node_id if persistent else max(self.chain, key=self._knows)
+            self.chain.remove(best)
+            self.chain.insert(0, best)
+            self.copies[best].promote(self._new_uuid())
+        self._lead(None)
+
+    def _knows(self, node_id: int) -> int:
+        return self.copies[node_id].seqno if node_id in self.copies else -1
+
     def would_lose(self, node_id: int) -> bool:
         """Whether a failover of that node would lose a write."""
         leader = self.leader if self.used and self.chain[0] == node_id else None
@@ -293,8 +318,8 @@ class Partition:
         if not leader.prepared:
             return
         for node_id, copy in self.copies.items():
-            due = copy.next_persisted()
-            if due is not None and node_id not in down:
+            due = copy.next_persisted() if node_id not in down else None
+            if due is not None:
                 yield due
         for prepared in leader.prepared.values():
             if prepared.deadline is not None and prepared.ready:

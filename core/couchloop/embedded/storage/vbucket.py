@@ -17,6 +17,9 @@ _CAS_MASK: Final = ~0xFFFF
 _FIRST_SEQNO: Final = 4
 """A fresh vbucket has seen its manifest's events."""
 
+NOTHING: Final = Document(b"", 0)
+"""Stands for a document where there is none."""
+
 DocumentId = tuple[int, bytes]
 """Collection id and key."""
 
@@ -119,6 +122,18 @@ Change = Mutation | Preparation | Abortion | NewManifest
 
 
 @dataclass(slots=True)
+class _Unwritten:
+    """A change that is not on the disk yet, and what a crash goes back to."""
+
+    since: float
+    """Monotonic seconds."""
+    seqno: int
+    document_id: DocumentId | None = None
+    previous: Document | None = None
+    prepared: Prepared | None = None
+
+
+@dataclass(slots=True)
 class VBucket:
     """The copy of one vbucket that one node has."""
 
@@ -145,8 +160,10 @@ class VBucket:
     """Range scans that go on, by their uuids."""
     tell: Callable[[Change], None] | None = None
     """What a copy that others follow does with each change."""
-    _unwritten: deque[tuple[float, int]] = field(default_factory=deque)
-    """When each change came that is not on the disk yet, and its seqno."""
+    _unwritten: deque[_Unwritten] = field(default_factory=deque)
+    """The changes that are not on the disk yet."""
+    _kept: int = 0
+    """The seqno up to which everything was on the disk when the node halted."""
 
     def __post_init__(self) -> None:
         """Begin the history of failovers."""
@@ -227,14 +244,14 @@ class VBucket:
     def persisted(self) -> int:
         """Return the seqno up to which everything is on the disk."""
         unwritten, now = self._unwritten, self.clock.now()
-        while unwritten and unwritten[0][0] + self.disk.seconds <= now:
+        while unwritten and unwritten[0].since + self.disk.seconds <= now:
             unwritten.popleft()
-        return unwritten[0][1] - 1 if unwritten else self.seqno
+        return unwritten[0].seqno - 1 if unwritten else self.seqno
 
     def next_persisted(self) -> float | None:
         """Return when the next change is on the disk (monotonic seconds), None if all are."""
         self.persisted()
-        return self._unwritten[0][0] + self.disk.seconds if self._unwritten else None
+        return self._unwritten[0].since + self.disk.seconds if self._unwritten else None
 
     # --- what those who lead the copies do ------------------------------------------------------
 
@@ -244,6 +261,8 @@ class VBucket:
         prepared.outcome = Outcome.COMMITTED
         self._count()
         prepared.document.seqno = self.seqno
+        if self._unwritten:
+            self._unwritten[-1].prepared = prepared
         self._publish(document_id, prepared.document)
 
     def abort(self, document_id: DocumentId) -> None:
@@ -270,6 +289,48 @@ class VBucket:
         for prepared in self.prepared.values():
             prepared.outcome = Outcome.UNKNOWN
 
+    def halt(self) -> None:
+        """Write nothing more: what is not on the disk now never will be."""
+        self._kept = self.persisted()
+
+    def crash(self, *, persistent: bool) -> bool:
+        """Begin again with what was on the disk at `halt`; return whether a change is lost.
+
+        Locks are lost in any case. What was prepared is on the disk like everything else.
+        """
+        persisted = self._kept if persistent else 0
+        is_lost = persisted != self.seqno
+        if not persistent:
+            self.documents.clear()
+            self._unwritten.clear()
+            self.prepared.clear()
+            self.size = 0
+        prepared = dict(self.prepared)
+        while self._unwritten:
+            change = self._unwritten.pop()
+            if change.document_id is not None:
+                self._go_back(change.document_id, change.previous)
+                if change.prepared is not None:
+                    prepared[change.document_id] = change.prepared
+        self._unlock_all()
+        self.seqno = persisted
+        self.high_prepared = min(self.high_prepared, persisted)
+        self._adopt({name: each for name, each in prepared.items() if each.seqno <= persisted})
+        self.resign()
+        self.set_manifest(self.manifest)
+        return is_lost
+
+    def _go_back(self, document_id: DocumentId, previous: Document | None) -> None:
+        self.size -= len(self.documents.pop(document_id, NOTHING).value)
+        if previous is not None:
+            self.documents[document_id] = previous
+            self.size += len(previous.value)
+
+    def _unlock_all(self) -> None:
+        for document_id, document in self.documents.items():
+            if document.locked_until:
+                self.documents[document_id] = replace(document, locked_until=0.0)
+
     def promote(self, uuid: int) -> None:
         """Begin a new branch of history, as a replica that takes over does."""
         self.uuid = uuid
@@ -281,10 +342,8 @@ class VBucket:
         self.uuid, self.failover_log = former.uuid, list(former.failover_log)
         self.seqno, self.high_prepared = former.seqno, former.high_prepared
         self.last_cas, self.size, self.manifest = former.last_cas, former.size, former.manifest
-        self.documents = {
-            document_id: replace(document, locked_until=0.0) if document.locked_until else document
-            for document_id, document in former.documents.items()
-        }
+        self.documents = dict(former.documents)
+        self._unlock_all()
         self._unwritten.clear()
         self._adopt(former.prepared)
 
@@ -347,6 +406,9 @@ class VBucket:
 
     def _store(self, document_id: DocumentId, document: Document) -> None:
         previous = self.documents.get(document_id)
+        if self._unwritten:
+            change = self._unwritten[-1]
+            change.document_id, change.previous = document_id, previous
         self.documents[document_id] = document
         self.size += len(document.value) - (len(previous.value) if previous else 0)
 
@@ -356,7 +418,7 @@ class VBucket:
 
     def _note_unwritten(self) -> None:
         if self.disk.seconds or self._unwritten:
-            self._unwritten.append((self.clock.now(), self.seqno))
+            self._unwritten.append(_Unwritten(self.clock.now(), self.seqno))
 
     def _tell(self, change: Change) -> None:
         if self.tell is not None:

@@ -198,7 +198,7 @@ class Cluster(ABC):
             bucket.lay_out(self._data_node_ids())
         self.changed()
         node.receive_configurations(self.nodes[0].configurations, push=True)
-        self._set_state(node, NodeState.STOPPED)
+        self._halt(node, NodeState.STOPPED)
         self._close_connections(node)
         self._notify(node)
 
@@ -246,22 +246,29 @@ class Cluster(ABC):
     def stop(self, node: Node) -> None:
         """Kill a node: its connections are closed, new ones refused.
 
-        What it had in memory is there again when it is restarted, unless it was failed over.
+        When it is restarted it has what was on its disk, see `delay_persistence`; locks are gone.
         """
-        self._set_state(node, NodeState.STOPPED)
+        self._halt(node, NodeState.STOPPED)
         self._close_connections(node)
         self._notify(node)
 
     def hang(self, node: Node) -> None:
         """Let a node accept connections and read, but answer nothing."""
-        self._set_state(node, NodeState.HUNG)
+        self._halt(node, NodeState.HUNG)
         self._notify(node)
 
     def restart(self, node: Node) -> None:
         """Let a stopped or hung node run (again), with the present configuration."""
-        self._set_state(node, NodeState.RUNNING)
+        stopped, node.state = node.state is NodeState.STOPPED, NodeState.RUNNING
+        moved = False
+        for bucket in self.buckets.values():
+            bucket.settle()
+            bucket.conditions.down.discard(node.node_id)
+            moved |= stopped and bucket.crash(node.node_id)
         node.receive_configurations(self._configurations(), push=False)
         self._notify(node)
+        if moved:
+            self.changed()
         self.wake()
 
     # --- topology -------------------------------------------------------------------------------
@@ -426,15 +433,9 @@ class Cluster(ABC):
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _set_state(self, node: Node, state: NodeState) -> None:
+    def _halt(self, node: Node, state: NodeState) -> None:
         for bucket in self.buckets.values():
-            bucket.settle()
-            if state is NodeState.RUNNING:
-                bucket.conditions.down.discard(node.node_id)
-            else:
-                bucket.conditions.down.add(node.node_id)
-            if state is NodeState.STOPPED:
-                bucket.lose(node.node_id)
+            bucket.halt(node.node_id)
         node.state = state
 
     def _give_manifest(self, name: str, manifest: Manifest, nodes: Iterable[Node] | None) -> None:
