@@ -26,7 +26,7 @@ _CHUNK: Final = 65536
 
 
 def loop_name() -> str:
-    """Name the loop and its version."""
+    """Return the loop's name and version."""
     return f"gevent {gevent.__version__}"
 
 

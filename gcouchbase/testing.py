@@ -67,12 +67,12 @@ class SystemClock:
 
     @staticmethod
     def now() -> float:
-        """Give monotonic seconds."""
+        """Return monotonic seconds."""
         return time.monotonic()
 
     @staticmethod
     def wall() -> float:
-        """Give seconds since the epoch."""
+        """Return seconds since the epoch."""
         return time.time()
 
 
@@ -206,7 +206,7 @@ class _OnHub(Hosting):
         """End what no client can be told of."""
 
     def __enter__(self) -> Self:
-        """Give the cluster: it can be connected to."""
+        """Return the cluster: it can be connected to."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -291,7 +291,7 @@ class MemoryCluster(_OnHub, MemoryHosting):
         super().__init__(cluster, SystemClock())
 
     def socket_factory(self, address: Address) -> gsocket.socket:
-        """Give a socket that leads to the node at *address*; hand this method to a Cluster.
+        """Return a socket that leads to the node at *address*; hand this method to a Cluster.
 
         Raises ConnectionRefusedError if no node listens there.
         """

@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 def loop_name() -> str:
-    """Name the loop and its version."""
+    """Return the loop's name and version."""
     return f"Twisted {twisted.__version__}"
 
 
@@ -221,7 +221,7 @@ class _Link(Protocol):
         return received
 
     def _explain(self, why: BaseException) -> BaseException:
-        """Say what ended the connection, in the words of TLS if that did."""
+        """Return what ended the connection, in the words of TLS if that did."""
         tls = self._tls
         return why if tls is None else tls.explain(Failure(why))  # type: ignore[no-untyped-call]
 

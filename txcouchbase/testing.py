@@ -102,11 +102,11 @@ class ReactorClock:
         self._reactor = reactor
 
     def now(self) -> float:
-        """Give monotonic seconds."""
+        """Return monotonic seconds."""
         return float(self._reactor.seconds())
 
     def wall(self) -> float:
-        """Give seconds since the epoch: a reactor's clock is that one too."""
+        """Return seconds since the epoch: a reactor's clock is that one too."""
         return float(self._reactor.seconds())
 
 
@@ -141,7 +141,7 @@ class _ReactorPeer(Peer):
         super().timer_fired()
 
     def gone(self) -> None:
-        """Take note that the transport is gone: leave nothing in the reactor."""
+        """Handle the loss of the transport: leave nothing in the reactor."""
         self.connection.wakeup = None
         self.connection.connection_lost()
         self.arm(None)
@@ -517,7 +517,7 @@ class MemoryCluster(MemoryHosting):
         super().__init__(cluster, ReactorClock(self.reactor))
 
     def endpoint_factory(self, reactor: Any, address: Address, tls: bool) -> IStreamClientEndpoint:
-        """Give the endpoint that leads to the node at *address*; hand this method to a Bucket.
+        """Return the endpoint that leads to the node at *address*; hand this method to a Bucket.
 
         Raises FeatureNotAvailableError if TLS is asked for.
         """

@@ -37,7 +37,7 @@ class Unlock(Operation[OperationResult]):
     final = frozenset({int(Status.LOCKED)})
 
     def decode(self, answer: Frame) -> OperationResult:
-        """Take note that it is unlocked."""
+        """Record that it is unlocked."""
         return OperationResult(self.key, 0, rc=_NOT_FOUND_RC if answer.status else 0)
 
     def explained(self, error: CouchbaseError, answer: Frame) -> CouchbaseError:

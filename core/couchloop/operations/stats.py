@@ -53,7 +53,7 @@ class NodeStats(Operation[Found]):
         return self.node, 0
 
     def goes_on(self, answer: Frame) -> bool:
-        """Take one statistic."""
+        """Receive one statistic."""
         if not answer.key:
             return False
         text = printable(answer.value.decode("utf-8", "replace"))

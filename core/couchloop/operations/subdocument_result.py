@@ -108,7 +108,7 @@ class SubdocResult(OperationResult):
         return whole
 
     def _add(self, part: SubdocResult) -> None:
-        """Take what *part* has behind what is there."""
+        """Append what *part* has."""
         self._specs = [*self._specs, *part._specs]
         self._outcomes = [*self._outcomes, *part._outcomes]
         self.rc = self.rc or part.rc
@@ -148,7 +148,7 @@ class SubdocResult(OperationResult):
         return self._values[place]
 
     def __iter__(self) -> Iterator[Any]:
-        """Give the values of all specs in their order; the first that failed raises its error."""
+        """Return the values of all specs in their order; the first that failed raises its error."""
         return (self[place] for place in range(len(self._specs)))
 
     def __contains__(self, what: object) -> bool:

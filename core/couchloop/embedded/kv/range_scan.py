@@ -220,7 +220,7 @@ class _Run:
         return [*pieces, self._end(Status.RANGE_SCAN_COMPLETE, piece)]
 
     def abandon(self) -> None:
-        """Give the scan up: its client went away while it was running."""
+        """Abort the scan: its client went away while it was running."""
         self._scan.running = False
         self._scan.cancelled = True
         self._vbucket.scans.pop(self._uuid, None)

@@ -156,14 +156,14 @@ class Bucket:
             partition.fail_over(node_id)
 
     def halt(self, node_id: int) -> None:
-        """Let a node take and write nothing more."""
+        """Stop a node: it takes and writes nothing more."""
         self.settle()
         self.conditions.down.add(node_id)
         for partition in self.partitions:
             partition.halt(node_id)
 
     def crash(self, node_id: int) -> bool:
-        """Let a node begin again with what was on its disk; return whether a chain has changed."""
+        """Restart a node with what was on its disk; return whether a chain has changed."""
         self._stores.pop(node_id, None)
         before = [chain[0] for chain in self.chains]
         for partition in self.partitions:

@@ -149,13 +149,13 @@ class Partition:
             self._lead(former)
 
     def halt(self, node_id: int) -> None:
-        """Let a node's copy write nothing more."""
+        """Stop a node's copy from writing."""
         copy = self.copies.get(node_id) if self.used else None
         if copy is not None:
             copy.halt()
 
     def crash(self, node_id: int, *, persistent: bool) -> None:
-        """Let a node's copy begin again with what was on its disk.
+        """Restart a node's copy with what was on its disk.
 
         Without disks a replica takes over, as the cluster manager sees to it.
         """

@@ -253,12 +253,12 @@ class Cluster(ABC):
         self._notify(node)
 
     def hang(self, node: Node) -> None:
-        """Let a node accept connections and read, but answer nothing."""
+        """Make a node accept connections and read, but answer nothing."""
         self._halt(node, NodeState.HUNG)
         self._notify(node)
 
     def restart(self, node: Node) -> None:
-        """Let a stopped or hung node run (again), with the present configuration."""
+        """Start a stopped or hung node again, with the present configuration."""
         stopped, node.state = node.state is NodeState.STOPPED, NodeState.RUNNING
         moved = False
         for bucket in self.buckets.values():
@@ -328,7 +328,7 @@ class Cluster(ABC):
     def set_manifest(
         self, bucket: str, document: Mapping[str, Any], *, nodes: Iterable[Node] | None = None
     ) -> None:
-        """Give a bucket other scopes and collections.
+        """Set a bucket's scopes and collections.
 
         Args:
             bucket: its name.
@@ -343,7 +343,7 @@ class Cluster(ABC):
         self.changed()
 
     def spread_manifest(self, bucket: str, *, nodes: Iterable[Node] | None = None) -> None:
-        """Give the newest scopes and collections to nodes (None: all) that lag behind."""
+        """Send the newest scopes and collections to nodes (None: all) that lag behind."""
         self._give_manifest(bucket, self.buckets[bucket].manifest, nodes)
 
     # --- copies ---------------------------------------------------------------------------------
@@ -356,7 +356,7 @@ class Cluster(ABC):
         self.wake()
 
     def delay_replication(self, bucket: str, seconds: float, *, to: Node | None = None) -> None:
-        """Let changes take time on their way to the replicas; what is on its way counts too.
+        """Delay changes on their way to the replicas; what is on its way counts too.
 
         A failover loses what is on its way. An orderly move does not.
 
@@ -368,7 +368,7 @@ class Cluster(ABC):
         self._delay(bucket, self.buckets[bucket].conditions.links, seconds, to)
 
     def delay_persistence(self, bucket: str, seconds: float, *, at: Node | None = None) -> None:
-        """Let changes take time on their way to the disks: OBSERVE tells, and durability levels.
+        """Delay changes on their way to the disks: OBSERVE tells, and durability levels.
 
         Arguments as in `delay_replication`.
         """
