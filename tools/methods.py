@@ -37,6 +37,7 @@ from couchloop.operations import (
     retrieve,
     stats,
     store,
+    structures,
     subdocument,
     touch,
 )
@@ -83,6 +84,7 @@ FAMILIES: Final = (
             observe,
             stats,
             subdocument,
+            structures,
         ),
     ),
     Family("HealthMethods", "What a bucket's connections can be asked", (health,)),

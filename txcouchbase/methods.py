@@ -13,6 +13,7 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/operations/observe.py
 - core/couchloop/operations/stats.py
 - core/couchloop/operations/subdocument.py
+- core/couchloop/operations/structures.py
 - core/couchloop/session/health.py
 
 What a builder raises fails the Deferred. WrongLoopError is raised: whoever calls from another
@@ -51,6 +52,7 @@ from couchloop.operations import (
     retrieve,
     stats,
     store,
+    structures,
     subdocument,
     touch,
 )
@@ -1518,6 +1520,631 @@ class DocumentMethods:
                 expiry=expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def map_add(
+        self,
+        key: Key,
+        mapkey: str,
+        value: Any,
+        create: bool = False,
+        *,
+        cas: int = 0,
+        ttl: Expiry = 0,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[OperationResult]:
+        """Store a value in a map, whether its key is there or not.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            mapkey: its key in the map, any text but the empty one.
+            value: what to store.
+            create: create the document if need be.
+            cas: if not 0, do it only if the document still has this CAS.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError if there is no document, SubdocPathMismatchError if it is no map,
+        CasMismatchError.
+        """
+        try:
+            pending = structures.map_add(
+                self._defaults,
+                key,
+                mapkey,
+                value,
+                create,
+                cas=cas,
+                ttl=ttl,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def map_get(
+        self,
+        key: Key,
+        mapkey: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[ValueResult]:
+        """Read a value of a map.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            mapkey: its key in the map.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises ElementNotFoundError (an IndexError, as in SDK 2.5, and a KeyError), NotFoundError.
+        """
+        try:
+            pending = structures.map_get(
+                self._defaults, key, mapkey, timeout=timeout, retry_strategy=retry_strategy
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def map_remove(
+        self,
+        key: Key,
+        mapkey: str,
+        *,
+        cas: int = 0,
+        ttl: Expiry = 0,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[OperationResult]:
+        """Remove a value of a map.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            mapkey: its key in the map.
+            cas: if not 0, do it only if the document still has this CAS.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises ElementNotFoundError (an IndexError and a KeyError), NotFoundError, CasMismatchError.
+        """
+        try:
+            pending = structures.map_remove(
+                self._defaults,
+                key,
+                mapkey,
+                cas=cas,
+                ttl=ttl,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def map_size(
+        self, key: Key, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> Deferred[int]:
+        """Count the values of a map.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError.
+        """
+        try:
+            pending = structures.map_size(
+                self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def list_append(
+        self,
+        key: Key,
+        value: Any,
+        create: bool = False,
+        *,
+        cas: int = 0,
+        ttl: Expiry = 0,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[OperationResult]:
+        """Put a value behind the last one of a list.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            value: what to store.
+            create: create the document if need be.
+            cas: if not 0, do it only if the document still has this CAS.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError if there is no document, SubdocPathMismatchError if it is no list,
+        CasMismatchError.
+        """
+        try:
+            pending = structures.list_append(
+                self._defaults,
+                key,
+                value,
+                create,
+                cas=cas,
+                ttl=ttl,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def list_prepend(
+        self,
+        key: Key,
+        value: Any,
+        create: bool = False,
+        *,
+        cas: int = 0,
+        ttl: Expiry = 0,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[OperationResult]:
+        """Put a value before the first one of a list.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            value: what to store.
+            create: create the document if need be.
+            cas: if not 0, do it only if the document still has this CAS.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError if there is no document, SubdocPathMismatchError if it is no list,
+        CasMismatchError.
+        """
+        try:
+            pending = structures.list_prepend(
+                self._defaults,
+                key,
+                value,
+                create,
+                cas=cas,
+                ttl=ttl,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def list_set(
+        self,
+        key: Key,
+        index: int,
+        value: Any,
+        *,
+        cas: int = 0,
+        ttl: Expiry = 0,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[OperationResult]:
+        """Store a value in the place of another one of a list.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            index: from 0; -1: the last one.
+            value: what to store.
+            cas: if not 0, do it only if the document still has this CAS.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises ElementNotFoundError (an IndexError), NotFoundError, CasMismatchError.
+        """
+        try:
+            pending = structures.list_set(
+                self._defaults,
+                key,
+                index,
+                value,
+                cas=cas,
+                ttl=ttl,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def list_get(
+        self,
+        key: Key,
+        index: int,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[ValueResult]:
+        """Read a value of a list.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            index: from 0; -1: the last one.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises ElementNotFoundError (an IndexError), NotFoundError.
+        """
+        try:
+            pending = structures.list_get(
+                self._defaults, key, index, timeout=timeout, retry_strategy=retry_strategy
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def list_remove(
+        self,
+        key: Key,
+        index: int,
+        *,
+        cas: int = 0,
+        ttl: Expiry = 0,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[OperationResult]:
+        """Remove a value of a list.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            index: from 0; -1: the last one.
+            cas: if not 0, do it only if the document still has this CAS.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises ElementNotFoundError (an IndexError), NotFoundError, CasMismatchError.
+        """
+        try:
+            pending = structures.list_remove(
+                self._defaults,
+                key,
+                index,
+                cas=cas,
+                ttl=ttl,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def list_size(
+        self, key: Key, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> Deferred[int]:
+        """Count the values of a list.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError.
+        """
+        try:
+            pending = structures.list_size(
+                self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def set_add(
+        self,
+        key: Key,
+        value: Any,
+        create: bool = False,
+        *,
+        cas: int = 0,
+        ttl: Expiry = 0,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[OperationResult | None]:
+        """Put a value into a set; None is given if it is there.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            value: a text, a number, True, False or None.
+            create: create the document if need be.
+            cas: if not 0, do it only if the document still has this CAS.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError if there is no document, SubdocPathMismatchError if it is no list of
+        such values, SubdocCantInsertValueError for a list or dict, CasMismatchError.
+        """
+        try:
+            pending = structures.set_add(
+                self._defaults,
+                key,
+                value,
+                create,
+                cas=cas,
+                ttl=ttl,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def set_remove(
+        self,
+        key: Key,
+        value: Any,
+        *,
+        ttl: Expiry = 0,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[OperationResult | None]:
+        """Remove a value of a set; None is given if it is not there.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            value: what to remove; 1, 1.0 and True are three values.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError, SubdocPathMismatchError if the document is no list, ContentionError if
+        others changed it before each of many tries.
+        """
+        try:
+            pending = structures.set_remove(
+                self._defaults, key, value, ttl=ttl, timeout=timeout, retry_strategy=retry_strategy
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def set_contains(
+        self,
+        key: Key,
+        value: Any,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[bool]:
+        """Return whether a value is in a set.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            value: what to look for; 1, 1.0 and True are three values.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError, SubdocPathMismatchError if the document is no list.
+        """
+        try:
+            pending = structures.set_contains(
+                self._defaults, key, value, timeout=timeout, retry_strategy=retry_strategy
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def set_size(
+        self, key: Key, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> Deferred[int]:
+        """Count the values of a set.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError.
+        """
+        try:
+            pending = structures.set_size(
+                self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def queue_push(
+        self,
+        key: Key,
+        value: Any,
+        create: bool = False,
+        *,
+        cas: int = 0,
+        ttl: Expiry = 0,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[OperationResult]:
+        """Put a value into a queue: at the beginning of the list, as SDK 2.5 does.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            value: what to store.
+            create: create the document if need be.
+            cas: if not 0, do it only if the document still has this CAS.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError if there is no document, SubdocPathMismatchError if it is no list,
+        CasMismatchError.
+        """
+        try:
+            pending = structures.queue_push(
+                self._defaults,
+                key,
+                value,
+                create,
+                cas=cas,
+                ttl=ttl,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def queue_pop(
+        self,
+        key: Key,
+        *,
+        ttl: Expiry = 0,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[ValueResult]:
+        """Take the oldest value out of a queue; no other caller gets the same.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        An AmbiguousError means that it may be out of the queue.
+
+        Raises QueueEmpty, NotFoundError, ContentionError if others changed the queue before each of
+        many tries.
+        """
+        try:
+            pending = structures.queue_pop(
+                self._defaults, key, ttl=ttl, timeout=timeout, retry_strategy=retry_strategy
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def queue_size(
+        self, key: Key, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> Deferred[int]:
+        """Count the values of a queue.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises NotFoundError.
+        """
+        try:
+            pending = structures.queue_size(
+                self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
             return fail(without_frames(error))

@@ -27,6 +27,7 @@ from couchloop.session.health import ClusterState, DiagnosticsReport, PingReport
 from couchloop.transcoder import FMT_UTF8, Transcoder
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
+from gcouchbase.datastructures import CouchbaseList, CouchbaseMap, CouchbaseQueue, CouchbaseSet
 from gcouchbase.pool import BucketPool
 from gcouchbase.testing import ServedCluster, serve
 
@@ -169,3 +170,29 @@ def subdocuments(bucket: Bucket) -> None:
     result = bucket.lookup_in("k", sd.get("a"))
     assert_type(result.content_as[int](0), int)
     assert_type(result.content_as[dict]("a"), dict[Any, Any])
+
+
+def structures(bucket: Bucket) -> None:
+    """Methods of structures give results, numbers and truths."""
+    assert_type(bucket.map_add("k", "a", 1, create=True), OperationResult)
+    assert_type(bucket.map_get("k", "a"), ValueResult)
+    assert_type(bucket.map_remove("k", "a"), OperationResult)
+    assert_type(bucket.map_size("k"), int)
+    assert_type(bucket.list_append("k", 1), OperationResult)
+    assert_type(bucket.list_prepend("k", 1), OperationResult)
+    assert_type(bucket.list_set("k", 0, 1), OperationResult)
+    assert_type(bucket.list_get("k", -1), ValueResult)
+    assert_type(bucket.list_remove("k", 0), OperationResult)
+    assert_type(bucket.list_size("k"), int)
+    assert_type(bucket.set_add("k", 1), OperationResult | None)
+    assert_type(bucket.set_remove("k", 1), OperationResult | None)
+    assert_type(bucket.set_contains("k", 1), bool)
+    assert_type(bucket.set_size("k"), int)
+    assert_type(bucket.queue_push("k", 1), OperationResult)
+    assert_type(bucket.queue_pop("k"), ValueResult)
+    assert_type(bucket.queue_size("k"), int)
+    bucket.list_get("k", "0")  # type: ignore[arg-type]
+    assert_type(CouchbaseList("k", bucket).get_all(), list[Any])
+    assert_type(CouchbaseMap("k", bucket).get_all(), dict[str, Any])
+    assert_type(CouchbaseSet("k", bucket).values(), set[Any])
+    assert_type(CouchbaseQueue("k", bucket).size(), int)

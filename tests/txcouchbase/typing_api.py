@@ -27,6 +27,7 @@ from couchloop.session.health import ClusterState, PingReport
 from couchloop.transcoder import FMT_UTF8, Transcoder
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
+from txcouchbase.datastructures import CouchbaseList, CouchbaseMap, CouchbaseQueue, CouchbaseSet
 from txcouchbase.pool import BucketPool
 from txcouchbase.service import BucketService
 from txcouchbase.testing import MemoryCluster, ServedCluster, serve
@@ -193,3 +194,29 @@ def subdocuments(bucket: Bucket) -> None:
     )
     bucket.lookup_in("k", "a")  # type: ignore[arg-type]
     bucket.mutate_in("k", sd.counter("a", 1.5))  # type: ignore[arg-type]
+
+
+def structures(bucket: Bucket) -> None:
+    """Methods of structures give results, numbers and truths."""
+    assert_type(bucket.map_add("k", "a", 1, create=True), Deferred[OperationResult])
+    assert_type(bucket.map_get("k", "a"), Deferred[ValueResult])
+    assert_type(bucket.map_remove("k", "a"), Deferred[OperationResult])
+    assert_type(bucket.map_size("k"), Deferred[int])
+    assert_type(bucket.list_append("k", 1), Deferred[OperationResult])
+    assert_type(bucket.list_prepend("k", 1), Deferred[OperationResult])
+    assert_type(bucket.list_set("k", 0, 1), Deferred[OperationResult])
+    assert_type(bucket.list_get("k", -1), Deferred[ValueResult])
+    assert_type(bucket.list_remove("k", 0), Deferred[OperationResult])
+    assert_type(bucket.list_size("k"), Deferred[int])
+    assert_type(bucket.set_add("k", 1), Deferred[OperationResult | None])
+    assert_type(bucket.set_remove("k", 1), Deferred[OperationResult | None])
+    assert_type(bucket.set_contains("k", 1), Deferred[bool])
+    assert_type(bucket.set_size("k"), Deferred[int])
+    assert_type(bucket.queue_push("k", 1), Deferred[OperationResult])
+    assert_type(bucket.queue_pop("k"), Deferred[ValueResult])
+    assert_type(bucket.queue_size("k"), Deferred[int])
+    bucket.list_get("k", "0")  # type: ignore[arg-type]
+    assert_type(CouchbaseList("k", bucket).get_all(), Deferred[list[Any]])
+    assert_type(CouchbaseMap("k", bucket).get_all(), Deferred[dict[str, Any]])
+    assert_type(CouchbaseSet("k", bucket).values(), Deferred[set[Any]])
+    assert_type(CouchbaseQueue("k", bucket).size(), Deferred[int])

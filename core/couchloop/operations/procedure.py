@@ -20,7 +20,7 @@ gives, and what is cancelled ends at once.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, Self, TypeVar, cast
 
 from couchloop.arguments.times import exact_seconds
 from couchloop.exceptions import (
@@ -151,6 +151,12 @@ class Procedure(Batch[Any], Generic[T]):
     def done(self) -> bool:
         """Whether it is complete."""
         return self._is_done
+
+    def rescue(self, kind: type[CouchbaseError], instead: Callable[[], T]) -> Self:
+        """Have it give what *instead* gives where it would raise a *kind*; return it."""
+        assert self._steps is not None
+        self._steps = _rescued(self._steps, kind, instead)
+        return self
 
     @property
     def is_ready(self) -> bool:
@@ -323,7 +329,7 @@ class Procedure(Batch[Any], Generic[T]):
     def result(self) -> T:  # type: ignore[override]  # not one of documents
         """Return what the procedure has returned, or raise what it has raised."""
         if self.broken is not None:
-            broken, self.broken = self.broken, None
+            broken, self.broken = self.broken, RuntimeError("the procedure has failed before")
             try:
                 raise broken
             finally:
@@ -339,6 +345,13 @@ class Procedure(Batch[Any], Generic[T]):
             raise error
         finally:
             del error
+
+
+def _rescued(steps: Steps[T], kind: type[CouchbaseError], instead: Callable[[], T]) -> Steps[T]:
+    try:
+        return (yield from steps)
+    except kind:
+        return instead()
 
 
 def _outcome(op: Operation[Any]) -> Any:
