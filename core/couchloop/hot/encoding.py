@@ -41,7 +41,7 @@ _METHODS: Final = ("encode_key", *_VALUE_METHODS)
 
 
 def transcoder_of(given: Any) -> Transcoder:
-    """Give the transcoder that *given* means to SDK 2.5: none, an instance, or a class of one.
+    """Return the transcoder that *given* means to SDK 2.5: none, an instance, or a class of one.
 
     Raises ArgumentError if it is none.
     """
@@ -51,7 +51,7 @@ def transcoder_of(given: Any) -> Transcoder:
 
 
 def value_transcoder_of(given: Any) -> Transcoder:
-    """Give the transcoder of one call, an instance or a class of one; it need know no keys.
+    """Return the transcoder of one call, an instance or a class of one; it need know no keys.
 
     Raises ArgumentError if it is none.
     """
@@ -78,7 +78,7 @@ def _checked(given: Any, methods: Sequence[str]) -> Transcoder:
 
 
 def about(error: CouchbaseError, operation: str, key: Any) -> CouchbaseError:
-    """Have *error* say which operation on which key it is about, unless it does."""
+    """Make *error* say which operation on which key it is about, unless it does."""
     if error.key is None:
         error.key = key
     context = error.context or ErrorContext()
@@ -113,7 +113,7 @@ def not_encoded(
 
 
 def encode_key(defaults: Defaults, key: Key, operation: str) -> bytes:
-    """Give a key's bytes, checked as those of an operation are.
+    """Return a key's bytes, checked as those of an operation are.
 
     Raises what the transcoder raises if that is a CouchbaseError, else InvalidKeyError.
     """
@@ -125,7 +125,7 @@ def encode_key(defaults: Defaults, key: Key, operation: str) -> bytes:
 
 
 def exact_key(raw: object, operation: str, key: Any) -> bytes:
-    """Give as bytes what a transcoder made of *key*; raise InvalidKeyError if it is none."""
+    """Return as bytes what a transcoder made of *key*; raise InvalidKeyError if it is none."""
     try:
         return exact_bytes(raw)
     except Exception as error:
@@ -134,7 +134,7 @@ def exact_key(raw: object, operation: str, key: Any) -> bytes:
 
 
 def not_a_value(made: object, error: Exception, operation: str, key: Any) -> CouchbaseError:
-    """Give what to raise where a transcoder's encode_value has given *made*."""
+    """Return what to raise where a transcoder's encode_value has given *made*."""
     text = "the transcoder's encode_value gives bytes and flags (an integer of 32 bits)"
     if issubclass(type(made), tuple):
         # A subclass may do anything when it is asked for its items.
@@ -147,7 +147,7 @@ def not_a_value(made: object, error: Exception, operation: str, key: Any) -> Cou
 
 
 def too_big(operation: str, key: Any) -> TooBigError:
-    """Give what to raise for a value above 20 MiB."""
+    """Return what to raise for a value above 20 MiB."""
     error = TooBigError(
         f"the value takes more than {MAX_VALUE} bytes (20 MiB), the most that the server takes: "
         "nothing was sent; store it in parts"

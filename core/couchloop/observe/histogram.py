@@ -38,7 +38,7 @@ class Histogram:
             self._buckets[top] = self._buckets.get(top, 0) + count
 
     def percentile(self, percent: float) -> int:
-        """Give the duration in microseconds that so many per cent do not exceed; 0 if empty."""
+        """Return the duration in microseconds that so many per cent do not exceed; 0 if empty."""
         wanted = max(1, ceil(self.count * percent / 100))
         seen = 0
         for top in sorted(self._buckets):
@@ -48,6 +48,6 @@ class Histogram:
         return 0
 
     def summary(self) -> dict[str, Any]:
-        """Give the RFC's fields."""
+        """Return the RFC's fields."""
         percentiles = {str(percent): self.percentile(percent) for percent in _PERCENTILES}
         return {"total_count": self.count, "percentiles_us": percentiles}

@@ -24,7 +24,7 @@ class Reporter(Observer, Protocol):
         """Whether there is something to say."""
 
     def take(self) -> dict[str, Any]:
-        """Give it, and begin anew."""
+        """Return it, and begin anew."""
 
 
 class _Top:
@@ -51,7 +51,7 @@ class _Top:
 
 
 def _entry(what: Completed | LateAnswer) -> dict[str, Any]:
-    """Give the RFC's fields, without those that are unknown."""
+    """Return the RFC's fields, without those that are unknown."""
     server = None if what.server_duration is None else round(what.server_duration * 1e6)
     dispatch = what.dispatch_duration if isinstance(what, Completed) else None
     fields = {
@@ -162,7 +162,7 @@ class LatencyMeter:
 
 
 def reporters(reports: Reports) -> list[Reporter]:
-    """Give what *reports* asks for."""
+    """Return what *reports* asks for."""
     made: list[Reporter] = []
     if reports.tracing:
         made += [

@@ -37,7 +37,7 @@ _WEB: Final = "http"
 
 
 def passes(error: CouchbaseError) -> bool:
-    """Tell whether what an opening failed with may pass, so that it is worth trying again.
+    """Whether what an opening failed with may pass, so that it is worth trying again.
 
     A wrong password is the same on every node. Else it is enough that one seed may do better
     later; a web port counts only where no data port was asked, for one that refuses says nothing
@@ -70,7 +70,7 @@ def _passes_alone(error: CouchbaseError) -> bool:
 
 
 def pause(failures: int, random: float) -> float:
-    """Give the seconds to wait after so many failures in a row, from 1.
+    """Return the seconds to wait after so many failures in a row, from 1.
 
     They double, from 0.1 up to 10. Half of it is jitter, so that many clients do not come in step.
 

@@ -23,7 +23,7 @@ E = TypeVar("E", bound=CouchbaseError)
 
 
 def blocked_for(error: BaseException | None) -> float:
-    """Give how long the loop stood still by what *error* tells: seconds, 0.0 if nothing."""
+    """Return how long the loop stood still by what *error* tells: seconds, 0.0 if nothing."""
     cause = None if error is None else error.__cause__
     return cause.duration if isinstance(cause, LoopBlockedError) else 0.0
 
@@ -32,10 +32,10 @@ class Delayed(Protocol):
     """What a catch-up needs of its session."""
 
     def stood_still(self, since: float, until: float) -> None:
-        """Take note that the loop stood still between these times."""
+        """Record that the loop stood still between these times."""
 
     def heard_since(self, when: float) -> bool:
-        """Tell whether anything has come from any peer at *when* or later."""
+        """Whether anything has come from any peer at *when* or later."""
 
 
 class CatchUp:
@@ -65,7 +65,7 @@ class CatchUp:
         return self._since is not None
 
     def noticed(self, since: float, now: float) -> bool:
-        """Take note that the loop does at *now* what it was asked for; tell whether that is late.
+        """Record that the loop does at *now* what it was asked for; return whether that is late.
 
         *since*: when it was due.
         """
@@ -75,14 +75,14 @@ class CatchUp:
         return is_late
 
     def overdue(self, due: float, now: float) -> None:
-        """Take note likewise, of what time limits are about: what has arrived is read first."""
+        """Record likewise what time limits are about: what has arrived is read first."""
         if self.noticed(due, now):
             self._least = LEAST_TURNS
             if not self.is_reading:
                 self._turns = _MOST_TURNS
 
     def reads_first(self, now: float) -> bool:
-        """Tell whether what is due now has to wait for one more turn of the loop."""
+        """Whether what is due now has to wait for one more turn of the loop."""
         since = self._since
         goes_on = self._least or (since is not None and self._session.heard_since(since))
         if not (self._turns and goes_on):
@@ -100,7 +100,7 @@ class CatchUp:
 
 
 def blame(error: E, seconds: float) -> E:
-    """Have *error* tell that the loop stood still for so long, unless that is 0.0; give it."""
+    """Make *error* tell that the loop stood still for so long, unless that is 0.0; return it."""
     if seconds:
         error.message = f"{error.message.rstrip('.')}; {STOOD_STILL}"
         blocked = LoopBlockedError()

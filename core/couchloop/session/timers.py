@@ -99,19 +99,19 @@ class Timers:
         return bool(heap)
 
     def call_at(self, when: float, action: Callable[[float], None]) -> Timer:
-        """Have *action* called with the time, at *when* or after."""
+        """Call *action* with the time, at *when* or after."""
         timer = Timer(when, action)
         self.push(timer)
         return timer
 
     def limit(self, now: float, seconds: float, action: Callable[[float], None]) -> Limit:
-        """Have *action* called with the time, once the loop has run for so long from *now* on."""
+        """Call *action* with the time, once the loop has run for so long from *now* on."""
         limit = Limit(self, now, seconds, action)
         self.push(limit)
         return limit
 
     def push(self, timer: Timer) -> None:
-        """Have *timer* fire when it is due."""
+        """Make *timer* fire when it is due."""
         heapq.heappush(self._heap, (timer.when, next(self._numbers), timer))
         self.wakeup = min(self.wakeup, timer.when)
 
@@ -131,7 +131,7 @@ class Timers:
     # A loop that stands still
 
     def stood_still(self, since: float, until: float) -> None:
-        """Take note that nothing could be done between these times: the loop stood still."""
+        """Record that nothing could be done between these times: the loop stood still."""
         known = self._standstills
         if known and since <= known[-1][1]:
             since = min(since, known.pop()[0])
@@ -139,10 +139,10 @@ class Timers:
         del known[:-_MOST_STANDSTILLS]
 
     def standstill(self, since: float, now: float) -> float:
-        """Give how many seconds between these times the loop stood still, as far as is known."""
+        """Return how many seconds between these times the loop stood still, as far as is known."""
         return sum(max(0.0, min(end, now) - max(begin, since)) for begin, end in self._standstills)
 
     def excuse(self, since: float, now: float, limit: float) -> float:
-        """Give the same; 0.0 if that is too little of *limit* seconds to be worth telling."""
+        """Return the same; 0.0 if that is too little of *limit* seconds to be worth telling."""
         lost = self.standstill(since, now) if self._standstills else 0.0
         return lost if lost >= limit * _WORTH_TELLING else 0.0

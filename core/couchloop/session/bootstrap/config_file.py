@@ -49,7 +49,7 @@ class RecallOwner(Protocol):
         """Look for a configuration at the seeds; *began* is when the time for all began to run."""
 
     def bootstrap_failed(self, error: CouchbaseError, now: float) -> None:
-        """Take note that the bucket cannot be opened."""
+        """Record that the bucket cannot be opened."""
 
 
 class Recall:
@@ -117,7 +117,7 @@ class Recall:
         self._end_limit()
 
     def loaded(self, result: Cached | BaseException | None, now: float) -> None:
-        """Take the answer to a `LoadConfig`: None if the file has not changed."""
+        """Handle the answer to a `LoadConfig`: None if the file has not changed."""
         self._reading = False
         opening, self._opening = self._opening, False
         if isinstance(result, BaseException):
@@ -186,7 +186,7 @@ class Recall:
         self._owner.recalled(config, self._network, told, now)
 
     def failed(self, address: Address, error: CouchbaseError, now: float) -> bool:
-        """Note what happened at a node; tell whether that was the end of trying the file's."""
+        """Record what happened at a node; return whether that was the end of trying the file's."""
         self._failed.append((address, error))
         met = {where for where, _ in self._failed}
         # A wrong password is wrong everywhere, and trying it often may lock the user out.
@@ -227,7 +227,7 @@ class Recall:
             self._limit = None
 
     def store(self, config: ClusterConfig) -> None:
-        """Have *config*, which came from the network, kept for the next start."""
+        """Store *config*, which came from the network, for the next start."""
         settings = self._settings
         if not settings.config_cache or settings.config_cache_ro:
             return
@@ -239,7 +239,7 @@ class Recall:
         self._events.append(StoreConfig(settings.config_cache, config, self._useless))
 
     def stored(self, result: int | BaseException | None) -> None:
-        """Take the answer to a `StoreConfig`: when the file was written, or why it was not."""
+        """Handle the answer to a `StoreConfig`: when the file was written, or why it was not."""
         if isinstance(result, BaseException):
             reason = str(getattr(result, "strerror", None) or result)
             self._log("warning", "configuration not kept in {path}: {reason}", reason=reason)

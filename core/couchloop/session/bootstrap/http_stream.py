@@ -48,7 +48,7 @@ class Request(NamedTuple):
     data: bytes
 
     def take_output(self) -> bytes:
-        """Give what is to be written."""
+        """Return what is to be written."""
         return self.data
 
 
@@ -59,10 +59,10 @@ class StreamOwner(Protocol):
         """Write a request."""
 
     def config_streamed(self, text: bytes, address: Address, now: float) -> None:
-        """Take a configuration."""
+        """Handle a configuration."""
 
     def stream_failed(self, error: CouchbaseError, now: float) -> None:
-        """Take note that the node gives no (more) configurations; only before `keep` is called."""
+        """Record that the node gives no (more) configurations; only before `keep` is called."""
 
 
 class ConfigSource:
@@ -150,7 +150,7 @@ class ConfigSource:
             self._fail(error, now)
 
     def receive_data(self, data: bytes, now: float) -> None:
-        """Take bytes; *data* is empty when the peer has closed the connection in order."""
+        """Receive bytes; *data* is empty when the peer has closed the connection in order."""
         exchange = self._exchange
         if exchange is None:
             return
@@ -182,7 +182,7 @@ class ConfigSource:
             self._fail(error, now)
 
     def lost(self, reason: BaseException | None, now: float) -> None:
-        """Take note that the transport is gone."""
+        """Handle the loss of the transport."""
         if isinstance(reason, CouchbaseError):
             self._fail(reason, now)
             return
@@ -210,7 +210,7 @@ class ConfigSource:
         self._events.append(OpenConnection(self.id, address, settings.tls))
 
     def _next_text(self) -> bytes | None:
-        """Take a configuration that is complete out of the body."""
+        """Return a configuration that is complete in the body."""
         body = self._body
         end = body.find(_SEPARATOR, max(0, self._searched - len(_SEPARATOR) + 1))
         if end < 0:
@@ -249,7 +249,7 @@ class ConfigSource:
         self._fail(blame(error, self._timers.excuse(now - limit, now, limit)), now)
 
     def _answered(self, now: float) -> None:
-        """Take the end of the answer: of a stream, or of the one configuration asked for."""
+        """Handle the end of the answer: of a stream, or of the one configuration asked for."""
         exchange = self._exchange
         rest = bytes(self._body).strip()
         if rest:

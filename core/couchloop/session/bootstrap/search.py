@@ -79,10 +79,10 @@ class BootstrapOwner(Protocol):
         connection: Connection | None,
         now: float,
     ) -> None:
-        """Take the first configuration, and the connection that brought it (None: a web port)."""
+        """Handle the first configuration, and the connection that brought it (None: a web port)."""
 
     def bootstrap_failed(self, error: CouchbaseError, now: float) -> None:
-        """Take note that no seed would have us."""
+        """Record that no seed would have us."""
 
 
 class Bootstrap:
@@ -201,7 +201,7 @@ class Bootstrap:
         self._try(settings.seeds, settings.web_seeds, now)
 
     def _lookup_over(self) -> bool:
-        """Tell whether the lookup was still of interest; it is so no more."""
+        """Whether the lookup was still of interest; it is so no more."""
         timer, self._lookup = self._lookup, None
         if timer is not None:
             timer.cancel()
@@ -266,7 +266,7 @@ class Bootstrap:
             self._owner.bootstrapped(*usable, None, now)
 
     def stream_failed(self, error: CouchbaseError, now: float) -> None:
-        """Note that the web port gives no (more) configurations, and try the next."""
+        """Handle that the web port gives no (more) configurations, and try the next."""
         seed = self.web_seed
         assert seed is not None
         if self._is_warming and isinstance(error, ConnectionLostError):
@@ -279,7 +279,7 @@ class Bootstrap:
         self._note(self._url(seed), error, now)
 
     def _read(self, text: bytes, seed: Address) -> tuple[ClusterConfig, NetworkChoice] | None:
-        """Give a configuration that came from *seed*, and the network to use; None: not ready yet.
+        """Return the configuration that came from *seed*, and the network to use; None: not ready.
 
         Raises CouchbaseError if it is of no use.
         """
@@ -297,7 +297,7 @@ class Bootstrap:
         return config, network
 
     def _not_on(self, network: str, config: ClusterConfig) -> CouchbaseError:
-        """Say why no node can be reached on *network*, and which to try instead."""
+        """Return why no node can be reached on *network*, and which to try instead."""
         bucket = self._settings.bucket
         port = "TLS data port" if self._settings.tls else "data port"
         usable = data_networks(config, self._nodes.service)
@@ -313,7 +313,7 @@ class Bootstrap:
         return error
 
     def config_answered(self, request: OwnRequest) -> None:
-        """Take the answer of a node whose bucket was not ready, or that it gave none."""
+        """Handle the answer of a node whose bucket was not ready, or that it gave none."""
         connection = self.connection
         assert connection is not None
         answer = request.answer
@@ -333,7 +333,7 @@ class Bootstrap:
         self.handshake_done(text, now)
 
     def failed(self, seed: Address, error: CouchbaseError, now: float) -> None:
-        """Note what happened at *seed*, whose connection is gone, and try the next."""
+        """Record what happened at *seed*, whose connection is gone, and try the next."""
         self.connection = None
         self._note(str(seed), error, now)
 
@@ -402,7 +402,7 @@ class Bootstrap:
         self._give_up(now, error)
 
     def _summary(self) -> CouchbaseError:
-        """Give the error that tells most of all that was met; the others go with it."""
+        """Return the error that tells most of all that was met; the others go with it."""
         causes = [cause for _, cause in self.met if isinstance(cause, CouchbaseError)]
         told = [cause for kind in _TELLING for cause in causes if isinstance(cause, kind)]
         if told:
