@@ -119,6 +119,14 @@ sessions of official SDKs.
 """
 
 
+_CONCLUSION = """
+## What is in no recording
+
+Buckets of type memcached, replicas that lag, what a restarted node has lost, and all that a cluster
+manager does: these follow the manuals of the server, and what official SDKs expect.
+"""
+
+
 def page() -> str:
     """Give the text of docs/fidelity.md."""
     lines = [_INTRODUCTION, "| recording | scenarios | " + " | ".join(COLUMNS) + " |"]
@@ -142,7 +150,7 @@ def page() -> str:
         cells = " | ".join(str(score.counts[column]) for column in COLUMNS)
         why = "; ".join(score.reasons)
         lines.append(f"| {score.recording} | {score.scenario} | {cells} | {why} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + _CONCLUSION
 
 
 def _row(name: str, scenarios: int, counts: Counter[str]) -> str:

@@ -511,6 +511,28 @@ class TestManifests:
             b"\x08",
         ]
 
+    def test_ids_are_never_used_again(self, cluster: EmbeddedCluster) -> None:
+        """What is created under an old name is another collection, after a new scope too."""
+        first = cluster.create_collection("default", "app.c")
+        cluster.drop_collection("default", "app.c")
+        second = cluster.create_collection("default", "app.c", max_ttl=5)
+        cluster.drop_scope("default", "app")
+        third = cluster.create_collection("default", "app.c")
+        cluster.set_manifest("default", self.manifest(100))
+        fourth = cluster.create_collection("default", "_default.c", nodes=cluster.nodes[:1])
+        assert 7 < first < second < third < fourth
+        assert self.collection(Client.ready(cluster.nodes[0]), "c")[1][-1] == fourth
+        assert self.collection(Client.ready(cluster.nodes[1]), "c")[0] == Status.UNKNOWN_COLLECTION
+
+    def test_what_cannot_be_created_or_dropped(self, cluster: EmbeddedCluster) -> None:
+        """A collection that is there, one that is not, and a scope that is not."""
+        with pytest.raises(ValueError, match=r"there is a collection _default\._default already"):
+            cluster.create_collection("default", "_default._default")
+        with pytest.raises(ValueError, match=r"there is no collection app\.c"):
+            cluster.drop_collection("default", "app.c")
+        with pytest.raises(ValueError, match="there is no scope app"):
+            cluster.drop_scope("default", "app")
+
     def test_an_administrator_may_tell_one_node(self) -> None:
         """COLLECTIONS_SET_MANIFEST is for the node that is asked."""
         cluster = EmbeddedCluster(2, users=[administrator()])

@@ -15,6 +15,17 @@ from couchloop.wire import Datatype, Feature, Opcode, Status, snappy
 from tests.embedded.client import Client, configuration, on_node
 
 
+def test_random_keys_are_different_ones() -> None:
+    """Whoever asks again and again for any key gets each of them."""
+    cluster = EmbeddedCluster(1)
+    client = Client.ready(cluster.nodes[0])
+    names = [f"key{number}" for number in range(4)]
+    for name in names:
+        client.set(name, b"1")
+    asked = [client.ask(Opcode.GET_RANDOM_KEY, extras=bytes(4)).key for _ in range(50)]
+    assert set(asked) == {b"\0" + name.encode() for name in names}
+
+
 class TestBuckets:
     """Buckets that are made, filled, paused and deleted."""
 

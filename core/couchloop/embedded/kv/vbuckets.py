@@ -73,12 +73,18 @@ def get_random_key(request: Request) -> Answer:
         unknown = request.unknown_collection()
         unknown.status = Status.EACCESS
         raise unknown
-    for (uid, key), document in active_documents(request):
-        if uid == collection_id:
-            value, datatype = shown_value(request, document)
-            prefix = encode_leb128(uid) if request.has(Feature.COLLECTIONS) else b""
-            return Answer(document.flags.to_bytes(4), prefix + key, value, datatype, document.cas)
-    raise Refusal(Status.KEY_ENOENT)
+    found = [
+        (key, document)
+        for (uid, key), document in active_documents(request)
+        if uid == collection_id
+    ]
+    if not found:
+        raise Refusal(Status.KEY_ENOENT)
+    number = int.from_bytes(request.cluster.generator.randbytes(8))
+    key, document = found[number % len(found)]
+    value, datatype = shown_value(request, document)
+    prefix = encode_leb128(collection_id) if request.has(Feature.COLLECTIONS) else b""
+    return Answer(document.flags.to_bytes(4), prefix + key, value, datatype, document.cas)
 
 
 def check_random_key(request: Request) -> None:

@@ -190,6 +190,7 @@ class Bucket:
     ) -> None:
         """Set the manifest of the nodes *node_ids*; *others* keep theirs and lag behind."""
         conditions = self.conditions
+        manifest.last_id = max(manifest.last_id, conditions.manifest.last_id)
         lagging = {node_id: conditions.manifest_at(node_id) for node_id in others}
         conditions.manifest, conditions.manifests = manifest, lagging
         for partition in self.partitions:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+_LAST_RESERVED: Final = 7
+"""Ids up to this are the server's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +31,52 @@ class Manifest:
         default_factory=lambda: {0: Collection(0, "_default", "_default")}
     )
 
+    last_id: int = _LAST_RESERVED
+    """The highest id that a scope or a collection has ever had: ids are never used again."""
+
     def add_scope(self, name: str, uid: int) -> None:
         """Create a scope."""
         self.scopes[name] = uid
+        self.last_id = max(self.last_id, uid)
 
     def add_collection(self, scope: str, name: str, uid: int, max_ttl: int = 0) -> None:
         """Create a collection in a scope that exists."""
         self.collections[uid] = Collection(uid, scope, name, max_ttl)
+        self.last_id = max(self.last_id, uid)
+
+    def with_collection(self, scope: str, name: str, max_ttl: int = 0) -> Manifest:
+        """Return the next manifest, with one more collection, and its scope if that is new.
+
+        Raises ValueError if it is there already.
+        """
+        if self.find(scope, name) is not None:
+            raise ValueError(f"there is a collection {scope}.{name} already")
+        following = self._next(self.scopes, self.collections.values())
+        if scope not in following.scopes:
+            following.add_scope(scope, following.last_id + 1)
+        following.add_collection(scope, name, following.last_id + 1, max_ttl)
+        return following
+
+    def without_collection(self, scope: str, name: str) -> Manifest:
+        """Return the next manifest, without a collection. Raises ValueError if there is none."""
+        dropped = self.find(scope, name)
+        if dropped is None:
+            raise ValueError(f"there is no collection {scope}.{name}")
+        left = (each for each in self.collections.values() if each is not dropped)
+        return self._next(self.scopes, left)
+
+    def without_scope(self, scope: str) -> Manifest:
+        """Return the next manifest, without a scope. Raises ValueError if there is none."""
+        if scope not in self.scopes:
+            raise ValueError(f"there is no scope {scope}")
+        scopes = {name: uid for name, uid in self.scopes.items() if name != scope}
+        return self._next(
+            scopes, (each for each in self.collections.values() if each.scope in scopes)
+        )
+
+    def _next(self, scopes: dict[str, int], collections: Iterable[Collection]) -> Manifest:
+        kept = {collection.uid: collection for collection in collections}
+        return Manifest(self.uid + 1, dict(scopes), kept, self.last_id)
 
     @classmethod
     def decode(cls, document: Mapping[str, Any]) -> Manifest:

@@ -337,10 +337,45 @@ class Cluster(ABC):
 
         Raises ValueError for a bucket of type memcached, which can have none.
         """
-        if self.buckets[bucket].memcached:
-            raise ValueError("a bucket of type memcached has no collections of its own")
-        self._give_manifest(bucket, Manifest.decode(document), nodes)
-        self.changed()
+        self._publish_manifest(bucket, Manifest.decode(document), nodes)
+
+    def create_collection(
+        self,
+        bucket: str,
+        path: str,
+        *,
+        max_ttl: int = 0,
+        nodes: Iterable[Node] | None = None,
+    ) -> int:
+        """Create a collection `scope.name`, and its scope if that is new; return its id.
+
+        One that was dropped, and is created again, is another one: it is empty and has another id.
+
+        Args:
+            bucket: its name.
+            path: names of scope and collection, with a dot between.
+            max_ttl: how long documents live at most, in seconds; 0: for ever.
+            nodes: as in `set_manifest`.
+
+        Raises ValueError if it is there already.
+        """
+        scope, _, name = path.partition(".")
+        manifest = self.buckets[bucket].manifest.with_collection(scope, name, max_ttl)
+        self._publish_manifest(bucket, manifest, nodes)
+        return manifest.last_id
+
+    def drop_collection(
+        self, bucket: str, path: str, *, nodes: Iterable[Node] | None = None
+    ) -> None:
+        """Drop a collection with all that is in it; see `create_collection`."""
+        scope, _, name = path.partition(".")
+        manifest = self.buckets[bucket].manifest.without_collection(scope, name)
+        self._publish_manifest(bucket, manifest, nodes)
+
+    def drop_scope(self, bucket: str, scope: str, *, nodes: Iterable[Node] | None = None) -> None:
+        """Drop a scope with all that is in it; see `create_collection`."""
+        manifest = self.buckets[bucket].manifest.without_scope(scope)
+        self._publish_manifest(bucket, manifest, nodes)
 
     def spread_manifest(self, bucket: str, *, nodes: Iterable[Node] | None = None) -> None:
         """Send the newest scopes and collections to nodes (None: all) that lag behind."""
@@ -437,6 +472,14 @@ class Cluster(ABC):
         for bucket in self.buckets.values():
             bucket.halt(node.node_id)
         node.state = state
+
+    def _publish_manifest(
+        self, name: str, manifest: Manifest, nodes: Iterable[Node] | None
+    ) -> None:
+        if self.buckets[name].memcached:
+            raise ValueError("a bucket of type memcached has no collections of its own")
+        self._give_manifest(name, manifest, nodes)
+        self.changed()
 
     def _give_manifest(self, name: str, manifest: Manifest, nodes: Iterable[Node] | None) -> None:
         chosen = {node.node_id for node in (self.nodes if nodes is None else nodes)}
