@@ -141,3 +141,29 @@ def test_the_events() -> None:
         for name in _SPAN.findall(first)
     ]
     assert sorted(named) == sorted(event.__name__ for event in get_args(events.Event))
+
+
+TABLES: Final = {"core/couchloop/exceptions.py", "core/couchloop/settings/options.py"}
+"""A table may be as long as what it lists."""
+NOT_PARTED_YET: Final = {
+    "core/couchloop/session/connections.py",
+    "core/couchloop/session/dispatcher.py",
+    "core/couchloop/session/session.py",
+}
+MOST_LINES: Final = 600
+
+
+def test_no_file_is_too_long() -> None:
+    """A file of logic has at most 600 lines; tables and what is made are not logic."""
+    folders = (CORE, *ADAPTERS, ROOT / "tools")
+    lines = {
+        path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8").splitlines()
+        for folder in folders
+        for path in folder.rglob("*.py")
+    }
+    long = {
+        path
+        for path, text in lines.items()
+        if len(text) > MOST_LINES and not any("Made by `make" in line for line in text[:10])
+    }
+    assert long <= TABLES | NOT_PARTED_YET
