@@ -35,7 +35,6 @@ _REACTOR_TESTS: Final = (
     "tests/txcouchbase/test_hooks.py",
     "tests/txcouchbase/test_reactors.py",
     "tests/txcouchbase/test_standstill.py",
-    "tests/txcouchbase/test_times.py",
 )
 
 GEVENT_LOOPS: Final = ("libuv-cffi",)
@@ -47,18 +46,18 @@ GEVENT_VERSIONS: Final = ("oldest", "newest")
 CORE: Final = "couchloop"
 
 _GEVENT_TESTS: Final = (
-    "tests/conformance/test_credentials.py",
-    "tests/conformance/test_tls.py",
+    *(
+        f"tests/conformance/test_{name}.py"
+        for name in ("bad_input", "credentials", "health", "pool", "threads", "tls")
+    ),
     *(
         f"tests/gcouchbase/test_{name}.py"
         for name in (
             "bad_input",
-            "health",
             "lifetime",
             "loops",
             "memory",
             "operations",
-            "pool",
             "standstill",
             "threads",
             "tls",

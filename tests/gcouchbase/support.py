@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,7 @@ from typing import Any, Final, TypeVar
 import gevent
 from gevent import Greenlet, subprocess
 from gevent import socket as gsocket
+from gevent.util import GreenletTree
 
 from couchloop.wire import Opcode
 from gcouchbase.bucket import Bucket
@@ -203,6 +205,12 @@ def no_background_errors() -> Iterator[list[BaseException]]:
     assert not errors, "an error in the background, printed above"
 
 
+def connecting() -> list[str]:
+    """Name the greenlets in which a Bucket is being connected."""
+    trees = GreenletTree.forest()
+    return re.findall(r"couchbase-connect-\d+", "".join(tree.format() for tree in trees))
+
+
 @contextmanager
 def nothing_left() -> Iterator[None]:
     """Compare the sockets and the Buckets of this process before and after what runs within."""
@@ -211,4 +219,5 @@ def nothing_left() -> Iterator[None]:
     # An exception that the test has caught refers to the test's frame, which refers to it.
     gc.collect()
     until(lambda: not Bucket._registry.buckets(gevent.get_hub()), "the test has left a Bucket")
+    until(lambda: not connecting(), "a greenlet of a Bucket goes on")
     until(lambda: open_sockets() == before, "the test has left a socket open")

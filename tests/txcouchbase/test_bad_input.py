@@ -22,36 +22,22 @@ from zope.interface import implementer
 
 from couchloop.embedded import EmbeddedCluster
 from couchloop.exceptions import (
-    ArgumentError,
     AuthError,
     BootstrapTimeoutError,
-    BucketAlreadyOpenError,
     BucketNotFoundError,
     CouchbaseError,
-    EmptyKeyError,
     HandshakeClosedError,
-    InvalidCasError,
-    InvalidConnectionStringError,
-    InvalidDeltaError,
-    InvalidOptionError,
-    InvalidTimeoutError,
-    InvalidTtlError,
-    KeyTooLongError,
-    MixedAuthError,
     NodeTimeoutError,
     NodeUnreachableError,
     NotDataNodeError,
     TlsError,
     UnambiguousTimeoutError,
-    ValueFormatError,
     WrongProtocolError,
 )
-from couchloop.transcoder import FMT_BYTES, FMT_UTF8
 from couchloop.wire import Opcode, Status
-from tests.hostile import OPTIONS, PACE, PEERS, Peer, unanswering
+from tests.hostile import OPTIONS, unanswering
 from tests.txcouchbase.support import Memory, outcome, turn
 from txcouchbase.bucket import Bucket
-from txcouchbase.cluster import Cluster, PasswordAuthenticator
 from txcouchbase.testing import ReactorClock, ServedCluster, serve
 from txcouchbase.workers import MOST, workers
 
@@ -119,46 +105,6 @@ async def opening_fails(
     assert not bucket._driver.transports
 
 
-@pytest.mark.parametrize(
-    ("connection_string", "keywords", "kind", "text"),
-    [
-        ("ftp://host/default", {}, InvalidConnectionStringError, "ftp"),
-        ("couchbase://host:99999/default", {}, InvalidConnectionStringError, "99999"),
-        ("couchbase://[::1/default", {}, InvalidConnectionStringError, "::1"),
-        ("couchbase://host", {}, InvalidConnectionStringError, "bucket"),
-        ("couchbase://host/default?operation_timeout=x", {}, InvalidOptionError, "operation"),
-        ("couchbase://host/default", {"username": None, "password": None}, ArgumentError, "user"),
-        (
-            "couchbase://host/default",
-            {"authenticator": PasswordAuthenticator("user", "secret")},
-            MixedAuthError,
-            "authenticator",
-        ),
-        ("couchbase://host/default?wait_for_confg=on", {}, InvalidOptionError, "wait_for_config"),
-        ("http://host:8092/default?bootstrap_on=cccp", {}, ArgumentError, "bootstrap_on"),
-    ],
-)
-def test_opening(
-    reactor: Any,
-    connection_string: str,
-    keywords: dict[str, Any],
-    kind: type[CouchbaseError],
-    text: str,
-) -> None:
-    """What is wrong in the arguments is raised where they are given, before anything is opened."""
-    with pytest.raises(kind) as raised:
-        opened(reactor, connection_string, **keywords)
-    assert text in str(raised.value)
-    assert "secret" not in str(raised.value)
-
-
-def test_cluster_strings() -> None:
-    """A Cluster's connection string is checked when it is made, without I/O."""
-    for connection_string in ("couchbase://host/bucket", "couchbase://host?username=u", "host:x"):
-        with pytest.raises(InvalidConnectionStringError):
-            Cluster(connection_string)
-
-
 async def test_wrong_password(served: ServedCluster, reactor: Any) -> None:
     """A wrong password is an AuthError that names node and user, never the password."""
     bucket = opened(reactor, served.connection_string + "/default", password="not it")
@@ -182,27 +128,12 @@ async def test_unreachable_node(served: ServedCluster, reactor: Any) -> None:
     await opening_fails(bucket, NodeUnreachableError, "refused", *ports, passes=True)
 
 
-async def test_one_node_is_enough(served: ServedCluster, reactor: Any) -> None:
-    """Seeds that fail are no failure as long as one works."""
-    served.cluster.stop(served.cluster.nodes[0])
-    async with opened(reactor, served.connection_string + "/default") as bucket:
-        assert bucket.connected
-
-
 async def test_not_a_data_node(served: ServedCluster, reactor: Any) -> None:
     """A node that has no configuration to give is a NotDataNodeError that names it."""
     served.cluster.inject(opcode=Opcode.GET_CLUSTER_CONFIG, status=Status.UNKNOWN_COMMAND)
     port = served.cluster.nodes[0].ports["kv"]
     bucket = opened(reactor, f"couchbase://127.0.0.1:{port}/default")
     await opening_fails(bucket, NotDataNodeError, f"127.0.0.1:{port}")
-
-
-async def test_a_node_that_knows_the_way(served: ServedCluster, reactor: Any) -> None:
-    """A node without the data service that knows the configuration is as good a seed as any."""
-    node = served.cluster.add_node(serves_data=False)
-    async with opened(reactor, f"couchbase://127.0.0.1:{node.ports['kv']}/default") as bucket:
-        assert (await bucket.upsert("k", 1)).success
-        assert len(bucket.server_nodes) == 3
 
 
 async def test_node_that_hangs(served: ServedCluster, reactor: Any) -> None:
@@ -299,61 +230,6 @@ async def test_other_servers(
     # Who closes may be starting.
     passes = kind is HandshakeClosedError
     await listening_fails(reactor, listening, kind, *texts, passes=passes)
-
-
-class Hostile(Protocol):
-    """Says what a `Peer` says, until the client goes."""
-
-    def __init__(self, peer: Peer, reactor: Any, open_ones: set[Hostile]) -> None:
-        self._peer = peer
-        self._reactor = reactor
-        self._open_ones = open_ones
-        self._has_begun = False
-        self._next: Any = None
-
-    def connectionMade(self) -> None:
-        self._open_ones.add(self)
-
-    def dataReceived(self, data: bytes) -> None:
-        if not self._has_begun:
-            self._has_begun = True
-            self._say(self._peer.first)
-
-    def _say(self, data: bytes) -> None:
-        transport: Any = self.transport
-        transport.write(data)
-        if self._peer.then:
-            self._next = self._reactor.callLater(PACE, self._say, self._peer.then)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._open_ones.discard(self)
-        if self._next is not None and self._next.active():
-            self._next.cancel()
-
-
-@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
-async def test_hostile_peers(reactor: Any, peer: Peer) -> None:
-    """Who says nothing, too much or never the end is given up in time, and left."""
-    open_ones: set[Hostile] = set()
-
-    class HostileFactory(Factory):
-        noisy = False
-
-        def buildProtocol(self, addr: object) -> Hostile:
-            return Hostile(peer, reactor, open_ones)
-
-    listening = reactor.listenTCP(0, HostileFactory(), interface="127.0.0.1")
-    port = listening.getHost().port
-    bucket = opened(reactor, f"{peer.scheme}://127.0.0.1:{port}/default{peer.options}")
-    error = await failure(bucket.connect())
-    assert isinstance(error, peer.kind)
-    assert f"127.0.0.1:{port}" in str(error)
-    assert peer.text in str(error)
-    # It may be tried again.
-    await bucket.close()
-    await turn(reactor, lambda: not open_ones)
-    assert not bucket._driver.transports
-    await maybeDeferred(listening.stopListening)
 
 
 async def test_unanswered_connect(reactor: Any) -> None:
@@ -508,73 +384,3 @@ async def test_tls_to_a_cleartext_port(reactor: Any) -> None:
     factory.noisy = False
     listening = reactor.listenTCP(0, factory, interface="127.0.0.1")
     await listening_fails(reactor, listening, TlsError, "does not speak TLS", scheme="couchbases")
-
-
-@pytest.mark.parametrize(
-    ("issue", "kind", "text"),
-    [
-        (lambda b: b.get(""), EmptyKeyError, "empty"),
-        (lambda b: b.get(b""), EmptyKeyError, "empty"),
-        (lambda b: b.get("k" * 251), KeyTooLongError, "251"),
-        (lambda b: b.get("ä" * 126), KeyTooLongError, "252"),
-        (lambda b: b.get_multi(["k", "x" * 300]), KeyTooLongError, "300"),
-        (lambda b: b.get("\ud800"), CouchbaseError, "key"),
-        (lambda b: b.get(7), CouchbaseError, "key"),
-        (lambda b: b.get_multi([]), ArgumentError, "empty"),
-        (lambda b: b.get_multi("key"), ArgumentError, "one key"),
-        (lambda b: b.upsert("k", object()), ValueFormatError, "object"),
-        (lambda b: b.upsert("k", float("nan")), ValueFormatError, "float"),
-        (lambda b: b.upsert("k", 1, format=FMT_BYTES), ValueFormatError, "bytes"),
-        (lambda b: b.upsert("k", 1, format=FMT_UTF8), ValueFormatError, "str"),
-        (lambda b: b.upsert_multi({"k": {1, 2}, "l": {1, 2}}), ValueFormatError, "set"),
-        (lambda b: b.upsert_multi(["k"]), ArgumentError, "dict"),
-        (lambda b: b.upsert("k", 1, ttl=-1), InvalidTtlError, "-1"),
-        (lambda b: b.upsert("k", 1, ttl=2**32), InvalidTtlError, str(2**32)),
-        (lambda b: b.touch("k", ttl=1.5), InvalidTtlError, "1.5"),
-        (lambda b: b.get("k", ttl=-5), InvalidTtlError, "-5"),
-        (lambda b: b.replace("k", 1, cas=-1), InvalidCasError, "-1"),
-        (lambda b: b.replace("k", 1, cas=2**64), InvalidCasError, str(2**64)),
-        (lambda b: b.remove("k", cas="x"), InvalidCasError, "x"),
-        (lambda b: b.counter("k", delta=2**64), InvalidDeltaError, str(2**64)),
-        (lambda b: b.counter("k", initial=-1), InvalidDeltaError, "-1"),
-        (lambda b: b.get("k", timeout=0), InvalidTimeoutError, "0"),
-        (lambda b: b.append("k", "x", format=0), ArgumentError, "FMT_UTF8"),
-    ],
-)
-async def test_arguments(
-    served: ServedCluster,
-    reactor: Any,
-    issue: Callable[[Any], Deferred[Any]],
-    kind: type[CouchbaseError],
-    text: str,
-) -> None:
-    """A bad argument fails the Deferred at once, with a class of its own; nothing is sent."""
-    async with opened(reactor, served.connection_string + "/default") as bucket:
-        sent = sum(served.cluster.operations.values())
-        deferred = issue(bucket)
-        assert deferred.called
-        error = await failure(deferred)
-        assert isinstance(error, kind)
-        assert type(error) is kind or kind is CouchbaseError
-        assert text in error.details()
-        assert bucket._driver.session.in_flight == 0
-        assert sum(served.cluster.operations.values()) == sent
-
-
-async def test_largest_arguments(served: ServedCluster, reactor: Any) -> None:
-    """The limits themselves are allowed."""
-    async with opened(reactor, served.connection_string + "/default") as bucket:
-        await bucket.upsert("k" * 246, 1, ttl=2**32 - 1)
-        assert (await bucket.get("k" * 246)).value == 1
-
-
-async def test_other_settings(served: ServedCluster, reactor: Any) -> None:
-    """Opening an open bucket with other settings names what differs, and opens nothing."""
-    string = served.connection_string + "/default"
-    async with opened(reactor, string) as bucket:
-        with pytest.raises(BucketAlreadyOpenError, match="login"):
-            opened(reactor, string, password="other")
-        with pytest.raises(BucketAlreadyOpenError, match="quiet"):
-            opened(reactor, string, quiet=True)
-        assert opened(reactor, string) is bucket
-        assert served.cluster.accepted <= 3

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import gc
-from typing import Any
 
-import pytest
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from couchloop.exceptions import ArgumentError, AuthError
-from couchloop.wire import Opcode
-from tests.txcouchbase.support import Memory, outcome
+from couchloop.exceptions import AuthError
+from tests.txcouchbase.support import Memory
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
 from txcouchbase.pool import BucketPool
 
@@ -27,25 +24,6 @@ class PoolTests(SynchronousTestCase):
             endpoint_factory=self.memory.endpoint_factory,
         )
         self.cluster.authenticate(PasswordAuthenticator("user", "password"))
-
-    def test_least_busy(self) -> None:
-        """Idle Buckets have their turn; one that waits for an answer is left alone meanwhile."""
-        pool = BucketPool(self.cluster, "default", 3)
-        assert self.memory.result(pool.connect()) is None
-        assert len(pool) == len({pool.pick() for _ in range(3)}) == 3
-        assert len(self.memory.cluster.connections()) == 9
-        assert repr(pool).startswith("<txcouchbase.pool.BucketPool of 3: <txcouchbase.bucket")
-        held = self.memory.cluster.inject(opcode=Opcode.GET, silent=True, count=1)
-        busy = pool.pick()
-        waiting = busy.get("k", quiet=True, timeout=1)
-        self.memory.reactor.advance(0)
-        assert held.hits == 1
-        assert busy not in {pool.pick() for _ in range(20)}
-        self.memory.reactor.advance(1)
-        assert outcome(waiting)
-        assert busy in {pool.pick() for _ in range(3)}
-        self.memory.result(pool.close())
-        assert self.memory.idle
 
     def test_context_manager(self) -> None:
         """`async with` opens all and closes all; the shared Bucket is none of them."""
@@ -73,25 +51,3 @@ class PoolTests(SynchronousTestCase):
         self.memory.reactor.advance(0)
         assert self.memory.idle
         assert not self.flushLoggedErrors()  # type: ignore[no-untyped-call]
-
-    def test_last_reference(self) -> None:
-        """A pool that nobody refers to closes, but for a Bucket that somebody still has."""
-        pool = BucketPool(self.cluster, "default", 3)
-        self.memory.result(pool.connect())
-        kept = pool.pick()
-        gc.collect()
-        gc.disable()
-        self.addCleanup(gc.enable)
-        del pool
-        self.memory.reactor.advance(0)
-        assert len(self.memory.cluster.connections()) == 3
-        self.memory.result(kept.close())
-        assert self.memory.idle
-
-    def test_size(self) -> None:
-        """A size that is none is refused, and nothing is opened."""
-        sizes: list[Any] = [0, -1, True, 1.5, "3"]
-        for size in sizes:
-            with pytest.raises(ArgumentError, match="size of a pool"):
-                BucketPool(self.cluster, "default", size)
-        assert self.memory.idle

@@ -23,6 +23,7 @@ from couchloop.exceptions import (
     AuthError,
     BucketAlreadyOpenError,
     BucketNotFoundError,
+    InvalidTimeoutError,
     ObjectDestroyedError,
     RequestCanceledError,
     ServiceNotRunningError,
@@ -118,6 +119,13 @@ class StartingTests(ServiceTests):
         with pytest.raises(BucketAlreadyOpenError):
             self.parent.startService()
         self.memory.result(service.stopService())
+
+    def test_times(self) -> None:
+        """A limit for closing that is no time is refused where it is given."""
+        endless: list[Any] = [float("inf"), float("nan"), 1e9, "1", True]
+        for timeout in endless:
+            with pytest.raises(InvalidTimeoutError):
+                BucketService(self.cluster, "default", close_timeout=timeout)
 
     def test_when_ready(self) -> None:
         """Each waiter has a Deferred of its own, before the start and after, and may cancel it."""

@@ -16,25 +16,15 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
-from couchloop import LOCKMODE_WAIT
 from couchloop.exceptions import (
-    ArgumentError,
-    CouchbaseError,
     FeatureNotAvailableError,
-    NotFoundError,
-    ObjectDestroyedError,
-    RequestCanceledError,
-    UnambiguousTimeoutError,
-    WrongLoopError,
 )
 from couchloop.wire import Opcode
-from tests.threads import Threads
 from tests.txcouchbase.support import Memory, turn
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
 from txcouchbase.testing import ServedCluster, serve
 
-THREADS: Final = 64
 PROGRAM: Final = Path(__file__).with_name("threads_program.py")
 
 
@@ -81,48 +71,6 @@ class Program(ProcessProtocol):
         self.ended.callback(reason.value.exitCode)  # type: ignore[union-attr]
 
 
-async def test_many_threads(served: ServedCluster, bucket: Bucket, reactor: Any) -> None:
-    """Each of 64 threads gets what it has stored itself, over one connection per node."""
-    handle = bucket.threadsafe()
-
-    def work(number: int) -> list[Any]:
-        keys = [f"{number}-{n}" for n in range(10)]
-        for key in keys:
-            handle.upsert(key, {"key": key})
-        handle.counter("all", initial=1)
-        results = handle.get_multi(keys)
-        return [results[key].value["key"] == key for key in keys]
-
-    threads = Threads(work)
-    await turn(reactor, lambda: threads.ended)
-    assert threads.results == {number: [True] * 10 for number in range(THREADS)}
-    assert (await bucket.get("all")).value == THREADS
-    assert served.cluster.accepted == 3
-
-
-async def test_threads_pipeline(served: ServedCluster, bucket: Bucket, reactor: Any) -> None:
-    """The server has 64 threads' requests on one connection, and has answered none of them yet.
-
-    When the Bucket is closed then, each thread gets an error of its own.
-    """
-    handle = bucket.threadsafe()
-    swallowed = served.cluster.inject(opcode=Opcode.GET, silent=True)
-    threads = Threads(lambda _: handle.get("same key", timeout=60))
-    await turn(reactor, lambda: swallowed.hits == THREADS)
-    (used,) = {
-        operation.connection
-        for operation in bucket._driver.session._deadlines
-        if operation.name == "get"
-    }
-    assert used is not None
-    assert len(used.pending) >= THREADS
-    assert not threads.results
-    await bucket.close(0)
-    await turn(reactor, lambda: threads.ended)
-    assert {type(error) for error in threads.results.values()} == {RequestCanceledError}
-    assert len({id(error) for error in threads.results.values()}) == THREADS
-
-
 async def test_from_the_reactors_pool(bucket: Bucket) -> None:
     """deferToThread: results, batches and health, as the Bucket has them."""
     handle = bucket.threadsafe()
@@ -136,48 +84,6 @@ async def test_from_the_reactors_pool(bucket: Bucket) -> None:
     assert all(result.success for result in stored_all)
 
 
-@pytest.mark.parametrize(
-    ("method", "arguments", "kind"),
-    [
-        ("get", {"key": "missing"}, NotFoundError),
-        ("get", {"key": ""}, ArgumentError),
-        ("get_multi", {"keys": ["missing"]}, NotFoundError),
-        ("get", {"key": "silent", "timeout": 0.05}, UnambiguousTimeoutError),
-    ],
-)
-async def test_errors(
-    served: ServedCluster,
-    bucket: Bucket,
-    method: str,
-    arguments: dict[str, Any],
-    kind: type[CouchbaseError],
-) -> None:
-    """The thread's call raises what the operation met, its timeout too."""
-    served.cluster.inject(opcode=Opcode.GET, key="silent", silent=True)
-    handle = bucket.threadsafe()
-    with pytest.raises(kind) as caught:
-        await deferToThread(getattr(handle, method), **arguments)
-    assert type(caught.value) is kind or kind is ArgumentError
-
-
-async def test_a_closed_bucket(bucket: Bucket) -> None:
-    """A thread that comes after the Bucket was closed is told so."""
-    handle = bucket.threadsafe()
-    await bucket.close()
-    assert handle.closed
-    with pytest.raises(ObjectDestroyedError):
-        await deferToThread(handle.get, "k")
-
-
-async def test_refused(bucket: Bucket) -> None:
-    """In the reactor's thread a call would wait for itself; a handle is made there only."""
-    handle = bucket.threadsafe()
-    with pytest.raises(WrongLoopError, match="other threads"):
-        handle.get("k")
-    with pytest.raises(WrongLoopError, match="thread of its reactor"):
-        await deferToThread(bucket.threadsafe)
-
-
 def test_reactors_without_threads() -> None:
     """A reactor for tests that takes no calls from threads has no handles, and says so."""
     memory = Memory()
@@ -185,20 +91,6 @@ def test_reactors_without_threads() -> None:
     with pytest.raises(FeatureNotAvailableError, match="IReactorFromThreads"):
         bucket.threadsafe()
     memory.result(bucket.close())
-
-
-async def test_the_handle_keeps_the_bucket(
-    served: ServedCluster, bucket: Bucket, reactor: Any
-) -> None:
-    """A handle, and a call under way, keep a Bucket; when they are gone it closes."""
-    cluster = Cluster(served.connection_string, reactor=reactor)
-    cluster.authenticate(PasswordAuthenticator("user", "password"))
-    await bucket.close()
-    handles = [cluster.open_bucket("default").threadsafe()]
-    await deferToThread(handles[0].upsert, "k", 1)
-    handles[0].get  # noqa: B018 - a bound method that is dropped keeps nothing
-    handles.clear()
-    await turn(reactor, lambda: not served.cluster.connections())
 
 
 @pytest.mark.parametrize("mode", ["stop", "interrupt", "fork"])
@@ -229,14 +121,3 @@ async def test_programs(served: ServedCluster, reactor: Any, mode: str) -> None:
         ],
     }
     assert program.out.decode().splitlines() == expected[mode]
-
-
-async def test_lockmodes(served: ServedCluster, reactor: Any) -> None:
-    """SDK 2.5's arguments are taken and change nothing; other values are refused."""
-    arguments: dict[str, Any] = {"username": "user", "password": "password", "reactor": reactor}
-    text = f"{served.connection_string}/default"
-    async with Bucket(text, lockmode=LOCKMODE_WAIT, unlock_gil=True, **arguments) as bucket:
-        assert Bucket(text, **arguments) is bucket
-        assert (bucket.lockmode, bucket.unlock_gil) == (0, False)
-        with pytest.raises(ArgumentError, match="LOCKMODE_WAIT"):
-            Bucket(text, lockmode=7, **arguments)
