@@ -251,6 +251,7 @@ class DocumentMethods:
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -265,6 +266,8 @@ class DocumentMethods:
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            preserve_expiry: leave the expiry of a document that exists as it is; *ttl* is then that
+                of one that does not.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -283,6 +286,7 @@ class DocumentMethods:
                 format,
                 expiry=expiry,
                 transcoder=transcoder,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -347,6 +351,7 @@ class DocumentMethods:
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -361,11 +366,13 @@ class DocumentMethods:
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            preserve_expiry: leave its expiry as it is.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
-        Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError, TooBigError.
+        Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError, TooBigError;
+        ArgumentError for an expiry together with *preserve_expiry*.
         """
         driver = self._driver
         try:
@@ -378,6 +385,7 @@ class DocumentMethods:
                 format,
                 expiry=expiry,
                 transcoder=transcoder,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -394,6 +402,7 @@ class DocumentMethods:
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -406,6 +415,8 @@ class DocumentMethods:
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            preserve_expiry: leave the expiry of a document that exists as it is; *ttl* is then that
+                of one that does not.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -415,7 +426,9 @@ class DocumentMethods:
         driver = self._driver
         try:
             pending = store.upsert_multi.build(
-                self._defaults, keys, (ttl, format, expiry, transcoder, timeout, retry_strategy)
+                self._defaults,
+                keys,
+                (ttl, format, expiry, transcoder, preserve_expiry, timeout, retry_strategy),
             )
             pending.owner = self
         finally:
@@ -466,6 +479,7 @@ class DocumentMethods:
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -478,6 +492,7 @@ class DocumentMethods:
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            preserve_expiry: leave its expiry as it is.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -487,7 +502,9 @@ class DocumentMethods:
         driver = self._driver
         try:
             pending = store.replace_multi.build(
-                self._defaults, keys, (ttl, format, expiry, transcoder, timeout, retry_strategy)
+                self._defaults,
+                keys,
+                (ttl, format, expiry, transcoder, preserve_expiry, timeout, retry_strategy),
             )
             pending.owner = self
         finally:
@@ -2058,6 +2075,7 @@ class OldNames(DocumentMethods):
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -2072,6 +2090,7 @@ class OldNames(DocumentMethods):
                 format,
                 expiry=expiry,
                 transcoder=transcoder,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2086,6 +2105,7 @@ class OldNames(DocumentMethods):
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -2098,6 +2118,7 @@ class OldNames(DocumentMethods):
                 format,
                 expiry=expiry,
                 transcoder=transcoder,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )

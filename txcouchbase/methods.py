@@ -265,6 +265,7 @@ class DocumentMethods:
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -279,6 +280,8 @@ class DocumentMethods:
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            preserve_expiry: leave the expiry of a document that exists as it is; *ttl* is then that
+                of one that does not.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -296,6 +299,7 @@ class DocumentMethods:
                 format,
                 expiry=expiry,
                 transcoder=transcoder,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -365,6 +369,7 @@ class DocumentMethods:
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -379,11 +384,13 @@ class DocumentMethods:
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            preserve_expiry: leave its expiry as it is.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
-        Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError, TooBigError.
+        Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError, TooBigError;
+        ArgumentError for an expiry together with *preserve_expiry*.
         """
         try:
             pending = store.replace(
@@ -395,6 +402,7 @@ class DocumentMethods:
                 format,
                 expiry=expiry,
                 transcoder=transcoder,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -414,6 +422,7 @@ class DocumentMethods:
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[OperationResult]]:
@@ -426,6 +435,8 @@ class DocumentMethods:
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            preserve_expiry: leave the expiry of a document that exists as it is; *ttl* is then that
+                of one that does not.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -434,7 +445,9 @@ class DocumentMethods:
         """
         try:
             pending = store.upsert_multi.build(
-                self._defaults, keys, (ttl, format, expiry, transcoder, timeout, retry_strategy)
+                self._defaults,
+                keys,
+                (ttl, format, expiry, transcoder, preserve_expiry, timeout, retry_strategy),
             )
         except CouchbaseError as error:
             return fail(without_frames(error))
@@ -490,6 +503,7 @@ class DocumentMethods:
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[OperationResult]]:
@@ -502,6 +516,7 @@ class DocumentMethods:
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            preserve_expiry: leave its expiry as it is.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -510,7 +525,9 @@ class DocumentMethods:
         """
         try:
             pending = store.replace_multi.build(
-                self._defaults, keys, (ttl, format, expiry, transcoder, timeout, retry_strategy)
+                self._defaults,
+                keys,
+                (ttl, format, expiry, transcoder, preserve_expiry, timeout, retry_strategy),
             )
         except CouchbaseError as error:
             return fail(without_frames(error))
@@ -2170,6 +2187,7 @@ class OldNames(DocumentMethods):
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -2184,6 +2202,7 @@ class OldNames(DocumentMethods):
                 format,
                 expiry=expiry,
                 transcoder=transcoder,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2198,6 +2217,7 @@ class OldNames(DocumentMethods):
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[OperationResult]]:
@@ -2210,6 +2230,7 @@ class OldNames(DocumentMethods):
                 format,
                 expiry=expiry,
                 transcoder=transcoder,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )

@@ -50,6 +50,17 @@ class TestExpiry:
             assert loop.wait(bucket.get_and_touch(key, expiry)).value == number
             assert loop.wait(bucket.exists(key))
 
+    def test_preserved(self, loop: Loop, bucket: Any) -> None:
+        """A document that is stored again may keep its expiry."""
+        loop.wait(bucket.upsert("k", 1, ttl=1000))
+        before = loop.wait(bucket.stats("k", keystats=True))["key_exptime"]
+        loop.wait(bucket.upsert("k", 2, preserve_expiry=True))
+        loop.wait(bucket.replace("k", 3, preserve_expiry=True))
+        assert loop.wait(bucket.stats("k", keystats=True))["key_exptime"] == before
+        assert set(before.values()) != {0}
+        loop.wait(bucket.upsert("k", 2))
+        assert set(loop.wait(bucket.stats("k", keystats=True))["key_exptime"].values()) == {0}
+
     def test_trap(self, loop: Loop, served: Any, bucket: Any) -> None:
         """Forty days in seconds are refused; the option has them sent, as SDK 2.5 does."""
         with pytest.raises(InvalidTtlError, match="timedelta") as caught:

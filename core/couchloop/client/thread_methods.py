@@ -267,6 +267,7 @@ class DocumentMethods:
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -281,6 +282,8 @@ class DocumentMethods:
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            preserve_expiry: leave the expiry of a document that exists as it is; *ttl* is then that
+                of one that does not.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -302,6 +305,7 @@ class DocumentMethods:
                 format,
                 expiry=expiry,
                 transcoder=transcoder,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -369,6 +373,7 @@ class DocumentMethods:
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -383,11 +388,13 @@ class DocumentMethods:
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            preserve_expiry: leave its expiry as it is.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
-        Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError, TooBigError.
+        Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError, TooBigError;
+        ArgumentError for an expiry together with *preserve_expiry*.
         """
         target = self._target
         crossing = self._cross(target._driver)
@@ -403,6 +410,7 @@ class DocumentMethods:
                 format,
                 expiry=expiry,
                 transcoder=transcoder,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -419,6 +427,7 @@ class DocumentMethods:
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -431,6 +440,8 @@ class DocumentMethods:
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            preserve_expiry: leave the expiry of a document that exists as it is; *ttl* is then that
+                of one that does not.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -443,7 +454,9 @@ class DocumentMethods:
         try:
             crossing.check(target._driver.session)
             pending = store.upsert_multi.build(
-                target._defaults, keys, (ttl, format, expiry, transcoder, timeout, retry_strategy)
+                target._defaults,
+                keys,
+                (ttl, format, expiry, transcoder, preserve_expiry, timeout, retry_strategy),
             )
             pending.owner = target
         finally:
@@ -497,6 +510,7 @@ class DocumentMethods:
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -509,6 +523,7 @@ class DocumentMethods:
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            preserve_expiry: leave its expiry as it is.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -521,7 +536,9 @@ class DocumentMethods:
         try:
             crossing.check(target._driver.session)
             pending = store.replace_multi.build(
-                target._defaults, keys, (ttl, format, expiry, transcoder, timeout, retry_strategy)
+                target._defaults,
+                keys,
+                (ttl, format, expiry, transcoder, preserve_expiry, timeout, retry_strategy),
             )
             pending.owner = target
         finally:
@@ -2226,6 +2243,7 @@ class OldNames(DocumentMethods):
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -2240,6 +2258,7 @@ class OldNames(DocumentMethods):
                 format,
                 expiry=expiry,
                 transcoder=transcoder,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2254,6 +2273,7 @@ class OldNames(DocumentMethods):
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -2266,6 +2286,7 @@ class OldNames(DocumentMethods):
                 format,
                 expiry=expiry,
                 transcoder=transcoder,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )

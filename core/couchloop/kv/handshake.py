@@ -136,7 +136,9 @@ def wanted_features() -> tuple[Feature, ...]:
         Feature.JSON,
         Feature.DUPLEX,
         Feature.CLUSTERMAP_CHANGE,
+        Feature.ALT_REQUEST,
         Feature.COLLECTIONS,
+        Feature.PRESERVE_TTL,
         Feature.CONFIG_KNOWN_VERSION,
         Feature.CLUSTERMAP_BRIEF,
     ]

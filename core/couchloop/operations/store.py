@@ -5,8 +5,9 @@ from __future__ import annotations
 from struct import Struct
 from typing import Any, Final, TypeVar
 
-from couchloop.arguments.exact import exact_bytes
+from couchloop.arguments.exact import exact_bytes, is_true
 from couchloop.arguments.expiry import Expiry, exact_expiry, one_expiry
+from couchloop.exceptions import ArgumentError
 from couchloop.hot.encoding import (
     MAX_VALUE,
     not_a_value,
@@ -20,12 +21,15 @@ from couchloop.operations.mutation import Mutation
 from couchloop.retries import RetryStrategy
 from couchloop.transcoder import Transcoder
 from couchloop.wire import Opcode
+from couchloop.wire.framing import encode_framing
 
 # Plain integers: a member of an enumeration costs more, where it is named and where it is compared.
 _SET: Final = int(Opcode.SET)
 _ADD: Final = int(Opcode.ADD)
 _REPLACE: Final = int(Opcode.REPLACE)
 _STORE = Struct(">II")
+_NEVER: Final = bytes(4)
+_PRESERVE_EXPIRY: Final = encode_framing([(5, b"")])
 M = TypeVar("M", bound=Mutation)
 
 
@@ -60,15 +64,20 @@ def upsert(
     *,
     expiry: Expiry | None = None,
     transcoder: Transcoder | type[Transcoder] | None = None,
+    preserve_expiry: bool = False,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Upsert:
     """Store a document whether it exists or not.
 
+    Args:
+        preserve_expiry: leave the expiry of a document that exists as it is; *ttl* is then that of
+            one that does not.
+
     Raises CasMismatchError (a KeyExistsError), NotFoundError if *cas* is given and there is no
     document, StoreLockedError, TooBigError.
     """
-    return _store(
+    op = _store(
         Upsert,
         _SET,
         defaults,
@@ -82,6 +91,9 @@ def upsert(
         timeout,
         retry_strategy,
     )
+    if preserve_expiry and is_true(preserve_expiry, "preserve_expiry"):
+        op.framing = _PRESERVE_EXPIRY
+    return op
 
 
 def insert(
@@ -126,14 +138,19 @@ def replace(
     *,
     expiry: Expiry | None = None,
     transcoder: Transcoder | type[Transcoder] | None = None,
+    preserve_expiry: bool = False,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Replace:
     """Store a document that must exist.
 
-    Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError, TooBigError.
+    Args:
+        preserve_expiry: leave its expiry as it is.
+
+    Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError, TooBigError;
+    ArgumentError for an expiry together with *preserve_expiry*.
     """
-    return _store(
+    op = _store(
         Replace,
         _REPLACE,
         defaults,
@@ -147,6 +164,12 @@ def replace(
         timeout,
         retry_strategy,
     )
+    if preserve_expiry and is_true(preserve_expiry, "preserve_expiry"):
+        if op.extras[4:] != _NEVER:
+            text = "give an expiry, or preserve_expiry=True: a document that is replaced has one"
+            raise ArgumentError(text, key=key)
+        op.framing = _PRESERVE_EXPIRY
+    return op
 
 
 def _store(

@@ -24,9 +24,13 @@ SIGNATURES = {
     "exists_multi": "keys, *",
     "lock_multi": "keys, ttl=0, quiet=None, *, no_format=False, transcoder=None",
     "unlock_multi": "kvs, *",
-    "upsert_multi": "keys, ttl=0, format=None, *, expiry=None, transcoder=None",
+    "upsert_multi": (
+        "keys, ttl=0, format=None, *, expiry=None, transcoder=None, preserve_expiry=False"
+    ),
     "insert_multi": "keys, ttl=0, format=None, *, expiry=None, transcoder=None",
-    "replace_multi": "keys, ttl=0, format=None, *, expiry=None, transcoder=None",
+    "replace_multi": (
+        "keys, ttl=0, format=None, *, expiry=None, transcoder=None, preserve_expiry=False"
+    ),
     "append_multi": "keys, format=None, *",
     "prepend_multi": "keys, format=None, *",
     "remove_multi": "kvs, quiet=None, *",
