@@ -15,8 +15,10 @@ from twisted.internet.interfaces import IResolver
 from couchloop import LOCKMODE_NONE
 from couchloop.arguments.times import check_wait
 from couchloop.auth import Authenticator
+from couchloop.client.async_result import AsyncResult
 from couchloop.client.cluster import BucketBase
 from couchloop.client.registry import Registry
+from couchloop.client.sdk25 import LaterOnTwisted
 from couchloop.client.threads import ThreadSafeBucket
 from couchloop.exceptions import (
     ArgumentError,
@@ -35,12 +37,13 @@ from txcouchbase.connecting import EndpointFactory
 from txcouchbase.driver import TwistedDriver, check_reactor
 from txcouchbase.methods import HealthMethods, OldNames
 from txcouchbase.producers import Producer, Producers
+from txcouchbase.raw import RawOperations
 from txcouchbase.threads import ReactorCrossing, check_threads
 
 if TYPE_CHECKING:
     from txcouchbase.tls import TlsFactory
 
-__all__ = ["Bucket"]
+__all__ = ["AsyncResult", "Bucket", "RawBucket"]
 
 
 class BucketArguments(CommonArguments, total=False):
@@ -57,7 +60,7 @@ class OpenBucketArguments(BucketArguments, total=False):
     shared: bool
 
 
-class Bucket(OldNames, HealthMethods, BucketBase):
+class Bucket(OldNames, HealthMethods, LaterOnTwisted, BucketBase):
     """One open bucket. It begins to connect at once; operations issued before that wait for it.
 
     If it cannot be opened for a cause that passes by itself (nodes that are away or starting, a
@@ -172,6 +175,11 @@ class Bucket(OldNames, HealthMethods, BucketBase):
             **keywords,
         )
 
+    @staticmethod
+    def _not_available(error: CouchbaseError) -> Any:
+        """Fail a Deferred, as what returns one does."""
+        return fail(error)
+
     @property
     def reactor(self) -> Any:
         """The reactor that it lives on."""
@@ -277,3 +285,22 @@ class Bucket(OldNames, HealthMethods, BucketBase):
         self._driver.check_thread()
         check_threads(self._driver.reactor)
         return ThreadSafeBucket(self, ReactorCrossing)
+
+
+class RawBucket(RawOperations):
+    """One open bucket, as `Bucket`; what can be done with documents gives an AsyncResult.
+
+    It stands for the Bucket that these arguments mean, and shares it with whoever opens that.
+    Everything but the operations on documents is that Bucket's own: `connect`, `close`, `quiet`.
+    SDK 2.5 had it because its Deferreds were slow; ours are not, and new programs take a `Bucket`.
+
+    Args:
+        arguments: as `Bucket` takes them.
+        keywords: likewise.
+
+    Raises what `Bucket` raises.
+    """
+
+    @sealed
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(Bucket(*arguments, **keywords))

@@ -7,3 +7,11 @@ LOCKMODE_EXC = 1
 LOCKMODE_WAIT = 2
 """SDK 2.5's modes of locking a Bucket that threads share. They are accepted, and change nothing:
 another thread is refused always, and `bucket.threadsafe()` is how threads share a Bucket."""
+
+COMPRESS_NONE = 0
+COMPRESS_IN = 1
+COMPRESS_OUT = 2
+COMPRESS_INOUT = 3
+COMPRESS_FORCE = 4
+"""Which values are compressed (`bucket.compression`): none, those that come, those that are sent,
+both; with the last also what hardly shrinks."""

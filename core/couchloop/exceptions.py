@@ -740,6 +740,10 @@ class FeatureNotAvailableError(NotSupportedError):
     ID = 15
 
 
+class NotYetAvailableError(FeatureNotAvailableError, AttributeError):
+    """The attribute comes with a later version of couchloop."""
+
+
 class ServerError(CouchbaseError):
     """The server answered with a status that has no class of its own.
 

@@ -21,6 +21,7 @@ from couchloop.client.connection_limits import ConnectionBudget, check_budget, c
 from couchloop.client.driver import Driver
 from couchloop.client.identity import OneOfEach
 from couchloop.client.registry import Registry
+from couchloop.client.sdk25 import LaterOfClusters, Sdk25Names
 from couchloop.exceptions import (
     ArgumentError,
     BucketAlreadyOpenError,
@@ -29,7 +30,7 @@ from couchloop.exceptions import (
     MissingCredentialsError,
     MixedAuthError,
 )
-from couchloop.hot.encoding import transcoder_of
+from couchloop.hot.encoding import Passthrough, transcoder_of
 from couchloop.hot.operation import Defaults
 from couchloop.safety.secret import Secret, sealed
 from couchloop.session.dispatcher import Queued
@@ -77,7 +78,7 @@ def _as_option(name: str, value: object) -> float:
     return float(OPTIONS[name].parse(repr(value), name))  # type: ignore[arg-type]
 
 
-class BucketBase(OneOfEach):
+class BucketBase(Sdk25Names, OneOfEach):
     """One open bucket; the documents' methods come with the adapters.
 
     Two openings with equal settings on one loop give the same object, as long as it is in use
@@ -277,11 +278,14 @@ class BucketBase(OneOfEach):
         Set to None or False, it is the usual one again; set to a class, one of that. Raises
         ArgumentError when set to what is no transcoder.
         """
-        return self._defaults.transcoder
+        transcoder = self._defaults.transcoder
+        return transcoder.behind if isinstance(transcoder, Passthrough) else transcoder
 
     @transcoder.setter
     def transcoder(self, value: Transcoder | type[Transcoder] | None) -> None:
+        is_passed_through = self.data_passthrough
         self._defaults.transcoder = transcoder_of(value)
+        self.data_passthrough = is_passed_through
 
     @property
     def timeout(self) -> float:
@@ -386,7 +390,7 @@ class BucketBase(OneOfEach):
         self._driver.close()
 
 
-class ClusterBase(Generic[B]):
+class ClusterBase(LaterOfClusters, Generic[B]):
     """Where the nodes are and who connects; opens Buckets.
 
     Args:

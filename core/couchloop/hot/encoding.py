@@ -50,6 +50,24 @@ def transcoder_of(given: Any) -> Transcoder:
     return _checked(given, _METHODS)
 
 
+class Passthrough:
+    """A transcoder that gives values as bytes, and does all else as the one behind it does.
+
+    Args:
+        behind: that one.
+    """
+
+    def __init__(self, behind: Transcoder) -> None:
+        self.behind = behind
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.behind, name)
+
+    def decode_value(self, value: Any, flags: int) -> bytes:  # noqa: ARG002 - whatever it is
+        """Return the bytes."""
+        return bytes(value)
+
+
 def value_transcoder_of(given: Any) -> Transcoder:
     """Return the transcoder of one call, an instance or a class of one; it need know no keys.
 

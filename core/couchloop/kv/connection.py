@@ -158,7 +158,8 @@ class Connection(Pipe):
         return f"<Connection {self.id} to {self.address}: {self.state.name}>"
 
     def compress(self, wire: Wire) -> None:
-        """Have other limits of compression count from now on."""
+        """Have other rules of compression count from now on, as far as the node has agreed."""
+        self._snappy = Feature.SNAPPY in self.features and wire.deflates
         self._compress_from, self._compress_ratio = wire.compress_from, wire.compress_ratio
 
     def opened(self, login: Login, nonce: Callable[[], str], now: float) -> None:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from couchloop.arguments.exact import exact_bytes
 from couchloop.exceptions import ArgumentError
-from couchloop.hot.encoding import MAX_VALUE, not_a_value, not_encoded, too_big
+from couchloop.hot.encoding import MAX_VALUE, Passthrough, not_a_value, not_encoded, too_big
 from couchloop.hot.operation import Defaults, Key
 from couchloop.operations.multi import VALUE, Multi
 from couchloop.operations.mutation import Mutation
@@ -94,10 +94,13 @@ def _concatenate(
         format = FMT_UTF8  # noqa: A001 - 2.5's name
     if format not in (FMT_UTF8, FMT_BYTES):
         raise ArgumentError("append and prepend take FMT_UTF8 or FMT_BYTES only", key=key)
-    encode = defaults.transcoder.encode_value
-    if isinstance(defaults.transcoder, OneWayTranscoder):
+    transcoder: Any = defaults.transcoder
+    if isinstance(transcoder, Passthrough):
+        transcoder = transcoder.behind
+    encode = transcoder.encode_value
+    if isinstance(transcoder, OneWayTranscoder):
         # It would write text as JSON, in quotes.
-        encode = super(OneWayTranscoder, defaults.transcoder).encode_value
+        encode = super(OneWayTranscoder, transcoder).encode_value
     try:
         made = encode(value, format)
     except Exception as error:  # noqa: BLE001 - a transcoder may be anybody's

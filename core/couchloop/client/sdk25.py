@@ -1,0 +1,199 @@
+"""What SDK 2.5's Bucket and Cluster have beside operations: properties, and names of later waves.
+
+A name that comes with a later version is there, and says so when it is used: a program that needs
+it learns that from FeatureNotAvailableError, not from a name that looks like a slip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+from couchloop import (
+    COMPRESS_FORCE,
+    COMPRESS_IN,
+    COMPRESS_INOUT,
+    COMPRESS_NONE,
+    COMPRESS_OUT,
+)
+from couchloop.arguments.exact import exact_integer, is_true
+from couchloop.client.driver import Driver
+from couchloop.exceptions import (
+    CouchbaseError,
+    FeatureNotAvailableError,
+    InvalidSettingError,
+    NotYetAvailableError,
+)
+from couchloop.hot.encoding import Passthrough, encode_key
+from couchloop.hot.operation import Defaults, Key
+from couchloop.settings.values import Settings
+
+_COMPRESSION: Final = {
+    "off": COMPRESS_NONE,
+    "inflate_only": COMPRESS_IN,
+    "deflate_only": COMPRESS_OUT,
+    "on": COMPRESS_INOUT,
+    "force": COMPRESS_FORCE,
+}
+_MODES: Final = {number: mode for mode, number in _COMPRESSION.items()}
+
+_VIEWS: Final = "views are not there yet"
+_QUERIES: Final = "queries are not there yet"
+_ANALYTICS: Final = "analytics queries are not there yet"
+_SEARCHES: Final = "searches are not there yet"
+_MANAGEMENT: Final = "management of buckets, designs and indexes is not there yet"
+_CRYPTO: Final = "encryption of fields is not there yet: encrypt values in a transcoder"
+
+
+class _NotYet:
+    """A method that comes with a later version: calling it says so."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type[LaterNames]) -> Callable[..., Any]:
+        name, why = self._name, self._why
+
+        def method(*_: Any, **__: Any) -> Any:
+            text = f"{name}() comes with a later version of couchloop: {why}"
+            return owner._not_available(FeatureNotAvailableError(text))  # noqa: SLF001 - ours
+
+        method.__name__, method.__qualname__ = name, f"{owner.__name__}.{name}"
+        method.__doc__ = f"Raise FeatureNotAvailableError: {why}."
+        return method
+
+
+def _later_property(name: str, why: str) -> Any:
+    """Make an attribute that comes with a later version."""
+
+    def say(*_: Any) -> Any:
+        # An AttributeError too, so that hasattr() and tools that list attributes go on.
+        raise NotYetAvailableError(f"{name} comes with a later version of couchloop: {why}")
+
+    return property(say, say, doc=f"Raises NotYetAvailableError: {why}.")
+
+
+class LaterNames:
+    """How names of later waves fail."""
+
+    @staticmethod
+    def _not_available(error: CouchbaseError) -> Any:
+        """Tell the caller of a method that it is not there; an adapter may have another way."""
+        raise error
+
+
+class LaterOfClusters(LaterNames):
+    """Names of a Cluster that come with a later version."""
+
+    n1ql_query = _NotYet(_QUERIES)
+    query = _NotYet(_QUERIES)
+    analytics_query = _NotYet(_ANALYTICS)
+    search = _NotYet(_SEARCHES)
+    search_query = _NotYet(_SEARCHES)
+    cluster_manager = _NotYet(_MANAGEMENT)
+    buckets = _NotYet(_MANAGEMENT)
+    users = _NotYet(_MANAGEMENT)
+    query_indexes = _NotYet(_MANAGEMENT)
+    search_indexes = _NotYet(_MANAGEMENT)
+    analytics_indexes = _NotYet(_MANAGEMENT)
+    eventing_functions = _NotYet(_MANAGEMENT)
+    cluster_info = _NotYet(_MANAGEMENT)
+
+
+class LaterOnTwisted(LaterNames):
+    """Names of SDK 2.5's Bucket on Twisted that come with a later version."""
+
+    queryAll = _NotYet(_VIEWS)  # noqa: N815 - Twisted's style
+    queryEx = _NotYet(_VIEWS)  # noqa: N815 - Twisted's style
+    n1qlQueryAll = _NotYet(_QUERIES)  # noqa: N815 - Twisted's style
+    n1qlQueryEx = _NotYet(_QUERIES)  # noqa: N815 - Twisted's style
+    searchQueryAll = _NotYet(_SEARCHES)  # noqa: N815 - Twisted's style
+    searchQueryEx = _NotYet(_SEARCHES)  # noqa: N815 - Twisted's style
+
+
+class Sdk25Names(LaterNames):
+    """Properties of a Bucket that SDK 2.5 has, and names that come with a later version."""
+
+    _driver: Driver
+    _settings: Settings
+    _defaults: Defaults
+
+    query = _NotYet(_VIEWS)
+    view_query = _NotYet(_VIEWS)
+    n1ql_query = _NotYet(_QUERIES)
+    analytics_query = _NotYet(_ANALYTICS)
+    search = _NotYet(_SEARCHES)
+    bucket_manager = _NotYet(_MANAGEMENT)
+    view_indexes = _NotYet(_MANAGEMENT)
+    flush = _NotYet(_MANAGEMENT)
+    design_create = _NotYet(_MANAGEMENT)
+    design_get = _NotYet(_MANAGEMENT)
+    design_publish = _NotYet(_MANAGEMENT)
+    design_delete = _NotYet(_MANAGEMENT)
+    add_bucket_creds = _NotYet(_QUERIES)
+    register_crypto_provider = _NotYet(_CRYPTO)
+    unregister_crypto_provider = _NotYet(_CRYPTO)
+    encrypt_fields = _NotYet(_CRYPTO)
+    decrypt_fields = _NotYet(_CRYPTO)
+
+    views_timeout = _later_property("views_timeout", _VIEWS)
+    n1ql_timeout = _later_property("n1ql_timeout", _QUERIES)
+    tracing_threshold_n1ql = _later_property("tracing_threshold_n1ql", _QUERIES)
+    tracing_threshold_view = _later_property("tracing_threshold_view", _VIEWS)
+    tracing_threshold_fts = _later_property("tracing_threshold_fts", _SEARCHES)
+    tracing_threshold_analytics = _later_property("tracing_threshold_analytics", _ANALYTICS)
+
+    def _set(self, **changed: Any) -> None:
+        """Have settings count from now on."""
+        raise NotImplementedError
+
+    @property
+    def compression(self) -> int:
+        """COMPRESS_NONE, COMPRESS_IN, COMPRESS_OUT, COMPRESS_INOUT or COMPRESS_FORCE.
+
+        It can be set, and counts at once; what a connection has not agreed with its node, as one
+        that was opened with `compression=off`, counts from the next one on.
+
+        Raises InvalidSettingError (an ArgumentError) when set to anything else.
+        """
+        return _COMPRESSION[self._settings.wire.compression]
+
+    @compression.setter
+    def compression(self, value: int) -> None:
+        mode = _MODES.get(-1 if (number := exact_integer(value)) is None else number)
+        if mode is None:
+            raise InvalidSettingError("compression is one of COMPRESS_NONE to COMPRESS_FORCE")
+        self._set(wire=replace(self._settings.wire, compression=mode))
+
+    @property
+    def data_passthrough(self) -> bool:
+        """Whether values are given as bytes, whatever their format (as `no_format` does).
+
+        Raises InvalidSettingError (a TypeError) when set to what is neither a bool nor a number.
+        """
+        return isinstance(self._defaults.transcoder, Passthrough)
+
+    @data_passthrough.setter
+    def data_passthrough(self, value: bool) -> None:
+        is_on = is_true(value, "data_passthrough")
+        transcoder: Any = self._defaults.transcoder
+        if isinstance(transcoder, Passthrough):
+            transcoder = transcoder.behind
+        wanted: Any = Passthrough(transcoder) if is_on else transcoder
+        self._defaults.transcoder = wanted
+
+    def _vbmap(self, key: Key) -> tuple[int, int]:
+        """Return the vbucket of *key*, and the index of the node that owns it; -1: none does.
+
+        Raises FeatureNotAvailableError where there are no vbuckets: before the bucket is open, or
+        in one of type memcached.
+        """
+        config = self._driver.session.config
+        if config is None or not config.active:
+            raise FeatureNotAvailableError("there is no map of vbuckets: the bucket is not open")
+        vbucket = config.vbucket(encode_key(self._defaults, key, "_vbmap"))
+        return vbucket, config.active[vbucket]

@@ -1,0 +1,128 @@
+"""Properties that SDK 2.5's Bucket has, and names that come with a later version."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+
+from couchloop import (
+    COMPRESS_FORCE,
+    COMPRESS_IN,
+    COMPRESS_INOUT,
+    COMPRESS_NONE,
+    COMPRESS_OUT,
+)
+from couchloop.client.sdk25 import LaterOfClusters, LaterOnTwisted, Sdk25Names, _NotYet
+from couchloop.exceptions import (
+    FeatureNotAvailableError,
+    InvalidKeyError,
+    InvalidSettingError,
+    NotYetAvailableError,
+)
+from couchloop.operations import document as ops
+from couchloop.transcoder import JSONTranscoder
+from tests.core.client.loop import TEXT, WHO, Bucket, Cluster, Loop, opened
+
+
+def later(kind: type) -> list[str]:
+    """Give the names of methods of *kind* that come later."""
+    return [name for name, member in vars(kind).items() if isinstance(member, _NotYet)]
+
+
+@pytest.mark.parametrize("name", later(Sdk25Names))
+def test_methods_of_a_bucket(name: str) -> None:
+    """Calling one says that it comes later, whatever it is given."""
+    method = getattr(opened(Loop()), name)
+    with pytest.raises(FeatureNotAvailableError, match=rf"^{name}\(\) comes with a later version"):
+        method("anything", at=["all"])
+    assert method.__name__ == name
+    assert "FeatureNotAvailableError" in (inspect.getdoc(method) or "")
+
+
+@pytest.mark.parametrize("name", later(LaterOfClusters))
+def test_methods_of_a_cluster(name: str) -> None:
+    """Likewise of a Cluster."""
+    with pytest.raises(FeatureNotAvailableError, match="comes with a later version"):
+        getattr(Cluster(TEXT, Loop()), name)("SELECT 1")
+
+
+def test_there_are_some() -> None:
+    """The names that users look for are among them."""
+    assert {"n1ql_query", "query", "search", "bucket_manager"} <= set(later(Sdk25Names))
+    assert {"n1ql_query", "cluster_manager"} <= set(later(LaterOfClusters))
+    assert {"queryAll", "n1qlQueryAll"} <= set(later(LaterOnTwisted))
+
+
+@pytest.mark.parametrize("name", ["views_timeout", "n1ql_timeout", "tracing_threshold_n1ql"])
+def test_attributes(name: str) -> None:
+    """An attribute that comes later says so; tools that list attributes go on."""
+    bucket: Any = opened(Loop())
+    with pytest.raises(NotYetAvailableError, match=f"^{name} comes with a later version"):
+        getattr(bucket, name)
+    with pytest.raises(FeatureNotAvailableError):
+        setattr(bucket, name, 5)
+    assert not hasattr(bucket, name)
+    assert name not in dict(inspect.getmembers(bucket))
+
+
+@pytest.mark.parametrize(
+    ("option", "number"),
+    [
+        ("off", COMPRESS_NONE),
+        ("inflate_only", COMPRESS_IN),
+        ("deflate_only", COMPRESS_OUT),
+        ("on", COMPRESS_INOUT),
+        ("force", COMPRESS_FORCE),
+    ],
+)
+def test_compression(option: str, number: int) -> None:
+    """It tells what the option has decided, and can be set."""
+    bucket = Bucket(f"{TEXT}/default?compression={option}", authenticator=WHO, loop=Loop())
+    assert bucket.compression == number
+    for each in (COMPRESS_NONE, COMPRESS_INOUT, number):
+        bucket.compression = each
+        assert bucket.compression == each
+
+
+@pytest.mark.parametrize("wrong", [5, -1, "on", None, True])
+def test_no_compression(wrong: Any) -> None:
+    """What is no mode is refused, and nothing changes."""
+    bucket = opened(Loop())
+    with pytest.raises(InvalidSettingError):
+        bucket.compression = wrong
+    assert bucket.compression == COMPRESS_INOUT
+
+
+def test_data_passthrough() -> None:
+    """Values are read as bytes while it is on, whatever the transcoder; it is written as before."""
+    bucket = opened(Loop())
+    assert bucket.data_passthrough is False
+    bucket.data_passthrough = True
+    own = JSONTranscoder()
+    bucket.transcoder = own
+    assert bucket.data_passthrough is True
+    assert bucket.transcoder is own
+    transcoder = bucket._defaults.transcoder
+    assert transcoder.decode_value(b"[1]", 0x02000000) == b"[1]"
+    assert ops.upsert(bucket._defaults, "k", [1]).value == b"[1]"
+    assert ops.append(bucket._defaults, "k", "x").value == b"x"
+    bucket.data_passthrough = False
+    assert bucket._defaults.transcoder is own
+    with pytest.raises(InvalidSettingError):
+        bucket.data_passthrough = "yes"  # type: ignore[assignment]
+
+
+def test_vbmap() -> None:
+    """The vbucket of a key, and who owns it, are told as soon as the bucket is open."""
+    loop = Loop()
+    bucket = opened(loop)
+    with pytest.raises(FeatureNotAvailableError, match="not open"):
+        bucket._vbmap("foo")
+    loop.run()
+    config = bucket._driver.session.config
+    assert config is not None
+    assert bucket._vbmap("foo") == (115, config.active[115])
+    with pytest.raises(InvalidKeyError):
+        bucket._vbmap(5)  # type: ignore[arg-type]
