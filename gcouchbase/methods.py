@@ -52,6 +52,7 @@ from couchloop.operations import (
     subdocument,
     touch,
 )
+from couchloop.operations.items import ItemCollection
 from couchloop.operations.specs import Spec, StoreSemantics
 from couchloop.operations.subdocument_result import SubdocResult
 from couchloop.retries import RetryStrategy
@@ -182,7 +183,7 @@ class DocumentMethods:
 
     def get_multi(
         self,
-        keys: Iterable[Key] | Mapping[Key, Expiry],
+        keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
         ttl: Expiry = 0,
         quiet: bool | None = None,
         *,
@@ -396,7 +397,7 @@ class DocumentMethods:
 
     def upsert_multi(
         self,
-        keys: Mapping[Key, Any],
+        keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
         *,
@@ -437,7 +438,7 @@ class DocumentMethods:
 
     def insert_multi(
         self,
-        keys: Mapping[Key, Any],
+        keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
         *,
@@ -473,7 +474,7 @@ class DocumentMethods:
 
     def replace_multi(
         self,
-        keys: Mapping[Key, Any],
+        keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
         *,
@@ -593,7 +594,7 @@ class DocumentMethods:
 
     def append_multi(
         self,
-        keys: Mapping[Key, Any],
+        keys: Mapping[Key, Any] | ItemCollection,
         format: int | None = None,
         *,
         timeout: float | None = None,
@@ -622,7 +623,7 @@ class DocumentMethods:
 
     def prepend_multi(
         self,
-        keys: Mapping[Key, Any],
+        keys: Mapping[Key, Any] | ItemCollection,
         format: int | None = None,
         *,
         timeout: float | None = None,
@@ -643,6 +644,58 @@ class DocumentMethods:
         try:
             pending = concatenate.prepend_multi.build(
                 self._defaults, keys, (format, timeout, retry_strategy)
+            )
+            pending.owner = self
+        finally:
+            del self
+        return driver.run(pending)
+
+    def append_items(
+        self,
+        items: ItemCollection,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Put the `fragment` of each item behind its document's bytes, and behind the item's value.
+
+        Args:
+            items: an ItemOptionDict, whose items have the option `fragment`.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `append_multi` raises; ArgumentError for an item without a fragment.
+        """
+        driver = self._driver
+        try:
+            pending = concatenate.append_items(
+                self._defaults, items, timeout=timeout, retry_strategy=retry_strategy
+            )
+            pending.owner = self
+        finally:
+            del self
+        return driver.run(pending)
+
+    def prepend_items(
+        self,
+        items: ItemCollection,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Put the `fragment` of each item before its document's bytes, and before the item's value.
+
+        Args:
+            items: an ItemOptionDict, whose items have the option `fragment`.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `prepend_multi` raises; ArgumentError for an item without a fragment.
+        """
+        driver = self._driver
+        try:
+            pending = concatenate.prepend_items(
+                self._defaults, items, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
         finally:
@@ -683,7 +736,7 @@ class DocumentMethods:
 
     def remove_multi(
         self,
-        kvs: Iterable[Key] | Mapping[Key, int | Result],
+        kvs: Iterable[Key] | Mapping[Key, int | Result] | ItemCollection,
         quiet: bool | None = None,
         *,
         timeout: float | None = None,
@@ -750,7 +803,7 @@ class DocumentMethods:
 
     def touch_multi(
         self,
-        keys: Iterable[Key] | Mapping[Key, Expiry],
+        keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
         ttl: Expiry = 0,
         *,
         expiry: Expiry | None = None,
@@ -896,7 +949,7 @@ class DocumentMethods:
 
     def lock_multi(
         self,
-        keys: Iterable[Key] | Mapping[Key, LockTime],
+        keys: Iterable[Key] | Mapping[Key, LockTime] | ItemCollection,
         ttl: LockTime = 0,
         quiet: bool | None = None,
         *,
@@ -932,7 +985,7 @@ class DocumentMethods:
 
     def unlock_multi(
         self,
-        kvs: Mapping[Key, int | Result],
+        kvs: Mapping[Key, int | Result] | ItemCollection,
         *,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
@@ -1000,7 +1053,7 @@ class DocumentMethods:
 
     def counter_multi(
         self,
-        kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, Any]],
+        kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, Any]] | ItemCollection,
         initial: int | None = None,
         delta: int = 1,
         ttl: Expiry = 0,
@@ -2099,7 +2152,7 @@ class OldNames(DocumentMethods):
 
     def set_multi(
         self,
-        keys: Mapping[Key, Any],
+        keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
         *,
@@ -2155,7 +2208,7 @@ class OldNames(DocumentMethods):
 
     def add_multi(
         self,
-        keys: Mapping[Key, Any],
+        keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
         *,
@@ -2197,7 +2250,7 @@ class OldNames(DocumentMethods):
 
     def delete_multi(
         self,
-        kvs: Iterable[Key] | Mapping[Key, int | Result],
+        kvs: Iterable[Key] | Mapping[Key, int | Result] | ItemCollection,
         quiet: bool | None = None,
         *,
         timeout: float | None = None,
@@ -2238,7 +2291,7 @@ class OldNames(DocumentMethods):
 
     def incr_multi(
         self,
-        kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, Any]],
+        kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, Any]] | ItemCollection,
         amount: int = 1,
         *,
         initial: int | None = None,
@@ -2290,7 +2343,7 @@ class OldNames(DocumentMethods):
 
     def decr_multi(
         self,
-        kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, Any]],
+        kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, Any]] | ItemCollection,
         amount: int = 1,
         *,
         initial: int | None = None,

@@ -56,6 +56,7 @@ from couchloop.operations import (
     subdocument,
     touch,
 )
+from couchloop.operations.items import ItemCollection
 from couchloop.operations.specs import Spec, StoreSemantics
 from couchloop.operations.subdocument_result import SubdocResult
 from couchloop.retries import RetryStrategy
@@ -192,7 +193,7 @@ class DocumentMethods:
 
     def get_multi(
         self,
-        keys: Iterable[Key] | Mapping[Key, Expiry],
+        keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
         ttl: Expiry = 0,
         quiet: bool | None = None,
         *,
@@ -416,7 +417,7 @@ class DocumentMethods:
 
     def upsert_multi(
         self,
-        keys: Mapping[Key, Any],
+        keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
         *,
@@ -459,7 +460,7 @@ class DocumentMethods:
 
     def insert_multi(
         self,
-        keys: Mapping[Key, Any],
+        keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
         *,
@@ -497,7 +498,7 @@ class DocumentMethods:
 
     def replace_multi(
         self,
-        keys: Mapping[Key, Any],
+        keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
         *,
@@ -623,7 +624,7 @@ class DocumentMethods:
 
     def append_multi(
         self,
-        keys: Mapping[Key, Any],
+        keys: Mapping[Key, Any] | ItemCollection,
         format: int | None = None,
         *,
         timeout: float | None = None,
@@ -654,7 +655,7 @@ class DocumentMethods:
 
     def prepend_multi(
         self,
-        keys: Mapping[Key, Any],
+        keys: Mapping[Key, Any] | ItemCollection,
         format: int | None = None,
         *,
         timeout: float | None = None,
@@ -674,6 +675,62 @@ class DocumentMethods:
         try:
             pending = concatenate.prepend_multi.build(
                 self._defaults, keys, (format, timeout, retry_strategy)
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def append_items(
+        self,
+        items: ItemCollection,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[MultiResult[OperationResult]]:
+        """Put the `fragment` of each item behind its document's bytes, and behind the item's value.
+
+        Args:
+            items: an ItemOptionDict, whose items have the option `fragment`.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `append_multi` raises; ArgumentError for an item without a fragment.
+        """
+        try:
+            pending = concatenate.append_items(
+                self._defaults, items, timeout=timeout, retry_strategy=retry_strategy
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def prepend_items(
+        self,
+        items: ItemCollection,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[MultiResult[OperationResult]]:
+        """Put the `fragment` of each item before its document's bytes, and before the item's value.
+
+        Args:
+            items: an ItemOptionDict, whose items have the option `fragment`.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `prepend_multi` raises; ArgumentError for an item without a fragment.
+        """
+        try:
+            pending = concatenate.prepend_items(
+                self._defaults, items, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
             return fail(without_frames(error))
@@ -719,7 +776,7 @@ class DocumentMethods:
 
     def remove_multi(
         self,
-        kvs: Iterable[Key] | Mapping[Key, int | Result],
+        kvs: Iterable[Key] | Mapping[Key, int | Result] | ItemCollection,
         quiet: bool | None = None,
         *,
         timeout: float | None = None,
@@ -790,7 +847,7 @@ class DocumentMethods:
 
     def touch_multi(
         self,
-        keys: Iterable[Key] | Mapping[Key, Expiry],
+        keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
         ttl: Expiry = 0,
         *,
         expiry: Expiry | None = None,
@@ -944,7 +1001,7 @@ class DocumentMethods:
 
     def lock_multi(
         self,
-        keys: Iterable[Key] | Mapping[Key, LockTime],
+        keys: Iterable[Key] | Mapping[Key, LockTime] | ItemCollection,
         ttl: LockTime = 0,
         quiet: bool | None = None,
         *,
@@ -982,7 +1039,7 @@ class DocumentMethods:
 
     def unlock_multi(
         self,
-        kvs: Mapping[Key, int | Result],
+        kvs: Mapping[Key, int | Result] | ItemCollection,
         *,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
@@ -1054,7 +1111,7 @@ class DocumentMethods:
 
     def counter_multi(
         self,
-        kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, Any]],
+        kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, Any]] | ItemCollection,
         initial: int | None = None,
         delta: int = 1,
         ttl: Expiry = 0,
@@ -2211,7 +2268,7 @@ class OldNames(DocumentMethods):
 
     def set_multi(
         self,
-        keys: Mapping[Key, Any],
+        keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
         *,
@@ -2267,7 +2324,7 @@ class OldNames(DocumentMethods):
 
     def add_multi(
         self,
-        keys: Mapping[Key, Any],
+        keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
         *,
@@ -2309,7 +2366,7 @@ class OldNames(DocumentMethods):
 
     def delete_multi(
         self,
-        kvs: Iterable[Key] | Mapping[Key, int | Result],
+        kvs: Iterable[Key] | Mapping[Key, int | Result] | ItemCollection,
         quiet: bool | None = None,
         *,
         timeout: float | None = None,
@@ -2350,7 +2407,7 @@ class OldNames(DocumentMethods):
 
     def incr_multi(
         self,
-        kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, Any]],
+        kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, Any]] | ItemCollection,
         amount: int = 1,
         *,
         initial: int | None = None,
@@ -2402,7 +2459,7 @@ class OldNames(DocumentMethods):
 
     def decr_multi(
         self,
-        kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, Any]],
+        kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, Any]] | ItemCollection,
         amount: int = 1,
         *,
         initial: int | None = None,

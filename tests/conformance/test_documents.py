@@ -16,7 +16,9 @@ from couchloop.exceptions import (
     NotFoundError,
     StoreLockedError,
 )
+from couchloop.items import Item, ItemOptionDict
 from couchloop.retries import FailFast
+from couchloop.transcoder import FMT_UTF8
 from tests.conformance.loops import Loop, cluster_of, opened
 
 
@@ -143,3 +145,22 @@ class TestCopies:
         handle = bucket.threadsafe()
         assert len(loop.in_thread(lambda: handle.stats("uuid"))["uuid"]) == 3
         assert loop.in_thread(lambda: handle.rget("no", quiet=True)).value is None
+
+
+class TestItems:
+    """Items, which operations fill."""
+
+    def test_items(self, loop: Loop, bucket: Any) -> None:
+        """They are stored, read and appended to on either loop, and from a thread."""
+        items = ItemOptionDict()
+        item = items.create_and_add("k", "x", format=FMT_UTF8)
+        assert loop.wait(bucket.upsert_multi(items))["k"] is item
+        assert item.cas
+        read = Item("k")
+        loop.wait(bucket.get_multi(read.as_itcoll()))
+        assert (read.value, read.cas) == ("x", item.cas)
+        handle = bucket.threadsafe()
+        loop.in_thread(lambda: handle.append_items(read.as_itcoll(fragment="y")))
+        assert read.value == "xy"
+        loop.wait(bucket.prepend_items(read.as_itcoll(fragment="w")))
+        assert loop.wait(bucket.get("k")).value == read.value == "wxy"

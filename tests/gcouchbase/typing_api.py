@@ -13,6 +13,7 @@ from gevent.event import Event
 from couchloop import subdocument as sd
 from couchloop.client.connection_limits import ConnectionBudget
 from couchloop.client.threads import ThreadSafeBucket
+from couchloop.items import Item, ItemOptionDict
 from couchloop.result import (
     ExistsResult,
     MultiResult,
@@ -96,6 +97,11 @@ def operations(bucket: Bucket) -> None:
     assert_type(bucket.observe("k"), ValueResult)
     assert_type(bucket.observe_multi(["k"]), MultiResult[ValueResult])
     assert_type(bucket.stats("uuid"), StatsResult)
+    items = ItemOptionDict()
+    assert_type(items.create_and_add("k", 1, ttl=5), Item)
+    assert_type(bucket.upsert_multi(items), MultiResult[OperationResult])
+    assert_type(bucket.get_multi(items), MultiResult[ValueResult])
+    assert_type(bucket.append_items(items), MultiResult[OperationResult])
     assert_type(bucket.get_and_touch("k", timedelta(days=90)), ValueResult)
     assert_type(bucket.set("k", 1), OperationResult)
     assert_type(bucket.incr("k", 5, initial=1), ValueResult)

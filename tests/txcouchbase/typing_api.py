@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from couchloop import subdocument as sd
 from couchloop.client.connection_limits import ConnectionBudget
 from couchloop.client.threads import ThreadSafeBucket
+from couchloop.items import Item, ItemOptionDict
 from couchloop.result import (
     ExistsResult,
     MultiResult,
@@ -126,6 +127,11 @@ def operations(bucket: Bucket) -> None:
     assert_type(bucket.observe("k"), Deferred[ValueResult])
     assert_type(bucket.observe_multi(["k"]), Deferred[MultiResult[ValueResult]])
     assert_type(bucket.stats("uuid"), Deferred[StatsResult])
+    items = ItemOptionDict()
+    assert_type(items.create_and_add("k", 1, ttl=5), Item)
+    assert_type(bucket.upsert_multi(items), Deferred[MultiResult[OperationResult]])
+    assert_type(bucket.get_multi(items), Deferred[MultiResult[ValueResult]])
+    assert_type(bucket.append_items(items), Deferred[MultiResult[OperationResult]])
     assert_type(bucket.get_and_touch("k", timedelta(days=90)), Deferred[ValueResult])
     assert_type(bucket.set("k", 1), Deferred[OperationResult])
     assert_type(bucket.incr("k", 5, initial=1), Deferred[ValueResult])

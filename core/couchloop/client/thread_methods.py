@@ -54,6 +54,7 @@ from couchloop.operations import (
     subdocument,
     touch,
 )
+from couchloop.operations.items import ItemCollection
 from couchloop.operations.specs import Spec, StoreSemantics
 from couchloop.operations.subdocument_result import SubdocResult
 from couchloop.retries import RetryStrategy
@@ -192,7 +193,7 @@ class DocumentMethods:
 
     def get_multi(
         self,
-        keys: Iterable[Key] | Mapping[Key, Expiry],
+        keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
         ttl: Expiry = 0,
         quiet: bool | None = None,
         *,
@@ -421,7 +422,7 @@ class DocumentMethods:
 
     def upsert_multi(
         self,
-        keys: Mapping[Key, Any],
+        keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
         *,
@@ -465,7 +466,7 @@ class DocumentMethods:
 
     def insert_multi(
         self,
-        keys: Mapping[Key, Any],
+        keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
         *,
@@ -504,7 +505,7 @@ class DocumentMethods:
 
     def replace_multi(
         self,
-        keys: Mapping[Key, Any],
+        keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
         *,
@@ -633,7 +634,7 @@ class DocumentMethods:
 
     def append_multi(
         self,
-        keys: Mapping[Key, Any],
+        keys: Mapping[Key, Any] | ItemCollection,
         format: int | None = None,
         *,
         timeout: float | None = None,
@@ -665,7 +666,7 @@ class DocumentMethods:
 
     def prepend_multi(
         self,
-        keys: Mapping[Key, Any],
+        keys: Mapping[Key, Any] | ItemCollection,
         format: int | None = None,
         *,
         timeout: float | None = None,
@@ -689,6 +690,64 @@ class DocumentMethods:
             crossing.check(target._driver.session)
             pending = concatenate.prepend_multi.build(
                 target._defaults, keys, (format, timeout, retry_strategy)
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def append_items(
+        self,
+        items: ItemCollection,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Put the `fragment` of each item behind its document's bytes, and behind the item's value.
+
+        Args:
+            items: an ItemOptionDict, whose items have the option `fragment`.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `append_multi` raises; ArgumentError for an item without a fragment.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = concatenate.append_items(
+                target._defaults, items, timeout=timeout, retry_strategy=retry_strategy
+            )
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def prepend_items(
+        self,
+        items: ItemCollection,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[OperationResult]:
+        """Put the `fragment` of each item before its document's bytes, and before the item's value.
+
+        Args:
+            items: an ItemOptionDict, whose items have the option `fragment`.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `prepend_multi` raises; ArgumentError for an item without a fragment.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = concatenate.prepend_items(
+                target._defaults, items, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target
         finally:
@@ -732,7 +791,7 @@ class DocumentMethods:
 
     def remove_multi(
         self,
-        kvs: Iterable[Key] | Mapping[Key, int | Result],
+        kvs: Iterable[Key] | Mapping[Key, int | Result] | ItemCollection,
         quiet: bool | None = None,
         *,
         timeout: float | None = None,
@@ -805,7 +864,7 @@ class DocumentMethods:
 
     def touch_multi(
         self,
-        keys: Iterable[Key] | Mapping[Key, Expiry],
+        keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
         ttl: Expiry = 0,
         *,
         expiry: Expiry | None = None,
@@ -963,7 +1022,7 @@ class DocumentMethods:
 
     def lock_multi(
         self,
-        keys: Iterable[Key] | Mapping[Key, LockTime],
+        keys: Iterable[Key] | Mapping[Key, LockTime] | ItemCollection,
         ttl: LockTime = 0,
         quiet: bool | None = None,
         *,
@@ -1002,7 +1061,7 @@ class DocumentMethods:
 
     def unlock_multi(
         self,
-        kvs: Mapping[Key, int | Result],
+        kvs: Mapping[Key, int | Result] | ItemCollection,
         *,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
@@ -1076,7 +1135,7 @@ class DocumentMethods:
 
     def counter_multi(
         self,
-        kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, Any]],
+        kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, Any]] | ItemCollection,
         initial: int | None = None,
         delta: int = 1,
         ttl: Expiry = 0,
@@ -2267,7 +2326,7 @@ class OldNames(DocumentMethods):
 
     def set_multi(
         self,
-        keys: Mapping[Key, Any],
+        keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
         *,
@@ -2323,7 +2382,7 @@ class OldNames(DocumentMethods):
 
     def add_multi(
         self,
-        keys: Mapping[Key, Any],
+        keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
         *,
@@ -2365,7 +2424,7 @@ class OldNames(DocumentMethods):
 
     def delete_multi(
         self,
-        kvs: Iterable[Key] | Mapping[Key, int | Result],
+        kvs: Iterable[Key] | Mapping[Key, int | Result] | ItemCollection,
         quiet: bool | None = None,
         *,
         timeout: float | None = None,
@@ -2406,7 +2465,7 @@ class OldNames(DocumentMethods):
 
     def incr_multi(
         self,
-        kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, Any]],
+        kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, Any]] | ItemCollection,
         amount: int = 1,
         *,
         initial: int | None = None,
@@ -2458,7 +2517,7 @@ class OldNames(DocumentMethods):
 
     def decr_multi(
         self,
-        kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, Any]],
+        kvs: Iterable[Key] | Mapping[Key, int | Mapping[str, Any]] | ItemCollection,
         amount: int = 1,
         *,
         initial: int | None = None,

@@ -457,6 +457,8 @@ def batch_of(
     timeout: float | None,
     what: Iterable[Key] | Mapping[Key, Any],
     build: Build,
+    batch_class: Callable[..., Batch[Any]] = Batch,
+    bulk_class: Callable[..., Bulk[Any]] = Bulk,
 ) -> Batch[Any]:
     """Give a batch of one operation for each key of *what*, which is copied.
 
@@ -466,6 +468,8 @@ def batch_of(
         timeout: seconds; None: as the Bucket says.
         what: keys, or a mapping whose values are handed to *build*.
         build: makes one operation.
+        batch_class: of the batch, if it is sent whole.
+        bulk_class: of the batch, if it is not.
 
     Raises ArgumentError where that is no batch. In one that is sent whole an argument that is wrong
     refuses all of it; a value that cannot be encoded is its key's failure, unless all are such.
@@ -494,7 +498,7 @@ def batch_of(
         raise ArgumentError("the batch is empty: give at least one key")
     limit = defaults.timeout if timeout is None else exact_seconds(timeout)
     if len(keys) > WHOLE:
-        return Bulk(kind, keys, values, build, defaults, limit)
+        return bulk_class(kind, keys, values, build, defaults, limit)
     operations: list[Operation[Any]] = []
     refused = size = 0
     for key, value in zip(keys, values or repeat(None)):  # noqa: B905 - an endless one
@@ -510,8 +514,8 @@ def batch_of(
                 size += len(op.value)
         operations.append(op)
         if size > WHOLE_BYTES and len(operations) < len(keys):
-            return Bulk(kind, keys, values, build, defaults, limit, operations)
-    batch: Batch[Any] = Batch(operations)
+            return bulk_class(kind, keys, values, build, defaults, limit, operations)
+    batch = batch_class(operations)
     if refused:
         batch.remaining -= refused
         for op in operations:

@@ -6,8 +6,11 @@ from typing import Any, TypeVar
 
 from couchloop.arguments.exact import exact_bytes
 from couchloop.exceptions import ArgumentError
+from couchloop.hot.batch import Batch
 from couchloop.hot.encoding import MAX_VALUE, Passthrough, not_a_value, not_encoded, too_big
 from couchloop.hot.operation import Defaults, Key
+from couchloop.hot.result import OperationResult
+from couchloop.operations.items import ItemCollection, check_fragments
 from couchloop.operations.multi import VALUE, Multi
 from couchloop.operations.mutation import Mutation
 from couchloop.retries import RetryStrategy
@@ -118,3 +121,41 @@ def _concatenate(
 
 append_multi = Multi(Append, append, VALUE, "Put values behind the bytes of many documents.")
 prepend_multi = Multi(Prepend, prepend, VALUE, "Put values before the bytes of many documents.")
+
+
+def append_items(
+    defaults: Defaults,
+    items: ItemCollection,
+    *,
+    timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
+) -> Batch[OperationResult]:
+    """Put the `fragment` of each item behind its document's bytes, and behind the item's value.
+
+    Args:
+        items: an ItemOptionDict, whose items have the option `fragment`.
+        timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+
+    Raises what `append_multi` raises; ArgumentError for an item without a fragment.
+    """
+    check_fragments(items)
+    return append_multi(defaults, items, timeout=timeout, retry_strategy=retry_strategy)
+
+
+def prepend_items(
+    defaults: Defaults,
+    items: ItemCollection,
+    *,
+    timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
+) -> Batch[OperationResult]:
+    """Put the `fragment` of each item before its document's bytes, and before the item's value.
+
+    Args:
+        items: an ItemOptionDict, whose items have the option `fragment`.
+        timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+
+    Raises what `prepend_multi` raises; ArgumentError for an item without a fragment.
+    """
+    check_fragments(items)
+    return prepend_multi(defaults, items, timeout=timeout, retry_strategy=retry_strategy)

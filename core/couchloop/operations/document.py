@@ -17,8 +17,10 @@ from couchloop.operations.concatenate import (
     Append,
     Prepend,
     append,
+    append_items,
     append_multi,
     prepend,
+    prepend_items,
     prepend_multi,
 )
 from couchloop.operations.counter import Counter, counter, counter_multi
@@ -79,6 +81,7 @@ __all__ = [
     "Unlock",
     "Upsert",
     "append",
+    "append_items",
     "append_multi",
     "counter",
     "counter_multi",
@@ -98,6 +101,7 @@ __all__ = [
     "observe",
     "observe_multi",
     "prepend",
+    "prepend_items",
     "prepend_multi",
     "remove",
     "remove_multi",

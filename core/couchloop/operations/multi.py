@@ -17,6 +17,7 @@ from couchloop.arguments.expiry import one_expiry
 from couchloop.exceptions import ArgumentError
 from couchloop.hot.batch import Batch, Build, batch_of
 from couchloop.hot.result import Result
+from couchloop.operations.items import OF_ITEMS, ItemCollection, by_key, kinds_of_batches
 
 if TYPE_CHECKING:
     from couchloop.hot.operation import Defaults, Operation
@@ -53,27 +54,31 @@ def _cas_of(cas: Any) -> Any:
 KEY: Final = OwnArgument("keys", "Iterable[Key]", "the keys.", is_said=False)
 VALUE: Final = OwnArgument(
     "keys",
-    "Mapping[Key, Any]",
+    "Mapping[Key, Any] | ItemCollection",
     "a dict of key and value.",
     is_needed=True,
     unshared=frozenset({"value", "cas"}),
 )
 TTL: Final = OwnArgument(
-    "keys", "Iterable[Key] | Mapping[Key, Expiry]", "the keys, or a dict of key and ttl."
+    "keys",
+    "Iterable[Key] | Mapping[Key, Expiry] | ItemCollection",
+    "the keys, or a dict of key and ttl.",
 )
 LOCK_TIME: Final = OwnArgument(
-    "keys", "Iterable[Key] | Mapping[Key, LockTime]", "the keys, or a dict of key and time."
+    "keys",
+    "Iterable[Key] | Mapping[Key, LockTime] | ItemCollection",
+    "the keys, or a dict of key and time.",
 )
 CAS: Final = OwnArgument(
     "kvs",
-    "Iterable[Key] | Mapping[Key, int | Result]",
+    "Iterable[Key] | Mapping[Key, int | Result] | ItemCollection",
     "the keys, or a dict of key and CAS (or a result that has one).",
     unshared=frozenset({"cas"}),
     read=_cas_of,
 )
 CAS_OF_LOCK: Final = OwnArgument(
     "kvs",
-    "Mapping[Key, int | Result]",
+    "Mapping[Key, int | Result] | ItemCollection",
     "a dict of key and CAS (or a result that has one).",
     is_needed=True,
     unshared=frozenset({"cas"}),
@@ -81,7 +86,7 @@ CAS_OF_LOCK: Final = OwnArgument(
 )
 DELTA: Final = OwnArgument(
     "kvs",
-    "Iterable[Key] | Mapping[Key, int | Mapping[str, Any]]",
+    "Iterable[Key] | Mapping[Key, int | Mapping[str, Any]] | ItemCollection",
     "the keys, or a dict of key and delta, or of key and a dict with any of `delta`, `initial` "
     "and `ttl`.",
     named=frozenset({"delta", "initial", "ttl"}),
@@ -171,6 +176,10 @@ class Multi(Generic[R]):
         Raises ArgumentError where *keys* is no batch, and what the single form raises.
         """
         own = self.own
+        if isinstance(keys, ItemCollection):
+            if self._expiry is not None and arguments[self._expiry] is not None:
+                arguments = self._with_ttl(arguments, self._expiry)
+            return self._of_items(defaults, keys, arguments)
         is_dict = type(keys) is not list and isinstance(keys, Mapping)
         if own.is_needed and not is_dict:
             raise ArgumentError(f"give a dict of key and {self.argument}")
@@ -198,6 +207,33 @@ class Multi(Generic[R]):
                 return single(defaults, key)
 
         return batch_of(kind, defaults, arguments[self._timeout], keys, build)
+
+    def _of_items(
+        self, defaults: Defaults, items: ItemCollection, arguments: tuple[Any, ...]
+    ) -> Batch[R]:
+        """Build a batch of items, which are filled."""
+        given = by_key(items)
+        name = self.single.__name__
+        side = name if name in {"append", "prepend"} else ""
+        single = self._preset(arguments)
+        takes = inspect.signature(self.single).parameters.keys()
+
+        def build(key: Any, pair: Any) -> Operation[R]:
+            item, options = pair
+            said = {name: value for name, value in options.items() if name not in OF_ITEMS}
+            if unknown := said.keys() - takes:
+                text = f"{self.__name__} has no option {min(unknown)!r} of an item"
+                raise ArgumentError(text, key=key)
+            if "value" in takes:
+                value = options.get("fragment", item.value) if side else item.value
+                said["value"] = value
+            if "cas" in takes and not options.get("ignore_cas") and "cas" not in options:
+                said["cas"] = item.cas
+            return single(defaults, key, **said)
+
+        batch, bulk = kinds_of_batches(given, side)
+        timeout = arguments[self._timeout]
+        return batch_of(self._kind, defaults, timeout, given, build, batch, bulk)
 
     def _with_ttl(self, arguments: tuple[Any, ...], expiry: int) -> tuple[Any, ...]:
         """Return *arguments* with `ttl` in place of `expiry`: a key may have one of its own."""
