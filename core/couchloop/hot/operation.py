@@ -70,6 +70,9 @@ class Pending(Protocol[T_co]):
         """Give its result, or raise its error."""
 
 
+_init: Final = Request.__init__
+"""By this name it takes less time than through `super`."""
+
 if TYPE_CHECKING:
     from typing import Generic
 
@@ -146,7 +149,7 @@ class Operation(_Typed[T]):
             raise _bad_key(key, raw)
         timeout = defaults.timeout if timeout is None else exact_seconds(timeout)
         cas = _cas(cas, key) if cas != 0 else 0
-        Request.__init__(self, opcode, raw, timeout, extras, value, cas, quiet)
+        _init(self, opcode, raw, timeout, extras, value, cas, quiet)
         self.defaults = defaults
         self.key = key
         if retry_strategy is not None:
@@ -160,7 +163,7 @@ class Operation(_Typed[T]):
 
     def refuse(self, key: Key, error: CouchbaseError) -> None:
         """Be an operation that is never sent, for *error*; it needs no other constructor."""
-        Request.__init__(self, 0, b"", 0.0)
+        _init(self, 0, b"", 0.0)
         self.key = key
         self.error = error
         self.waiter = self.owner = None

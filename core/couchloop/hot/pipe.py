@@ -17,12 +17,24 @@ from couchloop.wire import Magic, snappy
 _HEADER: Final = Struct(">BBHBBHIIQ")
 _HEADER_SIZE: Final = _HEADER.size
 _MAX_OPAQUE: Final = 0xFFFFFFFF
+_SERVER_REQUEST: Final = int(Magic.SERVER_REQUEST)
+"""A member of an enumeration takes longer to name, and to compare."""
 _LARGE: Final = 4096
 """Values from this many bytes are not copied into the request but written behind it."""
 ROOM: Final = 2 << 20
 """Bytes that may be queued in one turn of the loop before the rest has to wait for the next."""
 _STORES: Final = frozenset({0x01, 0x02, 0x03, 0x0E, 0x0F})
 """SET, ADD, REPLACE, APPEND, PREPEND: the requests whose value may be compressed (RFC 0030)."""
+
+
+def _framed(header: bytes, framing: bytes) -> bytes:
+    """Return the alternative header in place of *header*, and *framing* behind it."""
+    _, opcode, key, extras, datatype, vbucket, body, opaque, cas = _HEADER.unpack(header)
+    lengths = len(framing) << 8 | key
+    body += len(framing)
+    return (
+        _HEADER.pack(0x08, opcode, lengths, extras, datatype, vbucket, body, opaque, cas) + framing
+    )
 
 
 class PipeOwner(Protocol):
@@ -123,7 +135,7 @@ class Pipe:
         op.connection = self
         prefix = op.prefix
         key = (self._prefix if prefix is None else prefix) + op.raw if op.raw else b""
-        extras, value, framing = op.extras, op.value, op.framing
+        extras, value = op.extras, op.value
         datatype = 0
         if self._snappy and len(value) >= self._compress_from and op.opcode in _STORES:
             compressed = snappy.compress(value)
@@ -131,15 +143,10 @@ class Pipe:
                 value, datatype = compressed, 2
         size = len(value)
         length = len(extras) + len(key) + size
-        magic, lengths = 0x80, len(key)
-        if framing:
-            # The alternative header: two lengths of a byte each.
-            magic, lengths = 0x08, lengths | len(framing) << 8
-            length += len(framing)
         header = _HEADER.pack(
-            magic,
+            0x80,
             op.opcode,
-            lengths,
+            len(key),
             len(extras),
             datatype,
             vbucket,
@@ -147,8 +154,10 @@ class Pipe:
             opaque,
             op.cas,
         )
+        framing = op.framing
         if framing:
-            header += framing
+            header = _framed(header, framing)
+            length += len(framing)
         if size < _LARGE:
             self._out.append(header + extras + key + value)
         else:
@@ -228,7 +237,7 @@ class Pipe:
         completed = owner.completed
         pop = self.pending.pop
         for frame in frames:
-            if frame[0] == Magic.SERVER_REQUEST:
+            if frame[0] == _SERVER_REQUEST:
                 owner.pushed(self, frame, now)
                 continue
             op = pop(frame[4], None)
