@@ -41,9 +41,6 @@ class VbucketMap(Protocol):
 class Request:
     """One request and what has become of it.
 
-    What is particular is an attribute of each, set once it is made, and not of the class, which
-    takes longer to look at.
-
     A connection needs of it what is to be sent, and sets `opaque`, `connection` and `answer`. The
     session keeps it in `queue` until its `deadline`, in `parked` as long as it cannot be sent, and
     sets `error` if it fails.
@@ -67,8 +64,6 @@ class Request:
         "error",
         "extras",
         "framing",
-        "has_many_answers",
-        "is_plain",
         "opaque",
         "opcode",
         "parked",
@@ -83,6 +78,11 @@ class Request:
     name: ClassVar[str] = "request"
     idempotent: ClassVar[bool] = True
     """Whether it may be sent again when nobody knows if the server has done it."""
+
+    is_plain: ClassVar[bool] = True
+    """Whether it is for the node with the active copy of its key; else `target` is asked."""
+    has_many_answers: ClassVar[bool] = False
+    """Whether the server answers in several frames; then `goes_on` is asked of each."""
 
     # What a request that nobody sends twice says of itself.
     key: Any = None
@@ -116,10 +116,6 @@ class Request:
         self.prefix: bytes | None = None
         """What is written before the key: the number of a collection (`couchloop.wire.keys`), or
         nothing for a key that is in none; None: the number of the default collection."""
-        self.is_plain = True
-        """Whether it is for the node with the active copy of its key; else `target` is asked."""
-        self.has_many_answers = False
-        """Whether the server answers in several frames; then `goes_on` is asked of each."""
         self.queue: dict[Request, None] | None = None
         self.parked: dict[Any, None] | None = None
         self.deadline = 0.0
@@ -142,9 +138,9 @@ class Request:
     def target(self, vbuckets: VbucketMap) -> tuple[int, int]:
         """Return the node that it is for, and the vbucket that it names.
 
-        The node is its index in the configuration; -1: there is none. An operation whose kind
-        overrides this has `is_plain` False: the hot path does not ask. It may be asked again whenever there
-        is another configuration, and is not asked where the bucket has no vbuckets.
+        The node is its index in the configuration; -1: there is none. A kind that overrides this
+        has `is_plain` False: the hot path does not ask. It may be asked again whenever there is
+        another configuration, and is not asked where the bucket has no vbuckets.
         """
         vbucket = vbuckets.vbucket(self.raw)
         return vbuckets.active[vbucket], vbucket

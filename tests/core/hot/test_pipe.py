@@ -25,11 +25,11 @@ class Lines(Operation[list[bytes]]):
 
     __slots__ = ("lines",)
     name = "lines"
+    has_many_answers = True
 
     def __init__(self) -> None:
         super().__init__(Opcode.STAT, D, "lines", None)
         self.prefix = b""
-        self.has_many_answers = True
         self.lines: list[bytes] = []
 
     def goes_on(self, answer: Frame) -> bool:

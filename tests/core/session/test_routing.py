@@ -26,10 +26,10 @@ class GetReplica(Operation[bytes]):
     __slots__ = ()
     name = "get_replica"
     idempotent = True
+    is_plain = False
 
     def __init__(self, key: str, **options: Any) -> None:
         super().__init__(Opcode.GET_REPLICA, D, key, None, **options)
-        self.is_plain = False
 
     def target(self, vbuckets: VbucketMap) -> tuple[int, int]:
         vbucket = vbuckets.vbucket(self.raw)
@@ -45,11 +45,12 @@ class Stats(Operation[dict[bytes, bytes]]):
     __slots__ = ("node", "values")
     name = "stats"
     idempotent = True
+    is_plain = False
+    has_many_answers = True
 
     def __init__(self, defaults: Defaults, node: int, group: str) -> None:
         super().__init__(Opcode.STAT, defaults, group, None)
         self.prefix = b""
-        self.is_plain, self.has_many_answers = False, True
         self.node = node
         self.values: dict[bytes, bytes] = {}
 
