@@ -380,7 +380,13 @@ class Module:
             given_first, given_keys, *_ = given
             shared = ", ".join(build.shared)
             call = f"{short}.{name}.build({given_first}, {given_keys}, ({shared}))"
-        body = target.body.format(call=call)
+        body = target.body
+        names: tuple[str, ...] = getattr(build, "rare", ())
+        rare = [each for each in parameters if each.name in names]
+        if rare:
+            usual = [text for text in given if text.partition("=")[0] not in names]
+            body = _forked(body, rare, f"{short}.{name}({', '.join(usual)})")
+        body = body.format(call=call)
         end = "\n" if "\n" in docstring else ""
         head = f"def {name}({', '.join(declared)}) -> {returns}:\n"
         return head + textwrap.indent(f'"""{docstring}{end}"""\n{body}', "    ")
@@ -415,6 +421,25 @@ def _camel_case(name: str) -> str:
     """Give `get_multi` as `getMulti`."""
     first, *others = name.split("_")
     return first + "".join(map(str.capitalize, others))
+
+
+def _forked(body: str, rare: Sequence[inspect.Parameter], usual: str) -> str:
+    """Return *body* with another call where none of the arguments is given that are rare.
+
+    To hand over an argument costs as much as to look at it several times.
+    """
+    unset = " and ".join(
+        f"{each.name} is None" if each.default is None else f"not {each.name}" for each in rare
+    )
+    found = re.search(r"^( *)pending = \{call\}$", body, re.MULTILINE)
+    assert found is not None, "no call is found in the body"
+    indent = found[1]
+    usual = usual.replace("{", "{{").replace("}", "}}")
+    fork = (
+        f"{indent}if {unset}:\n{indent}    pending = {usual}\n"
+        f"{indent}else:\n{indent}    pending = {{call}}"
+    )
+    return body[: found.start()] + fork + body[found.end() :]
 
 
 _WIDTH: Final = 100 - len("        ")

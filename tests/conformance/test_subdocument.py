@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -144,3 +145,18 @@ def test_hooks_that_fail(loop: Loop) -> None:
             _ = result["a"]
         assert isinstance(caught.value.inner_cause, ZeroDivisionError)
         assert caught.value.key == "k"
+
+
+def test_parts_and_expiry(loop: Loop) -> None:
+    """`get` gives parts of a document, and tells when it expires."""
+    with loop.serving() as served, opened(loop, cluster_of(loop, served)) as bucket:
+        loop.wait(bucket.upsert("k", DOCUMENT, ttl=1000))
+        result = loop.wait(bucket.get("k", project=["name.first", "tags[-1]"], with_expiry=True))
+        assert result.value == {"name": {"first": "Ada"}, "tags": ["b"]}
+        left = result.expiry - datetime.now(UTC)
+        assert timedelta(0) < left < timedelta(seconds=1001)
+        assert loop.wait(bucket.get("k", with_expiry=True)).value == DOCUMENT
+        many = loop.wait(bucket.get_multi(["k"], project=[f"p{n}" for n in range(20)] + ["n"]))
+        assert many["k"].value == {"n": 1}
+        handle = bucket.threadsafe()
+        assert loop.in_thread(lambda: handle.get("k", project=["n"]).value) == {"n": 1}

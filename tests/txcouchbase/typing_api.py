@@ -198,6 +198,7 @@ def subdocuments(bucket: Bucket) -> None:
         bucket.mutate_in("k", sd.upsert("a", 1, create_parents=True), cas=1, upsert_doc=True),
         Deferred[SubdocResult],
     )
+    assert_type(bucket.get("k", project=["a"], with_expiry=True), Deferred[ValueResult])
     bucket.lookup_in("k", "a")  # type: ignore[arg-type]
     bucket.mutate_in("k", sd.counter("a", 1.5))  # type: ignore[arg-type]
 

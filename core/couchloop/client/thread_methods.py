@@ -78,6 +78,8 @@ class DocumentMethods:
         quiet: bool | None = None,
         *,
         no_format: bool = False,
+        project: Sequence[str] | None = None,
+        with_expiry: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
@@ -90,28 +92,48 @@ class DocumentMethods:
             quiet: give a result with `success` False and `value` None instead of raising
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
+            project: paths as `name.first` or `tags[0]`: give these parts of a JSON document alone,
+                each where it is; what is not there is left out, and elements of an array close up.
+            with_expiry: also tell when the document expires: `expiry` of the result is a datetime
+                in UTC, or None for never.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
-        Raises NotFoundError, and ValueFormatError if the value does not fit its flags.
+        Raises NotFoundError, and ValueFormatError if the value does not fit its flags. With
+        *project* also SubdocPathInvalidError, DocumentNotJsonError, and DocumentLockedError, for
+        the server lets nobody look into a locked document; ArgumentError together with *ttl*.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = retrieve.get(
-                target._defaults,
-                key,
-                ttl,
-                quiet,
-                no_format=no_format,
-                transcoder=transcoder,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
-            )
+            if project is None and not with_expiry:
+                pending = retrieve.get(
+                    target._defaults,
+                    key,
+                    ttl,
+                    quiet,
+                    no_format=no_format,
+                    transcoder=transcoder,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
+            else:
+                pending = retrieve.get(
+                    target._defaults,
+                    key,
+                    ttl,
+                    quiet,
+                    no_format=no_format,
+                    project=project,
+                    with_expiry=with_expiry,
+                    transcoder=transcoder,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
             pending.owner = target
         finally:
             del target
@@ -198,6 +220,8 @@ class DocumentMethods:
         quiet: bool | None = None,
         *,
         no_format: bool = False,
+        project: Sequence[str] | None = None,
+        with_expiry: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
@@ -210,6 +234,10 @@ class DocumentMethods:
             quiet: give a result with `success` False and `value` None instead of raising
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
+            project: paths as `name.first` or `tags[0]`: give these parts of a JSON document alone,
+                each where it is; what is not there is left out, and elements of an array close up.
+            with_expiry: also tell when the document expires: `expiry` of the result is a datetime
+                in UTC, or None for never.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -223,7 +251,9 @@ class DocumentMethods:
         try:
             crossing.check(target._driver.session)
             pending = retrieve.get_multi.build(
-                target._defaults, keys, (ttl, quiet, no_format, transcoder, timeout, retry_strategy)
+                target._defaults,
+                keys,
+                (ttl, quiet, no_format, project, with_expiry, transcoder, timeout, retry_strategy),
             )
             pending.owner = target
         finally:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from couchloop.exceptions import CouchbaseError, ValueFormatError
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 T = TypeVar("T")
 
@@ -113,10 +116,13 @@ class ValueResult(OperationResult):
     Attributes:
         value: The decoded value; None if there is none.
         flags: The document's flags: its format.
+        expiry: When the document expires, if `get` was asked to tell (`with_expiry`).
 
     """
 
     __slots__ = ("flags", "value")
+
+    expiry: datetime | None = None
 
     def __init__(
         self,
@@ -133,6 +139,11 @@ class ValueResult(OperationResult):
         self.flags = flags
         self.rc = rc
         self.token = token
+
+    @property
+    def expiry_time(self) -> datetime | None:
+        """The same as `expiry` (SDK 4.6)."""
+        return self.expiry
 
     @property
     def content_as(self) -> ContentAs:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 ARGUMENTS: Final = {
     "key": "the document's key, 1 to 250 bytes as UTF-8.",
@@ -26,3 +27,15 @@ ARGUMENTS: Final = {
     "retry_strategy": "whether and when to try again. None: as the Bucket says.",
 }
 """The generator of methods (`tools/methods.py`) adds these to docstrings."""
+
+B = TypeVar("B", bound=Callable[..., object])
+
+
+def rarely(*names: str) -> Callable[[B], B]:
+    """Say that a builder is seldom given these arguments, so that its method hands them on then."""
+
+    def mark(build: B) -> B:
+        build.rare = names  # type: ignore[attr-defined]
+        return build
+
+    return mark

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from struct import Struct
 from typing import Any, Final
 
-from couchloop.arguments.exact import is_quiet
+from couchloop.arguments.exact import is_quiet, is_true
 from couchloop.arguments.expiry import Expiry, exact_expiry
-from couchloop.exceptions import ProtocolError
+from couchloop.exceptions import ArgumentError, ProtocolError
 from couchloop.hot.encoding import not_encoded, value_transcoder_of
 from couchloop.hot.frames import Frame
 from couchloop.hot.operation import Defaults, Key, Operation, body
 from couchloop.hot.result import ExistsResult, Result, ValueResult
+from couchloop.operations.arguments import rarely
 from couchloop.operations.multi import KEY, TTL, Multi
+from couchloop.operations.projection import get_parts
 from couchloop.retries import RetryStrategy
 from couchloop.transcoder import Transcoder
 from couchloop.wire import Opcode
@@ -104,6 +107,7 @@ def reader(
     return defaults.transcoder if transcoder is None else value_transcoder_of(transcoder)
 
 
+@rarely("project", "with_expiry")
 def get(
     defaults: Defaults,
     key: Key,
@@ -111,18 +115,40 @@ def get(
     quiet: bool | None = None,
     *,
     no_format: bool = False,
+    project: Sequence[str] | None = None,
+    with_expiry: bool = False,
     transcoder: Transcoder | type[Transcoder] | None = None,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
-) -> Get:
+) -> Operation[ValueResult]:
     """Fetch a document.
 
     Args:
         ttl: if not 0, also set the expiry, as `get_and_touch` does.
+        project: paths as `name.first` or `tags[0]`: give these parts of a JSON document alone, each
+            where it is; what is not there is left out, and elements of an array close up.
+        with_expiry: also tell when the document expires: `expiry` of the result is a datetime in
+            UTC, or None for never.
 
-    Raises NotFoundError, and ValueFormatError if the value does not fit its flags.
+    Raises NotFoundError, and ValueFormatError if the value does not fit its flags. With *project*
+    also SubdocPathInvalidError, DocumentNotJsonError, and DocumentLockedError, for the server lets
+    nobody look into a locked document; ArgumentError together with *ttl*.
     """
     quietly = defaults.quiet if quiet is None else is_quiet(quiet)
+    if project is not None or with_expiry:
+        if ttl != 0 and ttl is not None:
+            text = "a ttl changes the document, project and with_expiry read it: give one"
+            raise ArgumentError(text, key=key)
+        return get_parts(
+            project,
+            defaults,
+            key,
+            with_expiry=is_true(with_expiry, "with_expiry"),
+            quiet=quietly,
+            transcoder=reader(transcoder, defaults, no_format=no_format),
+            timeout=timeout,
+            retry_strategy=retry_strategy,
+        )
     if ttl != 0 and ttl is not None:
         extras = _FLAGS.pack(exact_expiry(ttl, defaults, key))
         op: Get = GetAndTouch(

@@ -143,19 +143,24 @@ class LookupIn(SubdocOperation):
 
     def read(self, answer: Frame) -> Sequence[Outcome]:
         """See `SubdocOperation`: status, length and value of each."""
-        data = body(answer)
-        outcomes = [Outcome(0, b"")] * len(self.specs)
-        at, end = 0, len(data)
-        for place in self.order:
-            if at + _LOOKED_UP.size > end:
-                raise self._malformed()
-            status, length = _LOOKED_UP.unpack_from(data, at)
-            at += _LOOKED_UP.size
-            outcomes[place] = Outcome(status, data[at : at + length])
-            at += length
-        if at != end:
+        outcomes = read_lookup(body(answer), len(self.specs), self.order)
+        if outcomes is None:
             raise self._malformed()
         return outcomes
+
+
+def read_lookup(data: bytes, count: int, order: Sequence[int]) -> list[Outcome] | None:
+    """Return the outcomes of so many specs, which were sent in *order*; None: it does not fit."""
+    outcomes = [Outcome(0, b"")] * count
+    at, end = 0, len(data)
+    for place in order:
+        if at + _LOOKED_UP.size > end:
+            return None
+        status, length = _LOOKED_UP.unpack_from(data, at)
+        at += _LOOKED_UP.size
+        outcomes[place] = Outcome(status, data[at : at + length])
+        at += length
+    return outcomes if at == end else None
 
 
 class MutateIn(SubdocOperation):

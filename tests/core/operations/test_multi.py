@@ -20,7 +20,8 @@ from tests.core.world import defaults
 D = defaults()
 
 SIGNATURES = {
-    "get_multi": "keys, ttl=0, quiet=None, *, no_format=False, transcoder=None",
+    "get_multi": "keys, ttl=0, quiet=None, *, no_format=False, "
+    "project=None, with_expiry=False, transcoder=None",
     "exists_multi": "keys, *",
     "lock_multi": "keys, ttl=0, quiet=None, *, no_format=False, transcoder=None",
     "unlock_multi": "kvs, *",
@@ -81,7 +82,7 @@ def test_shared_arguments(name: str) -> None:
     if "ttl" in SIGNATURES[name] and build.own is not DELTA:
         options.pop("ttl", None)
         batches = [build(D, keys, 9, **options), build(D, keys, ttl=9, **options)]
-        if "expiry" in SIGNATURES[name]:
+        if "expiry=None" in SIGNATURES[name]:
             batches.append(build(D, keys, expiry=timedelta(seconds=9), **options))
         for batch in batches:
             assert [op.extras[-4:].hex() for op in batch.operations] == ["00000009"] * 2
