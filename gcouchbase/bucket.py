@@ -18,6 +18,7 @@ from couchloop import LOCKMODE_NONE
 from couchloop.arguments.times import check_wait
 from couchloop.auth import Authenticator
 from couchloop.client.cluster import BucketBase
+from couchloop.client.collections import ScopesAndCollections
 from couchloop.client.driver import Driver
 from couchloop.client.registry import Registry
 from couchloop.client.threads import ThreadSafeBucket
@@ -30,6 +31,7 @@ from couchloop.settings.configure import CommonArguments, make_settings
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.values import Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
+from gcouchbase.collection import Collection, Scope
 from gcouchbase.dialling import SocketFactory
 from gcouchbase.driver import GeventDriver
 from gcouchbase.methods import HealthMethods, OldNames
@@ -66,7 +68,7 @@ class OpenBucketArguments(BucketArguments, total=False):
     shared: bool
 
 
-class Bucket(OldNames, HealthMethods, BucketBase):
+class Bucket(OldNames, HealthMethods, ScopesAndCollections[Scope, Collection], BucketBase):
     """One open bucket. The constructor returns when it is connected, or raises.
 
     Opening the same bucket again on the same hub with the same settings gives this object as long
@@ -103,6 +105,8 @@ class Bucket(OldNames, HealthMethods, BucketBase):
 
     """
 
+    _scope_class = Scope
+    _collection_class = Collection
     _registry = Registry["Bucket"](__name__.partition(".")[0])
     _driver: GeventDriver
     _wall_clock = staticmethod(time)

@@ -17,6 +17,7 @@ from couchloop.arguments.times import check_wait
 from couchloop.auth import Authenticator
 from couchloop.client.async_result import AsyncResult
 from couchloop.client.cluster import BucketBase
+from couchloop.client.collections import ScopesAndCollections
 from couchloop.client.registry import Registry
 from couchloop.client.sdk25 import LaterOnTwisted
 from couchloop.client.threads import ThreadSafeBucket
@@ -33,6 +34,7 @@ from couchloop.settings.configure import CommonArguments, make_settings
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.values import Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
+from txcouchbase.collection import Collection, Scope
 from txcouchbase.connecting import EndpointFactory
 from txcouchbase.driver import TwistedDriver, check_reactor
 from txcouchbase.methods import HealthMethods, OldNames
@@ -60,7 +62,13 @@ class OpenBucketArguments(BucketArguments, total=False):
     shared: bool
 
 
-class Bucket(OldNames, HealthMethods, LaterOnTwisted, BucketBase):
+class Bucket(
+    OldNames,
+    HealthMethods,
+    ScopesAndCollections[Scope, Collection],
+    LaterOnTwisted,
+    BucketBase,
+):
     """One open bucket. It begins to connect at once; operations issued before that wait for it.
 
     If it cannot be opened for a cause that passes by itself (nodes that are away or starting, a
@@ -105,6 +113,8 @@ class Bucket(OldNames, HealthMethods, LaterOnTwisted, BucketBase):
 
     """
 
+    _scope_class = Scope
+    _collection_class = Collection
     _registry = Registry["Bucket"](__name__.partition(".")[0])
     _driver: TwistedDriver
     _wall_clock = staticmethod(time)

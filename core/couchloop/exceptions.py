@@ -421,6 +421,10 @@ class KeyTooLongError(ArgumentError):
     """The key is too long: 250 bytes of UTF-8 are allowed, 246 in a named collection."""
 
 
+class InvalidNameError(ArgumentError, ValueError):
+    """The name of a scope or a collection is not allowed."""
+
+
 class InvalidSettingError(ArgumentError, TypeError):
     """The setting takes values of another type."""
 

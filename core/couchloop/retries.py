@@ -35,6 +35,8 @@ class RetryReason(StrEnum):
     KV_ERROR_MAP_RETRY_INDICATED = "KV_ERROR_MAP_RETRY_INDICATED"
     KV_NOT_MY_VBUCKET = "KV_NOT_MY_VBUCKET"
     KV_COLLECTION_OUTDATED = "KV_COLLECTION_OUTDATED"
+    COLLECTION_NOT_FOUND = "COLLECTION_NOT_FOUND"
+    """No node knows the collection, or its scope, so far (not in RFC 0049)."""
 
     @property
     def allows_non_idempotent_retry(self) -> bool:
@@ -80,8 +82,8 @@ class RetryStrategy(Protocol):
 
         It is called on the loop: it must neither block nor use the Bucket. For the reasons
         SOCKET_NOT_AVAILABLE, NODE_NOT_AVAILABLE, CIRCUIT_BREAKER_OPEN (before the operation was
-        sent) and SOCKET_CLOSED_WHILE_IN_FLIGHT any number means "wait": the operation goes out
-        as soon as its node can take it.
+        sent), SOCKET_CLOSED_WHILE_IN_FLIGHT and COLLECTION_NOT_FOUND any number means "wait": the
+        operation goes out as soon as its node can take it.
 
         A strategy that raises, or gives what is no number of seconds, has given up; its error
         becomes the `__cause__` of the operation's.

@@ -63,6 +63,7 @@ SENTENCES: Final = {
     "InvalidError": "The input is not valid.",
     "InvalidEventError": "A Bucket has no such event.",
     "InvalidKeyError": "A key is text or bytes, or what the Bucket's transcoder makes bytes of.",
+    "InvalidNameError": "The name of a scope or a collection is not allowed.",
     "InvalidOptionError": "The option is unknown, or its value is not valid.",
     "InvalidSettingError": "The setting takes values of another type.",
     "InvalidTimeoutError": "A timeout is a number of seconds greater than zero.",

@@ -11,12 +11,13 @@ from dataclasses import replace
 from functools import partial
 from operator import attrgetter
 from typing import Any, ClassVar, Final, Generic, NoReturn, Self, TypeVar
-from weakref import finalize, ref
+from weakref import WeakValueDictionary, finalize, ref
 
 from couchloop import LOCKMODE_NONE
 from couchloop.arguments.exact import is_quiet, is_true
 from couchloop.arguments.times import exact_seconds
 from couchloop.auth import Authenticator, PasswordAuthenticator
+from couchloop.client.collections import CollectionsOfBucket
 from couchloop.client.connection_limits import ConnectionBudget, check_budget, connection_budget
 from couchloop.client.driver import Driver
 from couchloop.client.identity import OneOfEach
@@ -78,7 +79,7 @@ def _as_option(name: str, value: object) -> float:
     return float(OPTIONS[name].parse(repr(value), name))  # type: ignore[arg-type]
 
 
-class BucketBase(Sdk25Names, OneOfEach):
+class BucketBase(Sdk25Names, OneOfEach, CollectionsOfBucket):
     """One open bucket; the documents' methods come with the adapters.
 
     Two openings with equal settings on one loop give the same object, as long as it is in use
@@ -145,12 +146,14 @@ class BucketBase(Sdk25Names, OneOfEach):
             self._wall_clock,
             settings.past_expiry != "send",
         )
+        self._collections = WeakValueDictionary()
         self._use(driver)
         self._open()
 
     def _use(self, driver: Driver) -> None:
         """Tie the end of *driver* to ours."""
         self._driver = driver
+        self._hand_on(driver)
         # The finaliser may run in any thread: the driver only schedules the end.
         self._finalizer = finalize(self, driver.abandon)
         self._finalizer.atexit = False
@@ -257,7 +260,7 @@ class BucketBase(Sdk25Names, OneOfEach):
 
     @quiet.setter
     def quiet(self, value: bool) -> None:
-        self._defaults.quiet = is_quiet(value)
+        self._set_default(quiet=is_quiet(value))
 
     @property
     def default_format(self) -> int:
@@ -269,7 +272,7 @@ class BucketBase(Sdk25Names, OneOfEach):
 
     @default_format.setter
     def default_format(self, value: int) -> None:
-        self._defaults.format = check_format(value)
+        self._set_default(format=check_format(value))
 
     @property
     def transcoder(self) -> Transcoder:
@@ -284,7 +287,7 @@ class BucketBase(Sdk25Names, OneOfEach):
     @transcoder.setter
     def transcoder(self, value: Transcoder | type[Transcoder] | None) -> None:
         is_passed_through = self.data_passthrough
-        self._defaults.transcoder = transcoder_of(value)
+        self._set_default(transcoder=transcoder_of(value))
         self.data_passthrough = is_passed_through
 
     @property
@@ -298,7 +301,10 @@ class BucketBase(Sdk25Names, OneOfEach):
 
     @timeout.setter
     def timeout(self, value: float) -> None:
-        self._defaults.timeout = exact_seconds(value)
+        self._set_default(timeout=exact_seconds(value))
+
+    def _set_default(self, **changed: Any) -> None:
+        self._set_defaults(self._defaults, changed)
 
     @property
     def redaction(self) -> bool:

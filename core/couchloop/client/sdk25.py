@@ -151,6 +151,10 @@ class Sdk25Names(LaterNames):
         """Have settings count from now on."""
         raise NotImplementedError
 
+    def _set_default(self, **changed: Any) -> None:
+        """Likewise what operations use where the call says nothing, in all collections."""
+        raise NotImplementedError
+
     @property
     def compression(self) -> int:
         """COMPRESS_NONE, COMPRESS_IN, COMPRESS_OUT, COMPRESS_INOUT or COMPRESS_FORCE.
@@ -184,7 +188,7 @@ class Sdk25Names(LaterNames):
         if isinstance(transcoder, Passthrough):
             transcoder = transcoder.behind
         wanted: Any = Passthrough(transcoder) if is_on else transcoder
-        self._defaults.transcoder = wanted
+        self._set_default(transcoder=wanted)
 
     def _vbmap(self, key: Key) -> tuple[int, int]:
         """Return the vbucket of *key*, and the index of the node that owns it; -1: none does.

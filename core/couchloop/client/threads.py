@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from couchloop.client.cluster import BucketBase
+from couchloop.client.collections import DEFAULT, CollectionBase, check_name
 from couchloop.client.crossing import Crossing
-from couchloop.client.thread_methods import HealthMethods, OldNames
+from couchloop.client.thread_methods import DocumentMethods, HealthMethods, OldNames
 
 
 class ThreadSafeBucket(OldNames, HealthMethods):
@@ -36,6 +37,22 @@ class ThreadSafeBucket(OldNames, HealthMethods):
         """The bucket's name."""
         return self._target.bucket
 
+    def scope(self, name: str) -> ThreadSafeScope:
+        """Return a scope, as the Bucket's own method does, for threads."""
+        return ThreadSafeScope(self._target, check_name(name, "scope"), self._cross)
+
+    def default_scope(self) -> ThreadSafeScope:
+        """Return the scope that every bucket has: `_default`."""
+        return self.scope(DEFAULT)
+
+    def collection(self, name: str) -> ThreadSafeCollection:
+        """Return a collection of the default scope, for threads."""
+        return self.default_scope().collection(name)
+
+    def default_collection(self) -> ThreadSafeCollection:
+        """Return the collection that the methods of this handle are for."""
+        return self.collection(DEFAULT)
+
     @property
     def connected(self) -> bool:
         """Whether the bucket is open."""
@@ -45,3 +62,77 @@ class ThreadSafeBucket(OldNames, HealthMethods):
     def closed(self) -> bool:
         """Whether the Bucket was closed."""
         return self._target.closed
+
+
+class ThreadSafeCollection(DocumentMethods):
+    """A collection for any number of plain threads, as `ThreadSafeBucket` is a Bucket."""
+
+    def __init__(self, collection: CollectionBase, cross: Callable[[Any], Crossing]) -> None:
+        self._target: CollectionBase = collection
+        self._cross = cross
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._target!r}>"
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is for the same collection of the same Bucket."""
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._target == other._target
+
+    def __hash__(self) -> int:
+        return hash(self._target)
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+        return self._target.bucket
+
+    @property
+    def scope(self) -> str:
+        """The name of its scope."""
+        return self._target.scope
+
+    @property
+    def name(self) -> str:
+        """Its own name."""
+        return self._target.name
+
+
+class ThreadSafeScope:
+    """A scope for any number of plain threads."""
+
+    def __init__(self, bucket: BucketBase, name: str, cross: Callable[[Any], Crossing]) -> None:
+        self._bucket = bucket
+        self._cross = cross
+        self._name = name
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._name!r} of {self._bucket!r}>"
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same scope of the same Bucket."""
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._bucket is other._bucket and self._name == other._name
+
+    def __hash__(self) -> int:
+        return hash((id(self._bucket), self._name))
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+        return self._bucket.bucket
+
+    @property
+    def name(self) -> str:
+        """Its own name."""
+        return self._name
+
+    def collection(self, name: str) -> ThreadSafeCollection:
+        """Return a collection of this scope, as the Scope's own method does, for threads.
+
+        Raises InvalidNameError (a ValueError) if no collection may be called so.
+        """
+        collection = self._bucket._collection(self._name, name)  # noqa: SLF001 - ours
+        return ThreadSafeCollection(collection, self._cross)

@@ -45,6 +45,10 @@ class HandshakeProgress:
         self.negotiated = negotiated
         self.done.add("configuration")
 
+    def unnumbered(self, _op: Any, _connection: Any, _vbucket: int) -> bool:
+        """Nothing is asked of a collection."""
+        return False
+
     def completed(self, _op: Any) -> None:
         """Record that the NOOP was answered."""
         self.done.add("noop")

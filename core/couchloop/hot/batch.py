@@ -19,10 +19,12 @@ from couchloop.arguments.exact import exact_bytes
 from couchloop.arguments.times import exact_seconds
 from couchloop.exceptions import (
     ArgumentError,
+    CollectionNotFoundError,
     CouchbaseError,
     ErrorContext,
     InvalidKeyError,
     OverloadedError,
+    ScopeNotFoundError,
     TimeoutError,  # noqa: A004 - 2.5's name
     ValueFormatError,
     own_copy,
@@ -346,6 +348,9 @@ class Bulk(Batch[R]):
                 self.answer_bytes += len(answer.value)
                 lane.answered = op.connection.last_activity
                 lane.dead = None
+        elif isinstance(op.error, CollectionNotFoundError | ScopeNotFoundError):
+            # It is so for all of them.
+            self.ended = self.ended or own_copy(op.error)
         elif isinstance(op.error, OverloadedError):
             lane.dead, lane.died = own_copy(op.error), op.deadline - op.timeout
         elif isinstance(op.error, TimeoutError) and lane.answered <= op.deadline - op.timeout:

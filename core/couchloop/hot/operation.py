@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
 
 from couchloop.arguments.exact import exact_integer
 from couchloop.arguments.times import exact_seconds
@@ -12,6 +12,7 @@ from couchloop.exceptions import (
     ArgumentError,
     CouchbaseError,
     EmptyKeyError,
+    ErrorContext,
     InvalidCasError,
     KeyTooLongError,
     own_copy,
@@ -34,7 +35,19 @@ Key = str | bytes
 """A document's key: UTF-8 text or bytes, 1 to 250 bytes long."""
 
 MAX_KEY: Final = 250
+MAX_KEY_IN_COLLECTION: Final = 246
+"""Bytes of the longest key in a named collection."""
 MAX_CAS: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class CollectionName(NamedTuple):
+    """The names of a collection that is not the default one."""
+
+    scope: str
+    collection: str
+
+    def __str__(self) -> str:
+        return f"{self.scope}.{self.collection}"
 
 
 def _no_clock() -> float:
@@ -54,6 +67,12 @@ class Defaults:
     """Gives the seconds since 1970; asked only where an expiry needs it."""
     refuses_past_expiry: bool = True
     """Whether a number of seconds that means a moment in the past is refused as an expiry."""
+    max_key: int = MAX_KEY
+    """Bytes of the longest key."""
+    collection: CollectionName | None = None
+    """Where the documents are; None: in the default collection."""
+    prefix: bytes | None = None
+    """See `Request.prefix`; the session keeps it up to date."""
 
 
 class Pending(Protocol[T_co]):
@@ -145,11 +164,14 @@ class Operation(_Typed[T]):
             not_encoded(error, "encode_key", self.name, key)
         if type(raw) is not bytes:
             raw = exact_key(raw, self.name, key)
-        if not raw or len(raw) > MAX_KEY:
-            raise _bad_key(key, raw)
+        if not raw or len(raw) > defaults.max_key:
+            raise _bad_key(key, raw, defaults)
         timeout = defaults.timeout if timeout is None else exact_seconds(timeout)
         cas = _cas(cas, key) if cas != 0 else 0
         _init(self, opcode, raw, timeout, extras, value, cas, quiet)
+        prefix = defaults.prefix
+        if prefix is not None:
+            self.prefix = prefix
         self.defaults = defaults
         self.key = key
         if retry_strategy is not None:
@@ -213,12 +235,19 @@ class Operation(_Typed[T]):
         return OperationResult(key, 0, rc=rc)
 
 
-def _bad_key(key: Key, raw: bytes) -> ArgumentError:
+def _bad_key(key: Key, raw: bytes, defaults: Defaults) -> ArgumentError:
+    most, where = defaults.max_key, defaults.collection
+    context = None
+    if where is not None:
+        context = ErrorContext(key=key, scope=where.scope, collection=where.collection)
     if not raw:
-        return EmptyKeyError("the key is empty: give 1 to 250 bytes", key=key)
+        text = f"the key is empty: give 1 to {most} bytes"
+        return EmptyKeyError(text, key=key, context=context)
+    of_these = "" if where is None else " in a named collection"
     return KeyTooLongError(
-        f"the key takes more than {MAX_KEY} bytes, which are the most (UTF-8)",
+        f"the key takes more than {most} bytes, which are the most{of_these} (UTF-8)",
         key=key,
+        context=context,
         objextra=len(raw),
     )
 

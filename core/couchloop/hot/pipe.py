@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from couchloop.exceptions import CouchbaseError, ProtocolError
 from couchloop.hot.frames import Frame, FrameDecoder
-from couchloop.hot.request import Request
+from couchloop.hot.request import UNNUMBERED, Request
 from couchloop.wire import Magic, snappy
 
 _HEADER: Final = Struct(">BBHBBHIIQ")
@@ -45,6 +45,12 @@ class PipeOwner(Protocol):
 
     def output_full(self, connection: Any) -> None:
         """Take note that no more should be sent before the output is taken."""
+
+    def unnumbered(self, op: Any, connection: Any, vbucket: int) -> bool:
+        """Take *op*, which cannot be sent with the prefix that it has; False: now it can.
+
+        It is in a collection whose number is to be looked at, or the node knows no collections.
+        """
 
     def completed(self, op: Any) -> None:
         """Take note that *op* has its answer."""
@@ -126,6 +132,13 @@ class Pipe:
 
     def send(self, op: Request, vbucket: int) -> None:
         """Encode *op* behind what is waiting to be written."""
+        prefix = op.prefix
+        if prefix is None:
+            prefix = self._prefix
+        elif prefix is UNNUMBERED or (prefix and not self._prefix):
+            if self._owner.unnumbered(op, self, vbucket):
+                return
+            prefix = op.prefix or b""
         opaque = self.opaque = (self.opaque + 1) & _MAX_OPAQUE
         pending = self.pending
         while opaque in pending:
@@ -133,8 +146,7 @@ class Pipe:
         pending[opaque] = op
         op.opaque = opaque
         op.connection = self
-        prefix = op.prefix
-        key = (self._prefix if prefix is None else prefix) + op.raw if op.raw else b""
+        key = prefix + op.raw if op.raw else b""
         extras, value = op.extras, op.value
         datatype = 0
         if self._snappy and len(value) >= self._compress_from and op.opcode in _STORES:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import GenericAlias
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 if TYPE_CHECKING:
     from couchloop.exceptions import CouchbaseError
     from couchloop.hot.frames import Frame
     from couchloop.hot.pipe import Pipe
+
+
+UNNUMBERED: Final = b"\x80" * 5
+"""The prefix of a key in a collection whose number is not known, or is to be looked at first.
+
+It is no number itself, and never sent: a pipe asks its owner (`PipeOwner.unnumbered`).
+"""
 
 
 class Completion(Protocol):
@@ -115,7 +122,8 @@ class Request:
         """Framing extras of the request (`couchloop.wire.framing`); set before it is sent."""
         self.prefix: bytes | None = None
         """What is written before the key: the number of a collection (`couchloop.wire.keys`), or
-        nothing for a key that is in none; None: the number of the default collection."""
+        nothing for a key that is in none; None: the number of the default collection; UNNUMBERED:
+        that of a named one, still to be learned."""
         self.queue: dict[Request, None] | None = None
         self.parked: dict[Any, None] | None = None
         self.deadline = 0.0

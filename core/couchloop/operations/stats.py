@@ -6,7 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from couchloop.arguments.exact import exact_bytes
-from couchloop.exceptions import ArgumentError, CouchbaseError, NoReplicaError
+from couchloop.exceptions import (
+    ArgumentError,
+    CouchbaseError,
+    FeatureNotAvailableError,
+    NoReplicaError,
+)
 from couchloop.hot.frames import Frame
 from couchloop.hot.operation import Defaults, Key, Operation
 from couchloop.hot.request import VbucketMap
@@ -194,6 +199,9 @@ def stats(
     if keystats:
         if keys is None:
             raise ArgumentError("keystats=True is for keys of documents: give them")
+        if defaults.collection is not None:
+            text = "keystats=True asks for documents of the default collection: use observe()"
+            raise FeatureNotAvailableError(text)
         steps = _ask(_of_keys(defaults, groups, timeout, retry_strategy))
     else:
         steps = _of_nodes(defaults, groups, timeout, retry_strategy)

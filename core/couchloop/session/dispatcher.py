@@ -49,6 +49,7 @@ from couchloop.retries import (
     controlled_backoff,
 )
 from couchloop.session.bulk import Feeder
+from couchloop.session.collections import Collections, Queue
 from couchloop.session.connections import Endpoint, Nodes
 from couchloop.session.events import Event, Load
 from couchloop.session.health import Watch
@@ -138,6 +139,7 @@ class Dispatch(ABC):
         """Whether `submit` has to look before it takes an operation."""
         self._feeder = Feeder(self, self._timers)
         self._procedures = Procedures(self, self._timers)
+        self.collections = Collections(self, self._timers)
 
     # What the session knows beside
 
@@ -411,6 +413,8 @@ class Dispatch(ABC):
             return
         action, reason = verdict(status, connection.error_map)
         error = self._status_error(op, answer, connection)
+        if self.collections.refused(op, answer, connection, error, now):
+            return
         if action is Action.FAIL or status in op.final:
             self._fail(op, error)
             return
@@ -449,6 +453,53 @@ class Dispatch(ABC):
             self._send_or_park(op, now)
         else:
             self._send_later(op, now + delay)
+
+    # Named collections (see `couchloop.session.collections.CollectionsOwner`)
+
+    def unnumbered(self, op: Request, connection: Connection, vbucket: int) -> bool:
+        """See `couchloop.hot.pipe.PipeOwner`."""
+        return self.collections.unnumbered(op, connection, vbucket)
+
+    def hold(self, op: Operation[Any], queue: Queue) -> None:
+        """See `couchloop.session.collections.CollectionsOwner`."""
+        reason = RetryReason.KV_COLLECTION_OUTDATED
+        if self._is_full and not op.attempts and reason not in op.reasons:
+            what = "the number of the collection was not known yet"
+            self._fail(op, self._overloaded(op, None, what))
+            return
+        self._note(op, reason)
+        self._park(op, queue)
+
+    def send_first(self, operations: Sequence[Operation[Any]], now: float) -> None:
+        """See `couchloop.session.collections.CollectionsOwner`."""
+        nodes = self._nodes
+        places = [nodes.homeless, *(each.parked for each in nodes.endpoints.values())]
+        behind = [(place, list(place)) for place in places if place]
+        for op in operations:
+            self._unpark(op)
+            if op.queue is not None:
+                self._send_or_park(op, now, is_new=False)
+        for place, later in behind:
+            if len(place) > len(later):
+                for op in later:
+                    if op.parked is place:
+                        place[op] = place.pop(op)
+
+    def fail(self, op: Operation[Any], error: CouchbaseError) -> None:
+        """See `couchloop.session.collections.CollectionsOwner`."""
+        self._fail(op, error)
+
+    def wants_to_wait(self, op: Operation[Any], reason: RetryReason) -> BaseException | bool:
+        """See `couchloop.session.collections.CollectionsOwner`."""
+        delay = self._retry_delay(op, reason)
+        self._note(op, reason)
+        if isinstance(delay, _GivenUp):
+            return delay.cause or False
+        return True
+
+    def context(self, op: Request) -> ErrorContext:
+        """See `couchloop.session.collections.CollectionsOwner`."""
+        return self._context(op)
 
     def _expire_due(self, now: float) -> None:
         """End the operations whose time is up, and note when the next is due."""
@@ -759,6 +810,10 @@ class Dispatch(ABC):
         connection = connection_of(op)
         begun = op.deadline - op.timeout
         standstill = self._timers.excuse(begun, now, op.timeout)
+        told = self.collections.expired(op)
+        if told is not None:
+            self._fail(op, blame(told, standstill))
+            return
         cause: BaseException | None = op.obstacle
         context = self._context(op)
         kind = AmbiguousTimeoutError if self._is_ambiguous(op) else UnambiguousTimeoutError
@@ -807,8 +862,12 @@ class Dispatch(ABC):
         op.error = error
         self.completed(op)
 
-    def _overloaded(self, op: Operation[Any], endpoint: Endpoint | None) -> OverloadedError:
+    def _overloaded(
+        self, op: Operation[Any], endpoint: Endpoint | None, why: str = ""
+    ) -> OverloadedError:
         what, cause = self._obstruction(endpoint)
+        if why:
+            what, cause = why, None
         context = self._context(op)
         context.node = self._awaited_node(endpoint)
         settings = self.settings
@@ -838,6 +897,8 @@ class Dispatch(ABC):
             context.node = str(connection.address)
             context.connection_id = connection.hello.connection_id
             context.opaque = op.opaque
+        if isinstance(op, Operation) and (names := op.defaults.collection) is not None:
+            context.scope, context.collection = names
         if self.is_searching:
             context.seeds = tuple(self.met)
         return context

@@ -49,6 +49,9 @@ class Owner:
     def handshake_done(self, connection: Connection, negotiated: Negotiated, now: float) -> None:
         """A test makes the connection ready by itself."""
 
+    def unnumbered(self, op: Any, connection: Any, vbucket: int) -> bool:
+        raise AssertionError("no collection was asked for")
+
     def completed(self, op: Operation[Any]) -> None:
         self.done.append(op)
         self.on_completed(op)

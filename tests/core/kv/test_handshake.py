@@ -73,6 +73,9 @@ class Owner:
     def handshake_done(self, connection: Connection, negotiated: Negotiated, now: float) -> None:
         self.ready.append(negotiated)
 
+    def unnumbered(self, op: Any, connection: Any, vbucket: int) -> bool:
+        raise AssertionError("no collection was asked for")
+
     def completed(self, op: Any) -> None:
         raise AssertionError("no operation was sent")
 

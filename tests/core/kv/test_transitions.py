@@ -31,6 +31,9 @@ class Owner:
     def handshake_done(self, connection: Connection, negotiated: Negotiated, now: float) -> None:
         """The state tells of it."""
 
+    def unnumbered(self, op: Any, connection: Any, vbucket: int) -> bool:
+        raise AssertionError("no collection was asked for")
+
     def completed(self, op: Any) -> None:
         raise AssertionError("nothing was asked")
 
