@@ -79,8 +79,9 @@ class DocumentMethods:
         key: Key,
         ttl: Expiry = 0,
         quiet: bool | None = None,
-        *,
+        replica: bool = False,
         no_format: bool = False,
+        *,
         project: Sequence[str] | None = None,
         with_expiry: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
@@ -94,6 +95,8 @@ class DocumentMethods:
             ttl: if not 0, also set the expiry, as `get_and_touch` does.
             quiet: give a result with `success` False and `value` None instead of raising
                 NotFoundError. None: as the Bucket says.
+            replica: if its node does not give it in half of the time, take it from a replica, which
+                may be older.
             no_format: give the value as bytes, whatever its format.
             project: paths as `name.first` or `tags[0]`: give these parts of a JSON document alone,
                 each where it is; what is not there is left out, and elements of an array close up.
@@ -109,13 +112,13 @@ class DocumentMethods:
         the server lets nobody look into a locked document; ArgumentError together with *ttl*.
         """
         try:
-            if project is None and not with_expiry:
+            if not replica and project is None and not with_expiry:
                 pending = retrieve.get(
                     self._defaults,
                     key,
                     ttl,
                     quiet,
-                    no_format=no_format,
+                    no_format,
                     transcoder=transcoder,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
@@ -126,7 +129,8 @@ class DocumentMethods:
                     key,
                     ttl,
                     quiet,
-                    no_format=no_format,
+                    replica,
+                    no_format,
                     project=project,
                     with_expiry=with_expiry,
                     transcoder=transcoder,
@@ -218,8 +222,9 @@ class DocumentMethods:
         keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
         ttl: Expiry = 0,
         quiet: bool | None = None,
-        *,
+        replica: bool = False,
         no_format: bool = False,
+        *,
         project: Sequence[str] | None = None,
         with_expiry: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
@@ -233,6 +238,8 @@ class DocumentMethods:
             ttl: for keys without one of their own.
             quiet: give a result with `success` False and `value` None instead of raising
                 NotFoundError. None: as the Bucket says.
+            replica: if its node does not give it in half of the time, take it from a replica, which
+                may be older.
             no_format: give the value as bytes, whatever its format.
             project: paths as `name.first` or `tags[0]`: give these parts of a JSON document alone,
                 each where it is; what is not there is left out, and elements of an array close up.
@@ -249,7 +256,17 @@ class DocumentMethods:
             pending = retrieve.get_multi.build(
                 self._defaults,
                 keys,
-                (ttl, quiet, no_format, project, with_expiry, transcoder, timeout, retry_strategy),
+                (
+                    ttl,
+                    quiet,
+                    replica,
+                    no_format,
+                    project,
+                    with_expiry,
+                    transcoder,
+                    timeout,
+                    retry_strategy,
+                ),
             )
         except CouchbaseError as error:
             return fail(without_frames(error))

@@ -34,6 +34,7 @@ from couchloop.operations.locks import (
     unlock_multi,
 )
 from couchloop.operations.observe import observe, observe_multi
+from couchloop.operations.reading import Get
 from couchloop.operations.remove import Remove, remove, remove_multi
 from couchloop.operations.replicas import (
     get_all_replicas,
@@ -44,7 +45,6 @@ from couchloop.operations.replicas import (
 )
 from couchloop.operations.retrieve import (
     Exists,
-    Get,
     GetAndTouch,
     exists,
     exists_multi,

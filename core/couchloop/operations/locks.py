@@ -12,7 +12,7 @@ from couchloop.hot.frames import Frame
 from couchloop.hot.operation import Defaults, Key, Operation
 from couchloop.hot.result import OperationResult
 from couchloop.operations.multi import CAS_OF_LOCK, LOCK_TIME, Multi
-from couchloop.operations.retrieve import Get, reader
+from couchloop.operations.reading import Get, reader
 from couchloop.retries import RetryStrategy
 from couchloop.transcoder import Transcoder
 from couchloop.wire import Opcode, Status

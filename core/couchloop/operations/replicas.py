@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from couchloop.arguments.exact import exact_integer, is_quiet
+from couchloop.arguments.times import exact_seconds
 from couchloop.exceptions import (
     ArgumentError,
     CouchbaseError,
+    CouchbaseNetworkError,
+    CouchbaseTransientError,
     DocumentUnretrievableError,
     NotFoundError,
+    without_frames,
 )
 from couchloop.hot.frames import Frame
 from couchloop.hot.operation import Defaults, Key
 from couchloop.hot.request import VbucketMap
-from couchloop.hot.result import MultiResult, ReplicaResult, Result
+from couchloop.hot.result import MultiResult, ReplicaResult, Result, ValueResult
 from couchloop.operations.copies import ACTIVE, MAX_REPLICAS, has_no_copy, place_of_copy
 from couchloop.operations.procedure import Procedure, Steps, Together, procedure
-from couchloop.operations.retrieve import Get, reader
+from couchloop.operations.reading import Get, reader
 from couchloop.retries import RetryStrategy
 from couchloop.transcoder import Transcoder
 from couchloop.wire import Opcode
@@ -153,6 +158,112 @@ def _many(reads: Reads, keys: Sequence[Key], *, quiet: bool) -> Steps[MultiResul
         raise first
     finally:
         del first
+
+
+def _can_ask_replicas(error: object) -> bool:
+    """Whether *error* is about the node, and not about the document."""
+    return isinstance(error, CouchbaseNetworkError | CouchbaseTransientError)
+
+
+def _active(
+    defaults: Defaults,
+    key: Key,
+    transcoder: Transcoder | None,
+    timeout: float,
+    retry_strategy: RetryStrategy | None,
+    *,
+    quiet: bool,
+) -> Get:
+    """Return what reads the active copy, for which it has half of the time."""
+    op = Get(0, defaults, key, timeout / 2, b"", b"", 0, retry_strategy, quiet=quiet)
+    op.transcoder = transcoder
+    return op
+
+
+def _else_replica(active: Get, reads: Reads, key: Key) -> Steps[ValueResult]:
+    try:
+        found: ValueResult = yield active
+    except CouchbaseError as error:
+        if not _can_ask_replicas(error):
+            raise
+        met = without_frames(error)
+    else:
+        return found
+    outcomes = yield Together(reads(key), is_race=True)
+    try:
+        return _first(outcomes, key, quiet=False)
+    except CouchbaseError:
+        try:
+            raise met from None
+        finally:
+            del met, outcomes
+
+
+def read_with_replicas(
+    key: Key,
+    defaults: Defaults,
+    transcoder: Transcoder | None,
+    timeout: float | None,
+    retry_strategy: RetryStrategy | None,
+    *,
+    quiet: bool,
+) -> Procedure[ValueResult]:
+    """Return what reads a document from its active copy, or else from a replica."""
+    seconds = defaults.timeout if timeout is None else exact_seconds(timeout)
+    reads = _reads(defaults, _replica(None), transcoder, timeout, retry_strategy)
+    active = _active(defaults, key, transcoder, seconds, retry_strategy, quiet=quiet)
+    steps = _else_replica(active, reads, key)
+    return procedure("get", defaults, key, timeout, steps, idempotent=True)
+
+
+def _many_else_replicas(actives: Sequence[Get], reads: Reads) -> Steps[MultiResult[ValueResult]]:
+    results: MultiResult[ValueResult] = MultiResult()
+    first: CouchbaseError | None = None
+    for start in range(0, len(actives), _AT_ONCE):
+        part = actives[start : start + _AT_ONCE]
+        outcomes = yield Together(part)
+        found = dict(zip((op.key for op in part), outcomes, strict=True))
+        failed = [key for key, each in found.items() if _can_ask_replicas(each)]
+        if failed:
+            every = [op for key in failed for op in reads(key)]
+            group = len(every) // len(failed)
+            copies = yield Together(every, group=group)
+            for place, key in enumerate(failed):
+                with suppress(CouchbaseError):
+                    own = copies[place * group : (place + 1) * group]
+                    found[key] = _first(own, key, quiet=False)
+        for key, each in found.items():
+            results[key] = each
+            if isinstance(each, CouchbaseError):
+                results[key] = ValueResult(key, None, 0, 0, each.rc or -1)
+                first = first or each
+    if first is None:
+        return results
+    first.result, first.all_results = results[first.key], results
+    try:
+        raise first
+    finally:
+        del first, found, outcomes
+
+
+def read_many_with_replicas(
+    keys: Iterable[Key],
+    defaults: Defaults,
+    transcoder: Transcoder | None,
+    timeout: float | None,
+    retry_strategy: RetryStrategy | None,
+    *,
+    quiet: bool,
+) -> Procedure[MultiResult[ValueResult]]:
+    """Return what reads documents from their active copies, or else from replicas."""
+    seconds = defaults.timeout if timeout is None else exact_seconds(timeout)
+    every = distinct(keys)
+    reads = _reads(defaults, _replica(None), transcoder, timeout, retry_strategy)
+    actives = [
+        _active(defaults, key, transcoder, seconds, retry_strategy, quiet=quiet) for key in every
+    ]
+    steps = _many_else_replicas(actives, reads)
+    return procedure("get_multi", defaults, every[0], timeout, steps, idempotent=True)
 
 
 def _replica(index: object) -> list[int]:

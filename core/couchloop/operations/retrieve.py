@@ -2,65 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from struct import Struct
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from couchloop.arguments.exact import is_quiet, is_true
 from couchloop.arguments.expiry import Expiry, exact_expiry
 from couchloop.exceptions import ArgumentError, ProtocolError
-from couchloop.hot.encoding import not_encoded, value_transcoder_of
+from couchloop.hot.batch import Batch
 from couchloop.hot.frames import Frame
-from couchloop.hot.operation import Defaults, Key, Operation, body
+from couchloop.hot.operation import Defaults, Key, Operation
 from couchloop.hot.result import ExistsResult, Result, ValueResult
 from couchloop.operations.arguments import rarely
+from couchloop.operations.items import ItemCollection
 from couchloop.operations.multi import KEY, TTL, Multi
 from couchloop.operations.projection import get_parts
+from couchloop.operations.reading import Get, reader
+from couchloop.operations.replicas import read_many_with_replicas, read_with_replicas
 from couchloop.retries import RetryStrategy
 from couchloop.transcoder import Transcoder
 from couchloop.wire import Opcode
 
-_NOT_FOUND_RC: Final = 0x0D
 _FLAGS = Struct(">I")
-_unpack_flags = _FLAGS.unpack_from
 _META_VERSION: Final = b"\x02"
 """Asks GET_META for the datatype too: the only form that all servers answer alike."""
 _META: Final = Struct(">IIIQB")
-
-
-class Get(Operation[ValueResult]):
-    """GET 0x00, or GAT 0x1d where a ttl is given."""
-
-    __slots__ = ("transcoder",)
-    name = "get"
-    idempotent = True
-    gives_value = True
-    transcoder: Transcoder | None
-    """What reads the value; None: it is given as bytes."""
-
-    def decode(self, answer: Frame) -> ValueResult:
-        """Decode the value by its flags; a quiet miss has value None and rc 0x0d."""
-        # One unpacking takes half as long as six attributes of a tuple.
-        _, _, datatype, status, _, cas, _, extras, _, value = answer
-        if status:
-            return ValueResult(self.key, None, 0, 0, _NOT_FOUND_RC)
-        if len(extras) < 4:
-            raise ProtocolError(f"{self.name}: the answer has no flags", key=self.key)
-        if datatype & 2:
-            value = body(answer)
-        (flags,) = _unpack_flags(extras)
-        transcoder = self.transcoder
-        if transcoder is not None:
-            try:
-                value = transcoder.decode_value(value, flags)
-            except Exception as error:  # noqa: BLE001 - a transcoder may be anybody's
-                not_encoded(error, "decode_value", self.name, self.key, self.connection)
-        return ValueResult(self.key, value, cas, flags)
-
-    @classmethod
-    def missed(cls, key: Any, rc: int) -> Result:
-        """See `Operation.missed`."""
-        return ValueResult(key, None, 0, 0, rc)
 
 
 class GetAndTouch(Get):
@@ -95,26 +61,15 @@ class Exists(Operation[ExistsResult]):
         return ExistsResult(key, 0, rc, exists=False)
 
 
-def reader(
-    transcoder: Transcoder | type[Transcoder] | None, defaults: Defaults, *, no_format: bool
-) -> Transcoder | None:
-    """Return what is to read a value; None: it is given as bytes.
-
-    Raises ArgumentError if *transcoder* is none.
-    """
-    if no_format:
-        return None
-    return defaults.transcoder if transcoder is None else value_transcoder_of(transcoder)
-
-
-@rarely("project", "with_expiry")
+@rarely("replica", "project", "with_expiry")
 def get(
     defaults: Defaults,
     key: Key,
     ttl: Expiry = 0,
     quiet: bool | None = None,
-    *,
+    replica: bool = False,
     no_format: bool = False,
+    *,
     project: Sequence[str] | None = None,
     with_expiry: bool = False,
     transcoder: Transcoder | type[Transcoder] | None = None,
@@ -125,6 +80,8 @@ def get(
 
     Args:
         ttl: if not 0, also set the expiry, as `get_and_touch` does.
+        replica: if its node does not give it in half of the time, take it from a replica, which
+            may be older.
         project: paths as `name.first` or `tags[0]`: give these parts of a JSON document alone, each
             where it is; what is not there is left out, and elements of an array close up.
         with_expiry: also tell when the document expires: `expiry` of the result is a datetime in
@@ -135,6 +92,14 @@ def get(
     nobody look into a locked document; ArgumentError together with *ttl*.
     """
     quietly = defaults.quiet if quiet is None else is_quiet(quiet)
+    if replica and is_true(replica, "replica"):
+        _refuse_touch(ttl, key)
+        coder = reader(transcoder, defaults, no_format=no_format)
+        if project is not None or with_expiry:
+            raise ArgumentError("a replica gives whole documents: give no project", key=key)
+        steps = read_with_replicas(key, defaults, coder, timeout, retry_strategy, quiet=quietly)
+        # For whoever runs it, it is an operation: Pending.
+        return cast("Operation[ValueResult]", steps)
     if project is not None or with_expiry:
         if ttl != 0 and ttl is not None:
             text = "a ttl changes the document, project and with_expiry read it: give one"
@@ -162,6 +127,11 @@ def get(
     else:
         op.transcoder = reader(transcoder, defaults, no_format=no_format)
     return op
+
+
+def _refuse_touch(ttl: Expiry, key: Any) -> None:
+    if ttl is not None and ttl != 0:
+        raise ArgumentError("a replica cannot be touched: give ttl or replica=True", key=key)
 
 
 def get_and_touch(
@@ -214,5 +184,30 @@ def exists(
     )
 
 
-get_multi = Multi(Get, get, TTL, "Fetch many documents.", own_kind=GetAndTouch)
+class _GetMulti(Multi[ValueResult]):
+    """Which may ask replicas, too."""
+
+    def build(self, defaults: Defaults, keys: Any, arguments: tuple[Any, ...]) -> Batch[Any]:
+        """See `Multi`."""
+        given = dict(zip(self.shared, arguments, strict=True))
+        if not given["replica"] or not is_true(given["replica"], "replica"):
+            return super().build(defaults, keys, arguments)
+        _refuse_touch(given["ttl"], None)
+        if given["project"] is not None or given["with_expiry"]:
+            raise ArgumentError("a replica gives whole documents: give no project")
+        if isinstance(keys, Mapping | ItemCollection):
+            raise ArgumentError("with replica=True give the keys alone")
+        quiet = given["quiet"]
+        coder = reader(given["transcoder"], defaults, no_format=given["no_format"])
+        return read_many_with_replicas(
+            keys,
+            defaults,
+            coder,
+            given["timeout"],
+            given["retry_strategy"],
+            quiet=defaults.quiet if quiet is None else is_quiet(quiet),
+        )
+
+
+get_multi = _GetMulti(Get, get, TTL, "Fetch many documents.", own_kind=GetAndTouch)
 exists_multi = Multi(Exists, exists, KEY, "Tell which of many documents are there.")

@@ -20,7 +20,7 @@ from tests.core.world import defaults
 D = defaults()
 
 SIGNATURES = {
-    "get_multi": "keys, ttl=0, quiet=None, *, no_format=False, "
+    "get_multi": "keys, ttl=0, quiet=None, replica=False, no_format=False, *, "
     "project=None, with_expiry=False, transcoder=None",
     "exists_multi": "keys, *",
     "lock_multi": "keys, ttl=0, quiet=None, *, no_format=False, transcoder=None",
@@ -131,7 +131,7 @@ def test_a_batch_that_touches_is_not_idempotent() -> None:
     "call",
     [
         lambda: ops.get_multi(D, ["a"], nosuch=1),
-        lambda: ops.get_multi(D, ["a"], 1, True, 2),
+        lambda: ops.get_multi(D, ["a"], 1, True, False, False, 2),
         lambda: ops.get_multi(D, ["a"], 1, ttl=1),
         lambda: ops.upsert_multi(D, {"a": 1}, cas=5),
         lambda: ops.remove_multi(D, ["a"], cas=5),

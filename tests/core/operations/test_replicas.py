@@ -212,3 +212,70 @@ def test_a_copy_of_its_own() -> None:
     assert ACTIVE == -1
     missed = GetCopy.missed("k", 1)
     assert isinstance(missed, ReplicaResult)
+
+
+class TestGet:
+    """`get` with replica=True asks replicas where the active copy is not to be had."""
+
+    def test_the_active_copy_counts(self) -> None:
+        """As long as its node answers, it is read, and what it says is final."""
+        w = world()
+        d = w.defaults
+        w.do(ops.upsert(d, "k", "old"))
+        w.cluster.delay_replication("default", inf)
+        w.do(ops.upsert(d, "k", "new"))
+        assert found(w, ops.get(d, "k", replica=True)).value == "new"
+        w.do(ops.remove(d, "k"))
+        with pytest.raises(NotFoundError):
+            found(w, ops.get(d, "k", 0, None, True))
+        assert not found(w, ops.get(d, "k", quiet=True, replica=True)).success
+
+    def test_its_node_is_away(self) -> None:
+        """In half of the time it is given up, and a replica read; so in batches."""
+        w = world()
+        d = w.defaults
+        keys = [f"k{number}" for number in range(150)]
+        w.do_batch(ops.upsert_multi(d, dict.fromkeys(keys, 1)))
+        w.cluster.hang(node_at(w, w.owner("k0")))
+        one = w.submit(ops.get(d, "k0", replica=True, no_format=True, timeout=2.0))
+        many = w.submit(ops.get_multi(d, keys[:100], replica=True, timeout=2.0))
+        w.advance(1.0)
+        assert one.result().value == b"1"
+        assert {result.value for result in many.result().values()} == {1}
+
+    def test_no_copy_can_be_read(self) -> None:
+        """If no replica has it either, the error is that of the active copy."""
+        w = world(0, 1)
+        w.do(ops.upsert(w.defaults, "k", 1))
+        w.cluster.hang(node_at(w, w.owner("k")))
+        one = w.submit(ops.get(w.defaults, "k", replica=True, timeout=2.0))
+        many = w.submit(ops.get_multi(w.defaults, ["k"], replica=True, timeout=2.0))
+        w.advance(1.0)
+        for pending in (one, many):
+            with pytest.raises(TimeoutError) as caught:
+                pending.result()
+            assert caught.value.all_results is None or not caught.value.all_results["k"].success
+
+    def test_many_missing(self) -> None:
+        """What is missing is missing, in a batch too."""
+        w = world()
+        w.do(ops.upsert(w.defaults, "a", 1))
+        with pytest.raises(NotFoundError) as caught:
+            found(w, ops.get_multi(w.defaults, ["a", "b"], replica=True))
+        good, bad = caught.value.split_results()
+        assert (list(good), list(bad)) == (["a"], ["b"])
+
+    @pytest.mark.parametrize(
+        "call",
+        [
+            lambda: ops.get(D, "k", ttl=5, replica=True),
+            lambda: ops.get_multi(D, ["k"], ttl=5, replica=True),
+            lambda: ops.get_multi(D, {"k": 5}, replica=True),
+            lambda: ops.get(D, "k", replica="yes"),  # type: ignore[arg-type]
+            lambda: ops.get_multi(D, [], replica=True),
+        ],
+    )
+    def test_slips(self, call: Any) -> None:
+        """A replica cannot be touched, and replica is True or False."""
+        with pytest.raises(ArgumentError):
+            call()
