@@ -35,6 +35,7 @@ from gcouchbase.collection import Collection, Scope
 from gcouchbase.dialling import SocketFactory
 from gcouchbase.driver import GeventDriver
 from gcouchbase.methods import HealthMethods, OldNames
+from gcouchbase.pipeline import Pipeline
 from gcouchbase.threads import HubCrossing
 
 if TYPE_CHECKING:
@@ -217,6 +218,13 @@ class Bucket(OldNames, HealthMethods, ScopesAndCollections[Scope, Collection], B
     def __exit__(self, *_: object) -> None:
         """Close it."""
         self.close()
+
+    def pipeline(self) -> Pipeline:
+        """Return a context in which this greenlet's operations do not wait for each other.
+
+        Within it they return None; `results` of the context has what they gave, when it has ended.
+        """
+        return Pipeline(self)
 
     def threadsafe(self) -> ThreadSafeBucket:
         """Return a handle for plain threads, whose methods block the thread that calls them.

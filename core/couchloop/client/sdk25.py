@@ -24,6 +24,7 @@ from couchloop.exceptions import (
     FeatureNotAvailableError,
     InvalidSettingError,
     NotYetAvailableError,
+    PipelineError,
 )
 from couchloop.hot.encoding import Passthrough, encode_key
 from couchloop.hot.operation import Defaults, Key
@@ -146,6 +147,13 @@ class Sdk25Names(LaterNames):
     tracing_threshold_view = _later_property("tracing_threshold_view", _VIEWS)
     tracing_threshold_fts = _later_property("tracing_threshold_fts", _SEARCHES)
     tracing_threshold_analytics = _later_property("tracing_threshold_analytics", _ANALYTICS)
+
+    def pipeline(self) -> Any:
+        """Raise PipelineError: where calls do not wait, as on Twisted, all are a pipeline."""
+        raise PipelineError(
+            "there is no pipeline here: calls do not wait for each other anyway; issue them, and "
+            "wait for all of their Deferreds"
+        )
 
     def _set(self, **changed: Any) -> None:
         """Have settings count from now on."""

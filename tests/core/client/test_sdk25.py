@@ -20,6 +20,7 @@ from couchloop.exceptions import (
     InvalidKeyError,
     InvalidSettingError,
     NotYetAvailableError,
+    PipelineError,
 )
 from couchloop.operations import document as ops
 from couchloop.transcoder import JSONTranscoder
@@ -112,6 +113,12 @@ def test_data_passthrough() -> None:
     assert bucket._defaults.transcoder is own
     with pytest.raises(InvalidSettingError):
         bucket.data_passthrough = "yes"  # type: ignore[assignment]
+
+
+def test_no_pipeline() -> None:
+    """Where calls do not wait, there is no pipeline, and the error says what to do."""
+    with pytest.raises(PipelineError, match="wait for all"):
+        opened(Loop()).pipeline()
 
 
 def test_vbmap() -> None:
