@@ -13,6 +13,7 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/operations/observe.py
 - core/couchloop/operations/stats.py
 - core/couchloop/operations/subdocument.py
+- core/couchloop/operations/lookup_replicas.py
 - core/couchloop/operations/structures.py
 - core/couchloop/session/health.py
 
@@ -46,6 +47,7 @@ from couchloop.operations import (
     concatenate,
     counter,
     locks,
+    lookup_replicas,
     observe,
     remove,
     replicas,
@@ -1596,6 +1598,7 @@ class DocumentMethods:
         create_as_deleted: bool = False,
         revive_document: bool = False,
         expiry: Expiry | None = None,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[SubdocResult]:
@@ -1615,6 +1618,9 @@ class DocumentMethods:
                 extended attributes alone; with `upsert_doc` or `insert_doc`.
             revive_document: make a deleted document one that lives.
             expiry: another name of *ttl*: give one.
+            preserve_expiry: leave the expiry of a document that exists as it is; *ttl* is then that
+                of one that is created. Otherwise a change without *ttl* removes it, as a store
+                does.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1639,8 +1645,75 @@ class DocumentMethods:
                 create_as_deleted=create_as_deleted,
                 revive_document=revive_document,
                 expiry=expiry,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def lookup_in_any_replica(
+        self,
+        key: Key,
+        *specs: Spec | Sequence[Spec],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[SubdocResult]:
+        """Read parts of a document from its active copy or a replica, whichever answers first.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            specs: up to 16, by functions of couchloop.subdocument; or one list of them.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        The result's `is_replica` says which it was; a replica may be older than the document is.
+
+        Raises DocumentUnretrievableError (a NotFoundError) if no copy has it,
+        FeatureNotAvailableError if only replicas could answer and the server cannot look into them,
+        and what `lookup_in` raises.
+        """
+        try:
+            pending = lookup_replicas.lookup_in_any_replica(
+                self._defaults, key, *specs, timeout=timeout, retry_strategy=retry_strategy
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def lookup_in_all_replicas(
+        self,
+        key: Key,
+        *specs: Spec | Sequence[Spec],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[list[SubdocResult]]:
+        """Read parts of all copies of a document: of the active one first, then of its replicas.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            specs: up to 16, by functions of couchloop.subdocument; or one list of them.
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Copies that cannot be read in the time given are left out.
+
+        Raises what `lookup_in_any_replica` raises.
+        """
+        try:
+            pending = lookup_replicas.lookup_in_all_replicas(
+                self._defaults, key, *specs, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
             return fail(without_frames(error))

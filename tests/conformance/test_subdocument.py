@@ -160,3 +160,17 @@ def test_parts_and_expiry(loop: Loop) -> None:
         assert many["k"].value == {"n": 1}
         handle = bucket.threadsafe()
         assert loop.in_thread(lambda: handle.get("k", project=["n"]).value) == {"n": 1}
+
+
+def test_replicas(loop: Loop) -> None:
+    """Copies are looked into: all of them, or whichever answers first."""
+    with loop.serving() as served, opened(loop, cluster_of(loop, served)) as bucket:
+        loop.wait(bucket.upsert("k", DOCUMENT))
+        copies: list[SubdocResult] = []
+        while len(copies) < 2:
+            # The replica may not have it yet.
+            copies = loop.wait(bucket.lookup_in_all_replicas("k", sd.get("n"), sd.exists("zz")))
+        assert [(each["n"], each.is_replica) for each in copies] == [(1, False), (1, True)]
+        assert loop.wait(bucket.lookup_in_any_replica("k", sd.get("n")))["n"] == 1
+        with pytest.raises(NotFoundError):
+            loop.wait(bucket.lookup_in_any_replica("no", sd.get("n")))

@@ -199,6 +199,8 @@ def subdocuments(bucket: Bucket) -> None:
         Deferred[SubdocResult],
     )
     assert_type(bucket.get("k", project=["a"], with_expiry=True), Deferred[ValueResult])
+    assert_type(bucket.lookup_in_any_replica("k", sd.get("a")), Deferred[SubdocResult])
+    assert_type(bucket.lookup_in_all_replicas("k", sd.get("a")), Deferred[list[SubdocResult]])
     bucket.lookup_in("k", "a")  # type: ignore[arg-type]
     bucket.mutate_in("k", sd.counter("a", 1.5))  # type: ignore[arg-type]
 

@@ -139,6 +139,7 @@ def wanted_features() -> tuple[Feature, ...]:
         Feature.ALT_REQUEST,
         Feature.COLLECTIONS,
         Feature.PRESERVE_TTL,
+        Feature.SUBDOC_REPLICA_READ,
         Feature.CONFIG_KNOWN_VERSION,
         Feature.CLUSTERMAP_BRIEF,
     ]

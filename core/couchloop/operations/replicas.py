@@ -101,7 +101,7 @@ def _first(outcomes: Iterable[Any], key: Key, *, quiet: bool) -> ReplicaResult:
             return each
         if isinstance(each, CouchbaseError):
             failures.append(each)
-    why = _reason(failures)
+    why = reason_of(failures)
     if quiet and isinstance(why, NotFoundError):
         return ReplicaResult(key, None, 0, 0, NotFoundError.CODE)
     try:
@@ -110,7 +110,7 @@ def _first(outcomes: Iterable[Any], key: Key, *, quiet: bool) -> ReplicaResult:
         del why, failures
 
 
-def _reason(failures: list[CouchbaseError]) -> CouchbaseError:
+def reason_of(failures: list[CouchbaseError]) -> CouchbaseError:
     """Return what it means that no copy was read: no document, or what kept it from being read."""
     known = [each for each in failures if isinstance(each, NotFoundError)]
     # That there is no such replica explains nothing where others were asked.

@@ -29,7 +29,7 @@ _ADD: Final = int(Opcode.ADD)
 _REPLACE: Final = int(Opcode.REPLACE)
 _STORE = Struct(">II")
 _NEVER: Final = bytes(4)
-_PRESERVE_EXPIRY: Final = encode_framing([(5, b"")])
+PRESERVE_EXPIRY: Final = encode_framing([(5, b"")])
 M = TypeVar("M", bound=Mutation)
 
 
@@ -92,7 +92,7 @@ def upsert(
         retry_strategy,
     )
     if preserve_expiry and is_true(preserve_expiry, "preserve_expiry"):
-        op.framing = _PRESERVE_EXPIRY
+        op.framing = PRESERVE_EXPIRY
     return op
 
 
@@ -168,7 +168,7 @@ def replace(
         if op.extras[4:] != _NEVER:
             text = "give an expiry, or preserve_expiry=True: a document that is replaced has one"
             raise ArgumentError(text, key=key)
-        op.framing = _PRESERVE_EXPIRY
+        op.framing = PRESERVE_EXPIRY
     return op
 
 

@@ -33,6 +33,7 @@ from couchloop.operations.specs import (
     encode_mutations,
     order_of,
 )
+from couchloop.operations.store import PRESERVE_EXPIRY
 from couchloop.operations.subdocument_result import Origin, Outcome, SubdocResult, path_error
 from couchloop.retries import RetryStrategy
 from couchloop.wire import Opcode, Status
@@ -298,6 +299,7 @@ def mutate_in(
     create_as_deleted: bool = False,
     revive_document: bool = False,
     expiry: Expiry | None = None,
+    preserve_expiry: bool = False,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> MutateIn:
@@ -312,6 +314,8 @@ def mutate_in(
         create_as_deleted: create a document that is deleted from the beginning, and has extended
             attributes alone; with `upsert_doc` or `insert_doc`.
         revive_document: make a deleted document one that lives.
+        preserve_expiry: leave the expiry of a document that exists as it is; *ttl* is then that of
+            one that is created. Otherwise a change without *ttl* removes it, as a store does.
 
     Raises NotFoundError, DocumentExistsError, CasMismatchError (a KeyExistsError),
     StoreLockedError, TooBigError, ValueFormatError; the error of the first spec that failed, with
@@ -354,6 +358,8 @@ def mutate_in(
         retry_strategy,
     )
     op.specs, op.order = found, order
+    if preserve_expiry and is_true(preserve_expiry, "preserve_expiry"):
+        op.framing = PRESERVE_EXPIRY
     return op
 
 

@@ -70,10 +70,19 @@ class SubdocResult(OperationResult):
     Attributes:
         cas: The document's CAS.
         deleted: Whether the document is a deleted one (`access_deleted`).
+        is_replica: Whether it was read from a replica.
 
     """
 
-    __slots__ = ("_origin", "_outcomes", "_specs", "_transcoder", "_values", "deleted")
+    __slots__ = (
+        "_origin",
+        "_outcomes",
+        "_specs",
+        "_transcoder",
+        "_values",
+        "deleted",
+        "is_replica",
+    )
 
     def __init__(
         self,
@@ -92,6 +101,7 @@ class SubdocResult(OperationResult):
             rc = SOME_FAILED
         super().__init__(key, cas, token, rc)
         self.deleted = deleted
+        self.is_replica = False
         self._specs = specs
         self._outcomes = outcomes
         self._transcoder = transcoder

@@ -399,6 +399,15 @@ class TestMutations:
         w.advance(5)
         assert not w.do(docs.get(w.defaults, "k", quiet=True)).success
 
+    def test_expiry_that_stays(self) -> None:
+        """A change without a time to live removes the expiry, unless it is to stay."""
+        w = opened()
+        for keep in (True, False):
+            w.do(docs.upsert(w.defaults, "k", {}, ttl=10))
+            change(w, sd.upsert("a", 2), preserve_expiry=keep)
+            w.advance(20)
+            assert w.do(docs.get(w.defaults, "k", quiet=True)).success is not keep
+
     def test_xattrs_and_macros(self) -> None:
         """The attributes of a document are its own; macros become what the server knows then."""
         w = with_document()
