@@ -1,7 +1,7 @@
 """Run every check of the project, each in a process of its own, and sum up.
 
     python tools/check.py [--full] [format | lint | types | layers | coverage | trial-REACTOR
-                                    | gevent-LOOP | gevent-oldest | gevent-newest
+                                    | gevent-LOOP | conformance-LOOP | gevent-oldest | gevent-newest
                                     | tests/FOLDER ...]
 
 Without arguments all steps run, in order, whether or not an earlier one failed; `--full` adds those
@@ -45,12 +45,8 @@ GEVENT_VERSIONS: Final = ("oldest", "newest")
 
 CORE: Final = "couchloop"
 
-_GEVENT_TESTS: Final = (
-    *(
-        f"tests/conformance/test_{name}.py"
-        for name in ("bad_input", "credentials", "health", "pool", "threads", "tls")
-    ),
-    *(
+_GEVENT_TESTS: Final = {
+    "gevent": tuple(
         f"tests/gcouchbase/test_{name}.py"
         for name in (
             "bad_input",
@@ -64,7 +60,12 @@ _GEVENT_TESTS: Final = (
             "waiting",
         )
     ),
-)
+    "conformance": tuple(
+        f"tests/conformance/test_{name}.py"
+        for name in ("bad_input", "credentials", "health", "pool", "threads", "tls")
+    ),
+}
+"""Each in a process of its own."""
 
 _NO_TWISTED: Final = ("-p", "no:twisted")
 """pytest-twisted runs every test in a reactor's greenlet: only the Twisted tests want that."""
@@ -132,8 +133,10 @@ def all_steps() -> list[Step]:
         for reactor in REACTORS
     ]
     for loop in GEVENT_LOOPS:
-        step = _pytest(PytestRun((), ("-q", *_NO_TWISTED)), _GEVENT_TESTS)
-        steps.append(step._replace(name=f"gevent-{loop}", environment=(("GEVENT_LOOP", loop),)))
+        for name, paths in _GEVENT_TESTS.items():
+            step = _pytest(PytestRun((), ("-q", *_NO_TWISTED)), paths)
+            environment = (("GEVENT_LOOP", loop),)
+            steps.append(step._replace(name=f"{name}-{loop}", environment=environment))
     steps += [
         Step(f"gevent-{which}", (sys.executable, "tools/gevents.py", which))
         for which in GEVENT_VERSIONS

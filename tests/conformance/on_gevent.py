@@ -167,6 +167,7 @@ class GeventLoop:
 
     @contextmanager
     def guard(self) -> Iterator[None]:
-        """No error in the background, no socket, no Bucket."""
+        """No error in the background, no socket, no Bucket, no greenlet that connects one."""
         with support.no_background_errors(), support.nothing_left():
             yield
+        support.until(lambda: not support.connecting(), "a greenlet of a Bucket goes on")

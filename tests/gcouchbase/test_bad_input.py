@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import gevent
@@ -16,8 +18,16 @@ from couchloop.embedded import EmbeddedCluster
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
 from gcouchbase.testing import SystemClock, serve
-from tests.gcouchbase.support import connecting
+from tests.gcouchbase.support import connecting, until
 from tests.hostile import OPTIONS
+
+
+@pytest.fixture(autouse=True)
+def no_greenlet_left() -> Iterator[None]:
+    """See that no greenlet of a Bucket is left."""
+    yield
+    gc.collect()
+    until(lambda: not connecting(), "a greenlet goes on")
 
 
 def _open(
@@ -44,7 +54,7 @@ def test_unknown_host(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_greenlets_of_ours_can_be_found() -> None:
-    """The check of `nothing_left` sees a greenlet of the name that connection attempts have."""
+    """The check above sees a greenlet of the name that connection attempts have."""
     probe: Greenlet[[], None] = gevent.spawn(lambda: gevent.sleep(5))
     probe.name = "couchbase-connect-0"
     assert connecting()

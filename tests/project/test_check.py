@@ -49,11 +49,13 @@ def test_long_steps_come_last(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_gevent_tests_exist() -> None:
     """The tests that run on each loop of gevent are there, and run on the loop that is named."""
     for loop in check.GEVENT_LOOPS:
-        (step,) = check.choose_steps([f"gevent-{loop}"])
-        files = [ROOT / part for part in step.command if part.startswith("tests/")]
-        assert files
-        assert all(file.exists() for file in files)
-        assert dict(step.environment) == {"GEVENT_LOOP": loop}
+        steps = check.choose_steps([f"gevent-{loop}", f"conformance-{loop}"])
+        assert len(steps) == 2
+        for step in steps:
+            files = [ROOT / part for part in step.command if part.startswith("tests/")]
+            assert files
+            assert all(file.exists() for file in files)
+            assert dict(step.environment) == {"GEVENT_LOOP": loop}
 
 
 def test_twisted_and_gevent_run_apart() -> None:
