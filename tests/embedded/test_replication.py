@@ -371,6 +371,31 @@ class TestCrash:
         clock.advance(1)
         assert Client.ready(cluster.nodes[0]).get(KEY).value == b"x"
 
+    def test_a_copy_that_came_while_the_node_was_stopped_is_whole(
+        self, cluster: EmbeddedCluster
+    ) -> None:
+        """A vbucket that nobody had used before begins on the disk."""
+        cluster.stop(cluster.nodes[0])
+        replica(Client.ready(cluster.nodes[1]))
+        cluster.restart(cluster.nodes[0])
+        token = Client.ready(cluster.nodes[0]).set(KEY, b"x").extras
+        assert replica(Client.ready(cluster.nodes[1])).value == b"x"
+        assert int.from_bytes(token[8:]) == 5
+
+    def test_what_was_given_up_meanwhile_is_given_up(
+        self, cluster: EmbeddedCluster, clock: ManualClock
+    ) -> None:
+        """A replica that comes back with a preparation forgets it, as the others have."""
+        active = Client.ready(cluster.nodes[0])
+        cluster.hold_replication("default")
+        begin(active, b"x")
+        cluster.stop(cluster.nodes[1])
+        clock.advance(4)
+        assert active.get(KEY).status == Status.KEY_ENOENT
+        cluster.restart(cluster.nodes[1])
+        cluster.failover(cluster.nodes[0])
+        assert Client.ready(cluster.nodes[1]).get(KEY).status == Status.KEY_ENOENT
+
     def test_locks_are_gone(self, cluster: EmbeddedCluster, clock: ManualClock) -> None:
         """No disk has them."""
         active = Client.ready(cluster.nodes[0])

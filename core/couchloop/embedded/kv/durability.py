@@ -69,9 +69,12 @@ def commit(
         partition.settle()
         return _outcome(prepared, answer)
 
-    request.resume = resume
+    def next_look() -> float | None:
+        # Whoever looked at the vbucket meanwhile may have decided it.
+        return partition.next_event() if prepared.outcome is Outcome.WAITING else request.now
+
+    request.resume, request.next_look = resume, next_look
     request.abandon = prepared.release
-    request.next_look = partition.next_event
     raise NotYet
 
 

@@ -48,7 +48,7 @@ def existing(request: Request, vbucket: VBucket, status: Status = Status.KEY_ENO
 def refuse_taken_over(request: Request, vbucket: VBucket) -> None:
     """Refuse to tell of a document whose latest write may be committed, or not."""
     prepared = vbucket.prepared.get(request.document_id)
-    if prepared is not None and prepared.taken_over:
+    if prepared is not None and prepared.taken_over and vbucket.state is State.ACTIVE:
         raise Refusal(Status.SYNC_WRITE_RE_COMMIT_IN_PROGRESS)
 
 

@@ -268,7 +268,7 @@ class Partition:
         if copy.manifest is not leader.manifest:
             copy.set_manifest(leader.manifest)
         if copy.seqno != leader.seqno:
-            stream.waiting += ((now, change) for change in leader.since(copy.seqno))
+            stream.waiting += ((now, change) for change in leader.missing_in(copy))
         return stream
 
     # --- how changes travel ---------------------------------------------------------------------

@@ -118,7 +118,18 @@ class NewManifest(NamedTuple):
         copy.set_manifest(self.manifest)
 
 
-Change = Mutation | Preparation | Abortion | NewManifest
+class Advance(NamedTuple):
+    """A change for replicas: up to here nothing more has been left."""
+
+    seqno: int
+
+    def apply(self, copy: VBucket) -> None:
+        """Do the change on a replica."""
+        if self.seqno > copy.seqno:
+            copy.follow_to(self.seqno)
+
+
+Change = Mutation | Preparation | Abortion | NewManifest | Advance
 
 
 @dataclass(slots=True)
@@ -162,8 +173,8 @@ class VBucket:
     """What a copy that others follow does with each change."""
     _unwritten: deque[_Unwritten] = field(default_factory=deque)
     """The changes that are not on the disk yet."""
-    _kept: int = 0
-    """The seqno up to which everything was on the disk when the node halted."""
+    _kept: int | None = None
+    """The seqno up to which everything was on the disk when the node halted; None: all of it."""
 
     def __post_init__(self) -> None:
         """Begin the history of failovers."""
@@ -298,7 +309,10 @@ class VBucket:
 
         Locks are lost in any case. What was prepared is on the disk like everything else.
         """
-        persisted = self._kept if persistent else 0
+        persisted = 0
+        if persistent:
+            persisted = self.seqno if self._kept is None else self._kept
+        self._kept = None
         is_lost = persisted != self.seqno
         if not persistent:
             self.documents.clear()
@@ -345,6 +359,7 @@ class VBucket:
         self.documents = dict(former.documents)
         self._unlock_all()
         self._unwritten.clear()
+        self._kept = None
         self._adopt(former.prepared)
 
     def _adopt(self, prepared: dict[DocumentId, Prepared]) -> None:
@@ -376,8 +391,15 @@ class VBucket:
             began = seqno
         return False
 
-    def since(self, seqno: int) -> list[Change]:
-        """Return the changes after *seqno*, in their order."""
+    def missing_in(self, copy: VBucket) -> list[Change]:
+        """Return the changes that a replica has not got, in their order."""
+        seqno = copy.seqno
+        # A commit is among the changes; of what was given up there is no trace.
+        given_up: list[Change] = [
+            Abortion(document_id, seqno)
+            for document_id in copy.prepared
+            if document_id not in self.prepared
+        ]
         numbered: list[tuple[int, Change]] = [
             (document.seqno, Mutation(document_id, document))
             for document_id, document in self.documents.items()
@@ -388,7 +410,8 @@ class VBucket:
             for document_id, prepared in self.prepared.items()
             if prepared.seqno > seqno
         ]
-        return [change for _, change in sorted(numbered, key=lambda each: each[0])]
+        changes = [change for _, change in sorted(numbered, key=lambda each: each[0])]
+        return [*given_up, *changes, Advance(self.seqno)]
 
     # --- inside ---------------------------------------------------------------------------------
 
