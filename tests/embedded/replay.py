@@ -15,10 +15,7 @@ from typing import Any
 from zlib import crc32
 
 from couchloop.embedded import (
-    ADMIN,
     DATA_READER,
-    FULL_ACCESS,
-    BucketSettings,
     EmbeddedCluster,
     Grant,
     ManualClock,
@@ -29,6 +26,7 @@ from couchloop.embedded import (
 from couchloop.embedded.storage.document import Document
 from couchloop.hot.frames import HEADER, Frame, FrameDecoder, ResponseFrame, encode_request
 from couchloop.wire import Magic, Opcode, Status
+from tests.embedded.layouts import LAGGING, build, users
 from tests.embedded.recordings import Line, Scenario, decode, differences, load
 
 _WALL = 1_795_339_000.25
@@ -36,98 +34,9 @@ _LATENCY = 0.001
 _MEBIBYTE = 1 << 20
 
 
-@dataclass(frozen=True)
-class Layout:
-    """One of the clusters that the recordings were made on."""
-
-    nodes: int
-    port: int
-    replicas: int = 1
-    tls_ports: int = 1000
-    """How far the TLS ports are from the others."""
-    ephemeral: bool = False
-    quota: int = 0
-
-
-LAYOUTS = {
-    "A": Layout(3, 12500),
-    "B": Layout(3, 12510),
-    "D": Layout(1, 12530, replicas=0),
-    "E": Layout(2, 12520, ephemeral=True, quota=103 * _MEBIBYTE + _MEBIBYTE // 2),
-    "F": Layout(3, 12560, tls_ports=980),
-}
-
-
 _TOPOLOGY = "22-sdk-python-topology"
 CONTINUED = {"23-sdk-python-login": (_TOPOLOGY,), "24-sdk-node": (_TOPOLOGY,)}
 """Recordings that were not made on a fresh cluster."""
-
-
-def users() -> list[User]:
-    """Give the users of the recordings."""
-    settings = frozenset({"SystemSettings"})
-    nothing: frozenset[str] = frozenset()
-    crud = frozenset({"Read", "Insert", "Delete", "Upsert"})
-
-    def bucket(privileges: frozenset[str]) -> tuple[Grant, ...]:
-        return (Grant(privileges, "default"),)
-
-    return [
-        User("Administrator", "password", (Grant(ADMIN),), ADMIN),
-        User("user", "password", bucket(FULL_ACCESS), settings),
-        User("reader", "password", bucket(DATA_READER), settings),
-        User("nobucket", "password", (), settings),
-        User("nosys", "password", bucket(crud), nothing),
-        User("writeonly", "password", bucket(frozenset({"Upsert"})), nothing),
-        User("c1only", "password", (Grant(crud, "default", "app", "c1"),), nothing),
-    ]
-
-
-def build(letter: str, clock: ManualClock) -> EmbeddedCluster:
-    """Make a cluster as the recordings describe it."""
-    layout = LAYOUTS[letter]
-    cluster = EmbeddedCluster(
-        layout.nodes,
-        [BucketSettings("default", ephemeral=layout.ephemeral, quota=layout.quota)],
-        users(),
-        replicas=layout.replicas,
-        clock=clock,
-        name="kv-local",
-    )
-    for index, node in enumerate(cluster.nodes):
-        node.ports = {"kv": layout.port + index, "kvSSL": layout.port + layout.tls_ports + index}
-    cluster.set_manifest("default", _MANIFEST)
-    return cluster
-
-
-_MANIFEST = {
-    "uid": "1",
-    "scopes": [
-        {"name": "_default", "uid": "0", "collections": [{"name": "_default", "uid": "0"}]},
-        {
-            "name": "app",
-            "uid": "8",
-            "collections": [
-                {"name": "c1", "uid": "8"},
-                {"name": "c2", "uid": "9"},
-                {"name": "ttl", "uid": "a", "maxTTL": 5},
-            ],
-        },
-    ],
-}
-
-
-_LAGGING = {
-    "uid": "9",
-    "scopes": [
-        {
-            "name": "_default",
-            "uid": "0",
-            "collections": [{"name": "only", "uid": "d"}, {"name": "lag", "uid": "e"}],
-        },
-    ],
-}
-"""What one node alone is given in 08-collections."""
 
 
 @dataclass
@@ -433,7 +342,7 @@ class Replay:
                     copied.partitions[number].assign(chain)
                 cluster.changed(same_revision=True)
             case ["SET_MANIFEST", "uid", "9", *_]:
-                cluster.set_manifest("default", _LAGGING, nodes=cluster.nodes[:1])
+                cluster.set_manifest("default", LAGGING, nodes=cluster.nodes[:1])
             case [number, "documents", "canc:0000", *_]:
                 vbucket = bucket.active(3)
                 assert vbucket is not None

@@ -13,8 +13,8 @@ from couchloop.exceptions import ProtocolError
 from couchloop.hot.frames import Frame, encode_request
 from couchloop.wire import Feature, Magic, Opcode
 from tests.embedded.client import FEATURES, Client
+from tests.embedded.layouts import build
 from tests.embedded.recordings import decode, frames
-from tests.embedded.replay import build
 
 _RECORDINGS = (
     "01-bootstrap",
