@@ -70,7 +70,7 @@ def test_data_nodes_know_no_configuration_of_it(cluster: EmbeddedCluster) -> Non
     )
     client.log_in()
     client.ask(Opcode.SELECT_BUCKET, key=b"cache")
-    assert client.ask(Opcode.GET_CLUSTER_CONFIG).status == Status.KEY_ENOENT
+    assert client.ask(Opcode.GET_CLUSTER_CONFIG).status == Status.NOT_SUPPORTED
     cluster.bump()
     assert [frame.key for frame in client.read()] == [b""]
 

@@ -22,6 +22,8 @@ _RECORDINGS = (
     "03-kv-more",
     "06-subdoc-multi",
     "07-xattr",
+    "08-collections",
+    "09-durability",
     "12-rangescan",
 )
 _ENDS_SESSION = frozenset({Opcode.QUIT, Opcode.QUITQ, Opcode.HELLO})

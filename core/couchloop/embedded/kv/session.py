@@ -66,8 +66,11 @@ def get_cluster_config(request: Request) -> Answer:
         request.require("SystemSettings", here=False)
     name = connection.bucket.name if connection.bucket else None
     configuration = request.node.configurations.get(name)
-    if configuration is None or configuration.memcached:
+    if configuration is None:
         raise Refusal(Status.KEY_ENOENT)
+    if configuration.memcached:
+        # The engine of such buckets has never known this; nor does the cluster manager tell it.
+        raise Refusal(Status.NOT_SUPPORTED)
     extras = request.frame.extras
     if extras:
         epoch = int.from_bytes(extras[:8], signed=True)
