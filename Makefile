@@ -11,7 +11,7 @@ TEST_READY := $(VENV)/ready-for-test
 
 export PYTHON
 
-.PHONY: demo test test-full format methods diagrams bench simulate soak clean
+.PHONY: demo test test-full format methods parity diagrams bench simulate soak clean
 
 demo: $(DEMO_READY)
 	$(BIN)/python examples/demo.py
@@ -26,6 +26,10 @@ test-full: $(TEST_READY)
 format: $(TEST_READY)
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
+
+# The lists of names in docs/api-parity.md; `make test` says when they are stale.
+parity: $(TEST_READY)
+	PYTHONPATH=.:core $(BIN)/python tools/parity.py
 
 # The files of methods, from the builders in the core; `make test` says when one is stale.
 methods: $(TEST_READY)

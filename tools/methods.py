@@ -386,7 +386,7 @@ class Module:
         names: tuple[str, ...] = getattr(build, "rare", ())
         rare = [each for each in parameters if each.name in names]
         if rare:
-            usual = [text for text in given if text.partition("=")[0] not in names]
+            usual = _without(given, names)
             body = _forked(body, rare, f"{short}.{name}({', '.join(usual)})")
         body = body.format(call=call)
         end = "\n" if "\n" in docstring else ""
@@ -423,6 +423,18 @@ def _camel_case(name: str) -> str:
     """Give `get_multi` as `getMulti`."""
     first, *others = name.split("_")
     return first + "".join(map(str.capitalize, others))
+
+
+def _without(given: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return the arguments of a call without some; what comes behind one of these is named."""
+    kept: list[str] = []
+    is_named = False
+    for text in given:
+        if text.partition("=")[0] in names:
+            is_named = True
+        else:
+            kept.append(f"{text}={text}" if is_named and text.isidentifier() else text)
+    return kept
 
 
 def _forked(body: str, rare: Sequence[inspect.Parameter], usual: str) -> str:

@@ -76,6 +76,22 @@ class TestExpiry:
         loop.wait(old.close())
 
 
+class TestArguments:
+    """Arguments reach the operation, by position and by name, on either loop and from threads."""
+
+    def test_of_get(self, loop: Loop, bucket: Any) -> None:
+        """What is seldom given does not take the place of another argument."""
+        loop.wait(bucket.upsert("k", 1))
+        assert loop.wait(bucket.get("k", no_format=True)).value == b"1"
+        assert loop.wait(bucket.get("k", 0, None, False, True)).value == b"1"
+        assert loop.wait(bucket.get("k", replica=True, no_format=True)).value == b"1"
+        assert loop.wait(bucket.get_multi(["k"], no_format=True))["k"].value == b"1"
+        assert loop.wait(bucket.get("k", no_format=True, with_expiry=True)).value == b"1"
+        handle = bucket.threadsafe()
+        assert loop.in_thread(lambda: handle.get("k", no_format=True)).value == b"1"
+        assert loop.in_thread(lambda: handle.get("k", 0, True, True, True)).value == b"1"
+
+
 class TestLocks:
     """Locked documents."""
 

@@ -195,3 +195,14 @@ def test_every_kind_of_argument(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert "from couchloop.hot.result import ValueResult\n" in text
     assert "from tests.project.test_methods import Colour\n" in text
+
+
+def test_rare_arguments_leave_no_gap() -> None:
+    """What comes behind an argument that is left out is given by name, not in its place."""
+    given = ["self._defaults", "key", "rare", "last", "named=named", "also=also"]
+    assert methods._without(given, ("rare", "also")) == [
+        "self._defaults",
+        "key",
+        "last=last",
+        "named=named",
+    ]

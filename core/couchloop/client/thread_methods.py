@@ -121,7 +121,7 @@ class DocumentMethods:
                     key,
                     ttl,
                     quiet,
-                    no_format,
+                    no_format=no_format,
                     transcoder=transcoder,
                     timeout=timeout,
                     retry_strategy=retry_strategy,

@@ -1,0 +1,500 @@
+"""Every public name of SDK 2.5 and SDK 4.6, where it is here, and why one is not.
+
+A line is `name(arguments) | what is better | why it, or an argument, is not there | where it is`.
+Without the last it is where its group says. A reason that begins with `out:` means that it will not
+come, any other that it comes later.
+"""
+# ruff: noqa: E501 - a line is a row
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Group(NamedTuple):
+    """Names that belong together."""
+
+    sdk: str
+    title: str
+    where: tuple[str, ...]
+    lines: str
+
+
+_BUCKETS: Final = ("gcouchbase.bucket.Bucket", "txcouchbase.bucket.Bucket")
+_CLUSTERS: Final = ("gcouchbase.cluster.Cluster", "txcouchbase.cluster.Cluster")
+_DURABILITY: Final = "durability is being built"
+_EXPIRY: Final = "ttl takes a timedelta and a datetime too; a number in the past is refused"
+_QUERIES: Final = "queries come with the wave after documents"
+_MANAGEMENT: Final = "management comes with a wave of its own"
+_COLLECTIONS: Final = "collections are being built"
+
+_OPERATIONS: Final = f"""\
+upsert(key, value, cas, ttl, format, persist_to, replicate_to) | {_EXPIRY} | {_DURABILITY}
+insert(key, value, ttl, format, persist_to, replicate_to) | {_EXPIRY} | {_DURABILITY}
+replace(key, value, cas, ttl, format, persist_to, replicate_to) | {_EXPIRY} | {_DURABILITY}
+append(key, value, cas, format, persist_to, replicate_to) | | {_DURABILITY}
+prepend(key, value, cas, format, persist_to, replicate_to) | | {_DURABILITY}
+get(key, ttl, quiet, replica, no_format) | {_EXPIRY}; project= and with_expiry=
+touch(key, ttl) | {_EXPIRY}
+lock(key, ttl) | more than 30 seconds are refused: the server would take 15
+unlock(key, cas) | a wrong CAS is an error of its own, and still a TemporaryFailError
+remove(key, cas, quiet, persist_to, replicate_to) | | {_DURABILITY}
+counter(key, delta, initial, ttl)
+rget(key, replica_index, quiet) | any replica: all are asked at once, the first answer counts
+observe(key, master_only)
+endure(key, persist_to, replicate_to, cas, check_removed, timeout, interval) | | {_DURABILITY}
+durability(persist_to, replicate_to, timeout) | | {_DURABILITY}
+stats(keys, keystats) | what a node fails with is raised with what the others said
+lookup_in(key, *specs)
+mutate_in(key, *specs)
+retrieve_in(key, *paths)
+append_items(items)
+prepend_items(items)
+flush() | | {_MANAGEMENT}
+upsert_multi(keys, ttl, format, persist_to, replicate_to) | any number of documents, one failure harms no other | {_DURABILITY}
+insert_multi(keys, ttl, format, persist_to, replicate_to) | likewise | {_DURABILITY}
+replace_multi(keys, ttl, format, persist_to, replicate_to) | likewise | {_DURABILITY}
+append_multi(keys, format, persist_to, replicate_to) | likewise | {_DURABILITY}
+prepend_multi(keys, format, persist_to, replicate_to) | likewise | {_DURABILITY}
+get_multi(keys, ttl, quiet, replica, no_format) | likewise
+touch_multi(keys, ttl) | likewise
+lock_multi(keys, ttl) | likewise
+unlock_multi(kvs) | likewise
+remove_multi(kvs, quiet) | likewise
+counter_multi(kvs, initial, delta, ttl) | likewise
+rget_multi(keys, replica_index, quiet)
+observe_multi(keys, master_only)
+endure_multi(keys, persist_to, replicate_to, timeout, interval, check_removed) | | {_DURABILITY}
+set(key, value) | also takes what upsert takes
+add(key, value) | also takes what insert takes
+delete(key) | also takes what remove takes
+incr(key, amount)
+decr(key, amount)
+set_multi(keys)
+add_multi(keys)
+delete_multi(kvs)
+incr_multi(kvs, amount)
+decr_multi(kvs, amount)
+get_attribute | | out: a stub in 2.5 already
+set_attribute | | out: a stub in 2.5 already
+"""
+
+_PROPERTIES: Final = f"""\
+closed
+connected | False after the close
+bucket
+btype | | out: a configuration does not tell an ephemeral bucket from others
+lockmode
+quiet
+transcoder | set to None it is the usual one again
+tracer | | out: observer= hears of each operation
+default_format
+data_passthrough
+unlock_gil
+server_nodes
+configured_replica_count
+is_ssl
+timeout | infinity is refused
+views_timeout | | {_QUERIES}
+n1ql_timeout | | {_QUERIES}
+compression
+compression_min_size | what is no legal value is refused
+compression_min_ratio | likewise
+redaction
+tracing_orphaned_queue_flush_interval
+tracing_orphaned_queue_size
+tracing_threshold_queue_flush_interval
+tracing_threshold_queue_size
+tracing_threshold_kv
+tracing_threshold_n1ql | | {_QUERIES}
+tracing_threshold_view | | {_QUERIES}
+tracing_threshold_fts | | {_QUERIES}
+tracing_threshold_analytics | | {_QUERIES}
+lcb_version | | out: there is no libcouchbase; `couchloop.__version__`
+add_bucket_creds | | {_QUERIES}
+ping | RFC 0061's report too
+diagnostics | RFC 0061's report; version=1 gives 2.5's
+_close
+_vbmap(key)
+_cntl | | out: settings of libcouchbase's own; options of the connection string say the same
+_cntlstr | | out: likewise
+_mutinfo | | mutation tokens come with durability
+_start_timings | | out: the option metrics logs percentiles
+_get_timings | | out: likewise
+_stop_timings | | out: likewise
+_thr_lockop | | out: a Bucket has no lock; `threadsafe()` is for threads
+"""
+
+_DOTTED_QUERIES: Final = f"""\
+query | | {_QUERIES}
+n1ql_query | | {_QUERIES}
+analytics_query | | {_QUERIES}
+search | | {_QUERIES}
+bucket_manager | | {_MANAGEMENT}
+design_create | | {_MANAGEMENT}
+design_get | | {_MANAGEMENT}
+design_publish | | {_MANAGEMENT}
+design_delete | | {_MANAGEMENT}
+register_crypto_provider | | encryption of fields has a wave of its own
+unregister_crypto_provider | | likewise
+encrypt_fields | | likewise
+decrypt_fields | | likewise
+"""
+
+_STRUCTURES: Final = """\
+map_add(key, mapkey, value, create)
+map_get(key, mapkey)
+map_remove(key, mapkey)
+map_size(key)
+list_append(key, value, create)
+list_prepend(key, value, create)
+list_set(key, index, value)
+list_get(key, index)
+list_remove(key, index)
+list_size(key)
+set_add(key, value, create)
+set_remove(key, value)
+set_contains(key, value)
+set_size(key)
+queue_push(key, value, create)
+queue_pop(key)
+queue_size(key)
+"""
+
+_EXCEPTIONS: Final = """\
+CouchbaseError | names node, bucket, cause and cure; equal failures have equal texts
+CouchbaseNetworkError
+CouchbaseInputError
+CouchbaseTransientError
+CouchbaseFatalError
+CouchbaseDataError
+CouchbaseInternalError
+InternalSDKError
+ArgumentError
+AuthError
+DeltaBadvalError
+TooBigError | before anything is sent
+BusyError
+InternalError
+InvalidError
+NoMemoryError
+RangeError
+TemporaryFailError
+KeyExistsError
+NotFoundError
+DlopenFailedError | | out: nothing is loaded
+DlsymFailedError | | out: likewise
+NetworkError
+NotMyVbucketError
+NotStoredError
+NotSupportedError
+UnknownCommandError
+UnknownHostError
+ProtocolError
+TimeoutError
+ConnectError
+BucketNotFoundError
+ClientNoMemoryError | | out: Python raises MemoryError
+ClientTemporaryFailError
+BadHandleError | | out: there are no handles
+ServerBugError | | out: ProtocolError
+PluginVersionMismatchError | | out: there are no plugins
+ValueFormatError
+HTTPError
+ObjectThreadError
+ObjectDestroyedError
+PipelineError
+QueueEmpty
+MixedAuthError
+NoBucketError
+MissingTokenError
+NotReadyError | | management comes with a wave of its own
+ViewEngineError | | queries come with the wave after documents
+N1QLError | | queries come with the wave after documents
+SearchError | | queries come with the wave after documents
+NoChildrenError | | queries come with the wave after documents
+AlreadyQueriedError | | queries come with the wave after documents
+CryptoError | | encryption of fields has a wave of its own
+SubdocPathNotFoundError
+SubdocPathMismatchError
+SubdocPathInvalidError
+DocumentTooDeepError
+SubdocCantInsertValueError
+DocumentNotJsonError
+SubdocNumberTooBigError
+SubdocBadDeltaError
+SubdocPathExistsError
+SubdocMultipleErrors
+SubdocValueTooDeepError
+SubdocEmptyPathError
+exc_from_rc(rc, msg, obj)
+"""
+
+GROUPS: Final = (
+    Group(
+        "2.5",
+        "Cluster, credentials, connection strings",
+        _CLUSTERS,
+        f"""\
+Cluster | | | gcouchbase.cluster.Cluster txcouchbase.cluster.Cluster
+authenticate(authenticator, username, password)
+open_bucket(bucket_name) | the same object for the same bucket
+n1ql_query | | {_QUERIES}
+cluster_manager | | {_MANAGEMENT}
+Authenticator | | | couchloop.auth.Authenticator
+PasswordAuthenticator(username, password, cert_path) | | | couchloop.auth.PasswordAuthenticator
+ClassicAuthenticator | | | couchloop.auth.ClassicAuthenticator
+CertAuthenticator | | | couchloop.auth.CertAuthenticator
+ConnectionString(bucket, hosts, options, scheme) | IPv6 and ports | | couchloop.connstr.ConnectionString
+ConnectionString.parse | | | couchloop.connstr.ConnectionString.parse
+ConnectionString.encode | | | couchloop.connstr.ConnectionString.encode
+ConnectionString.get_option | | | couchloop.connstr.ConnectionString.get_option
+ConnectionString.set_option | | | couchloop.connstr.ConnectionString.set_option
+ConnectionString.clear_option | | | couchloop.connstr.ConnectionString.clear_option
+Couchbase.connect | | out: a shim for SDK 1.x
+Connection | | out: a shim for SDK 1.x
+enable_logging | | out: logs go through the loop's own logging, which is always there
+disable_logging | | out: likewise
+""",
+    ),
+    Group("2.5", "Bucket: operations", _BUCKETS, _OPERATIONS),
+    Group(
+        "2.5",
+        "Bucket: on gevent alone",
+        ("gcouchbase.bucket.Bucket",),
+        "pipeline() | each greenlet has its own\n_get_close_future\n",
+    ),
+    Group("2.5", "Bucket: state and settings", _BUCKETS, _PROPERTIES),
+    Group("2.5", "Bucket: data structures", _BUCKETS, _STRUCTURES),
+    Group("2.5", "Bucket: queries, management, encryption", _BUCKETS, _DOTTED_QUERIES),
+    Group(
+        "2.5",
+        "Results and items",
+        ("couchloop.result",),
+        """\
+Result
+OperationResult
+ValueResult | content_as
+SubdocResult | content_as
+MultiResult | split_results()
+HttpResult | | management comes with a wave of its own
+ObserveInfo
+AsyncResult | | | txcouchbase.bucket.AsyncResult
+Item | | | couchloop.items.Item
+ItemOptionDict | | | couchloop.items.ItemOptionDict
+ItemSequence | | | couchloop.items.ItemSequence
+OBS_FOUND
+OBS_PERSISTED
+OBS_NOTFOUND
+OBS_LOGICALLY_DELETED
+OBS_MASK
+""",
+    ),
+    Group("2.5", "Exceptions", ("couchloop.exceptions",), _EXCEPTIONS),
+    Group(
+        "2.5",
+        "Sub-document specs",
+        ("couchloop.subdocument",),
+        """\
+get(path)
+exists(path)
+get_count(path)
+upsert(path, value, create_parents)
+replace(path, value)
+insert(path, value, create_parents)
+array_append(path, *values, create_parents)
+array_prepend(path, *values, create_parents)
+array_insert(path, *values)
+array_addunique(path, value, create_parents)
+counter(path, delta, create_parents)
+remove(path)
+MultiValue
+Spec
+""",
+    ),
+    Group(
+        "2.5",
+        "Formats and transcoders",
+        ("couchloop.transcoder",),
+        """\
+FMT_JSON
+FMT_PICKLE | read and written only with allow_pickle=True: whoever writes could run code
+FMT_BYTES
+FMT_UTF8
+FMT_AUTO | numbers are JSON, not pickles
+TranscoderPP
+LegacyTranscoderPP
+set_json_converters(encode, decode)
+set_pickle_converters(encode, decode)
+MutationState | | mutation tokens come with durability | couchloop.mutation_state.MutationState
+""",
+    ),
+    Group(
+        "2.5",
+        "Twisted",
+        ("txcouchbase.bucket.Bucket",),
+        f"""\
+connect | each call has a Deferred of its own
+registerDeferred(event, d)
+getMulti
+upsertMulti
+insertMulti
+replaceMulti
+appendMulti
+prependMulti
+removeMulti
+counterMulti
+touchMulti
+lockMulti
+unlockMulti
+setMulti
+addMulti
+deleteMulti
+incrMulti
+decrMulti
+rgetMulti | | out: rget_multi
+observeMulti | | out: observe_multi
+endureMulti | | {_DURABILITY}
+queryEx | | {_QUERIES}
+queryAll | | {_QUERIES}
+n1qlQueryEx | | {_QUERIES}
+n1qlQueryAll | | {_QUERIES}
+searchQueryEx | | {_QUERIES}
+searchQueryAll | | {_QUERIES}
+RawBucket | shares the Bucket of the same arguments | | txcouchbase.bucket.RawBucket
+RawBucket.defer(opres) | | | txcouchbase.bucket.RawBucket.defer
+TxAsyncConnection | | out: deprecated in 2.5 already
+""",
+    ),
+    Group(
+        "2.5",
+        "Modules of later waves",
+        ("couchloop",),
+        f"""\
+n1ql | | {_QUERIES}
+analytics | | {_QUERIES}
+analytics_ingester | | {_QUERIES}
+views | | {_QUERIES}
+fulltext | | {_QUERIES}
+admin | | {_MANAGEMENT}
+bucketmanager | | {_MANAGEMENT}
+crypto | | encryption of fields has a wave of its own
+experimental | | out: nothing here is hidden behind a gate
+asynchronous | | out: the core without I/O takes its place
+""",
+    ),
+    Group(
+        "4.6",
+        "Cluster and Bucket",
+        _CLUSTERS,
+        f"""\
+connect | | out: `Cluster(...)`, `authenticate` and `open_bucket` do no I/O or wait in the loop
+bucket | | out: open_bucket
+close | | out: each Bucket closes by itself, or by `close()`
+set_authenticator(authenticator)
+ping | | out: of a Bucket
+diagnostics | | out: of a Bucket
+wait_until_ready | | out: of a Bucket
+query | | {_QUERIES}
+analytics_query | | {_QUERIES}
+search_query | | {_QUERIES}
+search | | {_QUERIES}
+buckets | | {_MANAGEMENT}
+users | | {_MANAGEMENT}
+query_indexes | | {_MANAGEMENT}
+search_indexes | | {_MANAGEMENT}
+analytics_indexes | | {_MANAGEMENT}
+eventing_functions | | {_MANAGEMENT}
+transactions | | transactions have a wave of their own
+Bucket.name | | out: `bucket.bucket`
+Bucket.scope | | {_COLLECTIONS} | gcouchbase.bucket.Bucket.scope txcouchbase.bucket.Bucket.scope
+Bucket.default_scope | | {_COLLECTIONS} | gcouchbase.bucket.Bucket.default_scope txcouchbase.bucket.Bucket.default_scope
+Bucket.collection | | {_COLLECTIONS} | gcouchbase.bucket.Bucket.collection txcouchbase.bucket.Bucket.collection
+Bucket.default_collection | | {_COLLECTIONS} | gcouchbase.bucket.Bucket.default_collection txcouchbase.bucket.Bucket.default_collection
+Bucket.collections | | {_MANAGEMENT}
+Bucket.view_query | | {_QUERIES}
+Bucket.ping | | | gcouchbase.bucket.Bucket.ping txcouchbase.bucket.Bucket.ping
+Bucket.wait_until_ready | | | gcouchbase.bucket.Bucket.wait_until_ready txcouchbase.bucket.Bucket.wait_until_ready
+PasswordAuthenticator.ldap_compatible | | out: sasl_mech_force=PLAIN
+JwtAuthenticator | | few servers take tokens yet
+apply_profile | | out: options of the connection string say the same
+""",
+    ),
+    Group(
+        "4.6",
+        "Collection (here: Bucket)",
+        _BUCKETS,
+        f"""\
+get(key, project, with_expiry)
+exists(key) | true or false by itself
+insert(key, value, expiry, durability) | keywords, no option classes | {_DURABILITY}
+upsert(key, value, expiry, preserve_expiry, durability) | likewise | {_DURABILITY}
+replace(key, value, cas, expiry, preserve_expiry, durability) | likewise | {_DURABILITY}
+remove(key, cas, durability) | likewise | {_DURABILITY}
+touch(key, expiry)
+get_and_touch(key, expiry)
+get_and_lock(key, lock_time)
+unlock(key, cas)
+get_any_replica(key)
+get_all_replicas(key) | a list
+lookup_in(key, *specs)
+lookup_in_any_replica(key, *specs) | | sub-document reads of replicas are being built
+lookup_in_all_replicas(key, *specs) | | likewise
+mutate_in(key, *specs)
+binary | | out: increment, decrement, append and prepend are methods of the Bucket
+increment | | out: `counter(key, delta, initial)`
+decrement | | out: `counter(key, -delta, initial)`
+append(key, value)
+prepend(key, value)
+scan | | range scans are being built
+CouchbaseList | | | gcouchbase.datastructures.CouchbaseList txcouchbase.datastructures.CouchbaseList
+CouchbaseMap | | | gcouchbase.datastructures.CouchbaseMap txcouchbase.datastructures.CouchbaseMap
+CouchbaseSet | | | gcouchbase.datastructures.CouchbaseSet txcouchbase.datastructures.CouchbaseSet
+CouchbaseQueue | | | gcouchbase.datastructures.CouchbaseQueue txcouchbase.datastructures.CouchbaseQueue
+get_multi(keys) | all results come with the exception; return_exceptions is not needed
+upsert_multi(keys)
+insert_multi(keys)
+replace_multi(keys)
+remove_multi(kvs)
+touch_multi(keys)
+lock_multi(keys)
+unlock_multi(kvs)
+exists_multi(keys)
+append_multi(keys)
+prepend_multi(keys)
+get_any_replica_multi(keys)
+get_all_replicas_multi | | out: results of one key are a list; call get_all_replicas
+increment_multi | | out: counter_multi
+decrement_multi | | out: counter_multi
+""",
+    ),
+    Group(
+        "4.6",
+        "Values",
+        ("couchloop.transcoder",),
+        """\
+JSONTranscoder
+RawJSONTranscoder
+RawStringTranscoder
+RawBinaryTranscoder
+LegacyTranscoder | pickles only with allow_pickle=True
+Serializer | | out: Transcoder(json_encode=, json_decode=)
+GetResult.content_as | checks the type | | couchloop.result.ValueResult.content_as
+ExistsResult | | | couchloop.result.ExistsResult
+MutationResult.mutation_token | | mutation tokens come with durability
+""",
+    ),
+    Group(
+        "4.6",
+        "Watching",
+        ("couchloop",),
+        """\
+ThresholdLoggingTracer | | out: the option enable_tracing
+OrphanReporter | | out: likewise
+LoggingMeter | | out: the option metrics
+RequestTracer | | out: Observer
+Observer | hears of each operation | | couchloop.observation.Observer
+configure_logging | | out: logs go through the loop's own logging
+""",
+    ),
+)
