@@ -1646,6 +1646,7 @@ class DocumentMethods:
         *,
         cas: int = 0,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -1659,6 +1660,8 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1676,6 +1679,7 @@ class DocumentMethods:
                 create,
                 cas=cas,
                 ttl=ttl,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1720,6 +1724,7 @@ class DocumentMethods:
         *,
         cas: int = 0,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -1731,6 +1736,8 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1745,6 +1752,7 @@ class DocumentMethods:
                 mapkey,
                 cas=cas,
                 ttl=ttl,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1784,6 +1792,7 @@ class DocumentMethods:
         *,
         cas: int = 0,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -1796,6 +1805,8 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1812,6 +1823,7 @@ class DocumentMethods:
                 create,
                 cas=cas,
                 ttl=ttl,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1828,6 +1840,7 @@ class DocumentMethods:
         *,
         cas: int = 0,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -1840,6 +1853,8 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1856,6 +1871,7 @@ class DocumentMethods:
                 create,
                 cas=cas,
                 ttl=ttl,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1872,6 +1888,7 @@ class DocumentMethods:
         *,
         cas: int = 0,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -1884,6 +1901,8 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1899,6 +1918,7 @@ class DocumentMethods:
                 value,
                 cas=cas,
                 ttl=ttl,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1943,6 +1963,7 @@ class DocumentMethods:
         *,
         cas: int = 0,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -1954,6 +1975,8 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1968,6 +1991,7 @@ class DocumentMethods:
                 index,
                 cas=cas,
                 ttl=ttl,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2007,6 +2031,7 @@ class DocumentMethods:
         *,
         cas: int = 0,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult | None:
@@ -2019,6 +2044,8 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2035,6 +2062,7 @@ class DocumentMethods:
                 create,
                 cas=cas,
                 ttl=ttl,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2049,6 +2077,7 @@ class DocumentMethods:
         value: Any,
         *,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult | None:
@@ -2059,6 +2088,8 @@ class DocumentMethods:
             value: what to remove; 1, 1.0 and True are three values.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2069,7 +2100,13 @@ class DocumentMethods:
         driver = self._driver
         try:
             pending = structures.set_remove(
-                self._defaults, key, value, ttl=ttl, timeout=timeout, retry_strategy=retry_strategy
+                self._defaults,
+                key,
+                value,
+                ttl=ttl,
+                preserve_expiry=preserve_expiry,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
             )
             pending.owner = self
         finally:
@@ -2136,6 +2173,7 @@ class DocumentMethods:
         *,
         cas: int = 0,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -2148,6 +2186,8 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2164,6 +2204,7 @@ class DocumentMethods:
                 create,
                 cas=cas,
                 ttl=ttl,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2177,6 +2218,7 @@ class DocumentMethods:
         key: Key,
         *,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> ValueResult:
@@ -2186,6 +2228,8 @@ class DocumentMethods:
             key: the document's key, 1 to 250 bytes as UTF-8.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2198,7 +2242,12 @@ class DocumentMethods:
         driver = self._driver
         try:
             pending = structures.queue_pop(
-                self._defaults, key, ttl=ttl, timeout=timeout, retry_strategy=retry_strategy
+                self._defaults,
+                key,
+                ttl=ttl,
+                preserve_expiry=preserve_expiry,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
             )
             pending.owner = self
         finally:

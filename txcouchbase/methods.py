@@ -1732,6 +1732,7 @@ class DocumentMethods:
         *,
         cas: int = 0,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -1745,6 +1746,8 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1761,6 +1764,7 @@ class DocumentMethods:
                 create,
                 cas=cas,
                 ttl=ttl,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1810,6 +1814,7 @@ class DocumentMethods:
         *,
         cas: int = 0,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -1821,6 +1826,8 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1834,6 +1841,7 @@ class DocumentMethods:
                 mapkey,
                 cas=cas,
                 ttl=ttl,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1878,6 +1886,7 @@ class DocumentMethods:
         *,
         cas: int = 0,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -1890,6 +1899,8 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1905,6 +1916,7 @@ class DocumentMethods:
                 create,
                 cas=cas,
                 ttl=ttl,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1924,6 +1936,7 @@ class DocumentMethods:
         *,
         cas: int = 0,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -1936,6 +1949,8 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1951,6 +1966,7 @@ class DocumentMethods:
                 create,
                 cas=cas,
                 ttl=ttl,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1970,6 +1986,7 @@ class DocumentMethods:
         *,
         cas: int = 0,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -1982,6 +1999,8 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1996,6 +2015,7 @@ class DocumentMethods:
                 value,
                 cas=cas,
                 ttl=ttl,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2045,6 +2065,7 @@ class DocumentMethods:
         *,
         cas: int = 0,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -2056,6 +2077,8 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2069,6 +2092,7 @@ class DocumentMethods:
                 index,
                 cas=cas,
                 ttl=ttl,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2113,6 +2137,7 @@ class DocumentMethods:
         *,
         cas: int = 0,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult | None]:
@@ -2125,6 +2150,8 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2140,6 +2167,7 @@ class DocumentMethods:
                 create,
                 cas=cas,
                 ttl=ttl,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2157,6 +2185,7 @@ class DocumentMethods:
         value: Any,
         *,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult | None]:
@@ -2167,6 +2196,8 @@ class DocumentMethods:
             value: what to remove; 1, 1.0 and True are three values.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2176,7 +2207,13 @@ class DocumentMethods:
         """
         try:
             pending = structures.set_remove(
-                self._defaults, key, value, ttl=ttl, timeout=timeout, retry_strategy=retry_strategy
+                self._defaults,
+                key,
+                value,
+                ttl=ttl,
+                preserve_expiry=preserve_expiry,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
             return fail(without_frames(error))
@@ -2250,6 +2287,7 @@ class DocumentMethods:
         *,
         cas: int = 0,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -2262,6 +2300,8 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2277,6 +2317,7 @@ class DocumentMethods:
                 create,
                 cas=cas,
                 ttl=ttl,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2293,6 +2334,7 @@ class DocumentMethods:
         key: Key,
         *,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[ValueResult]:
@@ -2302,6 +2344,8 @@ class DocumentMethods:
             key: the document's key, 1 to 250 bytes as UTF-8.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2313,7 +2357,12 @@ class DocumentMethods:
         """
         try:
             pending = structures.queue_pop(
-                self._defaults, key, ttl=ttl, timeout=timeout, retry_strategy=retry_strategy
+                self._defaults,
+                key,
+                ttl=ttl,
+                preserve_expiry=preserve_expiry,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
             return fail(without_frames(error))

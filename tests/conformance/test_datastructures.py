@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
+from couchloop import subdocument as sd
 from couchloop.exceptions import (
     ArgumentError,
     CouchbaseError,
     NotFoundError,
     QueueEmpty,
     RequestCanceledError,
+    SubdocPathExistsError,
     SubdocPathMismatchError,
+    SubdocPathNotFoundError,
     ValueFormatError,
 )
 from couchloop.operations.procedure import Pause, Procedure, Steps
@@ -252,3 +255,46 @@ def test_bad_values(loop: Loop) -> None:
             loop.wait(items.insert(0, {1}))
         assert loop.wait(items.get_all()) == [1]
         assert repr(items).startswith("<CouchbaseList 'k' of <")
+
+
+def test_in_a_collection(loop: Loop) -> None:
+    """A collection has sub-documents and structures of its own, and the errors name it."""
+    with loop.serving(loop.embedded(3)) as served:
+        served.cluster.create_collection("default", "app.stuff")
+        with opened(loop, cluster_of(loop, served)) as bucket:
+            wait = loop.wait
+            stuff = bucket.scope("app").collection("stuff")
+            wait(stuff.map_add("k", "a", 1, create=True))
+            wait(stuff.mutate_in("k", sd.upsert("b", 2)))
+            assert wait(stuff.lookup_in("k", sd.get("a"), sd.get("b")))["b"] == 2
+            assert list(wait(stuff.lookup_in("k", *[sd.get("a")] * 20))) == [1] * 20
+            assert wait(stuff.get("k", project=["b"], with_expiry=True)).value == {"b": 2}
+            assert wait(stuff.lookup_in_any_replica("k", sd.get("a")))["a"] == 1
+            items = classes(loop).CouchbaseList("l", stuff)
+            wait(items.append(1))
+            wait(items.insert(0, 0))
+            assert wait(items.get_all()) == [0, 1]
+            wait(stuff.queue_push("q", 1, create=True))
+            assert wait(stuff.queue_pop("q")).value == 1
+            for key in ("k", "l", "q"):
+                assert not wait(bucket.get(key, quiet=True)).success
+            calls: list[Any] = [
+                lambda: stuff.map_get("no", "a"),
+                lambda: stuff.mutate_in("no", sd.upsert("a", 1)),
+                lambda: stuff.lookup_in("no", *[sd.get("a")] * 20),
+            ]
+            for call in calls:
+                with pytest.raises(NotFoundError) as caught:
+                    wait(call())
+                context = caught.value.context
+                assert context is not None
+                assert (context.scope, context.collection) == ("app", "stuff")
+            with pytest.raises(SubdocPathExistsError) as failed:
+                wait(stuff.mutate_in("k", sd.insert("a", 1)))
+            assert failed.value.context is not None
+            assert failed.value.context.collection == "stuff"
+            result = wait(stuff.lookup_in("k", sd.get("zz")))
+            with pytest.raises(SubdocPathNotFoundError) as missing:
+                _ = result["zz"]
+            assert missing.value.context is not None
+            assert missing.value.context.collection == "stuff"

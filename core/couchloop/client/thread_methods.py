@@ -1770,6 +1770,7 @@ class DocumentMethods:
         *,
         cas: int = 0,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -1783,6 +1784,8 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1803,6 +1806,7 @@ class DocumentMethods:
                 create,
                 cas=cas,
                 ttl=ttl,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1850,6 +1854,7 @@ class DocumentMethods:
         *,
         cas: int = 0,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -1861,6 +1866,8 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1878,6 +1885,7 @@ class DocumentMethods:
                 mapkey,
                 cas=cas,
                 ttl=ttl,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1920,6 +1928,7 @@ class DocumentMethods:
         *,
         cas: int = 0,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -1932,6 +1941,8 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1951,6 +1962,7 @@ class DocumentMethods:
                 create,
                 cas=cas,
                 ttl=ttl,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1967,6 +1979,7 @@ class DocumentMethods:
         *,
         cas: int = 0,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -1979,6 +1992,8 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1998,6 +2013,7 @@ class DocumentMethods:
                 create,
                 cas=cas,
                 ttl=ttl,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2014,6 +2030,7 @@ class DocumentMethods:
         *,
         cas: int = 0,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -2026,6 +2043,8 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2044,6 +2063,7 @@ class DocumentMethods:
                 value,
                 cas=cas,
                 ttl=ttl,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2091,6 +2111,7 @@ class DocumentMethods:
         *,
         cas: int = 0,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -2102,6 +2123,8 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2119,6 +2142,7 @@ class DocumentMethods:
                 index,
                 cas=cas,
                 ttl=ttl,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2161,6 +2185,7 @@ class DocumentMethods:
         *,
         cas: int = 0,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult | None:
@@ -2173,6 +2198,8 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2192,6 +2219,7 @@ class DocumentMethods:
                 create,
                 cas=cas,
                 ttl=ttl,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2206,6 +2234,7 @@ class DocumentMethods:
         value: Any,
         *,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult | None:
@@ -2216,6 +2245,8 @@ class DocumentMethods:
             value: what to remove; 1, 1.0 and True are three values.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2233,6 +2264,7 @@ class DocumentMethods:
                 key,
                 value,
                 ttl=ttl,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2307,6 +2339,7 @@ class DocumentMethods:
         *,
         cas: int = 0,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -2319,6 +2352,8 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2338,6 +2373,7 @@ class DocumentMethods:
                 create,
                 cas=cas,
                 ttl=ttl,
+                preserve_expiry=preserve_expiry,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2351,6 +2387,7 @@ class DocumentMethods:
         key: Key,
         *,
         ttl: Expiry = 0,
+        preserve_expiry: bool = False,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> ValueResult:
@@ -2360,6 +2397,8 @@ class DocumentMethods:
             key: the document's key, 1 to 250 bytes as UTF-8.
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
+            preserve_expiry: leave the expiry of a document that exists as it is; else a change
+                without *ttl* removes it.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2375,7 +2414,12 @@ class DocumentMethods:
         try:
             crossing.check(target._driver.session)
             pending = structures.queue_pop(
-                target._defaults, key, ttl=ttl, timeout=timeout, retry_strategy=retry_strategy
+                target._defaults,
+                key,
+                ttl=ttl,
+                preserve_expiry=preserve_expiry,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
             )
             pending.owner = target
         finally:

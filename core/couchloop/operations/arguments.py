@@ -14,6 +14,10 @@ ARGUMENTS: Final = {
         "zone; 0: never. Above 30 days a number counts from 1970."
     ),
     "expiry": "another name of *ttl*: give one.",
+    "preserve_expiry": (
+        "leave the expiry of a document that exists as it is; else a change without *ttl* removes "
+        "it."
+    ),
     "format": "FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.",
     "no_format": "give the value as bytes, whatever its format.",
     "transcoder": "an instance, or a class, for this value alone. None: the Bucket's.",

@@ -95,6 +95,7 @@ class Procedure(Batch[Any], Generic[T]):
     """
 
     __slots__ = (
+        "_collection",
         "_deadline",
         "_failure",
         "_is_busy",
@@ -129,6 +130,7 @@ class Procedure(Batch[Any], Generic[T]):
         self.key = key
         self.timeout = defaults.timeout if timeout is None else exact_seconds(timeout)
         self.idempotent = idempotent
+        self._collection = defaults.collection
         self.broken: Exception | None = None
         """What the user's own code has raised in it."""
         self.wants_turn: Callable[[Procedure[Any]], None] | None = None
@@ -231,6 +233,9 @@ class Procedure(Batch[Any], Generic[T]):
         if error.context is not None:
             error.context.operation = self.name
             error.context.timeout = self.timeout
+            where = self._collection
+            if where is not None and error.context.collection is None:
+                error.context.scope, error.context.collection = where.scope, where.collection
         return error
 
     def _take(self, step: Step, performer: Performer, now: float) -> None:

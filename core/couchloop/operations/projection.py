@@ -27,7 +27,7 @@ from couchloop.hot.result import Result, ValueResult
 from couchloop.operations import specs as paths
 from couchloop.operations.specs import MOST_SPECS, Spec, encode_lookups, order_of, read_fragment
 from couchloop.operations.subdocument import LookupIn, read_lookup
-from couchloop.operations.subdocument_result import Origin, Outcome, path_error
+from couchloop.operations.subdocument_result import Outcome, origin_of, path_error
 from couchloop.retries import RetryStrategy
 from couchloop.transcoder import FMT_JSON, Transcoder, decode_json
 from couchloop.wire import Opcode, Status
@@ -109,7 +109,7 @@ class GetParts(Operation[ValueResult]):
 
     def _document(self, outcome: Outcome, flags: int) -> Any:
         if outcome.status not in {0, Status.SUBDOC_PATH_ENOENT}:
-            raise path_error(outcome.status, _WHOLE, 0, self.key, self._origin)
+            raise path_error(outcome.status, _WHOLE, 0, self.key, origin_of(self))
         # One that is empty is no path to the server.
         if self.components is None:
             return self._read(outcome.data, flags)
@@ -133,7 +133,7 @@ class GetParts(Operation[ValueResult]):
             if not outcome.status:
                 found.append((self.components[place], self._read(outcome.data, None)))
             elif outcome.status not in _ABSENT:
-                raise path_error(outcome.status, specs[place], place, self.key, self._origin)
+                raise path_error(outcome.status, specs[place], place, self.key, origin_of(self))
         return assembled(found)
 
     def _read(self, data: bytes, flags: int | None) -> Any:
@@ -147,13 +147,6 @@ class GetParts(Operation[ValueResult]):
             return transcoder.decode_value(data, flags)
         except Exception as error:  # noqa: BLE001 - a transcoder may be anybody's
             not_encoded(error, "decode_value", self.name, self.key, self.connection)
-
-    @property
-    def _origin(self) -> Origin:
-        connection = self.connection
-        if connection is None:
-            return Origin(self.name, None, None)
-        return Origin(self.name, connection.bucket, str(connection.address))
 
     @classmethod
     def missed(cls, key: Any, rc: int) -> Result:

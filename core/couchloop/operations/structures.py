@@ -98,6 +98,7 @@ def _change(
     create: bool,
     cas: int,
     ttl: Expiry,
+    preserve_expiry: bool,
     timeout: float | None,
     retry_strategy: RetryStrategy | None,
     steps: Callable[[Operation[SubdocResult]], Steps[T]],
@@ -108,6 +109,7 @@ def _change(
         spec,
         cas=cas,
         ttl=ttl,
+        preserve_expiry=preserve_expiry,
         upsert_doc=is_true(create, "create"),
         timeout=timeout,
         retry_strategy=retry_strategy,
@@ -160,6 +162,7 @@ def map_add(
     *,
     cas: int = 0,
     ttl: Expiry = 0,
+    preserve_expiry: bool = False,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[OperationResult]:
@@ -174,7 +177,17 @@ def map_add(
     """
     spec = specs.upsert(_member(mapkey, "map_add", key), value)
     return _change(
-        "map_add", spec, defaults, key, create, cas, ttl, timeout, retry_strategy, _changed
+        "map_add",
+        spec,
+        defaults,
+        key,
+        create,
+        cas,
+        ttl,
+        preserve_expiry,
+        timeout,
+        retry_strategy,
+        _changed,
     )
 
 
@@ -204,6 +217,7 @@ def map_remove(
     *,
     cas: int = 0,
     ttl: Expiry = 0,
+    preserve_expiry: bool = False,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[OperationResult]:
@@ -216,7 +230,17 @@ def map_remove(
     """
     spec = specs.remove(_member(mapkey, "map_remove", key))
     return _change(
-        "map_remove", spec, defaults, key, False, cas, ttl, timeout, retry_strategy, _changed
+        "map_remove",
+        spec,
+        defaults,
+        key,
+        False,
+        cas,
+        ttl,
+        preserve_expiry,
+        timeout,
+        retry_strategy,
+        _changed,
     )
 
 
@@ -247,6 +271,7 @@ def list_append(
     *,
     cas: int = 0,
     ttl: Expiry = 0,
+    preserve_expiry: bool = False,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[OperationResult]:
@@ -260,7 +285,17 @@ def list_append(
     """
     spec = specs.array_append("", value)
     return _change(
-        "list_append", spec, defaults, key, create, cas, ttl, timeout, retry_strategy, _changed
+        "list_append",
+        spec,
+        defaults,
+        key,
+        create,
+        cas,
+        ttl,
+        preserve_expiry,
+        timeout,
+        retry_strategy,
+        _changed,
     )
 
 
@@ -272,6 +307,7 @@ def list_prepend(
     *,
     cas: int = 0,
     ttl: Expiry = 0,
+    preserve_expiry: bool = False,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[OperationResult]:
@@ -285,7 +321,17 @@ def list_prepend(
     """
     spec = specs.array_prepend("", value)
     return _change(
-        "list_prepend", spec, defaults, key, create, cas, ttl, timeout, retry_strategy, _changed
+        "list_prepend",
+        spec,
+        defaults,
+        key,
+        create,
+        cas,
+        ttl,
+        preserve_expiry,
+        timeout,
+        retry_strategy,
+        _changed,
     )
 
 
@@ -297,6 +343,7 @@ def list_set(
     *,
     cas: int = 0,
     ttl: Expiry = 0,
+    preserve_expiry: bool = False,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[OperationResult]:
@@ -309,7 +356,17 @@ def list_set(
     """
     spec = specs.replace(_element(index, "list_set", key), value)
     return _change(
-        "list_set", spec, defaults, key, False, cas, ttl, timeout, retry_strategy, _changed
+        "list_set",
+        spec,
+        defaults,
+        key,
+        False,
+        cas,
+        ttl,
+        preserve_expiry,
+        timeout,
+        retry_strategy,
+        _changed,
     )
 
 
@@ -339,6 +396,7 @@ def list_remove(
     *,
     cas: int = 0,
     ttl: Expiry = 0,
+    preserve_expiry: bool = False,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[OperationResult]:
@@ -351,7 +409,17 @@ def list_remove(
     """
     spec = specs.remove(_element(index, "list_remove", key))
     return _change(
-        "list_remove", spec, defaults, key, False, cas, ttl, timeout, retry_strategy, _changed
+        "list_remove",
+        spec,
+        defaults,
+        key,
+        False,
+        cas,
+        ttl,
+        preserve_expiry,
+        timeout,
+        retry_strategy,
+        _changed,
     )
 
 
@@ -380,6 +448,7 @@ def set_add(
     *,
     cas: int = 0,
     ttl: Expiry = 0,
+    preserve_expiry: bool = False,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[OperationResult | None]:
@@ -394,7 +463,17 @@ def set_add(
     """
     spec = specs.array_addunique("", value)
     return _change(
-        "set_add", spec, defaults, key, create, cas, ttl, timeout, retry_strategy, _added
+        "set_add",
+        spec,
+        defaults,
+        key,
+        create,
+        cas,
+        ttl,
+        preserve_expiry,
+        timeout,
+        retry_strategy,
+        _added,
     )
 
 
@@ -404,6 +483,7 @@ def set_remove(
     value: Any,
     *,
     ttl: Expiry = 0,
+    preserve_expiry: bool = False,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[OperationResult | None]:
@@ -432,6 +512,7 @@ def set_remove(
                 specs.remove(specs.path(place)),
                 cas=found.cas,
                 ttl=ttl,
+                preserve_expiry=preserve_expiry,
                 retry_strategy=retry_strategy,
             )
             try:
@@ -499,6 +580,7 @@ def queue_push(
     *,
     cas: int = 0,
     ttl: Expiry = 0,
+    preserve_expiry: bool = False,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[OperationResult]:
@@ -512,7 +594,17 @@ def queue_push(
     """
     spec = specs.array_prepend("", value)
     return _change(
-        "queue_push", spec, defaults, key, create, cas, ttl, timeout, retry_strategy, _changed
+        "queue_push",
+        spec,
+        defaults,
+        key,
+        create,
+        cas,
+        ttl,
+        preserve_expiry,
+        timeout,
+        retry_strategy,
+        _changed,
     )
 
 
@@ -521,6 +613,7 @@ def queue_pop(
     key: Key,
     *,
     ttl: Expiry = 0,
+    preserve_expiry: bool = False,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[ValueResult]:
@@ -548,6 +641,7 @@ def queue_pop(
                     specs.remove("[-1]"),
                     cas=item.cas,
                     ttl=ttl,
+                    preserve_expiry=preserve_expiry,
                     retry_strategy=retry_strategy,
                 )
                 changed: SubdocResult = yield removal

@@ -34,7 +34,7 @@ from couchloop.operations.specs import (
     order_of,
 )
 from couchloop.operations.store import PRESERVE_EXPIRY
-from couchloop.operations.subdocument_result import Origin, Outcome, SubdocResult, path_error
+from couchloop.operations.subdocument_result import Outcome, SubdocResult, origin_of, path_error
 from couchloop.retries import RetryStrategy
 from couchloop.wire import Opcode, Status
 
@@ -76,24 +76,18 @@ class SubdocOperation(Operation[SubdocResult]):
 
     def decode(self, answer: Frame) -> SubdocResult:
         """Take the answer apart; values are decoded when they are asked for."""
+        origin = origin_of(self)
         if answer.status == Status.KEY_ENOENT:
-            return SubdocResult(self.key, specs=self.specs, origin=self._origin, rc=_NOT_FOUND_RC)
+            return SubdocResult(self.key, specs=self.specs, origin=origin, rc=_NOT_FOUND_RC)
         return SubdocResult(
             self.key,
             answer.cas,
             self.specs,
             self.read(answer),
             transcoder=self.defaults.transcoder,
-            origin=self._origin,
+            origin=origin,
             deleted=answer.status in _OF_DELETED,
         )
-
-    @property
-    def _origin(self) -> Origin:
-        connection = self.connection
-        if connection is None:
-            return Origin(self.name, None, None)
-        return Origin(self.name, connection.bucket, str(connection.address))
 
     def _malformed(self) -> ProtocolError:
         what = f"{self.name}: the answer does not fit the specs that were sent"
@@ -195,7 +189,7 @@ class MutateIn(SubdocOperation):
         if index >= len(self.order) or not status:
             return error
         place = self.order[index]
-        own = path_error(status, self.specs[place], place, self.key, self._origin)
+        own = path_error(status, self.specs[place], place, self.key, origin_of(self))
         if error.context is not None:
             # What is known of the request stays; what failed is the path.
             error.context.status, error.context.status_name = status, _STATUSES.get(status)

@@ -14,7 +14,7 @@ from couchloop.exceptions import (
     ValueFormatError,
     status_error,
 )
-from couchloop.hot.encoding import about
+from couchloop.hot.operation import CollectionName, Operation
 from couchloop.hot.result import ContentAs as OneContentAs
 from couchloop.hot.result import OperationResult
 from couchloop.operations.specs import BINARY, EXISTS, Spec, read_fragment
@@ -33,8 +33,30 @@ class Origin(NamedTuple):
     """Where a result comes from, for its errors."""
 
     operation: str
-    bucket: str | None
-    node: str | None
+    bucket: str | None = None
+    node: str | None = None
+    where: CollectionName | None = None
+    """None: the default collection."""
+
+    def context(self, key: Any) -> ErrorContext:
+        """Return the context of an error about *key*."""
+        where = self.where
+        return ErrorContext(
+            operation=self.operation,
+            key=key,
+            bucket=self.bucket,
+            scope=None if where is None else where.scope,
+            collection=None if where is None else where.collection,
+            node=self.node,
+        )
+
+
+def origin_of(op: Operation[Any]) -> Origin:
+    """Return where the result of *op* comes from."""
+    where, connection = op.defaults.collection, op.connection
+    if connection is None:
+        return Origin(op.name, where=where)
+    return Origin(op.name, connection.bucket, str(connection.address), where)
 
 
 class Outcome(NamedTuple):
@@ -49,9 +71,8 @@ def path_error(status: int, spec: Spec, index: int, key: Any, origin: Origin) ->
 
     The path is in `objextra`; errors of sub-documents have it in `path` too, and `index`.
     """
-    context = ErrorContext(
-        operation=origin.operation, key=key, bucket=origin.bucket, node=origin.node, status=status
-    )
+    context = origin.context(key)
+    context.status = status
     error = status_error(status, Opcode.SUBDOC_MULTI_LOOKUP, 0)(context=context)
     error.objextra = spec.path
     if isinstance(error, SubdocError):
@@ -92,7 +113,7 @@ class SubdocResult(OperationResult):
         outcomes: Sequence[Outcome] = (),
         *,
         transcoder: Transcoder | None = None,
-        origin: Origin = Origin("lookup_in", None, None),  # noqa: B008 - a value
+        origin: Origin = Origin("lookup_in"),  # noqa: B008 - a value
         deleted: bool = False,
         token: tuple[int, int, int, str] | None = None,
         rc: int = 0,
@@ -206,7 +227,7 @@ class SubdocResult(OperationResult):
 
     def _error(self, place: int) -> CouchbaseError | None:
         if not self._outcomes:
-            context = ErrorContext(self._origin.operation, self.key)
+            context = self._origin.context(self.key)
             kind = CouchbaseError.rc_to_exctype(self.rc) if self.rc else NotFoundError
             return kind(context=context)
         status = self._outcomes[place].status
@@ -233,9 +254,9 @@ class SubdocResult(OperationResult):
             raise self._unread(ValueFormatError(text, inner_cause=error)) from error
 
     def _unread(self, error: CouchbaseError) -> CouchbaseError:
-        about(error, self._origin.operation, self.key)
-        if error.context is not None:
-            error.context.bucket, error.context.node = self._origin.bucket, self._origin.node
+        if error.key is None:
+            error.key = self.key
+        error.context = self._origin.context(self.key)
         return error
 
     def __repr__(self) -> str:

@@ -164,6 +164,25 @@ class TestLists:
         w.advance(20)
         assert not w.do(docs.get(d, "k", quiet=True)).success
 
+    @pytest.mark.parametrize(
+        "build",
+        [
+            lambda d: structures.list_append(d, "k", 2, preserve_expiry=True),
+            lambda d: structures.list_remove(d, "k", 0, preserve_expiry=True),
+            lambda d: structures.set_add(d, "k", 2, preserve_expiry=True),
+            lambda d: structures.set_remove(d, "k", 1, preserve_expiry=True),
+            lambda d: structures.queue_push(d, "k", 2, preserve_expiry=True),
+            lambda d: structures.queue_pop(d, "k", preserve_expiry=True),
+        ],
+    )
+    def test_expiry_that_stays(self, build: Callable[..., Any]) -> None:
+        """An expiry stays where that is asked for."""
+        w, d = _with_defaults()
+        w.do(docs.upsert(d, "k", [1], ttl=10))
+        w.do(build(d))
+        w.advance(20)
+        assert not w.do(docs.get(d, "k", quiet=True)).success
+
     def test_values_that_are_none(self) -> None:
         """What JSON has no form for is refused at the call, with the key."""
         with pytest.raises(ValueFormatError) as caught:
