@@ -75,6 +75,8 @@ class Faults:
         wanted: Collection[str] | None = None,
     ) -> None:
         self.seen: Counter[str] = Counter()
+        self.on_failover: Callable[[], None] = lambda: None
+        """Called after replicas took over, which may have lost writes."""
         self._loop = loop
         self._rng = rng
         self._cluster = cluster
@@ -325,10 +327,9 @@ class Faults:
         self._lasting(2.0 + self._while(), end)
 
     def _promote(self, node: Node) -> None:
-        # Losses are real, but the judge of these worlds knows of none.
-        cluster, stopped = self._cluster, node.state is NodeState.STOPPED
-        if node in cluster.nodes and stopped and not self._ended and not cluster.would_lose(node):
-            cluster.failover(node)
+        if node in self._cluster.nodes and node.state is NodeState.STOPPED and not self._ended:
+            self._cluster.failover(node)
+            self.on_failover()
 
     def blackout(self) -> None:
         """Kill every node; start them one after another."""

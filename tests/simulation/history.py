@@ -16,8 +16,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
+from zlib import crc32
 
-from couchloop.embedded import ServerConnection
+from couchloop.embedded import Bucket, ServerConnection
 from couchloop.embedded.core.connection import KeyValueConnection
 from couchloop.exceptions import (
     AmbiguousError,
@@ -114,6 +115,9 @@ class History:
         self.started: dict[int, float] = {}
         """When each client began to open its bucket."""
         self.states: dict[str, list[State]] = defaultdict(lambda: [State(0, None, 0, 0)])
+        self.losses = 0
+        self.lost: Counter[str] = Counter()
+        """By how much failovers have set each counter back."""
         self.surely_counted: Counter[str] = Counter()
         self.perhaps_counted: Counter[str] = Counter()
         self.unread: Counter[int] = Counter()
@@ -365,6 +369,27 @@ class History:
             return answers
 
         link._execute = watched  # type: ignore[method-assign]
+
+    def failed_over(self, bucket: Bucket) -> None:
+        """Take note of what replicas that took over do not know: it is as it was before."""
+        for key, states in self.states.items():
+            number = (crc32(key.encode()) >> 16 & 0x7FFF) % len(bucket.partitions)
+            copy = bucket.active(number)
+            document = copy.documents.get((0, key.encode())) if copy is not None else None
+            cas = 0 if document is None or document.deleted else document.cas
+            newest = states[-1]
+            if cas == newest.cas:
+                continue
+            self.losses += 1
+            newest.died = tick = self._loop.tick()
+            older = self._by_cas[key, cas] if cas else states[0]
+            again = State(cas, older.value, older.number, tick)
+            states.append(again)
+            if cas:
+                self._by_cas[key, cas] = again
+            if isinstance(newest.value, int):
+                self.lost[key] += newest.value - (older.value or 0)
+            self._loop.note(f"lost {key} {newest.cas:x}, it is {cas:x} again")
 
     def _executed(self, client: int, request: Any) -> None:
         frame: Frame = request.frame

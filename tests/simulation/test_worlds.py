@@ -104,6 +104,7 @@ def test_worlds_are_eventful() -> None:
         "AmbiguousConnectionLostError",
         "CasMismatchError",
     } <= set(outcomes)
+    assert sum(report.lost for report in reports)
     # Most succeed: the faults leave something to judge.
     assert outcomes["done"] > 0.8 * outcomes.total() > 10_000
     assert len({report.digest for report in reports}) == len(WORLDS)

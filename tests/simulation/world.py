@@ -7,6 +7,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
@@ -27,6 +28,8 @@ from tests.simulation.network import Network, Weather, Wire
 _FIRST_PORT: Final = 10_000
 _FIRST_WEB_PORT: Final = 20_000
 _LONGEST_TIMEOUT: Final = 30.0
+_LAG: Final = 0.3
+"""Seconds that a change is on its way to the replicas."""
 _MOST_WAKEUPS: Final = 20.0
 """Deadlines per second that an idle client may have, on average."""
 
@@ -52,6 +55,8 @@ class Report:
     outcomes: Counter[str]
     faults: Counter[str]
     violations: tuple[str, ...]
+    lost: int
+    """Documents that a failover set back to what they had been before."""
 
 
 class World:
@@ -108,6 +113,10 @@ class World:
         )
         self.disk = Disk()
         self.history = History(self.loop, self.faults.calm_since)
+        (bucket,) = self.cluster.buckets.values()
+        # So much is lost when a node fails; nobody was promised more.
+        self.cluster.delay_replication(bucket.name, _LAG)
+        self.faults.on_failover = partial(self.history.failed_over, bucket)
         self.keys = [f"k{number}" for number in range(rng.choice((2, 10)))]
         self.counters = [f"n{number}" for number in range(rng.choice((1, 4)))]
 
@@ -126,6 +135,7 @@ class World:
             self.history.outcomes,
             self.faults.seen,
             tuple(self.history.violations),
+            self.history.losses,
         )
 
     def _live(self) -> None:
@@ -251,10 +261,13 @@ class World:
     def _judge_counter(self, key: str) -> None:
         """Compare what callers were told with what is there, whatever was written down between."""
         value = self.history.states[key][-1].value or 0
-        sure = self.history.surely_counted[key]
+        lost = self.history.lost[key]
+        sure = self.history.surely_counted[key] - lost
         perhaps = self.history.perhaps_counted[key]
         if not sure <= value <= sure + perhaps:
-            self.history.violate("counter", f"{key} is {value}: {sure} sure, {perhaps} perhaps")
+            self.history.violate(
+                "counter", f"{key} is {value}: {sure} sure, {perhaps} perhaps, {lost} lost"
+            )
 
     def _judge_client(self, client: Client) -> None:
         session, violate = client.session, self.history.violate
