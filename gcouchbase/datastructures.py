@@ -23,7 +23,7 @@ from collections.abc import (
 from typing import Any, NoReturn, Self, TypeVar, overload
 
 from couchloop.exceptions import NotFoundError, QueueEmpty
-from couchloop.operations import alterations, structures
+from couchloop.operations import alterations, lists, maps, queues, sets
 from couchloop.operations.alterations import MISSING
 from couchloop.operations.containers import ContainerBase
 from couchloop.operations.procedure import Procedure
@@ -78,7 +78,7 @@ class CouchbaseList(_Container, MutableSequence[Any]):
 
     __slots__ = ()
     _kind = list
-    size_of = staticmethod(structures.list_size)
+    size_of = staticmethod(lists.list_size)
 
     def __iter__(self) -> Iterator[Any]:
         """Give the values as they are now."""
@@ -134,11 +134,11 @@ class CouchbaseList(_Container, MutableSequence[Any]):
 
     def append(self, value: Any) -> None:
         """Put a value behind the last one: one request."""
-        self._run(structures.list_append(self._defaults, self.key, value, create=True))
+        self._run(lists.list_append(self._defaults, self.key, value, create=True))
 
     def prepend(self, value: Any) -> None:
         """Put a value before the first one: one request."""
-        self._run(structures.list_prepend(self._defaults, self.key, value, create=True))
+        self._run(lists.list_prepend(self._defaults, self.key, value, create=True))
 
     def extend(self, values: Iterable[Any]) -> None:
         """Put values behind the last one, all of them at once."""
@@ -175,17 +175,17 @@ class CouchbaseList(_Container, MutableSequence[Any]):
 
     def get_at(self, index: int) -> Any:
         """Return a value, by an index from 0, or -1; raise IndexError (SDK 4.6)."""
-        found = structures.list_get(self._defaults, self.key, index)
+        found = lists.list_get(self._defaults, self.key, index)
         return self._run(found.rescue(NotFoundError, _no_element)).value
 
     def set_at(self, index: int, value: Any) -> None:
         """Replace a value, by an index from 0, or -1; raise IndexError (SDK 4.6)."""
-        stored = structures.list_set(self._defaults, self.key, index, value)
+        stored = lists.list_set(self._defaults, self.key, index, value)
         self._run(stored.rescue(NotFoundError, _no_element))
 
     def remove_at(self, index: int) -> None:
         """Remove a value, by an index from 0, or -1; raise IndexError (SDK 4.6)."""
-        removal = structures.list_remove(self._defaults, self.key, index)
+        removal = lists.list_remove(self._defaults, self.key, index)
         self._run(removal.rescue(NotFoundError, _no_element))
 
     def index_of(self, value: Any) -> int:
@@ -209,7 +209,7 @@ class CouchbaseMap(_Container, MutableMapping[str, Any]):
 
     __slots__ = ()
     _kind = dict
-    size_of = staticmethod(structures.map_size)
+    size_of = staticmethod(maps.map_size)
 
     def __iter__(self) -> Iterator[str]:
         """Give the keys as they are now."""
@@ -217,16 +217,16 @@ class CouchbaseMap(_Container, MutableMapping[str, Any]):
 
     def __getitem__(self, mapkey: str) -> Any:
         """Return a value; raise KeyError."""
-        found = structures.map_get(self._defaults, self.key, mapkey)
+        found = maps.map_get(self._defaults, self.key, mapkey)
         return self._run(found.rescue(NotFoundError, lambda: _no_member(mapkey))).value
 
     def __setitem__(self, mapkey: str, value: Any) -> None:
         """Store a value: one request."""
-        self._run(structures.map_add(self._defaults, self.key, mapkey, value, create=True))
+        self._run(maps.map_add(self._defaults, self.key, mapkey, value, create=True))
 
     def __delitem__(self, mapkey: str) -> None:
         """Remove a value; raise KeyError."""
-        removal = structures.map_remove(self._defaults, self.key, mapkey)
+        removal = maps.map_remove(self._defaults, self.key, mapkey)
         self._run(removal.rescue(NotFoundError, lambda: _no_member(mapkey)))
 
     def __contains__(self, mapkey: object) -> bool:
@@ -302,7 +302,7 @@ class CouchbaseSet(_Container, MutableSet[Any]):
 
     __slots__ = ()
     _kind = list
-    size_of = staticmethod(structures.set_size)
+    size_of = staticmethod(sets.set_size)
 
     def __iter__(self) -> Iterator[Any]:
         """Give the values as they are now."""
@@ -319,10 +319,10 @@ class CouchbaseSet(_Container, MutableSet[Any]):
 
     def add(self, value: Any) -> None:
         """Put a value into the set: one request."""
-        self._run(structures.set_add(self._defaults, self.key, value, create=True))
+        self._run(sets.set_add(self._defaults, self.key, value, create=True))
 
     def _removed(self, value: Any) -> bool:
-        removal = structures.set_remove(self._defaults, self.key, value)
+        removal = sets.set_remove(self._defaults, self.key, value)
         return self._run(removal.rescue(NotFoundError, lambda: None)) is not None
 
     def discard(self, value: Any) -> None:
@@ -366,7 +366,7 @@ class CouchbaseQueue(_Container, Collection[Any]):
 
     __slots__ = ()
     _kind = list
-    size_of = staticmethod(structures.queue_size)
+    size_of = staticmethod(queues.queue_size)
 
     def __iter__(self) -> Iterator[Any]:
         """Give the values as they wait now, the oldest first."""
@@ -378,14 +378,14 @@ class CouchbaseQueue(_Container, Collection[Any]):
 
     def push(self, value: Any) -> None:
         """Put a value into the queue: one request."""
-        self._run(structures.queue_push(self._defaults, self.key, value, create=True))
+        self._run(queues.queue_push(self._defaults, self.key, value, create=True))
 
     def pop(self) -> Any:
         """Take the oldest value out of the queue and return it; raise QueueEmpty.
 
         No other caller gets the same.
         """
-        popped = structures.queue_pop(self._defaults, self.key)
+        popped = queues.queue_pop(self._defaults, self.key)
         return self._run(popped.rescue(NotFoundError, self._is_empty)).value
 
     def _is_empty(self) -> NoReturn:

@@ -14,7 +14,10 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/operations/stats.py
 - core/couchloop/operations/subdocument.py
 - core/couchloop/operations/lookup_replicas.py
-- core/couchloop/operations/structures.py
+- core/couchloop/operations/maps.py
+- core/couchloop/operations/lists.py
+- core/couchloop/operations/sets.py
+- core/couchloop/operations/queues.py
 - core/couchloop/session/health.py
 
 Frames are part of tracebacks and must not keep a Bucket open: a method lets go of its own before it
@@ -42,15 +45,18 @@ from couchloop.hot.result import (
 from couchloop.operations import (
     concatenate,
     counter,
+    lists,
     locks,
     lookup_replicas,
+    maps,
     observe,
+    queues,
     remove,
     replicas,
     retrieve,
+    sets,
     stats,
     store,
-    structures,
     subdocument,
     touch,
 )
@@ -1671,7 +1677,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = structures.map_add(
+            pending = maps.map_add(
                 self._defaults,
                 key,
                 mapkey,
@@ -1709,7 +1715,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = structures.map_get(
+            pending = maps.map_get(
                 self._defaults, key, mapkey, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
@@ -1746,7 +1752,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = structures.map_remove(
+            pending = maps.map_remove(
                 self._defaults,
                 key,
                 mapkey,
@@ -1776,7 +1782,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = structures.map_size(
+            pending = maps.map_size(
                 self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
@@ -1816,7 +1822,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = structures.list_append(
+            pending = lists.list_append(
                 self._defaults,
                 key,
                 value,
@@ -1864,7 +1870,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = structures.list_prepend(
+            pending = lists.list_prepend(
                 self._defaults,
                 key,
                 value,
@@ -1911,7 +1917,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = structures.list_set(
+            pending = lists.list_set(
                 self._defaults,
                 key,
                 index,
@@ -1948,7 +1954,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = structures.list_get(
+            pending = lists.list_get(
                 self._defaults, key, index, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
@@ -1985,7 +1991,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = structures.list_remove(
+            pending = lists.list_remove(
                 self._defaults,
                 key,
                 index,
@@ -2015,7 +2021,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = structures.list_size(
+            pending = lists.list_size(
                 self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
@@ -2055,7 +2061,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = structures.set_add(
+            pending = sets.set_add(
                 self._defaults,
                 key,
                 value,
@@ -2099,7 +2105,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = structures.set_remove(
+            pending = sets.set_remove(
                 self._defaults,
                 key,
                 value,
@@ -2134,7 +2140,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = structures.set_contains(
+            pending = sets.set_contains(
                 self._defaults, key, value, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
@@ -2157,7 +2163,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = structures.set_size(
+            pending = sets.set_size(
                 self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
@@ -2197,7 +2203,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = structures.queue_push(
+            pending = queues.queue_push(
                 self._defaults,
                 key,
                 value,
@@ -2241,7 +2247,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = structures.queue_pop(
+            pending = queues.queue_pop(
                 self._defaults,
                 key,
                 ttl=ttl,
@@ -2269,7 +2275,7 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = structures.queue_size(
+            pending = queues.queue_size(
                 self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self

@@ -17,7 +17,7 @@ from typing import Any, NoReturn, TypeVar
 from twisted.internet.defer import Deferred, fail
 
 from couchloop.exceptions import CouchbaseError, NotFoundError, QueueEmpty, without_frames
-from couchloop.operations import alterations, structures
+from couchloop.operations import alterations, lists, maps, queues, sets
 from couchloop.operations.alterations import MISSING
 from couchloop.operations.containers import ContainerBase
 from couchloop.operations.procedure import Procedure
@@ -85,15 +85,15 @@ class CouchbaseList(_Container):
 
     __slots__ = ()
     _kind = list
-    size_of = staticmethod(structures.list_size)
+    size_of = staticmethod(lists.list_size)
 
     def append(self, value: Any) -> Deferred[None]:
         """Put a value behind the last one."""
-        return self._run(structures.list_append, value, create=True).addCallback(_nothing)
+        return self._run(lists.list_append, value, create=True).addCallback(_nothing)
 
     def prepend(self, value: Any) -> Deferred[None]:
         """Put a value before the first one."""
-        return self._run(structures.list_prepend, value, create=True).addCallback(_nothing)
+        return self._run(lists.list_prepend, value, create=True).addCallback(_nothing)
 
     def extend(self, values: Iterable[Any]) -> Deferred[None]:
         """Put values behind the last one, all of them at once."""
@@ -107,7 +107,7 @@ class CouchbaseList(_Container):
         """Return a value, by an index from 0, or -1; fail with an IndexError."""
 
         def build() -> Procedure[Any]:
-            found = structures.list_get(self._defaults, self.key, index)
+            found = lists.list_get(self._defaults, self.key, index)
             return found.rescue(NotFoundError, _no_element)
 
         return self._start(build).addCallback(_value)
@@ -116,7 +116,7 @@ class CouchbaseList(_Container):
         """Replace a value, by an index from 0, or -1; fail with an IndexError."""
 
         def build() -> Procedure[Any]:
-            stored = structures.list_set(self._defaults, self.key, index, value)
+            stored = lists.list_set(self._defaults, self.key, index, value)
             return stored.rescue(NotFoundError, _no_element)
 
         return self._start(build).addCallback(_nothing)
@@ -125,7 +125,7 @@ class CouchbaseList(_Container):
         """Remove a value, by an index from 0, or -1; fail with an IndexError."""
 
         def build() -> Procedure[Any]:
-            removal = structures.list_remove(self._defaults, self.key, index)
+            removal = lists.list_remove(self._defaults, self.key, index)
             return removal.rescue(NotFoundError, _no_element)
 
         return self._start(build).addCallback(_nothing)
@@ -166,11 +166,11 @@ class CouchbaseMap(_Container):
 
     __slots__ = ()
     _kind = dict
-    size_of = staticmethod(structures.map_size)
+    size_of = staticmethod(maps.map_size)
 
     def add(self, mapkey: str, value: Any) -> Deferred[None]:
         """Store a value."""
-        return self._run(structures.map_add, mapkey, value, create=True).addCallback(_nothing)
+        return self._run(maps.map_add, mapkey, value, create=True).addCallback(_nothing)
 
     def get(self, mapkey: str, default: Any = MISSING) -> Deferred[Any]:
         """Return a value, or *default*; without one fail with a KeyError."""
@@ -187,7 +187,7 @@ class CouchbaseMap(_Container):
             raise KeyError(mapkey)
 
         def build() -> Procedure[Any]:
-            removal = structures.map_remove(self._defaults, self.key, mapkey)
+            removal = maps.map_remove(self._defaults, self.key, mapkey)
             return removal.rescue(NotFoundError, instead)
 
         return self._start(build).addCallback(_nothing)
@@ -239,15 +239,15 @@ class CouchbaseSet(_Container):
 
     __slots__ = ()
     _kind = list
-    size_of = staticmethod(structures.set_size)
+    size_of = staticmethod(sets.set_size)
 
     def add(self, value: Any) -> Deferred[None]:
         """Put a value into the set."""
-        return self._run(structures.set_add, value, create=True).addCallback(_nothing)
+        return self._run(sets.set_add, value, create=True).addCallback(_nothing)
 
     def _removed(self, value: Any) -> Deferred[bool]:
         def build() -> Procedure[Any]:
-            removal = structures.set_remove(self._defaults, self.key, value)
+            removal = sets.set_remove(self._defaults, self.key, value)
             return removal.rescue(NotFoundError, lambda: None)
 
         return self._start(build).addCallback(lambda result: result is not None)
@@ -292,11 +292,11 @@ class CouchbaseQueue(_Container):
 
     __slots__ = ()
     _kind = list
-    size_of = staticmethod(structures.queue_size)
+    size_of = staticmethod(queues.queue_size)
 
     def push(self, value: Any) -> Deferred[None]:
         """Put a value into the queue."""
-        return self._run(structures.queue_push, value, create=True).addCallback(_nothing)
+        return self._run(queues.queue_push, value, create=True).addCallback(_nothing)
 
     def pop(self) -> Deferred[Any]:
         """Take the oldest value out of the queue and return it; fail with QueueEmpty.
@@ -308,7 +308,7 @@ class CouchbaseQueue(_Container):
             raise QueueEmpty(key=self.key)
 
         def build() -> Procedure[Any]:
-            popped = structures.queue_pop(self._defaults, self.key)
+            popped = queues.queue_pop(self._defaults, self.key)
             return popped.rescue(NotFoundError, instead)
 
         return self._start(build).addCallback(_value)

@@ -14,7 +14,10 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/operations/stats.py
 - core/couchloop/operations/subdocument.py
 - core/couchloop/operations/lookup_replicas.py
-- core/couchloop/operations/structures.py
+- core/couchloop/operations/maps.py
+- core/couchloop/operations/lists.py
+- core/couchloop/operations/sets.py
+- core/couchloop/operations/queues.py
 - core/couchloop/session/health.py
 
 What a builder raises fails the Deferred. WrongLoopError is raised: whoever calls from another
@@ -46,15 +49,18 @@ from couchloop.hot.result import (
 from couchloop.operations import (
     concatenate,
     counter,
+    lists,
     locks,
     lookup_replicas,
+    maps,
     observe,
+    queues,
     remove,
     replicas,
     retrieve,
+    sets,
     stats,
     store,
-    structures,
     subdocument,
     touch,
 )
@@ -1756,7 +1762,7 @@ class DocumentMethods:
         CasMismatchError.
         """
         try:
-            pending = structures.map_add(
+            pending = maps.map_add(
                 self._defaults,
                 key,
                 mapkey,
@@ -1796,7 +1802,7 @@ class DocumentMethods:
         Raises ElementNotFoundError (an IndexError, as in SDK 2.5, and a KeyError), NotFoundError.
         """
         try:
-            pending = structures.map_get(
+            pending = maps.map_get(
                 self._defaults, key, mapkey, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
@@ -1835,7 +1841,7 @@ class DocumentMethods:
         Raises ElementNotFoundError (an IndexError and a KeyError), NotFoundError, CasMismatchError.
         """
         try:
-            pending = structures.map_remove(
+            pending = maps.map_remove(
                 self._defaults,
                 key,
                 mapkey,
@@ -1867,7 +1873,7 @@ class DocumentMethods:
         Raises NotFoundError.
         """
         try:
-            pending = structures.map_size(
+            pending = maps.map_size(
                 self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
@@ -1909,7 +1915,7 @@ class DocumentMethods:
         CasMismatchError.
         """
         try:
-            pending = structures.list_append(
+            pending = lists.list_append(
                 self._defaults,
                 key,
                 value,
@@ -1959,7 +1965,7 @@ class DocumentMethods:
         CasMismatchError.
         """
         try:
-            pending = structures.list_prepend(
+            pending = lists.list_prepend(
                 self._defaults,
                 key,
                 value,
@@ -2008,7 +2014,7 @@ class DocumentMethods:
         Raises ElementNotFoundError (an IndexError), NotFoundError, CasMismatchError.
         """
         try:
-            pending = structures.list_set(
+            pending = lists.list_set(
                 self._defaults,
                 key,
                 index,
@@ -2047,7 +2053,7 @@ class DocumentMethods:
         Raises ElementNotFoundError (an IndexError), NotFoundError.
         """
         try:
-            pending = structures.list_get(
+            pending = lists.list_get(
                 self._defaults, key, index, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
@@ -2086,7 +2092,7 @@ class DocumentMethods:
         Raises ElementNotFoundError (an IndexError), NotFoundError, CasMismatchError.
         """
         try:
-            pending = structures.list_remove(
+            pending = lists.list_remove(
                 self._defaults,
                 key,
                 index,
@@ -2118,7 +2124,7 @@ class DocumentMethods:
         Raises NotFoundError.
         """
         try:
-            pending = structures.list_size(
+            pending = lists.list_size(
                 self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
@@ -2160,7 +2166,7 @@ class DocumentMethods:
         such values, SubdocCantInsertValueError for a list or dict, CasMismatchError.
         """
         try:
-            pending = structures.set_add(
+            pending = sets.set_add(
                 self._defaults,
                 key,
                 value,
@@ -2206,7 +2212,7 @@ class DocumentMethods:
         others changed it before each of many tries.
         """
         try:
-            pending = structures.set_remove(
+            pending = sets.set_remove(
                 self._defaults,
                 key,
                 value,
@@ -2243,7 +2249,7 @@ class DocumentMethods:
         Raises NotFoundError, SubdocPathMismatchError if the document is no list.
         """
         try:
-            pending = structures.set_contains(
+            pending = sets.set_contains(
                 self._defaults, key, value, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
@@ -2268,7 +2274,7 @@ class DocumentMethods:
         Raises NotFoundError.
         """
         try:
-            pending = structures.set_size(
+            pending = sets.set_size(
                 self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
@@ -2310,7 +2316,7 @@ class DocumentMethods:
         CasMismatchError.
         """
         try:
-            pending = structures.queue_push(
+            pending = queues.queue_push(
                 self._defaults,
                 key,
                 value,
@@ -2356,7 +2362,7 @@ class DocumentMethods:
         many tries.
         """
         try:
-            pending = structures.queue_pop(
+            pending = queues.queue_pop(
                 self._defaults,
                 key,
                 ttl=ttl,
@@ -2386,7 +2392,7 @@ class DocumentMethods:
         Raises NotFoundError.
         """
         try:
-            pending = structures.queue_size(
+            pending = queues.queue_size(
                 self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:

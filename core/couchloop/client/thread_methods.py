@@ -14,7 +14,10 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/operations/stats.py
 - core/couchloop/operations/subdocument.py
 - core/couchloop/operations/lookup_replicas.py
-- core/couchloop/operations/structures.py
+- core/couchloop/operations/maps.py
+- core/couchloop/operations/lists.py
+- core/couchloop/operations/sets.py
+- core/couchloop/operations/queues.py
 - core/couchloop/session/health.py
 
 Frames are part of tracebacks and must not keep a Bucket open: a method lets go of the handle, and
@@ -44,15 +47,18 @@ from couchloop.hot.result import (
 from couchloop.operations import (
     concatenate,
     counter,
+    lists,
     locks,
     lookup_replicas,
+    maps,
     observe,
+    queues,
     remove,
     replicas,
     retrieve,
+    sets,
     stats,
     store,
-    structures,
     subdocument,
     touch,
 )
@@ -1798,7 +1804,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = structures.map_add(
+            pending = maps.map_add(
                 target._defaults,
                 key,
                 mapkey,
@@ -1839,7 +1845,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = structures.map_get(
+            pending = maps.map_get(
                 target._defaults, key, mapkey, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target
@@ -1879,7 +1885,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = structures.map_remove(
+            pending = maps.map_remove(
                 target._defaults,
                 key,
                 mapkey,
@@ -1912,7 +1918,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = structures.map_size(
+            pending = maps.map_size(
                 target._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target
@@ -1955,7 +1961,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = structures.list_append(
+            pending = lists.list_append(
                 target._defaults,
                 key,
                 value,
@@ -2006,7 +2012,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = structures.list_prepend(
+            pending = lists.list_prepend(
                 target._defaults,
                 key,
                 value,
@@ -2056,7 +2062,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = structures.list_set(
+            pending = lists.list_set(
                 target._defaults,
                 key,
                 index,
@@ -2096,7 +2102,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = structures.list_get(
+            pending = lists.list_get(
                 target._defaults, key, index, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target
@@ -2136,7 +2142,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = structures.list_remove(
+            pending = lists.list_remove(
                 target._defaults,
                 key,
                 index,
@@ -2169,7 +2175,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = structures.list_size(
+            pending = lists.list_size(
                 target._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target
@@ -2212,7 +2218,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = structures.set_add(
+            pending = sets.set_add(
                 target._defaults,
                 key,
                 value,
@@ -2259,7 +2265,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = structures.set_remove(
+            pending = sets.set_remove(
                 target._defaults,
                 key,
                 value,
@@ -2297,7 +2303,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = structures.set_contains(
+            pending = sets.set_contains(
                 target._defaults, key, value, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target
@@ -2323,7 +2329,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = structures.set_size(
+            pending = sets.set_size(
                 target._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target
@@ -2366,7 +2372,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = structures.queue_push(
+            pending = queues.queue_push(
                 target._defaults,
                 key,
                 value,
@@ -2413,7 +2419,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = structures.queue_pop(
+            pending = queues.queue_pop(
                 target._defaults,
                 key,
                 ttl=ttl,
@@ -2444,7 +2450,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = structures.queue_size(
+            pending = queues.queue_size(
                 target._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target

@@ -24,7 +24,7 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
     ValueFormatError,
 )
-from couchloop.operations import containers, structures
+from couchloop.operations import containers, lists, maps, queues, sets
 from couchloop.operations import document as docs
 from couchloop.operations.containers import UNCHANGED
 from couchloop.operations.procedure import TRIES, Procedure
@@ -44,20 +44,20 @@ class TestMaps:
         """Made, filled, read, emptied."""
         w, d = _with_defaults()
         with pytest.raises(NotFoundError):
-            w.do(structures.map_add(d, "k", "a", 1))
-        added = w.do(structures.map_add(d, "k", "a", [1], create=True))
+            w.do(maps.map_add(d, "k", "a", 1))
+        added = w.do(maps.map_add(d, "k", "a", [1], create=True))
         assert added.cas
-        w.do(structures.map_add(d, "k", "b.c[0]`", 2, create=True))
-        found = w.do(structures.map_get(d, "k", "b.c[0]`"))
+        w.do(maps.map_add(d, "k", "b.c[0]`", 2, create=True))
+        found = w.do(maps.map_get(d, "k", "b.c[0]`"))
         assert found.value == 2
-        assert w.do(structures.map_size(d, "k")) == 2
+        assert w.do(maps.map_size(d, "k")) == 2
         assert value(w) == {"a": [1], "b.c[0]`": 2}
-        w.do(structures.map_remove(d, "k", "a", cas=found.cas))
+        w.do(maps.map_remove(d, "k", "a", cas=found.cas))
         assert value(w) == {"b.c[0]`": 2}
         w.advance(10)
         w.assert_idle()
 
-    @pytest.mark.parametrize("build", [structures.map_get, structures.map_remove])
+    @pytest.mark.parametrize("build", [maps.map_get, maps.map_remove])
     def test_what_is_not_there(self, build: Callable[..., Any]) -> None:
         """It is an IndexError as in SDK 2.5, a KeyError, and an error of its path."""
         w, d = _with_defaults()
@@ -75,8 +75,8 @@ class TestMaps:
         """A map has texts as keys, and not the empty one."""
         d = opened().defaults
         for build in (
-            lambda: structures.map_add(d, "k", mapkey, 1),
-            lambda: structures.map_get(d, "k", mapkey),
+            lambda: maps.map_add(d, "k", mapkey, 1),
+            lambda: maps.map_get(d, "k", mapkey),
         ):
             with pytest.raises(ArgumentError) as caught:
                 build()
@@ -96,10 +96,10 @@ class TestMaps:
         w = World(EmbeddedCluster(1, seed=0, vbuckets=4))
         w.open()
         for name, inner in members.items():
-            w.do(structures.map_add(w.defaults, "k", name, inner, create=True))
+            w.do(maps.map_add(w.defaults, "k", name, inner, create=True))
         assert value(w) == members
         for name, inner in members.items():
-            assert w.do(structures.map_get(w.defaults, "k", name)).value == inner
+            assert w.do(maps.map_get(w.defaults, "k", name)).value == inner
 
 
 class TestLists:
@@ -109,24 +109,24 @@ class TestLists:
         """Made, filled at both ends, read, changed, emptied."""
         w, d = _with_defaults()
         with pytest.raises(NotFoundError):
-            w.do(structures.list_append(d, "k", 1))
-        w.do(structures.list_append(d, "k", 1, create=True))
-        w.do(structures.list_append(d, "k", [2], create=True))
-        w.do(structures.list_prepend(d, "k", 0, create=True))
-        assert w.do(structures.list_get(d, "k", -1)).value == [2]
-        assert w.do(structures.list_get(d, "k", 0)).value == 0
-        w.do(structures.list_set(d, "k", 1, "one"))
-        assert w.do(structures.list_size(d, "k")) == 3
-        w.do(structures.list_remove(d, "k", 0))
-        w.do(structures.list_remove(d, "k", -1))
+            w.do(lists.list_append(d, "k", 1))
+        w.do(lists.list_append(d, "k", 1, create=True))
+        w.do(lists.list_append(d, "k", [2], create=True))
+        w.do(lists.list_prepend(d, "k", 0, create=True))
+        assert w.do(lists.list_get(d, "k", -1)).value == [2]
+        assert w.do(lists.list_get(d, "k", 0)).value == 0
+        w.do(lists.list_set(d, "k", 1, "one"))
+        assert w.do(lists.list_size(d, "k")) == 3
+        w.do(lists.list_remove(d, "k", 0))
+        w.do(lists.list_remove(d, "k", -1))
         assert value(w) == ["one"]
 
     @pytest.mark.parametrize(
         "build",
         [
-            lambda d: structures.list_get(d, "k", 5),
-            lambda d: structures.list_set(d, "k", 5, 1),
-            lambda d: structures.list_remove(d, "k", 5),
+            lambda d: lists.list_get(d, "k", 5),
+            lambda d: lists.list_set(d, "k", 5, 1),
+            lambda d: lists.list_remove(d, "k", 5),
         ],
     )
     def test_what_is_not_there(self, build: Callable[..., Any]) -> None:
@@ -139,17 +139,17 @@ class TestLists:
     def test_bad_indexes(self, index: Any) -> None:
         """An index is an integer from 0, or -1."""
         with pytest.raises(ArgumentError):
-            structures.list_get(opened().defaults, "k", index)
+            lists.list_get(opened().defaults, "k", index)
 
     def test_of_another_kind(self) -> None:
         """A document that is no list is changed by none of these."""
         w, d = _with_defaults()
         w.do(docs.upsert(d, "k", {"a": 1}))
         for build in (
-            structures.list_append(d, "k", 1, create=True),
-            structures.set_contains(d, "k", 1),
-            structures.set_remove(d, "k", 1),
-            structures.queue_pop(d, "k"),
+            lists.list_append(d, "k", 1, create=True),
+            sets.set_contains(d, "k", 1),
+            sets.set_remove(d, "k", 1),
+            queues.queue_pop(d, "k"),
         ):
             assert type(error_of(_done(w, build))) is SubdocPathMismatchError
         assert value(w) == {"a": 1}
@@ -159,20 +159,20 @@ class TestLists:
         w, d = _with_defaults()
         w.do(docs.upsert(d, "k", [1]))
         with pytest.raises(CasMismatchError):
-            w.do(structures.list_append(d, "k", 2, cas=5))
-        w.do(structures.list_append(d, "k", 2, ttl=10))
+            w.do(lists.list_append(d, "k", 2, cas=5))
+        w.do(lists.list_append(d, "k", 2, ttl=10))
         w.advance(20)
         assert not w.do(docs.get(d, "k", quiet=True)).success
 
     @pytest.mark.parametrize(
         "build",
         [
-            lambda d: structures.list_append(d, "k", 2, preserve_expiry=True),
-            lambda d: structures.list_remove(d, "k", 0, preserve_expiry=True),
-            lambda d: structures.set_add(d, "k", 2, preserve_expiry=True),
-            lambda d: structures.set_remove(d, "k", 1, preserve_expiry=True),
-            lambda d: structures.queue_push(d, "k", 2, preserve_expiry=True),
-            lambda d: structures.queue_pop(d, "k", preserve_expiry=True),
+            lambda d: lists.list_append(d, "k", 2, preserve_expiry=True),
+            lambda d: lists.list_remove(d, "k", 0, preserve_expiry=True),
+            lambda d: sets.set_add(d, "k", 2, preserve_expiry=True),
+            lambda d: sets.set_remove(d, "k", 1, preserve_expiry=True),
+            lambda d: queues.queue_push(d, "k", 2, preserve_expiry=True),
+            lambda d: queues.queue_pop(d, "k", preserve_expiry=True),
         ],
     )
     def test_expiry_that_stays(self, build: Callable[..., Any]) -> None:
@@ -186,7 +186,7 @@ class TestLists:
     def test_values_that_are_none(self) -> None:
         """What JSON has no form for is refused at the call, with the key."""
         with pytest.raises(ValueFormatError) as caught:
-            structures.list_append(opened().defaults, "k", {1, 2})
+            lists.list_append(opened().defaults, "k", {1, 2})
         assert caught.value.key == "k"
 
 
@@ -196,16 +196,16 @@ class TestSets:
     def test_life_of_a_set(self) -> None:
         """What is there is not added again, what is not there not removed: both give None."""
         w, d = _with_defaults()
-        assert w.do(structures.set_add(d, "k", 1, create=True)).cas
-        assert w.do(structures.set_add(d, "k", 1)) is None
+        assert w.do(sets.set_add(d, "k", 1, create=True)).cas
+        assert w.do(sets.set_add(d, "k", 1)) is None
         for other in (True, "1", None, 1.5, False):
-            assert w.do(structures.set_add(d, "k", other)) is not None
-        assert w.do(structures.set_size(d, "k")) == 6
-        assert w.do(structures.set_contains(d, "k", True)) is True
-        assert w.do(structures.set_contains(d, "k", 1.0)) is False
-        assert w.do(structures.set_contains(d, "k", 0)) is False
-        assert w.do(structures.set_remove(d, "k", True)).cas
-        assert w.do(structures.set_remove(d, "k", True)) is None
+            assert w.do(sets.set_add(d, "k", other)) is not None
+        assert w.do(sets.set_size(d, "k")) == 6
+        assert w.do(sets.set_contains(d, "k", True)) is True
+        assert w.do(sets.set_contains(d, "k", 1.0)) is False
+        assert w.do(sets.set_contains(d, "k", 0)) is False
+        assert w.do(sets.set_remove(d, "k", True)).cas
+        assert w.do(sets.set_remove(d, "k", True)) is None
         assert value(w) == [1, "1", None, 1.5, False]
 
     def test_lists_are_no_members(self) -> None:
@@ -213,19 +213,19 @@ class TestSets:
         w, d = _with_defaults()
         w.do(docs.upsert(d, "k", [1]))
         with pytest.raises(SubdocCantInsertValueError):
-            w.do(structures.set_add(d, "k", [1]))
+            w.do(sets.set_add(d, "k", [1]))
 
     @pytest.mark.parametrize(
         "build",
         [
-            lambda d: structures.set_contains(d, "k", 1),
-            lambda d: structures.set_remove(d, "k", 1),
-            lambda d: structures.set_add(d, "k", 1),
-            lambda d: structures.set_size(d, "k"),
-            lambda d: structures.queue_pop(d, "k"),
-            lambda d: structures.queue_push(d, "k", 1),
-            lambda d: structures.list_get(d, "k", 0),
-            lambda d: structures.map_get(d, "k", "a"),
+            lambda d: sets.set_contains(d, "k", 1),
+            lambda d: sets.set_remove(d, "k", 1),
+            lambda d: sets.set_add(d, "k", 1),
+            lambda d: sets.set_size(d, "k"),
+            lambda d: queues.queue_pop(d, "k"),
+            lambda d: queues.queue_push(d, "k", 1),
+            lambda d: lists.list_get(d, "k", 0),
+            lambda d: maps.map_get(d, "k", "a"),
         ],
     )
     def test_without_a_document(self, build: Callable[..., Any]) -> None:
@@ -242,12 +242,12 @@ class TestQueues:
         """What was pushed first is popped first, and then it is empty."""
         w, d = _with_defaults()
         for number in range(3):
-            w.do(structures.queue_push(d, "k", number, create=True))
-        assert w.do(structures.queue_size(d, "k")) == 3
-        popped = [w.do(structures.queue_pop(d, "k")) for _ in range(3)]
+            w.do(queues.queue_push(d, "k", number, create=True))
+        assert w.do(queues.queue_size(d, "k")) == 3
+        popped = [w.do(queues.queue_pop(d, "k")) for _ in range(3)]
         assert [each.value for each in popped] == [0, 1, 2]
         assert popped[-1].cas == w.do(docs.get(d, "k")).cas
-        error = error_of(_done(w, structures.queue_pop(d, "k")))
+        error = error_of(_done(w, queues.queue_pop(d, "k")))
         assert type(error) is QueueEmpty
         assert error.key == "k"
 
@@ -259,7 +259,7 @@ class TestContention:
         """However many pop at once, each item has one of them, and all get one."""
         w, d = _with_defaults()
         w.do(docs.upsert(d, "k", list(range(20))))
-        asked = [w.submit(structures.queue_pop(d, "k")) for _ in range(20)]
+        asked = [w.submit(queues.queue_pop(d, "k")) for _ in range(20)]
         w.advance(2.5)
         assert sorted(each.result().value for each in asked) == list(range(20))
         assert value(w) == []
@@ -270,7 +270,7 @@ class TestContention:
         """Of many who remove one value of a set one has done it."""
         w, d = _with_defaults()
         w.do(docs.upsert(d, "k", list(range(20))))
-        asked = [w.submit(structures.set_remove(d, "k", number % 10)) for number in range(20)]
+        asked = [w.submit(sets.set_remove(d, "k", number % 10)) for number in range(20)]
         w.advance(2.5)
         done = [each.result() is not None for each in asked]
         assert sum(done) == 10
@@ -284,9 +284,9 @@ class TestContention:
         tries = meddle(w)
         asked: Procedure[Any] = change(w, lambda values: ([*values, 2], None), timeout=60)
         if kind == "pop":
-            asked = structures.queue_pop(d, "k", timeout=60)
+            asked = queues.queue_pop(d, "k", timeout=60)
         elif kind == "remove":
-            asked = structures.set_remove(d, "k", 1, timeout=60)
+            asked = sets.set_remove(d, "k", 1, timeout=60)
         w.submit(asked)
         w.advance(30)
         error = error_of(asked)
@@ -301,7 +301,7 @@ class TestContention:
         w, d = _with_defaults()
         w.do(docs.upsert(d, "k", [0, 1]))
         meddle(w)
-        asked = w.submit(structures.queue_pop(d, "k", timeout=0.5))
+        asked = w.submit(queues.queue_pop(d, "k", timeout=0.5))
         w.advance(0.6)
         error = error_of(asked)
         assert type(error) is UnambiguousTimeoutError
@@ -321,7 +321,7 @@ class TestContention:
 
         session.submit = noting
         for _ in range(8):
-            w.submit(structures.queue_pop(d, "k"))
+            w.submit(queues.queue_pop(d, "k"))
         w.advance(2.5)
         # All look at once; the seven that were too late try again, each at a time of its own.
         assert len(times) == 1 + 7
