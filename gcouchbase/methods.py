@@ -117,17 +117,15 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            if not replica and project is None and not with_expiry:
-                pending = retrieve.get(
-                    self._defaults,
-                    key,
-                    ttl,
-                    quiet,
-                    no_format=no_format,
-                    transcoder=transcoder,
-                    timeout=timeout,
-                    retry_strategy=retry_strategy,
-                )
+            if (
+                not replica
+                and not no_format
+                and project is None
+                and not with_expiry
+                and transcoder is None
+                and retry_strategy is None
+            ):
+                pending = retrieve.usual_get(key, self._defaults, ttl, quiet, timeout)
             else:
                 pending = retrieve.get(
                     self._defaults,
@@ -333,19 +331,27 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = store.upsert(
-                self._defaults,
-                key,
-                value,
-                cas,
-                ttl,
-                format,
-                expiry=expiry,
-                transcoder=transcoder,
-                preserve_expiry=preserve_expiry,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
-            )
+            if (
+                expiry is None
+                and transcoder is None
+                and not preserve_expiry
+                and retry_strategy is None
+            ):
+                pending = store.usual_upsert(key, self._defaults, value, cas, ttl, format, timeout)
+            else:
+                pending = store.upsert(
+                    self._defaults,
+                    key,
+                    value,
+                    cas,
+                    ttl,
+                    format,
+                    expiry=expiry,
+                    transcoder=transcoder,
+                    preserve_expiry=preserve_expiry,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
             pending.owner = self
         finally:
             del self
@@ -381,17 +387,20 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = store.insert(
-                self._defaults,
-                key,
-                value,
-                ttl,
-                format,
-                expiry=expiry,
-                transcoder=transcoder,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
-            )
+            if expiry is None and transcoder is None and retry_strategy is None:
+                pending = store.usual_insert(key, self._defaults, value, ttl, format, timeout)
+            else:
+                pending = store.insert(
+                    self._defaults,
+                    key,
+                    value,
+                    ttl,
+                    format,
+                    expiry=expiry,
+                    transcoder=transcoder,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
             pending.owner = self
         finally:
             del self
@@ -432,19 +441,27 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = store.replace(
-                self._defaults,
-                key,
-                value,
-                cas,
-                ttl,
-                format,
-                expiry=expiry,
-                transcoder=transcoder,
-                preserve_expiry=preserve_expiry,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
-            )
+            if (
+                expiry is None
+                and transcoder is None
+                and not preserve_expiry
+                and retry_strategy is None
+            ):
+                pending = store.usual_replace(key, self._defaults, value, cas, ttl, format, timeout)
+            else:
+                pending = store.replace(
+                    self._defaults,
+                    key,
+                    value,
+                    cas,
+                    ttl,
+                    format,
+                    expiry=expiry,
+                    transcoder=transcoder,
+                    preserve_expiry=preserve_expiry,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
             pending.owner = self
         finally:
             del self

@@ -392,8 +392,13 @@ class Module:
         names: tuple[str, ...] = getattr(build, "rare", ())
         rare = [each for each in parameters if each.name in names]
         if rare:
-            usual = _without(given, names)
-            body = _forked(body, rare, f"{short}.{name}({', '.join(usual)})")
+            usual = f"{short}.{name}({', '.join(_without(given, names))})"
+            shortcut = getattr(build, "usual", None)
+            if shortcut is not None:
+                taken = inspect.signature(shortcut).parameters
+                values = [target.defaults if one == "defaults" else one for one in taken]
+                usual = f"{short}.{shortcut.__name__}({', '.join(values)})"
+            body = _forked(body, rare, usual)
         body = body.format(call=call)
         end = "\n" if "\n" in docstring else ""
         head = f"def {name}({', '.join(declared)}) -> {returns}:\n"

@@ -120,17 +120,15 @@ class DocumentMethods:
         the server lets nobody look into a locked document; ArgumentError together with *ttl*.
         """
         try:
-            if not replica and project is None and not with_expiry:
-                pending = retrieve.get(
-                    self._defaults,
-                    key,
-                    ttl,
-                    quiet,
-                    no_format=no_format,
-                    transcoder=transcoder,
-                    timeout=timeout,
-                    retry_strategy=retry_strategy,
-                )
+            if (
+                not replica
+                and not no_format
+                and project is None
+                and not with_expiry
+                and transcoder is None
+                and retry_strategy is None
+            ):
+                pending = retrieve.usual_get(key, self._defaults, ttl, quiet, timeout)
             else:
                 pending = retrieve.get(
                     self._defaults,
@@ -346,19 +344,27 @@ class DocumentMethods:
         document, StoreLockedError, TooBigError.
         """
         try:
-            pending = store.upsert(
-                self._defaults,
-                key,
-                value,
-                cas,
-                ttl,
-                format,
-                expiry=expiry,
-                transcoder=transcoder,
-                preserve_expiry=preserve_expiry,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
-            )
+            if (
+                expiry is None
+                and transcoder is None
+                and not preserve_expiry
+                and retry_strategy is None
+            ):
+                pending = store.usual_upsert(key, self._defaults, value, cas, ttl, format, timeout)
+            else:
+                pending = store.upsert(
+                    self._defaults,
+                    key,
+                    value,
+                    cas,
+                    ttl,
+                    format,
+                    expiry=expiry,
+                    transcoder=transcoder,
+                    preserve_expiry=preserve_expiry,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
         except CouchbaseError as error:
             return fail(without_frames(error))
         try:
@@ -396,17 +402,20 @@ class DocumentMethods:
         Raises DocumentExistsError (a KeyExistsError), TooBigError.
         """
         try:
-            pending = store.insert(
-                self._defaults,
-                key,
-                value,
-                ttl,
-                format,
-                expiry=expiry,
-                transcoder=transcoder,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
-            )
+            if expiry is None and transcoder is None and retry_strategy is None:
+                pending = store.usual_insert(key, self._defaults, value, ttl, format, timeout)
+            else:
+                pending = store.insert(
+                    self._defaults,
+                    key,
+                    value,
+                    ttl,
+                    format,
+                    expiry=expiry,
+                    transcoder=transcoder,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
         except CouchbaseError as error:
             return fail(without_frames(error))
         try:
@@ -449,19 +458,27 @@ class DocumentMethods:
         ArgumentError for an expiry together with *preserve_expiry*.
         """
         try:
-            pending = store.replace(
-                self._defaults,
-                key,
-                value,
-                cas,
-                ttl,
-                format,
-                expiry=expiry,
-                transcoder=transcoder,
-                preserve_expiry=preserve_expiry,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
-            )
+            if (
+                expiry is None
+                and transcoder is None
+                and not preserve_expiry
+                and retry_strategy is None
+            ):
+                pending = store.usual_replace(key, self._defaults, value, cas, ttl, format, timeout)
+            else:
+                pending = store.replace(
+                    self._defaults,
+                    key,
+                    value,
+                    cas,
+                    ttl,
+                    format,
+                    expiry=expiry,
+                    transcoder=transcoder,
+                    preserve_expiry=preserve_expiry,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
         except CouchbaseError as error:
             return fail(without_frames(error))
         try:

@@ -121,17 +121,15 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            if not replica and project is None and not with_expiry:
-                pending = retrieve.get(
-                    target._defaults,
-                    key,
-                    ttl,
-                    quiet,
-                    no_format=no_format,
-                    transcoder=transcoder,
-                    timeout=timeout,
-                    retry_strategy=retry_strategy,
-                )
+            if (
+                not replica
+                and not no_format
+                and project is None
+                and not with_expiry
+                and transcoder is None
+                and retry_strategy is None
+            ):
+                pending = retrieve.usual_get(key, target._defaults, ttl, quiet, timeout)
             else:
                 pending = retrieve.get(
                     target._defaults,
@@ -352,19 +350,29 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = store.upsert(
-                target._defaults,
-                key,
-                value,
-                cas,
-                ttl,
-                format,
-                expiry=expiry,
-                transcoder=transcoder,
-                preserve_expiry=preserve_expiry,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
-            )
+            if (
+                expiry is None
+                and transcoder is None
+                and not preserve_expiry
+                and retry_strategy is None
+            ):
+                pending = store.usual_upsert(
+                    key, target._defaults, value, cas, ttl, format, timeout
+                )
+            else:
+                pending = store.upsert(
+                    target._defaults,
+                    key,
+                    value,
+                    cas,
+                    ttl,
+                    format,
+                    expiry=expiry,
+                    transcoder=transcoder,
+                    preserve_expiry=preserve_expiry,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
             pending.owner = target
         finally:
             del target
@@ -403,17 +411,20 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = store.insert(
-                target._defaults,
-                key,
-                value,
-                ttl,
-                format,
-                expiry=expiry,
-                transcoder=transcoder,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
-            )
+            if expiry is None and transcoder is None and retry_strategy is None:
+                pending = store.usual_insert(key, target._defaults, value, ttl, format, timeout)
+            else:
+                pending = store.insert(
+                    target._defaults,
+                    key,
+                    value,
+                    ttl,
+                    format,
+                    expiry=expiry,
+                    transcoder=transcoder,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
             pending.owner = target
         finally:
             del target
@@ -457,19 +468,29 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = store.replace(
-                target._defaults,
-                key,
-                value,
-                cas,
-                ttl,
-                format,
-                expiry=expiry,
-                transcoder=transcoder,
-                preserve_expiry=preserve_expiry,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
-            )
+            if (
+                expiry is None
+                and transcoder is None
+                and not preserve_expiry
+                and retry_strategy is None
+            ):
+                pending = store.usual_replace(
+                    key, target._defaults, value, cas, ttl, format, timeout
+                )
+            else:
+                pending = store.replace(
+                    target._defaults,
+                    key,
+                    value,
+                    cas,
+                    ttl,
+                    format,
+                    expiry=expiry,
+                    transcoder=transcoder,
+                    preserve_expiry=preserve_expiry,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
             pending.owner = target
         finally:
             del target

@@ -35,11 +35,15 @@ ARGUMENTS: Final = {
 B = TypeVar("B", bound=Callable[..., object])
 
 
-def rarely(*names: str) -> Callable[[B], B]:
-    """Say that a builder is seldom given these arguments, so that its method hands them on then."""
+def rarely(*names: str, usual: Callable[..., object] | None = None) -> Callable[[B], B]:
+    """Say that a builder is seldom given these arguments, so that its method hands them on then.
+
+    *usual* builds the same where none of them is given: it takes the others, by position.
+    """
 
     def mark(build: B) -> B:
         build.rare = names  # type: ignore[attr-defined]
+        build.usual = usual  # type: ignore[attr-defined]
         return build
 
     return mark

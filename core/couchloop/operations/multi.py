@@ -103,6 +103,7 @@ class Multi(Generic[R]):
         summary: what it does, for its docstring.
         order: names of arguments in SDK 2.5's order, where it differs from that of *single*.
         own_kind: of the operations where the first of these arguments counts; None: *kind*.
+        instead: is asked first, with the shared arguments by name: it may build something else.
     """
 
     def __init__(
@@ -113,13 +114,14 @@ class Multi(Generic[R]):
         summary: str,
         order: tuple[str, ...] = (),
         own_kind: type[Operation[R]] | None = None,
+        instead: Callable[[Defaults, Any, Mapping[str, Any]], Batch[Any] | None] | None = None,
     ) -> None:
         self.single = single
         self.own = own
         self.__name__ = self.__qualname__ = f"{single.__name__}_multi"
         self.__module__ = single.__module__
         self.__doc__ = summary
-        self._kind, self._own_kind = kind, own_kind
+        self._kind, self._own_kind, self._instead = kind, own_kind, instead
         signature = inspect.signature(single)
         first, _, *others = signature.parameters.values()
         self.argument = others[0].name if own.is_said else ""
@@ -176,6 +178,10 @@ class Multi(Generic[R]):
         Raises ArgumentError where *keys* is no batch, and what the single form raises.
         """
         own = self.own
+        if self._instead is not None:
+            other = self._instead(defaults, keys, dict(zip(self.shared, arguments, strict=True)))
+            if other is not None:
+                return other
         if isinstance(keys, ItemCollection):
             if self._expiry is not None and arguments[self._expiry] is not None:
                 arguments = self._with_ttl(arguments, self._expiry)

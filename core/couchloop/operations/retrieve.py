@@ -61,7 +61,29 @@ class Exists(Operation[ExistsResult]):
         return ExistsResult(key, 0, rc, exists=False)
 
 
-@rarely("replica", "project", "with_expiry")
+def usual_get(
+    key: Key, defaults: Defaults, ttl: Expiry, quiet: bool | None, timeout: float | None
+) -> Operation[ValueResult]:
+    """Return what `get` builds of these arguments alone, in less time."""
+    quietly = defaults.quiet if quiet is None else is_quiet(quiet)
+    if ttl != 0 and ttl is not None:
+        extras = _FLAGS.pack(exact_expiry(ttl, defaults, key))
+        op: Get = GetAndTouch(Opcode.GAT, defaults, key, timeout, extras, quiet=quietly)
+    else:
+        op = Get(0, defaults, key, timeout, quiet=quietly)
+    op.transcoder = defaults.transcoder
+    return op
+
+
+@rarely(
+    "replica",
+    "no_format",
+    "project",
+    "with_expiry",
+    "transcoder",
+    "retry_strategy",
+    usual=usual_get,
+)
 def get(
     defaults: Defaults,
     key: Key,
@@ -121,11 +143,7 @@ def get(
         )
     else:
         op = Get(0, defaults, key, timeout, b"", b"", 0, retry_strategy, quiet=quietly)
-    # What `reader` does, without its call.
-    if transcoder is None and not no_format:
-        op.transcoder = defaults.transcoder
-    else:
-        op.transcoder = reader(transcoder, defaults, no_format=no_format)
+    op.transcoder = reader(transcoder, defaults, no_format=no_format)
     return op
 
 
@@ -184,30 +202,34 @@ def exists(
     )
 
 
-class _GetMulti(Multi[ValueResult]):
-    """Which may ask replicas, too."""
-
-    def build(self, defaults: Defaults, keys: Any, arguments: tuple[Any, ...]) -> Batch[Any]:
-        """See `Multi`."""
-        given = dict(zip(self.shared, arguments, strict=True))
-        if not given["replica"] or not is_true(given["replica"], "replica"):
-            return super().build(defaults, keys, arguments)
-        _refuse_touch(given["ttl"], None)
-        if given["project"] is not None or given["with_expiry"]:
-            raise ArgumentError("a replica gives whole documents: give no project")
-        if isinstance(keys, Mapping | ItemCollection):
-            raise ArgumentError("with replica=True give the keys alone")
-        quiet = given["quiet"]
-        coder = reader(given["transcoder"], defaults, no_format=given["no_format"])
-        return read_many_with_replicas(
-            keys,
-            defaults,
-            coder,
-            given["timeout"],
-            given["retry_strategy"],
-            quiet=defaults.quiet if quiet is None else is_quiet(quiet),
-        )
+def _many_with_replicas(
+    defaults: Defaults, keys: Any, given: Mapping[str, Any]
+) -> Batch[Any] | None:
+    """Return what builds `get_multi` with replica=True; None: it was not given."""
+    if not given["replica"] or not is_true(given["replica"], "replica"):
+        return None
+    _refuse_touch(given["ttl"], None)
+    if given["project"] is not None or given["with_expiry"]:
+        raise ArgumentError("a replica gives whole documents: give no project")
+    if isinstance(keys, Mapping | ItemCollection):
+        raise ArgumentError("with replica=True give the keys alone")
+    quiet = given["quiet"]
+    return read_many_with_replicas(
+        keys,
+        defaults,
+        reader(given["transcoder"], defaults, no_format=given["no_format"]),
+        given["timeout"],
+        given["retry_strategy"],
+        quiet=defaults.quiet if quiet is None else is_quiet(quiet),
+    )
 
 
-get_multi = _GetMulti(Get, get, TTL, "Fetch many documents.", own_kind=GetAndTouch)
+get_multi = Multi(
+    Get,
+    get,
+    TTL,
+    "Fetch many documents.",
+    own_kind=GetAndTouch,
+    instead=_many_with_replicas,
+)
 exists_multi = Multi(Exists, exists, KEY, "Tell which of many documents are there.")

@@ -16,6 +16,7 @@ from couchloop.hot.encoding import (
     value_transcoder_of,
 )
 from couchloop.hot.operation import Defaults, Key
+from couchloop.operations.arguments import rarely
 from couchloop.operations.multi import VALUE, Multi
 from couchloop.operations.mutation import Mutation
 from couchloop.retries import RetryStrategy
@@ -54,6 +55,21 @@ class Replace(Mutation):
     name = "replace"
 
 
+def usual_upsert(
+    key: Key,
+    defaults: Defaults,
+    value: Any,
+    cas: int,
+    ttl: Expiry,
+    format: int | None,  # noqa: A002 - 2.5's name
+    timeout: float | None,
+) -> Upsert:
+    """Return what `upsert` builds of these arguments alone, in less time."""
+    coder = defaults.transcoder
+    return _store(Upsert, _SET, defaults, key, value, cas, ttl, format, coder, timeout, None)
+
+
+@rarely("expiry", "transcoder", "preserve_expiry", "retry_strategy", usual=usual_upsert)
 def upsert(
     defaults: Defaults,
     key: Key,
@@ -77,6 +93,9 @@ def upsert(
     Raises CasMismatchError (a KeyExistsError), NotFoundError if *cas* is given and there is no
     document, StoreLockedError, TooBigError.
     """
+    if expiry is not None:
+        ttl = one_expiry(ttl, expiry, key)
+    coder = defaults.transcoder if transcoder is None else value_transcoder_of(transcoder)
     op = _store(
         Upsert,
         _SET,
@@ -86,8 +105,7 @@ def upsert(
         cas,
         ttl,
         format,
-        expiry,
-        transcoder,
+        coder,
         timeout,
         retry_strategy,
     )
@@ -96,6 +114,20 @@ def upsert(
     return op
 
 
+def usual_insert(
+    key: Key,
+    defaults: Defaults,
+    value: Any,
+    ttl: Expiry,
+    format: int | None,  # noqa: A002 - 2.5's name
+    timeout: float | None,
+) -> Insert:
+    """Return what `insert` builds of these arguments alone, in less time."""
+    coder = defaults.transcoder
+    return _store(Insert, _ADD, defaults, key, value, 0, ttl, format, coder, timeout, None)
+
+
+@rarely("expiry", "transcoder", "retry_strategy", usual=usual_insert)
 def insert(
     defaults: Defaults,
     key: Key,
@@ -112,6 +144,9 @@ def insert(
 
     Raises DocumentExistsError (a KeyExistsError), TooBigError.
     """
+    if expiry is not None:
+        ttl = one_expiry(ttl, expiry, key)
+    coder = defaults.transcoder if transcoder is None else value_transcoder_of(transcoder)
     return _store(
         Insert,
         _ADD,
@@ -121,13 +156,27 @@ def insert(
         0,
         ttl,
         format,
-        expiry,
-        transcoder,
+        coder,
         timeout,
         retry_strategy,
     )
 
 
+def usual_replace(
+    key: Key,
+    defaults: Defaults,
+    value: Any,
+    cas: int,
+    ttl: Expiry,
+    format: int | None,  # noqa: A002 - 2.5's name
+    timeout: float | None,
+) -> Replace:
+    """Return what `replace` builds of these arguments alone, in less time."""
+    coder = defaults.transcoder
+    return _store(Replace, _REPLACE, defaults, key, value, cas, ttl, format, coder, timeout, None)
+
+
+@rarely("expiry", "transcoder", "preserve_expiry", "retry_strategy", usual=usual_replace)
 def replace(
     defaults: Defaults,
     key: Key,
@@ -150,6 +199,9 @@ def replace(
     Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError, TooBigError;
     ArgumentError for an expiry together with *preserve_expiry*.
     """
+    if expiry is not None:
+        ttl = one_expiry(ttl, expiry, key)
+    coder = defaults.transcoder if transcoder is None else value_transcoder_of(transcoder)
     op = _store(
         Replace,
         _REPLACE,
@@ -159,8 +211,7 @@ def replace(
         cas,
         ttl,
         format,
-        expiry,
-        transcoder,
+        coder,
         timeout,
         retry_strategy,
     )
@@ -181,15 +232,11 @@ def _store(
     cas: int,
     ttl: Expiry,
     format: int | None,  # noqa: A002 - 2.5's name
-    expiry: Expiry | None,
-    transcoder: Transcoder | type[Transcoder] | None,
+    coder: Transcoder,
     timeout: float | None,
     retry_strategy: RetryStrategy | None,
 ) -> M:
-    if expiry is not None:
-        ttl = one_expiry(ttl, expiry, key)
     seconds = exact_expiry(ttl, defaults, key) if ttl != 0 else 0
-    coder = defaults.transcoder if transcoder is None else value_transcoder_of(transcoder)
     try:
         made = coder.encode_value(value, defaults.format if format is None else format)
     except Exception as error:  # noqa: BLE001 - a transcoder may be anybody's
