@@ -12,7 +12,8 @@ one whose number is known, pays nothing for the rest:
 - Nodes that lag may give an outdated answer, so that it counts only if no newer manifest was ever
   told of, or all nodes were asked.
 - What waits keeps its order: what was refused first, then what was never sent, each in the order of
-  its issue; and all that before what waits for its node.
+  its issue; and all that before what waits for its node. Nothing goes to a node with a new number
+  as long as something with the old one is on its way there, for that will be refused.
 """
 
 from __future__ import annotations
@@ -168,6 +169,18 @@ class Wait:
         return self.request is not None or (self.timer is not None and self.timer.live)
 
 
+class Fence(NamedTuple):
+    """The last request with an outdated number that is on its way to a node."""
+
+    connection: Connection
+    opaque: int
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it was not answered yet."""
+        return self.opaque in self.connection.pending
+
+
 class Collections:
     """The named collections of one session.
 
@@ -176,7 +189,7 @@ class Collections:
         timers: the session's.
     """
 
-    __slots__ = ("_known", "_newest", "_owner", "_timers", "_waits")
+    __slots__ = ("_fences", "_known", "_newest", "_owner", "_timers", "_waits")
 
     def __init__(self, owner: CollectionsOwner, timers: Timers) -> None:
         self._owner = owner
@@ -185,6 +198,7 @@ class Collections:
         self._newest = 0
         """The newest manifest that any node has told of."""
         self._waits: dict[tuple[CollectionName, Address | None], Wait] = {}
+        self._fences: dict[tuple[CollectionName, Address], Fence] = {}
 
     def prefix(self, names: CollectionName) -> bytes:
         """Return the prefix of keys in that collection, UNNUMBERED if it is not known."""
@@ -192,8 +206,11 @@ class Collections:
         return UNNUMBERED if known is None or self._is_watched(names) else known.prefix
 
     def _is_watched(self, names: CollectionName) -> bool:
-        """Whether anything waits for that collection."""
-        return any(each == names for each, _ in self._waits)
+        """Whether anything waits for that collection, or might have to."""
+        if any(each == names for each, _ in self._waits):
+            return True
+        nodes = [node for each, node in self._fences if each == names]
+        return any([self._is_fenced(names, node) for node in nodes])
 
     # Operations come here
 
@@ -206,9 +223,10 @@ class Collections:
             self._owner.fail(op, self._not_available(op, connection))
             return True
         known = self._known.get(names)
-        wait = self._waits.get((names, None if known is None else connection.address))
+        place = None if known is None else connection.address
+        wait = self._waits.get((names, place))
         if wait is None:
-            if known is not None:
+            if known is not None and not self._is_fenced(names, connection.address):
                 op.prefix = known.prefix
                 if not self._is_watched(names):
                     op.defaults.prefix = known.prefix
@@ -216,11 +234,12 @@ class Collections:
                     # It may have a copy of the prefix.
                     op.prepare(vbucket, connection.prefix)
                 return False
-            wait = self._wait(names, None)
+            wait = self._wait(names, place)
         if not wait.is_busy:
             # Time is not known here; and what else comes in this turn waits for the same answer.
             wait.hint = connection.address
-            wait.timer = self._timers.call_at(0.0, lambda now: self._ask(wait, now))
+            go_on = self._ask if place is None else self._look
+            wait.timer = self._timers.call_at(0.0, lambda now: go_on(wait, now))
         self._owner.hold(op, wait.again if op.attempts else wait.new)
         return True
 
@@ -243,6 +262,7 @@ class Collections:
         op.obstacle = error
         op.connection = None
         op.prefix = UNNUMBERED
+        self._lift(names, connection, op.opaque, now)
         known = self._known.get(names)
         if known is not None and known.prefix != sent:
             # It was on its way while the number changed.
@@ -272,7 +292,7 @@ class Collections:
         wait = queue.wait
         context = self._owner.context(op)
         if wait.missing is not None:
-            return self._missing(wait.missing, context)
+            return self._own(wait.missing, context)
         what = "no node has told the number of the collection"
         if wait.node is not None:
             what = "the node did not know the collection yet"
@@ -289,7 +309,8 @@ class Collections:
 
     def _outdated(self, names: CollectionName) -> Wait:
         """Forget the number; what waits for a node that lags behind waits for the next number."""
-        self._known.pop(names, None)
+        if self._known.pop(names, None) is not None:
+            self._build_fences(names)
         wait = self._wait(names, None)
         for each in [each for each in self._waits.values() if each.names == names]:
             if each is not wait:
@@ -299,6 +320,47 @@ class Collections:
                         op.parked = new
                     new.update(old)
         return wait
+
+    def _build_fences(self, names: CollectionName) -> None:
+        """Take note of what is on its way with the number of that collection."""
+        for endpoint in self._owner.nodes.endpoints.values():
+            connection = endpoint.ready
+            for op in () if connection is None else connection.pending.values():
+                if isinstance(op, Operation) and op.defaults.collection == names:
+                    assert connection is not None
+                    self._fences[names, connection.address] = Fence(connection, op.opaque)
+
+    def _is_fenced(self, names: CollectionName, node: Address) -> bool:
+        """Whether something with an outdated number is on its way to that node."""
+        fence = self._fences.get((names, node))
+        if fence is None:
+            return False
+        if fence.is_there:
+            return True
+        del self._fences[names, node]
+        return False
+
+    def _lift(
+        self, names: CollectionName, connection: Connection, opaque: int, now: float
+    ) -> None:
+        """Have what waits behind a fence go on, if this is what it waited for."""
+        place = names, connection.address
+        if self._fences.get(place) == (connection, opaque):
+            del self._fences[place]
+            wait = self._waits.get(place)
+            if wait is not None:
+                if wait.timer is not None:
+                    wait.timer.cancel()
+                wait.timer = self._timers.call_at(now, lambda at: self._release(wait, at))
+
+    def _look(self, wait: Wait, now: float) -> None:
+        """Have what waits behind a fence go on, if that is gone."""
+        if wait.node is not None and self._is_fenced(wait.names, wait.node):
+            wait.rounds += 1
+            when = now + controlled_backoff(wait.rounds)
+            wait.timer = self._timers.call_at(when, lambda at: self._look(wait, at))
+        else:
+            self._release(wait, now)
 
     def _drop(self, wait: Wait) -> None:
         self._waits.pop((wait.names, wait.node), None)
@@ -410,9 +472,7 @@ class Collections:
                 own = error
                 if isinstance(error, NotSupportedError):
                     own = self._not_available(op, connection)
-                own = own_copy(own)
-                own.context = self._merged(own.context, self._owner.context(op))
-                self._owner.fail(op, own)
+                self._owner.fail(op, self._own(own, self._owner.context(op)))
         return True
 
     def _tell_missing(self, wait: Wait, error: CouchbaseError) -> None:
@@ -426,7 +486,7 @@ class Collections:
             decision = self._owner.wants_to_wait(op, reason)
             if decision is True or not isinstance(op.parked, Queue):
                 continue
-            own = self._missing(error, self._owner.context(op))
+            own = self._own(error, self._owner.context(op))
             if isinstance(decision, BaseException):
                 own.__cause__ = decision
             self._owner.fail(op, own)
@@ -460,7 +520,8 @@ class Collections:
             context.server_context, context.server_ref = told.server_context, told.server_ref
         return context
 
-    def _missing(self, error: CouchbaseError, context: ErrorContext) -> CouchbaseError:
+    def _own(self, error: CouchbaseError, context: ErrorContext) -> CouchbaseError:
+        """Return *error* as that of the operation which is at *context*."""
         own = own_copy(error)
         own.context = self._merged(error.context, context)
         own.key = context.key
