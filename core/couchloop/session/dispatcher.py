@@ -37,7 +37,7 @@ from couchloop.hot.deadlines import Deadlines
 from couchloop.hot.frames import HEADER, Frame
 from couchloop.hot.operation import Operation
 from couchloop.hot.pipe import ROOM
-from couchloop.hot.request import Request
+from couchloop.hot.request import UNNUMBERED, Request
 from couchloop.kv.connection import Connection, State, connection_of
 from couchloop.kv.handshake import read_error_body
 from couchloop.operations.procedure import Procedure
@@ -320,6 +320,9 @@ class Dispatch(ABC):
 
     def issue(self, op: Operation[Any], now: float) -> None:
         """See `couchloop.session.bulk.FeedOwner`."""
+        if op.prefix:
+            # It may have been built long ago.
+            op.prefix = op.defaults.prefix
         self.enqueue(op, now)
         self._send_or_park(op, now)
 
@@ -589,6 +592,9 @@ class Dispatch(ABC):
 
     def _park(self, op: Request, parked: dict[Any, None]) -> None:
         """Let *op* wait in *parked*."""
+        if op.prefix:
+            # Its collection may be another by then, and others wait for the number of that.
+            op.prefix = UNNUMBERED
         op.parked = parked
         parked[op] = None
         self.queued_operations += 1

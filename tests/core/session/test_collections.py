@@ -589,8 +589,10 @@ class Changes(RuleBasedStateMachine):
     def store(self, key: str, is_new_handle: bool) -> None:
         """Store something greater than before."""
         self.count += 1
-        c = of(self.w) if is_new_handle else self.c
-        op = self.w.submit(upsert(c, key, self.count, timeout=1000.0))
+        if is_new_handle:
+            # The one before has gone.
+            self.c = of(self.w)
+        op = self.w.submit(upsert(self.c, key, self.count, timeout=1000.0))
         self.stored.setdefault(key, []).append(op)
 
     @rule(keys=st.sets(st.sampled_from("abcdef"), min_size=1))
