@@ -31,7 +31,7 @@ from couchloop.settings.configure import CommonArguments, make_settings
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.values import Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
-from gcouchbase.collection import Collection, Scope
+from gcouchbase.collection import Collection, CollectionManager, Scope
 from gcouchbase.dialling import SocketFactory
 from gcouchbase.driver import GeventDriver
 from gcouchbase.methods import HealthMethods, OldNames
@@ -69,7 +69,9 @@ class OpenBucketArguments(BucketArguments, total=False):
     shared: bool
 
 
-class Bucket(OldNames, HealthMethods, ScopesAndCollections[Scope, Collection], BucketBase):
+class Bucket(
+    OldNames, HealthMethods, ScopesAndCollections[Scope, Collection, CollectionManager], BucketBase
+):
     """One open bucket. The constructor returns when it is connected, or raises.
 
     Opening the same bucket again on the same hub with the same settings gives this object as long
@@ -108,6 +110,7 @@ class Bucket(OldNames, HealthMethods, ScopesAndCollections[Scope, Collection], B
 
     _scope_class = Scope
     _collection_class = Collection
+    _manager_class = CollectionManager
     _registry = Registry["Bucket"](__name__.partition(".")[0])
     _driver: GeventDriver
     _wall_clock = staticmethod(time)

@@ -19,6 +19,7 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/operations/sets.py
 - core/couchloop/operations/queues.py
 - core/couchloop/session/health.py
+- core/couchloop/operations/manifest.py
 
 Frames are part of tracebacks and must not keep a Bucket open: a method lets go of its own before it
 waits, and the operation in flight holds it.
@@ -48,6 +49,7 @@ from couchloop.operations import (
     lists,
     locks,
     lookup_replicas,
+    manifest,
     maps,
     observe,
     queues,
@@ -61,6 +63,7 @@ from couchloop.operations import (
     touch,
 )
 from couchloop.operations.items import ItemCollection
+from couchloop.operations.manifest import ScopeSpec
 from couchloop.operations.specs import Spec, StoreSemantics
 from couchloop.operations.subdocument_result import SubdocResult
 from couchloop.retries import RetryStrategy
@@ -2598,6 +2601,40 @@ class HealthMethods:
         driver = self._driver
         try:
             pending = health.ping(self._defaults, timeout=timeout, report_id=report_id)
+            pending.owner = self
+        finally:
+            del self
+        return driver.run(pending)
+
+
+class ManifestMethods:
+    """What can be asked of scopes and collections."""
+
+    __slots__ = ()
+
+    _defaults: Defaults
+    _driver: GeventDriver
+
+    def get_all_scopes(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> list[ScopeSpec]:
+        """Return the scopes of the bucket with their collections, as the user may see them.
+
+        Args:
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        All data nodes are asked, and the first answer counts: a node may learn of a change somewhat
+        later than others.
+
+        Raises FeatureNotAvailableError if the server, or the type of the bucket, has none.
+        """
+        driver = self._driver
+        try:
+            pending = manifest.get_all_scopes(
+                self._defaults, timeout=timeout, retry_strategy=retry_strategy
+            )
             pending.owner = self
         finally:
             del self

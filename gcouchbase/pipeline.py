@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class Pipeline:
     """A context: what its greenlet asks of the Bucket within returns None, and is waited for last.
 
+    That is so for its collections, too.
+
     Operations are issued in the order of the calls. Where the context ends, it waits for all of
     them; what failed first, in that order, is raised then. Other greenlets are not concerned.
 
@@ -45,7 +47,7 @@ class Pipeline:
         driver: Any = bucket._driver  # noqa: SLF001 - ours
         if not isinstance(driver, PipelinedDriver):
             driver = PipelinedDriver(driver)
-            bucket._driver = driver  # noqa: SLF001
+            _use(bucket, driver)
         driver.begin(self._calls)
         return self
 
@@ -60,7 +62,7 @@ class Pipeline:
         assert bucket is not None
         driver: Any = bucket._driver  # noqa: SLF001 - ours
         if isinstance(driver, PipelinedDriver) and driver.end():
-            bucket._driver = driver.behind  # noqa: SLF001
+            _use(bucket, driver.behind)
         del bucket
         first = self._gather()
         if first is not None and kind is None:
@@ -79,6 +81,12 @@ class Pipeline:
             self._results.append(outcome)
         self._calls.clear()
         return first
+
+
+def _use(bucket: Any, driver: Any) -> None:
+    """Have a Bucket and its collections use *driver*."""
+    bucket._driver = driver  # noqa: SLF001 - ours
+    bucket._hand_on(driver)  # noqa: SLF001
 
 
 class PipelinedDriver:

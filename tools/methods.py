@@ -33,6 +33,7 @@ from couchloop.operations import (
     lists,
     locks,
     lookup_replicas,
+    manifest,
     maps,
     observe,
     queues,
@@ -96,6 +97,7 @@ FAMILIES: Final = (
         ),
     ),
     Family("HealthMethods", "What a bucket's connections can be asked", (health,)),
+    Family("ManifestMethods", "What can be asked of scopes and collections", (manifest,)),
 )
 
 

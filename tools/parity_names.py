@@ -411,7 +411,13 @@ Bucket.scope | | {_COLLECTIONS} | gcouchbase.bucket.Bucket.scope txcouchbase.buc
 Bucket.default_scope | | {_COLLECTIONS} | gcouchbase.bucket.Bucket.default_scope txcouchbase.bucket.Bucket.default_scope
 Bucket.collection | | {_COLLECTIONS} | gcouchbase.bucket.Bucket.collection txcouchbase.bucket.Bucket.collection
 Bucket.default_collection | | {_COLLECTIONS} | gcouchbase.bucket.Bucket.default_collection txcouchbase.bucket.Bucket.default_collection
-Bucket.collections | | {_MANAGEMENT}
+Bucket.collections | | {_COLLECTIONS} | gcouchbase.bucket.Bucket.collections txcouchbase.bucket.Bucket.collections
+CollectionManager.get_all_scopes | over key-value, so that every user can | {_COLLECTIONS} | gcouchbase.collection.CollectionManager.get_all_scopes txcouchbase.collection.CollectionManager.get_all_scopes
+CollectionManager.create_scope | | {_MANAGEMENT}
+CollectionManager.drop_scope | | {_MANAGEMENT}
+CollectionManager.create_collection | | {_MANAGEMENT}
+CollectionManager.update_collection | | {_MANAGEMENT}
+CollectionManager.drop_collection | | {_MANAGEMENT}
 Bucket.view_query | | {_QUERIES}
 Bucket.ping | | | gcouchbase.bucket.Bucket.ping txcouchbase.bucket.Bucket.ping
 Bucket.wait_until_ready | | | gcouchbase.bucket.Bucket.wait_until_ready txcouchbase.bucket.Bucket.wait_until_ready

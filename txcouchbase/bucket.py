@@ -34,7 +34,7 @@ from couchloop.settings.configure import CommonArguments, make_settings
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.values import Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
-from txcouchbase.collection import Collection, Scope
+from txcouchbase.collection import Collection, CollectionManager, Scope
 from txcouchbase.connecting import EndpointFactory
 from txcouchbase.driver import TwistedDriver, check_reactor
 from txcouchbase.methods import HealthMethods, OldNames
@@ -65,7 +65,7 @@ class OpenBucketArguments(BucketArguments, total=False):
 class Bucket(
     OldNames,
     HealthMethods,
-    ScopesAndCollections[Scope, Collection],
+    ScopesAndCollections[Scope, Collection, CollectionManager],
     LaterOnTwisted,
     BucketBase,
 ):
@@ -115,6 +115,7 @@ class Bucket(
 
     _scope_class = Scope
     _collection_class = Collection
+    _manager_class = CollectionManager
     _registry = Registry["Bucket"](__name__.partition(".")[0])
     _driver: TwistedDriver
     _wall_clock = staticmethod(time)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from couchloop.client.collections import CollectionBase, ScopeBase
-from txcouchbase.driver import TwistedDriver
-from txcouchbase.methods import DocumentMethods
+from typing import Any
 
-__all__ = ["Collection", "Scope"]
+from twisted.internet.defer import fail
+
+from couchloop.client.collections import CollectionBase, CollectionManagerBase, ScopeBase
+from couchloop.exceptions import CouchbaseError, without_frames
+from txcouchbase.driver import TwistedDriver
+from txcouchbase.methods import DocumentMethods, ManifestMethods
+
+__all__ = ["Collection", "CollectionManager", "Scope"]
 
 
 class Collection(DocumentMethods, CollectionBase):
@@ -24,3 +29,17 @@ class Scope(ScopeBase[Collection]):
     """A scope of a bucket: `bucket.scope(name)`."""
 
     __slots__ = ()
+
+
+class CollectionManager(ManifestMethods, CollectionManagerBase):
+    """Tells which scopes and collections a bucket has: `bucket.collections()`.
+
+    Creating and dropping them comes with a later version.
+    """
+
+    __slots__ = ()
+    _driver: TwistedDriver
+
+    @staticmethod
+    def _not_available(error: CouchbaseError) -> Any:
+        return fail(without_frames(error))

@@ -19,6 +19,7 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/operations/sets.py
 - core/couchloop/operations/queues.py
 - core/couchloop/session/health.py
+- core/couchloop/operations/manifest.py
 
 What a builder raises fails the Deferred. WrongLoopError is raised: whoever calls from another
 thread must not touch a Deferred. Frames are part of tracebacks and must not keep a Bucket open, so
@@ -52,6 +53,7 @@ from couchloop.operations import (
     lists,
     locks,
     lookup_replicas,
+    manifest,
     maps,
     observe,
     queues,
@@ -65,6 +67,7 @@ from couchloop.operations import (
     touch,
 )
 from couchloop.operations.items import ItemCollection
+from couchloop.operations.manifest import ScopeSpec
 from couchloop.operations.specs import Spec, StoreSemantics
 from couchloop.operations.subdocument_result import SubdocResult
 from couchloop.retries import RetryStrategy
@@ -2742,6 +2745,42 @@ class HealthMethods:
         """
         try:
             pending = health.ping(self._defaults, timeout=timeout, report_id=report_id)
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+
+class ManifestMethods:
+    """What can be asked of scopes and collections."""
+
+    __slots__ = ()
+
+    _defaults: Defaults
+    _driver: TwistedDriver
+
+    def get_all_scopes(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> Deferred[list[ScopeSpec]]:
+        """Return the scopes of the bucket with their collections, as the user may see them.
+
+        Args:
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        All data nodes are asked, and the first answer counts: a node may learn of a change somewhat
+        later than others.
+
+        Raises FeatureNotAvailableError if the server, or the type of the bucket, has none.
+        """
+        try:
+            pending = manifest.get_all_scopes(
+                self._defaults, timeout=timeout, retry_strategy=retry_strategy
+            )
         except CouchbaseError as error:
             return fail(without_frames(error))
         try:

@@ -15,6 +15,7 @@ from couchloop.hot.result import (
     StatsResult,
     ValueResult,
 )
+from couchloop.operations.manifest import CollectionSpec, ScopeSpec
 from couchloop.operations.subdocument_result import SubdocResult
 
 __all__ = [
@@ -23,12 +24,14 @@ __all__ = [
     "OBS_MASK",
     "OBS_NOTFOUND",
     "OBS_PERSISTED",
+    "CollectionSpec",
     "ExistsResult",
     "MultiResult",
     "ObserveInfo",
     "OperationResult",
     "ReplicaResult",
     "Result",
+    "ScopeSpec",
     "StatsResult",
     "SubdocResult",
     "ValueResult",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from weakref import ref
 
@@ -21,8 +22,9 @@ from couchloop.exceptions import (
     WrongLoopError,
 )
 from couchloop.retries import FailFast
+from couchloop.subdocument import get as path
 from couchloop.transcoder import FMT_BYTES
-from couchloop.wire import Feature, Opcode
+from couchloop.wire import Feature, Opcode, Status
 from tests.conformance.loops import Loop, cluster_of, open_bucket, opened
 
 MANY = 3000
@@ -166,7 +168,7 @@ class TestDocuments:
         loop.wait(hotels.touch("k", expiry=100))
         cas = loop.wait(hotels.get_and_lock("k", 5)).cas
         loop.wait(hotels.unlock("k", cas))
-        assert loop.wait(hotels.lookup_in("k", _get("rooms")))[0] == 2
+        assert loop.wait(hotels.lookup_in("k", path("rooms")))[0] == 2
         loop.wait(hotels.remove("k"))
         assert loop.wait(bucket.get("k")).value == "default"
 
@@ -304,6 +306,49 @@ class TestChanges:
         assert asked.hits == 1
 
 
+class TestManifest:
+    """Which scopes and collections there are."""
+
+    def test_all_scopes(self, loop: Loop, served: Any, bucket: Any) -> None:
+        """All are told of, with how long documents live at most; to threads, too."""
+        served.cluster.create_collection("default", "inventory.short", max_ttl=60)
+        found = loop.wait(bucket.collections().get_all_scopes())
+        assert sorted(scope.name for scope in found) == ["_default", "inventory"]
+        (inventory,) = [scope for scope in found if scope.name == "inventory"]
+        assert sorted((each.name, each.max_expiry) for each in inventory.collections) == [
+            ("hotels", timedelta(0)),
+            ("short", timedelta(seconds=60)),
+        ]
+        assert {each.scope_name for each in inventory.collections} == {"inventory"}
+        safe = bucket.threadsafe()
+        told = loop.in_thread(lambda: safe.collections().get_all_scopes())
+        assert told == found
+
+    def test_a_node_is_away(self, loop: Loop, served: Any, bucket: Any) -> None:
+        """A node that does not answer does not matter."""
+        silent = served.cluster.inject(
+            opcode=Opcode.COLLECTIONS_GET_MANIFEST, node=served.cluster.nodes[0], silent=True
+        )
+        assert loop.wait(bucket.collections().get_all_scopes())
+        assert silent.hits == 1
+
+    def test_older_servers(self, loop: Loop, served: Any, bucket: Any) -> None:
+        """A server that has none says so."""
+        status = Status.UNKNOWN_COMMAND
+        served.cluster.inject(opcode=Opcode.COLLECTIONS_GET_MANIFEST, status=status)
+        with pytest.raises(FeatureNotAvailableError, match="no scopes and collections") as caught:
+            loop.wait(bucket.collections().get_all_scopes())
+        assert caught.value.key is None
+
+    def test_later(self, loop: Loop, bucket: Any) -> None:
+        """What creates and drops says that it comes later."""
+        with pytest.raises(FeatureNotAvailableError, match="comes with a later version"):
+            loop.wait(bucket.collections().create_scope("s"))
+        manager = bucket.threadsafe().collections()
+        with pytest.raises(FeatureNotAvailableError, match="comes with a later version"):
+            loop.in_thread(lambda: manager.drop_collection("s", "c"))
+
+
 def test_servers_without_collections(
     loop: Loop, served: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,9 +363,3 @@ def test_servers_without_collections(
         assert caught.value.context.collection == "hotels"
         with pytest.raises(FeatureNotAvailableError):
             loop.wait(bucket.scope("inventory").collection("hotels").upsert_multi({"k": 1}))
-
-
-def _get(path: str) -> Any:
-    from couchloop.subdocument import get  # noqa: PLC0415 - one test's
-
-    return get(path)

@@ -15,7 +15,7 @@ import pytest
 from tests.conformance.loops import Loop, cluster_of, opened
 
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
-PAGES: Final = ("subdocument.md", "datastructures.md")
+PAGES: Final = ("collections.md", "subdocument.md", "datastructures.md")
 _BLOCK: Final = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -30,6 +30,7 @@ def test_examples(loop: Loop, page: str) -> None:
     ]
     assert blocks
     with loop.serving() as served, opened(loop, cluster_of(loop, served)) as bucket:
+        served.cluster.create_collection("default", "inventory.hotels")
         names: dict[str, Any] = {"bucket": bucket}
         for block in blocks:
             exec(compile(block, page, "exec"), names)  # noqa: S102 - our own pages

@@ -127,15 +127,20 @@ class Program:
         self.wait_for(pid)
         say("unused")
         step()
-        # One that uses it: it is the same object, and has connections of its own.
+        # One that uses it: it is the same object, and has connections of its own, as a collection
+        # that was made before the fork.
+        collection = bucket.scope("app").collection("c")
         pid = self.fork()
         if not pid:
             assert not bucket.connected
+            assert collection.upsert("k", 1).success
+            assert collection.get("k").value == 1
             use(bucket)
             assert open_bucket(self.connection_string) is bucket
             bucket.close()
             sys.exit()
         self.wait_for(pid)
+        del collection
         # One that opens it, and leaves it open.
         pid = self.fork()
         if not pid:

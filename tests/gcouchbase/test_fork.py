@@ -38,6 +38,7 @@ def serving(tmp_path: Path, tls: bool) -> Iterator[tuple[ServedCluster, str]]:
     """
     certificates = Certificates(tmp_path)
     with serve(tls=certificates.server() if tls else None) as served:
+        served.cluster.create_collection("default", "app.c")
         address = served.connection_string
         options = "config_poll_interval=0&operation_timeout=30&config_node_timeout=30"
         if tls:

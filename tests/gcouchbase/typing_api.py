@@ -12,13 +12,14 @@ from gevent.event import Event
 
 from couchloop import subdocument as sd
 from couchloop.client.connection_limits import ConnectionBudget
-from couchloop.client.threads import ThreadSafeBucket
+from couchloop.client.threads import ThreadSafeBucket, ThreadSafeCollection
 from couchloop.items import Item, ItemOptionDict
 from couchloop.result import (
     ExistsResult,
     MultiResult,
     OperationResult,
     ReplicaResult,
+    ScopeSpec,
     StatsResult,
     SubdocResult,
     ValueResult,
@@ -28,6 +29,7 @@ from couchloop.session.health import ClusterState, DiagnosticsReport, PingReport
 from couchloop.transcoder import FMT_UTF8, Transcoder
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
+from gcouchbase.collection import Collection, CollectionManager, Scope
 from gcouchbase.datastructures import CouchbaseList, CouchbaseMap, CouchbaseQueue, CouchbaseSet
 from gcouchbase.pool import BucketPool
 from gcouchbase.testing import ServedCluster, serve
@@ -205,3 +207,27 @@ def structures(bucket: Bucket) -> None:
     assert_type(CouchbaseMap("k", bucket).get_all(), dict[str, Any])
     assert_type(CouchbaseSet("k", bucket).values(), set[Any])
     assert_type(CouchbaseQueue("k", bucket).size(), int)
+
+
+def collections(bucket: Bucket, safe: ThreadSafeBucket) -> None:
+    """Collections have the Bucket's methods, with their types."""
+    assert_type(bucket.scope("s"), Scope)
+    assert_type(bucket.default_scope().collection("c"), Collection)
+    collection = bucket.scope("s").collection("c")
+    assert_type(collection, Collection)
+    assert_type(bucket.collection("c"), Collection)
+    assert_type(bucket.default_collection(), Collection)
+    assert_type(collection.get("k"), ValueResult)
+    assert_type(collection.upsert_multi({"k": 1}), MultiResult[OperationResult])
+    assert_type(collection.lookup_in("k", sd.get("a")), SubdocResult)
+    assert_type(collection.name, str)
+    assert_type(collection.scope, str)
+    assert_type({collection: 1}, dict[Collection, int])
+    assert_type(bucket.collections(), CollectionManager)
+    assert_type(bucket.collections().get_all_scopes(), list[ScopeSpec])
+    assert_type(safe.scope("s").collection("c"), ThreadSafeCollection)
+    assert_type(safe.collection("c").get("k"), ValueResult)
+    assert_type(safe.collections().get_all_scopes(), list[ScopeSpec])
+    bucket.collection(1)  # type: ignore[arg-type]
+    collection.ping()  # type: ignore[attr-defined]
+    collection.close()  # type: ignore[attr-defined]

@@ -12,12 +12,13 @@ from typing import Any, ClassVar, Final, Generic, NoReturn, Protocol, TypeVar, c
 from weakref import WeakValueDictionary
 
 from couchloop.client.driver import Driver
+from couchloop.client.sdk25 import LaterOfCollections
 from couchloop.exceptions import InvalidNameError
 from couchloop.hot.operation import MAX_KEY_IN_COLLECTION, CollectionName, Defaults
 
-D = TypeVar("D", bound=Driver)
 C_co = TypeVar("C_co", covariant=True)
 S_co = TypeVar("S_co", covariant=True)
+M_co = TypeVar("M_co", covariant=True)
 
 DEFAULT: Final = "_default"
 """The name of the default scope, and of its default collection."""
@@ -155,6 +156,23 @@ class ScopeBase(_Part, Generic[C_co]):
         return cast("C_co", _collection_of(self._bucket, self.name, name))
 
 
+class CollectionManagerBase(LaterOfCollections):
+    """Tells which scopes and collections a bucket has; it keeps its Bucket open."""
+
+    __slots__ = ("_bucket", "_defaults", "_driver")
+
+    _defaults: Defaults
+    _driver: Any
+
+    def __init__(self, bucket: Parent) -> None:
+        self._bucket = bucket
+        self._defaults = bucket._defaults  # noqa: SLF001 - ours
+        self._driver = bucket._driver  # noqa: SLF001
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._bucket!r}>"
+
+
 class CollectionsOfBucket:
     """The collections of a Bucket that are in use: they hold it, and it does not hold them."""
 
@@ -183,10 +201,11 @@ class CollectionsOfBucket:
             each._driver = driver  # noqa: SLF001 - ours
 
 
-class ScopesAndCollections(Generic[S_co, C_co]):
+class ScopesAndCollections(Generic[S_co, C_co, M_co]):
     """The methods of a Bucket that give its scopes and collections."""
 
     _scope_class: ClassVar[type[ScopeBase[Any]]]
+    _manager_class: ClassVar[type[CollectionManagerBase]]
 
     def scope(self, name: str) -> S_co:
         """Return a scope, without any I/O: whether it exists is seen when it is used.
@@ -212,6 +231,10 @@ class ScopesAndCollections(Generic[S_co, C_co]):
     def default_collection(self) -> C_co:
         """Return the collection that the Bucket's own methods are for."""
         return cast("C_co", _collection_of(self, DEFAULT, DEFAULT))
+
+    def collections(self) -> M_co:
+        """Return what tells which scopes and collections there are, without any I/O."""
+        return cast("M_co", self._manager_class(cast("Parent", self)))
 
 
 def _collection_of(bucket: Any, scope: str, name: str) -> Any:

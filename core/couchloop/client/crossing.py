@@ -198,6 +198,13 @@ class Call(Generic[T]):
             )
 
     def _context(self) -> ErrorContext:
+        context = self._place()
+        defaults: Defaults | None = getattr(self.pending.owner, "_defaults", None)
+        if defaults is not None and defaults.collection is not None:
+            context.scope, context.collection = defaults.collection
+        return context
+
+    def _place(self) -> ErrorContext:
         pending = self.pending
         bucket = getattr(pending.owner, "bucket", None)
         if isinstance(pending, Procedure):

@@ -43,7 +43,7 @@ _VIEWS: Final = "views are not there yet"
 _QUERIES: Final = "queries are not there yet"
 _ANALYTICS: Final = "analytics queries are not there yet"
 _SEARCHES: Final = "searches are not there yet"
-_MANAGEMENT: Final = "management of buckets, designs and indexes is not there yet"
+_MANAGEMENT: Final = "management of buckets, collections, designs and indexes is not there yet"
 _CRYPTO: Final = "encryption of fields is not there yet: encrypt values in a transcoder"
 
 
@@ -103,6 +103,16 @@ class LaterOfClusters(LaterNames):
     analytics_indexes = _NotYet(_MANAGEMENT)
     eventing_functions = _NotYet(_MANAGEMENT)
     cluster_info = _NotYet(_MANAGEMENT)
+
+
+class LaterOfCollections(LaterNames):
+    """Names of SDK 4's CollectionManager that come with a later version."""
+
+    create_scope = _NotYet(_MANAGEMENT)
+    drop_scope = _NotYet(_MANAGEMENT)
+    create_collection = _NotYet(_MANAGEMENT)
+    update_collection = _NotYet(_MANAGEMENT)
+    drop_collection = _NotYet(_MANAGEMENT)
 
 
 class LaterOnTwisted(LaterNames):

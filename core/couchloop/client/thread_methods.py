@@ -19,6 +19,7 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/operations/sets.py
 - core/couchloop/operations/queues.py
 - core/couchloop/session/health.py
+- core/couchloop/operations/manifest.py
 
 Frames are part of tracebacks and must not keep a Bucket open: a method lets go of the handle, and
 then of the Bucket, before it waits. In a forked child a Bucket has another driver, so that each
@@ -50,6 +51,7 @@ from couchloop.operations import (
     lists,
     locks,
     lookup_replicas,
+    manifest,
     maps,
     observe,
     queues,
@@ -63,6 +65,7 @@ from couchloop.operations import (
     touch,
 )
 from couchloop.operations.items import ItemCollection
+from couchloop.operations.manifest import ScopeSpec
 from couchloop.operations.specs import Spec, StoreSemantics
 from couchloop.operations.subdocument_result import SubdocResult
 from couchloop.retries import RetryStrategy
@@ -2783,6 +2786,43 @@ class HealthMethods:
         try:
             crossing.check(target._driver.session)
             pending = health.ping(target._defaults, timeout=timeout, report_id=report_id)
+            pending.owner = target
+        finally:
+            del target
+        return crossing.run(pending)
+
+
+class ManifestMethods:
+    """What can be asked of scopes and collections."""
+
+    __slots__ = ()
+
+    _target: Target
+    _cross: Callable[[Any], Crossing]
+
+    def get_all_scopes(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> list[ScopeSpec]:
+        """Return the scopes of the bucket with their collections, as the user may see them.
+
+        Args:
+            timeout: seconds until there is a result, waiting and retrying included. None: as the
+                Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        All data nodes are asked, and the first answer counts: a node may learn of a change somewhat
+        later than others.
+
+        Raises FeatureNotAvailableError if the server, or the type of the bucket, has none.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = manifest.get_all_scopes(
+                target._defaults, timeout=timeout, retry_strategy=retry_strategy
+            )
             pending.owner = target
         finally:
             del target

@@ -8,7 +8,13 @@ from typing import Any
 from couchloop.client.cluster import BucketBase
 from couchloop.client.collections import DEFAULT, CollectionBase, check_name
 from couchloop.client.crossing import Crossing
-from couchloop.client.thread_methods import DocumentMethods, HealthMethods, OldNames
+from couchloop.client.sdk25 import LaterOfCollections
+from couchloop.client.thread_methods import (
+    DocumentMethods,
+    HealthMethods,
+    ManifestMethods,
+    OldNames,
+)
 
 
 class ThreadSafeBucket(OldNames, HealthMethods):
@@ -52,6 +58,10 @@ class ThreadSafeBucket(OldNames, HealthMethods):
     def default_collection(self) -> ThreadSafeCollection:
         """Return the collection that the methods of this handle are for."""
         return self.collection(DEFAULT)
+
+    def collections(self) -> ThreadSafeCollectionManager:
+        """Return what tells which scopes and collections there are."""
+        return ThreadSafeCollectionManager(self._target, self._cross)
 
     @property
     def connected(self) -> bool:
@@ -136,3 +146,14 @@ class ThreadSafeScope:
         """
         collection = self._bucket._collection(self._name, name)  # noqa: SLF001 - ours
         return ThreadSafeCollection(collection, self._cross)
+
+
+class ThreadSafeCollectionManager(ManifestMethods, LaterOfCollections):
+    """Tells plain threads which scopes and collections a bucket has."""
+
+    def __init__(self, bucket: BucketBase, cross: Callable[[Any], Crossing]) -> None:
+        self._target: BucketBase = bucket
+        self._cross = cross
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._target!r}>"

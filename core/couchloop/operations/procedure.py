@@ -88,7 +88,7 @@ class Procedure(Batch[Any], Generic[T]):
     Args:
         name: of the method, for errors.
         defaults: the Bucket's.
-        key: of the document.
+        key: of the document; None: it is about none.
         timeout: seconds for all of it; None: as the Bucket says.
         steps: what to do. User code may run in it: in turns alone.
         idempotent: whether it changes nothing.
@@ -119,7 +119,7 @@ class Procedure(Batch[Any], Generic[T]):
         self,
         name: str,
         defaults: Defaults,
-        key: Key,
+        key: Key | None,
         timeout: float | None,
         steps: Steps[T],
         *,

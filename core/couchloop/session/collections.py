@@ -210,7 +210,7 @@ class Collections:
         if any(each == names for each, _ in self._waits):
             return True
         nodes = [node for each, node in self._fences if each == names]
-        return any([self._is_fenced(names, node) for node in nodes])
+        return any(self._is_fenced(names, node) for node in nodes)
 
     # Operations come here
 
@@ -340,9 +340,7 @@ class Collections:
         del self._fences[names, node]
         return False
 
-    def _lift(
-        self, names: CollectionName, connection: Connection, opaque: int, now: float
-    ) -> None:
+    def _lift(self, names: CollectionName, connection: Connection, opaque: int, now: float) -> None:
         """Have what waits behind a fence go on, if this is what it waited for."""
         place = names, connection.address
         if self._fences.get(place) == (connection, opaque):

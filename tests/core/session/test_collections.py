@@ -564,7 +564,9 @@ class TestFailures:
         assert count.hits == 0
 
 
-@given(st.binary(max_size=60) | st.builds('{{"manifest_uid":{}}}'.format, st.text()).map(str.encode))
+@given(
+    st.binary(max_size=60) | st.builds('{{"manifest_uid":{}}}'.format, st.text()).map(str.encode)
+)
 def test_manifest_of_anything(body: bytes) -> None:
     """Whatever stands in an error gives the number of a manifest, or none."""
     number = manifest_of(Frame(0x81, 0, 0, 0x88, 0, 0, b"", b"", b"", body))
