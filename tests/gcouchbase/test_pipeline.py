@@ -38,6 +38,18 @@ def test_results(bucket: Bucket) -> None:
     assert bucket.get("k").value == 2
 
 
+def test_collections(bucket: Bucket) -> None:
+    """The collections of the Bucket take part, those made within, too."""
+    before = bucket.default_collection()
+    with bucket.pipeline() as pipeline:
+        given: object = before.upsert("k", 1)
+        within = bucket.scope("_default").collection("_default")
+        assert within.get("k") is given is None
+    assert [result.success for result in pipeline.results] == [True, True]
+    assert before.get("k").value == 1
+    assert isinstance(before._driver, GeventDriver)
+
+
 def test_errors(bucket: Bucket) -> None:
     """What failed first is raised at the end, after all were waited for."""
     pipeline = bucket.pipeline()
