@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from couchloop.arguments.times import LONGEST
 from couchloop.exceptions import ArgumentError
@@ -165,11 +165,12 @@ def controlled_backoff(attempts: int) -> float:
     return _CONTROLLED[min(attempts, len(_CONTROLLED)) - 1]
 
 
-def check_strategy(strategy: RetryStrategy) -> RetryStrategy:
+def check_strategy(strategy: RetryStrategy, key: Any = None) -> RetryStrategy:
     """Return *strategy* if it is one; raise ArgumentError."""
     if isinstance(strategy, type) or not callable(getattr(strategy, "retry_after", None)):
         raise ArgumentError(
             "a retry strategy is an object with a method retry_after, as BestEffort() has it: "
-            f"{strategy!r}"
+            f"{strategy!r}",
+            key=key,
         )
     return strategy

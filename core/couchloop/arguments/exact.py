@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from couchloop.exceptions import InvalidSettingError
 
 
@@ -27,8 +29,8 @@ def exact_integer(number: object) -> int | None:
     return None
 
 
-def is_true(given: object, what: str) -> bool:
-    """Return *given* as a bool; *what* is what it says.
+def is_true(given: object, what: str, key: Any = None) -> bool:
+    """Return *given* as a bool; *what* is what it says, *key* the document's, for the error.
 
     Raises InvalidSettingError (a TypeError) unless it is a bool, or a number as SDK 2.5 takes it:
     the text "false" would count as True.
@@ -38,11 +40,11 @@ def is_true(given: object, what: str) -> bool:
     number = exact_integer(given)
     if number is None:
         raise InvalidSettingError(
-            f"{what} is True or False, not {type(given).__name__}", objextra=given
+            f"{what} is True or False, not {type(given).__name__}", key=key, objextra=given
         )
     return number != 0
 
 
-def is_quiet(quiet: object) -> bool:
+def is_quiet(quiet: object, key: Any = None) -> bool:
     """Return *quiet* as a bool; raise InvalidSettingError (a TypeError) as `is_true` does."""
-    return is_true(quiet, "quiet")
+    return is_true(quiet, "quiet", key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from typing import Final
+from typing import Any, Final
 
 from couchloop.exceptions import InvalidTimeoutError
 
@@ -11,10 +11,10 @@ LONGEST: Final = 365 * 86_400.0
 """Seconds of the longest time: a year, as options have it. Loops cannot count much further."""
 
 
-def exact_seconds(timeout: object) -> float:
+def exact_seconds(timeout: object, key: Any = None) -> float:
     """Return *timeout* in seconds; raise InvalidTimeoutError unless positive, a year at most.
 
-    True and False are no numbers here: they are slips.
+    True and False are no numbers here: they are slips. *key* is of the document, for the error.
     """
     seconds = None
     if type(timeout) is float:
@@ -27,7 +27,9 @@ def exact_seconds(timeout: object) -> float:
             seconds = inf
     if seconds is None or not 0.0 < seconds <= LONGEST:
         raise InvalidTimeoutError(
-            "timeout must be a positive number of seconds, a year at most", objextra=timeout
+            "timeout must be a positive number of seconds, a year at most",
+            key=key,
+            objextra=timeout,
         )
     return seconds
 

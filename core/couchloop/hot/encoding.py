@@ -68,12 +68,16 @@ class Passthrough:
         return bytes(value)
 
 
-def value_transcoder_of(given: Any) -> Transcoder:
+def value_transcoder_of(given: Any, key: Any = None) -> Transcoder:
     """Return the transcoder of one call, an instance or a class of one; it need know no keys.
 
-    Raises ArgumentError if it is none.
+    *key* is of the document, for the error. Raises ArgumentError if it is none.
     """
-    return _checked(given, _VALUE_METHODS)
+    try:
+        return _checked(given, _VALUE_METHODS)
+    except ArgumentError as error:
+        error.key = key
+        raise
 
 
 def _checked(given: Any, methods: Sequence[str]) -> Transcoder:

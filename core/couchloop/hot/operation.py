@@ -166,7 +166,7 @@ class Operation(_Typed[T]):
             raw = exact_key(raw, self.name, key)
         if not raw or len(raw) > defaults.max_key:
             raise _bad_key(key, raw, defaults)
-        timeout = defaults.timeout if timeout is None else exact_seconds(timeout)
+        timeout = defaults.timeout if timeout is None else exact_seconds(timeout, key)
         cas = _cas(cas, key) if cas != 0 else 0
         _init(self, opcode, raw, timeout, extras, value, cas, quiet)
         prefix = defaults.prefix
@@ -175,7 +175,7 @@ class Operation(_Typed[T]):
         self.defaults = defaults
         self.key = key
         if retry_strategy is not None:
-            check_strategy(retry_strategy)
+            check_strategy(retry_strategy, key)
         self.retry_strategy = retry_strategy
         self.attempts = 0
         self.reasons = ()

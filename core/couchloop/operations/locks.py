@@ -69,12 +69,12 @@ def lock(
     Raises NotFoundError; DocumentLockedError (a TemporaryFailError) if it is locked, unless the
     retry strategy waits for the end of that; InvalidTtlError for another time.
     """
-    quietly = defaults.quiet if quiet is None else is_quiet(quiet)
+    quietly = defaults.quiet if quiet is None else is_quiet(quiet, key)
     extras = _SECONDS.pack(exact_lock_time(ttl, key))
     op = Lock(
         Opcode.GET_LOCKED, defaults, key, timeout, extras, b"", 0, retry_strategy, quiet=quietly
     )
-    op.transcoder = reader(transcoder, defaults, no_format=no_format)
+    op.transcoder = reader(transcoder, defaults, no_format=no_format, key=key)
     return op
 
 

@@ -128,7 +128,7 @@ class Procedure(Batch[Any], Generic[T]):
         super().__init__([])
         self.name = name
         self.key = key
-        self.timeout = defaults.timeout if timeout is None else exact_seconds(timeout)
+        self.timeout = defaults.timeout if timeout is None else exact_seconds(timeout, key)
         self.idempotent = idempotent
         self._collection = defaults.collection
         self.broken: Exception | None = None

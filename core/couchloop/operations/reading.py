@@ -53,7 +53,11 @@ class Get(Operation[ValueResult]):
 
 
 def reader(
-    transcoder: Transcoder | type[Transcoder] | None, defaults: Defaults, *, no_format: bool
+    transcoder: Transcoder | type[Transcoder] | None,
+    defaults: Defaults,
+    *,
+    no_format: bool,
+    key: Any = None,
 ) -> Transcoder | None:
     """Return what is to read a value; None: it is given as bytes.
 
@@ -61,4 +65,4 @@ def reader(
     """
     if no_format:
         return None
-    return defaults.transcoder if transcoder is None else value_transcoder_of(transcoder)
+    return defaults.transcoder if transcoder is None else value_transcoder_of(transcoder, key)

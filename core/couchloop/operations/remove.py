@@ -30,7 +30,7 @@ def remove(
 
     Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError.
     """
-    quietly = defaults.quiet if quiet is None else is_quiet(quiet)
+    quietly = defaults.quiet if quiet is None else is_quiet(quiet, key)
     return Remove(
         Opcode.DELETE, defaults, key, timeout, b"", b"", cas, retry_strategy, quiet=quietly
     )

@@ -266,13 +266,14 @@ def read_many_with_replicas(
     return procedure("get_multi", defaults, every[0], timeout, steps, idempotent=True)
 
 
-def _replica(index: object) -> list[int]:
+def _replica(index: object, key: Any = None) -> list[int]:
     """Return the replicas that *index* means: one, or all of them for None."""
     if index is None:
         return list(range(MAX_REPLICAS))
     number = exact_integer(index)
     if number is None or not 0 <= number < MAX_REPLICAS:
-        raise ArgumentError("replica_index is 0, 1 or 2; None: any replica", objextra=index)
+        text = "replica_index is 0, 1 or 2; None: any replica"
+        raise ArgumentError(text, key=key, objextra=index)
     return [number]
 
 
@@ -295,9 +296,9 @@ def rget(
     Raises NotFoundError if no replica has it, NoReplicaError if there is no such replica,
     ArgumentError for an index that no bucket has.
     """
-    quietly = defaults.quiet if quiet is None else is_quiet(quiet)
-    coder = reader(transcoder, defaults, no_format=no_format)
-    reads = _reads(defaults, _replica(replica_index), coder, timeout, retry_strategy)
+    quietly = defaults.quiet if quiet is None else is_quiet(quiet, key)
+    coder = reader(transcoder, defaults, no_format=no_format, key=key)
+    reads = _reads(defaults, _replica(replica_index, key), coder, timeout, retry_strategy)
     steps = _any(reads, key, quiet=quietly)
     return procedure("rget", defaults, key, timeout, steps, idempotent=True)
 
@@ -317,7 +318,7 @@ def get_any_replica(
 
     Raises DocumentUnretrievableError (a NotFoundError) if no copy has it.
     """
-    coder = reader(transcoder, defaults, no_format=no_format)
+    coder = reader(transcoder, defaults, no_format=no_format, key=key)
     reads = _reads(defaults, range(ACTIVE, MAX_REPLICAS), coder, timeout, retry_strategy)
     steps = _any(reads, key, quiet=False)
     return procedure("get_any_replica", defaults, key, timeout, steps, idempotent=True)
@@ -338,7 +339,7 @@ def get_all_replicas(
 
     Raises DocumentUnretrievableError (a NotFoundError) if no copy has it.
     """
-    coder = reader(transcoder, defaults, no_format=no_format)
+    coder = reader(transcoder, defaults, no_format=no_format, key=key)
     reads = _reads(defaults, range(ACTIVE, MAX_REPLICAS), coder, timeout, retry_strategy)
     steps = _all(reads, key)
     return procedure("get_all_replicas", defaults, key, timeout, steps, idempotent=True)

@@ -65,7 +65,7 @@ def usual_get(
     key: Key, defaults: Defaults, ttl: Expiry, quiet: bool | None, timeout: float | None
 ) -> Operation[ValueResult]:
     """Return what `get` builds of these arguments alone, in less time."""
-    quietly = defaults.quiet if quiet is None else is_quiet(quiet)
+    quietly = defaults.quiet if quiet is None else is_quiet(quiet, key)
     if ttl != 0 and ttl is not None:
         extras = _FLAGS.pack(exact_expiry(ttl, defaults, key))
         op: Get = GetAndTouch(Opcode.GAT, defaults, key, timeout, extras, quiet=quietly)
@@ -113,10 +113,10 @@ def get(
     also SubdocPathInvalidError, DocumentNotJsonError, and DocumentLockedError, for the server lets
     nobody look into a locked document; ArgumentError together with *ttl*.
     """
-    quietly = defaults.quiet if quiet is None else is_quiet(quiet)
-    if replica and is_true(replica, "replica"):
+    quietly = defaults.quiet if quiet is None else is_quiet(quiet, key)
+    if replica and is_true(replica, "replica", key):
         _refuse_touch(ttl, key)
-        coder = reader(transcoder, defaults, no_format=no_format)
+        coder = reader(transcoder, defaults, no_format=no_format, key=key)
         if project is not None or with_expiry:
             raise ArgumentError("a replica gives whole documents: give no project", key=key)
         steps = read_with_replicas(key, defaults, coder, timeout, retry_strategy, quiet=quietly)
@@ -130,9 +130,9 @@ def get(
             project,
             defaults,
             key,
-            with_expiry=is_true(with_expiry, "with_expiry"),
+            with_expiry=is_true(with_expiry, "with_expiry", key),
             quiet=quietly,
-            transcoder=reader(transcoder, defaults, no_format=no_format),
+            transcoder=reader(transcoder, defaults, no_format=no_format, key=key),
             timeout=timeout,
             retry_strategy=retry_strategy,
         )
@@ -143,7 +143,7 @@ def get(
         )
     else:
         op = Get(0, defaults, key, timeout, b"", b"", 0, retry_strategy, quiet=quietly)
-    op.transcoder = reader(transcoder, defaults, no_format=no_format)
+    op.transcoder = reader(transcoder, defaults, no_format=no_format, key=key)
     return op
 
 
@@ -168,12 +168,12 @@ def get_and_touch(
     Raises NotFoundError, DocumentLockedError, and ValueFormatError if the value does not fit its
     flags.
     """
-    quietly = defaults.quiet if quiet is None else is_quiet(quiet)
+    quietly = defaults.quiet if quiet is None else is_quiet(quiet, key)
     extras = _FLAGS.pack(exact_expiry(expiry, defaults, key))
     op = GetAndTouch(
         Opcode.GAT, defaults, key, timeout, extras, b"", 0, retry_strategy, quiet=quietly
     )
-    op.transcoder = reader(transcoder, defaults, no_format=no_format)
+    op.transcoder = reader(transcoder, defaults, no_format=no_format, key=key)
     return op
 
 

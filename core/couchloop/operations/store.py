@@ -95,7 +95,7 @@ def upsert(
     """
     if expiry is not None:
         ttl = one_expiry(ttl, expiry, key)
-    coder = defaults.transcoder if transcoder is None else value_transcoder_of(transcoder)
+    coder = defaults.transcoder if transcoder is None else value_transcoder_of(transcoder, key)
     op = _store(
         Upsert,
         _SET,
@@ -109,7 +109,7 @@ def upsert(
         timeout,
         retry_strategy,
     )
-    if preserve_expiry and is_true(preserve_expiry, "preserve_expiry"):
+    if preserve_expiry and is_true(preserve_expiry, "preserve_expiry", key):
         op.framing = PRESERVE_EXPIRY
     return op
 
@@ -146,7 +146,7 @@ def insert(
     """
     if expiry is not None:
         ttl = one_expiry(ttl, expiry, key)
-    coder = defaults.transcoder if transcoder is None else value_transcoder_of(transcoder)
+    coder = defaults.transcoder if transcoder is None else value_transcoder_of(transcoder, key)
     return _store(
         Insert,
         _ADD,
@@ -201,7 +201,7 @@ def replace(
     """
     if expiry is not None:
         ttl = one_expiry(ttl, expiry, key)
-    coder = defaults.transcoder if transcoder is None else value_transcoder_of(transcoder)
+    coder = defaults.transcoder if transcoder is None else value_transcoder_of(transcoder, key)
     op = _store(
         Replace,
         _REPLACE,
@@ -215,7 +215,7 @@ def replace(
         timeout,
         retry_strategy,
     )
-    if preserve_expiry and is_true(preserve_expiry, "preserve_expiry"):
+    if preserve_expiry and is_true(preserve_expiry, "preserve_expiry", key):
         if op.extras[4:] != _NEVER:
             text = "give an expiry, or preserve_expiry=True: a document that is replaced has one"
             raise ArgumentError(text, key=key)
