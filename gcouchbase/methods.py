@@ -18,6 +18,7 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/operations/lists.py
 - core/couchloop/operations/sets.py
 - core/couchloop/operations/queues.py
+- core/couchloop/operations/streams.py
 - core/couchloop/session/health.py
 - core/couchloop/operations/manifest.py
 
@@ -28,7 +29,7 @@ waits, and the operation in flight holds it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from typing import Any
 from warnings import warn
 
@@ -59,18 +60,21 @@ from couchloop.operations import (
     sets,
     stats,
     store,
+    streams,
     subdocument,
     touch,
 )
 from couchloop.operations.items import ItemCollection
 from couchloop.operations.manifest import ScopeSpec
 from couchloop.operations.specs import Spec, StoreSemantics
+from couchloop.operations.streaming import Progress
 from couchloop.operations.subdocument_result import SubdocResult
 from couchloop.retries import RetryStrategy
 from couchloop.session import health
 from couchloop.session.health import ClusterState, PingReport
 from couchloop.transcoder import Transcoder
 from gcouchbase.driver import GeventDriver
+from gcouchbase.stream import ResultStream
 
 
 class DocumentMethods:
@@ -2302,6 +2306,522 @@ class DocumentMethods:
         finally:
             del self
         return driver.run(pending)
+
+    def get_stream(
+        self,
+        keys: Mapping[Any, Any]
+        | Iterable[Key | tuple[Key, Any]]
+        | AsyncIterable[Key | tuple[Key, Any]],
+        *,
+        ttl: Expiry = 0,
+        quiet: bool | None = None,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        progress: Progress | None = None,
+        in_flight: int = 1024,
+        max_bytes: int = 4194304,
+    ) -> ResultStream[ValueResult]:
+        """Fetch any number of documents.
+
+        Args:
+            keys: any iterable of keys, or of (key, ttl), an async one, or a dict.
+            ttl: if not 0, also set the expiry, as `get_and_touch` does.
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+            progress: is called with three numbers, at most once in a turn of the loop: keys that
+                are done, how many of these have failed, and how many there are in all, or None if
+                the iterable does not tell.
+            in_flight: operations that are under way at once.
+            max_bytes: bytes of their requests, and of answers that are there or expected.
+
+        Results come as they are answered, in any order. One that failed says so: `success` is
+        False, and `error` is what `get` would have raised. Nothing is sent before the first is
+        asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
+        """
+        try:
+            return ResultStream(
+                self,
+                streams.get_stream(
+                    self._defaults,
+                    keys,
+                    ttl=ttl,
+                    quiet=quiet,
+                    no_format=no_format,
+                    transcoder=transcoder,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                    progress=progress,
+                    in_flight=in_flight,
+                    max_bytes=max_bytes,
+                ),
+            )
+        finally:
+            del self
+
+    def exists_stream(
+        self,
+        keys: Iterable[Key] | AsyncIterable[Key],
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        progress: Progress | None = None,
+        in_flight: int = 1024,
+        max_bytes: int = 4194304,
+    ) -> ResultStream[ExistsResult]:
+        """Tell which of any number of documents are there.
+
+        Args:
+            keys: any iterable of keys, or an async one.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+            progress: is called with three numbers, at most once in a turn of the loop: keys that
+                are done, how many of these have failed, and how many there are in all, or None if
+                the iterable does not tell.
+            in_flight: operations that are under way at once.
+            max_bytes: bytes of their requests, and of answers that are there or expected.
+
+        Results come as they are answered, in any order. One that failed says so: `success` is
+        False, and `error` is what `exists` would have raised. Nothing is sent before the first is
+        asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
+        """
+        try:
+            return ResultStream(
+                self,
+                streams.exists_stream(
+                    self._defaults,
+                    keys,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                    progress=progress,
+                    in_flight=in_flight,
+                    max_bytes=max_bytes,
+                ),
+            )
+        finally:
+            del self
+
+    def upsert_stream(
+        self,
+        pairs: Mapping[Any, Any] | Iterable[tuple[Key, Any]] | AsyncIterable[tuple[Key, Any]],
+        *,
+        ttl: Expiry = 0,
+        format: int | None = None,
+        expiry: Expiry | None = None,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        preserve_expiry: bool = False,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        progress: Progress | None = None,
+        in_flight: int = 1024,
+        max_bytes: int = 4194304,
+    ) -> ResultStream[OperationResult]:
+        """Store any number of documents whether they exist or not.
+
+        Args:
+            pairs: any iterable of (key, value), an async one, or a dict.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
+            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            expiry: another name of *ttl*: give one.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            preserve_expiry: leave the expiry of a document that exists as it is; *ttl* is then that
+                of one that does not.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+            progress: is called with three numbers, at most once in a turn of the loop: keys that
+                are done, how many of these have failed, and how many there are in all, or None if
+                the iterable does not tell.
+            in_flight: operations that are under way at once.
+            max_bytes: bytes of their requests, and of answers that are there or expected.
+
+        Results come as they are answered, in any order. One that failed says so: `success` is
+        False, and `error` is what `upsert` would have raised. Nothing is sent before the first is
+        asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
+        """
+        try:
+            return ResultStream(
+                self,
+                streams.upsert_stream(
+                    self._defaults,
+                    pairs,
+                    ttl=ttl,
+                    format=format,
+                    expiry=expiry,
+                    transcoder=transcoder,
+                    preserve_expiry=preserve_expiry,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                    progress=progress,
+                    in_flight=in_flight,
+                    max_bytes=max_bytes,
+                ),
+            )
+        finally:
+            del self
+
+    def insert_stream(
+        self,
+        pairs: Mapping[Any, Any] | Iterable[tuple[Key, Any]] | AsyncIterable[tuple[Key, Any]],
+        *,
+        ttl: Expiry = 0,
+        format: int | None = None,
+        expiry: Expiry | None = None,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        progress: Progress | None = None,
+        in_flight: int = 1024,
+        max_bytes: int = 4194304,
+    ) -> ResultStream[OperationResult]:
+        """Store any number of documents that must not exist yet.
+
+        Args:
+            pairs: any iterable of (key, value), an async one, or a dict.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
+            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            expiry: another name of *ttl*: give one.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+            progress: is called with three numbers, at most once in a turn of the loop: keys that
+                are done, how many of these have failed, and how many there are in all, or None if
+                the iterable does not tell.
+            in_flight: operations that are under way at once.
+            max_bytes: bytes of their requests, and of answers that are there or expected.
+
+        Results come as they are answered, in any order. One that failed says so: `success` is
+        False, and `error` is what `insert` would have raised. Nothing is sent before the first is
+        asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
+        """
+        try:
+            return ResultStream(
+                self,
+                streams.insert_stream(
+                    self._defaults,
+                    pairs,
+                    ttl=ttl,
+                    format=format,
+                    expiry=expiry,
+                    transcoder=transcoder,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                    progress=progress,
+                    in_flight=in_flight,
+                    max_bytes=max_bytes,
+                ),
+            )
+        finally:
+            del self
+
+    def replace_stream(
+        self,
+        pairs: Mapping[Any, Any] | Iterable[tuple[Key, Any]] | AsyncIterable[tuple[Key, Any]],
+        *,
+        ttl: Expiry = 0,
+        format: int | None = None,
+        expiry: Expiry | None = None,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        preserve_expiry: bool = False,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        progress: Progress | None = None,
+        in_flight: int = 1024,
+        max_bytes: int = 4194304,
+    ) -> ResultStream[OperationResult]:
+        """Store any number of documents that must exist.
+
+        Args:
+            pairs: any iterable of (key, value), an async one, or a dict.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
+            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            expiry: another name of *ttl*: give one.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            preserve_expiry: leave its expiry as it is.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+            progress: is called with three numbers, at most once in a turn of the loop: keys that
+                are done, how many of these have failed, and how many there are in all, or None if
+                the iterable does not tell.
+            in_flight: operations that are under way at once.
+            max_bytes: bytes of their requests, and of answers that are there or expected.
+
+        Results come as they are answered, in any order. One that failed says so: `success` is
+        False, and `error` is what `replace` would have raised. Nothing is sent before the first is
+        asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
+        """
+        try:
+            return ResultStream(
+                self,
+                streams.replace_stream(
+                    self._defaults,
+                    pairs,
+                    ttl=ttl,
+                    format=format,
+                    expiry=expiry,
+                    transcoder=transcoder,
+                    preserve_expiry=preserve_expiry,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                    progress=progress,
+                    in_flight=in_flight,
+                    max_bytes=max_bytes,
+                ),
+            )
+        finally:
+            del self
+
+    def append_stream(
+        self,
+        pairs: Mapping[Any, Any] | Iterable[tuple[Key, Any]] | AsyncIterable[tuple[Key, Any]],
+        *,
+        format: int | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        progress: Progress | None = None,
+        in_flight: int = 1024,
+        max_bytes: int = 4194304,
+    ) -> ResultStream[OperationResult]:
+        """Put values behind the bytes of any number of documents.
+
+        Args:
+            pairs: any iterable of (key, value), an async one, or a dict.
+            format: FMT_UTF8 or FMT_BYTES.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+            progress: is called with three numbers, at most once in a turn of the loop: keys that
+                are done, how many of these have failed, and how many there are in all, or None if
+                the iterable does not tell.
+            in_flight: operations that are under way at once.
+            max_bytes: bytes of their requests, and of answers that are there or expected.
+
+        Results come as they are answered, in any order. One that failed says so: `success` is
+        False, and `error` is what `append` would have raised. Nothing is sent before the first is
+        asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
+        """
+        try:
+            return ResultStream(
+                self,
+                streams.append_stream(
+                    self._defaults,
+                    pairs,
+                    format=format,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                    progress=progress,
+                    in_flight=in_flight,
+                    max_bytes=max_bytes,
+                ),
+            )
+        finally:
+            del self
+
+    def prepend_stream(
+        self,
+        pairs: Mapping[Any, Any] | Iterable[tuple[Key, Any]] | AsyncIterable[tuple[Key, Any]],
+        *,
+        format: int | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        progress: Progress | None = None,
+        in_flight: int = 1024,
+        max_bytes: int = 4194304,
+    ) -> ResultStream[OperationResult]:
+        """Put values before the bytes of any number of documents.
+
+        Args:
+            pairs: any iterable of (key, value), an async one, or a dict.
+            format: FMT_UTF8 or FMT_BYTES.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+            progress: is called with three numbers, at most once in a turn of the loop: keys that
+                are done, how many of these have failed, and how many there are in all, or None if
+                the iterable does not tell.
+            in_flight: operations that are under way at once.
+            max_bytes: bytes of their requests, and of answers that are there or expected.
+
+        Results come as they are answered, in any order. One that failed says so: `success` is
+        False, and `error` is what `prepend` would have raised. Nothing is sent before the first is
+        asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
+        """
+        try:
+            return ResultStream(
+                self,
+                streams.prepend_stream(
+                    self._defaults,
+                    pairs,
+                    format=format,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                    progress=progress,
+                    in_flight=in_flight,
+                    max_bytes=max_bytes,
+                ),
+            )
+        finally:
+            del self
+
+    def remove_stream(
+        self,
+        keys: Mapping[Any, Any]
+        | Iterable[Key | tuple[Key, Any]]
+        | AsyncIterable[Key | tuple[Key, Any]],
+        *,
+        quiet: bool | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        progress: Progress | None = None,
+        in_flight: int = 1024,
+        max_bytes: int = 4194304,
+    ) -> ResultStream[OperationResult]:
+        """Delete any number of documents.
+
+        Args:
+            keys: any iterable of keys, or of (key, cas), an async one, or a dict.
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+            progress: is called with three numbers, at most once in a turn of the loop: keys that
+                are done, how many of these have failed, and how many there are in all, or None if
+                the iterable does not tell.
+            in_flight: operations that are under way at once.
+            max_bytes: bytes of their requests, and of answers that are there or expected.
+
+        Results come as they are answered, in any order. One that failed says so: `success` is
+        False, and `error` is what `remove` would have raised. Nothing is sent before the first is
+        asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
+        """
+        try:
+            return ResultStream(
+                self,
+                streams.remove_stream(
+                    self._defaults,
+                    keys,
+                    quiet=quiet,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                    progress=progress,
+                    in_flight=in_flight,
+                    max_bytes=max_bytes,
+                ),
+            )
+        finally:
+            del self
+
+    def touch_stream(
+        self,
+        keys: Mapping[Any, Any]
+        | Iterable[Key | tuple[Key, Any]]
+        | AsyncIterable[Key | tuple[Key, Any]],
+        *,
+        ttl: Expiry = 0,
+        expiry: Expiry | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        progress: Progress | None = None,
+        in_flight: int = 1024,
+        max_bytes: int = 4194304,
+    ) -> ResultStream[OperationResult]:
+        """Set the expiry of any number of documents.
+
+        Args:
+            keys: any iterable of keys, or of (key, ttl), an async one, or a dict.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
+            expiry: another name of *ttl*: give one.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+            progress: is called with three numbers, at most once in a turn of the loop: keys that
+                are done, how many of these have failed, and how many there are in all, or None if
+                the iterable does not tell.
+            in_flight: operations that are under way at once.
+            max_bytes: bytes of their requests, and of answers that are there or expected.
+
+        Results come as they are answered, in any order. One that failed says so: `success` is
+        False, and `error` is what `touch` would have raised. Nothing is sent before the first is
+        asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
+        """
+        try:
+            return ResultStream(
+                self,
+                streams.touch_stream(
+                    self._defaults,
+                    keys,
+                    ttl=ttl,
+                    expiry=expiry,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                    progress=progress,
+                    in_flight=in_flight,
+                    max_bytes=max_bytes,
+                ),
+            )
+        finally:
+            del self
+
+    def counter_stream(
+        self,
+        keys: Mapping[Any, Any]
+        | Iterable[Key | tuple[Key, Any]]
+        | AsyncIterable[Key | tuple[Key, Any]],
+        *,
+        initial: int | None = None,
+        delta: int = 1,
+        ttl: Expiry = 0,
+        expiry: Expiry | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        progress: Progress | None = None,
+        in_flight: int = 1024,
+        max_bytes: int = 4194304,
+    ) -> ResultStream[ValueResult]:
+        """Change any number of numbers.
+
+        Args:
+            keys: any iterable of keys, or of (key, delta), an async one, or a dict.
+            initial: what to store if there is no document. None: do not create it.
+            delta: what to add; negative: to subtract (never below 0).
+            ttl: expiry of a document that is created; 0: never.
+            expiry: another name of *ttl*: give one.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+            progress: is called with three numbers, at most once in a turn of the loop: keys that
+                are done, how many of these have failed, and how many there are in all, or None if
+                the iterable does not tell.
+            in_flight: operations that are under way at once.
+            max_bytes: bytes of their requests, and of answers that are there or expected.
+
+        Results come as they are answered, in any order. One that failed says so: `success` is
+        False, and `error` is what `counter` would have raised. Nothing is sent before the first is
+        asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
+        """
+        try:
+            return ResultStream(
+                self,
+                streams.counter_stream(
+                    self._defaults,
+                    keys,
+                    initial=initial,
+                    delta=delta,
+                    ttl=ttl,
+                    expiry=expiry,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                    progress=progress,
+                    in_flight=in_flight,
+                    max_bytes=max_bytes,
+                ),
+            )
+        finally:
+            del self
 
 
 class OldNames(DocumentMethods):

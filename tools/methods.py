@@ -43,12 +43,15 @@ from couchloop.operations import (
     sets,
     stats,
     store,
+    streams,
     subdocument,
     touch,
 )
 from couchloop.operations.arguments import ARGUMENTS
 from couchloop.operations.multi import Multi
 from couchloop.operations.old_names import OLD_NAMES, OldName
+from couchloop.operations.stream import Stream, T
+from couchloop.operations.streaming import MEANINGS, Streaming
 from couchloop.result import MultiResult
 from couchloop.session import health
 
@@ -94,6 +97,7 @@ FAMILIES: Final = (
             lists,
             sets,
             queues,
+            streams,
         ),
     ),
     Family("HealthMethods", "What a bucket's connections can be asked", (health,)),
@@ -114,6 +118,9 @@ class Target(NamedTuple):
     """What a method gives; `{}`: what its builder's `result()` gives."""
     body: str
     """`{call}`: the call of the builder; `{defaults}` is its first argument."""
+    stream_body: str
+    """Likewise of a method that gives a stream."""
+    stream_returns: str = "ResultStream[{}]"
     camel_case: bool = False
     """Whether `get_multi` is called `getMulti`, too."""
     defaults: str = "self._defaults"
@@ -125,6 +132,13 @@ class Target(NamedTuple):
         """Where it is."""
         return ROOT / self.path
 
+
+_STREAM: Final = """\
+try:
+    return ResultStream(self, {call})
+finally:
+    del self
+"""
 
 TARGETS: Final = (
     Target(
@@ -139,6 +153,7 @@ from twisted.internet.defer import Deferred, fail
 from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
 from couchloop.hot.operation import Defaults
 from txcouchbase.driver import TwistedDriver
+from txcouchbase.stream import ResultStream
 """,
         """\
 _defaults: Defaults
@@ -156,6 +171,7 @@ except WrongLoopError:
     del self
     raise
 """,
+        _STREAM,
         camel_case=True,
         ignored=("A002", "N815"),
     ),
@@ -168,6 +184,7 @@ waits, and the operation in flight holds it.""",
         """\
 from couchloop.hot.operation import Defaults
 from gcouchbase.driver import GeventDriver
+from gcouchbase.stream import ResultStream
 """,
         """\
 _defaults: Defaults
@@ -183,6 +200,7 @@ finally:
     del self
 return driver.run(pending)
 """,
+        _STREAM,
     ),
     Target(
         "core/couchloop/client/thread_methods.py",
@@ -193,8 +211,9 @@ then of the Bucket, before it waits. In a forked child a Bucket has another driv
 call asks for the way to the loop.""",
         """\
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 from couchloop.client.crossing import Crossing, Target
+from couchloop.exceptions import FeatureNotAvailableError
 """,
         """\
 _target: Target
@@ -213,15 +232,22 @@ finally:
     del target
 return crossing.run(pending)
 """,
+        """\
+del self
+raise FeatureNotAvailableError(
+    "streams are for the thread of the loop: in other threads use the _multi form"
+)
+""",
+        stream_returns="NoReturn",
         defaults="target._defaults",
-        ignored=("A002", "SLF001"),
+        ignored=("A002", "ARG002", "SLF001"),
     ),
 )
 
 
 def is_builder(name: str, member: object, module: ModuleType) -> bool:
     """Whether *member* of *module* makes an operation (or a batch, or what else is run)."""
-    if name.startswith("_") or not isinstance(member, FunctionType | Multi):
+    if name.startswith("_") or not isinstance(member, FunctionType | Multi | Streaming):
         return False
     first = next(iter(inspect.signature(member).parameters.values()), None)
     return member.__module__ == module.__name__ and getattr(first, "annotation", "") == "Defaults"
@@ -234,14 +260,26 @@ def result_type(build: Builder) -> Any:
     """
     if isinstance(build, Multi):
         return MultiResult[result_type(build.single)]  # type: ignore[misc]
+    if isinstance(build, Streaming):
+        return result_type(build.single)
     built = get_type_hints(build)["return"]
     kind = get_origin(built) or built
     values = _arguments_of(built)
+    if issubclass(kind, Stream):
+        return values[T]
     for base in kind.__mro__:
         if "result" in vars(base):
             found = get_type_hints(vars(base)["result"])["return"]
             return _filled(found, values)
     raise TypeError(f"{build.__name__}() gives a {kind.__name__}, which has no result()")
+
+
+def gives_stream(build: Builder) -> bool:
+    """Whether *build* gives a stream, and nothing that is waited for."""
+    if isinstance(build, Multi | Streaming):
+        return isinstance(build, Streaming)
+    built = get_type_hints(build)["return"]
+    return issubclass(get_origin(built) or built, Stream)
 
 
 def _arguments_of(kind: Any) -> dict[Any, Any]:
@@ -369,7 +407,10 @@ class Module:
         target = self.target
         module = build.__module__
         package, _, short = module.rpartition(".")
-        self.imports.add((package, short))
+        is_stream = gives_stream(build)
+        body = target.stream_body if is_stream else target.body
+        if "{call}" in body:
+            self.imports.add((package, short))
         _, *parameters = inspect.signature(build).parameters.values()
         declared, given = ["self"], [target.defaults]
         is_named = False
@@ -378,19 +419,20 @@ class Module:
                 declared.append("*")
             is_named = is_named or each.kind in {each.KEYWORD_ONLY, each.VAR_POSITIONAL}
             star = _STARS.get(each.kind, "")
-            self._import_names(each.annotation, module)
+            self._import_names(each.annotation, build)
             default = "" if each.default is each.empty else f" = {self._value(each.default)}"
             declared.append(f"{star}{each.name}: {each.annotation}{default}")
             names_it = each.kind is each.KEYWORD_ONLY
             given.append(f"{each.name}={each.name}" if names_it else f"{star}{each.name}")
-        returns = target.returns.format(self._type(result_type(build)))
+        returns = (target.stream_returns if is_stream else target.returns).format(
+            self._type(result_type(build))
+        )
         docstring = docstring_of(build)
         call = f"{short}.{name}({', '.join(given)})"
         if isinstance(build, Multi):
             given_first, given_keys, *_ = given
             shared = ", ".join(build.shared)
             call = f"{short}.{name}.build({given_first}, {given_keys}, ({shared}))"
-        body = target.body
         names: tuple[str, ...] = getattr(build, "rare", ())
         rare = [each for each in parameters if each.name in names]
         if rare:
@@ -406,9 +448,12 @@ class Module:
         head = f"def {name}({', '.join(declared)}) -> {returns}:\n"
         return head + textwrap.indent(f'"""{docstring}{end}"""\n{body}', "    ")
 
-    def _import_names(self, annotation: str, module: str) -> None:
-        """Import what *annotation* names, from where *module* has it, or where batches are made."""
-        origins = {**_origins(Multi.__module__), **_origins(module)}
+    def _import_names(self, annotation: str, build: Builder) -> None:
+        """Import what *annotation* names, from where *build* has it, or where batches are made."""
+        modules = [Multi.__module__, Streaming.__module__, build.__module__]
+        if isinstance(build, Streaming):
+            modules.append(build.single.__module__)
+        origins = {name: where for each in modules for name, where in _origins(each).items()}
         for node in ast.walk(ast.parse(annotation)):
             if isinstance(node, ast.Name) and node.id in origins:
                 self.imports.add((origins[node.id], node.id))
@@ -495,11 +540,20 @@ def docstring_of(build: Builder) -> str:
             f"Raises what `{build.single.__name__}` raises, with the results of all keys in the "
             "exception's `all_results`; ArgumentError for an empty batch."
         )
+    if isinstance(build, Streaming):
+        parts.append(_STREAM_TEXT.format(build.single.__name__))
     # A paragraph with lines further to the right is a list, and stays as it is.
     parts = [part if "\n " in part else textwrap.fill(part, **_layout("")) for part in parts]
     if arguments:
         parts.insert(1, "\n".join(["Args:", *arguments]))
     return "\n\n".join(parts)
+
+
+_STREAM_TEXT: Final = (
+    "Results come as they are answered, in any order. One that failed says so: `success` is False, "
+    "and `error` is what `{}` would have raised. Nothing is sent before the first is asked for. "
+    "Raises ArgumentError at once for what is no iterable, or a bound below 1."
+)
 
 
 def _layout(indentation: str) -> dict[str, Any]:
@@ -519,6 +573,10 @@ def _meanings(build: Builder, names: Sequence[str]) -> Iterator[str]:
         shared = {build.argument: "for keys without one of their own."} if build.argument else {}
         known = {**ARGUMENTS, **_documented(build.single), **_OF_A_BATCH, **shared}
         known[build.own.keys] = build.own.meaning
+    if isinstance(build, Streaming):
+        own = {}
+        known = {**ARGUMENTS, **_documented(build.single), **_OF_A_BATCH, **MEANINGS}
+        known[build.keys] = build.meaning
     if unknown := own.keys() - set(names):
         raise TypeError(f"{build.__name__}() has no argument {min(unknown)}")
     for name in names:

@@ -62,6 +62,12 @@ class Loop(Protocol):
     def wait(self, result: Any) -> Any:
         """Give what a method of a Bucket or Cluster gave, once it is there; raise its error."""
 
+    def take(self, stream: Any) -> list[Any]:
+        """Give all results of a stream, as a loop over it does."""
+
+    def next(self, stream: Any) -> Any:
+        """Ask a stream for its next result, None at its end: to be waited for."""
+
     def until(
         self, condition: Callable[[], object], what: str = "the condition never held"
     ) -> None:

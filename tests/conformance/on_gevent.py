@@ -73,6 +73,14 @@ class GeventLoop:
         """It has been waited for."""
         return result
 
+    def take(self, stream: Any) -> list[Any]:
+        """Iterate."""
+        return list(stream)
+
+    def next(self, stream: Any) -> Any:
+        """Iterate once."""
+        return next(stream, None)
+
     def until(
         self, condition: Callable[[], object], what: str = "the condition never held"
     ) -> None:

@@ -109,6 +109,19 @@ class TwistedLoop:
         """Let one turn of the reactor pass: the test is no callback of what it waited for."""
         blockon(support.turn(self.reactor, lambda: True))
 
+    def take(self, stream: Any) -> list[Any]:
+        """Iterate in a coroutine."""
+
+        async def taken() -> list[Any]:
+            return [each async for each in stream]
+
+        found: list[Any] = self.wait(ensureDeferred(taken()))
+        return found
+
+    def next(self, stream: Any) -> Any:
+        """Ask for a Deferred."""
+        return stream.next()
+
     def until(
         self, condition: Callable[[], object], what: str = "the condition never held"
     ) -> None:

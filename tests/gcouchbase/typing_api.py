@@ -13,7 +13,9 @@ from gevent.event import Event
 from couchloop import subdocument as sd
 from couchloop.client.connection_limits import ConnectionBudget
 from couchloop.client.threads import ThreadSafeBucket, ThreadSafeCollection
+from couchloop.exceptions import CouchbaseError
 from couchloop.items import Item, ItemOptionDict
+from couchloop.operations.streaming import Summary
 from couchloop.result import (
     ExistsResult,
     MultiResult,
@@ -32,6 +34,7 @@ from gcouchbase.cluster import Cluster, PasswordAuthenticator
 from gcouchbase.collection import Collection, CollectionManager, Scope
 from gcouchbase.datastructures import CouchbaseList, CouchbaseMap, CouchbaseQueue, CouchbaseSet
 from gcouchbase.pool import BucketPool
+from gcouchbase.stream import ResultStream
 from gcouchbase.testing import ServedCluster, serve
 
 
@@ -231,3 +234,16 @@ def collections(bucket: Bucket, safe: ThreadSafeBucket) -> None:
     bucket.collection(1)  # type: ignore[arg-type]
     collection.ping()  # type: ignore[attr-defined]
     collection.close()  # type: ignore[attr-defined]
+
+
+def streams(bucket: Bucket, collection: Collection) -> None:
+    """Streams are iterators of results."""
+    assert_type(bucket.get_stream(["k"]), ResultStream[ValueResult])
+    assert_type(bucket.upsert_stream({"k": 1}), ResultStream[OperationResult])
+    assert_type(collection.exists_stream(iter("ab")), ResultStream[ExistsResult])
+    for result in bucket.counter_stream([("k", 1), "m"], initial=1):
+        assert_type(result, ValueResult)
+        assert_type(result.error, CouchbaseError | None)
+    assert_type(bucket.remove_stream(["k"]).run(), Summary)
+    bucket.get_stream(5)  # type: ignore[arg-type]
+    bucket.get_stream(["k"], progress=1)  # type: ignore[arg-type]

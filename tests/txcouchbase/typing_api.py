@@ -13,7 +13,9 @@ from twisted.internet.defer import Deferred
 from couchloop import subdocument as sd
 from couchloop.client.connection_limits import ConnectionBudget
 from couchloop.client.threads import ThreadSafeBucket, ThreadSafeCollection
+from couchloop.exceptions import CouchbaseError
 from couchloop.items import Item, ItemOptionDict
+from couchloop.operations.streaming import Summary
 from couchloop.result import (
     ExistsResult,
     MultiResult,
@@ -33,6 +35,7 @@ from txcouchbase.collection import Collection, CollectionManager, Scope
 from txcouchbase.datastructures import CouchbaseList, CouchbaseMap, CouchbaseQueue, CouchbaseSet
 from txcouchbase.pool import BucketPool
 from txcouchbase.service import BucketService
+from txcouchbase.stream import ResultStream
 from txcouchbase.testing import MemoryCluster, ServedCluster, serve
 
 
@@ -255,3 +258,17 @@ def collections(bucket: Bucket, safe: ThreadSafeBucket) -> None:
     bucket.collection(1)  # type: ignore[arg-type]
     collection.ping()  # type: ignore[attr-defined]
     collection.close()  # type: ignore[attr-defined]
+
+
+async def streams(bucket: Bucket, collection: Collection) -> None:
+    """Streams are async iterators of results."""
+    assert_type(bucket.get_stream(["k"]), ResultStream[ValueResult])
+    assert_type(bucket.upsert_stream({"k": 1}), ResultStream[OperationResult])
+    assert_type(collection.exists_stream(iter("ab")), ResultStream[ExistsResult])
+    async for result in bucket.counter_stream([("k", 1), "m"], initial=1):
+        assert_type(result, ValueResult)
+        assert_type(result.error, CouchbaseError | None)
+    assert_type(bucket.remove_stream(["k"]).run(), Deferred[Summary])
+    assert_type(await bucket.touch_stream(["k"], ttl=5).next(), OperationResult | None)
+    bucket.get_stream(5)  # type: ignore[arg-type]
+    bucket.get_stream(["k"], progress=1)  # type: ignore[arg-type]

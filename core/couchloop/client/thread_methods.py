@@ -18,6 +18,7 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/operations/lists.py
 - core/couchloop/operations/sets.py
 - core/couchloop/operations/queues.py
+- core/couchloop/operations/streams.py
 - core/couchloop/session/health.py
 - core/couchloop/operations/manifest.py
 
@@ -25,16 +26,17 @@ Frames are part of tracebacks and must not keep a Bucket open: a method lets go 
 then of the Bucket, before it waits. In a forked child a Bucket has another driver, so that each
 call asks for the way to the loop.
 """
-# ruff: noqa: A002, SLF001
+# ruff: noqa: A002, ARG002, SLF001
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn
 from warnings import warn
 
 from couchloop.arguments.expiry import Expiry, LockTime
 from couchloop.client.crossing import Crossing, Target
+from couchloop.exceptions import FeatureNotAvailableError
 from couchloop.hot.operation import Key
 from couchloop.hot.result import (
     ExistsResult,
@@ -67,6 +69,7 @@ from couchloop.operations import (
 from couchloop.operations.items import ItemCollection
 from couchloop.operations.manifest import ScopeSpec
 from couchloop.operations.specs import Spec, StoreSemantics
+from couchloop.operations.streaming import Progress
 from couchloop.operations.subdocument_result import SubdocResult
 from couchloop.retries import RetryStrategy
 from couchloop.session import health
@@ -2481,6 +2484,385 @@ class DocumentMethods:
         finally:
             del target
         return crossing.run(pending)
+
+    def get_stream(
+        self,
+        keys: Mapping[Any, Any]
+        | Iterable[Key | tuple[Key, Any]]
+        | AsyncIterable[Key | tuple[Key, Any]],
+        *,
+        ttl: Expiry = 0,
+        quiet: bool | None = None,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        progress: Progress | None = None,
+        in_flight: int = 1024,
+        max_bytes: int = 4194304,
+    ) -> NoReturn:
+        """Fetch any number of documents.
+
+        Args:
+            keys: any iterable of keys, or of (key, ttl), an async one, or a dict.
+            ttl: if not 0, also set the expiry, as `get_and_touch` does.
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+            progress: is called with three numbers, at most once in a turn of the loop: keys that
+                are done, how many of these have failed, and how many there are in all, or None if
+                the iterable does not tell.
+            in_flight: operations that are under way at once.
+            max_bytes: bytes of their requests, and of answers that are there or expected.
+
+        Results come as they are answered, in any order. One that failed says so: `success` is
+        False, and `error` is what `get` would have raised. Nothing is sent before the first is
+        asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
+        """
+        del self
+        raise FeatureNotAvailableError(
+            "streams are for the thread of the loop: in other threads use the _multi form"
+        )
+
+    def exists_stream(
+        self,
+        keys: Iterable[Key] | AsyncIterable[Key],
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        progress: Progress | None = None,
+        in_flight: int = 1024,
+        max_bytes: int = 4194304,
+    ) -> NoReturn:
+        """Tell which of any number of documents are there.
+
+        Args:
+            keys: any iterable of keys, or an async one.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+            progress: is called with three numbers, at most once in a turn of the loop: keys that
+                are done, how many of these have failed, and how many there are in all, or None if
+                the iterable does not tell.
+            in_flight: operations that are under way at once.
+            max_bytes: bytes of their requests, and of answers that are there or expected.
+
+        Results come as they are answered, in any order. One that failed says so: `success` is
+        False, and `error` is what `exists` would have raised. Nothing is sent before the first is
+        asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
+        """
+        del self
+        raise FeatureNotAvailableError(
+            "streams are for the thread of the loop: in other threads use the _multi form"
+        )
+
+    def upsert_stream(
+        self,
+        pairs: Mapping[Any, Any] | Iterable[tuple[Key, Any]] | AsyncIterable[tuple[Key, Any]],
+        *,
+        ttl: Expiry = 0,
+        format: int | None = None,
+        expiry: Expiry | None = None,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        preserve_expiry: bool = False,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        progress: Progress | None = None,
+        in_flight: int = 1024,
+        max_bytes: int = 4194304,
+    ) -> NoReturn:
+        """Store any number of documents whether they exist or not.
+
+        Args:
+            pairs: any iterable of (key, value), an async one, or a dict.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
+            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            expiry: another name of *ttl*: give one.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            preserve_expiry: leave the expiry of a document that exists as it is; *ttl* is then that
+                of one that does not.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+            progress: is called with three numbers, at most once in a turn of the loop: keys that
+                are done, how many of these have failed, and how many there are in all, or None if
+                the iterable does not tell.
+            in_flight: operations that are under way at once.
+            max_bytes: bytes of their requests, and of answers that are there or expected.
+
+        Results come as they are answered, in any order. One that failed says so: `success` is
+        False, and `error` is what `upsert` would have raised. Nothing is sent before the first is
+        asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
+        """
+        del self
+        raise FeatureNotAvailableError(
+            "streams are for the thread of the loop: in other threads use the _multi form"
+        )
+
+    def insert_stream(
+        self,
+        pairs: Mapping[Any, Any] | Iterable[tuple[Key, Any]] | AsyncIterable[tuple[Key, Any]],
+        *,
+        ttl: Expiry = 0,
+        format: int | None = None,
+        expiry: Expiry | None = None,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        progress: Progress | None = None,
+        in_flight: int = 1024,
+        max_bytes: int = 4194304,
+    ) -> NoReturn:
+        """Store any number of documents that must not exist yet.
+
+        Args:
+            pairs: any iterable of (key, value), an async one, or a dict.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
+            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            expiry: another name of *ttl*: give one.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+            progress: is called with three numbers, at most once in a turn of the loop: keys that
+                are done, how many of these have failed, and how many there are in all, or None if
+                the iterable does not tell.
+            in_flight: operations that are under way at once.
+            max_bytes: bytes of their requests, and of answers that are there or expected.
+
+        Results come as they are answered, in any order. One that failed says so: `success` is
+        False, and `error` is what `insert` would have raised. Nothing is sent before the first is
+        asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
+        """
+        del self
+        raise FeatureNotAvailableError(
+            "streams are for the thread of the loop: in other threads use the _multi form"
+        )
+
+    def replace_stream(
+        self,
+        pairs: Mapping[Any, Any] | Iterable[tuple[Key, Any]] | AsyncIterable[tuple[Key, Any]],
+        *,
+        ttl: Expiry = 0,
+        format: int | None = None,
+        expiry: Expiry | None = None,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        preserve_expiry: bool = False,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        progress: Progress | None = None,
+        in_flight: int = 1024,
+        max_bytes: int = 4194304,
+    ) -> NoReturn:
+        """Store any number of documents that must exist.
+
+        Args:
+            pairs: any iterable of (key, value), an async one, or a dict.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
+            format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            expiry: another name of *ttl*: give one.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            preserve_expiry: leave its expiry as it is.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+            progress: is called with three numbers, at most once in a turn of the loop: keys that
+                are done, how many of these have failed, and how many there are in all, or None if
+                the iterable does not tell.
+            in_flight: operations that are under way at once.
+            max_bytes: bytes of their requests, and of answers that are there or expected.
+
+        Results come as they are answered, in any order. One that failed says so: `success` is
+        False, and `error` is what `replace` would have raised. Nothing is sent before the first is
+        asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
+        """
+        del self
+        raise FeatureNotAvailableError(
+            "streams are for the thread of the loop: in other threads use the _multi form"
+        )
+
+    def append_stream(
+        self,
+        pairs: Mapping[Any, Any] | Iterable[tuple[Key, Any]] | AsyncIterable[tuple[Key, Any]],
+        *,
+        format: int | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        progress: Progress | None = None,
+        in_flight: int = 1024,
+        max_bytes: int = 4194304,
+    ) -> NoReturn:
+        """Put values behind the bytes of any number of documents.
+
+        Args:
+            pairs: any iterable of (key, value), an async one, or a dict.
+            format: FMT_UTF8 or FMT_BYTES.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+            progress: is called with three numbers, at most once in a turn of the loop: keys that
+                are done, how many of these have failed, and how many there are in all, or None if
+                the iterable does not tell.
+            in_flight: operations that are under way at once.
+            max_bytes: bytes of their requests, and of answers that are there or expected.
+
+        Results come as they are answered, in any order. One that failed says so: `success` is
+        False, and `error` is what `append` would have raised. Nothing is sent before the first is
+        asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
+        """
+        del self
+        raise FeatureNotAvailableError(
+            "streams are for the thread of the loop: in other threads use the _multi form"
+        )
+
+    def prepend_stream(
+        self,
+        pairs: Mapping[Any, Any] | Iterable[tuple[Key, Any]] | AsyncIterable[tuple[Key, Any]],
+        *,
+        format: int | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        progress: Progress | None = None,
+        in_flight: int = 1024,
+        max_bytes: int = 4194304,
+    ) -> NoReturn:
+        """Put values before the bytes of any number of documents.
+
+        Args:
+            pairs: any iterable of (key, value), an async one, or a dict.
+            format: FMT_UTF8 or FMT_BYTES.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+            progress: is called with three numbers, at most once in a turn of the loop: keys that
+                are done, how many of these have failed, and how many there are in all, or None if
+                the iterable does not tell.
+            in_flight: operations that are under way at once.
+            max_bytes: bytes of their requests, and of answers that are there or expected.
+
+        Results come as they are answered, in any order. One that failed says so: `success` is
+        False, and `error` is what `prepend` would have raised. Nothing is sent before the first is
+        asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
+        """
+        del self
+        raise FeatureNotAvailableError(
+            "streams are for the thread of the loop: in other threads use the _multi form"
+        )
+
+    def remove_stream(
+        self,
+        keys: Mapping[Any, Any]
+        | Iterable[Key | tuple[Key, Any]]
+        | AsyncIterable[Key | tuple[Key, Any]],
+        *,
+        quiet: bool | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        progress: Progress | None = None,
+        in_flight: int = 1024,
+        max_bytes: int = 4194304,
+    ) -> NoReturn:
+        """Delete any number of documents.
+
+        Args:
+            keys: any iterable of keys, or of (key, cas), an async one, or a dict.
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+            progress: is called with three numbers, at most once in a turn of the loop: keys that
+                are done, how many of these have failed, and how many there are in all, or None if
+                the iterable does not tell.
+            in_flight: operations that are under way at once.
+            max_bytes: bytes of their requests, and of answers that are there or expected.
+
+        Results come as they are answered, in any order. One that failed says so: `success` is
+        False, and `error` is what `remove` would have raised. Nothing is sent before the first is
+        asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
+        """
+        del self
+        raise FeatureNotAvailableError(
+            "streams are for the thread of the loop: in other threads use the _multi form"
+        )
+
+    def touch_stream(
+        self,
+        keys: Mapping[Any, Any]
+        | Iterable[Key | tuple[Key, Any]]
+        | AsyncIterable[Key | tuple[Key, Any]],
+        *,
+        ttl: Expiry = 0,
+        expiry: Expiry | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        progress: Progress | None = None,
+        in_flight: int = 1024,
+        max_bytes: int = 4194304,
+    ) -> NoReturn:
+        """Set the expiry of any number of documents.
+
+        Args:
+            keys: any iterable of keys, or of (key, ttl), an async one, or a dict.
+            ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
+                a time zone; 0: never. Above 30 days a number counts from 1970.
+            expiry: another name of *ttl*: give one.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+            progress: is called with three numbers, at most once in a turn of the loop: keys that
+                are done, how many of these have failed, and how many there are in all, or None if
+                the iterable does not tell.
+            in_flight: operations that are under way at once.
+            max_bytes: bytes of their requests, and of answers that are there or expected.
+
+        Results come as they are answered, in any order. One that failed says so: `success` is
+        False, and `error` is what `touch` would have raised. Nothing is sent before the first is
+        asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
+        """
+        del self
+        raise FeatureNotAvailableError(
+            "streams are for the thread of the loop: in other threads use the _multi form"
+        )
+
+    def counter_stream(
+        self,
+        keys: Mapping[Any, Any]
+        | Iterable[Key | tuple[Key, Any]]
+        | AsyncIterable[Key | tuple[Key, Any]],
+        *,
+        initial: int | None = None,
+        delta: int = 1,
+        ttl: Expiry = 0,
+        expiry: Expiry | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        progress: Progress | None = None,
+        in_flight: int = 1024,
+        max_bytes: int = 4194304,
+    ) -> NoReturn:
+        """Change any number of numbers.
+
+        Args:
+            keys: any iterable of keys, or of (key, delta), an async one, or a dict.
+            initial: what to store if there is no document. None: do not create it.
+            delta: what to add; negative: to subtract (never below 0).
+            ttl: expiry of a document that is created; 0: never.
+            expiry: another name of *ttl*: give one.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+            progress: is called with three numbers, at most once in a turn of the loop: keys that
+                are done, how many of these have failed, and how many there are in all, or None if
+                the iterable does not tell.
+            in_flight: operations that are under way at once.
+            max_bytes: bytes of their requests, and of answers that are there or expected.
+
+        Results come as they are answered, in any order. One that failed says so: `success` is
+        False, and `error` is what `counter` would have raised. Nothing is sent before the first is
+        asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
+        """
+        del self
+        raise FeatureNotAvailableError(
+            "streams are for the thread of the loop: in other threads use the _multi form"
+        )
 
 
 class OldNames(DocumentMethods):

@@ -30,10 +30,12 @@ class Result:
 
     """
 
-    __slots__ = ("key", "rc")
+    __slots__ = ("_met", "key", "rc")
 
     cas: int = 0
     value: Any = None
+
+    _met: CouchbaseError
 
     def __init__(self, key: object, rc: int = 0) -> None:
         self.key: Any = key
@@ -43,6 +45,18 @@ class Result:
     def success(self) -> bool:
         """Whether the operation did what it was to do."""
         return self.rc == 0
+
+    @property
+    def error(self) -> CouchbaseError | None:
+        """What a stream's operation on this key has met, if it has failed; else None."""
+        try:
+            return self._met
+        except AttributeError:
+            return None
+
+    def fail(self, error: CouchbaseError) -> None:
+        """Keep what the operation has met."""
+        self._met = error
 
     @property
     def errstr(self) -> str:

@@ -162,10 +162,7 @@ class Multi(Generic[R]):
         given = {**dict(zip(self._positional, positional, strict=False)), **named}
         if len(given) < len(positional) + len(named) or not given.keys() <= {*self.shared}:
             raise TypeError(f"{self.__name__}() takes: {', '.join(self.shared)}")
-        arguments = zip(self.shared, self._usual, strict=True)
-        return self.build(
-            defaults, keys, tuple(given.get(name, usual) for name, usual in arguments)
-        )
+        return self.build(defaults, keys, self.arguments_of(given))
 
     def build(self, defaults: Defaults, keys: Any, arguments: tuple[Any, ...]) -> Batch[R]:
         """Build a batch.
@@ -191,6 +188,26 @@ class Multi(Generic[R]):
             raise ArgumentError(f"give a dict of key and {self.argument}")
         if is_dict and not own.is_said:
             keys, is_dict = keys.keys(), False
+        kind, build = self.prepared(defaults, arguments, is_dict=is_dict)
+        return batch_of(kind, defaults, arguments[self._timeout], keys, build)
+
+    def arguments_of(self, named: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Return all of `shared`, of which *named* has some."""
+        return tuple(
+            named.get(name, usual) for name, usual in zip(self.shared, self._usual, strict=True)
+        )
+
+    def prepared(
+        self, defaults: Defaults, arguments: tuple[Any, ...], *, is_dict: bool
+    ) -> tuple[type[Operation[R]], Build]:
+        """Return the kind of the operations, and what builds one of a key and what is said of it.
+
+        Args:
+            defaults: the Bucket's.
+            arguments: all of `shared`.
+            is_dict: whether anything may be said of a key.
+        """
+        own = self.own
         single = self.single
         if self._expiry is not None and arguments[self._expiry] is not None:
             arguments = self._with_ttl(arguments, self._expiry)
@@ -212,7 +229,7 @@ class Multi(Generic[R]):
             def build(key: Any, _: None) -> Operation[R]:
                 return single(defaults, key)
 
-        return batch_of(kind, defaults, arguments[self._timeout], keys, build)
+        return kind, build
 
     def _of_items(
         self, defaults: Defaults, items: ItemCollection, arguments: tuple[Any, ...]

@@ -1,0 +1,332 @@
+"""Results that come one after the other: a stream, which knows neither loop nor clock.
+
+A stream is pulled: whoever wants the next result asks for it, and only then is more issued. So a
+consumer that does not take is all the backpressure there is, and one that stops has nothing to
+wait for. What is under way meanwhile is bounded, and so is what is kept of it.
+
+Each wait for a result is a `Pull`, which to a session is a procedure: it has turns in the place
+where user code may run. In a turn the stream does one slice of its work (`Stream.slice`): it reads
+what was answered, and issues more. What was issued goes on after a pull has ended, so that the next
+finds its answers there.
+
+Results that are there are given without a turn. A stream that fails gives what it has before.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+
+from couchloop.exceptions import CouchbaseError, ErrorContext, own_copy, without_frames
+from couchloop.operations.procedure import Performer, Procedure, Steps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from couchloop.hot.operation import Defaults, Operation
+
+T = TypeVar("T")
+
+
+class _End:
+    """What a stream gives when it has no more."""
+
+    def __repr__(self) -> str:
+        return "END"
+
+
+END: Final = _End()
+
+SLICE: Final = 128
+"""Results that are read, and operations that are issued, in one turn of the loop."""
+
+
+def _nothing() -> Steps[Any]:
+    """Return no step: a pull is no generator."""
+    return
+    yield
+
+
+class Stream(ABC, Generic[T]):
+    """Results that come as their operations are answered.
+
+    Args:
+        name: of the method, for errors.
+        defaults: the Bucket's.
+
+    Attributes:
+        ready: results that nobody has taken yet.
+
+    """
+
+    def __init__(self, name: str, defaults: Defaults) -> None:
+        self.name = name
+        self.defaults = defaults
+        self.ready: deque[T] = deque()
+        self._flying: dict[Operation[Any], None] = {}
+        """What is under way."""
+        self._finished: list[Operation[Any]] = []
+        """What has an answer or an error that was not read yet."""
+        self._pulls: dict[Pull[T], None] = {}
+        self._is_busy = False
+        self._is_over = False
+        self.ending: Exception | None = None
+        """Why nothing more is issued, if so: it is raised when all else was taken."""
+        self._failure: Exception | None = None
+        """The same, once nothing is under way any more."""
+        self._pause = 0.0
+        """Seconds after which a slice can do more, though nothing is answered; 0: none."""
+        self._has_more = False
+        """Whether a slice can do more in the next turn."""
+
+    # What a kind of stream does
+
+    @abstractmethod
+    def _settle(self, op: Operation[Any]) -> None:
+        """Read what became of *op*: user code may run in here."""
+
+    @abstractmethod
+    def _feed(self, performer: Performer, now: float) -> None:
+        """Issue more, no more than fits into a slice: user code may run in here.
+
+        What it raises ends the stream, once all that is under way was answered and taken.
+        """
+
+    @property
+    @abstractmethod
+    def _is_exhausted(self) -> bool:
+        """Whether nothing more is to be issued."""
+
+    def _given(self, item: Any) -> T:
+        """Return what is given for one of `ready`."""
+        return cast("T", item)
+
+    def _stop(self) -> list[Operation[Any]]:
+        """Let go of all: the consumer has stopped. Return what is to be sent for that."""
+        return []
+
+    def _tell(self) -> None:
+        """Record that a slice is over: user code may run in here."""
+
+    # What a consumer does
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it gives no more."""
+        return self._is_over and not self.ready and self._failure is None
+
+    @property
+    def can_take(self) -> bool:
+        """Whether `take` has something to give, be it the end."""
+        return bool(self.ready) or self._is_over
+
+    def take(self) -> T | _End:
+        """Give the next result, or END; raise what has ended the stream, once."""
+        if self.ready:
+            return self._given(self.ready.popleft())
+        failure, self._failure = self._failure, None
+        if failure is None:
+            return END
+        try:
+            raise failure
+        finally:
+            # What is kept must not come to point to this frame.
+            del failure
+
+    def pull(self) -> Pull[T]:
+        """Return what waits for the next result: a procedure for the session."""
+        return Pull(self)
+
+    def close(self) -> tuple[list[Operation[Any]], list[Operation[Any]]]:
+        """Give no more; return the operations that are to be forgotten, and those to be issued."""
+        self._is_over = True
+        self._failure = self.ending = None
+        self.ready.clear()
+        flying = list(self._flying)
+        self._flying.clear()
+        self._finished.clear()
+        for op in flying:
+            op.batch = None
+        farewells = self._stop()
+        self.poke()
+        return flying, farewells
+
+    def poke(self) -> None:
+        """Let those who wait have a turn."""
+        for pull in list(self._pulls):
+            pull.ask()
+
+    # What the session does
+
+    def member_done(self, op: Operation[Any]) -> bool:
+        """See `couchloop.hot.request.Completion`: it is read in a turn."""
+        self._flying.pop(op, None)
+        self._finished.append(op)
+        for pull in self._pulls:
+            pull.ask()
+        return False
+
+    def slice(self, pull: Pull[T], performer: Performer | None, now: float) -> None:
+        """Do one slice for *pull*: user code runs in here.
+
+        Without a *performer* nothing more is issued, for the session takes nothing.
+        """
+        if self._is_busy or self.can_take:
+            return
+        self._is_busy = True
+        self._pause, self._has_more = 0.0, False
+        try:
+            for op in self._read():
+                self._settle(op)
+            if self.ending is None and performer is not None:
+                self._feed(performer, now)
+            self._tell()
+        except CouchbaseError as error:
+            self.ending = without_frames(error)
+        except Exception as error:  # noqa: BLE001 - of the user's own code: it is what he is to see
+            self.ending = error.with_traceback(None)
+        finally:
+            self._is_busy = False
+        is_idle = not self._flying and not self._finished
+        if self.ending is not None:
+            if performer is None or is_idle:
+                self._failure, self.ending = self.ending, None
+                self._is_over = True
+        elif is_idle and self._is_exhausted:
+            self._is_over = True
+        if self.can_take or self._finished:
+            self.poke()
+        elif self._has_more:
+            pull.ask()
+        elif self._pause and performer is not None:
+            performer.pause(pull, self._pause, now)
+
+    def _issue(self, op: Operation[Any], performer: Performer, now: float) -> None:
+        """Issue *op* as one of the stream's."""
+        op.batch = self
+        self._flying[op] = None
+        performer.begin(op, now)
+
+    def _read(self) -> list[Operation[Any]]:
+        """Return what has finished, as much as fits into a slice."""
+        some = self._finished[:SLICE]
+        del self._finished[:SLICE]
+        return some
+
+
+class Pull(Procedure[Any], Generic[T]):
+    """One wait for the next result of a stream.
+
+    Args:
+        stream: that one.
+    """
+
+    __slots__ = ("_is_new", "_stream")
+
+    def __init__(self, stream: Stream[T]) -> None:
+        defaults = stream.defaults
+        super().__init__(stream.name, defaults, "", None, _nothing(), idempotent=True)
+        self._stream = stream
+        self._is_new = True
+        stream._pulls[self] = None  # noqa: SLF001 - the two are one
+
+    @property
+    def is_ready(self) -> bool:
+        """See `Procedure`."""
+        return True
+
+    def go_on(self, performer: Performer, now: float) -> bool:
+        """See `Procedure`: does one slice, and never at once, so that the loop goes on between."""
+        stream = self._stream
+        if self._is_done:
+            return False
+        if self._is_new and not stream.can_take:
+            self._is_new = False
+            self.ask()
+            return False
+        try:
+            stream.slice(self, performer, now)
+        except BaseException:
+            self.let_go()
+            raise
+        if stream.can_take:
+            self.let_go()
+            return True
+        return False
+
+    def ask(self) -> None:
+        """Have a turn."""
+        self._ask()
+
+    def awake(self) -> None:
+        """See `Procedure`."""
+        self._ask()
+
+    def end(self, error: CouchbaseError) -> None:
+        """See `Procedure`: the session ends, and so does the stream."""
+        self._stream.ending = self._stream.ending or error
+
+    def refuse(self, error: CouchbaseError) -> None:
+        """See `Procedure`: nothing more can be issued."""
+        self._stream.ending = self._stream.ending or own_copy(error)
+        self.let_go()
+
+    def let_go(self) -> None:
+        """See `Procedure`."""
+        self._is_done = True
+        self.wants_turn = None
+        self._stream._pulls.pop(self, None)  # noqa: SLF001 - the two are one
+
+    def result(self) -> Any:
+        """Give what `Stream.take` does."""
+        stream = self._stream
+        while not stream.can_take:
+            # It was refused: what is answered already is all that there will be.
+            stream.slice(self, None, 0.0)
+        return stream.take()
+
+
+class Cancelled(Procedure[None]):
+    """What is handed to a session to be forgotten: what was under way in a stream.
+
+    Args:
+        stream: which has ended.
+        operations: of it.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, stream: Stream[Any], operations: list[Operation[Any]]) -> None:
+        super().__init__(stream.name, stream.defaults, "", None, _nothing(), idempotent=True)
+        self.operations = operations
+
+
+class Alone:
+    """Takes note of the end of an operation for which nobody waits.
+
+    Args:
+        then: is called with it.
+    """
+
+    __slots__ = ("_then",)
+
+    def __init__(self, then: Callable[[Operation[Any]], None] | None = None) -> None:
+        self._then = then
+
+    def member_done(self, op: Operation[Any]) -> bool:
+        """See `couchloop.hot.request.Completion`."""
+        if self._then is not None:
+            self._then(op)
+        return False
+
+
+def failed(error: CouchbaseError, name: str, key: Any) -> CouchbaseError:
+    """Return *error* as what a stream's result has: it names the operation, and no result."""
+    own = without_frames(error)
+    own.key = key
+    own.result = None
+    own.all_results = None
+    if own.context is None:
+        own.context = ErrorContext(operation=name, key=key)
+    return own
