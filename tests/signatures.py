@@ -6,7 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from tools.methods import FAMILIES, docstring_of, result_type
+from tools.docstrings import docstring_of
+from tools.methods import FAMILIES, result_type
 
 
 def check_methods(kind: type, returns: Callable[[Any], Any]) -> None:

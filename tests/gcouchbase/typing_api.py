@@ -107,6 +107,7 @@ def operations(bucket: Bucket) -> None:
     assert_type(bucket.upsert_multi(items), MultiResult[OperationResult])
     assert_type(bucket.get_multi(items), MultiResult[ValueResult])
     assert_type(bucket.append_items(items), MultiResult[OperationResult])
+    assert_type(bucket.prepend_items(items), MultiResult[OperationResult])
     assert_type(bucket.get_and_touch("k", timedelta(days=90)), ValueResult)
     assert_type(bucket.set("k", 1), OperationResult)
     assert_type(bucket.incr("k", 5, initial=1), ValueResult)
@@ -245,5 +246,10 @@ def streams(bucket: Bucket, collection: Collection) -> None:
         assert_type(result, ValueResult)
         assert_type(result.error, CouchbaseError | None)
     assert_type(bucket.remove_stream(["k"]).run(), Summary)
+    collection.insert_stream([("k", 1)])
+    collection.replace_stream([("k", 1)])
+    collection.append_stream([("k", "a")])
+    collection.prepend_stream([("k", "a")])
+    collection.touch_stream(["k"], ttl=5)
     bucket.get_stream(5)  # type: ignore[arg-type]
     bucket.get_stream(["k"], progress=1)  # type: ignore[arg-type]

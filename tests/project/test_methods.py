@@ -17,6 +17,7 @@ from couchloop.hot.operation import Defaults, Operation
 from couchloop.operations import document as operations
 from couchloop.result import MultiResult, OperationResult, ValueResult
 from tools import methods
+from tools.docstrings import docstring_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILDERS = [each for family in methods.FAMILIES for each in family.builders()]
@@ -108,7 +109,7 @@ def test_every_builder_is_there() -> None:
 @pytest.mark.parametrize(("name", "build"), BUILDERS, ids=[name for name, _ in BUILDERS])
 def test_every_argument_is_documented(name: str, build: Any) -> None:
     """A method's docstring explains each of its arguments, in their order, and no other."""
-    documented = re.findall(r"^    (\w+): ", methods.docstring_of(build), re.MULTILINE)
+    documented = re.findall(r"^    (\w+): ", docstring_of(build), re.MULTILINE)
     _, *parameters = inspect.signature(build).parameters
     assert documented == parameters, name
 
@@ -129,14 +130,14 @@ def test_arguments_that_nobody_explains() -> None:
         raise NotImplementedError
 
     with pytest.raises(TypeError, match=r"silent\(\): nothing says what mystery means"):
-        methods.docstring_of(silent)
+        docstring_of(silent)
     with pytest.raises(TypeError, match=r"talkative\(\) has no argument mystery"):
-        methods.docstring_of(talkative)
+        docstring_of(talkative)
 
 
 def test_what_batches_say() -> None:
     """A batch's arguments mean what those of one operation do, but for what is said of each key."""
-    text = methods.docstring_of(operations.get_multi)
+    text = docstring_of(operations.get_multi)
     assert "    keys: the keys, or a dict of key and ttl.\n" in text
     assert "    ttl: for keys without one of their own.\n" in text
     assert "    no_format: give the value as bytes, whatever its format.\n" in text

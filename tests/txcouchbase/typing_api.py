@@ -137,6 +137,7 @@ def operations(bucket: Bucket) -> None:
     assert_type(bucket.upsert_multi(items), Deferred[MultiResult[OperationResult]])
     assert_type(bucket.get_multi(items), Deferred[MultiResult[ValueResult]])
     assert_type(bucket.append_items(items), Deferred[MultiResult[OperationResult]])
+    assert_type(bucket.prepend_items(items), Deferred[MultiResult[OperationResult]])
     assert_type(bucket.get_and_touch("k", timedelta(days=90)), Deferred[ValueResult])
     assert_type(bucket.set("k", 1), Deferred[OperationResult])
     assert_type(bucket.incr("k", 5, initial=1), Deferred[ValueResult])
@@ -270,5 +271,10 @@ async def streams(bucket: Bucket, collection: Collection) -> None:
         assert_type(result.error, CouchbaseError | None)
     assert_type(bucket.remove_stream(["k"]).run(), Deferred[Summary])
     assert_type(await bucket.touch_stream(["k"], ttl=5).next(), OperationResult | None)
+    collection.insert_stream([("k", 1)])
+    collection.replace_stream([("k", 1)])
+    collection.append_stream([("k", "a")])
+    collection.prepend_stream([("k", "a")])
+    collection.touch_stream(["k"], ttl=5)
     bucket.get_stream(5)  # type: ignore[arg-type]
     bucket.get_stream(["k"], progress=1)  # type: ignore[arg-type]
