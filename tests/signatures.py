@@ -10,16 +10,18 @@ from tools.docstrings import docstring_of
 from tools.methods import FAMILIES, result_type
 
 
-def check_methods(kind: type, returns: Callable[[Any], Any]) -> None:
-    """See that *kind* has a method for each builder, and that it tells the truth about itself.
+def check_methods(kind: type, manager: type, returns: Callable[[Any], Any]) -> None:
+    """See that there is a method for each builder, and that it tells the truth about itself.
 
     Args:
-        kind: the class.
+        kind: the class of Buckets.
+        manager: what `collections()` of one gives.
         returns: gives the type that a method returns for the type that its builder's result has.
     """
     for family in FAMILIES:
+        owner = manager if family.name == "ManifestMethods" else kind
         for name, build in family.builders():
-            method = getattr(kind, name)
+            method = getattr(owner, name)
             assert method.__code__.co_name == name
             assert inspect.getsource(method).lstrip().startswith(f"def {name}(")
             assert str(method.__doc__).split() == docstring_of(build).split()

@@ -16,6 +16,7 @@ from couchloop.retries import BestEffort, FailFast
 from couchloop.transcoder import FMT_BYTES, FMT_UTF8
 from couchloop.wire import Opcode, Status
 from gcouchbase.bucket import Bucket, BucketArguments, OpenBucketArguments
+from gcouchbase.collection import CollectionManager
 from gcouchbase.testing import ServedCluster
 from tests.gcouchbase.support import PASSWORD, cluster_of
 from tests.signatures import check_arguments, check_methods
@@ -174,10 +175,11 @@ class TestInterface:
 
     def test_methods(self) -> None:
         """A Bucket has every operation, with the builder's arguments; a method gives the result."""
-        check_methods(Bucket, lambda result: result)
+        check_methods(Bucket, CollectionManager, lambda result: result)
         assert str(inspect.signature(Bucket.get)) == (
-            "(self, key: 'Key', ttl: 'Expiry' = 0, quiet: 'bool | None' = None, *, "
-            "no_format: 'bool' = False, "
+            "(self, key: 'Key', ttl: 'Expiry' = 0, quiet: 'bool | None' = None, "
+            "replica: 'bool' = False, no_format: 'bool' = False, *, "
+            "project: 'Sequence[str] | None' = None, with_expiry: 'bool' = False, "
             "transcoder: 'Transcoder | type[Transcoder] | None' = None, "
             "timeout: 'float | None' = None, "
             "retry_strategy: 'RetryStrategy | None' = None) -> 'ValueResult'"

@@ -43,6 +43,7 @@ from tests.txcouchbase import support
 from tests.txcouchbase.support import Memory, error_of, in_thread, outcome
 from txcouchbase.bucket import Bucket, BucketArguments, OpenBucketArguments
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
+from txcouchbase.collection import CollectionManager
 
 
 class MemoryTests(SynchronousTestCase):
@@ -503,7 +504,7 @@ class OperationTests(MemoryTests):
 
     def test_methods(self) -> None:
         """A Bucket has every operation, with the builder's arguments; a method gives a Deferred."""
-        check_methods(Bucket, lambda result: Deferred[result])  # type: ignore[valid-type]
+        check_methods(Bucket, CollectionManager, lambda result: Deferred[result])  # type: ignore[valid-type]
         assert str(inspect.signature(Bucket.touch)) == (
             "(self, key: 'Key', ttl: 'Expiry' = 0, *, expiry: 'Expiry | None' = None, "
             "timeout: 'float | None' = None, "

@@ -11,7 +11,7 @@ from weakref import ref
 import pytest
 
 from couchloop.client.crossing import Call, Crossing
-from couchloop.client.threads import ThreadSafeBucket
+from couchloop.client.threads import ThreadSafeBucket, ThreadSafeCollectionManager
 from couchloop.exceptions import (
     AmbiguousRequestCanceledError,
     AmbiguousTimeoutError,
@@ -252,4 +252,4 @@ def test_methods() -> None:
     own = handle(Loop())
     assert (own.bucket, own.connected, own.closed) == ("default", True, False)
     assert repr(own).startswith("<ThreadSafeBucket of <")
-    check_methods(ThreadSafeBucket, lambda result: result)
+    check_methods(ThreadSafeBucket, ThreadSafeCollectionManager, lambda result: result)
