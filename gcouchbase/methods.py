@@ -34,7 +34,8 @@ from typing import Any
 from warnings import warn
 
 from couchloop.arguments.expiry import Expiry, LockTime
-from couchloop.hot.operation import Defaults, Key
+from couchloop.exceptions import CouchbaseError
+from couchloop.hot.operation import Defaults, Key, placed
 from couchloop.hot.result import (
     ExistsResult,
     MultiResult,
@@ -148,6 +149,9 @@ class DocumentMethods:
                     retry_strategy=retry_strategy,
                 )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -192,6 +196,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -216,6 +223,9 @@ class DocumentMethods:
                 self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -273,6 +283,9 @@ class DocumentMethods:
                 ),
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -298,6 +311,9 @@ class DocumentMethods:
         try:
             pending = retrieve.exists_multi.build(self._defaults, keys, (timeout, retry_strategy))
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -360,6 +376,9 @@ class DocumentMethods:
                     retry_strategy=retry_strategy,
                 )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -409,6 +428,9 @@ class DocumentMethods:
                     retry_strategy=retry_strategy,
                 )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -470,6 +492,9 @@ class DocumentMethods:
                     retry_strategy=retry_strategy,
                 )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -511,6 +536,9 @@ class DocumentMethods:
                 (ttl, format, expiry, transcoder, preserve_expiry, timeout, retry_strategy),
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -547,6 +575,9 @@ class DocumentMethods:
                 self._defaults, keys, (ttl, format, expiry, transcoder, timeout, retry_strategy)
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -587,6 +618,9 @@ class DocumentMethods:
                 (ttl, format, expiry, transcoder, preserve_expiry, timeout, retry_strategy),
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -627,6 +661,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -667,6 +704,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -696,6 +736,9 @@ class DocumentMethods:
                 self._defaults, keys, (format, timeout, retry_strategy)
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -725,6 +768,9 @@ class DocumentMethods:
                 self._defaults, keys, (format, timeout, retry_strategy)
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -751,6 +797,9 @@ class DocumentMethods:
                 self._defaults, items, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -777,6 +826,9 @@ class DocumentMethods:
                 self._defaults, items, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -809,6 +861,9 @@ class DocumentMethods:
                 self._defaults, key, cas, quiet, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -839,6 +894,9 @@ class DocumentMethods:
                 self._defaults, kvs, (quiet, timeout, retry_strategy)
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -876,6 +934,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -907,6 +968,9 @@ class DocumentMethods:
                 self._defaults, keys, (ttl, expiry, timeout, retry_strategy)
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -953,6 +1017,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -992,6 +1059,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -1022,6 +1092,9 @@ class DocumentMethods:
                 self._defaults, key, cas, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -1058,6 +1131,9 @@ class DocumentMethods:
                 self._defaults, keys, (ttl, quiet, no_format, transcoder, timeout, retry_strategy)
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -1083,6 +1159,9 @@ class DocumentMethods:
         try:
             pending = locks.unlock_multi.build(self._defaults, kvs, (timeout, retry_strategy))
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -1126,6 +1205,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -1162,6 +1244,9 @@ class DocumentMethods:
                 self._defaults, kvs, (initial, delta, ttl, expiry, timeout, retry_strategy)
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -1206,6 +1291,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -1244,6 +1332,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -1282,6 +1373,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -1325,6 +1419,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -1361,6 +1458,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -1391,6 +1491,9 @@ class DocumentMethods:
                 self._defaults, key, master_only, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -1420,6 +1523,9 @@ class DocumentMethods:
                 self._defaults, keys, master_only, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -1451,6 +1557,9 @@ class DocumentMethods:
                 self._defaults, keys, keystats, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -1496,6 +1605,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -1531,6 +1643,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -1601,6 +1716,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -1633,6 +1751,9 @@ class DocumentMethods:
                 self._defaults, key, *specs, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -1663,6 +1784,9 @@ class DocumentMethods:
                 self._defaults, key, *specs, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -1714,6 +1838,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -1743,6 +1870,9 @@ class DocumentMethods:
                 self._defaults, key, mapkey, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -1787,6 +1917,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -1810,6 +1943,9 @@ class DocumentMethods:
                 self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -1858,6 +1994,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -1906,6 +2045,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -1953,6 +2095,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -1982,6 +2127,9 @@ class DocumentMethods:
                 self._defaults, key, index, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -2026,6 +2174,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -2049,6 +2200,9 @@ class DocumentMethods:
                 self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -2097,6 +2251,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -2139,6 +2296,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -2168,6 +2328,9 @@ class DocumentMethods:
                 self._defaults, key, value, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -2191,6 +2354,9 @@ class DocumentMethods:
                 self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -2239,6 +2405,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -2280,6 +2449,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -2303,6 +2475,9 @@ class DocumentMethods:
                 self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -3104,6 +3279,9 @@ class HealthMethods:
         try:
             pending = health.wait_until_ready(self._defaults, timeout, desired_state)
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -3122,6 +3300,9 @@ class HealthMethods:
         try:
             pending = health.ping(self._defaults, timeout=timeout, report_id=report_id)
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)
@@ -3156,6 +3337,9 @@ class ManifestMethods:
                 self._defaults, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
         return driver.run(pending)

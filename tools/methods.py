@@ -155,7 +155,7 @@ a method that raises lets go of its own.""",
         """\
 from twisted.internet.defer import Deferred, fail
 from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
-from couchloop.hot.operation import Defaults
+from couchloop.hot.operation import Defaults, placed
 from txcouchbase.driver import TwistedDriver
 from txcouchbase.stream import ResultStream
 """,
@@ -168,7 +168,7 @@ _driver: TwistedDriver
 try:
     pending = {call}
 except CouchbaseError as error:
-    return fail(without_frames(error))
+    return fail(without_frames(placed(error, self._defaults)))
 try:
     return self._driver.run(pending, self)
 except WrongLoopError:
@@ -186,7 +186,8 @@ except WrongLoopError:
 Frames are part of tracebacks and must not keep a Bucket open: a method lets go of its own before it
 waits, and the operation in flight holds it.""",
         """\
-from couchloop.hot.operation import Defaults
+from couchloop.exceptions import CouchbaseError
+from couchloop.hot.operation import Defaults, placed
 from gcouchbase.driver import GeventDriver
 from gcouchbase.stream import ResultStream
 """,
@@ -200,6 +201,9 @@ driver = self._driver
 try:
     pending = {call}
     pending.owner = self
+except CouchbaseError as error:
+    placed(error, self._defaults)
+    raise
 finally:
     del self
 return driver.run(pending)
@@ -217,7 +221,8 @@ call asks for the way to the loop.""",
 from collections.abc import Callable
 from typing import Any, NoReturn
 from couchloop.client.crossing import Crossing, Target
-from couchloop.exceptions import FeatureNotAvailableError
+from couchloop.exceptions import CouchbaseError, FeatureNotAvailableError
+from couchloop.hot.operation import placed
 """,
         """\
 _target: Target
@@ -232,6 +237,9 @@ try:
     crossing.check(target._driver.session)
     pending = {call}
     pending.owner = target
+except CouchbaseError as error:
+    placed(error, target._defaults)
+    raise
 finally:
     del target
 return crossing.run(pending)

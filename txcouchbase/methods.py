@@ -38,7 +38,7 @@ from twisted.internet.defer import Deferred, fail
 
 from couchloop.arguments.expiry import Expiry, LockTime
 from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
-from couchloop.hot.operation import Defaults, Key
+from couchloop.hot.operation import Defaults, Key, placed
 from couchloop.hot.result import (
     ExistsResult,
     MultiResult,
@@ -151,7 +151,7 @@ class DocumentMethods:
                     retry_strategy=retry_strategy,
                 )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -197,7 +197,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -223,7 +223,7 @@ class DocumentMethods:
                 self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -282,7 +282,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -309,7 +309,7 @@ class DocumentMethods:
         try:
             pending = retrieve.exists_multi.build(self._defaults, keys, (timeout, retry_strategy))
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -373,7 +373,7 @@ class DocumentMethods:
                     retry_strategy=retry_strategy,
                 )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -424,7 +424,7 @@ class DocumentMethods:
                     retry_strategy=retry_strategy,
                 )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -487,7 +487,7 @@ class DocumentMethods:
                     retry_strategy=retry_strategy,
                 )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -530,7 +530,7 @@ class DocumentMethods:
                 (ttl, format, expiry, transcoder, preserve_expiry, timeout, retry_strategy),
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -568,7 +568,7 @@ class DocumentMethods:
                 self._defaults, keys, (ttl, format, expiry, transcoder, timeout, retry_strategy)
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -610,7 +610,7 @@ class DocumentMethods:
                 (ttl, format, expiry, transcoder, preserve_expiry, timeout, retry_strategy),
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -652,7 +652,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -694,7 +694,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -725,7 +725,7 @@ class DocumentMethods:
                 self._defaults, keys, (format, timeout, retry_strategy)
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -756,7 +756,7 @@ class DocumentMethods:
                 self._defaults, keys, (format, timeout, retry_strategy)
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -784,7 +784,7 @@ class DocumentMethods:
                 self._defaults, items, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -812,7 +812,7 @@ class DocumentMethods:
                 self._defaults, items, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -846,7 +846,7 @@ class DocumentMethods:
                 self._defaults, key, cas, quiet, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -878,7 +878,7 @@ class DocumentMethods:
                 self._defaults, kvs, (quiet, timeout, retry_strategy)
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -917,7 +917,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -950,7 +950,7 @@ class DocumentMethods:
                 self._defaults, keys, (ttl, expiry, timeout, retry_strategy)
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -998,7 +998,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1039,7 +1039,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1071,7 +1071,7 @@ class DocumentMethods:
                 self._defaults, key, cas, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1109,7 +1109,7 @@ class DocumentMethods:
                 self._defaults, keys, (ttl, quiet, no_format, transcoder, timeout, retry_strategy)
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1136,7 +1136,7 @@ class DocumentMethods:
         try:
             pending = locks.unlock_multi.build(self._defaults, kvs, (timeout, retry_strategy))
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1181,7 +1181,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1219,7 +1219,7 @@ class DocumentMethods:
                 self._defaults, kvs, (initial, delta, ttl, expiry, timeout, retry_strategy)
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1265,7 +1265,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1305,7 +1305,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1345,7 +1345,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1390,7 +1390,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1428,7 +1428,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1460,7 +1460,7 @@ class DocumentMethods:
                 self._defaults, key, master_only, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1491,7 +1491,7 @@ class DocumentMethods:
                 self._defaults, keys, master_only, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1524,7 +1524,7 @@ class DocumentMethods:
                 self._defaults, keys, keystats, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1571,7 +1571,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1608,7 +1608,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1680,7 +1680,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1714,7 +1714,7 @@ class DocumentMethods:
                 self._defaults, key, *specs, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1746,7 +1746,7 @@ class DocumentMethods:
                 self._defaults, key, *specs, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1799,7 +1799,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1830,7 +1830,7 @@ class DocumentMethods:
                 self._defaults, key, mapkey, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1876,7 +1876,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1901,7 +1901,7 @@ class DocumentMethods:
                 self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1951,7 +1951,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2001,7 +2001,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2050,7 +2050,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2081,7 +2081,7 @@ class DocumentMethods:
                 self._defaults, key, index, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2127,7 +2127,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2152,7 +2152,7 @@ class DocumentMethods:
                 self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2202,7 +2202,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2246,7 +2246,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2277,7 +2277,7 @@ class DocumentMethods:
                 self._defaults, key, value, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2302,7 +2302,7 @@ class DocumentMethods:
                 self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2352,7 +2352,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2395,7 +2395,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2420,7 +2420,7 @@ class DocumentMethods:
                 self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3244,7 +3244,7 @@ class HealthMethods:
         try:
             pending = health.wait_until_ready(self._defaults, timeout, desired_state)
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3266,7 +3266,7 @@ class HealthMethods:
         try:
             pending = health.ping(self._defaults, timeout=timeout, report_id=report_id)
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3302,7 +3302,7 @@ class ManifestMethods:
                 self._defaults, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(placed(error, self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:

@@ -13,6 +13,7 @@ import pytest
 from couchloop.embedded.kv import hello
 from couchloop.exceptions import (
     CollectionNotFoundError,
+    CouchbaseError,
     FeatureNotAvailableError,
     InvalidNameError,
     KeyTooLongError,
@@ -189,6 +190,19 @@ class TestDocuments:
         served.cluster.create_collection("default", "inventory.new")
         new = bucket.scope("inventory").collection("new")
         assert {each.flags for each in loop.wait(new.observe("k")).value} == {0x80}
+
+    def test_bad_arguments(self, loop: Loop, bucket: Any, hotels: Any) -> None:
+        """What is refused at the call names the collection as well as the key."""
+        safe = bucket.threadsafe().scope("inventory").collection("hotels")
+        for call in (
+            lambda: loop.wait(hotels.upsert("k", {1})),
+            lambda: loop.wait(hotels.get("k", ttl=-1)),
+            lambda: loop.wait(hotels.lookup_in("k")),
+            lambda: loop.in_thread(lambda: safe.upsert("k", {1})),
+        ):
+            with pytest.raises(CouchbaseError, match=r"collection inventory\.hotels") as caught:
+                call()
+            assert caught.value.key == "k"
 
     def test_long_keys(self, loop: Loop, bucket: Any, hotels: Any) -> None:
         """In a named collection a key has 246 bytes at most, in the default one 250."""

@@ -13,6 +13,7 @@ from couchloop.exceptions import CouchbaseError
 from couchloop.hot.batch import Batch
 from couchloop.hot.operation import Operation
 from couchloop.result import Result
+from couchloop.retries import FailFast
 from couchloop.transcoder import FMT_JSON, Transcoder
 from tests.conformance.loops import Loop, cluster_of, opened
 
@@ -70,6 +71,9 @@ OPERATIONS: dict[str, Callable[[Any], Any]] = {
     "upsert_multi": lambda b: b.upsert_multi(dict.fromkeys(keys(3), 1)),
     "a large get_multi": lambda b: b.get_multi(keys(LARGE), quiet=True),
     "a large upsert_multi": lambda b: b.upsert_multi(dict.fromkeys(keys(LARGE), 1)),
+    "a collection": lambda b: (
+        b.scope("app").collection("c").upsert_multi(dict.fromkeys(keys(3), 1))
+    ),
     "ping": lambda b: b.ping(),
     "wait_until_ready": lambda b: b.wait_until_ready(10),
 }
@@ -79,6 +83,7 @@ FAILURES: dict[str, Callable[[Any], Any]] = {
     "encoding": lambda b: b.upsert("k1", "bad"),
     "decoding": lambda b: b.get("worse"),
     "a bad key": lambda b: b.get(5),
+    "a collection": lambda b: b.collection("no").get("k1", retry_strategy=FailFast()),
     "get_multi": lambda b: b.get_multi(["k1", "missing", "worse"]),
     "upsert_multi": lambda b: b.upsert_multi({"a": 1, "b": "bad", 5: 1}),
     "a large get_multi": lambda b: b.get_multi([*keys(LARGE), "missing", "worse"]),
@@ -92,6 +97,7 @@ FAILURES: dict[str, Callable[[Any], Any]] = {
 def served(loop: Loop) -> Iterator[Any]:
     """Serve two nodes."""
     with loop.serving(loop.embedded(2)) as served:
+        served.cluster.create_collection("default", "app.c")
         yield served
 
 

@@ -36,8 +36,8 @@ from warnings import warn
 
 from couchloop.arguments.expiry import Expiry, LockTime
 from couchloop.client.crossing import Crossing, Target
-from couchloop.exceptions import FeatureNotAvailableError
-from couchloop.hot.operation import Key
+from couchloop.exceptions import CouchbaseError, FeatureNotAvailableError
+from couchloop.hot.operation import Key, placed
 from couchloop.hot.result import (
     ExistsResult,
     MultiResult,
@@ -151,6 +151,9 @@ class DocumentMethods:
                     retry_strategy=retry_strategy,
                 )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -198,6 +201,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -225,6 +231,9 @@ class DocumentMethods:
                 target._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -285,6 +294,9 @@ class DocumentMethods:
                 ),
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -313,6 +325,9 @@ class DocumentMethods:
             crossing.check(target._driver.session)
             pending = retrieve.exists_multi.build(target._defaults, keys, (timeout, retry_strategy))
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -380,6 +395,9 @@ class DocumentMethods:
                     retry_strategy=retry_strategy,
                 )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -432,6 +450,9 @@ class DocumentMethods:
                     retry_strategy=retry_strategy,
                 )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -498,6 +519,9 @@ class DocumentMethods:
                     retry_strategy=retry_strategy,
                 )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -542,6 +566,9 @@ class DocumentMethods:
                 (ttl, format, expiry, transcoder, preserve_expiry, timeout, retry_strategy),
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -581,6 +608,9 @@ class DocumentMethods:
                 target._defaults, keys, (ttl, format, expiry, transcoder, timeout, retry_strategy)
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -624,6 +654,9 @@ class DocumentMethods:
                 (ttl, format, expiry, transcoder, preserve_expiry, timeout, retry_strategy),
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -667,6 +700,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -710,6 +746,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -742,6 +781,9 @@ class DocumentMethods:
                 target._defaults, keys, (format, timeout, retry_strategy)
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -774,6 +816,9 @@ class DocumentMethods:
                 target._defaults, keys, (format, timeout, retry_strategy)
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -803,6 +848,9 @@ class DocumentMethods:
                 target._defaults, items, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -832,6 +880,9 @@ class DocumentMethods:
                 target._defaults, items, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -867,6 +918,9 @@ class DocumentMethods:
                 target._defaults, key, cas, quiet, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -900,6 +954,9 @@ class DocumentMethods:
                 target._defaults, kvs, (quiet, timeout, retry_strategy)
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -940,6 +997,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -974,6 +1034,9 @@ class DocumentMethods:
                 target._defaults, keys, (ttl, expiry, timeout, retry_strategy)
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -1023,6 +1086,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -1065,6 +1131,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -1098,6 +1167,9 @@ class DocumentMethods:
                 target._defaults, key, cas, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -1137,6 +1209,9 @@ class DocumentMethods:
                 target._defaults, keys, (ttl, quiet, no_format, transcoder, timeout, retry_strategy)
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -1165,6 +1240,9 @@ class DocumentMethods:
             crossing.check(target._driver.session)
             pending = locks.unlock_multi.build(target._defaults, kvs, (timeout, retry_strategy))
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -1211,6 +1289,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -1250,6 +1331,9 @@ class DocumentMethods:
                 target._defaults, kvs, (initial, delta, ttl, expiry, timeout, retry_strategy)
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -1297,6 +1381,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -1338,6 +1425,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -1379,6 +1469,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -1425,6 +1518,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -1464,6 +1560,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -1497,6 +1596,9 @@ class DocumentMethods:
                 target._defaults, key, master_only, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -1529,6 +1631,9 @@ class DocumentMethods:
                 target._defaults, keys, master_only, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -1563,6 +1668,9 @@ class DocumentMethods:
                 target._defaults, keys, keystats, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -1611,6 +1719,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -1649,6 +1760,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -1722,6 +1836,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -1757,6 +1874,9 @@ class DocumentMethods:
                 target._defaults, key, *specs, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -1790,6 +1910,9 @@ class DocumentMethods:
                 target._defaults, key, *specs, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -1844,6 +1967,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -1876,6 +2002,9 @@ class DocumentMethods:
                 target._defaults, key, mapkey, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -1923,6 +2052,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -1949,6 +2081,9 @@ class DocumentMethods:
                 target._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -2000,6 +2135,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -2051,6 +2189,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -2101,6 +2242,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -2133,6 +2277,9 @@ class DocumentMethods:
                 target._defaults, key, index, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -2180,6 +2327,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -2206,6 +2356,9 @@ class DocumentMethods:
                 target._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -2257,6 +2410,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -2302,6 +2458,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -2334,6 +2493,9 @@ class DocumentMethods:
                 target._defaults, key, value, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -2360,6 +2522,9 @@ class DocumentMethods:
                 target._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -2411,6 +2576,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -2455,6 +2623,9 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -2481,6 +2652,9 @@ class DocumentMethods:
                 target._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -3148,6 +3322,9 @@ class HealthMethods:
             crossing.check(target._driver.session)
             pending = health.wait_until_ready(target._defaults, timeout, desired_state)
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -3169,6 +3346,9 @@ class HealthMethods:
             crossing.check(target._driver.session)
             pending = health.ping(target._defaults, timeout=timeout, report_id=report_id)
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)
@@ -3206,6 +3386,9 @@ class ManifestMethods:
                 target._defaults, timeout=timeout, retry_strategy=retry_strategy
             )
             pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
         finally:
             del target
         return crossing.run(pending)

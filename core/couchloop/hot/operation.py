@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
 
 from couchloop.arguments.exact import exact_integer
@@ -236,20 +236,24 @@ class Operation(_Typed[T]):
 
 
 def _bad_key(key: Key, raw: bytes, defaults: Defaults) -> ArgumentError:
-    most, where = defaults.max_key, defaults.collection
-    context = None
-    if where is not None:
-        context = ErrorContext(key=key, scope=where.scope, collection=where.collection)
+    most = defaults.max_key
     if not raw:
-        text = f"the key is empty: give 1 to {most} bytes"
-        return EmptyKeyError(text, key=key, context=context)
-    of_these = "" if where is None else " in a named collection"
+        return EmptyKeyError(f"the key is empty: give 1 to {most} bytes", key=key)
+    of_these = "" if defaults.collection is None else " in a named collection"
     return KeyTooLongError(
         f"the key takes more than {most} bytes, which are the most{of_these} (UTF-8)",
         key=key,
-        context=context,
         objextra=len(raw),
     )
+
+
+def placed(error: CouchbaseError, defaults: Defaults) -> CouchbaseError:
+    """Have *error* name the collection that *defaults* are of, if that is a named one."""
+    names = defaults.collection
+    if names is not None:
+        context = error.context or ErrorContext(key=error.key)
+        error.context = replace(context, scope=names.scope, collection=names.collection)
+    return error
 
 
 def _cas(cas: object, key: Key) -> int:

@@ -158,6 +158,10 @@ class Wait:
         self.missing: CouchbaseError | None = None
         """What the nodes have told, if they know no such collection."""
 
+    def end(self) -> None:
+        """Take note that nothing waits here any more: its queues must not point to it."""
+        del self.again.wait, self.new.wait
+
     @property
     def operations(self) -> list[Operation[Any]]:
         """What waits, in order."""
@@ -319,10 +323,12 @@ class Collections:
                     for op in old:
                         op.parked = new
                     new.update(old)
+                each.end()
         return wait
 
     def _build_fences(self, names: CollectionName) -> None:
         """Take note of what is on its way with the number of that collection."""
+        self._fences = {place: fence for place, fence in self._fences.items() if fence.is_there}
         for endpoint in self._owner.nodes.endpoints.values():
             connection = endpoint.ready
             for op in () if connection is None else connection.pending.values():
@@ -370,6 +376,7 @@ class Collections:
         """Send what has waited: it may have to wait again, each for its own node."""
         self._drop(wait)
         self._owner.send_first(wait.operations, now)
+        wait.end()
 
     # Asking
 
@@ -378,6 +385,7 @@ class Collections:
         wait.timer = None
         if not wait.again and not wait.new:
             self._drop(wait)
+            wait.end()
             return
         connection = self._next(wait)
         if connection is None:
@@ -471,6 +479,7 @@ class Collections:
                 if isinstance(error, NotSupportedError):
                     own = self._not_available(op, connection)
                 self._owner.fail(op, self._own(own, self._owner.context(op)))
+        wait.end()
         return True
 
     def _tell_missing(self, wait: Wait, error: CouchbaseError) -> None:
