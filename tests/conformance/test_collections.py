@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 from weakref import ref
@@ -194,12 +194,13 @@ class TestDocuments:
     def test_bad_arguments(self, loop: Loop, bucket: Any, hotels: Any) -> None:
         """What is refused at the call names the collection as well as the key."""
         safe = bucket.threadsafe().scope("inventory").collection("hotels")
-        for call in (
+        calls: list[Callable[[], Any]] = [
             lambda: loop.wait(hotels.upsert("k", {1})),
             lambda: loop.wait(hotels.get("k", ttl=-1)),
             lambda: loop.wait(hotels.lookup_in("k")),
             lambda: loop.in_thread(lambda: safe.upsert("k", {1})),
-        ):
+        ]
+        for call in calls:
             with pytest.raises(CouchbaseError, match=r"collection inventory\.hotels") as caught:
                 call()
             assert caught.value.key == "k"
