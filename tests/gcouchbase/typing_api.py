@@ -108,6 +108,7 @@ def operations(bucket: Bucket) -> None:
     assert_type(bucket.get_multi(items), MultiResult[ValueResult])
     assert_type(bucket.append_items(items), MultiResult[OperationResult])
     assert_type(bucket.prepend_items(items), MultiResult[OperationResult])
+    assert_type(bucket.prepend_items(items), MultiResult[OperationResult])
     assert_type(bucket.get_and_touch("k", timedelta(days=90)), ValueResult)
     assert_type(bucket.set("k", 1), OperationResult)
     assert_type(bucket.incr("k", 5, initial=1), ValueResult)

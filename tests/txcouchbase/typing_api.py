@@ -138,6 +138,7 @@ def operations(bucket: Bucket) -> None:
     assert_type(bucket.get_multi(items), Deferred[MultiResult[ValueResult]])
     assert_type(bucket.append_items(items), Deferred[MultiResult[OperationResult]])
     assert_type(bucket.prepend_items(items), Deferred[MultiResult[OperationResult]])
+    assert_type(bucket.prepend_items(items), Deferred[MultiResult[OperationResult]])
     assert_type(bucket.get_and_touch("k", timedelta(days=90)), Deferred[ValueResult])
     assert_type(bucket.set("k", 1), Deferred[OperationResult])
     assert_type(bucket.incr("k", 5, initial=1), Deferred[ValueResult])
