@@ -11,6 +11,7 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/operations/counter.py
 - core/couchloop/operations/replicas.py
 - core/couchloop/operations/observe.py
+- core/couchloop/operations/endure.py
 - core/couchloop/operations/stats.py
 - core/couchloop/operations/subdocument.py
 - core/couchloop/operations/lookup_replicas.py
@@ -34,6 +35,7 @@ from typing import Any
 from warnings import warn
 
 from couchloop.arguments.expiry import Expiry, LockTime
+from couchloop.durability import DurabilityType
 from couchloop.exceptions import CouchbaseError
 from couchloop.hot.operation import Defaults, Key, placed
 from couchloop.hot.result import (
@@ -48,6 +50,7 @@ from couchloop.hot.result import (
 from couchloop.operations import (
     concatenate,
     counter,
+    endure,
     lists,
     locks,
     lookup_replicas,
@@ -325,10 +328,13 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         preserve_expiry: bool = False,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -341,10 +347,15 @@ class DocumentMethods:
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             preserve_expiry: leave the expiry of a document that exists as it is; *ttl* is then that
                 of one that does not.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -355,9 +366,12 @@ class DocumentMethods:
         driver = self._driver
         try:
             if (
-                expiry is None
+                not persist_to
+                and not replicate_to
+                and expiry is None
                 and transcoder is None
                 and not preserve_expiry
+                and durability is None
                 and retry_strategy is None
             ):
                 pending = store.usual_upsert(key, self._defaults, value, cas, ttl, format, timeout)
@@ -369,9 +383,12 @@ class DocumentMethods:
                     cas,
                     ttl,
                     format,
+                    persist_to,
+                    replicate_to,
                     expiry=expiry,
                     transcoder=transcoder,
                     preserve_expiry=preserve_expiry,
+                    durability=durability,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                 )
@@ -389,9 +406,12 @@ class DocumentMethods:
         value: Any,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -403,8 +423,13 @@ class DocumentMethods:
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -413,7 +438,14 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            if expiry is None and transcoder is None and retry_strategy is None:
+            if (
+                not persist_to
+                and not replicate_to
+                and expiry is None
+                and transcoder is None
+                and durability is None
+                and retry_strategy is None
+            ):
                 pending = store.usual_insert(key, self._defaults, value, ttl, format, timeout)
             else:
                 pending = store.insert(
@@ -422,8 +454,11 @@ class DocumentMethods:
                     value,
                     ttl,
                     format,
+                    persist_to,
+                    replicate_to,
                     expiry=expiry,
                     transcoder=transcoder,
+                    durability=durability,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                 )
@@ -442,10 +477,13 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         preserve_expiry: bool = False,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -458,9 +496,14 @@ class DocumentMethods:
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             preserve_expiry: leave its expiry as it is.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -471,9 +514,12 @@ class DocumentMethods:
         driver = self._driver
         try:
             if (
-                expiry is None
+                not persist_to
+                and not replicate_to
+                and expiry is None
                 and transcoder is None
                 and not preserve_expiry
+                and durability is None
                 and retry_strategy is None
             ):
                 pending = store.usual_replace(key, self._defaults, value, cas, ttl, format, timeout)
@@ -485,9 +531,12 @@ class DocumentMethods:
                     cas,
                     ttl,
                     format,
+                    persist_to,
+                    replicate_to,
                     expiry=expiry,
                     transcoder=transcoder,
                     preserve_expiry=preserve_expiry,
+                    durability=durability,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                 )
@@ -504,10 +553,13 @@ class DocumentMethods:
         keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         preserve_expiry: bool = False,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -518,10 +570,15 @@ class DocumentMethods:
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             preserve_expiry: leave the expiry of a document that exists as it is; *ttl* is then that
                 of one that does not.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -533,7 +590,18 @@ class DocumentMethods:
             pending = store.upsert_multi.build(
                 self._defaults,
                 keys,
-                (ttl, format, expiry, transcoder, preserve_expiry, timeout, retry_strategy),
+                (
+                    ttl,
+                    format,
+                    persist_to,
+                    replicate_to,
+                    expiry,
+                    transcoder,
+                    preserve_expiry,
+                    durability,
+                    timeout,
+                    retry_strategy,
+                ),
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -548,9 +616,12 @@ class DocumentMethods:
         keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -561,8 +632,13 @@ class DocumentMethods:
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -572,7 +648,19 @@ class DocumentMethods:
         driver = self._driver
         try:
             pending = store.insert_multi.build(
-                self._defaults, keys, (ttl, format, expiry, transcoder, timeout, retry_strategy)
+                self._defaults,
+                keys,
+                (
+                    ttl,
+                    format,
+                    persist_to,
+                    replicate_to,
+                    expiry,
+                    transcoder,
+                    durability,
+                    timeout,
+                    retry_strategy,
+                ),
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -587,10 +675,13 @@ class DocumentMethods:
         keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         preserve_expiry: bool = False,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -601,9 +692,14 @@ class DocumentMethods:
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             preserve_expiry: leave its expiry as it is.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -615,7 +711,18 @@ class DocumentMethods:
             pending = store.replace_multi.build(
                 self._defaults,
                 keys,
-                (ttl, format, expiry, transcoder, preserve_expiry, timeout, retry_strategy),
+                (
+                    ttl,
+                    format,
+                    persist_to,
+                    replicate_to,
+                    expiry,
+                    transcoder,
+                    preserve_expiry,
+                    durability,
+                    timeout,
+                    retry_strategy,
+                ),
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -631,7 +738,10 @@ class DocumentMethods:
         value: Any,
         cas: int = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -642,6 +752,11 @@ class DocumentMethods:
             value: text (FMT_UTF8, the default) or bytes (FMT_BYTES).
             cas: if not 0, do it only if the document still has this CAS.
             format: FMT_UTF8 or FMT_BYTES.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -651,15 +766,29 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = concatenate.append(
-                self._defaults,
-                key,
-                value,
-                cas,
-                format,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
-            )
+            if not persist_to and not replicate_to and durability is None:
+                pending = concatenate.append(
+                    self._defaults,
+                    key,
+                    value,
+                    cas,
+                    format,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
+            else:
+                pending = concatenate.append(
+                    self._defaults,
+                    key,
+                    value,
+                    cas,
+                    format,
+                    persist_to,
+                    replicate_to,
+                    durability=durability,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -674,7 +803,10 @@ class DocumentMethods:
         value: Any,
         cas: int = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -685,6 +817,11 @@ class DocumentMethods:
             value: text (FMT_UTF8, the default) or bytes (FMT_BYTES).
             cas: if not 0, do it only if the document still has this CAS.
             format: FMT_UTF8 or FMT_BYTES.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -694,15 +831,29 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = concatenate.prepend(
-                self._defaults,
-                key,
-                value,
-                cas,
-                format,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
-            )
+            if not persist_to and not replicate_to and durability is None:
+                pending = concatenate.prepend(
+                    self._defaults,
+                    key,
+                    value,
+                    cas,
+                    format,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
+            else:
+                pending = concatenate.prepend(
+                    self._defaults,
+                    key,
+                    value,
+                    cas,
+                    format,
+                    persist_to,
+                    replicate_to,
+                    durability=durability,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -715,7 +866,10 @@ class DocumentMethods:
         self,
         keys: Mapping[Key, Any] | ItemCollection,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -724,6 +878,11 @@ class DocumentMethods:
         Args:
             keys: a dict of key and value.
             format: FMT_UTF8 or FMT_BYTES.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -733,7 +892,9 @@ class DocumentMethods:
         driver = self._driver
         try:
             pending = concatenate.append_multi.build(
-                self._defaults, keys, (format, timeout, retry_strategy)
+                self._defaults,
+                keys,
+                (format, persist_to, replicate_to, durability, timeout, retry_strategy),
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -747,7 +908,10 @@ class DocumentMethods:
         self,
         keys: Mapping[Key, Any] | ItemCollection,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -756,6 +920,11 @@ class DocumentMethods:
         Args:
             keys: a dict of key and value.
             format: FMT_UTF8 or FMT_BYTES.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -765,7 +934,9 @@ class DocumentMethods:
         driver = self._driver
         try:
             pending = concatenate.prepend_multi.build(
-                self._defaults, keys, (format, timeout, retry_strategy)
+                self._defaults,
+                keys,
+                (format, persist_to, replicate_to, durability, timeout, retry_strategy),
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -779,6 +950,9 @@ class DocumentMethods:
         self,
         items: ItemCollection,
         *,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -786,6 +960,11 @@ class DocumentMethods:
 
         Args:
             items: an ItemOptionDict, whose items have the option `fragment`.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -794,7 +973,13 @@ class DocumentMethods:
         driver = self._driver
         try:
             pending = concatenate.append_items(
-                self._defaults, items, timeout=timeout, retry_strategy=retry_strategy
+                self._defaults,
+                items,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -808,6 +993,9 @@ class DocumentMethods:
         self,
         items: ItemCollection,
         *,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -815,6 +1003,11 @@ class DocumentMethods:
 
         Args:
             items: an ItemOptionDict, whose items have the option `fragment`.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -823,7 +1016,13 @@ class DocumentMethods:
         driver = self._driver
         try:
             pending = concatenate.prepend_items(
-                self._defaults, items, timeout=timeout, retry_strategy=retry_strategy
+                self._defaults,
+                items,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -838,7 +1037,10 @@ class DocumentMethods:
         key: Key,
         cas: int = 0,
         quiet: bool | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -849,6 +1051,11 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             quiet: give a result with `success` False and `value` None instead of raising
                 NotFoundError. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -857,9 +1064,22 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = remove.remove(
-                self._defaults, key, cas, quiet, timeout=timeout, retry_strategy=retry_strategy
-            )
+            if not persist_to and not replicate_to and durability is None:
+                pending = remove.remove(
+                    self._defaults, key, cas, quiet, timeout=timeout, retry_strategy=retry_strategy
+                )
+            else:
+                pending = remove.remove(
+                    self._defaults,
+                    key,
+                    cas,
+                    quiet,
+                    persist_to,
+                    replicate_to,
+                    durability=durability,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -872,7 +1092,10 @@ class DocumentMethods:
         self,
         kvs: Iterable[Key] | Mapping[Key, int | Result] | ItemCollection,
         quiet: bool | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -882,6 +1105,11 @@ class DocumentMethods:
             kvs: the keys, or a dict of key and CAS (or a result that has one).
             quiet: give a result with `success` False and `value` None instead of raising
                 NotFoundError. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -891,7 +1119,9 @@ class DocumentMethods:
         driver = self._driver
         try:
             pending = remove.remove_multi.build(
-                self._defaults, kvs, (quiet, timeout, retry_strategy)
+                self._defaults,
+                kvs,
+                (quiet, persist_to, replicate_to, durability, timeout, retry_strategy),
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -1174,6 +1404,9 @@ class DocumentMethods:
         ttl: Expiry = 0,
         *,
         expiry: Expiry | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> ValueResult:
@@ -1185,6 +1418,11 @@ class DocumentMethods:
             initial: what to store if there is no document. None: do not create it.
             ttl: expiry of a document that is created; 0: never.
             expiry: another name of *ttl*: give one.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1194,16 +1432,31 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = counter.counter(
-                self._defaults,
-                key,
-                delta,
-                initial,
-                ttl,
-                expiry=expiry,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
-            )
+            if not persist_to and not replicate_to and durability is None:
+                pending = counter.counter(
+                    self._defaults,
+                    key,
+                    delta,
+                    initial,
+                    ttl,
+                    expiry=expiry,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
+            else:
+                pending = counter.counter(
+                    self._defaults,
+                    key,
+                    delta,
+                    initial,
+                    ttl,
+                    expiry=expiry,
+                    persist_to=persist_to,
+                    replicate_to=replicate_to,
+                    durability=durability,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -1220,6 +1473,9 @@ class DocumentMethods:
         ttl: Expiry = 0,
         *,
         expiry: Expiry | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[ValueResult]:
@@ -1232,6 +1488,11 @@ class DocumentMethods:
             delta: for keys without one of their own.
             ttl: expiry of a document that is created; 0: never.
             expiry: another name of *ttl*: give one.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -1241,7 +1502,19 @@ class DocumentMethods:
         driver = self._driver
         try:
             pending = counter.counter_multi.build(
-                self._defaults, kvs, (initial, delta, ttl, expiry, timeout, retry_strategy)
+                self._defaults,
+                kvs,
+                (
+                    initial,
+                    delta,
+                    ttl,
+                    expiry,
+                    persist_to,
+                    replicate_to,
+                    durability,
+                    timeout,
+                    retry_strategy,
+                ),
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -1530,6 +1803,78 @@ class DocumentMethods:
             del self
         return driver.run(pending)
 
+    def endure(
+        self,
+        key: Key,
+        persist_to: int = -1,
+        replicate_to: int = -1,
+        cas: int = 0,
+        check_removed: bool = False,
+        timeout: float = 5.0,
+        interval: float = 0.01,
+    ) -> OperationResult:
+        """Wait until a document is on so many disks and replicas.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            persist_to: on how many disks, the active copy's among them; -1: on all.
+            replicate_to: on how many replicas, in memory; -1: on all.
+            cas: if not 0, the document must have this CAS.
+            check_removed: wait until the document is gone from them instead.
+            timeout: seconds.
+            interval: seconds between two looks.
+
+        Raises DurabilityTimeoutError (a TimeoutError), NotFoundError, CasMismatchError,
+        TooFewReplicasError (an ArgumentError) for more copies than there are.
+        """
+        driver = self._driver
+        try:
+            pending = endure.endure(
+                self._defaults, key, persist_to, replicate_to, cas, check_removed, timeout, interval
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def endure_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, int | Result],
+        persist_to: int = -1,
+        replicate_to: int = -1,
+        timeout: float = 5.0,
+        interval: float = 0.01,
+        check_removed: bool = False,
+    ) -> MultiResult[OperationResult]:
+        """Wait until many documents are on so many disks and replicas.
+
+        Args:
+            keys: the keys, or a dict of key and CAS (or a result that has one).
+            persist_to: on how many disks, the active copy's among them; -1: on all.
+            replicate_to: on how many replicas, in memory; -1: on all.
+            timeout: seconds for each hundred of them.
+            interval: seconds between two looks.
+            check_removed: wait until the documents are gone from them instead.
+
+        Raises what `endure` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        driver = self._driver
+        try:
+            pending = endure.endure_multi(
+                self._defaults, keys, persist_to, replicate_to, timeout, interval, check_removed
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
     def stats(
         self,
         keys: Key | Iterable[Key] | None = None,
@@ -1664,6 +2009,9 @@ class DocumentMethods:
         revive_document: bool = False,
         expiry: Expiry | None = None,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> SubdocResult:
@@ -1686,6 +2034,11 @@ class DocumentMethods:
             preserve_expiry: leave the expiry of a document that exists as it is; *ttl* is then that
                 of one that is created. Otherwise a change without *ttl* removes it, as a store
                 does.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1698,23 +2051,45 @@ class DocumentMethods:
         """
         driver = self._driver
         try:
-            pending = subdocument.mutate_in(
-                self._defaults,
-                key,
-                *specs,
-                cas=cas,
-                ttl=ttl,
-                upsert_doc=upsert_doc,
-                insert_doc=insert_doc,
-                store_semantics=store_semantics,
-                access_deleted=access_deleted,
-                create_as_deleted=create_as_deleted,
-                revive_document=revive_document,
-                expiry=expiry,
-                preserve_expiry=preserve_expiry,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
-            )
+            if not persist_to and not replicate_to and durability is None:
+                pending = subdocument.mutate_in(
+                    self._defaults,
+                    key,
+                    *specs,
+                    cas=cas,
+                    ttl=ttl,
+                    upsert_doc=upsert_doc,
+                    insert_doc=insert_doc,
+                    store_semantics=store_semantics,
+                    access_deleted=access_deleted,
+                    create_as_deleted=create_as_deleted,
+                    revive_document=revive_document,
+                    expiry=expiry,
+                    preserve_expiry=preserve_expiry,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
+            else:
+                pending = subdocument.mutate_in(
+                    self._defaults,
+                    key,
+                    *specs,
+                    cas=cas,
+                    ttl=ttl,
+                    upsert_doc=upsert_doc,
+                    insert_doc=insert_doc,
+                    store_semantics=store_semantics,
+                    access_deleted=access_deleted,
+                    create_as_deleted=create_as_deleted,
+                    revive_document=revive_document,
+                    expiry=expiry,
+                    preserve_expiry=preserve_expiry,
+                    persist_to=persist_to,
+                    replicate_to=replicate_to,
+                    durability=durability,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -1801,6 +2176,9 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -1816,6 +2194,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1834,6 +2217,9 @@ class DocumentMethods:
                 cas=cas,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1885,6 +2271,9 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -1898,6 +2287,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1913,6 +2307,9 @@ class DocumentMethods:
                 cas=cas,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1959,6 +2356,9 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -1973,6 +2373,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1990,6 +2395,9 @@ class DocumentMethods:
                 cas=cas,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2010,6 +2418,9 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -2024,6 +2435,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2041,6 +2457,9 @@ class DocumentMethods:
                 cas=cas,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2061,6 +2480,9 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -2075,6 +2497,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2091,6 +2518,9 @@ class DocumentMethods:
                 cas=cas,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2142,6 +2572,9 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -2155,6 +2588,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2170,6 +2608,9 @@ class DocumentMethods:
                 cas=cas,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2216,6 +2657,9 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult | None:
@@ -2230,6 +2674,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2247,6 +2696,9 @@ class DocumentMethods:
                 cas=cas,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2265,6 +2717,9 @@ class DocumentMethods:
         *,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult | None:
@@ -2277,6 +2732,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2292,6 +2752,9 @@ class DocumentMethods:
                 value,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2370,6 +2833,9 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -2384,6 +2850,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2401,6 +2872,9 @@ class DocumentMethods:
                 cas=cas,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2418,6 +2892,9 @@ class DocumentMethods:
         *,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> ValueResult:
@@ -2429,6 +2906,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2445,6 +2927,9 @@ class DocumentMethods:
                 key,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2590,6 +3075,7 @@ class DocumentMethods:
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         preserve_expiry: bool = False,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
@@ -2607,6 +3093,8 @@ class DocumentMethods:
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             preserve_expiry: leave the expiry of a document that exists as it is; *ttl* is then that
                 of one that does not.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
             progress: is called with three numbers, at most once in a turn of the loop: keys that
@@ -2630,6 +3118,7 @@ class DocumentMethods:
                     expiry=expiry,
                     transcoder=transcoder,
                     preserve_expiry=preserve_expiry,
+                    durability=durability,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                     progress=progress,
@@ -2648,6 +3137,7 @@ class DocumentMethods:
         format: int | None = None,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
@@ -2663,6 +3153,8 @@ class DocumentMethods:
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
             progress: is called with three numbers, at most once in a turn of the loop: keys that
@@ -2685,6 +3177,7 @@ class DocumentMethods:
                     format=format,
                     expiry=expiry,
                     transcoder=transcoder,
+                    durability=durability,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                     progress=progress,
@@ -2704,6 +3197,7 @@ class DocumentMethods:
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         preserve_expiry: bool = False,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
@@ -2720,6 +3214,8 @@ class DocumentMethods:
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             preserve_expiry: leave its expiry as it is.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
             progress: is called with three numbers, at most once in a turn of the loop: keys that
@@ -2743,6 +3239,7 @@ class DocumentMethods:
                     expiry=expiry,
                     transcoder=transcoder,
                     preserve_expiry=preserve_expiry,
+                    durability=durability,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                     progress=progress,
@@ -2758,6 +3255,7 @@ class DocumentMethods:
         pairs: Mapping[Any, Any] | Iterable[tuple[Key, Any]] | AsyncIterable[tuple[Key, Any]],
         *,
         format: int | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
@@ -2769,6 +3267,8 @@ class DocumentMethods:
         Args:
             pairs: any iterable of (key, value), an async one, or a dict.
             format: FMT_UTF8 or FMT_BYTES.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
             progress: is called with three numbers, at most once in a turn of the loop: keys that
@@ -2788,6 +3288,7 @@ class DocumentMethods:
                     self._defaults,
                     pairs,
                     format=format,
+                    durability=durability,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                     progress=progress,
@@ -2803,6 +3304,7 @@ class DocumentMethods:
         pairs: Mapping[Any, Any] | Iterable[tuple[Key, Any]] | AsyncIterable[tuple[Key, Any]],
         *,
         format: int | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
@@ -2814,6 +3316,8 @@ class DocumentMethods:
         Args:
             pairs: any iterable of (key, value), an async one, or a dict.
             format: FMT_UTF8 or FMT_BYTES.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
             progress: is called with three numbers, at most once in a turn of the loop: keys that
@@ -2833,6 +3337,7 @@ class DocumentMethods:
                     self._defaults,
                     pairs,
                     format=format,
+                    durability=durability,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                     progress=progress,
@@ -2850,6 +3355,7 @@ class DocumentMethods:
         | AsyncIterable[Key | tuple[Key, Any]],
         *,
         quiet: bool | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
@@ -2862,6 +3368,8 @@ class DocumentMethods:
             keys: any iterable of keys, or of (key, cas), an async one, or a dict.
             quiet: give a result with `success` False and `value` None instead of raising
                 NotFoundError. None: as the Bucket says.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
             progress: is called with three numbers, at most once in a turn of the loop: keys that
@@ -2881,6 +3389,7 @@ class DocumentMethods:
                     self._defaults,
                     keys,
                     quiet=quiet,
+                    durability=durability,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                     progress=progress,
@@ -2952,6 +3461,7 @@ class DocumentMethods:
         delta: int = 1,
         ttl: Expiry = 0,
         expiry: Expiry | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
@@ -2966,6 +3476,8 @@ class DocumentMethods:
             delta: what to add; negative: to subtract (never below 0).
             ttl: expiry of a document that is created; 0: never.
             expiry: another name of *ttl*: give one.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
             progress: is called with three numbers, at most once in a turn of the loop: keys that
@@ -2988,6 +3500,7 @@ class DocumentMethods:
                     delta=delta,
                     ttl=ttl,
                     expiry=expiry,
+                    durability=durability,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                     progress=progress,
@@ -3011,10 +3524,13 @@ class OldNames(DocumentMethods):
         cas: int = 0,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         preserve_expiry: bool = False,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -3027,9 +3543,12 @@ class OldNames(DocumentMethods):
                 cas,
                 ttl,
                 format,
+                persist_to,
+                replicate_to,
                 expiry=expiry,
                 transcoder=transcoder,
                 preserve_expiry=preserve_expiry,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -3041,10 +3560,13 @@ class OldNames(DocumentMethods):
         keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         preserve_expiry: bool = False,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -3055,9 +3577,12 @@ class OldNames(DocumentMethods):
                 keys,
                 ttl,
                 format,
+                persist_to,
+                replicate_to,
                 expiry=expiry,
                 transcoder=transcoder,
                 preserve_expiry=preserve_expiry,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -3070,9 +3595,12 @@ class OldNames(DocumentMethods):
         value: Any,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -3084,8 +3612,11 @@ class OldNames(DocumentMethods):
                 value,
                 ttl,
                 format,
+                persist_to,
+                replicate_to,
                 expiry=expiry,
                 transcoder=transcoder,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -3097,9 +3628,12 @@ class OldNames(DocumentMethods):
         keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -3110,8 +3644,11 @@ class OldNames(DocumentMethods):
                 keys,
                 ttl,
                 format,
+                persist_to,
+                replicate_to,
                 expiry=expiry,
                 transcoder=transcoder,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -3123,14 +3660,26 @@ class OldNames(DocumentMethods):
         key: Key,
         cas: int = 0,
         quiet: bool | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
         """Do what `remove` does: a name of SDK 2.5, which warns."""
         try:
             warn("delete() is called remove() now", DeprecationWarning, stacklevel=2)
-            return self.remove(key, cas, quiet, timeout=timeout, retry_strategy=retry_strategy)
+            return self.remove(
+                key,
+                cas,
+                quiet,
+                persist_to,
+                replicate_to,
+                durability=durability,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
         finally:
             del self
 
@@ -3138,14 +3687,25 @@ class OldNames(DocumentMethods):
         self,
         kvs: Iterable[Key] | Mapping[Key, int | Result] | ItemCollection,
         quiet: bool | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
         """Do what `remove_multi` does: a name of SDK 2.5, which warns."""
         try:
             warn("delete_multi() is called remove_multi() now", DeprecationWarning, stacklevel=2)
-            return self.remove_multi(kvs, quiet, timeout=timeout, retry_strategy=retry_strategy)
+            return self.remove_multi(
+                kvs,
+                quiet,
+                persist_to,
+                replicate_to,
+                durability=durability,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
         finally:
             del self
 
@@ -3157,6 +3717,9 @@ class OldNames(DocumentMethods):
         initial: int | None = None,
         ttl: Expiry = 0,
         expiry: Expiry | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> ValueResult:
@@ -3169,6 +3732,9 @@ class OldNames(DocumentMethods):
                 initial=initial,
                 ttl=ttl,
                 expiry=expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -3183,6 +3749,9 @@ class OldNames(DocumentMethods):
         initial: int | None = None,
         ttl: Expiry = 0,
         expiry: Expiry | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[ValueResult]:
@@ -3195,6 +3764,9 @@ class OldNames(DocumentMethods):
                 delta=amount,
                 ttl=ttl,
                 expiry=expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -3209,6 +3781,9 @@ class OldNames(DocumentMethods):
         initial: int | None = None,
         ttl: Expiry = 0,
         expiry: Expiry | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> ValueResult:
@@ -3221,6 +3796,9 @@ class OldNames(DocumentMethods):
                 initial=initial,
                 ttl=ttl,
                 expiry=expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -3235,6 +3813,9 @@ class OldNames(DocumentMethods):
         initial: int | None = None,
         ttl: Expiry = 0,
         expiry: Expiry | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[ValueResult]:
@@ -3247,6 +3828,9 @@ class OldNames(DocumentMethods):
                 delta=-amount,
                 ttl=ttl,
                 expiry=expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )

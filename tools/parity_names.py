@@ -22,28 +22,27 @@ class Group(NamedTuple):
 
 _BUCKETS: Final = ("gcouchbase.bucket.Bucket", "txcouchbase.bucket.Bucket")
 _CLUSTERS: Final = ("gcouchbase.cluster.Cluster", "txcouchbase.cluster.Cluster")
-_DURABILITY: Final = "durability is being built"
 _EXPIRY: Final = "ttl takes a timedelta and a datetime too; a number in the past is refused"
 _QUERIES: Final = "queries come with the wave after documents"
 _MANAGEMENT: Final = "management comes with a wave of its own"
 _COLLECTIONS: Final = "collections are being built"
 
 _OPERATIONS: Final = f"""\
-upsert(key, value, cas, ttl, format, persist_to, replicate_to) | {_EXPIRY} | {_DURABILITY}
-insert(key, value, ttl, format, persist_to, replicate_to) | {_EXPIRY} | {_DURABILITY}
-replace(key, value, cas, ttl, format, persist_to, replicate_to) | {_EXPIRY} | {_DURABILITY}
-append(key, value, cas, format, persist_to, replicate_to) | | {_DURABILITY}
-prepend(key, value, cas, format, persist_to, replicate_to) | | {_DURABILITY}
+upsert(key, value, cas, ttl, format, persist_to, replicate_to) | {_EXPIRY}
+insert(key, value, ttl, format, persist_to, replicate_to) | {_EXPIRY}
+replace(key, value, cas, ttl, format, persist_to, replicate_to) | {_EXPIRY}
+append(key, value, cas, format, persist_to, replicate_to)
+prepend(key, value, cas, format, persist_to, replicate_to)
 get(key, ttl, quiet, replica, no_format) | {_EXPIRY}; project= and with_expiry=
 touch(key, ttl) | {_EXPIRY}
 lock(key, ttl) | more than 30 seconds are refused: the server would take 15
 unlock(key, cas) | a wrong CAS is an error of its own, and still a TemporaryFailError
-remove(key, cas, quiet, persist_to, replicate_to) | | {_DURABILITY}
+remove(key, cas, quiet, persist_to, replicate_to)
 counter(key, delta, initial, ttl)
 rget(key, replica_index, quiet) | any replica: all are asked at once, the first answer counts
 observe(key, master_only)
-endure(key, persist_to, replicate_to, cas, check_removed, timeout, interval) | | {_DURABILITY}
-durability(persist_to, replicate_to, timeout) | | {_DURABILITY}
+endure(key, persist_to, replicate_to, cas, check_removed, timeout, interval)
+durability(persist_to, replicate_to, timeout)
 stats(keys, keystats) | what a node fails with is raised with what the others said
 lookup_in(key, *specs)
 mutate_in(key, *specs)
@@ -51,11 +50,11 @@ retrieve_in(key, *paths)
 append_items(items)
 prepend_items(items)
 flush() | | {_MANAGEMENT}
-upsert_multi(keys, ttl, format, persist_to, replicate_to) | any number of documents, one failure harms no other | {_DURABILITY}
-insert_multi(keys, ttl, format, persist_to, replicate_to) | likewise | {_DURABILITY}
-replace_multi(keys, ttl, format, persist_to, replicate_to) | likewise | {_DURABILITY}
-append_multi(keys, format, persist_to, replicate_to) | likewise | {_DURABILITY}
-prepend_multi(keys, format, persist_to, replicate_to) | likewise | {_DURABILITY}
+upsert_multi(keys, ttl, format, persist_to, replicate_to) | any number of documents, one failure harms no other
+insert_multi(keys, ttl, format, persist_to, replicate_to) | likewise
+replace_multi(keys, ttl, format, persist_to, replicate_to) | likewise
+append_multi(keys, format, persist_to, replicate_to) | likewise
+prepend_multi(keys, format, persist_to, replicate_to) | likewise
 get_multi(keys, ttl, quiet, replica, no_format) | likewise
 touch_multi(keys, ttl) | likewise
 lock_multi(keys, ttl) | likewise
@@ -64,7 +63,7 @@ remove_multi(kvs, quiet) | likewise
 counter_multi(kvs, initial, delta, ttl) | likewise
 rget_multi(keys, replica_index, quiet)
 observe_multi(keys, master_only)
-endure_multi(keys, persist_to, replicate_to, timeout, interval, check_removed) | | {_DURABILITY}
+endure_multi(keys, persist_to, replicate_to, timeout, interval, check_removed)
 set(key, value) | also takes what upsert takes
 add(key, value) | also takes what insert takes
 delete(key) | also takes what remove takes
@@ -118,7 +117,7 @@ _close
 _vbmap(key)
 _cntl | | out: settings of libcouchbase's own; options of the connection string say the same
 _cntlstr | | out: likewise
-_mutinfo | | mutation tokens come with durability
+_mutinfo | four values each, which add_all takes; 2.5 gives three
 _start_timings | | out: the option metrics logs percentiles
 _get_timings | | out: likewise
 _stop_timings | | out: likewise
@@ -326,7 +325,7 @@ TranscoderPP
 LegacyTranscoderPP
 set_json_converters(encode, decode)
 set_pickle_converters(encode, decode)
-MutationState | | mutation tokens come with durability | couchloop.mutation_state.MutationState
+MutationState | of a vbucket the greatest number counts, in whichever order | | couchloop.mutation_state.MutationState
 """,
     ),
     Group(
@@ -354,7 +353,7 @@ incrMulti
 decrMulti
 rgetMulti | | out: rget_multi
 observeMulti | | out: observe_multi
-endureMulti | | {_DURABILITY}
+endureMulti
 queryEx | | {_QUERIES}
 queryAll | | {_QUERIES}
 n1qlQueryEx | | {_QUERIES}
@@ -430,13 +429,13 @@ apply_profile | | out: options of the connection string say the same
         "4.6",
         "Collection (here: Bucket)",
         _BUCKETS,
-        f"""\
+        """\
 get(key, project, with_expiry)
 exists(key) | true or false by itself
-insert(key, value, expiry, durability) | keywords, no option classes | {_DURABILITY}
-upsert(key, value, expiry, preserve_expiry, durability) | likewise | {_DURABILITY}
-replace(key, value, cas, expiry, preserve_expiry, durability) | likewise | {_DURABILITY}
-remove(key, cas, durability) | likewise | {_DURABILITY}
+insert(key, value, expiry, durability) | keywords, no option classes
+upsert(key, value, expiry, preserve_expiry, durability) | likewise
+replace(key, value, cas, expiry, preserve_expiry, durability) | likewise
+remove(key, cas, durability) | likewise
 touch(key, expiry)
 get_and_touch(key, expiry)
 get_and_lock(key, lock_time)
@@ -487,7 +486,21 @@ LegacyTranscoder | pickles only with allow_pickle=True
 Serializer | | out: Transcoder(json_encode=, json_decode=)
 GetResult.content_as | checks the type | | couchloop.result.ValueResult.content_as
 ExistsResult | | | couchloop.result.ExistsResult
-MutationResult.mutation_token | | mutation tokens come with durability
+MutationResult.mutation_token | an attribute; needs fetch_mutation_tokens=true | | couchloop.result.OperationResult.mutation_token
+""",
+    ),
+    Group(
+        "4.6",
+        "Durability",
+        ("couchloop.durability",),
+        """\
+Durability
+DurabilityLevel
+DurabilityType
+ServerDurability(level)
+ClientDurability(replicate_to, persist_to)
+PersistTo | ACTIVE and ONE are the same: the active copy's disk is always one
+ReplicateTo
 """,
     ),
     Group(

@@ -11,6 +11,7 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/operations/counter.py
 - core/couchloop/operations/replicas.py
 - core/couchloop/operations/observe.py
+- core/couchloop/operations/endure.py
 - core/couchloop/operations/stats.py
 - core/couchloop/operations/subdocument.py
 - core/couchloop/operations/lookup_replicas.py
@@ -37,6 +38,7 @@ from warnings import warn
 from twisted.internet.defer import Deferred, fail
 
 from couchloop.arguments.expiry import Expiry, LockTime
+from couchloop.durability import DurabilityType
 from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
 from couchloop.hot.operation import Defaults, Key, placed
 from couchloop.hot.result import (
@@ -51,6 +53,7 @@ from couchloop.hot.result import (
 from couchloop.operations import (
     concatenate,
     counter,
+    endure,
     lists,
     locks,
     lookup_replicas,
@@ -323,10 +326,13 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         preserve_expiry: bool = False,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -339,10 +345,15 @@ class DocumentMethods:
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             preserve_expiry: leave the expiry of a document that exists as it is; *ttl* is then that
                 of one that does not.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -352,9 +363,12 @@ class DocumentMethods:
         """
         try:
             if (
-                expiry is None
+                not persist_to
+                and not replicate_to
+                and expiry is None
                 and transcoder is None
                 and not preserve_expiry
+                and durability is None
                 and retry_strategy is None
             ):
                 pending = store.usual_upsert(key, self._defaults, value, cas, ttl, format, timeout)
@@ -366,9 +380,12 @@ class DocumentMethods:
                     cas,
                     ttl,
                     format,
+                    persist_to,
+                    replicate_to,
                     expiry=expiry,
                     transcoder=transcoder,
                     preserve_expiry=preserve_expiry,
+                    durability=durability,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                 )
@@ -386,9 +403,12 @@ class DocumentMethods:
         value: Any,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -400,8 +420,13 @@ class DocumentMethods:
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -409,7 +434,14 @@ class DocumentMethods:
         Raises DocumentExistsError (a KeyExistsError), TooBigError.
         """
         try:
-            if expiry is None and transcoder is None and retry_strategy is None:
+            if (
+                not persist_to
+                and not replicate_to
+                and expiry is None
+                and transcoder is None
+                and durability is None
+                and retry_strategy is None
+            ):
                 pending = store.usual_insert(key, self._defaults, value, ttl, format, timeout)
             else:
                 pending = store.insert(
@@ -418,8 +450,11 @@ class DocumentMethods:
                     value,
                     ttl,
                     format,
+                    persist_to,
+                    replicate_to,
                     expiry=expiry,
                     transcoder=transcoder,
+                    durability=durability,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                 )
@@ -438,10 +473,13 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         preserve_expiry: bool = False,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -454,9 +492,14 @@ class DocumentMethods:
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             preserve_expiry: leave its expiry as it is.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -466,9 +509,12 @@ class DocumentMethods:
         """
         try:
             if (
-                expiry is None
+                not persist_to
+                and not replicate_to
+                and expiry is None
                 and transcoder is None
                 and not preserve_expiry
+                and durability is None
                 and retry_strategy is None
             ):
                 pending = store.usual_replace(key, self._defaults, value, cas, ttl, format, timeout)
@@ -480,9 +526,12 @@ class DocumentMethods:
                     cas,
                     ttl,
                     format,
+                    persist_to,
+                    replicate_to,
                     expiry=expiry,
                     transcoder=transcoder,
                     preserve_expiry=preserve_expiry,
+                    durability=durability,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                 )
@@ -499,10 +548,13 @@ class DocumentMethods:
         keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         preserve_expiry: bool = False,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[OperationResult]]:
@@ -513,10 +565,15 @@ class DocumentMethods:
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             preserve_expiry: leave the expiry of a document that exists as it is; *ttl* is then that
                 of one that does not.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -527,7 +584,18 @@ class DocumentMethods:
             pending = store.upsert_multi.build(
                 self._defaults,
                 keys,
-                (ttl, format, expiry, transcoder, preserve_expiry, timeout, retry_strategy),
+                (
+                    ttl,
+                    format,
+                    persist_to,
+                    replicate_to,
+                    expiry,
+                    transcoder,
+                    preserve_expiry,
+                    durability,
+                    timeout,
+                    retry_strategy,
+                ),
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -542,9 +610,12 @@ class DocumentMethods:
         keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[OperationResult]]:
@@ -555,8 +626,13 @@ class DocumentMethods:
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -565,7 +641,19 @@ class DocumentMethods:
         """
         try:
             pending = store.insert_multi.build(
-                self._defaults, keys, (ttl, format, expiry, transcoder, timeout, retry_strategy)
+                self._defaults,
+                keys,
+                (
+                    ttl,
+                    format,
+                    persist_to,
+                    replicate_to,
+                    expiry,
+                    transcoder,
+                    durability,
+                    timeout,
+                    retry_strategy,
+                ),
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -580,10 +668,13 @@ class DocumentMethods:
         keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         preserve_expiry: bool = False,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[OperationResult]]:
@@ -594,9 +685,14 @@ class DocumentMethods:
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             preserve_expiry: leave its expiry as it is.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -607,7 +703,18 @@ class DocumentMethods:
             pending = store.replace_multi.build(
                 self._defaults,
                 keys,
-                (ttl, format, expiry, transcoder, preserve_expiry, timeout, retry_strategy),
+                (
+                    ttl,
+                    format,
+                    persist_to,
+                    replicate_to,
+                    expiry,
+                    transcoder,
+                    preserve_expiry,
+                    durability,
+                    timeout,
+                    retry_strategy,
+                ),
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -623,7 +730,10 @@ class DocumentMethods:
         value: Any,
         cas: int = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -634,6 +744,11 @@ class DocumentMethods:
             value: text (FMT_UTF8, the default) or bytes (FMT_BYTES).
             cas: if not 0, do it only if the document still has this CAS.
             format: FMT_UTF8 or FMT_BYTES.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -642,15 +757,29 @@ class DocumentMethods:
         TooBigError, ArgumentError for another format.
         """
         try:
-            pending = concatenate.append(
-                self._defaults,
-                key,
-                value,
-                cas,
-                format,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
-            )
+            if not persist_to and not replicate_to and durability is None:
+                pending = concatenate.append(
+                    self._defaults,
+                    key,
+                    value,
+                    cas,
+                    format,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
+            else:
+                pending = concatenate.append(
+                    self._defaults,
+                    key,
+                    value,
+                    cas,
+                    format,
+                    persist_to,
+                    replicate_to,
+                    durability=durability,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -665,7 +794,10 @@ class DocumentMethods:
         value: Any,
         cas: int = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -676,6 +808,11 @@ class DocumentMethods:
             value: text (FMT_UTF8, the default) or bytes (FMT_BYTES).
             cas: if not 0, do it only if the document still has this CAS.
             format: FMT_UTF8 or FMT_BYTES.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -684,15 +821,29 @@ class DocumentMethods:
         TooBigError, ArgumentError for another format.
         """
         try:
-            pending = concatenate.prepend(
-                self._defaults,
-                key,
-                value,
-                cas,
-                format,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
-            )
+            if not persist_to and not replicate_to and durability is None:
+                pending = concatenate.prepend(
+                    self._defaults,
+                    key,
+                    value,
+                    cas,
+                    format,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
+            else:
+                pending = concatenate.prepend(
+                    self._defaults,
+                    key,
+                    value,
+                    cas,
+                    format,
+                    persist_to,
+                    replicate_to,
+                    durability=durability,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -705,7 +856,10 @@ class DocumentMethods:
         self,
         keys: Mapping[Key, Any] | ItemCollection,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[OperationResult]]:
@@ -714,6 +868,11 @@ class DocumentMethods:
         Args:
             keys: a dict of key and value.
             format: FMT_UTF8 or FMT_BYTES.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -722,7 +881,9 @@ class DocumentMethods:
         """
         try:
             pending = concatenate.append_multi.build(
-                self._defaults, keys, (format, timeout, retry_strategy)
+                self._defaults,
+                keys,
+                (format, persist_to, replicate_to, durability, timeout, retry_strategy),
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -736,7 +897,10 @@ class DocumentMethods:
         self,
         keys: Mapping[Key, Any] | ItemCollection,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[OperationResult]]:
@@ -745,6 +909,11 @@ class DocumentMethods:
         Args:
             keys: a dict of key and value.
             format: FMT_UTF8 or FMT_BYTES.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -753,7 +922,9 @@ class DocumentMethods:
         """
         try:
             pending = concatenate.prepend_multi.build(
-                self._defaults, keys, (format, timeout, retry_strategy)
+                self._defaults,
+                keys,
+                (format, persist_to, replicate_to, durability, timeout, retry_strategy),
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -767,6 +938,9 @@ class DocumentMethods:
         self,
         items: ItemCollection,
         *,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[OperationResult]]:
@@ -774,6 +948,11 @@ class DocumentMethods:
 
         Args:
             items: an ItemOptionDict, whose items have the option `fragment`.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -781,7 +960,13 @@ class DocumentMethods:
         """
         try:
             pending = concatenate.append_items(
-                self._defaults, items, timeout=timeout, retry_strategy=retry_strategy
+                self._defaults,
+                items,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -795,6 +980,9 @@ class DocumentMethods:
         self,
         items: ItemCollection,
         *,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[OperationResult]]:
@@ -802,6 +990,11 @@ class DocumentMethods:
 
         Args:
             items: an ItemOptionDict, whose items have the option `fragment`.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -809,7 +1002,13 @@ class DocumentMethods:
         """
         try:
             pending = concatenate.prepend_items(
-                self._defaults, items, timeout=timeout, retry_strategy=retry_strategy
+                self._defaults,
+                items,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -824,7 +1023,10 @@ class DocumentMethods:
         key: Key,
         cas: int = 0,
         quiet: bool | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -835,6 +1037,11 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             quiet: give a result with `success` False and `value` None instead of raising
                 NotFoundError. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -842,9 +1049,22 @@ class DocumentMethods:
         Raises NotFoundError, CasMismatchError (a KeyExistsError), StoreLockedError.
         """
         try:
-            pending = remove.remove(
-                self._defaults, key, cas, quiet, timeout=timeout, retry_strategy=retry_strategy
-            )
+            if not persist_to and not replicate_to and durability is None:
+                pending = remove.remove(
+                    self._defaults, key, cas, quiet, timeout=timeout, retry_strategy=retry_strategy
+                )
+            else:
+                pending = remove.remove(
+                    self._defaults,
+                    key,
+                    cas,
+                    quiet,
+                    persist_to,
+                    replicate_to,
+                    durability=durability,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -857,7 +1077,10 @@ class DocumentMethods:
         self,
         kvs: Iterable[Key] | Mapping[Key, int | Result] | ItemCollection,
         quiet: bool | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[OperationResult]]:
@@ -867,6 +1090,11 @@ class DocumentMethods:
             kvs: the keys, or a dict of key and CAS (or a result that has one).
             quiet: give a result with `success` False and `value` None instead of raising
                 NotFoundError. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -875,7 +1103,9 @@ class DocumentMethods:
         """
         try:
             pending = remove.remove_multi.build(
-                self._defaults, kvs, (quiet, timeout, retry_strategy)
+                self._defaults,
+                kvs,
+                (quiet, persist_to, replicate_to, durability, timeout, retry_strategy),
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -1151,6 +1381,9 @@ class DocumentMethods:
         ttl: Expiry = 0,
         *,
         expiry: Expiry | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[ValueResult]:
@@ -1162,6 +1395,11 @@ class DocumentMethods:
             initial: what to store if there is no document. None: do not create it.
             ttl: expiry of a document that is created; 0: never.
             expiry: another name of *ttl*: give one.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1170,16 +1408,31 @@ class DocumentMethods:
         InvalidDeltaError.
         """
         try:
-            pending = counter.counter(
-                self._defaults,
-                key,
-                delta,
-                initial,
-                ttl,
-                expiry=expiry,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
-            )
+            if not persist_to and not replicate_to and durability is None:
+                pending = counter.counter(
+                    self._defaults,
+                    key,
+                    delta,
+                    initial,
+                    ttl,
+                    expiry=expiry,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
+            else:
+                pending = counter.counter(
+                    self._defaults,
+                    key,
+                    delta,
+                    initial,
+                    ttl,
+                    expiry=expiry,
+                    persist_to=persist_to,
+                    replicate_to=replicate_to,
+                    durability=durability,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -1196,6 +1449,9 @@ class DocumentMethods:
         ttl: Expiry = 0,
         *,
         expiry: Expiry | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[ValueResult]]:
@@ -1208,6 +1464,11 @@ class DocumentMethods:
             delta: for keys without one of their own.
             ttl: expiry of a document that is created; 0: never.
             expiry: another name of *ttl*: give one.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -1216,7 +1477,19 @@ class DocumentMethods:
         """
         try:
             pending = counter.counter_multi.build(
-                self._defaults, kvs, (initial, delta, ttl, expiry, timeout, retry_strategy)
+                self._defaults,
+                kvs,
+                (
+                    initial,
+                    delta,
+                    ttl,
+                    expiry,
+                    persist_to,
+                    replicate_to,
+                    durability,
+                    timeout,
+                    retry_strategy,
+                ),
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -1498,6 +1771,76 @@ class DocumentMethods:
             del self
             raise
 
+    def endure(
+        self,
+        key: Key,
+        persist_to: int = -1,
+        replicate_to: int = -1,
+        cas: int = 0,
+        check_removed: bool = False,
+        timeout: float = 5.0,
+        interval: float = 0.01,
+    ) -> Deferred[OperationResult]:
+        """Wait until a document is on so many disks and replicas.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            persist_to: on how many disks, the active copy's among them; -1: on all.
+            replicate_to: on how many replicas, in memory; -1: on all.
+            cas: if not 0, the document must have this CAS.
+            check_removed: wait until the document is gone from them instead.
+            timeout: seconds.
+            interval: seconds between two looks.
+
+        Raises DurabilityTimeoutError (a TimeoutError), NotFoundError, CasMismatchError,
+        TooFewReplicasError (an ArgumentError) for more copies than there are.
+        """
+        try:
+            pending = endure.endure(
+                self._defaults, key, persist_to, replicate_to, cas, check_removed, timeout, interval
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def endure_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, int | Result],
+        persist_to: int = -1,
+        replicate_to: int = -1,
+        timeout: float = 5.0,
+        interval: float = 0.01,
+        check_removed: bool = False,
+    ) -> Deferred[MultiResult[OperationResult]]:
+        """Wait until many documents are on so many disks and replicas.
+
+        Args:
+            keys: the keys, or a dict of key and CAS (or a result that has one).
+            persist_to: on how many disks, the active copy's among them; -1: on all.
+            replicate_to: on how many replicas, in memory; -1: on all.
+            timeout: seconds for each hundred of them.
+            interval: seconds between two looks.
+            check_removed: wait until the documents are gone from them instead.
+
+        Raises what `endure` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        try:
+            pending = endure.endure_multi(
+                self._defaults, keys, persist_to, replicate_to, timeout, interval, check_removed
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
     def stats(
         self,
         keys: Key | Iterable[Key] | None = None,
@@ -1629,6 +1972,9 @@ class DocumentMethods:
         revive_document: bool = False,
         expiry: Expiry | None = None,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[SubdocResult]:
@@ -1651,6 +1997,11 @@ class DocumentMethods:
             preserve_expiry: leave the expiry of a document that exists as it is; *ttl* is then that
                 of one that is created. Otherwise a change without *ttl* removes it, as a store
                 does.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1662,23 +2013,45 @@ class DocumentMethods:
         more than 16 specs; ArgumentError.
         """
         try:
-            pending = subdocument.mutate_in(
-                self._defaults,
-                key,
-                *specs,
-                cas=cas,
-                ttl=ttl,
-                upsert_doc=upsert_doc,
-                insert_doc=insert_doc,
-                store_semantics=store_semantics,
-                access_deleted=access_deleted,
-                create_as_deleted=create_as_deleted,
-                revive_document=revive_document,
-                expiry=expiry,
-                preserve_expiry=preserve_expiry,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
-            )
+            if not persist_to and not replicate_to and durability is None:
+                pending = subdocument.mutate_in(
+                    self._defaults,
+                    key,
+                    *specs,
+                    cas=cas,
+                    ttl=ttl,
+                    upsert_doc=upsert_doc,
+                    insert_doc=insert_doc,
+                    store_semantics=store_semantics,
+                    access_deleted=access_deleted,
+                    create_as_deleted=create_as_deleted,
+                    revive_document=revive_document,
+                    expiry=expiry,
+                    preserve_expiry=preserve_expiry,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
+            else:
+                pending = subdocument.mutate_in(
+                    self._defaults,
+                    key,
+                    *specs,
+                    cas=cas,
+                    ttl=ttl,
+                    upsert_doc=upsert_doc,
+                    insert_doc=insert_doc,
+                    store_semantics=store_semantics,
+                    access_deleted=access_deleted,
+                    create_as_deleted=create_as_deleted,
+                    revive_document=revive_document,
+                    expiry=expiry,
+                    preserve_expiry=preserve_expiry,
+                    persist_to=persist_to,
+                    replicate_to=replicate_to,
+                    durability=durability,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -1763,6 +2136,9 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -1778,6 +2154,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1795,6 +2176,9 @@ class DocumentMethods:
                 cas=cas,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1845,6 +2229,9 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -1858,6 +2245,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1872,6 +2264,9 @@ class DocumentMethods:
                 cas=cas,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1917,6 +2312,9 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -1931,6 +2329,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1947,6 +2350,9 @@ class DocumentMethods:
                 cas=cas,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1967,6 +2373,9 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -1981,6 +2390,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1997,6 +2411,9 @@ class DocumentMethods:
                 cas=cas,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2017,6 +2434,9 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -2031,6 +2451,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2046,6 +2471,9 @@ class DocumentMethods:
                 cas=cas,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2096,6 +2524,9 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -2109,6 +2540,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2123,6 +2559,9 @@ class DocumentMethods:
                 cas=cas,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2168,6 +2607,9 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult | None]:
@@ -2182,6 +2624,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2198,6 +2645,9 @@ class DocumentMethods:
                 cas=cas,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2216,6 +2666,9 @@ class DocumentMethods:
         *,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult | None]:
@@ -2228,6 +2681,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2242,6 +2700,9 @@ class DocumentMethods:
                 value,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2318,6 +2779,9 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -2332,6 +2796,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2348,6 +2817,9 @@ class DocumentMethods:
                 cas=cas,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2365,6 +2837,9 @@ class DocumentMethods:
         *,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[ValueResult]:
@@ -2376,6 +2851,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2391,6 +2871,9 @@ class DocumentMethods:
                 key,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2535,6 +3018,7 @@ class DocumentMethods:
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         preserve_expiry: bool = False,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
@@ -2552,6 +3036,8 @@ class DocumentMethods:
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             preserve_expiry: leave the expiry of a document that exists as it is; *ttl* is then that
                 of one that does not.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
             progress: is called with three numbers, at most once in a turn of the loop: keys that
@@ -2575,6 +3061,7 @@ class DocumentMethods:
                     expiry=expiry,
                     transcoder=transcoder,
                     preserve_expiry=preserve_expiry,
+                    durability=durability,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                     progress=progress,
@@ -2593,6 +3080,7 @@ class DocumentMethods:
         format: int | None = None,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
@@ -2608,6 +3096,8 @@ class DocumentMethods:
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
             progress: is called with three numbers, at most once in a turn of the loop: keys that
@@ -2630,6 +3120,7 @@ class DocumentMethods:
                     format=format,
                     expiry=expiry,
                     transcoder=transcoder,
+                    durability=durability,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                     progress=progress,
@@ -2649,6 +3140,7 @@ class DocumentMethods:
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         preserve_expiry: bool = False,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
@@ -2665,6 +3157,8 @@ class DocumentMethods:
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             preserve_expiry: leave its expiry as it is.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
             progress: is called with three numbers, at most once in a turn of the loop: keys that
@@ -2688,6 +3182,7 @@ class DocumentMethods:
                     expiry=expiry,
                     transcoder=transcoder,
                     preserve_expiry=preserve_expiry,
+                    durability=durability,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                     progress=progress,
@@ -2703,6 +3198,7 @@ class DocumentMethods:
         pairs: Mapping[Any, Any] | Iterable[tuple[Key, Any]] | AsyncIterable[tuple[Key, Any]],
         *,
         format: int | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
@@ -2714,6 +3210,8 @@ class DocumentMethods:
         Args:
             pairs: any iterable of (key, value), an async one, or a dict.
             format: FMT_UTF8 or FMT_BYTES.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
             progress: is called with three numbers, at most once in a turn of the loop: keys that
@@ -2733,6 +3231,7 @@ class DocumentMethods:
                     self._defaults,
                     pairs,
                     format=format,
+                    durability=durability,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                     progress=progress,
@@ -2748,6 +3247,7 @@ class DocumentMethods:
         pairs: Mapping[Any, Any] | Iterable[tuple[Key, Any]] | AsyncIterable[tuple[Key, Any]],
         *,
         format: int | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
@@ -2759,6 +3259,8 @@ class DocumentMethods:
         Args:
             pairs: any iterable of (key, value), an async one, or a dict.
             format: FMT_UTF8 or FMT_BYTES.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
             progress: is called with three numbers, at most once in a turn of the loop: keys that
@@ -2778,6 +3280,7 @@ class DocumentMethods:
                     self._defaults,
                     pairs,
                     format=format,
+                    durability=durability,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                     progress=progress,
@@ -2795,6 +3298,7 @@ class DocumentMethods:
         | AsyncIterable[Key | tuple[Key, Any]],
         *,
         quiet: bool | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
@@ -2807,6 +3311,8 @@ class DocumentMethods:
             keys: any iterable of keys, or of (key, cas), an async one, or a dict.
             quiet: give a result with `success` False and `value` None instead of raising
                 NotFoundError. None: as the Bucket says.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
             progress: is called with three numbers, at most once in a turn of the loop: keys that
@@ -2826,6 +3332,7 @@ class DocumentMethods:
                     self._defaults,
                     keys,
                     quiet=quiet,
+                    durability=durability,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                     progress=progress,
@@ -2897,6 +3404,7 @@ class DocumentMethods:
         delta: int = 1,
         ttl: Expiry = 0,
         expiry: Expiry | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
@@ -2911,6 +3419,8 @@ class DocumentMethods:
             delta: what to add; negative: to subtract (never below 0).
             ttl: expiry of a document that is created; 0: never.
             expiry: another name of *ttl*: give one.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
             progress: is called with three numbers, at most once in a turn of the loop: keys that
@@ -2933,6 +3443,7 @@ class DocumentMethods:
                     delta=delta,
                     ttl=ttl,
                     expiry=expiry,
+                    durability=durability,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                     progress=progress,
@@ -2956,10 +3467,13 @@ class OldNames(DocumentMethods):
         cas: int = 0,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         preserve_expiry: bool = False,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -2972,9 +3486,12 @@ class OldNames(DocumentMethods):
                 cas,
                 ttl,
                 format,
+                persist_to,
+                replicate_to,
                 expiry=expiry,
                 transcoder=transcoder,
                 preserve_expiry=preserve_expiry,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2986,10 +3503,13 @@ class OldNames(DocumentMethods):
         keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         preserve_expiry: bool = False,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[OperationResult]]:
@@ -3000,9 +3520,12 @@ class OldNames(DocumentMethods):
                 keys,
                 ttl,
                 format,
+                persist_to,
+                replicate_to,
                 expiry=expiry,
                 transcoder=transcoder,
                 preserve_expiry=preserve_expiry,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -3015,9 +3538,12 @@ class OldNames(DocumentMethods):
         value: Any,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
@@ -3029,8 +3555,11 @@ class OldNames(DocumentMethods):
                 value,
                 ttl,
                 format,
+                persist_to,
+                replicate_to,
                 expiry=expiry,
                 transcoder=transcoder,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -3042,9 +3571,12 @@ class OldNames(DocumentMethods):
         keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[OperationResult]]:
@@ -3055,8 +3587,11 @@ class OldNames(DocumentMethods):
                 keys,
                 ttl,
                 format,
+                persist_to,
+                replicate_to,
                 expiry=expiry,
                 transcoder=transcoder,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -3068,14 +3603,26 @@ class OldNames(DocumentMethods):
         key: Key,
         cas: int = 0,
         quiet: bool | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[OperationResult]:
         """Do what `remove` does: a name of SDK 2.5, which warns."""
         try:
             warn("delete() is called remove() now", DeprecationWarning, stacklevel=2)
-            return self.remove(key, cas, quiet, timeout=timeout, retry_strategy=retry_strategy)
+            return self.remove(
+                key,
+                cas,
+                quiet,
+                persist_to,
+                replicate_to,
+                durability=durability,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
         finally:
             del self
 
@@ -3083,14 +3630,25 @@ class OldNames(DocumentMethods):
         self,
         kvs: Iterable[Key] | Mapping[Key, int | Result] | ItemCollection,
         quiet: bool | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[OperationResult]]:
         """Do what `remove_multi` does: a name of SDK 2.5, which warns."""
         try:
             warn("delete_multi() is called remove_multi() now", DeprecationWarning, stacklevel=2)
-            return self.remove_multi(kvs, quiet, timeout=timeout, retry_strategy=retry_strategy)
+            return self.remove_multi(
+                kvs,
+                quiet,
+                persist_to,
+                replicate_to,
+                durability=durability,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
         finally:
             del self
 
@@ -3102,6 +3660,9 @@ class OldNames(DocumentMethods):
         initial: int | None = None,
         ttl: Expiry = 0,
         expiry: Expiry | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[ValueResult]:
@@ -3114,6 +3675,9 @@ class OldNames(DocumentMethods):
                 initial=initial,
                 ttl=ttl,
                 expiry=expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -3128,6 +3692,9 @@ class OldNames(DocumentMethods):
         initial: int | None = None,
         ttl: Expiry = 0,
         expiry: Expiry | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[ValueResult]]:
@@ -3140,6 +3707,9 @@ class OldNames(DocumentMethods):
                 delta=amount,
                 ttl=ttl,
                 expiry=expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -3154,6 +3724,9 @@ class OldNames(DocumentMethods):
         initial: int | None = None,
         ttl: Expiry = 0,
         expiry: Expiry | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[ValueResult]:
@@ -3166,6 +3739,9 @@ class OldNames(DocumentMethods):
                 initial=initial,
                 ttl=ttl,
                 expiry=expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -3180,6 +3756,9 @@ class OldNames(DocumentMethods):
         initial: int | None = None,
         ttl: Expiry = 0,
         expiry: Expiry | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[ValueResult]]:
@@ -3192,6 +3771,9 @@ class OldNames(DocumentMethods):
                 delta=-amount,
                 ttl=ttl,
                 expiry=expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -3213,6 +3795,7 @@ class OldNames(DocumentMethods):
     rgetMulti = DocumentMethods.rget_multi
     getAnyReplicaMulti = DocumentMethods.get_any_replica_multi
     observeMulti = DocumentMethods.observe_multi
+    endureMulti = DocumentMethods.endure_multi
     setMulti = set_multi
     addMulti = add_multi
     deleteMulti = delete_multi

@@ -661,6 +661,22 @@ class DurabilityAmbiguousError(AmbiguousError):
     ID = 109
 
 
+class InvalidDurabilityError(ArgumentError):
+    """The durability is none, or what was given contradicts itself."""
+
+
+class TooFewReplicasError(DurabilityImpossibleError, ArgumentError):
+    """There are fewer copies than the change is to be on; it was not made."""
+
+    CODE = 0x21
+
+
+class MutationLostError(CouchbaseDataError):
+    """The change was made and is no longer there: a failover has lost it."""
+
+    CODE = 0x3E
+
+
 class DurabilityLevelNotAvailableError(CouchbaseInputError):
     """The bucket does not have the durability level asked for."""
 
@@ -823,6 +839,10 @@ class UnambiguousTimeoutError(TimeoutError):
     """The operation ran out of time; it changed nothing."""
 
     ID = 14
+
+
+class DurabilityTimeoutError(DurabilityAmbiguousError, AmbiguousTimeoutError):
+    """The change was made, and in the time given too few copies were known to have it."""
 
 
 class LoopBlockedError(CouchbaseError):
@@ -1117,7 +1137,6 @@ _BY_RC.update(
     {
         0x1F: InvalidError,  # INVALID_HOST_FORMAT
         0x20: InvalidError,  # INVALID_CHAR
-        0x21: ArgumentError,  # DURABILITY_ETOOMANY
         0x22: ArgumentError,  # DUPLICATE_COMMANDS
         0x2C: NodeUnreachableError,  # ECONNREFUSED
         0x2D: ConnectionLostError,  # ESOCKSHUTDOWN

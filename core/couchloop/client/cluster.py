@@ -17,6 +17,7 @@ from couchloop import LOCKMODE_NONE
 from couchloop.arguments.exact import is_quiet, is_true
 from couchloop.arguments.times import exact_seconds
 from couchloop.auth import Authenticator, PasswordAuthenticator
+from couchloop.client.blocks import DurabilityBlocks
 from couchloop.client.collections import CollectionsOfBucket
 from couchloop.client.connection_limits import ConnectionBudget, check_budget, connection_budget
 from couchloop.client.driver import Driver
@@ -31,6 +32,7 @@ from couchloop.exceptions import (
     MissingCredentialsError,
     MixedAuthError,
 )
+from couchloop.hot.durable import DurableDefaults
 from couchloop.hot.encoding import Passthrough, transcoder_of
 from couchloop.hot.operation import Defaults
 from couchloop.safety.secret import Secret, sealed
@@ -79,7 +81,7 @@ def _as_option(name: str, value: object) -> float:
     return float(OPTIONS[name].parse(repr(value), name))  # type: ignore[arg-type]
 
 
-class BucketBase(Sdk25Names, OneOfEach, CollectionsOfBucket):
+class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
     """One open bucket; the documents' methods come with the adapters.
 
     Two openings with equal settings on one loop give the same object, as long as it is in use
@@ -145,10 +147,19 @@ class BucketBase(Sdk25Names, OneOfEach, CollectionsOfBucket):
             settings.operation_timeout,
             self._wall_clock,
             settings.past_expiry != "send",
+            durable=DurableDefaults(
+                settings.durable_timeout,
+                settings.watch_timeout,
+                settings.watch_interval,
+                settings.watch_by_token,
+            ),
         )
         self._collections = WeakValueDictionary()
         self._use(driver)
         self._open()
+
+    def _durable_target(self) -> Self:
+        return self
 
     def _use(self, driver: Driver) -> None:
         """Tie the end of *driver* to ours."""

@@ -11,6 +11,7 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/operations/counter.py
 - core/couchloop/operations/replicas.py
 - core/couchloop/operations/observe.py
+- core/couchloop/operations/endure.py
 - core/couchloop/operations/stats.py
 - core/couchloop/operations/subdocument.py
 - core/couchloop/operations/lookup_replicas.py
@@ -36,6 +37,7 @@ from warnings import warn
 
 from couchloop.arguments.expiry import Expiry, LockTime
 from couchloop.client.crossing import Crossing, Target
+from couchloop.durability import DurabilityType
 from couchloop.exceptions import CouchbaseError, FeatureNotAvailableError
 from couchloop.hot.operation import Key, placed
 from couchloop.hot.result import (
@@ -50,6 +52,7 @@ from couchloop.hot.result import (
 from couchloop.operations import (
     concatenate,
     counter,
+    endure,
     lists,
     locks,
     lookup_replicas,
@@ -339,10 +342,13 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         preserve_expiry: bool = False,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -355,10 +361,15 @@ class DocumentMethods:
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             preserve_expiry: leave the expiry of a document that exists as it is; *ttl* is then that
                 of one that does not.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -372,9 +383,12 @@ class DocumentMethods:
         try:
             crossing.check(target._driver.session)
             if (
-                expiry is None
+                not persist_to
+                and not replicate_to
+                and expiry is None
                 and transcoder is None
                 and not preserve_expiry
+                and durability is None
                 and retry_strategy is None
             ):
                 pending = store.usual_upsert(
@@ -388,9 +402,12 @@ class DocumentMethods:
                     cas,
                     ttl,
                     format,
+                    persist_to,
+                    replicate_to,
                     expiry=expiry,
                     transcoder=transcoder,
                     preserve_expiry=preserve_expiry,
+                    durability=durability,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                 )
@@ -408,9 +425,12 @@ class DocumentMethods:
         value: Any,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -422,8 +442,13 @@ class DocumentMethods:
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -435,7 +460,14 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            if expiry is None and transcoder is None and retry_strategy is None:
+            if (
+                not persist_to
+                and not replicate_to
+                and expiry is None
+                and transcoder is None
+                and durability is None
+                and retry_strategy is None
+            ):
                 pending = store.usual_insert(key, target._defaults, value, ttl, format, timeout)
             else:
                 pending = store.insert(
@@ -444,8 +476,11 @@ class DocumentMethods:
                     value,
                     ttl,
                     format,
+                    persist_to,
+                    replicate_to,
                     expiry=expiry,
                     transcoder=transcoder,
+                    durability=durability,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                 )
@@ -464,10 +499,13 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         preserve_expiry: bool = False,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -480,9 +518,14 @@ class DocumentMethods:
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             preserve_expiry: leave its expiry as it is.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -496,9 +539,12 @@ class DocumentMethods:
         try:
             crossing.check(target._driver.session)
             if (
-                expiry is None
+                not persist_to
+                and not replicate_to
+                and expiry is None
                 and transcoder is None
                 and not preserve_expiry
+                and durability is None
                 and retry_strategy is None
             ):
                 pending = store.usual_replace(
@@ -512,9 +558,12 @@ class DocumentMethods:
                     cas,
                     ttl,
                     format,
+                    persist_to,
+                    replicate_to,
                     expiry=expiry,
                     transcoder=transcoder,
                     preserve_expiry=preserve_expiry,
+                    durability=durability,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                 )
@@ -531,10 +580,13 @@ class DocumentMethods:
         keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         preserve_expiry: bool = False,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -545,10 +597,15 @@ class DocumentMethods:
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             preserve_expiry: leave the expiry of a document that exists as it is; *ttl* is then that
                 of one that does not.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -563,7 +620,18 @@ class DocumentMethods:
             pending = store.upsert_multi.build(
                 target._defaults,
                 keys,
-                (ttl, format, expiry, transcoder, preserve_expiry, timeout, retry_strategy),
+                (
+                    ttl,
+                    format,
+                    persist_to,
+                    replicate_to,
+                    expiry,
+                    transcoder,
+                    preserve_expiry,
+                    durability,
+                    timeout,
+                    retry_strategy,
+                ),
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -578,9 +646,12 @@ class DocumentMethods:
         keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -591,8 +662,13 @@ class DocumentMethods:
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -605,7 +681,19 @@ class DocumentMethods:
         try:
             crossing.check(target._driver.session)
             pending = store.insert_multi.build(
-                target._defaults, keys, (ttl, format, expiry, transcoder, timeout, retry_strategy)
+                target._defaults,
+                keys,
+                (
+                    ttl,
+                    format,
+                    persist_to,
+                    replicate_to,
+                    expiry,
+                    transcoder,
+                    durability,
+                    timeout,
+                    retry_strategy,
+                ),
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -620,10 +708,13 @@ class DocumentMethods:
         keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         preserve_expiry: bool = False,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -634,9 +725,14 @@ class DocumentMethods:
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             preserve_expiry: leave its expiry as it is.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -651,7 +747,18 @@ class DocumentMethods:
             pending = store.replace_multi.build(
                 target._defaults,
                 keys,
-                (ttl, format, expiry, transcoder, preserve_expiry, timeout, retry_strategy),
+                (
+                    ttl,
+                    format,
+                    persist_to,
+                    replicate_to,
+                    expiry,
+                    transcoder,
+                    preserve_expiry,
+                    durability,
+                    timeout,
+                    retry_strategy,
+                ),
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -667,7 +774,10 @@ class DocumentMethods:
         value: Any,
         cas: int = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -678,6 +788,11 @@ class DocumentMethods:
             value: text (FMT_UTF8, the default) or bytes (FMT_BYTES).
             cas: if not 0, do it only if the document still has this CAS.
             format: FMT_UTF8 or FMT_BYTES.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -690,15 +805,29 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = concatenate.append(
-                target._defaults,
-                key,
-                value,
-                cas,
-                format,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
-            )
+            if not persist_to and not replicate_to and durability is None:
+                pending = concatenate.append(
+                    target._defaults,
+                    key,
+                    value,
+                    cas,
+                    format,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
+            else:
+                pending = concatenate.append(
+                    target._defaults,
+                    key,
+                    value,
+                    cas,
+                    format,
+                    persist_to,
+                    replicate_to,
+                    durability=durability,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -713,7 +842,10 @@ class DocumentMethods:
         value: Any,
         cas: int = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -724,6 +856,11 @@ class DocumentMethods:
             value: text (FMT_UTF8, the default) or bytes (FMT_BYTES).
             cas: if not 0, do it only if the document still has this CAS.
             format: FMT_UTF8 or FMT_BYTES.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -736,15 +873,29 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = concatenate.prepend(
-                target._defaults,
-                key,
-                value,
-                cas,
-                format,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
-            )
+            if not persist_to and not replicate_to and durability is None:
+                pending = concatenate.prepend(
+                    target._defaults,
+                    key,
+                    value,
+                    cas,
+                    format,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
+            else:
+                pending = concatenate.prepend(
+                    target._defaults,
+                    key,
+                    value,
+                    cas,
+                    format,
+                    persist_to,
+                    replicate_to,
+                    durability=durability,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -757,7 +908,10 @@ class DocumentMethods:
         self,
         keys: Mapping[Key, Any] | ItemCollection,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -766,6 +920,11 @@ class DocumentMethods:
         Args:
             keys: a dict of key and value.
             format: FMT_UTF8 or FMT_BYTES.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -778,7 +937,9 @@ class DocumentMethods:
         try:
             crossing.check(target._driver.session)
             pending = concatenate.append_multi.build(
-                target._defaults, keys, (format, timeout, retry_strategy)
+                target._defaults,
+                keys,
+                (format, persist_to, replicate_to, durability, timeout, retry_strategy),
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -792,7 +953,10 @@ class DocumentMethods:
         self,
         keys: Mapping[Key, Any] | ItemCollection,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -801,6 +965,11 @@ class DocumentMethods:
         Args:
             keys: a dict of key and value.
             format: FMT_UTF8 or FMT_BYTES.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -813,7 +982,9 @@ class DocumentMethods:
         try:
             crossing.check(target._driver.session)
             pending = concatenate.prepend_multi.build(
-                target._defaults, keys, (format, timeout, retry_strategy)
+                target._defaults,
+                keys,
+                (format, persist_to, replicate_to, durability, timeout, retry_strategy),
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -827,6 +998,9 @@ class DocumentMethods:
         self,
         items: ItemCollection,
         *,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -834,6 +1008,11 @@ class DocumentMethods:
 
         Args:
             items: an ItemOptionDict, whose items have the option `fragment`.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -845,7 +1024,13 @@ class DocumentMethods:
         try:
             crossing.check(target._driver.session)
             pending = concatenate.append_items(
-                target._defaults, items, timeout=timeout, retry_strategy=retry_strategy
+                target._defaults,
+                items,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -859,6 +1044,9 @@ class DocumentMethods:
         self,
         items: ItemCollection,
         *,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -866,6 +1054,11 @@ class DocumentMethods:
 
         Args:
             items: an ItemOptionDict, whose items have the option `fragment`.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -877,7 +1070,13 @@ class DocumentMethods:
         try:
             crossing.check(target._driver.session)
             pending = concatenate.prepend_items(
-                target._defaults, items, timeout=timeout, retry_strategy=retry_strategy
+                target._defaults,
+                items,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -892,7 +1091,10 @@ class DocumentMethods:
         key: Key,
         cas: int = 0,
         quiet: bool | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -903,6 +1105,11 @@ class DocumentMethods:
             cas: if not 0, do it only if the document still has this CAS.
             quiet: give a result with `success` False and `value` None instead of raising
                 NotFoundError. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -914,9 +1121,27 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = remove.remove(
-                target._defaults, key, cas, quiet, timeout=timeout, retry_strategy=retry_strategy
-            )
+            if not persist_to and not replicate_to and durability is None:
+                pending = remove.remove(
+                    target._defaults,
+                    key,
+                    cas,
+                    quiet,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
+            else:
+                pending = remove.remove(
+                    target._defaults,
+                    key,
+                    cas,
+                    quiet,
+                    persist_to,
+                    replicate_to,
+                    durability=durability,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -929,7 +1154,10 @@ class DocumentMethods:
         self,
         kvs: Iterable[Key] | Mapping[Key, int | Result] | ItemCollection,
         quiet: bool | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -939,6 +1167,11 @@ class DocumentMethods:
             kvs: the keys, or a dict of key and CAS (or a result that has one).
             quiet: give a result with `success` False and `value` None instead of raising
                 NotFoundError. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -951,7 +1184,9 @@ class DocumentMethods:
         try:
             crossing.check(target._driver.session)
             pending = remove.remove_multi.build(
-                target._defaults, kvs, (quiet, timeout, retry_strategy)
+                target._defaults,
+                kvs,
+                (quiet, persist_to, replicate_to, durability, timeout, retry_strategy),
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -1255,6 +1490,9 @@ class DocumentMethods:
         ttl: Expiry = 0,
         *,
         expiry: Expiry | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> ValueResult:
@@ -1266,6 +1504,11 @@ class DocumentMethods:
             initial: what to store if there is no document. None: do not create it.
             ttl: expiry of a document that is created; 0: never.
             expiry: another name of *ttl*: give one.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1278,16 +1521,31 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = counter.counter(
-                target._defaults,
-                key,
-                delta,
-                initial,
-                ttl,
-                expiry=expiry,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
-            )
+            if not persist_to and not replicate_to and durability is None:
+                pending = counter.counter(
+                    target._defaults,
+                    key,
+                    delta,
+                    initial,
+                    ttl,
+                    expiry=expiry,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
+            else:
+                pending = counter.counter(
+                    target._defaults,
+                    key,
+                    delta,
+                    initial,
+                    ttl,
+                    expiry=expiry,
+                    persist_to=persist_to,
+                    replicate_to=replicate_to,
+                    durability=durability,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -1304,6 +1562,9 @@ class DocumentMethods:
         ttl: Expiry = 0,
         *,
         expiry: Expiry | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[ValueResult]:
@@ -1316,6 +1577,11 @@ class DocumentMethods:
             delta: for keys without one of their own.
             ttl: expiry of a document that is created; 0: never.
             expiry: another name of *ttl*: give one.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -1328,7 +1594,19 @@ class DocumentMethods:
         try:
             crossing.check(target._driver.session)
             pending = counter.counter_multi.build(
-                target._defaults, kvs, (initial, delta, ttl, expiry, timeout, retry_strategy)
+                target._defaults,
+                kvs,
+                (
+                    initial,
+                    delta,
+                    ttl,
+                    expiry,
+                    persist_to,
+                    replicate_to,
+                    durability,
+                    timeout,
+                    retry_strategy,
+                ),
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -1638,6 +1916,91 @@ class DocumentMethods:
             del target
         return crossing.run(pending)
 
+    def endure(
+        self,
+        key: Key,
+        persist_to: int = -1,
+        replicate_to: int = -1,
+        cas: int = 0,
+        check_removed: bool = False,
+        timeout: float = 5.0,
+        interval: float = 0.01,
+    ) -> OperationResult:
+        """Wait until a document is on so many disks and replicas.
+
+        Args:
+            key: the document's key, 1 to 250 bytes as UTF-8.
+            persist_to: on how many disks, the active copy's among them; -1: on all.
+            replicate_to: on how many replicas, in memory; -1: on all.
+            cas: if not 0, the document must have this CAS.
+            check_removed: wait until the document is gone from them instead.
+            timeout: seconds.
+            interval: seconds between two looks.
+
+        Raises DurabilityTimeoutError (a TimeoutError), NotFoundError, CasMismatchError,
+        TooFewReplicasError (an ArgumentError) for more copies than there are.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = endure.endure(
+                target._defaults,
+                key,
+                persist_to,
+                replicate_to,
+                cas,
+                check_removed,
+                timeout,
+                interval,
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def endure_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, int | Result],
+        persist_to: int = -1,
+        replicate_to: int = -1,
+        timeout: float = 5.0,
+        interval: float = 0.01,
+        check_removed: bool = False,
+    ) -> MultiResult[OperationResult]:
+        """Wait until many documents are on so many disks and replicas.
+
+        Args:
+            keys: the keys, or a dict of key and CAS (or a result that has one).
+            persist_to: on how many disks, the active copy's among them; -1: on all.
+            replicate_to: on how many replicas, in memory; -1: on all.
+            timeout: seconds for each hundred of them.
+            interval: seconds between two looks.
+            check_removed: wait until the documents are gone from them instead.
+
+        Raises what `endure` raises, with the results of all keys in the exception's `all_results`;
+        ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = endure.endure_multi(
+                target._defaults, keys, persist_to, replicate_to, timeout, interval, check_removed
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
     def stats(
         self,
         keys: Key | Iterable[Key] | None = None,
@@ -1781,6 +2144,9 @@ class DocumentMethods:
         revive_document: bool = False,
         expiry: Expiry | None = None,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> SubdocResult:
@@ -1803,6 +2169,11 @@ class DocumentMethods:
             preserve_expiry: leave the expiry of a document that exists as it is; *ttl* is then that
                 of one that is created. Otherwise a change without *ttl* removes it, as a store
                 does.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1818,23 +2189,45 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = subdocument.mutate_in(
-                target._defaults,
-                key,
-                *specs,
-                cas=cas,
-                ttl=ttl,
-                upsert_doc=upsert_doc,
-                insert_doc=insert_doc,
-                store_semantics=store_semantics,
-                access_deleted=access_deleted,
-                create_as_deleted=create_as_deleted,
-                revive_document=revive_document,
-                expiry=expiry,
-                preserve_expiry=preserve_expiry,
-                timeout=timeout,
-                retry_strategy=retry_strategy,
-            )
+            if not persist_to and not replicate_to and durability is None:
+                pending = subdocument.mutate_in(
+                    target._defaults,
+                    key,
+                    *specs,
+                    cas=cas,
+                    ttl=ttl,
+                    upsert_doc=upsert_doc,
+                    insert_doc=insert_doc,
+                    store_semantics=store_semantics,
+                    access_deleted=access_deleted,
+                    create_as_deleted=create_as_deleted,
+                    revive_document=revive_document,
+                    expiry=expiry,
+                    preserve_expiry=preserve_expiry,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
+            else:
+                pending = subdocument.mutate_in(
+                    target._defaults,
+                    key,
+                    *specs,
+                    cas=cas,
+                    ttl=ttl,
+                    upsert_doc=upsert_doc,
+                    insert_doc=insert_doc,
+                    store_semantics=store_semantics,
+                    access_deleted=access_deleted,
+                    create_as_deleted=create_as_deleted,
+                    revive_document=revive_document,
+                    expiry=expiry,
+                    preserve_expiry=preserve_expiry,
+                    persist_to=persist_to,
+                    replicate_to=replicate_to,
+                    durability=durability,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -1927,6 +2320,9 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -1942,6 +2338,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1963,6 +2364,9 @@ class DocumentMethods:
                 cas=cas,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2017,6 +2421,9 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -2030,6 +2437,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2048,6 +2460,9 @@ class DocumentMethods:
                 cas=cas,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2097,6 +2512,9 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -2111,6 +2529,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2131,6 +2554,9 @@ class DocumentMethods:
                 cas=cas,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2151,6 +2577,9 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -2165,6 +2594,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2185,6 +2619,9 @@ class DocumentMethods:
                 cas=cas,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2205,6 +2642,9 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -2219,6 +2659,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2238,6 +2683,9 @@ class DocumentMethods:
                 cas=cas,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2292,6 +2740,9 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -2305,6 +2756,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2323,6 +2779,9 @@ class DocumentMethods:
                 cas=cas,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2372,6 +2831,9 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult | None:
@@ -2386,6 +2848,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2406,6 +2873,9 @@ class DocumentMethods:
                 cas=cas,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2424,6 +2894,9 @@ class DocumentMethods:
         *,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult | None:
@@ -2436,6 +2909,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2454,6 +2932,9 @@ class DocumentMethods:
                 value,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2538,6 +3019,9 @@ class DocumentMethods:
         cas: int = 0,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -2552,6 +3036,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2572,6 +3061,9 @@ class DocumentMethods:
                 cas=cas,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2589,6 +3081,9 @@ class DocumentMethods:
         *,
         ttl: Expiry = 0,
         preserve_expiry: bool = False,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> ValueResult:
@@ -2600,6 +3095,11 @@ class DocumentMethods:
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             preserve_expiry: leave the expiry of a document that exists as it is; else a change
                 without *ttl* removes it.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -2619,6 +3119,9 @@ class DocumentMethods:
                 key,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -2741,6 +3244,7 @@ class DocumentMethods:
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         preserve_expiry: bool = False,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
@@ -2758,6 +3262,8 @@ class DocumentMethods:
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             preserve_expiry: leave the expiry of a document that exists as it is; *ttl* is then that
                 of one that does not.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
             progress: is called with three numbers, at most once in a turn of the loop: keys that
@@ -2783,6 +3289,7 @@ class DocumentMethods:
         format: int | None = None,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
@@ -2798,6 +3305,8 @@ class DocumentMethods:
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
             progress: is called with three numbers, at most once in a turn of the loop: keys that
@@ -2824,6 +3333,7 @@ class DocumentMethods:
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         preserve_expiry: bool = False,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
@@ -2840,6 +3350,8 @@ class DocumentMethods:
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             preserve_expiry: leave its expiry as it is.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
             progress: is called with three numbers, at most once in a turn of the loop: keys that
@@ -2862,6 +3374,7 @@ class DocumentMethods:
         pairs: Mapping[Any, Any] | Iterable[tuple[Key, Any]] | AsyncIterable[tuple[Key, Any]],
         *,
         format: int | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
@@ -2873,6 +3386,8 @@ class DocumentMethods:
         Args:
             pairs: any iterable of (key, value), an async one, or a dict.
             format: FMT_UTF8 or FMT_BYTES.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
             progress: is called with three numbers, at most once in a turn of the loop: keys that
@@ -2895,6 +3410,7 @@ class DocumentMethods:
         pairs: Mapping[Any, Any] | Iterable[tuple[Key, Any]] | AsyncIterable[tuple[Key, Any]],
         *,
         format: int | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
@@ -2906,6 +3422,8 @@ class DocumentMethods:
         Args:
             pairs: any iterable of (key, value), an async one, or a dict.
             format: FMT_UTF8 or FMT_BYTES.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
             progress: is called with three numbers, at most once in a turn of the loop: keys that
@@ -2930,6 +3448,7 @@ class DocumentMethods:
         | AsyncIterable[Key | tuple[Key, Any]],
         *,
         quiet: bool | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
@@ -2942,6 +3461,8 @@ class DocumentMethods:
             keys: any iterable of keys, or of (key, cas), an async one, or a dict.
             quiet: give a result with `success` False and `value` None instead of raising
                 NotFoundError. None: as the Bucket says.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
             progress: is called with three numbers, at most once in a turn of the loop: keys that
@@ -3007,6 +3528,7 @@ class DocumentMethods:
         delta: int = 1,
         ttl: Expiry = 0,
         expiry: Expiry | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
@@ -3021,6 +3543,8 @@ class DocumentMethods:
             delta: what to add; negative: to subtract (never below 0).
             ttl: expiry of a document that is created; 0: never.
             expiry: another name of *ttl*: give one.
+            durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
+                or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
             progress: is called with three numbers, at most once in a turn of the loop: keys that
@@ -3051,10 +3575,13 @@ class OldNames(DocumentMethods):
         cas: int = 0,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         preserve_expiry: bool = False,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -3067,9 +3594,12 @@ class OldNames(DocumentMethods):
                 cas,
                 ttl,
                 format,
+                persist_to,
+                replicate_to,
                 expiry=expiry,
                 transcoder=transcoder,
                 preserve_expiry=preserve_expiry,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -3081,10 +3611,13 @@ class OldNames(DocumentMethods):
         keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         preserve_expiry: bool = False,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -3095,9 +3628,12 @@ class OldNames(DocumentMethods):
                 keys,
                 ttl,
                 format,
+                persist_to,
+                replicate_to,
                 expiry=expiry,
                 transcoder=transcoder,
                 preserve_expiry=preserve_expiry,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -3110,9 +3646,12 @@ class OldNames(DocumentMethods):
         value: Any,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
@@ -3124,8 +3663,11 @@ class OldNames(DocumentMethods):
                 value,
                 ttl,
                 format,
+                persist_to,
+                replicate_to,
                 expiry=expiry,
                 transcoder=transcoder,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -3137,9 +3679,12 @@ class OldNames(DocumentMethods):
         keys: Mapping[Key, Any] | ItemCollection,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
@@ -3150,8 +3695,11 @@ class OldNames(DocumentMethods):
                 keys,
                 ttl,
                 format,
+                persist_to,
+                replicate_to,
                 expiry=expiry,
                 transcoder=transcoder,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -3163,14 +3711,26 @@ class OldNames(DocumentMethods):
         key: Key,
         cas: int = 0,
         quiet: bool | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> OperationResult:
         """Do what `remove` does: a name of SDK 2.5, which warns."""
         try:
             warn("delete() is called remove() now", DeprecationWarning, stacklevel=2)
-            return self.remove(key, cas, quiet, timeout=timeout, retry_strategy=retry_strategy)
+            return self.remove(
+                key,
+                cas,
+                quiet,
+                persist_to,
+                replicate_to,
+                durability=durability,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
         finally:
             del self
 
@@ -3178,14 +3738,25 @@ class OldNames(DocumentMethods):
         self,
         kvs: Iterable[Key] | Mapping[Key, int | Result] | ItemCollection,
         quiet: bool | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         *,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[OperationResult]:
         """Do what `remove_multi` does: a name of SDK 2.5, which warns."""
         try:
             warn("delete_multi() is called remove_multi() now", DeprecationWarning, stacklevel=2)
-            return self.remove_multi(kvs, quiet, timeout=timeout, retry_strategy=retry_strategy)
+            return self.remove_multi(
+                kvs,
+                quiet,
+                persist_to,
+                replicate_to,
+                durability=durability,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
         finally:
             del self
 
@@ -3197,6 +3768,9 @@ class OldNames(DocumentMethods):
         initial: int | None = None,
         ttl: Expiry = 0,
         expiry: Expiry | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> ValueResult:
@@ -3209,6 +3783,9 @@ class OldNames(DocumentMethods):
                 initial=initial,
                 ttl=ttl,
                 expiry=expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -3223,6 +3800,9 @@ class OldNames(DocumentMethods):
         initial: int | None = None,
         ttl: Expiry = 0,
         expiry: Expiry | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[ValueResult]:
@@ -3235,6 +3815,9 @@ class OldNames(DocumentMethods):
                 delta=amount,
                 ttl=ttl,
                 expiry=expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -3249,6 +3832,9 @@ class OldNames(DocumentMethods):
         initial: int | None = None,
         ttl: Expiry = 0,
         expiry: Expiry | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> ValueResult:
@@ -3261,6 +3847,9 @@ class OldNames(DocumentMethods):
                 initial=initial,
                 ttl=ttl,
                 expiry=expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -3275,6 +3864,9 @@ class OldNames(DocumentMethods):
         initial: int | None = None,
         ttl: Expiry = 0,
         expiry: Expiry | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
+        durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[ValueResult]:
@@ -3287,6 +3879,9 @@ class OldNames(DocumentMethods):
                 delta=-amount,
                 ttl=ttl,
                 expiry=expiry,
+                persist_to=persist_to,
+                replicate_to=replicate_to,
+                durability=durability,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from couchloop.client.blocks import DurabilityBlocks
 from couchloop.client.cluster import BucketBase
 from couchloop.client.collections import DEFAULT, CollectionBase, check_name
 from couchloop.client.crossing import Crossing
@@ -17,7 +18,7 @@ from couchloop.client.thread_methods import (
 )
 
 
-class ThreadSafeBucket(OldNames, HealthMethods):
+class ThreadSafeBucket(OldNames, HealthMethods, DurabilityBlocks):
     """The operations of a Bucket for any number of plain threads; each call blocks its thread.
 
     `bucket.threadsafe()` makes it, in the loop's thread; it may be used in all others, and keeps
@@ -58,6 +59,9 @@ class ThreadSafeBucket(OldNames, HealthMethods):
     def default_collection(self) -> ThreadSafeCollection:
         """Return the collection that the methods of this handle are for."""
         return self.collection(DEFAULT)
+
+    def _durable_target(self) -> BucketBase:
+        return self._target
 
     def collections(self) -> ThreadSafeCollectionManager:
         """Return what tells which scopes and collections there are."""

@@ -188,6 +188,7 @@ class Bulk(Batch[R]):
         "timeout",
         "values",
         "waiting",
+        "weight",
     )
 
     def __init__(
@@ -230,6 +231,8 @@ class Bulk(Batch[R]):
         """Why no more is issued, if so."""
         self.is_called = False
         """Whether it was given a turn while user code was busy in another."""
+        self.weight = 0
+        """Bytes for which each operation counts beside its value."""
         self.progress: Callable[[Bulk[Any]], None] | None = None
         """Asks for a turn."""
         self.built = self.built_bytes = self.answers = self.answer_bytes = 0
@@ -334,13 +337,13 @@ class Bulk(Batch[R]):
         op.batch = self
         self.outstanding[op] = lane
         lane.open += 1
-        lane.bytes += len(op.value)
+        lane.bytes += len(op.value) + self.weight
 
     def member_done(self, op: Operation[Any]) -> bool:
         """See `Batch`: it is read in a turn."""
         lane = self.outstanding.pop(op)
         lane.open -= 1
-        lane.bytes -= len(op.value)
+        lane.bytes -= len(op.value) + self.weight
         if op.error is None:
             answer = op.answer
             if answer is not None and op.connection is not None:
@@ -464,6 +467,7 @@ def batch_of(
     build: Build,
     batch_class: Callable[..., Batch[Any]] = Batch,
     bulk_class: Callable[..., Bulk[Any]] = Bulk,
+    whole: int = WHOLE,
 ) -> Batch[Any]:
     """Give a batch of one operation for each key of *what*, which is copied.
 
@@ -475,6 +479,7 @@ def batch_of(
         build: makes one operation.
         batch_class: of the batch, if it is sent whole.
         bulk_class: of the batch, if it is not.
+        whole: how many keys may be sent whole.
 
     Raises ArgumentError where that is no batch. In one that is sent whole an argument that is wrong
     refuses all of it; a value that cannot be encoded is its key's failure, unless all are such.
@@ -502,7 +507,7 @@ def batch_of(
     if not keys:
         raise ArgumentError("the batch is empty: give at least one key")
     limit = defaults.timeout if timeout is None else exact_seconds(timeout)
-    if len(keys) > WHOLE:
+    if len(keys) > whole:
         return bulk_class(kind, keys, values, build, defaults, limit)
     operations: list[Operation[Any]] = []
     refused = size = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
 
 from couchloop.arguments.exact import exact_integer
@@ -17,6 +17,7 @@ from couchloop.exceptions import (
     KeyTooLongError,
     own_copy,
 )
+from couchloop.hot.durable import DurableDefaults
 from couchloop.hot.encoding import MAX_VALUE, exact_key, not_encoded
 from couchloop.hot.frames import Frame
 from couchloop.hot.request import Request
@@ -73,6 +74,8 @@ class Defaults:
     """Where the documents are; None: in the default collection."""
     prefix: bytes | None = None
     """See `Request.prefix`; the session keeps it up to date."""
+    durable: DurableDefaults = field(default_factory=DurableDefaults)
+    """What holds for changes that must be durable, and what is known of changes."""
 
 
 class Pending(Protocol[T_co]):

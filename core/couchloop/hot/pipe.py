@@ -9,10 +9,16 @@ from collections.abc import Iterable
 from struct import Struct
 from typing import Any, Final, Protocol
 
-from couchloop.exceptions import CouchbaseError, ProtocolError
+from couchloop.exceptions import (
+    CouchbaseError,
+    ErrorContext,
+    FeatureNotAvailableError,
+    ProtocolError,
+)
 from couchloop.hot.frames import Frame, FrameDecoder
 from couchloop.hot.request import UNNUMBERED, Request
-from couchloop.wire import Magic, snappy
+from couchloop.wire import Feature, Magic, snappy
+from couchloop.wire.framing import decode_framing
 
 _HEADER: Final = Struct(">BBHBBHIIQ")
 _HEADER_SIZE: Final = _HEADER.size
@@ -25,6 +31,13 @@ ROOM: Final = 2 << 20
 """Bytes that may be queued in one turn of the loop before the rest has to wait for the next."""
 _STORES: Final = frozenset({0x01, 0x02, 0x03, 0x0E, 0x0F})
 """SET, ADD, REPLACE, APPEND, PREPEND: the requests whose value may be compressed (RFC 0030)."""
+
+
+_FRAMED: Final = {
+    1: (Feature.SYNC_REPLICATION, "durability levels"),
+    5: (Feature.PRESERVE_TTL, "preserve_expiry"),
+}
+"""What a framing extra of a request needs, and what asks for it."""
 
 
 def _framed(header: bytes, framing: bytes) -> bytes:
@@ -86,6 +99,7 @@ class Pipe:
         "_snappy",
         "address",
         "bucket",
+        "features",
         "is_ready",
         "last_activity",
         "late_probe",
@@ -97,6 +111,8 @@ class Pipe:
     address: Any
     """Where the node is; text of it is all that is needed here."""
     bucket: str
+    features: frozenset[int]
+    """What the node has granted (HELLO)."""
 
     def __init__(self, owner: PipeOwner, opaque: int) -> None:
         self._owner = owner
@@ -132,6 +148,9 @@ class Pipe:
 
     def send(self, op: Request, vbucket: int) -> None:
         """Encode *op* behind what is waiting to be written."""
+        framing = op.framing
+        if framing and self._refuses(op, framing):
+            return
         prefix = op.prefix
         if prefix is None:
             prefix = self._prefix
@@ -146,6 +165,7 @@ class Pipe:
         pending[opaque] = op
         op.opaque = opaque
         op.connection = self
+        op.vbucket = vbucket
         key = prefix + op.raw if op.raw else b""
         extras, value = op.extras, op.value
         datatype = 0
@@ -166,7 +186,6 @@ class Pipe:
             opaque,
             op.cas,
         )
-        framing = op.framing
         if framing:
             header = _framed(header, framing)
             length += len(framing)
@@ -178,6 +197,20 @@ class Pipe:
         self._room = room = self._room - length - _HEADER_SIZE
         if room < 0:
             self._used_up(length + _HEADER_SIZE)
+
+    def _refuses(self, op: Request, framing: bytes) -> bool:
+        """Whether the node does not know what *framing* asks of it: *op* has failed then."""
+        for identifier, _ in decode_framing(framing):
+            feature, what = _FRAMED[identifier]
+            if not {feature, Feature.ALT_REQUEST} <= self.features:
+                context = ErrorContext(
+                    operation=op.name, key=op.key, bucket=self.bucket, node=str(self.address)
+                )
+                text = f"the node is too old for {what}: nothing was sent"
+                op.error = FeatureNotAvailableError(text, context=context)
+                self._owner.completed(op)
+                return True
+        return False
 
     def _used_up(self, length: int) -> None:
         """Take note of output where there was none, or of too much of it."""

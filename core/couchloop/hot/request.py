@@ -80,6 +80,7 @@ class Request:
         "raw",
         "timeout",
         "value",
+        "vbucket",
     )
 
     name: ClassVar[str] = "request"
@@ -90,6 +91,9 @@ class Request:
     """Whether it is for the node with the active copy of its key; else `target` is asked."""
     has_many_answers: ClassVar[bool] = False
     """Whether the server answers in several frames; then `goes_on` is asked of each."""
+
+    vbucket: int
+    """The one that it named when it was sent last."""
 
     # What a request that nobody sends twice says of itself.
     key: Any = None

@@ -10,6 +10,8 @@ from couchloop.exceptions import CouchbaseError, ValueFormatError
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from couchloop.hot.durable import MutationToken
+
 T = TypeVar("T")
 
 _SHOWN_KEYS = 5
@@ -78,14 +80,14 @@ class OperationResult(Result):
     Attributes:
         cas: The document's new CAS, 0 if there is none.
         token: The mutation token (vbucket, vbucket UUID, sequence number, bucket), if the Bucket
-            fetches them.
+            fetches them (`fetch_mutation_tokens`).
 
     """
 
     __slots__ = ("cas", "token")
 
     def __init__(
-        self, key: object, cas: int, token: tuple[int, int, int, str] | None = None, rc: int = 0
+        self, key: object, cas: int, token: MutationToken | None = None, rc: int = 0
     ) -> None:
         self.key: Any = key
         self.cas = cas
@@ -93,8 +95,13 @@ class OperationResult(Result):
         self.rc = rc
 
     @property
-    def _mutinfo(self) -> tuple[int, int, int, str] | None:
+    def _mutinfo(self) -> MutationToken | None:
         """The token, under the name that programs written for SDK 2.5 use."""
+        return self.token
+
+    @property
+    def mutation_token(self) -> MutationToken | None:
+        """Likewise by the name that newer SDKs have for it."""
         return self.token
 
     def __repr__(self) -> str:
@@ -145,7 +152,7 @@ class ValueResult(OperationResult):
         cas: int,
         flags: int,
         rc: int = 0,
-        token: tuple[int, int, int, str] | None = None,
+        token: MutationToken | None = None,
     ) -> None:
         self.key: Any = key
         self.value: Any = value

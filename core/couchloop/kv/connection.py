@@ -104,7 +104,6 @@ class Connection(Pipe):
         "_last_bytes",
         "_taken",
         "error_map",
-        "features",
         "hello",
         "id",
         "is_blocked",

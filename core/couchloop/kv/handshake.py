@@ -111,6 +111,8 @@ class Hello:
         if not self.wire.pushes:
             refused |= _PUSHES
         added = [Feature.TRACING] if self.tracing else []
+        if self.wire.tokens:
+            added.append(Feature.MUTATION_SEQNO)
         if self.wire.unordered:
             added.append(Feature.UNORDERED)
         return (*(feature for feature in supported if feature not in refused), *added)
@@ -137,6 +139,7 @@ def wanted_features() -> tuple[Feature, ...]:
         Feature.DUPLEX,
         Feature.CLUSTERMAP_CHANGE,
         Feature.ALT_REQUEST,
+        Feature.SYNC_REPLICATION,
         Feature.COLLECTIONS,
         Feature.PRESERVE_TTL,
         Feature.SUBDOC_REPLICA_READ,

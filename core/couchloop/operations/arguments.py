@@ -25,6 +25,15 @@ ARGUMENTS: Final = {
         "give a result with `success` False and `value` None instead of raising NotFoundError. "
         "None: as the Bucket says."
     ),
+    "persist_to": (
+        "once it is stored wait until it is on so many disks, the active copy's among them; -1: on "
+        "all. In 2.5's way; *durability* is the newer one."
+    ),
+    "replicate_to": "likewise until so many replicas have it in memory; -1: all.",
+    "durability": (
+        "how durable the change must be to succeed: a level, as Durability.MAJORITY, or a "
+        "ClientDurability (couchloop.durability)."
+    ),
     "timeout": (
         "seconds until there is a result, waiting and retrying included. None: as the Bucket says."
     ),

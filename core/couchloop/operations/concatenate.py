@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from couchloop.arguments.exact import exact_bytes
+from couchloop.durability import DurabilityType
 from couchloop.exceptions import ArgumentError
 from couchloop.hot.batch import Batch
 from couchloop.hot.encoding import MAX_VALUE, Passthrough, not_a_value, not_encoded, too_big
 from couchloop.hot.operation import Defaults, Key
 from couchloop.hot.result import OperationResult
+from couchloop.operations.arguments import rarely
+from couchloop.operations.durable import durably
 from couchloop.operations.items import ItemCollection, check_fragments
 from couchloop.operations.multi import VALUE, Multi
 from couchloop.operations.mutation import Mutation
@@ -34,13 +37,17 @@ class Prepend(Mutation):
     name = "prepend"
 
 
+@rarely("durability", "persist_to", "replicate_to")
 def append(
     defaults: Defaults,
     key: Key,
     value: Any,
     cas: int = 0,
     format: int | None = None,  # noqa: A002 - 2.5's name
+    persist_to: int = 0,
+    replicate_to: int = 0,
     *,
+    durability: DurabilityType | None = None,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Append:
@@ -53,18 +60,25 @@ def append(
     Raises NotStoredError if there is no document, CasMismatchError, StoreLockedError,
     TooBigError, ArgumentError for another format.
     """
-    return _concatenate(
+    op = _concatenate(
         Append, Opcode.APPEND, defaults, key, value, cas, format, timeout, retry_strategy
     )
+    if durability is not None or persist_to or replicate_to or defaults.durable.has_blocks:
+        return cast("Append", durably(op, durability, persist_to, replicate_to, timeout))
+    return op
 
 
+@rarely("durability", "persist_to", "replicate_to")
 def prepend(
     defaults: Defaults,
     key: Key,
     value: Any,
     cas: int = 0,
     format: int | None = None,  # noqa: A002 - 2.5's name
+    persist_to: int = 0,
+    replicate_to: int = 0,
     *,
+    durability: DurabilityType | None = None,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Prepend:
@@ -77,9 +91,12 @@ def prepend(
     Raises NotStoredError if there is no document, CasMismatchError, StoreLockedError,
     TooBigError, ArgumentError for another format.
     """
-    return _concatenate(
+    op = _concatenate(
         Prepend, Opcode.PREPEND, defaults, key, value, cas, format, timeout, retry_strategy
     )
+    if durability is not None or persist_to or replicate_to or defaults.durable.has_blocks:
+        return cast("Prepend", durably(op, durability, persist_to, replicate_to, timeout))
+    return op
 
 
 def _concatenate(
@@ -127,6 +144,9 @@ def append_items(
     defaults: Defaults,
     items: ItemCollection,
     *,
+    persist_to: int = 0,
+    replicate_to: int = 0,
+    durability: DurabilityType | None = None,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Batch[OperationResult]:
@@ -139,13 +159,24 @@ def append_items(
     Raises what `append_multi` raises; ArgumentError for an item without a fragment.
     """
     check_fragments(items)
-    return append_multi(defaults, items, timeout=timeout, retry_strategy=retry_strategy)
+    return append_multi(
+        defaults,
+        items,
+        persist_to=persist_to,
+        replicate_to=replicate_to,
+        durability=durability,
+        timeout=timeout,
+        retry_strategy=retry_strategy,
+    )
 
 
 def prepend_items(
     defaults: Defaults,
     items: ItemCollection,
     *,
+    persist_to: int = 0,
+    replicate_to: int = 0,
+    durability: DurabilityType | None = None,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Batch[OperationResult]:
@@ -158,4 +189,12 @@ def prepend_items(
     Raises what `prepend_multi` raises; ArgumentError for an item without a fragment.
     """
     check_fragments(items)
-    return prepend_multi(defaults, items, timeout=timeout, retry_strategy=retry_strategy)
+    return prepend_multi(
+        defaults,
+        items,
+        persist_to=persist_to,
+        replicate_to=replicate_to,
+        durability=durability,
+        timeout=timeout,
+        retry_strategy=retry_strategy,
+    )

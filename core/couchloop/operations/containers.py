@@ -20,7 +20,8 @@ from couchloop.exceptions import (
 )
 from couchloop.hot.operation import Defaults, Key
 from couchloop.operations import specs
-from couchloop.operations.procedure import TRIES, Procedure, Step, Steps, pauses, procedure
+from couchloop.operations.durable import of_block
+from couchloop.operations.procedure import TRIES, Procedure, Step, Steps, pauses, perform, procedure
 from couchloop.operations.specs import StoreSemantics
 from couchloop.operations.subdocument import lookup_in, mutate_in
 from couchloop.operations.subdocument_result import SubdocResult
@@ -107,6 +108,7 @@ def change(
 
     Raises ContentionError if others were faster each time.
     """
+    need = of_block(defaults)
 
     def steps() -> Steps[T]:
         last: CouchbaseError | None = None
@@ -125,13 +127,16 @@ def change(
                 return outcome
             semantics = StoreSemantics.REPLACE if cas else StoreSemantics.INSERT
             try:
-                yield mutate_in(
-                    defaults,
-                    key,
-                    specs.replace("", made),
-                    cas=cas,
-                    store_semantics=semantics,
-                    retry_strategy=retry_strategy,
+                yield from perform(
+                    mutate_in(
+                        defaults,
+                        key,
+                        specs.replace("", made),
+                        cas=cas,
+                        store_semantics=semantics,
+                        durability=need,
+                        retry_strategy=retry_strategy,
+                    )
                 )
             except (CasMismatchError, DocumentExistsError) as error:
                 last = without_frames(error)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from couchloop.arguments.exact import exact_integer
 from couchloop.arguments.expiry import Expiry, exact_expiry, one_expiry
+from couchloop.durability import DurabilityType
 from couchloop.exceptions import InvalidDeltaError, InvalidTtlError, ProtocolError
+from couchloop.hot.durable import token_of
 from couchloop.hot.frames import Frame
 from couchloop.hot.operation import MAX_CAS, Defaults, Key, Operation
 from couchloop.hot.result import Result, ValueResult
+from couchloop.operations.arguments import rarely
+from couchloop.operations.durable import durably
 from couchloop.operations.multi import DELTA, Multi
 from couchloop.retries import RetryStrategy
 from couchloop.wire import Opcode
@@ -30,7 +34,8 @@ class Counter(Operation[ValueResult]):
         """Read the new number."""
         if len(answer.value) != _NUMBER.size:
             raise ProtocolError("counter: the answer is not a number of 8 bytes", key=self.key)
-        return ValueResult(self.key, int.from_bytes(answer.value), answer.cas, 0)
+        token = token_of(self, answer) if answer.extras else None
+        return ValueResult(self.key, int.from_bytes(answer.value), answer.cas, 0, 0, token)
 
     @classmethod
     def missed(cls, key: Any, rc: int) -> Result:
@@ -38,6 +43,7 @@ class Counter(Operation[ValueResult]):
         return ValueResult(key, None, 0, 0, rc)
 
 
+@rarely("durability", "persist_to", "replicate_to")
 def counter(
     defaults: Defaults,
     key: Key,
@@ -46,6 +52,9 @@ def counter(
     ttl: Expiry = 0,
     *,
     expiry: Expiry | None = None,
+    persist_to: int = 0,
+    replicate_to: int = 0,
+    durability: DurabilityType | None = None,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Counter:
@@ -79,7 +88,10 @@ def counter(
         first = given
     opcode = Opcode.INCREMENT if change >= 0 else Opcode.DECREMENT
     extras = _COUNTER.pack(abs(change), first, seconds)
-    return Counter(opcode, defaults, key, timeout, extras, b"", 0, retry_strategy)
+    op = Counter(opcode, defaults, key, timeout, extras, b"", 0, retry_strategy)
+    if durability is not None or persist_to or replicate_to or defaults.durable.has_blocks:
+        return cast("Counter", durably(op, durability, persist_to, replicate_to, timeout))
+    return op
 
 
 counter_multi = Multi(Counter, counter, DELTA, "Change many numbers.", ("initial", "delta", "ttl"))

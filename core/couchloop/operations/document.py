@@ -24,6 +24,7 @@ from couchloop.operations.concatenate import (
     prepend_multi,
 )
 from couchloop.operations.counter import Counter, counter, counter_multi
+from couchloop.operations.endure import endure, endure_multi
 from couchloop.operations.locks import (
     Lock,
     Unlock,
@@ -85,6 +86,8 @@ __all__ = [
     "append_multi",
     "counter",
     "counter_multi",
+    "endure",
+    "endure_multi",
     "exists",
     "exists_multi",
     "get",

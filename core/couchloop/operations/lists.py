@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from couchloop.arguments.expiry import Expiry
+from couchloop.durability import DurabilityType
 from couchloop.hot.operation import Defaults, Key
 from couchloop.hot.result import OperationResult, ValueResult
 from couchloop.operations import specs
@@ -30,6 +31,9 @@ def list_append(
     cas: int = 0,
     ttl: Expiry = 0,
     preserve_expiry: bool = False,
+    persist_to: int = 0,
+    replicate_to: int = 0,
+    durability: DurabilityType | None = None,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[OperationResult]:
@@ -51,6 +55,7 @@ def list_append(
         cas,
         ttl,
         preserve_expiry,
+        (durability, persist_to, replicate_to),
         timeout,
         retry_strategy,
         changed,
@@ -66,6 +71,9 @@ def list_prepend(
     cas: int = 0,
     ttl: Expiry = 0,
     preserve_expiry: bool = False,
+    persist_to: int = 0,
+    replicate_to: int = 0,
+    durability: DurabilityType | None = None,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[OperationResult]:
@@ -87,6 +95,7 @@ def list_prepend(
         cas,
         ttl,
         preserve_expiry,
+        (durability, persist_to, replicate_to),
         timeout,
         retry_strategy,
         changed,
@@ -102,6 +111,9 @@ def list_set(
     cas: int = 0,
     ttl: Expiry = 0,
     preserve_expiry: bool = False,
+    persist_to: int = 0,
+    replicate_to: int = 0,
+    durability: DurabilityType | None = None,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[OperationResult]:
@@ -122,6 +134,7 @@ def list_set(
         cas,
         ttl,
         preserve_expiry,
+        (durability, persist_to, replicate_to),
         timeout,
         retry_strategy,
         changed,
@@ -155,6 +168,9 @@ def list_remove(
     cas: int = 0,
     ttl: Expiry = 0,
     preserve_expiry: bool = False,
+    persist_to: int = 0,
+    replicate_to: int = 0,
+    durability: DurabilityType | None = None,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[OperationResult]:
@@ -175,6 +191,7 @@ def list_remove(
         cas,
         ttl,
         preserve_expiry,
+        (durability, persist_to, replicate_to),
         timeout,
         retry_strategy,
         changed,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from couchloop.arguments.expiry import Expiry
+from couchloop.durability import DurabilityType
 from couchloop.hot.operation import Defaults, Key
 from couchloop.hot.result import OperationResult, ValueResult
 from couchloop.operations import specs
@@ -31,6 +32,9 @@ def map_add(
     cas: int = 0,
     ttl: Expiry = 0,
     preserve_expiry: bool = False,
+    persist_to: int = 0,
+    replicate_to: int = 0,
+    durability: DurabilityType | None = None,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[OperationResult]:
@@ -53,6 +57,7 @@ def map_add(
         cas,
         ttl,
         preserve_expiry,
+        (durability, persist_to, replicate_to),
         timeout,
         retry_strategy,
         changed,
@@ -86,6 +91,9 @@ def map_remove(
     cas: int = 0,
     ttl: Expiry = 0,
     preserve_expiry: bool = False,
+    persist_to: int = 0,
+    replicate_to: int = 0,
+    durability: DurabilityType | None = None,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[OperationResult]:
@@ -106,6 +114,7 @@ def map_remove(
         cas,
         ttl,
         preserve_expiry,
+        (durability, persist_to, replicate_to),
         timeout,
         retry_strategy,
         changed,

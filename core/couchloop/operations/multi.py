@@ -11,18 +11,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import is_
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from couchloop.arguments.expiry import one_expiry
-from couchloop.exceptions import ArgumentError
-from couchloop.hot.batch import Batch, Build, batch_of
+from couchloop.durability import DurabilityLevel, Need
+from couchloop.exceptions import ArgumentError, CouchbaseError
+from couchloop.hot.batch import WHOLE, Batch, Build, Bulk, batch_of
+from couchloop.hot.encoding import about
 from couchloop.hot.result import Result
+from couchloop.operations.durable import all_durably, wanted
 from couchloop.operations.items import OF_ITEMS, ItemCollection, by_key, kinds_of_batches
 
 if TYPE_CHECKING:
     from couchloop.hot.operation import Defaults, Operation
 
 R = TypeVar("R", bound=Result)
+
+_FEW: Final = 64
+"""Keys of the largest batch with a durability level that is sent whole. A node does one such change
+of a connection after the other, each with a way to its replicas or a disk: the time of the last one
+would be over before it had its turn."""
+_WEIGHT: Final = 32 << 10
+"""Bytes for which each of them counts in a larger one, so that some thirty are under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +143,8 @@ class Multi(Generic[R]):
         self._usual = tuple(each.default for each in shared)
         self._timeout = self.shared.index("timeout")
         self._expiry = self.shared.index("expiry") if "expiry" in self.shared else None
+        durable = ("durability", "persist_to", "replicate_to")
+        self._durable = [self.shared.index(name) for name in durable if name in self.shared]
         self._positional = [each.name for each in shared if each.kind is not each.KEYWORD_ONLY]
         assert isinstance(single, FunctionType)
         code, usual = single.__code__, single.__defaults__ or ()
@@ -175,6 +187,7 @@ class Multi(Generic[R]):
         Raises ArgumentError where *keys* is no batch, and what the single form raises.
         """
         own = self.own
+        arguments, need = self.durable_arguments(defaults, arguments)
         if self._instead is not None:
             other = self._instead(defaults, keys, dict(zip(self.shared, arguments, strict=True)))
             if other is not None:
@@ -182,14 +195,69 @@ class Multi(Generic[R]):
         if isinstance(keys, ItemCollection):
             if self._expiry is not None and arguments[self._expiry] is not None:
                 arguments = self._with_ttl(arguments, self._expiry)
-            return self._of_items(defaults, keys, arguments)
+            return self._of_items(defaults, keys, arguments, need)
         is_dict = type(keys) is not list and isinstance(keys, Mapping)
         if own.is_needed and not is_dict:
             raise ArgumentError(f"give a dict of key and {self.argument}")
         if is_dict and not own.is_said:
             keys, is_dict = keys.keys(), False
         kind, build = self.prepared(defaults, arguments, is_dict=is_dict)
-        return batch_of(kind, defaults, arguments[self._timeout], keys, build)
+        timeout = arguments[self._timeout]
+        if need is None:
+            return batch_of(kind, defaults, timeout, keys, build)
+        return self._of_durables(kind, defaults, timeout, keys, build, Batch, Bulk, need)
+
+    def durable_arguments(
+        self, defaults: Defaults, arguments: tuple[Any, ...]
+    ) -> tuple[tuple[Any, ...], DurabilityLevel | Need | None]:
+        """Return what each key's operation is given, and how durable all of them are to be.
+
+        What is to be watched for all of them is no argument of each.
+
+        Raises InvalidDurabilityError, TooFewReplicasError (ArgumentErrors).
+        """
+        if not self._durable:
+            return arguments, None
+        level, persist, replicate = self._durable
+        asked = arguments[level], arguments[persist], arguments[replicate]
+        if asked == (None, 0, 0) and not defaults.durable.has_blocks:
+            return arguments, None
+        try:
+            need = wanted(defaults, *asked, None)
+        except CouchbaseError as error:
+            raise about(error, self.__name__, None) from error.__cause__
+        given = [*arguments]
+        given[persist] = given[replicate] = 0
+        given[level] = DurabilityLevel.NONE
+        if isinstance(need, Need):
+            return tuple(given), need if need.persist or need.replicate else None
+        if need is DurabilityLevel.NONE:
+            return tuple(given), None
+        given[level] = need
+        if given[self._timeout] is None:
+            given[self._timeout] = defaults.durable.timeout
+        return tuple(given), need
+
+    @staticmethod
+    def _of_durables(
+        kind: type[Operation[R]],
+        defaults: Defaults,
+        timeout: float | None,
+        what: Any,
+        build: Build,
+        batch_class: Any,
+        bulk_class: Any,
+        need: DurabilityLevel | Need,
+    ) -> Batch[R]:
+        """Build a batch of changes that must be durable."""
+        whole = WHOLE if isinstance(need, Need) else _FEW
+        batch = batch_of(kind, defaults, timeout, what, build, batch_class, bulk_class, whole)
+        if isinstance(need, Need):
+            made = all_durably(kind, defaults, batch, bulk_class, timeout, need)
+            return cast("Batch[R]", made)
+        if isinstance(batch, Bulk):
+            batch.weight = _WEIGHT
+        return batch
 
     def arguments_of(self, named: Mapping[str, Any]) -> tuple[Any, ...]:
         """Return all of `shared`, of which *named* has some."""
@@ -232,7 +300,11 @@ class Multi(Generic[R]):
         return kind, build
 
     def _of_items(
-        self, defaults: Defaults, items: ItemCollection, arguments: tuple[Any, ...]
+        self,
+        defaults: Defaults,
+        items: ItemCollection,
+        arguments: tuple[Any, ...],
+        need: DurabilityLevel | Need | None,
     ) -> Batch[R]:
         """Build a batch of items, which are filled."""
         given = by_key(items)
@@ -256,7 +328,9 @@ class Multi(Generic[R]):
 
         batch, bulk = kinds_of_batches(given, side)
         timeout = arguments[self._timeout]
-        return batch_of(self._kind, defaults, timeout, given, build, batch, bulk)
+        if need is None:
+            return batch_of(self._kind, defaults, timeout, given, build, batch, bulk)
+        return self._of_durables(self._kind, defaults, timeout, given, build, batch, bulk, need)
 
     def _with_ttl(self, arguments: tuple[Any, ...], expiry: int) -> tuple[Any, ...]:
         """Return *arguments* with `ttl` in place of `expiry`: a key may have one of its own."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from couchloop.hot.durable import token_of
 from couchloop.hot.frames import Frame
 from couchloop.hot.operation import Operation
 from couchloop.hot.result import OperationResult
@@ -17,7 +18,9 @@ class Mutation(Operation[OperationResult]):
     __slots__ = ()
 
     def decode(self, answer: Frame) -> OperationResult:
-        """Read the CAS."""
+        """Read the CAS, and the mutation token if there is one."""
         if answer.status:
             return OperationResult(self.key, 0, rc=_NOT_FOUND_RC)
+        if answer.extras:
+            return OperationResult(self.key, answer.cas, token_of(self, answer))
         return OperationResult(self.key, answer.cas)

@@ -11,10 +11,10 @@ A procedure is written in blocking style, and knows neither loop nor clock::
                 yield pause
         raise ContentionError
 
-It yields operations, `Together` (several at once) or a `Pause`, is given what became of them, and
-returns what its caller is to have. A session carries it out (`couchloop.session.procedures`), so
-that it is the same on both loops and for threads. All its steps share the time that its caller
-gives, and what is cancelled ends at once.
+It yields operations, `Together` (several at once), a `Pause` or `Within`, is given what became of
+them, and returns what its caller is to have. A session carries it out
+(`couchloop.session.procedures`), so that it is the same on both loops and for threads. All its
+steps share the time that its caller gives, unless it says `Within`; what is cancelled ends at once.
 """
 
 from __future__ import annotations
@@ -67,7 +67,13 @@ class Together(NamedTuple):
     """If not 0, so many that follow each other are a race of their own."""
 
 
-Step = Operation[Any] | Together | Pause
+class Within(NamedTuple):
+    """A step: what follows has so much time of its own, whatever was left before."""
+
+    seconds: float
+
+
+Step = Operation[Any] | Together | Pause | Within
 Steps = Generator[Step, Any, T]
 """What a procedure is written as."""
 
@@ -239,6 +245,10 @@ class Procedure(Batch[Any], Generic[T]):
         return error
 
     def _take(self, step: Step, performer: Performer, now: float) -> None:
+        if isinstance(step, Within):
+            self._deadline = now + step.seconds
+            self.timeout = step.seconds
+            return
         left = self._deadline - now
         if left <= 0:
             self._failure = UnambiguousTimeoutError(
@@ -322,6 +332,12 @@ class Procedure(Batch[Any], Generic[T]):
             op.batch = None
         return unwanted
 
+    def take_over(self) -> Steps[T]:
+        """Return its steps, for another procedure to take; it is done with that."""
+        steps, self._steps = self._steps, None
+        assert steps is not None, "it was taken over before"
+        return steps
+
     def let_go(self) -> None:
         """Forget all of it: it is over, or its caller has gone."""
         steps, self._steps = self._steps, None
@@ -385,6 +401,16 @@ def procedure(
     # Its constructor has all checks of a key.
     Operation[Any](0, defaults, key, timeout)
     return Procedure(name, defaults, key, timeout, steps, idempotent=idempotent)
+
+
+def perform(pending: Any) -> Steps[Any]:
+    """Do as steps of this procedure what a builder gave: an operation, or a procedure of its own.
+
+    Returns what that gives, and raises what it raises.
+    """
+    if isinstance(pending, Procedure):
+        return (yield from pending.take_over())
+    return (yield pending)
 
 
 def pauses(tries: int = TRIES) -> Iterator[Pause]:

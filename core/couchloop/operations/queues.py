@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from couchloop.arguments.expiry import Expiry
+from couchloop.durability import DurabilityType
 from couchloop.exceptions import (
     CasMismatchError,
     QueueEmpty,
@@ -15,7 +16,8 @@ from couchloop.hot.operation import Defaults, Key
 from couchloop.hot.result import OperationResult, ValueResult
 from couchloop.operations import specs
 from couchloop.operations.containers import contention
-from couchloop.operations.procedure import Procedure, Steps, pauses
+from couchloop.operations.durable import wanted
+from couchloop.operations.procedure import Procedure, Steps, pauses, perform
 from couchloop.operations.structures import (
     COUNT,
     change_by,
@@ -38,6 +40,9 @@ def queue_push(
     cas: int = 0,
     ttl: Expiry = 0,
     preserve_expiry: bool = False,
+    persist_to: int = 0,
+    replicate_to: int = 0,
+    durability: DurabilityType | None = None,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[OperationResult]:
@@ -59,6 +64,7 @@ def queue_push(
         cas,
         ttl,
         preserve_expiry,
+        (durability, persist_to, replicate_to),
         timeout,
         retry_strategy,
         changed,
@@ -71,6 +77,9 @@ def queue_pop(
     *,
     ttl: Expiry = 0,
     preserve_expiry: bool = False,
+    persist_to: int = 0,
+    replicate_to: int = 0,
+    durability: DurabilityType | None = None,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[ValueResult]:
@@ -86,6 +95,8 @@ def queue_pop(
         defaults, key, last_one, quiet=False, timeout=timeout, retry_strategy=retry_strategy
     )
 
+    need: Any = wanted(defaults, durability, persist_to, replicate_to, key)
+
     def steps() -> Steps[ValueResult]:
         step, last = first, None
         for pause in pauses():
@@ -99,9 +110,10 @@ def queue_pop(
                     cas=item.cas,
                     ttl=ttl,
                     preserve_expiry=preserve_expiry,
+                    durability=need,
                     retry_strategy=retry_strategy,
                 )
-                stored: SubdocResult = yield removal
+                stored: SubdocResult = yield from perform(removal)
             except SubdocPathNotFoundError as error:
                 raise QueueEmpty(context=error.context, key=key) from None
             except CasMismatchError as error:

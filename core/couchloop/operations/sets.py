@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from couchloop.arguments.expiry import Expiry
+from couchloop.durability import DurabilityType
 from couchloop.exceptions import (
     CasMismatchError,
     without_frames,
@@ -13,6 +14,7 @@ from couchloop.hot.operation import Defaults, Key
 from couchloop.hot.result import OperationResult
 from couchloop.operations import specs
 from couchloop.operations.containers import contention, read, whole
+from couchloop.operations.durable import wanted
 from couchloop.operations.procedure import Procedure, Steps, pauses
 from couchloop.operations.structures import (
     COUNT,
@@ -37,6 +39,9 @@ def set_add(
     cas: int = 0,
     ttl: Expiry = 0,
     preserve_expiry: bool = False,
+    persist_to: int = 0,
+    replicate_to: int = 0,
+    durability: DurabilityType | None = None,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[OperationResult | None]:
@@ -59,6 +64,7 @@ def set_add(
         cas,
         ttl,
         preserve_expiry,
+        (durability, persist_to, replicate_to),
         timeout,
         retry_strategy,
         added,
@@ -72,6 +78,9 @@ def set_remove(
     *,
     ttl: Expiry = 0,
     preserve_expiry: bool = False,
+    persist_to: int = 0,
+    replicate_to: int = 0,
+    durability: DurabilityType | None = None,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[OperationResult | None]:
@@ -87,6 +96,8 @@ def set_remove(
         defaults, key, specs.get(""), quiet=False, timeout=timeout, retry_strategy=retry_strategy
     )
 
+    need: Any = wanted(defaults, durability, persist_to, replicate_to, key)
+
     def steps() -> Steps[OperationResult | None]:
         step, last = first, None
         for pause in pauses():
@@ -101,6 +112,7 @@ def set_remove(
                 cas=found.cas,
                 ttl=ttl,
                 preserve_expiry=preserve_expiry,
+                durability=need,
                 retry_strategy=retry_strategy,
             )
             try:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from couchloop.arguments.exact import exact_bytes, is_true
 from couchloop.arguments.expiry import Expiry, exact_expiry, one_expiry
+from couchloop.durability import DurabilityType
 from couchloop.exceptions import ArgumentError
 from couchloop.hot.encoding import (
     MAX_VALUE,
@@ -17,6 +18,7 @@ from couchloop.hot.encoding import (
 )
 from couchloop.hot.operation import Defaults, Key
 from couchloop.operations.arguments import rarely
+from couchloop.operations.durable import durably
 from couchloop.operations.multi import VALUE, Multi
 from couchloop.operations.mutation import Mutation
 from couchloop.retries import RetryStrategy
@@ -66,10 +68,22 @@ def usual_upsert(
 ) -> Upsert:
     """Return what `upsert` builds of these arguments alone, in less time."""
     coder = defaults.transcoder
-    return _store(Upsert, _SET, defaults, key, value, cas, ttl, format, coder, timeout, None)
+    op = _store(Upsert, _SET, defaults, key, value, cas, ttl, format, coder, timeout, None)
+    if defaults.durable.has_blocks:
+        return cast("Upsert", durably(op, None, 0, 0, timeout))
+    return op
 
 
-@rarely("expiry", "transcoder", "preserve_expiry", "retry_strategy", usual=usual_upsert)
+@rarely(
+    "expiry",
+    "transcoder",
+    "preserve_expiry",
+    "retry_strategy",
+    "durability",
+    "persist_to",
+    "replicate_to",
+    usual=usual_upsert,
+)
 def upsert(
     defaults: Defaults,
     key: Key,
@@ -77,10 +91,13 @@ def upsert(
     cas: int = 0,
     ttl: Expiry = 0,
     format: int | None = None,  # noqa: A002 - 2.5's name
+    persist_to: int = 0,
+    replicate_to: int = 0,
     *,
     expiry: Expiry | None = None,
     transcoder: Transcoder | type[Transcoder] | None = None,
     preserve_expiry: bool = False,
+    durability: DurabilityType | None = None,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Upsert:
@@ -111,6 +128,8 @@ def upsert(
     )
     if preserve_expiry and is_true(preserve_expiry, "preserve_expiry", key):
         op.framing = PRESERVE_EXPIRY
+    if durability is not None or persist_to or replicate_to or defaults.durable.has_blocks:
+        return cast("Upsert", durably(op, durability, persist_to, replicate_to, timeout))
     return op
 
 
@@ -124,19 +143,33 @@ def usual_insert(
 ) -> Insert:
     """Return what `insert` builds of these arguments alone, in less time."""
     coder = defaults.transcoder
-    return _store(Insert, _ADD, defaults, key, value, 0, ttl, format, coder, timeout, None)
+    op = _store(Insert, _ADD, defaults, key, value, 0, ttl, format, coder, timeout, None)
+    if defaults.durable.has_blocks:
+        return cast("Insert", durably(op, None, 0, 0, timeout))
+    return op
 
 
-@rarely("expiry", "transcoder", "retry_strategy", usual=usual_insert)
+@rarely(
+    "expiry",
+    "transcoder",
+    "retry_strategy",
+    "durability",
+    "persist_to",
+    "replicate_to",
+    usual=usual_insert,
+)
 def insert(
     defaults: Defaults,
     key: Key,
     value: Any,
     ttl: Expiry = 0,
     format: int | None = None,  # noqa: A002 - 2.5's name
+    persist_to: int = 0,
+    replicate_to: int = 0,
     *,
     expiry: Expiry | None = None,
     transcoder: Transcoder | type[Transcoder] | None = None,
+    durability: DurabilityType | None = None,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Insert:
@@ -147,7 +180,7 @@ def insert(
     if expiry is not None:
         ttl = one_expiry(ttl, expiry, key)
     coder = defaults.transcoder if transcoder is None else value_transcoder_of(transcoder, key)
-    return _store(
+    op = _store(
         Insert,
         _ADD,
         defaults,
@@ -160,6 +193,9 @@ def insert(
         timeout,
         retry_strategy,
     )
+    if durability is not None or persist_to or replicate_to or defaults.durable.has_blocks:
+        return cast("Insert", durably(op, durability, persist_to, replicate_to, timeout))
+    return op
 
 
 def usual_replace(
@@ -173,10 +209,22 @@ def usual_replace(
 ) -> Replace:
     """Return what `replace` builds of these arguments alone, in less time."""
     coder = defaults.transcoder
-    return _store(Replace, _REPLACE, defaults, key, value, cas, ttl, format, coder, timeout, None)
+    op = _store(Replace, _REPLACE, defaults, key, value, cas, ttl, format, coder, timeout, None)
+    if defaults.durable.has_blocks:
+        return cast("Replace", durably(op, None, 0, 0, timeout))
+    return op
 
 
-@rarely("expiry", "transcoder", "preserve_expiry", "retry_strategy", usual=usual_replace)
+@rarely(
+    "expiry",
+    "transcoder",
+    "preserve_expiry",
+    "retry_strategy",
+    "durability",
+    "persist_to",
+    "replicate_to",
+    usual=usual_replace,
+)
 def replace(
     defaults: Defaults,
     key: Key,
@@ -184,10 +232,13 @@ def replace(
     cas: int = 0,
     ttl: Expiry = 0,
     format: int | None = None,  # noqa: A002 - 2.5's name
+    persist_to: int = 0,
+    replicate_to: int = 0,
     *,
     expiry: Expiry | None = None,
     transcoder: Transcoder | type[Transcoder] | None = None,
     preserve_expiry: bool = False,
+    durability: DurabilityType | None = None,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Replace:
@@ -220,6 +271,8 @@ def replace(
             text = "give an expiry, or preserve_expiry=True: a document that is replaced has one"
             raise ArgumentError(text, key=key)
         op.framing = PRESERVE_EXPIRY
+    if durability is not None or persist_to or replicate_to or defaults.durable.has_blocks:
+        return cast("Replace", durably(op, durability, persist_to, replicate_to, timeout))
     return op
 
 

@@ -16,7 +16,13 @@ from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from couchloop.arguments.exact import exact_integer
-from couchloop.exceptions import ArgumentError, CouchbaseError, ValueFormatError
+from couchloop.durability import Need
+from couchloop.exceptions import (
+    ArgumentError,
+    CouchbaseError,
+    InvalidDurabilityError,
+    ValueFormatError,
+)
 from couchloop.hot.result import Result
 from couchloop.operations.multi import Multi
 from couchloop.operations.stream import END, SLICE, Stream, failed
@@ -33,6 +39,8 @@ Progress = Callable[[int, int, int | None], object]
 
 IN_FLIGHT: Final = 1024
 """Operations that are under way at once, unless the call says otherwise."""
+_DURABLES: Final = 96
+"""Likewise of changes with a durability level, at most."""
 BYTES: Final = 4 << 20
 """Bytes of their requests and answers."""
 _FIRST: Final = 16
@@ -323,11 +331,22 @@ class Streaming(Generic[R]):
             raise ArgumentError(f"a stream takes an iterable, or an async one, not a {what}")
         if progress is not None and not callable(progress):
             raise ArgumentError("progress is called with the numbers of keys: give a function")
+        in_flight = _bound(in_flight, "in_flight")
         own = self.multi.own
         kind: type[Operation[R]]
         if unknown := named.keys() - set(self.shared):
             raise TypeError(f"{self.__name__}() has no argument {min(unknown)}")
         arguments = self.multi.arguments_of(named)
+        arguments, need = self.multi.durable_arguments(defaults, arguments)
+        if isinstance(need, Need):
+            text = (
+                "a stream takes a durability level, and does not watch copies: give one, or store "
+                "batches by the _multi form"
+            )
+            raise InvalidDurabilityError(text)
+        if need is not None:
+            # A node does them one after the other, and the time of each runs.
+            in_flight = min(in_flight, _DURABLES)
         kind, build = self.multi.prepared(defaults, arguments, is_dict=own.is_said)
         pairs: bool | None = None
         if not own.is_said:
@@ -343,7 +362,7 @@ class Streaming(Generic[R]):
             build,
             pairs=pairs,
             progress=progress,
-            in_flight=_bound(in_flight, "in_flight"),
+            in_flight=in_flight,
             max_bytes=_bound(max_bytes, "max_bytes"),
         )
 
@@ -368,7 +387,9 @@ def _bound(number: object, name: str) -> int:
     return exact
 
 
-_ONE_AT_A_TIME: Final = frozenset({"replica", "project", "with_expiry"})
+_ONE_AT_A_TIME: Final = frozenset(
+    {"replica", "project", "with_expiry", "persist_to", "replicate_to"}
+)
 """Arguments that make several operations of one."""
 _PAIRS: Final = "Mapping[Any, Any] | Iterable[tuple[Key, Any]] | AsyncIterable[tuple[Key, Any]]"
 _KEYS: Final = "Iterable[Key] | AsyncIterable[Key]"

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 from couchloop.arguments.exact import exact_integer, is_true
 from couchloop.arguments.expiry import Expiry
+from couchloop.durability import DurabilityType
 from couchloop.exceptions import (
     ArgumentError,
     CouchbaseError,
@@ -22,7 +23,7 @@ from couchloop.hot.encoding import about
 from couchloop.hot.operation import Defaults, Key, Operation
 from couchloop.hot.result import OperationResult, ValueResult
 from couchloop.operations import specs
-from couchloop.operations.procedure import Procedure, Step, Steps
+from couchloop.operations.procedure import Procedure, Step, Steps, perform
 from couchloop.operations.specs import Spec
 from couchloop.operations.subdocument import lookup_in, mutate_in
 from couchloop.operations.subdocument_result import SubdocResult
@@ -55,7 +56,7 @@ def absent(error: CouchbaseError) -> ElementNotFoundError:
 def changed(op: Operation[SubdocResult]) -> Steps[OperationResult]:
     """Do a change of one path; what is not there is an ElementNotFoundError."""
     try:
-        result: SubdocResult = yield op
+        result: SubdocResult = yield from perform(op)
     except SubdocPathNotFoundError as error:
         raise absent(error) from None
     return OperationResult(result.key, result.cas, result.token)
@@ -100,11 +101,13 @@ def change_by(
     cas: int,
     ttl: Expiry,
     preserve_expiry: bool,
+    durable: tuple[DurabilityType | None, int, int],
     timeout: float | None,
     retry_strategy: RetryStrategy | None,
     steps: Callable[[Operation[SubdocResult]], Steps[T]],
 ) -> Procedure[T]:
     """Return a procedure that changes one path by *steps*."""
+    durability, persist_to, replicate_to = durable
     op = mutate_in(
         defaults,
         key,
@@ -113,6 +116,9 @@ def change_by(
         ttl=ttl,
         preserve_expiry=preserve_expiry,
         upsert_doc=is_true(create, "create"),
+        persist_to=persist_to,
+        replicate_to=replicate_to,
+        durability=durability,
         timeout=timeout,
         retry_strategy=retry_strategy,
     )

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from struct import Struct
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self, cast
 
 from couchloop.arguments.exact import is_quiet, is_true
 from couchloop.arguments.expiry import Expiry, exact_expiry, one_expiry
+from couchloop.durability import DurabilityType
 from couchloop.exceptions import (
     ArgumentError,
     ContentionError,
     CouchbaseError,
     ProtocolError,
 )
+from couchloop.hot.durable import token_of
 from couchloop.hot.encoding import about
 from couchloop.hot.frames import Frame
 from couchloop.hot.operation import Defaults, Key, Operation, Pending, body
 from couchloop.hot.result import Result
 from couchloop.operations import specs as paths
+from couchloop.operations.arguments import rarely
+from couchloop.operations.durable import durably
 from couchloop.operations.procedure import Steps, Together, pauses, procedure
 from couchloop.operations.specs import (
     MOST_SPECS,
@@ -87,6 +91,7 @@ class SubdocOperation(Operation[SubdocResult]):
             transcoder=self.defaults.transcoder,
             origin=origin,
             deleted=answer.status in _OF_DELETED,
+            token=token_of(self, answer) if answer.extras else None,
         )
 
     def _malformed(self) -> ProtocolError:
@@ -280,6 +285,7 @@ def retrieve_in(
 _get = paths.get
 
 
+@rarely("durability", "persist_to", "replicate_to")
 def mutate_in(
     defaults: Defaults,
     key: Key,
@@ -294,6 +300,9 @@ def mutate_in(
     revive_document: bool = False,
     expiry: Expiry | None = None,
     preserve_expiry: bool = False,
+    persist_to: int = 0,
+    replicate_to: int = 0,
+    durability: DurabilityType | None = None,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> MutateIn:
@@ -354,6 +363,8 @@ def mutate_in(
     op.specs, op.order = found, order
     if preserve_expiry and is_true(preserve_expiry, "preserve_expiry"):
         op.framing = PRESERVE_EXPIRY
+    if durability is not None or persist_to or replicate_to or defaults.durable.has_blocks:
+        return cast("MutateIn", durably(op, durability, persist_to, replicate_to, timeout))
     return op
 
 

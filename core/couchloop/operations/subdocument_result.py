@@ -21,6 +21,7 @@ from couchloop.operations.specs import BINARY, EXISTS, Spec, read_fragment
 from couchloop.wire import Opcode
 
 if TYPE_CHECKING:
+    from couchloop.hot.durable import MutationToken
     from couchloop.transcoder import Transcoder
 
 T = TypeVar("T")
@@ -115,7 +116,7 @@ class SubdocResult(OperationResult):
         transcoder: Transcoder | None = None,
         origin: Origin = Origin("lookup_in"),  # noqa: B008 - a value
         deleted: bool = False,
-        token: tuple[int, int, int, str] | None = None,
+        token: MutationToken | None = None,
         rc: int = 0,
     ) -> None:
         if any(outcome.status for outcome in outcomes):

@@ -28,6 +28,10 @@ def with_options(settings: Settings, options: dict[str, Any]) -> Settings:
         config_poll_interval=number(options, "config_poll_interval"),
         config_poll_floor=number(options, "config_poll_floor"),
         operation_timeout=number(options, "operation_timeout"),
+        durable_timeout=number(options, "kv_durable_timeout"),
+        watch_timeout=number(options, "durability_timeout"),
+        watch_interval=number(options, "durability_interval"),
+        watch_by_token=options.get("dur_mutation_tokens", True),
         resolve_timeout=number(options, "resolve_timeout"),
         circuit_breaker=int(number(options, "circuit_breaker")),
         log_redaction=bool(options.get("log_redaction", False)),
@@ -78,6 +82,7 @@ def _wire(options: dict[str, Any]) -> Wire:
         compress_ratio=number(options, "compression_min_ratio"),
         error_map=options.get("enable_errmap", True),
         pushes=options.get("enable_clustermap_notification", True),
+        tokens=options.get("fetch_mutation_tokens", False),
         unordered=options.get("enable_unordered_execution", False),
     )
     if wire.compression == "force":

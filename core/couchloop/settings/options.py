@@ -234,7 +234,6 @@ _NO_QUERIES: Final = "nothing uses it yet, for there are no queries here"
 _NO_VIEWS: Final = "nothing uses it yet, for there are no view queries here"
 _NO_SEARCHES: Final = "nothing uses it yet, for there are no searches here"
 _NO_ANALYTICS: Final = "nothing uses it yet, for there are no analytics queries here"
-_NO_POLLING: Final = "nothing uses it yet, for there are no persist_to and replicate_to here"
 _HTTP: Final = "nothing uses it yet, for only cluster configs are read over HTTP here"
 
 _TABLE: Final = (
@@ -492,8 +491,7 @@ _TABLE: Final = (
         default=10.0,
         minimum=_TICK,
         modern=("kv_durable_timeout", "key_value_durable_timeout"),
-        meaning="For a durable write.",
-        reason="nothing uses it yet, for there are no durable writes here",
+        meaning="For a change with a durability level.",
     ),
     Option(
         name="durability_timeout",
@@ -502,15 +500,13 @@ _TABLE: Final = (
         minimum=_TICK,
         aliases=("durabilty_timeout",),
         meaning="For waiting until a write is persisted or replicated (persist_to, replicate_to).",
-        reason=_NO_POLLING,
     ),
     Option(
         name="durability_interval",
         kind="seconds",
         default=0.1,
         aliases=("durabilty_interval",),
-        meaning="Between two looks whether a write is persisted or replicated.",
-        reason=_NO_POLLING,
+        meaning="Longest pause between two looks whether a write is persisted or replicated.",
     ),
     Option(
         name="views_timeout",
@@ -673,15 +669,13 @@ _TABLE: Final = (
         kind="bool",
         default=False,
         aliases=("enable_mutation_tokens",),
-        meaning="Ask for the mutation tokens that consistent queries need.",
-        reason=_NO_QUERIES,
+        meaning="Ask for a mutation token with each change, as consistent queries need them.",
     ),
     Option(
         name="dur_mutation_tokens",
         kind="bool",
         default=True,
         meaning="Use mutation tokens, if fetched, to watch persistence and replication.",
-        reason=_NO_POLLING,
     ),
     Option(
         name="enable_errmap",

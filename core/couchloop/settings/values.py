@@ -206,6 +206,8 @@ class Wire:
     """Whether each node is asked what its error codes mean."""
     pushes: bool = True
     """Whether nodes may send new configurations unasked."""
+    tokens: bool = False
+    """Whether nodes are to give a mutation token with each change."""
     unordered: bool = False
     """Whether nodes may answer in another order than they were asked."""
 
@@ -248,6 +250,14 @@ class Settings:
     config_poll_interval: float = 0.0
     """Between two looks for a newer configuration; 0: only when something hints at one."""
     operation_timeout: float = 2.5
+    durable_timeout: float = 10.0
+    """For a change with a durability level."""
+    watch_timeout: float = 5.0
+    """For a change to reach its copies (persist_to, replicate_to)."""
+    watch_interval: float = 0.1
+    """The longest pause between two looks whether it has."""
+    watch_by_token: bool = True
+    """Whether its mutation token, if there is one, is used for that."""
     quiet: bool = False
     default_format: int = 0
     tls_context: Any = None

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from couchloop.exceptions import ProtocolError
+from couchloop.durability import Durability
+from couchloop.exceptions import FeatureNotAvailableError, ProtocolError
 from couchloop.hot.frames import Frame, FrameDecoder, RequestFrame, encode_response
 from couchloop.hot.operation import Operation
 from couchloop.hot.pipe import ROOM
@@ -17,6 +18,7 @@ from tests.core.kv.test_connection import Owner, ready, requests
 from tests.core.world import defaults
 
 D = defaults()
+WITH_LEVELS = frozenset({Feature.ALT_REQUEST, Feature.SYNC_REPLICATION})
 DURABLE = encode_framing([(1, b"\x01")])
 
 
@@ -50,7 +52,7 @@ class TestFraming:
     @pytest.mark.parametrize("size", [1, 5000])
     def test_alternative_header(self, size: int) -> None:
         """A request with framing extras has the header 0x08, and all else where it belongs."""
-        connection = ready(Owner(), frozenset({Feature.COLLECTIONS}))
+        connection = ready(Owner(), WITH_LEVELS | {Feature.COLLECTIONS})
         plain, durable = (ops.upsert(D, "key", "v" * size) for _ in range(2))
         durable.framing = DURABLE
         connection.send(durable, 7)
@@ -62,13 +64,37 @@ class TestFraming:
 
     def test_it_counts(self) -> None:
         """Its bytes count among those that one turn may queue."""
-        connection = ready(Owner())
+        connection = ready(Owner(), WITH_LEVELS)
         op = ops.get(D, "k")
         connection.send(op, 0)
         op.framing = encode_framing([(1, b"x" * 16)])
         size = len(connection.take_output()) + len(op.framing)
         connection.send(op, 0)
         assert connection._room == ROOM - size
+
+    @pytest.mark.parametrize(
+        ("op", "missing"),
+        [
+            (ops.upsert(D, "k", 1, durability=Durability.MAJORITY), Feature.SYNC_REPLICATION),
+            (ops.upsert(D, "k", 1, durability=Durability.MAJORITY), Feature.ALT_REQUEST),
+            (ops.upsert(D, "k", 1, preserve_expiry=True), Feature.PRESERVE_TTL),
+        ],
+    )
+    def test_what_a_node_does_not_know(self, op: Any, missing: Feature) -> None:
+        """A request that asks for more than the node has granted fails, and nothing is sent."""
+        owner = Owner()
+        known = WITH_LEVELS | {Feature.PRESERVE_TTL}
+        connection = ready(owner, known - {missing})
+        answered = connection.answered
+        connection.send(op, 0)
+        assert owner.done == [op]
+        with pytest.raises(FeatureNotAvailableError, match="too old for") as caught:
+            op.result()
+        assert caught.value.key == "k"
+        assert caught.value.context is not None
+        assert caught.value.context.node == str(connection.address)
+        assert connection.take_output() == b""
+        assert (connection.pending, connection.answered) == ({}, answered)
 
 
 class TestPrefix:
@@ -147,7 +173,7 @@ class TestManyAnswers:
 
 def test_decoded_as_written() -> None:
     """What was written with all of these is read by a server as it was meant."""
-    connection = ready(Owner(), frozenset({Feature.COLLECTIONS}))
+    connection = ready(Owner(), WITH_LEVELS | {Feature.COLLECTIONS})
     op = ops.upsert(D, "k" * 250, {"a": 1}, cas=3)
     op.framing, op.prefix = DURABLE, b"\xff\xff\xff\xff\x0f"
     connection.send(op, 1023)

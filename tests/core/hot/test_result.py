@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 
+from couchloop.hot.durable import MutationToken
 from couchloop.result import MultiResult, OperationResult, Result, ValueResult
 
 
@@ -40,9 +41,9 @@ class TestResult:
 
     def test_token(self) -> None:
         """The mutation token is there under 2.5's name as well."""
-        token = (1, 2, 3, "b")
+        token = MutationToken(1, 2, 3, "b")
         assert OperationResult("k", 5, token)._mutinfo == token
-        assert ValueResult("k", 1, 5, 0, token=token)._mutinfo == token
+        assert ValueResult("k", 1, 5, 0, token=token).mutation_token == token == (1, 2, 3, "b")
         assert OperationResult("k", 5).token is None
 
     def test_hierarchy(self) -> None:
@@ -57,7 +58,7 @@ class TestResult:
 
     def test_copies(self) -> None:
         """Results survive pickle and copy."""
-        result = ValueResult("k", [1], 5, 2, 0, (1, 2, 3, "b"))
+        result = ValueResult("k", [1], 5, 2, 0, MutationToken(1, 2, 3, "b"))
         for other in (pickle.loads(pickle.dumps(result)), copy.copy(result)):  # noqa: S301
             assert repr(other) == repr(result)
             assert other.token == result.token

@@ -26,17 +26,21 @@ SIGNATURES = {
     "lock_multi": "keys, ttl=0, quiet=None, *, no_format=False, transcoder=None",
     "unlock_multi": "kvs, *",
     "upsert_multi": (
-        "keys, ttl=0, format=None, *, expiry=None, transcoder=None, preserve_expiry=False"
+        "keys, ttl=0, format=None, persist_to=0, replicate_to=0, *, expiry=None, "
+        "transcoder=None, preserve_expiry=False, durability=None"
     ),
-    "insert_multi": "keys, ttl=0, format=None, *, expiry=None, transcoder=None",
+    "insert_multi": "keys, ttl=0, format=None, persist_to=0, replicate_to=0, *, "
+    "expiry=None, transcoder=None, durability=None",
     "replace_multi": (
-        "keys, ttl=0, format=None, *, expiry=None, transcoder=None, preserve_expiry=False"
+        "keys, ttl=0, format=None, persist_to=0, replicate_to=0, *, expiry=None, "
+        "transcoder=None, preserve_expiry=False, durability=None"
     ),
-    "append_multi": "keys, format=None, *",
-    "prepend_multi": "keys, format=None, *",
-    "remove_multi": "kvs, quiet=None, *",
+    "append_multi": "keys, format=None, persist_to=0, replicate_to=0, *, durability=None",
+    "prepend_multi": "keys, format=None, persist_to=0, replicate_to=0, *, durability=None",
+    "remove_multi": "kvs, quiet=None, persist_to=0, replicate_to=0, *, durability=None",
     "touch_multi": "keys, ttl=0, *, expiry=None",
-    "counter_multi": "kvs, initial=None, delta=1, ttl=0, *, expiry=None",
+    "counter_multi": "kvs, initial=None, delta=1, ttl=0, *, expiry=None, "
+    "persist_to=0, replicate_to=0, durability=None",
 }
 """As in SDK 2.5, and what every operation takes here."""
 
