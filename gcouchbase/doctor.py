@@ -62,6 +62,20 @@ class _Runner(Service["_Link"]):
             task.close()
 
     def _answer(self, request: Request) -> Answer:
+        # In a greenlet of its own: what is thrown into this one, of whatever class, is the end of
+        # the diagnosis, and no answer.
+        work: Greenlet[..., Answer] = Greenlet.spawn(self._performed, request)
+        try:
+            work.join()
+        finally:
+            work.kill()
+        answer = work.value
+        if isinstance(answer, Answer):
+            return answer
+        # Killed, by whoever found it, or with another end than an exception of a request.
+        raise answer or work.exception or GreenletExit
+
+    def _performed(self, request: Request) -> Answer:
         value: Any = None
         try:
             with Timeout(getattr(request, "limit", None)) as patience:

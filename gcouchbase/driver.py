@@ -29,7 +29,7 @@ from couchloop.settings.values import Settings
 from gcouchbase.dialling import Attempt, Dialler, SocketFactory
 from gcouchbase.dns import look_up
 from gcouchbase.endings import watch_for_end
-from gcouchbase.internals import TICK, guarded, is_destroyed, thread_ident
+from gcouchbase.internals import TICK, NoTimer, guarded, is_destroyed, thread_ident
 from gcouchbase.sockets import Socket, bare
 
 T = TypeVar("T")
@@ -62,8 +62,8 @@ class GeventDriver(Driver):
         self._log = log
         self._dialler = Dialler(self.hub, settings, socket_factory, ssl_context)
         self.makes_tls = self._dialler.makes_tls
-        # Only now: libuv aborts the process if a timer is forgotten, as when certificates fail.
-        self._timer: Any = self._loop.timer(0)  # its type lacks `ref`
+        # None before there is a use for it: a driver that does not start is closed by nobody.
+        self._timer: Any = NoTimer()  # gevent's type lacks `ref`
         self._settled = Event()
         self._ended = Event()
         self.renew: Callable[[], Callable[[], None] | None] = lambda: None

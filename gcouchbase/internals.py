@@ -11,7 +11,11 @@ runs it with the oldest and the newest gevent, on libev and on libuv:
 - `hub.handle_error` shows an error, and leaves the hub running unless that is to end the program;
 - `gevent.monkey.get_original` gives what patching has replaced, or taken out of a module: locks,
   numbers of threads, `poll`;
-- libuv counts in milliseconds, and warns of timers that are shorter.
+- libuv stops a watcher whose descriptor has an error; to a callback with `pass_events` gevent
+  gives a negative number then;
+- libuv counts in milliseconds, and warns of timers that are shorter;
+- on libuv a watcher that is let go without `close` leaves its loop a pointer to memory that is
+  free again, and ends the process, there or much later; with GEVENT_DEBUG=debug gevent warns of it.
 
 What `gevent._interfaces.ILoop` describes (`io`, `timer`, `run_callback`, `run_callback_threadsafe`,
 and that watchers are closed) is documented, and used wherever it is needed.
@@ -40,6 +44,19 @@ allocate_lock: Final[Callable[[], Any]] = get_original("_thread", "allocate_lock
 
 thread_local: Final[Callable[[], Any]] = get_original("_thread", "_local")
 """Gives an object whose attributes each thread has for itself."""
+
+
+class NoTimer:
+    """Stands for a timer as long as there is none: so whoever is let go then need not close one."""
+
+    ref = False
+
+    def stop(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
 
 _poll: Final[Callable[[], Any]] = get_original("select", "poll")
 _POLLOUT: Final = 4
@@ -77,6 +94,24 @@ def io_watcher(hub: Any, descriptor: int, events: int) -> Any:
     if shared is not None:
         shared.ref = False
     return watcher
+
+
+def start_io(watcher: Any, call: Callable[..., object], *arguments: object) -> None:
+    """Start one of `io_watcher`: the loop makes the call whenever its descriptor is ready."""
+    if hasattr(watcher, "_watcher_ref"):
+        watcher.start(_on_libuv, watcher, call, arguments, pass_events=True)
+    else:
+        watcher.start(call, *arguments)
+
+
+def _on_libuv(
+    events: int, watcher: Any, call: Callable[..., object], arguments: tuple[object, ...]
+) -> None:
+    call(*arguments)
+    if events < 0 and watcher.active:
+        # An error of the descriptor, as when a peer resets the connection: libuv watches it no
+        # longer, and says so only here. There may be bytes left to read, and then the end.
+        start_io(watcher, call, *arguments)
 
 
 def is_writable(descriptor: int) -> bool:

@@ -20,7 +20,7 @@ from couchloop.client.patience import GRACE, Patience
 from couchloop.exceptions import TlsError
 from couchloop.session.events import OpenConnection
 from couchloop.settings.values import Address
-from gcouchbase.internals import READ, TICK, WRITE, guarded, io_watcher
+from gcouchbase.internals import READ, TICK, WRITE, guarded, io_watcher, start_io
 from gcouchbase.tls import TlsStream
 
 INTERNET: Final = frozenset({gsocket.AF_INET, gsocket.AF_INET6})
@@ -55,7 +55,7 @@ class Socket(Transport):
 
     def open(self) -> None:
         """Read from now on, and say that the connection is there."""
-        self._reader.start(self._guarded, self._readable)
+        start_io(self._reader, self._guarded, self._readable)
         self._driver.connected(self._id, self._local())
 
     def _local(self) -> str | None:
@@ -107,7 +107,7 @@ class Socket(Transport):
             # The reader will see it too, and tell the session in a turn of its own.
             return
         if sent < len(data):
-            self._writer.start(self._guarded, self._writable)
+            start_io(self._writer, self._guarded, self._writable)
             self._keep(memoryview(data)[sent:])
 
     def _keep(self, data: bytes | memoryview) -> None:
@@ -193,7 +193,7 @@ class TlsSocket(Socket):
 
     def open(self) -> None:
         """Begin the handshake; the connection is there once that is done."""
-        self._reader.start(self._guarded, self._readable)
+        start_io(self._reader, self._guarded, self._readable)
         self._tls.start()
         self._send(self._tls.take_output())
 

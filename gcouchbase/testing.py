@@ -53,7 +53,7 @@ from couchloop.embedded.hosting import (
     services,
 )
 from couchloop.settings.values import Address
-from gcouchbase.internals import TICK
+from gcouchbase.internals import TICK, NoTimer
 
 __all__ = ["MemoryCluster", "ServedCluster", "ServerCertificate", "SystemClock", "serve"]
 
@@ -90,7 +90,7 @@ class _GeventPeer(Peer):
         self._sock = sock
         self._queue: Queue[bytes | None] = Queue()
         self._hub = gevent.get_hub()
-        self._timer = self._hub.loop.timer(0)
+        self._timer: Any = NoTimer()
         super().__init__(node, service, peer, client_user)
 
     def run(self) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -40,6 +40,28 @@ def addresses(name: str, families: Collection[int]) -> list[tuple[int, str]]:
         for address in NAMES.get(name, (name,))
     ]
     return [(family, address) for family, address in found if family in families]
+
+
+@contextmanager
+def full_listener() -> Iterator[int]:
+    """Give a port where nobody accepts and nobody more can wait: whoever dials it goes on."""
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as listening,
+        socket.socket() as first,
+        socket.socket() as second,
+    ):
+        port: int = listening.getsockname()[1]
+        for each in (first, second):
+            each.setblocking(False)
+            each.connect_ex(("127.0.0.1", port))
+        yield port
+
+
+def dialling(port: int) -> int:
+    """Count the sockets that dial *port* of this machine and have no answer yet."""
+    with Path("/proc/self/net/tcp").open(encoding="ascii") as lines:
+        states = [line.split()[2:4] for line in lines]
+    return states.count([f"0100007F:{port:04X}", "02"])
 
 
 class SocketOptions(NamedTuple):

@@ -85,7 +85,7 @@ class _Runner(Service["_Link"]):
             limit: float | None = getattr(request, "limit", None)
             if limit is not None:
                 work.addTimeout(limit, self._reactor, onTimeoutCancel=_too_late)
-            value = await work
+            value = await _ends_when_cancelled(work)
         except CancelledError:
             raise
         except Exception as why:  # noqa: BLE001 - the task says what it means
@@ -160,6 +160,29 @@ class _Runner(Service["_Link"]):
         """See `Service`."""
         served = [Deferred.fromCoroutine(self.serve(task)) for task in tasks]
         await gatherResults(served, consumeErrors=True)
+
+
+def _ends_when_cancelled(work: Deferred[T]) -> Deferred[T]:
+    """Return what fires as *work* does, and when it is cancelled fails with CancelledError.
+
+    By itself that is so of few things that are under way: a cancelled endpoint fails with an error
+    of connecting, a list of Deferreds with an error around the first one's.
+    """
+    is_cancelled = False
+
+    def cancel(_: object) -> None:
+        nonlocal is_cancelled
+        is_cancelled = True
+        work.cancel()
+
+    def end(result: Any) -> None:
+        if not is_cancelled:
+            outcome.callback(result)
+        # Else it fails by itself once `cancel` returns.
+
+    outcome: Deferred[T] = Deferred(cancel)
+    work.addBoth(end)
+    return outcome
 
 
 def _too_late(_result: object, _limit: float) -> Any:

@@ -19,6 +19,7 @@ from tests.diagnosis import (
     refuses_the_certificate,
     wants_a_certificate,
 )
+from tests.sockets import dialling, full_listener
 
 
 @pytest.fixture
@@ -106,3 +107,22 @@ def test_cancelled(loop: Loop, scheme: str) -> None:
         work.cancel()
         loop.until(lambda: "closed" in seen, "its connection is still open")
         assert not made.report.finished
+
+
+@pytest.mark.parametrize("is_another_seed", [False, True])
+def test_cancelled_while_it_dials(loop: Loop, served: Any, is_another_seed: bool) -> None:
+    """Whatever it waits for, and whether others wait beside it: it ends, and finds no fault."""
+    with full_listener() as port:
+        seeds = f"127.0.0.1:{port}"
+        if is_another_seed:
+            # All but the first are tried together.
+            seeds = f"127.0.0.1:{served.cluster.nodes[0].ports['kv']},{seeds}"
+        before = dialling(port)
+        made = diagnosis(f"couchbase://{seeds}/default")
+        work = loop.start(loop.diagnose, made)
+        loop.until(lambda: dialling(port) > before)
+        work.cancel()
+        loop.until(lambda: work.done)
+        loop.until(lambda: dialling(port) == before, "it goes on dialling")
+        assert not made.report.finished
+        assert not list(made.report.failures())

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gevent
+import pytest
 from gevent import socket
 
 from gcouchbase import doctor
+from tests.diagnosis import diagnosis
+from tests.gcouchbase.support import until
+from tests.sockets import dialling, full_listener
 
 
 def test_last_words_of_a_peer_that_has_gone() -> None:
@@ -16,3 +21,21 @@ def test_last_words_of_a_peer_that_has_gone() -> None:
         theirs.close()
         assert link.exchange(b"a question") == b"a reason"
         assert link.exchange(b"another") == b""
+
+
+def test_thrown_into_it() -> None:
+    """An error of the application's that ends its greenlet is no answer to what it asked."""
+    with full_listener() as port:
+        before = dialling(port)
+        made = diagnosis(f"couchbase://127.0.0.1:{port}/default")
+
+        def work() -> None:
+            with pytest.raises(LookupError, match="the application's own"):
+                doctor.run(made)
+
+        greenlet = gevent.spawn(work)
+        until(lambda: dialling(port) > before)
+        greenlet.kill(LookupError("the application's own"))
+        assert greenlet.successful()
+        assert dialling(port) == before
+        assert not made.report.finished

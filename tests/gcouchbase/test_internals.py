@@ -28,9 +28,10 @@ ROOT: Final = Path(__file__).resolve().parent.parent.parent
 LIMIT: Final = 20.0
 
 
-def run(program: str, *arguments: str) -> str:
+def run(program: str, *arguments: str, **variables: str) -> str:
     """Run a program in a process of its own, on the loop of this one; give what it prints."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'core'}"}
+    paths = f"{ROOT}{os.pathsep}{ROOT / 'core'}"
+    environment = {**os.environ, "PYTHONPATH": paths, **variables}
     command = [sys.executable, "-c", textwrap.dedent(program), *arguments]
     process = subprocess.run(
         command, env=environment, timeout=LIMIT, capture_output=True, text=True, check=False
@@ -74,6 +75,95 @@ def test_watcher_sees() -> None:
             for watcher in (reader, writer):
                 watcher.stop()
                 watcher.close()
+
+
+def test_read_to_the_end() -> None:
+    """A peer that closes before it has read all resets the connection: all it said is read."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        ours = socket.create_connection(listening.getsockname())
+        theirs, _ = listening.accept()
+    with ours:
+        ours.setblocking(False)
+        ours.send(b"never read")
+        theirs.send(b"last")
+        read: list[bytes] = []
+        over = Event()
+        watcher = internals.io_watcher(gevent.get_hub(), ours.fileno(), internals.READ)
+
+        def readable() -> None:
+            try:
+                read.append(ours.recv(1))
+            except ConnectionResetError:
+                read.append(b"")
+            if not read[-1]:
+                watcher.stop()
+                watcher.close()
+                over.set()
+
+        # The end comes together with the bytes.
+        theirs.close()
+        internals.start_io(watcher, readable)
+        assert over.wait(LIMIT)
+        assert b"".join(read) == b"last"
+
+
+def test_no_timer_is_forgotten() -> None:
+    """However a Bucket fails or ends, its timers are closed: libuv keeps pointers to them."""
+    program = """
+        import gc, logging, sys, warnings, gevent
+        from couchloop.exceptions import CouchbaseError
+        from gcouchbase.bucket import Bucket
+        from gcouchbase.testing import serve
+
+        sys.stderr = sys.stdout
+        logging.disable()
+        warnings.simplefilter("always")
+
+        class Unmakable:
+            def __init__(self):
+                raise LookupError
+
+            encode_key = encode_value = decode_key = decode_value = None
+
+        def open(string, **more):
+            return Bucket(f"{string}/default", username="user", password="password", **more)
+
+        def fails(string, **more):
+            try:
+                open(string, **more)
+            except CouchbaseError as error:
+                print(type(error).__name__)
+
+        with serve() as served:
+            here = served.connection_string
+            fails(here, transcoder=Unmakable)
+            fails(here.replace("couchbase:", "couchbases:"))
+            fails("couchbases://127.0.0.1:1", ssl_context=3)
+            fails("couchbase://127.0.0.1:1")
+            open(here).upsert("key", 1)
+            with open(here) as bucket:
+                served.cluster.drop_connections()
+                bucket.get("key", timeout=60)
+            unused = open(here)
+            del unused
+            while served.cluster.connections():
+                gevent.sleep(0.001)
+        hub = gevent.get_hub()
+        gc.collect()
+        hub.destroy(destroy_loop=True)
+        gc.collect()
+        print("over")
+    """
+    shown = run(program, GEVENT_LOOP="libuv-cffi", GEVENT_DEBUG="debug").splitlines()
+    # Sockets that listen, which gevent forgets by itself, are not of interest.
+    shown = [line for line in shown if "watcher <io" not in line and "warnings.warn" not in line]
+    assert shown == [
+        "ArgumentError",
+        "TlsError",
+        "ArgumentError",
+        "NodeUnreachableError",
+        "over",
+    ]
 
 
 def test_writable() -> None:
