@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any, Final
 
 import gevent
-from gevent import Timeout
+from gevent import GreenletExit, Timeout
 from gevent import socket as gsocket
 from gevent.greenlet import Greenlet
 from gevent.hub import get_hub

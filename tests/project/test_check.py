@@ -55,7 +55,7 @@ def test_gevent_tests_exist() -> None:
             files = [ROOT / part for part in step.command if part.startswith("tests/")]
             assert files
             assert all(file.exists() for file in files)
-            assert dict(step.environment) == {"GEVENT_LOOP": loop}
+            assert dict(step.environment) == {"GEVENT_LOOP": loop, "GEVENT_DEBUG": "debug"}
 
 
 def test_twisted_and_gevent_run_apart() -> None:
