@@ -87,7 +87,7 @@ class GeventDriver(Driver):
         session = self.session
         was_in_use = session.state in _IN_USE or (
             # Inherited once more, and not used in between.
-            session.lazy and session.state is SessionState.NEW
+            session.opening.lazy and session.state is SessionState.NEW
         )
         is_here = self.is_here()
         if is_here:
@@ -109,8 +109,8 @@ class GeventDriver(Driver):
             self.session.settings, self._log, dialler.ssl_context, dialler.socket_factory
         )
         driver.makes_tls = self.makes_tls
-        driver.session.lazy = driver.session.heals = True
-        driver.session.admit = self.session.admit
+        driver.session.opening.lazy = driver.session.opening.heals = True
+        driver.session.opening.admit = self.session.opening.admit
         driver.leave = self.leave
         return driver
 
@@ -255,7 +255,7 @@ class GeventDriver(Driver):
 
     def open_failed(self, error: CouchbaseError) -> None:  # noqa: ARG002 - each gets its own
         """See `Driver`."""
-        if not self.session.lazy:
+        if not self.session.opening.lazy:
             self.leave()
         settled, self._settled = self._settled, Event()
         settled.set()

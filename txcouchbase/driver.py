@@ -74,7 +74,7 @@ class TwistedDriver(Driver):
         tls_factory: TlsFactory | None = None,
     ) -> None:
         super().__init__(settings, Random(), os.urandom)
-        self.session.heals = True
+        self.session.opening.heals = True
         self.reactor = reactor
         self._dialler = Dialler(reactor, settings, endpoint_factory, tls_factory)
         self.makes_tls = self._dialler.makes_tls

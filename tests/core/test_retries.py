@@ -755,7 +755,7 @@ class TestCircuitBreaker:
         (key,) = w.keys_of(FIRST)
         w.cluster.inject(opcode=Opcode.NOOP, delay=noop_delay)
         w.cluster.inject(opcode=Opcode.SET, silent=True, count=self.LIMIT)
-        return w, key, w.session._nodes.endpoints[FIRST]
+        return w, key, w.session.table.endpoints[FIRST]
 
     def time_out(self, w: World, key: str, count: int) -> None:
         """Let *count* operations run out of time."""

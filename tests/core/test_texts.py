@@ -265,7 +265,7 @@ class TestKnownCauses:
         w.unanswering.add(gone)
         w.lose(w.link_to(gone))
         w.advance(1.0)
-        w.session.nodes.endpoints[gone].last_error = None
+        w.session.table.endpoints[gone].last_error = None
         op = w.submit(ops.upsert(w.defaults, key, 1, timeout=1.0))
         w.advance(1.5)
         text = str(error_of(op))

@@ -15,7 +15,7 @@ from couchloop.hot.batch import Batch
 from couchloop.hot.frames import Frame, FrameDecoder, RequestFrame
 from couchloop.hot.operation import Defaults, Operation
 from couchloop.kv.scram import KeyDerivation
-from couchloop.observe.session import make_session
+from couchloop.observe.dispatcher import make_session
 from couchloop.session.events import (
     CloseConnection,
     DeriveKey,
@@ -275,7 +275,7 @@ class World:
 
     def _make_route(self) -> bool:
         """Let the next turn of the loop begin, if the table of routes is still to be made."""
-        timer = self.session._nodes._route_timer
+        timer = self.session.table.timer
         if timer is None or not timer.live:
             return False
         self.session.handle_deadline(self.now)
@@ -418,11 +418,11 @@ class World:
         assert session.in_flight == 0
         assert session.next_deadline() is None
         assert not session._deadlines
-        assert not session._parked
+        assert not session.parking.until_open
         assert not session._full
-        assert (session.queued_operations, session.queued_bytes) == (0, 0)
-        assert session._nodes.config_request is None
-        assert all(not endpoint.parked for endpoint in session._nodes.endpoints.values())
+        assert (session.parking.operations, session.parking.bytes) == (0, 0)
+        assert session.tracker.request is None
+        assert all(not endpoint.parked for endpoint in session.table.endpoints.values())
         assert all(not connection.pending for connection in session.connections)
 
     def lose(self, number: int, reason: BaseException | None = None) -> None:

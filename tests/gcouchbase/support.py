@@ -69,9 +69,9 @@ def is_idle(bucket: Bucket) -> bool:
     session = bucket._driver.session
     return (
         session.in_flight == 0
-        and not session._parked
+        and not session.parking.until_open
         and not any(connection.pending for connection in session.connections)
-        and not any(endpoint.parked for endpoint in session._nodes.endpoints.values())
+        and not any(endpoint.parked for endpoint in session.table.endpoints.values())
     )
 
 

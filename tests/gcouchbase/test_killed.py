@@ -62,7 +62,7 @@ def test_reading_a_file(
     bucket = opener.get()
     assert isinstance(bucket, Bucket)
     assert bucket.upsert("k", 1).success
-    recall = bucket._driver.session._recall
+    recall = bucket._driver.session.opening.config_file
     reads: list[Any] = []
     monkeypatch.setattr(
         "couchloop.client.driver.configcache.read", lambda *arguments: reads.append(arguments)

@@ -82,7 +82,7 @@ class TestNeighbours:
         """Operations for a node that is down wait until it is back, others are served."""
         down, up = (key_of_node(served, everywhere, node) for node in (2, 0))
         served.cluster.stop(served.cluster.nodes[2])
-        until(lambda: everywhere._driver.session._nodes.route.count(None))
+        until(lambda: everywhere._driver.session.table.route.count(None))
         with ticking() as ticker:
             writer = start(everywhere.upsert, down, 1, timeout=20)
             everywhere.upsert(up, 2)
@@ -105,7 +105,7 @@ class TestKill:
         before = hellos(served)
         if request.param == "parked":
             served.cluster.stop(served.cluster.nodes[2])
-            until(lambda: everywhere._driver.session._nodes.route.count(None))
+            until(lambda: everywhere._driver.session.table.route.count(None))
             yield lambda: everywhere.get(keys[2], timeout=60)
             served.cluster.restart(served.cluster.nodes[2])
         else:

@@ -14,7 +14,9 @@ import pytest
 from couchloop.hot.operation import Operation
 from couchloop.kv.connection import Connection
 from couchloop.operations.document import Counter, Insert
+from couchloop.session.dispatcher import Dispatcher
 from couchloop.session.events import CloseConnection, Event
+from couchloop.session.failures import Failures
 from couchloop.session.session import Session
 from couchloop.session.standstill import CatchUp
 from couchloop.topology.configuration import Revision
@@ -22,17 +24,17 @@ from couchloop.topology.configuration import Revision
 
 def skip_deadlines(patch: pytest.MonkeyPatch) -> None:
     """Forget the deadline of every third operation that is submitted."""
-    submit = Session.submit
+    submit = Dispatcher.submit
     count = 0
 
-    def forgetful(self: Session, op: Operation[Any], now: float) -> None:
+    def forgetful(self: Dispatcher, op: Operation[Any], now: float) -> None:
         nonlocal count
         count += 1
         if not count % 3:
             op.timeout += 3600.0
         submit(self, op, now)
 
-    patch.setattr(Session, "submit", forgetful)
+    patch.setattr(Dispatcher, "submit", forgetful)
 
 
 def wake_late(patch: pytest.MonkeyPatch) -> None:
@@ -137,12 +139,12 @@ def deliver_to_wrong_waiter(patch: pytest.MonkeyPatch) -> None:
 
 def answer_cancelled(patch: pytest.MonkeyPatch) -> None:
     """Go on with what its caller has cancelled."""
-    patch.setattr(Session, "cancel", lambda _self, _op: None)
+    patch.setattr(Dispatcher, "cancel", lambda _self, _op: None)
 
 
 def call_all_ambiguous_sure(patch: pytest.MonkeyPatch) -> None:
     """Say of everything that was in flight at its deadline that it was not done."""
-    patch.setattr(Session, "_is_ambiguous", staticmethod(lambda _op: False))
+    patch.setattr(Failures, "is_ambiguous", staticmethod(lambda _op: False))
 
 
 def forget_to_close(patch: pytest.MonkeyPatch) -> None:
@@ -161,17 +163,17 @@ def forget_to_close(patch: pytest.MonkeyPatch) -> None:
 
 def retain_operations(patch: pytest.MonkeyPatch) -> None:
     """Keep every hundredth operation in some table for ever."""
-    submit = Session.submit
+    submit = Dispatcher.submit
     count = 0
 
-    def retentive(self: Session, op: Operation[Any], now: float) -> None:
+    def retentive(self: Dispatcher, op: Operation[Any], now: float) -> None:
         nonlocal count
         count += 1
         if not count % 100:
             vars(self).setdefault("table", {})[count] = op
         submit(self, op, now)
 
-    patch.setattr(Session, "submit", retentive)
+    patch.setattr(Dispatcher, "submit", retentive)
 
 
 def expire_before_reading(patch: pytest.MonkeyPatch) -> None:

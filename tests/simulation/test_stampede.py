@@ -12,8 +12,9 @@ import pytest
 
 from couchloop.embedded import EmbeddedCluster
 from couchloop.session import connections as nodes
-from couchloop.session import session
-from couchloop.session.connections import Endpoint, Nodes
+from couchloop.session import opening
+from couchloop.session.connections import Connections
+from couchloop.session.route_table import Endpoint
 from couchloop.settings.values import Address, Login, Settings
 from tests.simulation.clients import Client
 from tests.simulation.events import Loop
@@ -98,7 +99,7 @@ class _Stampede:
         return sum(
             endpoint.ready is not None
             for client in self.clients
-            for endpoint in client.session.nodes.endpoints.values()
+            for endpoint in client.session.table.endpoints.values()
         )
 
     def greatest(self, since: float) -> int:
@@ -137,7 +138,7 @@ def test_no_stampede(clients: int, *, whole: bool) -> None:
 class _Steady:
     """A generator for which all moments are one."""
 
-    def __init__(self, random: nodes.Random) -> None:
+    def __init__(self, random: Random) -> None:
         self.getrandbits = random.getrandbits
 
     def random(self) -> float:
@@ -145,30 +146,33 @@ class _Steady:
 
 
 def _without_jitter(patch: pytest.MonkeyPatch) -> None:
-    connect_later = Nodes._connect_later
+    connect_later = Connections._connect_later
 
-    def in_step(self: Nodes, *arguments: Any, **keywords: Any) -> None:
-        random, self._random = self._random, _Steady(self._random)
+    def in_step(self: Connections, *arguments: Any, **keywords: Any) -> None:
+        random: Any = self._random
+        self._random = _Steady(random)
         connect_later(self, *arguments, **keywords)
         self._random = random
 
-    patch.setattr(Nodes, "_connect_later", in_step)
+    patch.setattr(Connections, "_connect_later", in_step)
 
 
 def _at_once(patch: pytest.MonkeyPatch) -> None:
-    connect_later = Nodes._connect_later
+    connect_later = Connections._connect_later
 
-    def hasty(self: Nodes, endpoint: Endpoint, error: Any, now: float, *, was_ready: bool) -> None:
+    def hasty(
+        self: Connections, endpoint: Endpoint, error: Any, now: float, *, was_ready: bool
+    ) -> None:
         connect_later(self, endpoint, error, now, was_ready=was_ready)
         if was_ready and endpoint.timer is not None:
             endpoint.timer.cancel()
-            endpoint.timer = self._timers.call_at(now, lambda at: self._connect(endpoint, at))
+            endpoint.timer = self._shared.timers.call_at(now, lambda at: self.connect(endpoint, at))
 
-    patch.setattr(Nodes, "_connect_later", hasty)
+    patch.setattr(Connections, "_connect_later", hasty)
 
 
 def _asking_seeds_at_once(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(session, "_SEARCH_SPREAD", 0.0)
+    patch.setattr(opening, "_SEARCH_SPREAD", 0.0)
 
 
 def _with_less_backoff(patch: pytest.MonkeyPatch) -> None:

@@ -127,8 +127,8 @@ def _run(actions: list[tuple[str, Any]], connect: Callable[[Memory, Bucket], obj
     session = bucket._driver.session
     assert session.in_flight == 0
     assert not any(connection.pending for connection in session.connections)
-    assert not any(endpoint.parked for endpoint in session._nodes.endpoints.values())
-    assert not session._parked
+    assert not any(endpoint.parked for endpoint in session.table.endpoints.values())
+    assert not session.parking.until_open
     # The same connections go on, without what has slowed nobody so far.
     memory.cluster.injections.clear()
     memory.result(bucket.get_multi(_KEYS))

@@ -36,8 +36,8 @@ from couchloop.hot.durable import DurableDefaults
 from couchloop.hot.encoding import Passthrough, transcoder_of
 from couchloop.hot.operation import Defaults
 from couchloop.safety.secret import Secret, sealed
-from couchloop.session.dispatcher import Queued
 from couchloop.session.health import ClusterState, DiagnosticsReport, cluster_state, diagnostics
+from couchloop.session.parking import Queued
 from couchloop.session.session import SessionState
 from couchloop.settings.configure import (
     check_bucket_name,
@@ -181,7 +181,7 @@ class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
                     f"bucket {self.bucket!r} has been opened again meanwhile: use that Bucket"
                 )
             driver.leave = registry.add(loop, settings, self)
-            driver.session.admit = partial(registry.rival, loop, settings, _config_of)
+            driver.session.opening.admit = partial(registry.rival, loop, settings, _config_of)
         driver.start()
 
     def _renewal(self, authenticator: Authenticator) -> Callable[[], None]:
@@ -381,7 +381,7 @@ class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
     @property
     def cluster_state(self) -> ClusterState:
         """How many data nodes can be used now, without any I/O."""
-        return cluster_state(self._driver.session)
+        return cluster_state(self._driver.session.health)
 
     def diagnostics(self, report_id: str | None = None, *, version: int = 2) -> DiagnosticsReport:
         """Return how each connection is, without any I/O (RFC 0061).
@@ -393,7 +393,7 @@ class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
         Raises ArgumentError for another version, WrongLoopError in another thread than the loop's.
         """
         self._driver.check_thread()
-        return diagnostics(self._driver.session, self._driver.now(), report_id, version)
+        return diagnostics(self._driver.session.health, self._driver.now(), report_id, version)
 
     def _close(self) -> None:
         """Close at once: SDK 2.5's last resort.

@@ -17,8 +17,7 @@ from couchloop.client import derivations, notices
 from couchloop.exceptions import ClientTemporaryFailError, CouchbaseError
 from couchloop.hot.batch import Batch
 from couchloop.hot.operation import Operation, Pending
-from couchloop.observe.session import make_session
-from couchloop.session.connections import Random
+from couchloop.observe.dispatcher import make_session
 from couchloop.session.events import (
     CloseConnection,
     Closed,
@@ -33,6 +32,7 @@ from couchloop.session.events import (
     StoreConfig,
 )
 from couchloop.session.session import SessionState
+from couchloop.session.shared import Random
 from couchloop.session.standstill import LATE, CatchUp
 from couchloop.settings.values import Address, Settings
 from couchloop.topology import config_cache as configcache

@@ -71,6 +71,20 @@ class _Rest(Queue):
         return self._heap[0][0] if self._heap else inf
 
 
+class Alarm:
+    """When a session wants to be woken.
+
+    Attributes:
+        wakeup: no later than whatever is due first; infinity: nothing is due.
+
+    """
+
+    __slots__ = ("wakeup",)
+
+    def __init__(self) -> None:
+        self.wakeup = inf
+
+
 class Deadlines:
     """The operations that have neither answer nor error yet.
 
@@ -79,9 +93,11 @@ class Deadlines:
 
     """
 
-    __slots__ = ("_rest", "by_timeout")
+    __slots__ = ("_rest", "alarm", "by_timeout")
 
-    def __init__(self) -> None:
+    def __init__(self, alarm: Alarm | None = None) -> None:
+        self.alarm = Alarm() if alarm is None else alarm
+        """Is set for each deadline."""
         self.by_timeout: dict[float, Queue] = {}
         self._rest = _Rest()
 
@@ -102,6 +118,20 @@ class Deadlines:
         """Return whether there is any of that *kind*."""
         queues = (*self.by_timeout.values(), self._rest)
         return any(isinstance(op, kind) for queue in queues for op in queue)
+
+    def add(self, op: Request, now: float) -> None:
+        """Have the time of *op* begin."""
+        op.deadline = now + op.timeout
+        op.queue = self.queue(op.timeout)
+        op.queue[op] = None
+        self.alarm.wakeup = min(self.alarm.wakeup, op.deadline)
+
+    @staticmethod
+    def remove(op: Request) -> None:
+        """Have the time of *op* count no more."""
+        if op.queue is not None:
+            del op.queue[op]
+            op.queue = None
 
     def queue(self, timeout: float) -> Queue:
         """Return where an operation with that timeout is to be kept.

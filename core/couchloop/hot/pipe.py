@@ -53,28 +53,28 @@ def _framed(header: bytes, framing: bytes) -> bytes:
 class PipeOwner(Protocol):
     """Who is told what the hot half of a connection has to tell."""
 
-    def has_output(self, connection: Any) -> None:
+    def has_output(self, connection: Any, /) -> None:
         """Take note that there is output where there was none."""
 
-    def output_full(self, connection: Any) -> None:
+    def output_full(self, connection: Any, /) -> None:
         """Take note that no more should be sent before the output is taken."""
 
-    def unnumbered(self, op: Any, connection: Any, vbucket: int) -> bool:
+    def unnumbered(self, op: Any, connection: Any, vbucket: int, /) -> bool:
         """Take *op*, which cannot be sent with the prefix that it has; False: now it can.
 
         It is in a collection whose number is to be looked at, or the node knows no collections.
         """
 
-    def completed(self, op: Any) -> None:
+    def completed(self, op: Any, /) -> None:
         """Take note that *op* has its answer."""
 
-    def refused(self, op: Any, answer: Frame, now: float) -> None:
+    def refused(self, op: Any, answer: Frame, now: float, /) -> None:
         """Take note that the server answered *op* with an error."""
 
-    def orphaned(self, connection: Any, frame: Frame, now: float) -> None:
+    def orphaned(self, connection: Any, frame: Frame, now: float, /) -> None:
         """Take note that an answer came for which nobody waits any more."""
 
-    def pushed(self, connection: Any, frame: Frame, now: float) -> None:
+    def pushed(self, connection: Any, frame: Frame, now: float, /) -> None:
         """Take note that the server asked something of us (magic 0x82)."""
 
 

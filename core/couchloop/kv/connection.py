@@ -67,13 +67,13 @@ A fault, or a lost transport, is told to the owner (`Owner.failed`), which close
 class Owner(PipeOwner, Protocol):
     """What a connection tells its session."""
 
-    def derive_key(self, connection: Any, derivation: KeyDerivation) -> None:
+    def derive_key(self, connection: Any, derivation: KeyDerivation, /) -> None:
         """Have a salted password derived; it comes back through `key_derived`."""
 
-    def handshake_done(self, connection: Any, negotiated: Negotiated, now: float) -> None:
+    def handshake_done(self, connection: Any, negotiated: Negotiated, now: float, /) -> None:
         """Take note that the connection is ready."""
 
-    def failed(self, connection: Any, error: CouchbaseError, now: float) -> None:
+    def failed(self, connection: Any, error: CouchbaseError, now: float, /) -> None:
         """Take note that it is of no more use; its transport is to be closed."""
 
 
@@ -107,6 +107,7 @@ class Connection(Pipe):
         "hello",
         "id",
         "is_blocked",
+        "is_probed",
         "last_progress",
         "local",
         "state",
@@ -151,6 +152,8 @@ class Connection(Pipe):
         self._deriving = False
         self.is_blocked = False
         """Whether the transport takes no more for now."""
+        self.is_probed = False
+        """Whether a sign of life is awaited."""
         self.compress(hello.wire)
 
     def __repr__(self) -> str:

@@ -11,7 +11,7 @@ cannot be reached ends a batch within one timeout.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from couchloop.exceptions import (
     CouchbaseError,
@@ -22,13 +22,15 @@ from couchloop.exceptions import (
 from couchloop.hot.batch import Bulk, Lane
 from couchloop.hot.encoding import encode_key
 from couchloop.hot.operation import Operation
+from couchloop.session.shared import SessionState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from couchloop.kv.connection import Connection
-    from couchloop.session.connections import Nodes
-    from couchloop.session.timers import Timers
+    from couchloop.session.dispatcher import Dispatcher
+    from couchloop.session.route_table import RouteTable
+    from couchloop.session.shared import Shared
 
 SLICE: Final = 128
 """Keys that are built in one turn of the loop: a few milliseconds."""
@@ -48,36 +50,15 @@ _MOST_BYTES: Final = 1 << 20
 """Bytes of requests, or of the answers that are expected, that it has under way for one batch."""
 
 
-class FeedOwner(Protocol):
-    """What the feeder needs of its session."""
-
-    @property
-    def nodes(self) -> Nodes:
-        """The data nodes."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether operations can be routed."""
-
-    @property
-    def refusal(self) -> CouchbaseError | None:
-        """Why no operation can be sent, now or later, if so."""
-
-    def issue(self, op: Operation[Any], now: float) -> None:
-        """Send *op*, or park it, even if the session takes nothing new."""
-
-    def guard(self) -> None:
-        """Have `before` called for each operation as long as anything waits."""
-
-    def give_turn(self, batch: Bulk[Any], now: float) -> None:
-        """Have `go_on` called in the place where user code of this batch may run."""
-
-    def batch_done(self, bulk: Bulk[Any]) -> None:
-        """Wake who waits for *bulk*."""
-
-
 class Feeder:
     """The large batches of one session.
+
+    Args:
+        shared: with all parts of the session.
+        table: the data nodes.
+        dispatcher: sends what is built.
+        deliver: called with each batch that is complete.
+        give_turn: has `go_on` called in the place where user code of a batch may run.
 
     Attributes:
         waiting: batches with keys that were not issued yet, in the order of their issue.
@@ -85,11 +66,33 @@ class Feeder:
 
     """
 
-    __slots__ = ("_active", "_left", "_owner", "_timers", "waiting", "wants")
+    __slots__ = (
+        "_active",
+        "_deliver",
+        "_dispatcher",
+        "_give_turn",
+        "_left",
+        "_shared",
+        "_table",
+        "waiting",
+        "wants",
+    )
 
-    def __init__(self, owner: FeedOwner, timers: Timers) -> None:
-        self._owner = owner
-        self._timers = timers
+    def __init__(
+        self,
+        shared: Shared,
+        table: RouteTable,
+        dispatcher: Dispatcher,
+        deliver: Callable[[Any], object],
+        give_turn: Callable[[Bulk[Any], float], None],
+    ) -> None:
+        self._shared = shared
+        self._table = table
+        self._dispatcher = dispatcher
+        self._deliver = deliver
+        self._give_turn = give_turn
+        dispatcher.before = self.before
+        table.on_routed = self.routed
         self.waiting: dict[Bulk[Any], None] = {}
         self._active: dict[Bulk[Any], None] = {}
         self.wants: dict[Bulk[Any], None] = {}
@@ -116,9 +119,39 @@ class Feeder:
         self._active[bulk] = None
         self.waiting[bulk] = None
         bulk.progress = self.wants_turn
-        self._owner.guard()
+        self._dispatcher.guard(waits=bool(self.waiting))
         self._left = SLICE
         self.go_on(bulk, now)
+
+    def begin(self, bulk: Bulk[Any], now: float) -> None:
+        """Begin with *bulk*, whatever its keys raise."""
+        if self._dispatcher.is_closing:
+            bulk.ended = self._shared.failure()
+        try:
+            self.take(bulk, now)
+        except Exception as error:  # noqa: BLE001 - of keys with methods of their own
+            self.break_off(bulk, error)
+        except BaseException:
+            # A transcoder was interrupted: nobody waits for the batch.
+            self.cancel(bulk)
+            raise
+
+    def break_off(self, bulk: Bulk[Any], error: Exception) -> None:
+        """Send no more of *bulk*, and have its caller know why; all that is known of it is void."""
+        self.cancel(bulk)
+        # Its frames would lead to the batch, which has it.
+        bulk.break_off(error.with_traceback(None))
+        self._deliver(bulk)
+
+    def cancel(self, bulk: Bulk[Any]) -> None:
+        """Forget *bulk*, with all that was issued of it: its caller has gone."""
+        for op in self.forget(bulk):
+            self._dispatcher.cancel(op)
+
+    @property
+    def _refusal(self) -> CouchbaseError | None:
+        """Why no operation can be sent, now or later, if so."""
+        return self._shared.failure() if self._shared.state is SessionState.CLOSED else None
 
     def forget(self, bulk: Bulk[Any]) -> list[Operation[Any]]:
         """Send no more of *bulk*; give the operations that were issued."""
@@ -136,7 +169,7 @@ class Feeder:
     def _all_issued(self, bulk: Bulk[Any]) -> None:
         if bulk in self.waiting:
             del self.waiting[bulk]
-            self._owner.guard()
+            self._dispatcher.guard(waits=bool(self.waiting))
 
     # Turns
 
@@ -144,7 +177,7 @@ class Feeder:
         """Have *bulk* go on in the next turn of the loop."""
         if bulk in self._active and bulk not in self.wants:
             self.wants[bulk] = None
-            self._timers.wakeup = 0.0
+            self._shared.timers.wakeup = 0.0
 
     def routed(self) -> None:
         """Take note that nodes can be reached now, or no longer."""
@@ -161,9 +194,9 @@ class Feeder:
             if wants.pop(bulk, self) is None:
                 # Whoever is busy with it sees then that there is more to do.
                 bulk.is_called = True
-                self._owner.give_turn(bulk, now)
+                self._give_turn(bulk, now)
         if wants:
-            self._timers.wakeup = 0.0
+            self._shared.timers.wakeup = 0.0
 
     def end_all(self, why: Callable[[Bulk[Any]], CouchbaseError], now: float) -> None:
         """End all batches, at once, for the session ends: no turn comes any more."""
@@ -173,7 +206,7 @@ class Feeder:
             # Where others are to read the answers, their turn comes, or has come.
             while bulk in self._active and left != bulk.remaining:
                 left = bulk.remaining
-                self._owner.give_turn(bulk, now)
+                self._give_turn(bulk, now)
 
     def go_on(self, bulk: Bulk[Any], now: float) -> None:
         """Read what was answered, build and send more: one slice."""
@@ -182,7 +215,7 @@ class Feeder:
         bulk.is_called = False
         self._left -= bulk.read(_READ) // 2
         if bulk.ended is None and bulk.waiting:
-            bulk.ended = self._owner.refusal
+            bulk.ended = self._refusal
         if bulk.ended is not None:
             bulk.give_up(_GIVEN_UP)
         elif bulk.waiting:
@@ -194,7 +227,7 @@ class Feeder:
             self._all_issued(bulk)
         if bulk.done:
             self.forget(bulk)
-            self._owner.batch_done(bulk)
+            self._deliver(bulk)
         elif bulk.finished or bulk.is_called or (bulk.ended is not None and bulk.waiting):
             self.wants_turn(bulk)
 
@@ -218,16 +251,16 @@ class Feeder:
         if len(self.waiting) > 1:
             self.before(op.raw, now, until=bulk)
         bulk.issue(op, lane)
-        self._owner.issue(op, now)
+        self._dispatcher.issue(op, now)
 
     def _lane(self, bulk: Bulk[Any], raw: bytes) -> tuple[Lane, Connection | None]:
         """Give the lane of a key's node, and the connection that takes it now, if there is one."""
-        nodes = self._owner.nodes
-        config = nodes.config
+        table = self._table
+        config = table.config
         node = connection = None
-        if config is not None and config.is_ready and self._owner.is_open:
+        if config is not None and config.is_ready and self._shared.is_open:
             index = config.active[config.vbucket(raw)]
-            endpoint = nodes.by_node[index] if index >= 0 else None
+            endpoint = table.by_node[index] if index >= 0 else None
             node = ""
             if endpoint is not None:
                 node, connection = endpoint.id, endpoint.open_to_all
@@ -248,7 +281,7 @@ class Feeder:
         cursor, last = bulk.cursor, len(bulk.keys)
         end = min(last, cursor + _LOOKED_AT)
         while cursor < end and self._has_room(bulk, most):
-            if not self._owner.is_open and bulk.outstanding:
+            if not self._shared.is_open and bulk.outstanding:
                 # One waits for the bucket to be open: that is enough.
                 return
             bulk.fill(cursor)

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import json
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from couchloop.exceptions import (
     CollectionNotFoundError,
@@ -35,22 +35,25 @@ from couchloop.exceptions import (
     status_error,
 )
 from couchloop.hot.operation import CollectionName, Operation
-from couchloop.hot.request import UNNUMBERED, Request
+from couchloop.hot.request import UNNUMBERED
 from couchloop.kv.handshake import read_error_body
 from couchloop.retries import RetryReason, controlled_backoff
-from couchloop.session.requests import OwnRequest
+from couchloop.session.strategies import GivenUp, note
 from couchloop.session.verdicts import Action, verdict
 from couchloop.wire import Feature, Opcode, Status
 from couchloop.wire.keys import encode_leb128
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from couchloop.hot.frames import Frame
+    from couchloop.hot.request import Request
     from couchloop.kv.connection import Connection
-    from couchloop.session.connections import Nodes
-    from couchloop.session.timers import Timer, Timers
-    from couchloop.settings.values import Address, Settings
+    from couchloop.session.dispatcher import Dispatcher
+    from couchloop.session.requests import OwnRequest, OwnRequests
+    from couchloop.session.route_table import RouteTable
+    from couchloop.session.shared import Shared
+    from couchloop.session.timers import Timer
+    from couchloop.settings.values import Address
+
 
 _ID: Final = Struct(">QI")
 """Manifest and number in the extras of an answer."""
@@ -66,38 +69,6 @@ _NO_COLLECTION: Final = (
 _NO_SCOPE: Final = (
     "the scope does not exist, and so no collection in it: create it, or name another"
 )
-
-
-class CollectionsOwner(Protocol):
-    """What is needed of the session."""
-
-    settings: Settings
-
-    @property
-    def nodes(self) -> Nodes:
-        """The data nodes."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether operations can be routed."""
-
-    def enqueue(self, op: Request, now: float) -> None:
-        """Give *op* its deadline."""
-
-    def hold(self, op: Operation[Any], queue: Queue) -> None:
-        """Let *op* wait in *queue*; refuse it if it is new, and too much waits already."""
-
-    def send_first(self, operations: Sequence[Operation[Any]], now: float) -> None:
-        """Send what was issued before all that waits for nodes now."""
-
-    def fail(self, op: Operation[Any], error: CouchbaseError) -> None:
-        """End *op* with *error*."""
-
-    def wants_to_wait(self, op: Operation[Any], reason: RetryReason) -> BaseException | bool:
-        """Return what the retry strategy of *op* decides; an exception: what is wrong with it."""
-
-    def context(self, op: Request) -> ErrorContext:
-        """Return where *op* is, for an error."""
 
 
 class Number(NamedTuple):
@@ -189,15 +160,33 @@ class Collections:
     """The named collections of one session.
 
     Args:
-        owner: the session.
-        timers: the session's.
+        shared: with all parts of the session.
+        table: the data nodes.
+        requests: asks them for numbers.
+        dispatcher: sends what has waited.
     """
 
-    __slots__ = ("_fences", "_known", "_newest", "_owner", "_timers", "_waits")
+    __slots__ = (
+        "_dispatcher",
+        "_fences",
+        "_known",
+        "_newest",
+        "_requests",
+        "_shared",
+        "_table",
+        "_timers",
+        "_waits",
+    )
 
-    def __init__(self, owner: CollectionsOwner, timers: Timers) -> None:
-        self._owner = owner
-        self._timers = timers
+    def __init__(
+        self, shared: Shared, table: RouteTable, requests: OwnRequests, dispatcher: Dispatcher
+    ) -> None:
+        self._shared = shared
+        self._timers = shared.timers
+        self._table = table
+        self._requests = requests
+        self._dispatcher = dispatcher
+        dispatcher.explain = self.expired
         self._known: dict[CollectionName, Number] = {}
         self._newest = 0
         """The newest manifest that any node has told of."""
@@ -224,7 +213,7 @@ class Collections:
         if names is None or not isinstance(op, Operation):
             return False
         if Feature.COLLECTIONS not in connection.features:
-            self._owner.fail(op, self._not_available(op, connection))
+            self._dispatcher.fail(op, self._not_available(op, connection))
             return True
         known = self._known.get(names)
         place = None if known is None else connection.address
@@ -244,7 +233,7 @@ class Collections:
             wait.hint = connection.address
             go_on = self._ask if place is None else self._look
             wait.timer = self._timers.call_at(0.0, lambda now: go_on(wait, now))
-        self._owner.hold(op, wait.again if op.attempts else wait.new)
+        self._dispatcher.hold(op, wait.again if op.attempts else wait.new)
         return True
 
     def refused(
@@ -270,7 +259,7 @@ class Collections:
         known = self._known.get(names)
         if known is not None and known.prefix != sent:
             # It was on its way while the number changed.
-            self._owner.send_first([op], now)
+            self._dispatcher.send_first([op], now)
             return True
         op.defaults.prefix = UNNUMBERED
         lags = known is not None and told is not None and told < known.manifest
@@ -285,7 +274,7 @@ class Collections:
                 wait.hint = connection.address
                 pause = controlled_backoff(op.attempts - 1) if op.attempts > 1 else 0.0
                 wait.timer = self._timers.call_at(now + pause, lambda at: self._ask(wait, at))
-        self._owner.hold(op, wait.again)
+        self._dispatcher.hold(op, wait.again)
         return True
 
     def expired(self, op: Request) -> CouchbaseError | None:
@@ -294,7 +283,7 @@ class Collections:
         if not isinstance(queue, Queue):
             return None
         wait = queue.wait
-        context = self._owner.context(op)
+        context = self._dispatcher.failures.context(op)
         if wait.missing is not None:
             return self._own(wait.missing, context)
         what = "no node has told the number of the collection"
@@ -329,7 +318,7 @@ class Collections:
     def _build_fences(self, names: CollectionName) -> None:
         """Take note of what is on its way with the number of that collection."""
         self._fences = {place: fence for place, fence in self._fences.items() if fence.is_there}
-        for endpoint in self._owner.nodes.endpoints.values():
+        for endpoint in self._table.endpoints.values():
             connection = endpoint.ready
             for op in () if connection is None else connection.pending.values():
                 if isinstance(op, Operation) and op.defaults.collection == names:
@@ -375,7 +364,7 @@ class Collections:
     def _release(self, wait: Wait, now: float) -> None:
         """Send what has waited: it may have to wait again, each for its own node."""
         self._drop(wait)
-        self._owner.send_first(wait.operations, now)
+        self._dispatcher.send_first(wait.operations, now)
         wait.end()
 
     # Asking
@@ -397,15 +386,14 @@ class Collections:
         def done(request: OwnRequest) -> None:
             self._answered(wait, connection, request)
 
-        limit = self._owner.settings.config_node_timeout
-        request = wait.request = OwnRequest(Opcode.COLLECTIONS_GET_ID, limit, done)
-        request.value = str(wait.names).encode()
-        self._owner.enqueue(request, now)
-        connection.send(request, 0)
+        names = str(wait.names).encode()
+        wait.request = self._requests.send(
+            connection, Opcode.COLLECTIONS_GET_ID, done, now, value=names
+        )
 
     def _able(self) -> list[Connection]:
         """Return the connections that may be asked."""
-        endpoints = self._owner.nodes.endpoints.values()
+        endpoints = self._table.endpoints.values()
         ready = [c for each in endpoints if (c := each.open_to_all) is not None]
         return [c for c in ready if Feature.COLLECTIONS in c.features]
 
@@ -421,7 +409,7 @@ class Collections:
     def _answered(self, wait: Wait, connection: Connection, request: OwnRequest) -> None:
         wait.request = None
         answer = request.answer
-        if not self._owner.is_open or self._waits.get((wait.names, None)) is not wait:
+        if not self._shared.is_open or self._waits.get((wait.names, None)) is not wait:
             return
         if answer is None:
             # The node did not answer for long, or the connection is lost: that is pause enough.
@@ -478,7 +466,7 @@ class Collections:
                 own = error
                 if isinstance(error, NotSupportedError):
                     own = self._not_available(op, connection)
-                self._owner.fail(op, self._own(own, self._owner.context(op)))
+                self._dispatcher.fail(op, self._own(own, self._dispatcher.failures.context(op)))
         wait.end()
         return True
 
@@ -490,13 +478,14 @@ class Collections:
             if not isinstance(op.parked, Queue) or reason in op.reasons:
                 # User code that ran meanwhile has ended it; or it wanted to wait before.
                 continue
-            decision = self._owner.wants_to_wait(op, reason)
-            if decision is True or not isinstance(op.parked, Queue):
+            delay = self._dispatcher.strategies.delay(op, reason)
+            note(op, reason)
+            if not isinstance(delay, GivenUp) or not isinstance(op.parked, Queue):
                 continue
-            own = self._own(error, self._owner.context(op))
-            if isinstance(decision, BaseException):
-                own.__cause__ = decision
-            self._owner.fail(op, own)
+            own = self._own(error, self._dispatcher.failures.context(op))
+            if delay.cause is not None:
+                own.__cause__ = delay.cause
+            self._dispatcher.fail(op, own)
 
     # Errors
 
@@ -535,7 +524,7 @@ class Collections:
         return own
 
     def _not_available(self, op: Operation[Any], connection: Connection) -> CouchbaseError:
-        context = self._owner.context(op)
+        context = self._dispatcher.failures.context(op)
         context.node = str(connection.address)
         return FeatureNotAvailableError(
             "the server, or this type of bucket, knows no named collections: use the default one "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from enum import Enum, IntEnum
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from couchloop.arguments.times import exact_seconds
 from couchloop.exceptions import (
@@ -22,10 +22,13 @@ from couchloop.hot.batch import Batch
 from couchloop.hot.operation import Defaults
 from couchloop.hot.request import Request
 from couchloop.kv.connection import Connection, State
-from couchloop.session.connections import Endpoint, Nodes
-from couchloop.session.requests import OwnRequest, Waiter
+from couchloop.session.connections import Connections
+from couchloop.session.dispatcher import Dispatcher
+from couchloop.session.requests import OwnRequest, OwnRequests, Waiter
+from couchloop.session.route_table import Endpoint, RouteTable
+from couchloop.session.shared import Shared
 from couchloop.session.standstill import STOOD_STILL, blame, blocked_for
-from couchloop.settings.values import Address, Settings
+from couchloop.settings.values import Address
 from couchloop.wire import Opcode
 
 
@@ -71,35 +74,45 @@ _BY_STATE: Final = {
 _RFC_PING: Final = ("id", "latency_us", "remote", "state", "namespace", "details")
 
 
-class HealthView(Protocol):
-    """What is needed of a session."""
+class HealthView:
+    """What is needed of a session for reports, and for what waits for nodes.
 
-    settings: Settings
+    Args:
+        shared: with all parts of the session.
+        table: the data nodes.
+        connections: to them.
+        requests: asks nodes for a sign of life.
+        dispatcher: has what waits end in time.
+    """
 
-    @property
-    def nodes(self) -> Nodes:
-        """The data nodes."""
+    __slots__ = ("connections", "dispatcher", "requests", "shared", "table")
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the nodes are known."""
+    def __init__(
+        self,
+        shared: Shared,
+        table: RouteTable,
+        connections: Connections,
+        requests: OwnRequests,
+        dispatcher: Dispatcher,
+    ) -> None:
+        self.shared = shared
+        self.table = table
+        self.connections = connections
+        self.requests = requests
+        self.dispatcher = dispatcher
 
-    @property
-    def searching(self) -> Connection | None:
-        """The connection to the seed that is being tried."""
+    def begin(self, watch: Watch, now: float) -> None:
+        """Have *watch* wait for what it waits for."""
+        watch.view = self
+        if self.dispatcher.wait(watch.limit, self.table.waiters, now):
+            watch.look(now)
 
-    @property
-    def met(self) -> list[tuple[str, BaseException]]:
-        """What happened at each seed, as ("host:port", error), while the bucket is not open."""
-
-    def completed(self, op: Request) -> None:
-        """Take note that *op* is complete."""
-
-    def cancel(self, op: Request) -> None:
-        """Forget *op*."""
-
-    def detach(self, op: Request) -> None:
-        """Take *op* out of the tables that make it wait."""
+    def cancel(self, watch: Watch) -> None:
+        """Forget *watch*: its caller has gone."""
+        for request in (watch.limit, *watch.requests):
+            request.batch = None
+            self.dispatcher.cancel(request)
+        watch.let_go()
 
 
 # Diagnostics
@@ -120,9 +133,9 @@ class DiagnosticsReport(dict[str, Any]):
 
 def cluster_state(view: HealthView) -> ClusterState:
     """Tell whether all data nodes, some or none can be used."""
-    endpoints = view.nodes.endpoints.values()
+    endpoints = view.table.endpoints.values()
     ready = sum(endpoint.ready is not None for endpoint in endpoints)
-    if not view.is_open or not ready:
+    if not view.shared.is_open or not ready:
         return ClusterState.OFFLINE
     return ClusterState.ONLINE if ready == len(endpoints) else ClusterState.DEGRADED
 
@@ -143,12 +156,16 @@ def diagnostics(
     if version not in {1, 2}:
         raise ArgumentError("version must be 1 or 2", objextra=version)
     if report_id is None:
-        report_id = view.nodes.nonce()
-    entries = [_entry(view, endpoint, now) for endpoint in view.nodes.endpoints.values()]
-    entries += [_draining(view, connection, now) for connection in view.nodes.draining]
-    if not view.is_open:
+        report_id = view.connections.nonce()
+    entries = [_entry(view, endpoint, now) for endpoint in view.table.endpoints.values()]
+    entries += [_draining(view, connection, now) for connection in view.connections.draining]
+    if not view.shared.is_open:
         entries += _seeds(view, now)
-    report: dict[str, Any] = {"version": version, "id": report_id, "sdk": view.settings.agent}
+    report: dict[str, Any] = {
+        "version": version,
+        "id": report_id,
+        "sdk": view.shared.settings.agent,
+    }
     if version == 1:
         for entry in entries:
             entry["scope"] = entry.pop("namespace")
@@ -175,10 +192,10 @@ def _draining(view: HealthView, connection: Connection, now: float) -> dict[str,
 
 def _seeds(view: HealthView, now: float) -> list[dict[str, Any]]:
     """Tell what happened at the seeds so far: nodes are not known yet."""
-    met = dict(view.met)
-    searching = view.searching
+    met = dict(view.shared.attempts)
+    searching = view.shared.searching
     entries = []
-    for number, seed in enumerate(view.settings.seeds):
+    for number, seed in enumerate(view.shared.settings.seeds):
         connection = None
         state = EndpointState.NEW
         if searching is not None and searching.address == seed:
@@ -204,7 +221,7 @@ def _connection_entry(
     entry: dict[str, Any] = {
         "remote": str(address),
         "state": state.value,
-        "namespace": view.settings.bucket,
+        "namespace": view.shared.settings.bucket,
     }
     if connection is not None:
         entry["id"] = connection.hello.connection_id
@@ -252,8 +269,7 @@ class Watch(Batch[Any]):
     def finish(self) -> None:
         """Complete: it has come."""
         if self.limit.queue is not None:
-            self.view.detach(self.limit)
-            self.view.completed(self.limit)
+            self.view.dispatcher.finish(self.limit)
 
     def expired(self, standstill: float) -> None:
         """Take note that time is up: set `error`, or what there is.
@@ -309,12 +325,12 @@ class Readiness(Watch):
     def expired(self, standstill: float) -> None:
         """Say of each node what is wrong with it."""
         view = self.view
-        waiting = [endpoint for endpoint in view.nodes.endpoints.values() if not endpoint.ready]
+        waiting = [endpoint for endpoint in view.table.endpoints.values() if not endpoint.ready]
         met: list[tuple[str, BaseException]] = [
             (str(endpoint.address), endpoint.last_error or _nothing_yet()) for endpoint in waiting
         ]
-        met += view.met
-        searching = view.searching
+        met += view.shared.attempts
+        searching = view.shared.searching
         if searching is not None:
             met.append((str(searching.address), _nothing_yet()))
         state = cluster_state(view).value
@@ -322,7 +338,7 @@ class Readiness(Watch):
             f"the bucket was {state}, not {self.desired.value}, in the time given",
             context=ErrorContext(
                 operation=self.limit.name,
-                bucket=view.settings.bucket,
+                bucket=view.shared.settings.bucket,
                 timeout=self.timeout,
                 seeds=tuple(met),
             ),
@@ -414,9 +430,9 @@ class Ping(Watch):
     def look(self, now: float) -> None:
         """Ask those nodes that can be asked now."""
         view = self.view
-        if not view.is_open:
+        if not view.shared.is_open:
             return
-        for address, endpoint in view.nodes.endpoints.items():
+        for address, endpoint in view.table.endpoints.items():
             if address in self._sent or address in self._found:
                 continue
             if endpoint.ready is not None:
@@ -441,7 +457,9 @@ class Ping(Watch):
             self._check()
 
         # The limit of the ping is what ends it.
-        probe = self.view.nodes.send(connection, Opcode.NOOP, answered, now, timeout=self.timeout)
+        probe = self.view.requests.send(
+            connection, Opcode.NOOP, answered, now, timeout=self.timeout
+        )
         self._sent[address] = probe
         self.requests.append(probe)
 
@@ -449,7 +467,7 @@ class Ping(Watch):
         self, address: Address, status: PingStatus, latency: float, details: str = ""
     ) -> None:
         view = self.view
-        endpoint = view.nodes.endpoints.get(address)
+        endpoint = view.table.endpoints.get(address)
         entry: dict[str, Any] = {
             "server": str(address),
             "status": status,
@@ -457,7 +475,7 @@ class Ping(Watch):
             "remote": str(address),
             "state": status.name.lower(),
             "latency_us": round(latency * 1e6),
-            "namespace": view.settings.bucket,
+            "namespace": view.shared.settings.bucket,
         }
         if endpoint is not None:
             entry["id"] = endpoint.id
@@ -466,7 +484,7 @@ class Ping(Watch):
         self._found.setdefault(address, entry)
 
     def _check(self) -> None:
-        if all(address in self._found for address in self.view.nodes.endpoints):
+        if all(address in self._found for address in self.view.table.endpoints):
             self.finish()
 
     def member_done(self, op: Request) -> bool:
@@ -484,8 +502,8 @@ class Ping(Watch):
     def expired(self, standstill: float) -> None:
         """Note who has not answered."""
         view = self.view
-        met = {} if view.is_open else dict(view.met)
-        for address in view.nodes.endpoints if view.is_open else view.settings.seeds:
+        met = {} if view.shared.is_open else dict(view.shared.attempts)
+        for address in view.table.endpoints if view.shared.is_open else view.shared.settings.seeds:
             if str(address) in met:
                 self._note(address, PingStatus.ERROR, 0.0, _why(met[str(address)]))
             elif address not in self._found:
@@ -494,15 +512,15 @@ class Ping(Watch):
                     details = "; ".join(filter(None, (details, STOOD_STILL)))
                 self._note(address, PingStatus.TIMEOUT, self.timeout, details)
         for probe in self._sent.values():
-            view.cancel(probe)
+            view.dispatcher.cancel(probe)
 
     def _made(self) -> PingReport:
         view = self.view
-        config = view.nodes.config
+        config = view.table.config
         return PingReport(
             {"kv": list(self._found.values())},
-            view.nodes.nonce() if self._report_id is None else self._report_id,
-            view.settings.agent,
+            view.connections.nonce() if self._report_id is None else self._report_id,
+            view.shared.settings.agent,
             None if config is None else config.revision.rev,
         )
 

@@ -8,57 +8,51 @@ values, and never the hub.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from couchloop.exceptions import CouchbaseError
 from couchloop.hot.operation import Operation
+from couchloop.session.shared import SessionState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from couchloop.operations.procedure import Procedure
-    from couchloop.session.timers import Timer, Timers
-
-
-class ProceduresOwner(Protocol):
-    """What is needed of the session."""
-
-    @property
-    def is_ending(self) -> bool:
-        """Whether nothing new is taken, and what is under way may still be completed."""
-
-    def submit(self, op: Operation[Any], now: float) -> None:
-        """Send *op*, or park it until it can be sent."""
-
-    def issue(self, op: Operation[Any], now: float) -> None:
-        """Likewise, even if the session takes nothing new."""
-
-    def cancel(self, op: Operation[Any]) -> None:
-        """Forget *op*."""
-
-    def jitter(self) -> float:
-        """Return a random number from 0.0 up to, not including, 1.0."""
-
-    def give_turn(self, batch: Procedure[Any], now: float) -> None:
-        """Have `go_on` called in the place where user code of this procedure may run."""
-
-    def procedure_done(self, procedure: Procedure[Any]) -> None:
-        """Wake who waits for *procedure*."""
+    from couchloop.session.dispatcher import Dispatcher
+    from couchloop.session.shared import Random, Shared
+    from couchloop.session.timers import Timer
 
 
 class Procedures:
     """The procedures of one session.
+
+    Args:
+        shared: with all parts of the session.
+        dispatcher: sends what they ask for.
+        random: source of jitter.
+        deliver: called with each that has ended.
+        give_turn: has `go_on` called in the place where user code of a procedure may run.
 
     Attributes:
         wants: those that want a turn.
 
     """
 
-    __slots__ = ("_active", "_owner", "_timers", "wants")
+    __slots__ = ("_active", "_deliver", "_dispatcher", "_give_turn", "_random", "_shared", "wants")
 
-    def __init__(self, owner: ProceduresOwner, timers: Timers) -> None:
-        self._owner = owner
-        self._timers = timers
+    def __init__(
+        self,
+        shared: Shared,
+        dispatcher: Dispatcher,
+        random: Random,
+        deliver: Callable[[Any], object],
+        give_turn: Callable[[Procedure[Any], float], None],
+    ) -> None:
+        self._shared = shared
+        self._dispatcher = dispatcher
+        self._random = random
+        self._deliver = deliver
+        self._give_turn = give_turn
         self._active: dict[Procedure[Any], Timer | None] = {}
         """Each with what ends its pause."""
         self.wants: dict[Procedure[Any], None] = {}
@@ -67,6 +61,14 @@ class Procedures:
     def is_active(self) -> bool:
         """Whether there is any."""
         return bool(self._active)
+
+    def begin_or_refuse(self, procedure: Procedure[Any], now: float) -> None:
+        """Begin with *procedure*, unless the session ends."""
+        if self._dispatcher.is_closing:
+            procedure.refuse(self._shared.failure())
+            self._deliver(procedure)
+        else:
+            self.take(procedure, now)
 
     def take(self, procedure: Procedure[Any], now: float) -> None:
         """Begin with *procedure*: its first step is issued at once."""
@@ -79,13 +81,13 @@ class Procedures:
         """Have *procedure* go on in the next turn."""
         if procedure in self._active:
             self.wants[procedure] = None
-            self._timers.wakeup = 0.0
+            self._shared.timers.wakeup = 0.0
 
     def turn(self, now: float) -> None:
         """Let those go on whose step is complete."""
         for procedure in list(self.wants):
             if self.wants.pop(procedure, self) is None:
-                self._owner.give_turn(procedure, now)
+                self._give_turn(procedure, now)
 
     def go_on(self, procedure: Procedure[Any], now: float) -> None:
         """Have *procedure* begin its next step, if the last is complete: user code runs in here."""
@@ -93,7 +95,7 @@ class Procedures:
             return
         try:
             for op in procedure.unwanted():
-                self._owner.cancel(op)
+                self._dispatcher.cancel(op)
             has_ended = procedure.go_on(self, now)
         except BaseException:
             # User code was interrupted: nobody waits any more.
@@ -101,14 +103,14 @@ class Procedures:
             raise
         if has_ended and procedure in self._active:
             self._drop(procedure)
-            self._owner.procedure_done(procedure)
+            self._deliver(procedure)
 
     def forget(self, procedure: Procedure[Any]) -> None:
         """Do no more of *procedure*: its caller has gone."""
         operations, procedure.operations = procedure.operations, []
         for op in operations:
             op.batch = None
-            self._owner.cancel(op)
+            self._dispatcher.cancel(op)
         self._drop(procedure)
         procedure.let_go()
 
@@ -125,16 +127,16 @@ class Procedures:
                 procedure.end(why(procedure))
             self.wants.pop(procedure, None)
             # Where it goes on in a place of its own, its turn comes, or has come.
-            self._owner.give_turn(procedure, now)
+            self._give_turn(procedure, now)
 
     # What a procedure asks for
 
     def begin(self, op: Operation[Any], now: float) -> None:
         """See `couchloop.operations.procedure.Performer`."""
-        if self._owner.is_ending:
-            self._owner.issue(op, now)
+        if self._shared.state is SessionState.CLOSING:
+            self._dispatcher.issue(op, now)
         else:
-            self._owner.submit(op, now)
+            self._dispatcher.submit(op, now)
 
     def pause(self, procedure: Procedure[Any], seconds: float, now: float) -> None:
         """See `couchloop.operations.procedure.Performer`."""
@@ -144,5 +146,5 @@ class Procedures:
                 self._active[procedure] = None
                 procedure.awake()
 
-        when = now + seconds * (1 + self._owner.jitter()) / 2
-        self._active[procedure] = self._timers.call_at(when, awake)
+        when = now + seconds * (1 + self._random.random()) / 2
+        self._active[procedure] = self._shared.timers.call_at(when, awake)

@@ -1,117 +1,152 @@
-"""One bucket, whole: its life from the search for a configuration to the close, without I/O.
+"""One bucket, whole: the parts of a session put together, its boundary, and its end.
 
 The adapter feeds it calls and the time, and after each call takes events, output and the next
 deadline from it (docs/architecture.md, "The boundary"). Completed operations leave through the
-function *wake*; tables are consistent before it is called, for user code may call back in. What
-becomes of operations meanwhile is in `couchloop.session.dispatcher`.
+function *deliver*; tables are consistent before it is called, for user code may call back in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any, Final
 
 from couchloop.exceptions import (
     AmbiguousForkedProcessError,
-    AmbiguousRequestCanceledError,
     CouchbaseError,
     ErrorContext,
     ForkedProcessError,
     RequestCanceledError,
 )
 from couchloop.hot.batch import Batch, Bulk
+from couchloop.hot.deadlines import Deadlines
 from couchloop.hot.frames import Frame
 from couchloop.hot.operation import Operation
+from couchloop.hot.request import Request
 from couchloop.kv.connection import Connection, State
 from couchloop.kv.handshake import Negotiated
 from couchloop.kv.scram import KeyDerivation
 from couchloop.operations.procedure import Procedure
-from couchloop.session import reopening
-from couchloop.session.bootstrap.config_file import Recall
-from couchloop.session.bootstrap.http_stream import ConfigSource, Request
-from couchloop.session.bootstrap.search import Bootstrap
-from couchloop.session.connections import Nodes, Random
-from couchloop.session.dispatcher import Dispatch, SessionState
-from couchloop.session.events import Closed, DeriveKey, Event, LogRecord, Opened, OpenFailed
-from couchloop.session.requests import OwnRequest
-from couchloop.session.timers import Timer
-from couchloop.settings.values import FILE_ONLY, HTTP, Address, Settings, one_forms
+from couchloop.session.bootstrap.http_stream import HttpRequest
+from couchloop.session.bulk import Feeder
+from couchloop.session.collections import Collections
+from couchloop.session.configurations import ConfigReason, ConfigTracker
+from couchloop.session.connections import Connections
+from couchloop.session.dispatcher import Dispatcher
+from couchloop.session.events import Closed, DeriveKey, Event
+from couchloop.session.failures import Failures
+from couchloop.session.health import HealthView, Watch
+from couchloop.session.liveness import Liveness
+from couchloop.session.opening import Opening
+from couchloop.session.parking import Parking, Queued
+from couchloop.session.procedures import Procedures
+from couchloop.session.requests import OwnRequests
+from couchloop.session.retrying import Retrying
+from couchloop.session.route_table import RouteTable
+from couchloop.session.shared import Random, SessionState, Shared
+from couchloop.session.strategies import Strategies
+from couchloop.settings.values import Address, Settings
 from couchloop.topology.config_cache import Cached
-from couchloop.topology.configuration import ClusterConfig, NetworkChoice
+from couchloop.topology.configuration import ClusterConfig
 from couchloop.wire import ServerOpcode
 
 __all__ = ["Session", "SessionState"]
 
-_SEARCH_SPREAD: Final = 0.05
-"""Seconds within which seeds are asked, at a random moment, once all nodes are lost."""
-_SEARCH_PAUSE: Final = 2.0
-_STARTING: Final = frozenset({SessionState.NEW, SessionState.FAILED, SessionState.WAITING})
+_UNDER_WAY: Final = (
+    "the operation was under way when the process forked: the parent process goes on with it"
+)
 
 
-class Session(Dispatch):
+class Session:
     """One bucket's client side.
 
     Args:
         settings: what to connect to and how.
-        wake: called with each completed operation (or batch) that came through `submit`.
+        deliver: called with each completed operation (or batch) that came through `submit`.
         random: source of jitter; not of secrets.
         entropy: gives so many unpredictable bytes (`os.urandom`), for SCRAM nonces.
+        dispatcher: the kind that sends operations: one that is observed, or one that is not.
+
+    Attributes:
+        submit: sends an operation, or parks it until it can be sent; it is delivered then, perhaps
+            at once.
+        cancel: forgets an operation whose caller has gone; a later answer counts as an orphan.
+        completed, refused, orphaned, unnumbered: see `couchloop.hot.pipe.PipeOwner`.
+
     """
 
     def __init__(
         self,
         settings: Settings,
-        wake: Callable[[Operation[Any] | Batch[Any]], None],
+        deliver: Callable[[Any], object],
         random: Random,
         entropy: Callable[[int], bytes],
+        dispatcher: type[Dispatcher] = Dispatcher,
     ) -> None:
-        super().__init__(settings, wake)
-        self.admit: Callable[[ClusterConfig], CouchbaseError | None] = lambda _: None
-        """Says why the bucket must not be opened, once it is known what it is; None: it may."""
-        self.lazy = False
-        """Whether it opens at its first use, and at the next where that fails."""
-        self.heals = False
-        """Whether it opens again by itself what could not be opened for a cause that passes."""
-        self._failures = 0
-        """How often in a row it could not be opened."""
-        self._reopening: Timer | None = None
-        """When it is opened again."""
-        self._random = random
-        self._nodes = Nodes(self, settings, self._timers, self._events, random, entropy)
-        self._source = ConfigSource(self, self._nodes, self._timers, self._events, random)
-        self._bootstrap: Bootstrap | None = None
-        self._next_search = -inf
-        """Time before which no seed is asked again when all nodes are lost."""
-        self._recall = Recall(self, self._nodes, self._timers, self._events)
-        self._stranded: list[tuple[CouchbaseError, dict[Any, None]]] = []
-        self._with_output: list[Connection | Request] = []
+        self.shared = shared = Shared(settings)
+        self._deadlines = deadlines = Deadlines(shared.timers)
+        self.table = table = RouteTable(shared)
+        self.requests = requests = OwnRequests(shared, deadlines)
+        self.parking = parking = Parking(shared)
+        liveness = Liveness(shared, table, requests)
+        self._connections = nodes = Connections(shared, table, self, random, entropy)
+        self.tracker = tracker = ConfigTracker(shared, table, nodes, requests, liveness)
+        self.dispatcher = sends = dispatcher(
+            shared,
+            table,
+            deadlines,
+            parking,
+            Failures(shared, parking),
+            Strategies(settings.retry_strategy),
+            liveness,
+            deliver,
+        )
+        self.collections = collections = Collections(shared, table, requests, sends)
+        self._retrying = retrying = Retrying(shared, table, tracker, sends, collections)
+        self._feeder = Feeder(shared, table, sends, deliver, self._give_turn)
+        self._procedures = Procedures(shared, sends, random, deliver, self._give_turn)
+        self.health = HealthView(shared, table, nodes, requests, sends)
+        self._with_output: list[Connection | HttpRequest] = []
         self._full: dict[Connection, None] = {}
         """Connections that take more once their output is taken."""
+        self.opening = opening = Opening(
+            shared, table, nodes, tracker, sends, random, self._with_output_of
+        )
+        # What is told upwards.
+        table.on_some_lost = self._some_lost
+        table.on_all_lost = opening.all_nodes_lost
+        liveness.on_revived = sends.use
+        tracker.resend = sends.send_parked
+        tracker.on_learned = opening.config_file.store
+        sends.on_new = opening.start
+        sends.on_config_needed = tracker.request_config
+        # What is called for each operation is called where it is.
+        self.submit: Callable[[Operation[Any], float], None] = sends.submit
+        self.cancel: Callable[[Request], None] = sends.cancel
+        self.completed: Callable[[Request], None] = sends.completed
+        self.refused: Callable[[Request, Frame, float], None] = retrying.refused
+        self.orphaned: Callable[[Connection, Frame, float], None] = sends.orphaned
+        self.unnumbered: Callable[[Request, Connection, int], bool] = collections.unnumbered
 
     # Out: what the adapter takes
 
     def take_events(self) -> list[Event]:
-        """Give what is to be done, in order, and forget it."""
-        if self.state is SessionState.CLOSING and not self._is_used:
-            self._end()
-        while self._stranded and not self._events:
-            error, parked = self._stranded.pop(0)
-            for op in list(parked):
-                self._fail(op, self._fresh(error, op))
-        if self.state is SessionState.CLOSED:
+        """Return what is to be done, in order, and forget it."""
+        shared = self.shared
+        if shared.state is SessionState.CLOSING and not self._is_used:
+            self._end(0.0)
+        self.opening.fail_stranded()
+        if shared.state is SessionState.CLOSED:
             # Inherited by a forked process; or begun by who was told that this is the end.
-            if self._feeder.is_active:
-                self._feeder.end_all(self._why_ended, 0.0)
-            if self._procedures.is_active:
-                self._procedures.end_all(self._why_stopped, 0.0)
-        events = self._events.copy()
-        self._events.clear()
+            self._end_batches()
+        events = shared.events.copy()
+        shared.events.clear()
         return events
 
     def take_output(self) -> list[tuple[int, bytes]]:
-        """Give (connection id, bytes) pairs to write now, and forget them."""
-        connections, self._with_output = self._with_output, []
+        """Return (connection id, bytes) pairs to write now, and forget them."""
+        connections = self._with_output.copy()
+        self._with_output.clear()
         return [(connection.id, connection.take_output()) for connection in connections]
 
     def next_deadline(self) -> float | None:
@@ -119,8 +154,8 @@ class Session(Dispatch):
 
         It may be earlier than needed, never later.
         """
-        timers = self._timers
-        if timers.wakeup == inf or self.state is SessionState.CLOSED:
+        timers = self.shared.timers
+        if timers.wakeup == inf or self.shared.state is SessionState.CLOSED:
             return None
         if not (timers or self._full or self._is_busy):
             # Idle: the loop is free to exit.
@@ -133,261 +168,159 @@ class Session(Dispatch):
         """Whether anything of the user's, or of its own, is under way."""
         return bool(self._deadlines) or self._feeder.is_active or self._procedures.is_active
 
-    def jitter(self) -> float:
-        """See `couchloop.session.procedures.ProceduresOwner`."""
-        return self._random.random()
+    @property
+    def _is_used(self) -> bool:
+        """Whether anybody but the session itself waits for an operation."""
+        return (
+            self._feeder.is_active
+            or self._procedures.is_active
+            or self._deadlines.any_of(Operation)
+        )
+
+    # How it is
+
+    @property
+    def settings(self) -> Settings:
+        """What counts now."""
+        return self.shared.settings
+
+    @property
+    def state(self) -> SessionState:
+        """Where it is in its life."""
+        return self.shared.state
+
+    @property
+    def error(self) -> CouchbaseError | None:
+        """Why it is not open: what opening met last, or that the process was forked."""
+        return self.shared.error
+
+    @property
+    def is_open(self) -> bool:
+        """Whether operations can be routed."""
+        return self.shared.is_open
+
+    @property
+    def in_flight(self) -> int:
+        """Operations that have neither answer nor error yet."""
+        return len(self._deadlines) + self._feeder.queued_keys
+
+    @property
+    def queued(self) -> Queued:
+        """Operations that wait to be sent, those of large batches included, and their bytes."""
+        feeder, parking = self._feeder, self.parking
+        return Queued(parking.operations + feeder.queued_keys, parking.bytes + feeder.queued_bytes)
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether producers should pause."""
+        return self.parking.is_loaded
 
     @property
     def orphans(self) -> int:
         """Answers that came when nobody waited for them any more."""
-        return self._nodes.orphans
-
-    @property
-    def searching(self) -> Connection | None:
-        """See `couchloop.session.health.HealthView`."""
-        return None if self._bootstrap is None else self._bootstrap.connection
-
-    @property
-    def is_searching(self) -> bool:
-        """See `Dispatch`."""
-        return (
-            self._bootstrap is not None
-            or self._recall.is_trying
-            or self.state is SessionState.WAITING
-        )
-
-    @property
-    def met(self) -> list[tuple[str, BaseException]]:
-        """See `couchloop.session.health.HealthView`."""
-        if self._bootstrap is not None and self._bootstrap.met:
-            return list(self._bootstrap.met)
-        if self._recall.is_trying and self._recall.met:
-            return self._recall.met
-        # Of the last time.
-        context = None if self.error is None else self.error.context
-        if self.error is None or context is None:
-            return []
-        return list(context.seeds) or [(context.node or "", self.error)]
+        return self._connections.orphans
 
     @property
     def connections(self) -> list[Connection]:
         """The connections that are open or being opened."""
-        return list(self._nodes.connections.values())
+        return list(self._connections.by_id.values())
 
     @property
     def addresses(self) -> list[Address]:
         """Where the data nodes are, by the configuration that counts."""
-        return list(self._nodes.endpoints)
+        return list(self.table.endpoints)
 
     @property
     def config(self) -> ClusterConfig | None:
         """The configuration that counts; None before the bucket is open."""
-        return self._nodes.config
+        return self.table.config
 
     @property
     def network(self) -> str:
         """The network on which the nodes are reached; empty before the bucket is open."""
-        return self._nodes.network
+        return self.table.network
+
+    def failure(self) -> CouchbaseError:
+        """Return why the bucket is not open, as an exception of the caller's own."""
+        return self.shared.failure()
 
     # In: the user
 
     def start(self, now: float) -> None:
         """Look for a first configuration; harmless if it is there or being looked for."""
-        if self.state not in _STARTING:
-            return
-        self.state = SessionState.OPENING
-        if self._reopening is not None:
-            self._reopening.cancel()
-            self._reopening = None
-        if self.settings.config_cache:
-            self._recall.start(now)
-        else:
-            self.search(now, now)
+        self.opening.start(now)
 
     def renew(self, settings: Settings) -> None:
         """Log in as *settings* say on connections made from now on; nothing else may differ.
 
         It only stores values, so that any thread may call it.
         """
-        self.settings = self._nodes.settings = settings
+        self.shared.settings = settings
 
-    def close(self, now: float, wait: float = 0.0) -> None:
-        """End: take no new operations, give those in flight *wait* seconds, then close.
+    def submit_batch(self, batch: Batch[Any], now: float) -> None:
+        """Send every operation of *batch*; it is delivered when all are complete.
 
-        What is queued is written; what is pending then fails.
+        A Bulk is sent in slices: those after the first when `go_on` is called.
         """
-        if self.state is SessionState.CLOSED:
-            return
-        self._closing = self._guarded = True
-        if wait > 0 and self._is_used and self.state is SessionState.OPEN:
-            self.state = SessionState.CLOSING
-            self._timers.call_at(now + wait, lambda _: self._end())
-        elif self.state is not SessionState.CLOSING or wait <= 0:
-            self._end()
+        if isinstance(batch, Bulk):
+            self._feeder.begin(batch, now)
+        elif isinstance(batch, Procedure):
+            self._procedures.begin_or_refuse(batch, now)
+        elif isinstance(batch, Watch):
+            self.health.begin(batch, now)
+        else:
+            self.dispatcher.submit_all(batch.operations, now)
 
-    def forked(self) -> None:
-        """End without a word: this is a child process, and the connections are its parent's.
+    def cancel_batch(self, batch: Batch[Any]) -> None:
+        """Forget every operation of *batch* that is not complete."""
+        if isinstance(batch, Bulk):
+            self._feeder.cancel(batch)
+        elif isinstance(batch, Procedure):
+            self._procedures.forget(batch)
+        elif isinstance(batch, Watch):
+            self.health.cancel(batch)
+        else:
+            for op in batch.operations:
+                op.batch = None
+                self.dispatcher.cancel(op)
 
-        What is under way fails when events are taken: nothing runs within the fork itself.
+    def go_on(self, batch: Batch[Any], now: float) -> None:
+        """Read, build and send one more slice of a Bulk, or take the next step of a procedure.
+
+        User code runs in here.
         """
-        if not self._closing:
-            self.error = ForkedProcessError(
-                f"bucket {self.settings.bucket!r} was opened before this process was forked: "
-                "open it again in this process, on an event loop of its own"
-            )
-        self._closing = self._guarded = True
-        self.state = SessionState.CLOSED
-        self._end_bootstrap()
-        self._recall.end()
-        self._source.close()
-        self._nodes.close()
-        self._timers.clear()
-        self._with_output.clear()
-        self._full.clear()
-        self._events[:] = [Closed()]
-        what = "was under way when the process forked: the parent process goes on with it"
-        inherited = list(self._deadlines)
-        self._stranded = [
-            (
-                ForkedProcessError(f"the operation {what}, and it changes nothing: repeat it"),
-                {op: None for op in inherited if op.idempotent},
-            ),
-            (
-                AmbiguousForkedProcessError(f"the operation {what}, and its outcome is not known"),
-                {op: None for op in inherited if not op.idempotent},
-            ),
-        ]
-        self._deadlines.clear()
+        if isinstance(batch, Bulk):
+            self._feeder.go_on(batch, now)
+        elif isinstance(batch, Procedure):
+            self._procedures.go_on(batch, now)
 
-    def _end(self) -> None:
-        if self.state is SessionState.CLOSED:
-            return
-        self.state = SessionState.CLOSED
-        self._end_bootstrap()
-        self._recall.end()
-        self.error = None
-        self._source.close()
-        self._nodes.close()
-        self._full.clear()
-        self._timers.clear()
-        for op in self._deadlines:
-            kind = AmbiguousRequestCanceledError if self._is_ambiguous(op) else RequestCanceledError
-            self._fail(op, kind("the Bucket was closed", context=self._context(op)))
-        self._deadlines.clear()
-        self._feeder.end_all(self._why_ended, 0.0)
-        self._procedures.end_all(self._why_stopped, 0.0)
-        self._events.append(Closed())
-        self._timers.clear()
+    def give_turn(self, batch: Bulk[Any] | Procedure[Any], now: float) -> None:
+        """Have a large batch or a procedure go on; an adapter may bring a way of its own."""
+        try:
+            self.go_on(batch, now)
+        except Exception as error:
+            if isinstance(batch, Procedure):
+                raise
+            # Of keys with methods of their own.
+            self._feeder.break_off(batch, error)
 
-    def _why_ended(self, bulk: Bulk[Any]) -> CouchbaseError:
-        """Say why what waits in *bulk* is not sent any more."""
-        if self.error is None:
-            text = "the Bucket was closed: nothing was sent"
-            return RequestCanceledError(text, context=ErrorContext(bucket=self.settings.bucket))
-        # A forked process: its parent goes on.
-        inherited = ForkedProcessError if bulk.kind.idempotent else AmbiguousForkedProcessError
-        return inherited("the batch was under way when the process forked: the parent sends it")
+    def _give_turn(self, batch: Bulk[Any] | Procedure[Any], now: float) -> None:
+        self.give_turn(batch, now)
 
-    def _why_stopped(self, procedure: Procedure[Any]) -> CouchbaseError:
-        """Say why the next step of *procedure* is not sent any more."""
-        context = ErrorContext(procedure.name, procedure.key, self.settings.bucket)
-        if self.error is None:
-            text = "the Bucket was closed: the operation's next step was not sent"
-            return RequestCanceledError(text, context=context)
-        # As with operations, in a forked process.
-        inherited = ForkedProcessError if procedure.idempotent else AmbiguousForkedProcessError
-        text = "the operation was under way when the process forked: the parent goes on with it"
-        return inherited(text, context=context)
+    # In: the loop
 
-    # In: the transports
+    def stood_still(self, since: float, until: float) -> None:
+        """Take note that the loop did nothing between these times; errors tell of it."""
+        self.shared.timers.stood_still(since, until)
 
-    def connected(self, connection_id: int, now: float, local: str | None = None) -> None:
-        """Take note that the transport (TLS included) is connected.
-
-        *local* is its own end as "host:port", for reports; None: it has no such thing.
-        """
-        connection = self._nodes.connections.get(connection_id)
-        if connection is not None:
-            connection.local = local
-            connection.opened(self.settings.login, self._nodes.nonce, now)
-        elif connection_id == self._source.id:
-            self._source.connected(now)
-
-    def connect_failed(self, connection_id: int, error: BaseException, now: float) -> None:
-        """Take note that the transport could not be connected, and why."""
-        self.connection_lost(connection_id, error, now)
-
-    def receive_data(self, connection_id: int, data: bytes, now: float) -> None:
-        """Take bytes that came on a connection."""
-        connection = self._nodes.connections.get(connection_id)
-        if connection is not None:
-            connection.receive_data(data, now)
-            if self._feeder.wants:
-                self._feeder.turn(now)
-            if self._procedures.wants:
-                self._procedures.turn(now)
-        elif connection_id == self._source.id and data:
-            self._source.receive_data(data, now)
-
-    def connection_lost(self, connection_id: int, reason: BaseException | None, now: float) -> None:
-        """Take note that the transport is gone (None: the peer closed it in order)."""
-        connection = self._nodes.connections.get(connection_id)
-        if connection is not None:
-            connection.lost(reason, now)
-        elif connection_id == self._source.id:
-            self._source.lost(reason, now)
-
-    def paused(self, connection_id: int) -> None:
-        """Take note that the transport takes no more for now: the network, or the node, is slow.
-
-        What is issued waits until `resumed`; what is written nevertheless is the transport's.
-        """
-        connection = self._nodes.connections.get(connection_id)
-        if connection is not None:
-            connection.is_blocked = True
-            self._nodes.pause(connection)
-
-    def progressed(self, connection_id: int, count: int, now: float) -> None:
-        """Take note that the peer took *count* bytes of what was kept: a sign of life, if many."""
-        connection = self._nodes.connections.get(connection_id)
-        if connection is not None:
-            connection.progressed(count, now)
-
-    def resumed(self, connection_id: int, now: float) -> None:
-        """Take note that the transport takes more again."""
-        connection = self._nodes.connections.get(connection_id)
-        if connection is not None:
-            connection.is_blocked = False
-            self._nodes.resume(connection, now)
-
-    def key_derived(self, connection_id: int, salted_password: bytes, now: float) -> None:
-        """Take the result of a `DeriveKey`."""
-        connection = self._nodes.connections.get(connection_id)
-        if connection is not None:
-            connection.key_derived(salted_password, now)
-
-    def srv_resolved(self, addresses: Sequence[Address], now: float) -> None:
-        """Take the answer to a `ResolveSrv`: addresses in the order of the answer, if any."""
-        if self._bootstrap is not None:
-            self._bootstrap.srv_resolved(addresses, now)
-
-    def srv_failed(self, error: BaseException, now: float) -> None:
-        """Take note that a `ResolveSrv` found out nothing, and why."""
-        if self._bootstrap is not None:
-            self._bootstrap.srv_failed(error, now)
-
-    def config_loaded(self, result: Cached | BaseException | None, now: float) -> None:
-        """Take what a `LoadConfig` found, None if nothing has changed, or why it found nothing."""
-        self._recall.loaded(result, now)
-
-    def config_stored(self, result: int | BaseException | None) -> None:
-        """Take when a `StoreConfig` wrote the file (None: a newer one stays), or why not."""
-        self._recall.stored(result)
+    def heard_since(self, when: float) -> bool:
+        """Return whether anything has come from any peer at *when* or later."""
+        return self._connections.heard_since(when)
 
     def handle_deadline(self, now: float) -> None:
         """Do what is due: expire operations, connect again, retry."""
-        self._expire_due(now)
-        self._timers.fire(now)
+        self.dispatcher.expire_due(now)
+        self.shared.timers.fire(now)
         self._feeder.turn(now)
         self._procedures.turn(now)
         full, self._full = self._full, {}
@@ -396,267 +329,231 @@ class Session(Dispatch):
                 # Its output is still to be taken.
                 self.output_full(connection)
             else:
-                self._nodes.resume(connection, now)
+                self.dispatcher.resume(connection, now)
 
-    # Connection's Owner
+    # In: the transports
+
+    def connected(self, connection_id: int, now: float, local: str | None = None) -> None:
+        """Take note that the transport (TLS included) is connected.
+
+        *local* is its own end as "host:port", for reports; None: it has no such thing.
+        """
+        connection = self._connections.by_id.get(connection_id)
+        if connection is not None:
+            connection.local = local
+            connection.opened(self.shared.settings.login, self._connections.nonce, now)
+        elif connection_id == self.opening.source.id:
+            self.opening.source.connected(now)
+
+    def connect_failed(self, connection_id: int, error: BaseException, now: float) -> None:
+        """Take note that the transport could not be connected, and why."""
+        self.connection_lost(connection_id, error, now)
+
+    def receive_data(self, connection_id: int, data: bytes, now: float) -> None:
+        """Take bytes that came on a connection."""
+        connection = self._connections.by_id.get(connection_id)
+        if connection is not None:
+            connection.receive_data(data, now)
+            if self._feeder.wants:
+                self._feeder.turn(now)
+            if self._procedures.wants:
+                self._procedures.turn(now)
+        elif connection_id == self.opening.source.id and data:
+            self.opening.source.receive_data(data, now)
+
+    def connection_lost(self, connection_id: int, reason: BaseException | None, now: float) -> None:
+        """Take note that the transport is gone (None: the peer closed it in order)."""
+        connection = self._connections.by_id.get(connection_id)
+        if connection is not None:
+            connection.lost(reason, now)
+        elif connection_id == self.opening.source.id:
+            self.opening.source.lost(reason, now)
+
+    def paused(self, connection_id: int) -> None:
+        """Take note that the transport takes no more for now: the network, or the node, is slow.
+
+        What is issued waits until `resumed`; what is written nevertheless is the transport's.
+        """
+        connection = self._connections.by_id.get(connection_id)
+        if connection is not None:
+            connection.is_blocked = True
+            self.table.pause(connection)
+
+    def progressed(self, connection_id: int, count: int, now: float) -> None:
+        """Take note that the peer took *count* bytes of what was kept: a sign of life, if many."""
+        connection = self._connections.by_id.get(connection_id)
+        if connection is not None:
+            connection.progressed(count, now)
+
+    def resumed(self, connection_id: int, now: float) -> None:
+        """Take note that the transport takes more again."""
+        connection = self._connections.by_id.get(connection_id)
+        if connection is not None:
+            connection.is_blocked = False
+            self.dispatcher.resume(connection, now)
+
+    # In: answers to events
+
+    def key_derived(self, connection_id: int, salted_password: bytes, now: float) -> None:
+        """Take the result of a `DeriveKey`."""
+        connection = self._connections.by_id.get(connection_id)
+        if connection is not None:
+            connection.key_derived(salted_password, now)
+
+    def srv_resolved(self, addresses: Sequence[Address], now: float) -> None:
+        """Take the answer to a `ResolveSrv`: addresses in the order of the answer, if any."""
+        if self.opening.bootstrap is not None:
+            self.opening.bootstrap.srv_resolved(addresses, now)
+
+    def srv_failed(self, error: BaseException, now: float) -> None:
+        """Take note that a `ResolveSrv` found out nothing, and why."""
+        if self.opening.bootstrap is not None:
+            self.opening.bootstrap.srv_failed(error, now)
+
+    def config_loaded(self, result: Cached | BaseException | None, now: float) -> None:
+        """Take what a `LoadConfig` found, None if nothing has changed, or why it found nothing."""
+        self.opening.config_file.loaded(result, now)
+
+    def config_stored(self, result: int | BaseException | None) -> None:
+        """Take when a `StoreConfig` wrote the file (None: a newer one stays), or why not."""
+        self.opening.config_file.stored(result)
+
+    # The owner of its connections: see `couchloop.kv.connection.Owner`
 
     def has_output(self, connection: Connection) -> None:
-        """See `couchloop.kv.connection.Owner`."""
+        """See `couchloop.hot.pipe.PipeOwner`."""
         self._with_output.append(connection)
 
+    def _with_output_of(self, request: HttpRequest) -> None:
+        self._with_output.append(request)
+
     def output_full(self, connection: Connection) -> None:
-        """See `couchloop.kv.connection.Owner`: more in the next turn."""
+        """See `couchloop.hot.pipe.PipeOwner`: more in the next turn."""
         self._full[connection] = None
-        self._timers.wakeup = 0.0
-        self._nodes.pause(connection)
+        self.shared.timers.wakeup = 0.0
+        self.table.pause(connection)
 
     def derive_key(self, connection: Connection, derivation: KeyDerivation) -> None:
         """See `couchloop.kv.connection.Owner`."""
-        self._events.append(DeriveKey(connection.id, derivation))
-
-    def orphaned(self, connection: Connection, frame: Frame, now: float) -> None:
-        """See `couchloop.kv.connection.Owner`: they are counted there."""
+        self.shared.events.append(DeriveKey(connection.id, derivation))
 
     def pushed(self, connection: Connection, frame: Frame, now: float) -> None:
-        """See `couchloop.kv.connection.Owner`."""
+        """See `couchloop.hot.pipe.PipeOwner`."""
         if (
             frame.opcode == ServerOpcode.CLUSTERMAP_CHANGE
-            and frame.key.decode(errors="replace") == self.settings.bucket
+            and frame.key.decode(errors="replace") == self.shared.settings.bucket
         ):
-            self._nodes.config_announced(frame, connection, now)
+            self.tracker.announced(frame, connection, now)
 
     def handshake_done(self, connection: Connection, negotiated: Negotiated, now: float) -> None:
         """See `couchloop.kv.connection.Owner`."""
-        self._nodes.handshake_ended(connection)
-        bootstrap = self._bootstrap
-        if bootstrap is not None and bootstrap.connection is connection:
-            bootstrap.handshake_done(negotiated.config, now)
+        self._connections.handshake_ended(connection)
+        if self.opening.takes_ready(connection, negotiated, now):
             return
-        if self._recall.is_trying:
-            self._recall.ready(negotiated.config, connection.address.host, now)
-        self._nodes.handshake_done(connection, negotiated.config, now)
-        if self.settings.bootstrap_on != HTTP:
-            # Data nodes tell of changes themselves.
-            self._source.close()
-        if self._parked and self.is_open:
-            self.send_parked(self._parked, now)
+        if negotiated.config:
+            self.tracker.take(negotiated.config, connection, now)
+        endpoint = self._connections.became_ready(connection, now)
+        if endpoint is not None:
+            self.dispatcher.use(endpoint, connection, now)
+        self.opening.node_ready()
+        if self.parking.until_open and self.shared.is_open:
+            self.dispatcher.send_parked(self.parking.until_open, now)
 
     def failed(self, connection: Connection, error: CouchbaseError, now: float) -> None:
         """See `couchloop.kv.connection.Owner`."""
         was_ready = connection.state is State.READY
-        unanswered = self._nodes.drop(connection)
-        bootstrap = self._bootstrap
-        if bootstrap is not None and bootstrap.connection is connection:
-            bootstrap.failed(connection.address, error, now)
+        unanswered = self._connections.drop(connection)
+        if self.opening.takes_failed(connection, error, now):
             return
-        if self._recall.is_trying and self._recall.failed(connection.address, error, now):
+        self._connections.failed(connection, error, now, was_ready=was_ready)
+        self._retrying.connection_lost(connection, unanswered, error, now)
+
+    def _some_lost(self, now: float) -> None:
+        self.tracker.request_config(ConfigReason.CONNECTION_LOST, now)
+
+    # The end
+
+    def close(self, now: float, wait: float = 0.0) -> None:
+        """End: take no new operations, give those in flight *wait* seconds, then close.
+
+        What is queued is written; what is pending then fails.
+        """
+        shared = self.shared
+        if shared.state is SessionState.CLOSED:
             return
-        self._nodes.failed(connection, error, now, was_ready=was_ready)
-        self._save_or_fail(connection.address, unanswered, error, now)
+        self.dispatcher.close()
+        if wait > 0 and self._is_used and shared.state is SessionState.OPEN:
+            shared.state = SessionState.CLOSING
+            shared.timers.call_at(now + wait, self._end)
+        elif shared.state is not SessionState.CLOSING or wait <= 0:
+            self._end(now)
 
-    # The owner of what asks web ports
-
-    def stream_output(self, request: Request) -> None:
-        """See `couchloop.session.bootstrap.http_stream.StreamOwner`."""
-        self._with_output.append(request)
-
-    def config_streamed(self, text: bytes, address: Address, now: float) -> None:
-        """See `couchloop.session.bootstrap.http_stream.StreamOwner`."""
-        if self._bootstrap is None:
-            self._nodes.take_config(text, address, now)
-        else:
-            self._bootstrap.config_streamed(text, now)
-
-    def stream_failed(self, error: CouchbaseError, now: float) -> None:
-        """See `couchloop.session.bootstrap.http_stream.StreamOwner`."""
-        if self._bootstrap is not None:
-            self._bootstrap.stream_failed(error, now)
-
-    # Nodes' owner, and the bootstrap's
-
-    def config_answered(self, connection: Connection, request: OwnRequest) -> None:
-        """See `couchloop.session.connections.NodesOwner`."""
-        nodes = self._nodes
-        if nodes.config_request is request:
-            nodes.config_request = None
-        if connection.state is not State.READY:
+    def _end(self, now: float) -> None:
+        shared = self.shared
+        if shared.state is SessionState.CLOSED:
             return
-        bootstrap = self._bootstrap
-        answer = request.answer
-        if bootstrap is not None and bootstrap.connection is connection:
-            bootstrap.config_answered(request)
-            return
-        # Nothing may have come for long on a connection that does not answer.
-        now = request.deadline if answer is None else connection.last_activity
-        if answer is not None and answer.value and not answer.status:
-            nodes.take_config(answer, connection, now)
-        nodes.hunt(now)
+        shared.state = SessionState.CLOSED
+        self.opening.end()
+        shared.error = None
+        self._connections.close()
+        self._full.clear()
+        shared.timers.clear()
+        self.dispatcher.end(now)
+        self._end_batches()
+        shared.events.append(Closed())
+        self.dispatcher.ended()
+        shared.timers.clear()
 
-    def bootstrapped(
-        self,
-        config: ClusterConfig,
-        network: NetworkChoice,
-        connection: Connection | None,
-        now: float,
-    ) -> None:
-        """See `couchloop.session.bootstrap.search.BootstrapOwner`."""
-        bootstrap = self._bootstrap
-        assert bootstrap is not None
-        if connection is None or self.settings.bootstrap_on == HTTP:
-            self._source.keep(bootstrap.web_addresses, now)
-        self._end_bootstrap()
-        if self.state is not SessionState.OPENING:
-            # A seed has come back after all nodes were lost.
-            before = self._nodes.network
-            if not self._nodes.apply(config, now, connection, network.name):
-                if connection is not None:
-                    self._nodes.drop(connection)
-            elif self._nodes.network != before:
-                text = "bucket {bucket}: network {network} ({why}), no longer {before}"
-                fields = {"bucket": self.settings.bucket, "before": before}
-                fields |= {"network": network.name, "why": network.why}
-                self._events.append(LogRecord("info", text, fields))
-            return
-        origin = str(self._source.address)
-        if connection is not None:
-            origin = f"{connection.address} (connection {connection.hello.connection_id})"
-        if not self._open(config, network, origin, config):
-            if connection is not None:
-                self._nodes.drop(connection)
-            return
-        self._nodes.apply(config, now, connection, network.name)
-        self._nodes.start_polling(now)
-        self.send_parked(self._parked, now)
+    def forked(self) -> None:
+        """End without a word: this is a child process, and the connections are its parent's.
 
-    def recalled(
-        self, config: ClusterConfig, network: NetworkChoice, told: ClusterConfig, now: float
-    ) -> None:
-        """See `couchloop.session.bootstrap.config_file.RecallOwner`."""
-        if self._open(config, network, f"the file {self.settings.config_cache}", told):
-            self._nodes.start_polling(now)
-            if self.settings.bootstrap_on == HTTP:
-                self._source.keep(self.settings.web_seeds, now)
-        else:
-            self._nodes.reset()
-
-    def _open(
-        self, config: ClusterConfig, network: NetworkChoice, origin: str, told: ClusterConfig
-    ) -> bool:
-        """Say that the bucket is open, unless another Bucket is open on what *told* says it is."""
-        refusal = self.admit(told)
-        if refusal is not None:
-            self._cannot_open(refusal)
-            return False
-        self.state = SessionState.OPEN
-        self.error = None
-        self._failures = 0
-        self._events.append(
-            LogRecord(
-                "info",
-                "{subject}: {nodes} data nodes, network {network} ({why}), "
-                "configuration {rev} from {origin}",
-                {
-                    "subject": self.settings.subject,
-                    # Without a bucket the configuration lists nodes of other services too.
-                    "nodes": sum(map(bool, self._nodes.data_addresses(config, network.name))),
-                    "network": network.name,
-                    "why": network.why,
-                    "rev": "/".join(map(str, config.revision)),
-                    "origin": origin,
-                },
+        What is under way fails when events are taken: nothing runs within the fork itself.
+        """
+        shared = self.shared
+        if not self.dispatcher.is_closing:
+            shared.error = ForkedProcessError(
+                f"bucket {shared.settings.bucket!r} was opened before this process was forked: "
+                "open it again in this process, on an event loop of its own"
             )
-        )
-        self._events.append(Opened())
-        return True
+        inherited = self.dispatcher.forked()
+        shared.state = SessionState.CLOSED
+        opening = self.opening
+        opening.forked()
+        self._connections.close()
+        shared.timers.clear()
+        self._with_output.clear()
+        self._full.clear()
+        shared.events[:] = [Closed()]
+        harmless = {op: None for op in inherited if op.idempotent}
+        unknown = {op: None for op in inherited if not op.idempotent}
+        text = f"{_UNDER_WAY}, and it changes nothing: repeat it"
+        opening.strand(ForkedProcessError(text), harmless, 0.0)
+        text = f"{_UNDER_WAY}, and its outcome is not known"
+        opening.strand(AmbiguousForkedProcessError(text), unknown, 0.0)
 
-    def config_learned(self, config: ClusterConfig) -> None:
-        """See `couchloop.session.connections.NodesOwner`: keep it for the next start."""
-        self._recall.store(config)
+    def _end_batches(self) -> None:
+        """End what is made of several operations; those have failed already."""
+        if self._feeder.is_active:
+            self._feeder.end_all(self._why_ended, 0.0)
+        if self._procedures.is_active:
+            self._procedures.end_all(self._why_stopped, 0.0)
 
-    def bootstrap_failed(self, error: CouchbaseError, now: float) -> None:
-        """See `couchloop.session.bootstrap.search.BootstrapOwner`."""
-        if self.heals and self.state is SessionState.OPENING and reopening.passes(error):
-            self._open_later(error, now)
-        else:
-            self._cannot_open(error)
+    def _why_ended(self, bulk: Bulk[Any]) -> CouchbaseError:
+        """Return why what waits in *bulk* is not sent any more."""
+        if self.shared.error is None:
+            text = "the Bucket was closed: nothing was sent"
+            return RequestCanceledError(text, context=ErrorContext(bucket=self.settings.bucket))
+        # A forked process: its parent goes on.
+        inherited = ForkedProcessError if bulk.kind.idempotent else AmbiguousForkedProcessError
+        return inherited("the batch was under way when the process forked: the parent sends it")
 
-    def _open_later(self, error: CouchbaseError, now: float) -> None:
-        """Open again after a pause; what waits goes on waiting."""
-        self._end_bootstrap()
-        self._source.close()
-        self.error = error
-        self.state = SessionState.WAITING
-        self._failures += 1
-        delay = reopening.pause(self._failures, self._random.random())
-        self._reopening = self._timers.call_at(now + delay, self.start)
-        text = "{subject} could not be opened: {reason}; opening it again in {delay:.3f} s"
-        fields = {"subject": self.settings.subject, "reason": self.settings.told(error)}
-        self._events.append(LogRecord("warning", text, {**fields, "delay": delay}))
-        self._events.append(OpenFailed(error))
-
-    def _cannot_open(self, error: CouchbaseError) -> None:
-        """End the opening: it would fail again."""
-        self._end_bootstrap()
-        if self.state is not SessionState.OPENING:
-            return
-        self._source.close()
-        self.error = error
-        self.state = SessionState.NEW if self.lazy else SessionState.FAILED
-        self._events.append(OpenFailed(error))
-        # They fail once that event is performed: user code may then start anew.
-        self._stranded.append((error, self._parked))
-        self._parked = {}
-        self._stranded.append((error, self._nodes.watchers))
-        self._nodes.watchers = {}
-
-    def all_nodes_lost(self, now: float) -> None:
-        """See `NodesOwner` in `connections`: ask seeds that are no nodes (any more)."""
-        if self.state is not SessionState.OPEN or self._bootstrap is not None:
-            return
-        if now < self._next_search:
-            return
-        settings = self.settings
-        known = one_forms(self._nodes.endpoints)
-        asks = settings.bootstrap_on != FILE_ONLY and (
-            bool(settings.srv or settings.web_seeds)
-            or any(seed.one_form not in known for seed in settings.seeds)
-        )
-        if asks or settings.config_cache:
-            # Half of the pause is jitter: a cluster that is gone is missed by many clients.
-            self._next_search = now + _SEARCH_PAUSE * (0.5 + self._random.random() / 2)
-        if settings.config_cache:
-            self._recall.refresh()
-        if asks:
-            delay = _SEARCH_SPREAD * self._random.random()
-            self._timers.call_at(now + delay, self._ask_seeds)
-
-    def _ask_seeds(self, now: float) -> None:
-        """Ask seeds that are no nodes (any more), unless somebody has come back meanwhile."""
-        known = self._nodes.endpoints
-        is_lost = all(endpoint.ready is None for endpoint in known.values())
-        if self.state is SessionState.OPEN and self._bootstrap is None and is_lost:
-            self._source.close()
-            self._search(now, now, one_forms(known))
-
-    def search(self, now: float, began: float) -> None:
-        """See `couchloop.session.bootstrap.config_file.RecallOwner`."""
-        self._search(now, began)
-
-    def _search(self, now: float, began: float, known: Container[Address] = ()) -> None:
-        settings = self.settings
-        self._bootstrap = Bootstrap(
-            self,
-            settings,
-            self._nodes,
-            self._timers,
-            self._events,
-            self._source,
-            self._random.random,
-            known,
-        )
-        self._bootstrap.start(now, began)
-
-    def _end_bootstrap(self) -> None:
-        bootstrap, self._bootstrap = self._bootstrap, None
-        if bootstrap is not None:
-            bootstrap.end()
+    def _why_stopped(self, procedure: Procedure[Any]) -> CouchbaseError:
+        """Return why the next step of *procedure* is not sent any more."""
+        context = ErrorContext(procedure.name, procedure.key, self.settings.bucket)
+        if self.shared.error is None:
+            text = "the Bucket was closed: the operation's next step was not sent"
+            return RequestCanceledError(text, context=context)
+        # As with operations, in a forked process.
+        inherited = ForkedProcessError if procedure.idempotent else AmbiguousForkedProcessError
+        text = "the operation was under way when the process forked: the parent goes on with it"
+        return inherited(text, context=context)

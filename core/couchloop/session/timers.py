@@ -11,6 +11,8 @@ from itertools import count
 from math import inf
 from typing import Final
 
+from couchloop.hot.deadlines import Alarm
+
 _SLICES: Final = 4
 """So often the loop is looked at while a limit runs."""
 _MOST_STANDSTILLS: Final = 8
@@ -75,7 +77,7 @@ class Limit(Timer):
         self._timers.push(self)
 
 
-class Timers:
+class Timers(Alarm):
     """The timers of one session, and the time at which it wants to be woken.
 
     Attributes:
@@ -83,13 +85,13 @@ class Timers:
 
     """
 
-    __slots__ = ("_heap", "_numbers", "_standstills", "wakeup")
+    __slots__ = ("_heap", "_numbers", "_standstills")
 
     def __init__(self) -> None:
+        super().__init__()
         self._heap: list[tuple[float, int, Timer]] = []
         self._numbers = count()
         self._standstills: list[tuple[float, float]] = []
-        self.wakeup = inf
 
     def __bool__(self) -> bool:
         """Whether any timer is live."""

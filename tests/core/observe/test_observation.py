@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from couchloop.exceptions import AmbiguousTimeoutError, DocumentExistsError
 from couchloop.hot.operation import Operation
 from couchloop.observation import Completed, LateAnswer
+from couchloop.observe.dispatcher import ObservedDispatcher
 from couchloop.observe.histogram import Histogram
-from couchloop.observe.session import ObservedSession
 from couchloop.operations import document as operations
 from couchloop.session import health
 from couchloop.settings.configure import make_settings
@@ -121,12 +121,12 @@ class TestObserver:
         assert [(late.name, late.duration) for late in notes.late] == [("get", 1.0), ("get", 2.0)]
         assert {late.node for late in notes.late} == {str(w.owner("k"))}
         assert w.session.orphans == 2
-        assert isinstance(w.session, ObservedSession)
-        assert not w.session._given_up
+        assert isinstance(w.session.dispatcher, ObservedDispatcher)
+        assert not w.session.dispatcher._given_up
 
     def test_forgotten(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """No more than so many are remembered: what is forgotten is told without its time."""
-        monkeypatch.setattr("couchloop.observe.session._MOST_REMEMBERED", 1)
+        monkeypatch.setattr("couchloop.observe.dispatcher._MOST_REMEMBERED", 1)
         w, notes = observed()
         w.cluster.inject(opcode=Opcode.GET, delay=1.0)
         for _ in range(2):
@@ -163,7 +163,7 @@ class TestObserver:
         """Unobserved, a session is a plain one, and asks no server for durations."""
         w = World()
         w.open()
-        assert not isinstance(w.session, ObservedSession)
+        assert not isinstance(w.session.dispatcher, ObservedDispatcher)
         for connection in w.session.connections:
             assert Feature.TRACING not in connection.features
         watched, _ = observed()

@@ -88,8 +88,8 @@ class TestPaused:
         w.do(operations.upsert(w.defaults, other, 1))
         assert w.number not in {number for number, _ in w.writes}
         assert not any(op.done for op in waiting)
-        assert w.session.queued_operations == len(w.keys)
-        assert w.session.queued_bytes == sum(len(key) + len(KB) for key in w.keys)
+        assert w.session.parking.operations == len(w.keys)
+        assert w.session.parking.bytes == sum(len(key) + len(KB) for key in w.keys)
         w.go_on()
         w.settle()
         assert all(op.result().success for op in waiting)
@@ -143,7 +143,7 @@ class TestPaused:
         w.stop()
         ops = [w.upsert(key) for key in w.keys[:3]]
         w.session.cancel(ops[1])
-        assert w.session.queued_operations == 2
+        assert w.session.parking.operations == 2
         w.go_on()
         w.settle()
         assert [op.done for op in ops] == [True, False, True]
@@ -161,7 +161,7 @@ class TestPaused:
         w.advance(1)
         assert w.value(w.keys[0]) == b"abcd"
         w.advance(1)
-        assert w.session.queued_operations == 0
+        assert w.session.parking.operations == 0
 
     def test_the_key_moves(self) -> None:
         """A new configuration that gives the key to another node takes what waits there."""
@@ -228,7 +228,7 @@ class TestPaused:
         for key in w.keys[:3]:
             w.upsert(key, timeout=0.5)
         w.advance(0.6)
-        endpoint = w.session.nodes.endpoints[w.address]
+        endpoint = w.session.table.endpoints[w.address]
         assert endpoint.is_open_circuit
         number = w.number
         w.stop()
@@ -267,7 +267,7 @@ class TestOneTurn:
         w = Slow()
         documents: dict[str | bytes, Any] = {f"k{n}": noise(1000) for n in range(1000)}
         w.submit(operations.upsert_multi(w.defaults, documents, format=FMT_BYTES))
-        assert not w.session.queued_operations
+        assert not w.session.parking.operations
         w.settle()
         w.writes.clear()
         w.do(operations.get_multi(w.defaults, list(documents)))
@@ -332,11 +332,11 @@ class TestOneTurn:
         """The loop may call for a deadline first: nothing is sent twice, or out of turn."""
         w = Slow()
         ops = [w.upsert(key, noise(100_000)) for key in w.keys]
-        waiting = w.session.queued_operations
+        waiting = w.session.parking.operations
         assert waiting
         for _ in range(3):
             w.session.handle_deadline(w.now)
-        assert w.session.queued_operations == waiting
+        assert w.session.parking.operations == waiting
         w.advance(1)
         assert all(op.result().success for op in ops)
 
@@ -398,7 +398,7 @@ class TestLimits:
             operations.upsert_multi(w.defaults, dict.fromkeys(w.keys, KB), format=FMT_BYTES)
         )
         w.settle()
-        assert w.session.queued_operations == len(w.keys)
+        assert w.session.parking.operations == len(w.keys)
         w.go_on()
         w.settle()
         assert batch.result().all_ok
@@ -500,14 +500,14 @@ class TestLoad:
         w.session.start(w.now)
         w.advance(10)
         assert w.session.state is SessionState.FAILED
-        assert (w.session.queued_operations, w.session.is_loaded) == (0, False)
+        assert (w.session.parking.operations, w.session.is_loaded) == (0, False)
 
 
 def test_a_request_of_the_session_s_own() -> None:
     """A question for the configuration goes behind what is queued, however much that is."""
     w = Slow()
     w.stop()
-    w.session.nodes.ask(w.session.nodes.connections[w.number], w.now)
+    w.session.tracker.ask(w.session._connections.by_id[w.number], w.now)
     w.settle()
-    assert w.session.nodes.config_request is None, "answered"
+    assert w.session.tracker.request is None, "answered"
     assert [Opcode(data[1]) for _, data in w.writes] == [Opcode.GET_CLUSTER_CONFIG]

@@ -33,8 +33,9 @@ from couchloop.http.exchange import Exchange
 from couchloop.kv.handshake import config_text
 from couchloop.kv.scram import MAX_ITERATIONS
 from couchloop.operations import document as ops
-from couchloop.session.connections import Nodes
+from couchloop.session.configurations import ConfigReason
 from couchloop.session.events import DeriveKey, OpenConnection
+from couchloop.session.route_table import RouteTable
 from couchloop.session.session import SessionState
 from couchloop.settings.values import Address, Login
 from couchloop.topology.configuration import ClusterConfig, parse_config
@@ -327,13 +328,13 @@ class TestTooMuch:
         What is issued meanwhile goes where it should.
         """
         made: list[int] = []
-        build = Nodes._build_route
+        build = RouteTable._build
 
-        def count(nodes: Nodes, config: ClusterConfig) -> None:
+        def count(table: RouteTable, config: ClusterConfig) -> None:
             made.append(1)
-            build(nodes, config)
+            build(table, config)
 
-        monkeypatch.setattr(Nodes, "_build_route", count)
+        monkeypatch.setattr(RouteTable, "_build", count)
         w = World(EmbeddedCluster(50, vbuckets=64, seed=0, clock=ManualClock()))
         w.open()
         living, *others = w.nodes
@@ -380,7 +381,7 @@ class TestTooMuch:
         w.open()
         before = w.session.config
         w.links[w.link_to(FIRST)]._bend = answer
-        w.session.nodes.ask_for_config(w.now)
+        w.session.tracker.request_config(ConfigReason.POLL, w.now)
         w.advance(1.0)
         assert w.session.config is before
         if any("gave" in line for line in w.logs):

@@ -141,7 +141,7 @@ class TestSlices:
         w = World()
         transcoder = Counting()
         batch = w.submit(ops.upsert_multi(Defaults(transcoder, FMT_JSON), documents()))
-        assert transcoder.encoded == w.session.queued_operations == 1
+        assert transcoder.encoded == w.session.parking.operations == 1
         assert w.session.queued[0] == MANY
         w.open()
         w.advance(0.0)
@@ -423,7 +423,7 @@ class TestBackpressure:
         batch = w.submit(ops.upsert_multi(w.defaults, documents()))
         w.advance(1.0)
         assert not batch.done
-        assert w.session.queued_operations <= len(w.nodes)
+        assert w.session.parking.operations <= len(w.nodes)
         assert w.session.queued[0] == MANY
         for connection in w.session.connections:
             w.session.resumed(connection.id, w.now)
@@ -522,7 +522,7 @@ class TestEnds:
         assert sets(w) <= issued < MANY
         w.assert_idle()
         assert w.session.queued == (0, 0)
-        assert not w.session._guarded
+        assert not w.session.dispatcher._is_guarded
 
     @pytest.mark.parametrize("is_open", [True, False])
     def test_closed(self, *, is_open: bool) -> None:

@@ -12,6 +12,7 @@ from couchloop.exceptions import (
 )
 from couchloop.operations import document as ops
 from couchloop.session import health
+from couchloop.session.configurations import ConfigReason
 from couchloop.session.events import CloseConnection, Closed, OpenFailed
 from couchloop.session.session import SessionState
 from couchloop.settings.values import Login
@@ -106,7 +107,7 @@ class TestClose:
             w.cluster.hang(node)
         op = w.submit(ops.upsert(w.defaults, "k", 1, timeout=6.0)) if waits else None
         w.advance(3.0)
-        w.session.nodes.ask_for_config(w.now)
+        w.session.tracker.request_config(ConfigReason.POLL, w.now)
         ping = w.submit(health.ping(w.defaults, timeout=100.0))
         ready = w.submit(health.wait_until_ready(w.defaults, 100.0))
         assert w.session.in_flight

@@ -20,6 +20,7 @@ from couchloop.hot.batch import Batch
 from couchloop.hot.frames import Frame, encode_response
 from couchloop.kv.connection import connection_of
 from couchloop.operations import document as ops
+from couchloop.session.configurations import ConfigReason
 from couchloop.session.session import SessionState
 from couchloop.settings.values import Address
 from couchloop.wire import Opcode, Status
@@ -127,8 +128,8 @@ class TestNotMyVbucket:
         w.session.receive_data(connection.id, push, w.now)
         answer = encode_response(0, 7, opaque=op.opaque, value=body, datatype=datatype)
         w.session.receive_data(connection.id, answer, w.now)
-        w.session._nodes.ask_for_config(w.now)
-        request = w.session._nodes.config_request
+        w.session.tracker.request_config(ConfigReason.POLL, w.now)
+        request = w.session.tracker.request
         assert request is not None
         asked = connection_of(request)
         assert asked is not None

@@ -209,7 +209,7 @@ class TestLevels:
         """A node that does not know levels is not asked: the change is not made."""
         w = world()
         d = w.defaults
-        for connection in w.session.nodes.connections.values():
+        for connection in w.session._connections.by_id.values():
             connection.features -= {Feature.SYNC_REPLICATION}
         with pytest.raises(FeatureNotAvailableError, match="too old for durability levels"):
             w.do(ops.upsert(d, "k", 1, durability=MAJORITY))

@@ -164,7 +164,7 @@ class TestLazy:
     def test_it_opens_at_its_first_use(self) -> None:
         """Nothing happens before that; the first operation waits for the bucket to be open."""
         w = World()
-        w.session.lazy = True
+        w.session.opening.lazy = True
         w.advance(100)
         assert w.attempts == []
         assert not w.do(operations.get(w.defaults, "a", quiet=True)).success
@@ -174,7 +174,7 @@ class TestLazy:
     def test_waiting_until_ready_is_a_use(self) -> None:
         """So is what waits for the nodes."""
         w = World()
-        w.session.lazy = True
+        w.session.opening.lazy = True
         ready = w.submit(health.wait_until_ready(w.defaults, 10))
         w.advance(1)
         ready.result()
@@ -183,7 +183,7 @@ class TestLazy:
     def test_it_tries_again(self) -> None:
         """Where opening fails the operation gets that error, and the next operation opens anew."""
         w = World()
-        w.session.lazy = True
+        w.session.opening.lazy = True
         w.unreachable.update(w.nodes)
         get = w.submit(operations.get(w.defaults, "a"))
         w.settle()

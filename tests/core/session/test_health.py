@@ -34,7 +34,7 @@ def opened(**settings: Any) -> World:
 
 def diagnosed(world: World, version: int = 2) -> list[dict[str, Any]]:
     """Give the entries of the data nodes."""
-    report = health.diagnostics(world.session, world.now, "r", version)
+    report = health.diagnostics(world.session.health, world.now, "r", version)
     entries: list[dict[str, Any]] = report["services"].get("kv", [])
     return entries
 
@@ -51,7 +51,7 @@ class TestDiagnostics:
         """The report has the keys of RFC 0061, is JSON, and costs no output."""
         w = opened()
         w.advance(1.5)
-        report = health.diagnostics(w.session, w.now, "mine")
+        report = health.diagnostics(w.session.health, w.now, "mine")
         assert (report["version"], report["id"]) == (2, "mine")
         assert report["sdk"] == w.session.settings.agent
         assert report.state is ClusterState.ONLINE
@@ -69,18 +69,18 @@ class TestDiagnostics:
     def test_first_version(self) -> None:
         """Version 1 has SDK 2.5's list with `status`, and RFC 0034's with `state`."""
         w = opened()
-        report = health.diagnostics(w.session, w.now, version=1)
+        report = health.diagnostics(w.session.health, w.now, version=1)
         assert report["version"] == 1
         assert [entry["status"] for entry in report["config"]] == ["connected"] * 3
         assert report["services"]["kv"] == report["config"]
         assert report["config"][0]["scope"] == "default"
         with pytest.raises(ArgumentError, match="version"):
-            health.diagnostics(w.session, w.now, version=3)
+            health.diagnostics(w.session.health, w.now, version=3)
 
     def test_own_ids(self) -> None:
         """Without an id each report gets another."""
         w = opened()
-        first, second = (health.diagnostics(w.session, w.now)["id"] for _ in range(2))
+        first, second = (health.diagnostics(w.session.health, w.now)["id"] for _ in range(2))
         assert first != second
 
     def test_stable_ids(self) -> None:
@@ -101,7 +101,7 @@ class TestDiagnostics:
         w = opened()
         w.cluster.stop(w.cluster.nodes[1])
         w.advance(1.0)
-        assert health.cluster_state(w.session) is ClusterState.DEGRADED
+        assert health.cluster_state(w.session.health) is ClusterState.DEGRADED
         entry = diagnosed(w)[1]
         assert entry["state"] == "reconnecting"
         assert "nothing at" in entry["details"]
@@ -122,7 +122,7 @@ class TestDiagnostics:
             (str(second), "connecting"),
             (str(third), "new"),
         ]
-        assert health.cluster_state(w.session) is ClusterState.OFFLINE
+        assert health.cluster_state(w.session.health) is ClusterState.OFFLINE
 
     def test_handshake(self) -> None:
         """A node that does not answer the handshake is authenticating."""
@@ -158,7 +158,7 @@ class TestDiagnostics:
         w = opened()
         w.session.close(w.now)
         w.settle()
-        report = health.diagnostics(w.session, w.now)
+        report = health.diagnostics(w.session.health, w.now)
         assert report.state is ClusterState.OFFLINE
 
 

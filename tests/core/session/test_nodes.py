@@ -14,6 +14,7 @@ from couchloop.exceptions import (
 )
 from couchloop.operations import document as operations
 from couchloop.retries import FailFast
+from couchloop.session.configurations import ConfigReason
 from couchloop.settings.values import Address
 from couchloop.wire import Feature, Opcode
 from tests.core.world import World
@@ -139,7 +140,7 @@ def test_floor() -> None:
     w.advance(1.0)
     asked = config_requests(w)
     for _ in range(5):
-        w.session._nodes.ask_for_config(w.now)
+        w.session.tracker.request_config(ConfigReason.POLL, w.now)
         w.settle()
     assert config_requests(w) == asked + 1
     w.advance(0.06)
@@ -203,7 +204,7 @@ class TestAllLost:
         w = World(EmbeddedCluster(nodes=2, replicas=0, clock=ManualClock()))
         seed = Address("127.0.0.1", 9999)
         session = w.session
-        session.settings = replace(session.settings, seeds=(*w.nodes, seed))
+        session.shared.settings = replace(session.settings, seeds=(*w.nodes, seed))
         w.open()
         (key,) = w.keys_of(next(iter(w.nodes)))
         old = dict(w.nodes)
@@ -264,7 +265,7 @@ def test_impatience_opens_no_circuit() -> None:
     for key in keys:
         w.submit(operations.get(w.defaults, key, timeout=0.02))
     w.advance(0.1)
-    assert not w.session._nodes.endpoints[first].is_open_circuit
+    assert not w.session.table.endpoints[first].is_open_circuit
 
 
 def test_failing_fast_tells_why() -> None:

@@ -37,7 +37,7 @@ NO_BUCKET = BucketNotFoundError("there is no such bucket")
 def healing(**settings: Any) -> World:
     """Give a world whose session opens again by itself, and whose nodes are all away."""
     w = World(**settings)
-    w.session.heals = True
+    w.session.opening.heals = True
     w.unreachable.update(w.nodes)
     w.session.start(w.now)
     w.settle()
@@ -158,7 +158,7 @@ class TestWaiting:
     def test_operations_wait(self) -> None:
         """Those issued before the failure, and after, are done once the nodes have come up."""
         w = World()
-        w.session.heals = True
+        w.session.opening.heals = True
         w.unreachable.update(w.nodes)
         w.session.start(w.now)
         before = w.submit(ops.upsert(w.defaults, "k", 1, timeout=60))
@@ -241,7 +241,7 @@ class TestWaiting:
     def test_a_cause_that_stays(self) -> None:
         """A wrong password, met once the nodes are there, ends the trying and all that waits."""
         w = World(login=Login("user", "not-it"))
-        w.session.heals = True
+        w.session.opening.heals = True
         w.unreachable.update(w.nodes)
         w.session.start(w.now)
         get = w.submit(ops.get(w.defaults, "k", timeout=60))
@@ -270,12 +270,12 @@ class TestWaiting:
         w.unreachable.clear()
         w.advance(10)
         assert state(w) is SessionState.OPEN
-        assert w.session._failures == 0
+        assert w.session.opening._failures == 0
 
     def test_the_time_of_files(self) -> None:
         """With config_cache each try reads the file, which another process may have written."""
         w = World(config_cache="/cache")
-        w.session.heals = True
+        w.session.opening.heals = True
         w.unreachable.update(w.nodes)
         w.session.start(w.now)
         w.settle()

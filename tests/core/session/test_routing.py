@@ -100,7 +100,7 @@ class TestReplica:
         w.lose(w.link_to(replica))
         op = w.submit(GetReplica("k"))
         w.settle()
-        assert op in w.session.nodes.endpoints[replica].parked
+        assert op in w.session.table.endpoints[replica].parked
         hasty = w.submit(GetReplica("k", retry_strategy=FailFast()))
         error = error_of(hasty)
         assert isinstance(error, NodeNotAvailableError)

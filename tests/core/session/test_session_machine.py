@@ -61,7 +61,7 @@ class SessionMachine(RuleBasedStateMachine):
         self.world = World(
             EmbeddedCluster(vbuckets=VBUCKETS, seed=0), chop=Random(seed) if chopped else None
         )
-        self.world.session._random = Random(seed)
+        self.world.session.opening._random = Random(seed)
         self.world.on_wake = self.woken
         self.world.session.start(self.world.now)
 

@@ -12,7 +12,7 @@ from couchloop.exceptions import TimeoutError as OperationTimeoutError
 from couchloop.hot.frames import encode_response
 from couchloop.kv.connection import SIGN
 from couchloop.operations import document as operations
-from couchloop.session.connections import _PROBES, _PROBES_MUTE
+from couchloop.session.liveness import _PROBES, _PROBES_MUTE
 from couchloop.session.session import SessionState
 from couchloop.settings.values import Address
 from couchloop.transcoder import FMT_BYTES

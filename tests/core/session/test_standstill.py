@@ -252,7 +252,7 @@ class TestDriver:
                     loop.world.cluster.hang(node)
                 loop.world.clock.advance(2.0)
 
-        driver.session._wake = wake
+        driver.session.dispatcher._deliver = wake
         driver.submit(ops.get(bucket._defaults, "a", quiet=True))
         loop.run(2.01)
         assert isinstance(later.error, UnambiguousTimeoutError)

@@ -312,7 +312,7 @@ class TestContention:
         w, d = _with_defaults()
         w.do(docs.upsert(d, "k", list(range(8))))
         times: dict[float, int] = {}
-        session: Any = w.session
+        session: Any = w.session.dispatcher
         submit = session.submit
 
         def noting(op: Any, now: float) -> None:
@@ -329,7 +329,7 @@ class TestContention:
 
 def meddle(w: World) -> list[int]:
     """Have `k` stored anew behind each look at it; count the looks."""
-    session: Any = w.session
+    session: Any = w.session.dispatcher
     submit = session.submit
     looks: list[int] = []
 

@@ -242,7 +242,7 @@ def lock(w: World) -> None:
 
 def meddle(w: World, tries: int) -> None:
     """Have the document changed behind each first of two lookups, so many times."""
-    session: Any = w.session
+    session: Any = w.session.dispatcher
     submit = session.submit
     left = [tries]
 

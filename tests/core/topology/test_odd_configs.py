@@ -195,7 +195,7 @@ class TestPassedOver:
             document["rev"] = session.config.revision.rev + 1 if session.config else ahead
             document["nodesExt"][0]["services"]["cbas"] = port
             text = json.dumps(document).encode()
-            assert session._nodes.take_config(text, Address("127.0.0.1", FIRST_PORT), w.now)
+            assert session.tracker.take(text, Address("127.0.0.1", FIRST_PORT), w.now)
             w.settle()
         lines = [line for line in w.logs if "passed over" in line]
         assert len(lines) == 2
@@ -345,7 +345,7 @@ class TestSpellings:
         """The connection to a seed serves for its node, however the node is spelt there."""
         w = World()
         seed = Address("::ffff:127.0.0.1", FIRST_PORT + 1)
-        w.session.settings = replace(w.session.settings, seeds=(seed,))
+        w.session.shared.settings = replace(w.session.settings, seeds=(seed,))
         w.nodes[seed] = w.cluster.nodes[1]
         w.open()
         assert [address for _, address in w.attempts] == [

@@ -7,8 +7,8 @@ asked, as without a file.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
 
 from couchloop.exceptions import (
     AuthError,
@@ -17,9 +17,11 @@ from couchloop.exceptions import (
     ErrorContext,
     ProtocolError,
 )
-from couchloop.session.connections import Nodes
-from couchloop.session.events import Event, LoadConfig, LogRecord, StoreConfig
-from couchloop.session.timers import Timer, Timers
+from couchloop.session.configurations import ConfigTracker
+from couchloop.session.events import LoadConfig, LogRecord, StoreConfig
+from couchloop.session.route_table import RouteTable
+from couchloop.session.shared import Shared
+from couchloop.session.timers import Timer
 from couchloop.settings.values import FILE_ONLY, Address, Settings
 from couchloop.topology.config_cache import Cached
 from couchloop.topology.configuration import (
@@ -30,47 +32,38 @@ from couchloop.topology.configuration import (
 )
 
 
-class RecallOwner(Protocol):
-    """What a recall tells its session."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether a configuration may be applied."""
-
-    def recalled(
-        self, config: ClusterConfig, network: NetworkChoice, told: ClusterConfig, now: float
-    ) -> None:
-        """Open with *config*, by which the nodes are known already: one of them is ready.
-
-        *told* is what that node says, if it says anything: it knows better which bucket it is.
-        """
-
-    def search(self, now: float, began: float) -> None:
-        """Look for a configuration at the seeds; *began* is when the time for all began to run."""
-
-    def bootstrap_failed(self, error: CouchbaseError, now: float) -> None:
-        """Record that the bucket cannot be opened."""
-
-
-class Recall:
+class ConfigFileBootstrap:
     """One session's dealings with its file.
 
     Args:
-        owner: the session.
-        nodes: the session's.
-        timers: likewise.
-        events: likewise; this appends to it.
+        shared: with all parts of the session.
+        table: the data nodes.
+        tracker: has a configuration of the file count.
+        opened: called with a configuration by which the nodes are known already, for one of them is
+            ready, the network to use, what that node says itself (it knows better which bucket it
+            is), and the time.
+        search: called with the time, and when the time for all began to run, if the seeds are to be
+            asked.
+        failed: called with the error and the time if the bucket cannot be opened.
     """
 
     def __init__(
-        self, owner: RecallOwner, nodes: Nodes, timers: Timers, events: list[Event]
+        self,
+        shared: Shared,
+        table: RouteTable,
+        tracker: ConfigTracker,
+        opened: Callable[[ClusterConfig, NetworkChoice, ClusterConfig, float], None],
+        search: Callable[[float, float], None],
+        failed: Callable[[CouchbaseError, float], None],
     ) -> None:
-        self.is_trying = False
-        """Whether the nodes of the file are being dialled, and none is ready yet."""
-        self._owner = owner
-        self._nodes = nodes
-        self._timers = timers
-        self._events = events
+        self._shared = shared
+        self._table = table
+        self._tracker = tracker
+        self._timers = shared.timers
+        self._events = shared.events
+        self._opened = opened
+        self._search = search
+        self._failed = failed
         self._began = 0.0
         self._opening = False
         """Whether the opening waits for the file."""
@@ -81,18 +74,31 @@ class Recall:
         self._network = NetworkChoice("", "")
         self._useless: int | None = None
         """When the file was written whose nodes did not take us."""
-        self._failed: list[tuple[Address, CouchbaseError]] = []
+        self._tried: list[tuple[Address, CouchbaseError]] = []
+        """What happened at nodes of the file."""
         self._storing: ClusterConfig | None = None
         self._to_store: ClusterConfig | None = None
 
+    connection = None
+    """None, for those of all nodes are made at once; see `couchloop.session.shared.Search`."""
+
     @property
-    def met(self) -> list[tuple[str, BaseException]]:
+    def is_trying(self) -> bool:
+        """Whether the nodes of the file are being dialled, and none is ready yet."""
+        return self._shared.search is self
+
+    def _try_no_more(self) -> None:
+        if self._shared.search is self:
+            self._shared.search = None
+
+    @property
+    def attempts(self) -> list[tuple[str, BaseException]]:
         """What happened at the nodes that are being tried, as ("host:port", error)."""
-        return [(str(address), error) for address, error in self._failed]
+        return [(str(address), error) for address, error in self._tried]
 
     @property
     def _settings(self) -> Settings:
-        return self._nodes.settings
+        return self._shared.settings
 
     def start(self, now: float) -> None:
         """Read the file; the search follows if that does not help."""
@@ -113,7 +119,8 @@ class Recall:
 
     def end(self) -> None:
         """Stop: the session is over."""
-        self._opening = self.is_trying = False
+        self._opening = False
+        self._try_no_more()
         self._end_limit()
 
     def loaded(self, result: Cached | BaseException | None, now: float) -> None:
@@ -130,8 +137,8 @@ class Recall:
                 self._no_help(result, now)
             else:
                 self._try(now)
-        elif isinstance(result, Cached) and self._owner.is_open:
-            self._nodes.apply(result.config, now, from_file=True)
+        elif isinstance(result, Cached) and self._shared.is_open:
+            self._tracker.apply(result.config, now, from_file=True)
 
     def _took_too_long(self, now: float) -> None:
         self._opening = False
@@ -150,12 +157,12 @@ class Recall:
                 context=ErrorContext(bucket=settings.bucket),
             )
             why.__cause__ = error
-            self._owner.bootstrap_failed(why, now)
+            self._failed(why, now)
             return
         # It is not there before the first start.
         level = "debug" if isinstance(error, FileNotFoundError) else "warning"
         self._log(level, "configuration in {path}: {reason}; asking the seeds", reason=reason)
-        self._owner.search(now, self._began)
+        self._search(now, self._began)
 
     def _try(self, now: float) -> None:
         settings = self._settings
@@ -163,34 +170,34 @@ class Recall:
         config = self._found.config
         first, *others = settings.places
         network = select_network(config, first, settings.network, others)
-        if not any(self._nodes.data_addresses(config, network.name)):
+        if not any(self._table.data_addresses(config, network.name)):
             text = f"it lists no data node on network {network.name!r}"
             self._no_help(ProtocolError(text), now)
             return
-        self.is_trying = True
+        self._shared.search = self
         self._network = network
-        self._failed = []
+        self._tried = []
         left = max(0.0, self._began + settings.config_total_timeout - now)
         self._limit = self._timers.limit(now, left, self._give_up)
-        self._nodes.apply(config, now, network=network.name, from_file=True)
+        self._tracker.apply(config, now, network=network.name, from_file=True)
 
     def ready(self, text: bytes, origin: str, now: float) -> None:
         """Open the bucket: a node has taken us, and told a configuration unless *text* is empty."""
         assert self._found is not None
-        self.is_trying = False
+        self._try_no_more()
         self._end_limit()
         told = config = self._found.config
         if text:
             with suppress(ProtocolError):
                 told = parse_config(text, origin)
-        self._owner.recalled(config, self._network, told, now)
+        self._opened(config, self._network, told, now)
 
     def failed(self, address: Address, error: CouchbaseError, now: float) -> bool:
         """Record what happened at a node; return whether that was the end of trying the file's."""
-        self._failed.append((address, error))
-        met = {where for where, _ in self._failed}
+        self._tried.append((address, error))
+        tried = {where for where, _ in self._tried}
         # A wrong password is wrong everywhere, and trying it often may lock the user out.
-        over = isinstance(error, AuthError) or met.issuperset(self._nodes.endpoints)
+        over = isinstance(error, AuthError) or tried.issuperset(self._table.endpoints)
         if over:
             self._give_up(now)
         return over
@@ -198,17 +205,17 @@ class Recall:
     def _give_up(self, now: float) -> None:
         """Forget the nodes of the file, and ask the seeds if that is allowed."""
         assert self._found is not None
-        self.is_trying = False
+        self._try_no_more()
         self._useless = self._found.mtime
         self._end_limit()
-        self._nodes.reset()
+        self._tracker.reset()
         settings = self._settings
-        cause = self._failed[-1][1] if self._failed else None
+        cause = self._tried[-1][1] if self._tried else None
         reason = "it took too long" if cause is None else settings.told(cause)
         if settings.bootstrap_on != FILE_ONLY:
             text = "configuration in {path}: no node of it takes us: {reason}; asking the seeds"
             self._log("warning", text, reason=reason)
-            self._owner.search(now, self._began)
+            self._search(now, self._began)
             return
         error = cause
         if not isinstance(cause, AuthError):
@@ -218,8 +225,8 @@ class Recall:
             )
             error.__cause__ = cause
         assert error is not None
-        error.context = ErrorContext(bucket=settings.bucket, seeds=tuple(self.met))
-        self._owner.bootstrap_failed(error, now)
+        error.context = ErrorContext(bucket=settings.bucket, seeds=tuple(self.attempts))
+        self._failed(error, now)
 
     def _end_limit(self) -> None:
         if self._limit is not None:

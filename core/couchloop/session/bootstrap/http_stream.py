@@ -7,9 +7,9 @@ GET /pools/default/nodeServices   the cluster's, where no bucket is named
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from couchloop.exceptions import (
@@ -22,10 +22,10 @@ from couchloop.exceptions import (
     NotDataNodeError,
 )
 from couchloop.http.exchange import Exchange
-from couchloop.session.connections import Nodes, Random
-from couchloop.session.events import CloseConnection, Event, LogRecord, OpenConnection
+from couchloop.session.events import CloseConnection, LogRecord, OpenConnection
+from couchloop.session.shared import Random, Shared
 from couchloop.session.standstill import blame
-from couchloop.session.timers import Timer, Timers
+from couchloop.session.timers import Timer
 from couchloop.settings.values import Address, Settings
 from couchloop.topology.text import MAX_CONFIG, too_long
 
@@ -41,7 +41,7 @@ _STEADY: Final = 10.0
 """A stream that lasted so many seconds makes earlier failures forgotten."""
 
 
-class Request(NamedTuple):
+class HttpRequest(NamedTuple):
     """What is to be written on a connection; the session takes it as it takes a data node's."""
 
     id: int
@@ -52,37 +52,27 @@ class Request(NamedTuple):
         return self.data
 
 
-class StreamOwner(Protocol):
-    """What a source of configurations tells its session."""
-
-    def stream_output(self, request: Request) -> None:
-        """Write a request."""
-
-    def config_streamed(self, text: bytes, address: Address, now: float) -> None:
-        """Handle a configuration."""
-
-    def stream_failed(self, error: CouchbaseError, now: float) -> None:
-        """Record that the node gives no (more) configurations; only before `keep` is called."""
-
-
 class ConfigSource:
     """The nodes' web ports, as a source of configurations.
 
     Args:
-        owner: the session.
-        nodes: has the settings that count now, and gives connections their numbers.
-        timers: the session's.
-        events: the session's; this appends to it.
+        shared: with all parts of the session.
+        new_id: gives connections their numbers.
         random: source of jitter.
+        write: called with a request that is to be written.
+        deliver: called with the text of a configuration, the web port that gave it, and the time.
+        failed: called with the error and the time if that gives no (more) configurations; only
+            before `keep` is called.
     """
 
     def __init__(
         self,
-        owner: StreamOwner,
-        nodes: Nodes,
-        timers: Timers,
-        events: list[Event],
+        shared: Shared,
+        new_id: Callable[[], int],
         random: Random,
+        write: Callable[[HttpRequest], None],
+        deliver: Callable[[bytes, Address, float], None],
+        failed: Callable[[CouchbaseError, float], None],
     ) -> None:
         self.id: int | None = None
         """Number of the connection, if there is one."""
@@ -90,11 +80,14 @@ class ConfigSource:
         """The web port that is or was asked last."""
         self.is_kept = False
         """Whether a connection that ends is replaced."""
-        self._owner = owner
-        self._nodes = nodes
-        self._timers = timers
-        self._events = events
+        self._shared = shared
+        self._new_id = new_id
+        self._timers = shared.timers
+        self._events = shared.events
         self._random = random
+        self._write = write
+        self._told = deliver
+        self._failed = failed
         self._exchange: Exchange | None = None
         self._target = ""
         self._body = bytearray()
@@ -111,7 +104,7 @@ class ConfigSource:
     @property
     def settings(self) -> Settings:
         """What counts now."""
-        return self._nodes.settings
+        return self._shared.settings
 
     # The session's side
 
@@ -145,7 +138,7 @@ class ConfigSource:
         self._exchange = Exchange(self._target, self.address, settings.login, settings.agent)
         try:
             # In no variable: the login is in it.
-            self._owner.stream_output(Request(self.id, self._exchange.request()))
+            self._write(HttpRequest(self.id, self._exchange.request()))
         except CouchbaseError as error:
             self._fail(error, now)
 
@@ -203,7 +196,7 @@ class ConfigSource:
         self._end()
         settings = self.settings
         self.address = address
-        self.id = self._nodes.new_id()
+        self.id = self._new_id()
         self._target = target
         self._since = now
         self._timer = self._timers.limit(now, settings.config_node_timeout, self._too_long)
@@ -229,7 +222,7 @@ class ConfigSource:
         for timer in (self._timer, self._stuck):
             if timer is not None:
                 timer.cancel()
-        self._owner.config_streamed(text, self.address, now)
+        self._told(text, self.address, now)
 
     def _watch(self, now: float) -> None:
         """See to it that a configuration of which a part has come is not awaited for ever."""
@@ -276,7 +269,7 @@ class ConfigSource:
         error.__traceback__ = None
         self._end()
         if not self.is_kept:
-            self._owner.stream_failed(error, now)
+            self._failed(error, now)
             return
         if now - self._since >= _STEADY:
             self._failures = 0

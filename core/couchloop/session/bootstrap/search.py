@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final
 
 from couchloop.exceptions import (
     AuthError,
@@ -35,12 +35,15 @@ from couchloop.kv.handshake import config_text
 from couchloop.safety.printable import printable
 from couchloop.session.bootstrap.http_stream import ConfigSource
 from couchloop.session.bootstrap.srv import srv_error, srv_targets
-from couchloop.session.connections import Nodes
-from couchloop.session.events import Event, LogRecord, ResolveSrv
+from couchloop.session.configurations import ConfigTracker
+from couchloop.session.connections import Connections
+from couchloop.session.events import LogRecord, ResolveSrv
 from couchloop.session.requests import OwnRequest
+from couchloop.session.route_table import RouteTable
+from couchloop.session.shared import Shared
 from couchloop.session.standstill import blame, blocked_for
-from couchloop.session.timers import Timer, Timers
-from couchloop.settings.values import HTTP, Address, Settings, distinct
+from couchloop.session.timers import Timer
+from couchloop.settings.values import HTTP, Address, distinct
 from couchloop.topology.configuration import (
     ClusterConfig,
     NetworkChoice,
@@ -65,60 +68,47 @@ _TELLING: Final = (
 )
 
 
-class BootstrapOwner(Protocol):
-    """What the search tells its session."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether there is a configuration already, and only a newer one is looked for."""
-
-    def bootstrapped(
-        self,
-        config: ClusterConfig,
-        network: NetworkChoice,
-        connection: Connection | None,
-        now: float,
-    ) -> None:
-        """Handle the first configuration, and the connection that brought it (None: a web port)."""
-
-    def bootstrap_failed(self, error: CouchbaseError, now: float) -> None:
-        """Record that no seed would have us."""
-
-
 class Bootstrap:
     """One search.
 
     Args:
-        owner: the session.
-        settings: the seeds and the limits.
-        nodes: opens the connections.
-        timers: the session's.
-        events: the session's; this appends to it.
+        shared: with all parts of the session.
+        table: the data nodes, as far as they are known.
+        connections: opens those to seeds.
+        tracker: asks seeds again whose bucket is not ready.
         source: asks web ports.
+        found: called with the first configuration, the network to use, the connection that brought
+            it (None: a web port), and the time.
+        failed: called with the error and the time if no seed would have us.
         order: sorts seeds that are to be tried in a random order.
         known: addresses that need not be tried, each in its one form.
     """
 
     def __init__(
         self,
-        owner: BootstrapOwner,
-        settings: Settings,
-        nodes: Nodes,
-        timers: Timers,
-        events: list[Event],
+        shared: Shared,
+        table: RouteTable,
+        connections: Connections,
+        tracker: ConfigTracker,
         source: ConfigSource,
+        found: Callable[[ClusterConfig, NetworkChoice, Connection | None, float], None],
+        failed: Callable[[CouchbaseError, float], None],
         order: Callable[[], float],
         known: Container[Address] = (),
     ) -> None:
         self.connection: Connection | None = None
         """The connection to the seed that is being tried."""
-        self.met: list[tuple[str, BaseException]] = []
+        self.attempts: list[tuple[str, BaseException]] = []
         """What happened at each seed so far, as ("host:port", error)."""
-        self._owner = owner
-        self._settings = settings
-        self._nodes = nodes
-        self._timers = timers
-        self._events = events
+        self._shared = shared
+        self._settings = shared.settings
+        self._table = table
+        self._connections = connections
+        self._tracker = tracker
+        self._timers = shared.timers
+        self._events = shared.events
+        self._found = found
+        self._failed = failed
         self._limit: Timer | None = None
         self._began = 0.0
         self._lookup: Timer | None = None
@@ -173,7 +163,7 @@ class Bootstrap:
         elif self._lookup_over():
             addresses = usable
             for error in wrong:
-                self.met.append((self._settings.srv, error))
+                self.attempts.append((self._settings.srv, error))
                 self._tell("warning", "{reason}; it is passed over", reason=error.message)
             self._tell("info", "{name} names {nodes}", nodes=", ".join(map(str, addresses)))
             self._origin = f" (by {self._settings.srv})"
@@ -187,7 +177,7 @@ class Bootstrap:
         if settings.srv_required:
             if not isinstance(error, CouchbaseError):
                 error = self._no_record(f"{type(error).__name__}: {error}")
-            self.met.append((settings.srv, error))
+            self.attempts.append((settings.srv, error))
             self._give_up(now)
             return
         # Who never meant a record need not read that a program is missing to look for one.
@@ -197,7 +187,7 @@ class Bootstrap:
             reason = settings.told(error)
         self._tell(level, "{reason}; trying {nodes}", reason=reason)
         if level == "info" and not isinstance(error, NoSrvRecordError):
-            self.met.append((settings.srv, error))
+            self.attempts.append((settings.srv, error))
         self._try(settings.seeds, settings.web_seeds, now)
 
     def _lookup_over(self) -> bool:
@@ -242,9 +232,12 @@ class Bootstrap:
             return
         if usable is None:
             # The bucket is being created or warming up: ask again until time is up.
-            self._timers.call_at(now + _NOT_READY_DELAY, lambda at: self._nodes.ask(connection, at))
+            self._timers.call_at(
+                now + _NOT_READY_DELAY,
+                lambda at: self._tracker.ask(connection, at, self._config_answered),
+            )
             return
-        self._owner.bootstrapped(*usable, connection, now)
+        self._found(*usable, connection, now)
 
     def config_streamed(self, text: bytes, now: float) -> None:
         """Open the bucket with the configuration of a web port, once that is usable."""
@@ -263,7 +256,7 @@ class Bootstrap:
             return
         self._is_warming = usable is None
         if usable is not None:
-            self._owner.bootstrapped(*usable, None, now)
+            self._found(*usable, None, now)
 
     def stream_failed(self, error: CouchbaseError, now: float) -> None:
         """Handle that the web port gives no (more) configurations, and try the next."""
@@ -292,7 +285,7 @@ class Bootstrap:
         if config is None or not (config.is_ready or not self._settings.bucket):
             return None
         network = select_network(config, seed, self._settings.network)
-        if not any(self._nodes.data_addresses(config, network.name)):
+        if not any(self._table.data_addresses(config, network.name)):
             raise self._not_on(network.name, config)
         return config, network
 
@@ -300,7 +293,7 @@ class Bootstrap:
         """Return why no node can be reached on *network*, and which to try instead."""
         bucket = self._settings.bucket
         port = "TLS data port" if self._settings.tls else "data port"
-        usable = data_networks(config, self._nodes.service)
+        usable = data_networks(config, self._table.service)
         cure = f"try network={' or network='.join(usable)}" if usable else "no network has one"
         if not any(network in node.networks for node in config.nodes):
             return NetworkNotFoundError(
@@ -312,10 +305,8 @@ class Bootstrap:
         error.may_pass = False
         return error
 
-    def config_answered(self, request: OwnRequest) -> None:
+    def _config_answered(self, connection: Connection, request: OwnRequest) -> None:
         """Handle the answer of a node whose bucket was not ready, or that it gave none."""
-        connection = self.connection
-        assert connection is not None
         answer = request.answer
         if answer is None:
             error = NodeTimeoutError(
@@ -338,7 +329,7 @@ class Bootstrap:
         self._note(str(seed), error, now)
 
     def _note(self, seed: str, error: CouchbaseError, now: float) -> None:
-        self.met.append((seed, error))
+        self.attempts.append((seed, error))
         self._events.append(
             LogRecord(
                 "warning",
@@ -368,8 +359,8 @@ class Bootstrap:
 
     def _try_next(self, now: float) -> None:
         if self._seeds:
-            self.connection = self._nodes.open(self._seeds.pop(0))
-            self._nodes.give_up_later(self.connection, now)
+            self.connection = self._connections.open(self._seeds.pop(0))
+            self._connections.give_up_later(self.connection, now)
         elif self._web_seeds:
             self.web_seed = self._web_seeds.pop(0)
             self._warn(self.web_seed)
@@ -394,16 +385,16 @@ class Bootstrap:
         total = self._settings.config_total_timeout
         blame(error, self._timers.excuse(self._began, now, total))
         if connection is not None:
-            self.met.append((str(connection.address), error))
-            self._nodes.drop(connection)
+            self.attempts.append((str(connection.address), error))
+            self._connections.drop(connection)
         elif self.web_seed is not None:
-            self.met.append((self._url(self.web_seed), error))
+            self.attempts.append((self._url(self.web_seed), error))
             self._source.close()
         self._give_up(now, error)
 
     def _summary(self) -> CouchbaseError:
-        """Return the error that tells most of all that was met; the others go with it."""
-        causes = [cause for _, cause in self.met if isinstance(cause, CouchbaseError)]
+        """Return the error that tells most of all attempts; the others go with it."""
+        causes = [cause for _, cause in self.attempts if isinstance(cause, CouchbaseError)]
         told = [cause for kind in _TELLING for cause in causes if isinstance(cause, kind)]
         if told:
             return own_copy(told[0])
@@ -426,9 +417,9 @@ class Bootstrap:
         if error is None:
             error = self._summary()
         context = replace(error.context or ErrorContext(), bucket=self._settings.bucket)
-        if len(self.met) > 1:
-            context.seeds = tuple(self.met)
+        if len(self.attempts) > 1:
+            context.seeds = tuple(self.attempts)
         error.context = context
-        if self._settings.bootstrap_on == HTTP and self._owner.is_open:
+        if self._settings.bootstrap_on == HTTP and self._shared.is_open:
             self._source.keep(self.web_addresses, now)
-        self._owner.bootstrap_failed(error, now)
+        self._failed(error, now)

@@ -249,7 +249,7 @@ class TestStart:
         """Where the bucket is open under another name of the cluster, the file opens none."""
         w = warm()
         refusal = BucketAlreadyOpenError("it is open")
-        w.session.admit = lambda config: refusal if config.uuid == told(w).uuid else None
+        w.session.opening.admit = lambda config: refusal if config.uuid == told(w).uuid else None
         start(w)
         assert w.session.error is refusal
         w.advance(5.0)
@@ -261,7 +261,7 @@ class TestStart:
         w = world()
         w.disk.keep(PATH, replace(told(w), uuid=None, cluster_uuid=None))
         refusal = BucketAlreadyOpenError("it is open")
-        w.session.admit = lambda config: refusal if config.uuid == told(w).uuid else None
+        w.session.opening.admit = lambda config: refusal if config.uuid == told(w).uuid else None
         start(w)
         assert w.session.error is refusal
         assert w.session.connections == []

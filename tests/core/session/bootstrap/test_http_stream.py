@@ -87,7 +87,7 @@ class TestBootstrap:
         assert web_connections(w) == 1
         for number, address in list(w.opened.items()):
             if address != WEB:
-                w.session._nodes.connections[number].features = frozenset()
+                w.session._connections.by_id[number].features = frozenset()
         w.cluster.bump()
         w.settle()
         assert w.session.config is not None
@@ -100,7 +100,7 @@ class TestBootstrap:
             w = web_world(
                 seeds=(DATA,), bootstrap_on="http", web_seeds=(WEB, WEB._replace(port=WEB.port + 1))
             )
-            w.session._source._random = Random(seed)
+            w.session.opening.source._random = Random(seed)
             w.open()
             w.advance(20.0)
             lost = w.now
@@ -162,7 +162,7 @@ class TestBootstrap:
         node = cluster.add_node(serves_data=False)
         w = web_world(cluster)
         seed = Address("127.0.0.1", node.ports["mgmt"])
-        w.session.settings = replace(w.session.settings, web_seeds=(seed,))
+        w.session.shared.settings = replace(w.session.settings, web_seeds=(seed,))
         w.open()
         w.do(ops.upsert(w.defaults, "k", 1))
         assert len(w.session.addresses) == 3
@@ -239,7 +239,7 @@ class TestBootstrap:
         for wanted in (False, True):
             for seed in range(10):
                 w = web_world(bootstrap_on="http", web_seeds=tuple(ports), randomize_nodes=wanted)
-                w.session._random = Random(seed)
+                w.session.opening._random = Random(seed)
                 w.session.start(w.now)
                 w.settle()
                 firsts.setdefault(wanted, set()).add(w.attempts[0][1])

@@ -26,6 +26,7 @@ from couchloop.exceptions import (
 from couchloop.hot.frames import FrameDecoder, encode_response
 from couchloop.hot.operation import Operation
 from couchloop.operations import document as ops
+from couchloop.session.configurations import ConfigReason
 from couchloop.session.events import Opened
 from couchloop.session.session import SessionState
 from couchloop.settings.values import Login
@@ -109,7 +110,7 @@ class TestBootstrap:
         firsts = set()
         for seed in range(10):
             w = World(randomize_nodes=True)
-            w.session._random = Random(seed)
+            w.session.opening._random = Random(seed)
             w.session.start(w.now)
             w.settle()
             firsts.add(w.attempts[0][1])
@@ -346,16 +347,16 @@ class TestBootstrap:
         """Without the feature, a request for a configuration does not name the known one."""
         w = opened()
         connection = w.session.connections[0]
-        w.session._nodes.ask_for_config(w.now)
-        request = w.session._nodes.config_request
+        w.session.tracker.request_config(ConfigReason.POLL, w.now)
+        request = w.session.tracker.request
         assert request is not None
         assert len(request.extras) == 16
         w.settle()
         for connection in w.session.connections:
             connection.features -= {Feature.CONFIG_KNOWN_VERSION}
         w.advance(1)
-        w.session._nodes.ask_for_config(w.now)
-        request = w.session._nodes.config_request
+        w.session.tracker.request_config(ConfigReason.POLL, w.now)
+        request = w.session.tracker.request
         assert request is not None
         assert request.extras == b""
 
@@ -365,9 +366,9 @@ class TestBootstrap:
         asked: Counter[str] = Counter()
         for _ in range(6):
             w.advance(1)
-            w.session._nodes.ask_for_config(w.now)
-            w.session._nodes.ask_for_config(w.now)
-            request = w.session._nodes.config_request
+            w.session.tracker.request_config(ConfigReason.POLL, w.now)
+            w.session.tracker.request_config(ConfigReason.POLL, w.now)
+            request = w.session.tracker.request
             assert request is not None
             assert request.connection is not None
             asked[str(request.connection.address)] += 1

@@ -80,7 +80,7 @@ class TestSrv:
         w.open()
         assert levels(w, "couchloop[srv]") == ["debug"]
         required = by_srv(FeatureNotAvailableError("pip install 'couchloop[srv]'"))
-        required.session.settings = replace(required.session.settings, srv_required=True)
+        required.session.shared.settings = replace(required.session.settings, srv_required=True)
         error = failure(required)
         assert type(error) is FeatureNotAvailableError
         assert "couchloop[srv]" in str(error)
@@ -251,9 +251,7 @@ class TestErrors:
         gone = Address("127.0.0.1", 11207)
         w = by_srv([Address("127.0.0.1", 9), gone], tls=True)
         w.nodes[Address("127.0.0.1", 18091)] = WebPort(w.cluster.nodes[0])
-        w.session.settings = w.session.nodes.settings = replace(
-            w.session.settings, login=Login("user", "not-it")
-        )
+        w.session.renew(replace(w.session.settings, login=Login("user", "not-it")))
         assert self.said(w) == (
             "AuthError: the server refused user 'user' (HTTP 401): check the user name and the "
             "password, and that the user exists on this cluster (bucket 'default', "

@@ -1,4 +1,4 @@
-"""A session that tells observers of each operation; one without them pays nothing for it."""
+"""A dispatcher that tells observers of each operation; who has none pays nothing for it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from couchloop.exceptions import ProtocolError
-from couchloop.hot.batch import Batch
+from couchloop.exceptions import CouchbaseError, ProtocolError
 from couchloop.hot.frames import Frame
 from couchloop.hot.operation import Operation
 from couchloop.hot.request import Request
 from couchloop.kv.connection import Connection, connection_of
 from couchloop.observation import Completed, LateAnswer, Observer
 from couchloop.observe.reports import Reporter, reporters
-from couchloop.session.connections import Random
-from couchloop.session.events import LogRecord
+from couchloop.session.dispatcher import Dispatcher
 from couchloop.session.session import Session
+from couchloop.session.shared import Random, Shared
 from couchloop.settings.values import Settings
 from couchloop.wire import Opcode, server_duration
 
@@ -24,18 +23,17 @@ _OPCODES: Final = frozenset(int(opcode) for opcode in Opcode)
 _MOST_REMEMBERED: Final = 1024
 
 
-class ObservedSession(Session):
-    """A session that tells observers of each operation, and logs their reports."""
+class ObservedDispatcher(Dispatcher):
+    """A dispatcher that tells observers of each operation, and logs their reports.
 
-    def __init__(
-        self,
-        settings: Settings,
-        wake: Callable[[Operation[Any] | Batch[Any]], None],
-        random: Random,
-        entropy: Callable[[int], bytes],
-    ) -> None:
-        super().__init__(settings, wake, random, entropy)
+    Takes what `Dispatcher` takes.
+    """
+
+    def __init__(self, shared: Shared, *parts: Any) -> None:
+        super().__init__(shared, *parts)
+        settings = shared.settings
         self._now = 0.0
+        """The time of whatever completes an operation."""
         self._reporters = reporters(settings.reports)
         self._observers: list[Observer] = [*self._reporters]
         if settings.observer is not None:
@@ -46,63 +44,76 @@ class ObservedSession(Session):
         self._given_up: dict[tuple[int, int], tuple[str, float, float]] = {}
         """Name, beginning and timeout of what may still be answered, by connection and opaque."""
 
-    # The time of whatever completes an operation
+    # What tells the time
 
     def submit(self, op: Operation[Any], now: float) -> None:
-        """See `Session`."""
+        """See `Dispatcher`."""
         self._now = now
         super().submit(op, now)
-        self._note_sent(op, now)
-
-    def _send_or_park(self, op: Operation[Any], now: float, *, is_new: bool = True) -> None:
-        super()._send_or_park(op, now, is_new=is_new)
-        self._note_sent(op, now)
-
-    def _send(self, op: Operation[Any], connection: Connection, vbucket: int, now: float) -> None:
-        super()._send(op, connection, vbucket, now)
-        self._note_sent(op, now)
-
-    def resumed(self, connection_id: int, now: float) -> None:
-        """See `Session`."""
-        self._now = now
-        super().resumed(connection_id, now)
-
-    def _note_sent(self, op: Request, now: float) -> None:
         if op.connection is not None and op.queue is not None:
             self._sent[op] = now
 
-    def receive_data(self, connection_id: int, data: bytes, now: float) -> None:
-        """See `Session`."""
+    def send_or_park(self, op: Operation[Any], now: float, *, is_new: bool = True) -> None:
+        """See `Dispatcher`."""
         self._now = now
-        super().receive_data(connection_id, data, now)
+        super().send_or_park(op, now, is_new=is_new)
 
-    def connection_lost(self, connection_id: int, reason: BaseException | None, now: float) -> None:
-        """See `Session`."""
+    def _send(self, op: Operation[Any], connection: Connection, vbucket: int, now: float) -> None:
+        super()._send(op, connection, vbucket, now)
+        if op.connection is not None and op.queue is not None:
+            self._sent[op] = now
+
+    def send_parked(self, parked: dict[Operation[Any], None], now: float) -> None:
+        """See `Dispatcher`."""
         self._now = now
-        super().connection_lost(connection_id, reason, now)
+        super().send_parked(parked, now)
 
-    def handle_deadline(self, now: float) -> None:
-        """See `Session`."""
+    def expire(self, op: Request, now: float) -> None:
+        """See `Dispatcher`."""
         self._now = now
-        super().handle_deadline(now)
+        self._remember(op)
+        super().expire(op, now)
 
-    def forked(self) -> None:
-        """See `Session`: what was observed so far is the parent process's to report."""
+    def fail(self, op: Request, error: CouchbaseError) -> None:
+        """See `Dispatcher`."""
+        self._note_time(op)
+        super().fail(op, error)
+
+    def fail_all(self, operations: dict[Any, None], error: CouchbaseError, now: float) -> None:
+        """See `Dispatcher`."""
+        self._now = max(self._now, now)
+        super().fail_all(operations, error, now)
+
+    def _note_time(self, op: Request) -> None:
+        """Take note that it is no earlier than something came on the connection of *op*."""
+        if op.connection is not None:
+            self._now = max(self._now, op.connection.last_activity)
+
+    # The end
+
+    def forked(self) -> list[Request]:
+        """See `Dispatcher`: what was observed so far is the parent process's to report."""
         self._observers.clear()
         self._reporters.clear()
-        super().forked()
+        return super().forked()
 
-    def close(self, now: float, wait: float = 0.0) -> None:
-        """See `Session`."""
-        self._now = now
-        super().close(now, wait)
+    def end(self, now: float) -> None:
+        """See `Dispatcher`."""
+        self._now = max(self._now, now)
+        super().end(now)
+
+    def ended(self) -> None:
+        """See `Dispatcher`: report what was observed since the last time."""
+        for reporter in self._reporters:
+            self._report(reporter)
 
     # What is observed
 
     def completed(self, op: Request) -> None:
-        """See `Session`."""
+        """See `Dispatcher`."""
         # What was never taken has no deadline.
         if isinstance(op, Operation) and op.deadline and op.opcode >= 0:
+            self._note_time(op)
             self._tell(op)
         super().completed(op)
 
@@ -138,6 +149,7 @@ class ObservedSession(Session):
 
     def orphaned(self, connection: Connection, frame: Frame, now: float) -> None:
         """See `couchloop.kv.connection.Owner`."""
+        self._now = max(self._now, now)
         duration = timeout = None
         remembered = self._given_up.pop((connection.id, frame.opaque), None)
         if remembered is not None:
@@ -162,14 +174,10 @@ class ObservedSession(Session):
         self._arm()
 
     def cancel(self, op: Request) -> None:
-        """See `Session`."""
+        """See `Dispatcher`."""
         self._remember(op)
         self._sent.pop(op, None)
         super().cancel(op)
-
-    def _expire(self, op: Request, now: float) -> None:
-        self._remember(op)
-        super()._expire(op, now)
 
     def _remember(self, op: Request) -> None:
         connection = connection_of(op)
@@ -185,9 +193,8 @@ class ObservedSession(Session):
         try:
             tell(what)
         except Exception as error:  # noqa: BLE001 - an observer's error must not be an operation's
-            reason = f"<ud>{error!r}</ud>" if self.settings.log_redaction else repr(error)
-            fields = {"reason": reason}
-            self._events.append(LogRecord("warning", "an observer has failed: {reason}", fields))
+            reason = f"<ud>{error!r}</ud>" if self._shared.settings.log_redaction else repr(error)
+            self._shared.log("warning", "an observer has failed: {reason}", reason=reason)
 
     # Reports
 
@@ -202,17 +209,12 @@ class ObservedSession(Session):
             self._armed.discard(reporter.title)
             self._report(reporter)
 
-        self._timers.call_at(self._now + reporter.interval, report)
+        self._shared.timers.call_at(self._now + reporter.interval, report)
 
     def _report(self, reporter: Reporter) -> None:
         if reporter.pending:
-            fields = {"title": reporter.title, "report": json.dumps(reporter.take())}
-            self._events.append(LogRecord("info", "{title}: {report}", fields))
-
-    def _end(self) -> None:
-        super()._end()
-        for reporter in self._reporters:
-            self._report(reporter)
+            report = json.dumps(reporter.take())
+            self._shared.log("info", "{title}: {report}", title=reporter.title, report=report)
 
 
 def _server_duration(answer: Frame | None) -> float | None:
@@ -227,10 +229,10 @@ def _server_duration(answer: Frame | None) -> float | None:
 
 def make_session(
     settings: Settings,
-    wake: Callable[[Operation[Any] | Batch[Any]], None],
+    deliver: Callable[[Any], object],
     random: Random,
     entropy: Callable[[int], bytes],
 ) -> Session:
-    """Give a session that is observed as far as *settings* say so."""
-    kind = ObservedSession if settings.is_observed else Session
-    return kind(settings, wake, random, entropy)
+    """Return a session that is observed as far as *settings* say so."""
+    kind = ObservedDispatcher if settings.is_observed else Dispatcher
+    return Session(settings, deliver, random, entropy, kind)

@@ -1,0 +1,107 @@
+"""What all parts of a session know: what was asked for, where it is in its life, whom to tell."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Protocol
+
+from couchloop.exceptions import CouchbaseError, ObjectDestroyedError, own_copy
+from couchloop.session.events import Event, LogRecord
+from couchloop.session.timers import Timers
+
+if TYPE_CHECKING:
+    from couchloop.kv.connection import Connection
+    from couchloop.settings.values import Settings
+
+
+class SessionState(Enum):
+    """Where a session is in its life."""
+
+    NEW = auto()
+    OPENING = auto()
+    OPEN = auto()
+    FAILED = auto()
+    """It could not be opened, and trying again would not help."""
+    WAITING = auto()
+    """It could not be opened for a cause that passes, and is opened again after a pause."""
+    CLOSING = auto()
+    """No new operation is taken; those in flight may still be answered."""
+    CLOSED = auto()
+
+
+class Random(Protocol):
+    """What is needed of a generator: jitter, and where to begin."""
+
+    def random(self) -> float:
+        """Return a number from 0.0 up to, not including, 1.0."""
+
+    def getrandbits(self, k: int, /) -> int:
+        """Return a number of *k* bits."""
+
+
+class Search(Protocol):
+    """What looks for a configuration, and who can say how far it has come."""
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection to the seed that is being tried."""
+
+    @property
+    def attempts(self) -> list[tuple[str, BaseException]]:
+        """What happened at each seed so far, as ("host:port", error)."""
+
+
+class Shared:
+    """What all parts of a session know.
+
+    Args:
+        settings: what to connect to and how.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        """What counts now: other credentials may come."""
+        self.state = SessionState.NEW
+        self.error: CouchbaseError | None = None
+        """Why it is not open: what opening met last, or that the process was forked."""
+        self.search: Search | None = None
+        """What looks for a configuration, if anything does."""
+        self.timers = Timers()
+        self.events: list[Event] = []
+        """What the adapter is to do; each part appends to it."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether operations can be routed."""
+        return self.state in {SessionState.OPEN, SessionState.CLOSING}
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether a configuration is being looked for, or will be again."""
+        return self.search is not None or self.state is SessionState.WAITING
+
+    @property
+    def searching(self) -> Connection | None:
+        """The connection to the seed that is being tried."""
+        return None if self.search is None else self.search.connection
+
+    @property
+    def attempts(self) -> list[tuple[str, BaseException]]:
+        """What happened at each seed, as ("host:port", error), while the bucket is not open."""
+        if self.search is not None and (attempts := self.search.attempts):
+            return list(attempts)
+        # Of the last time.
+        context = None if self.error is None else self.error.context
+        if self.error is None or context is None:
+            return []
+        return list(context.seeds) or [(context.node or "", self.error)]
+
+    def failure(self) -> CouchbaseError:
+        """Return why the bucket is not open, as an exception of the caller's own."""
+        if self.error is None:
+            return ObjectDestroyedError(f"bucket {self.settings.bucket!r} is closed")
+        return own_copy(self.error)
+
+    def log(self, level: str, text: str, **fields: object) -> None:
+        """Have a line logged; *text* is to be formatted with *fields*."""
+        self.events.append(LogRecord(level, text, fields))
