@@ -227,6 +227,14 @@ class TestDocuments:
         assert loop.wait(hotels.get_multi(["k1", "k2"]))["k2"].value == 2
         assert loop.wait(hotels.remove_multi([*documents])).all_ok
 
+    def test_streams(self, loop: Loop, bucket: Any, hotels: Any) -> None:
+        """Streams are the collection's, too."""
+        pairs = ((f"k{number}", number) for number in range(MANY))
+        assert all(result.success for result in loop.take(hotels.upsert_stream(pairs)))
+        found = loop.take(hotels.get_stream(f"k{number}" for number in range(MANY)))
+        assert sorted(result.value for result in found) == [*range(MANY)]
+        assert not loop.wait(bucket.exists("k0"))
+
     def test_threads(self, loop: Loop, served: Any, bucket: Any) -> None:
         """Handles for threads have scopes and collections, whose methods block the thread."""
         safe = bucket.threadsafe()
