@@ -12,10 +12,11 @@ from typing import Any, Final
 
 import pytest
 
-from tests.conformance.loops import Loop, cluster_of, opened
+from tests.conformance.loops import Loop, cluster_at, opened
 
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
-PAGES: Final = ("collections.md", "subdocument.md", "datastructures.md")
+PAGES: Final = ("collections.md", "subdocument.md", "datastructures.md", "durability.md")
+OPTIONS: Final = "fetch_mutation_tokens=true"
 _BLOCK: Final = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -29,7 +30,10 @@ def test_examples(loop: Loop, page: str) -> None:
         if ("async def example" in block) is (loop.name == "twisted")
     ]
     assert blocks
-    with loop.serving() as served, opened(loop, cluster_of(loop, served)) as bucket:
+    with (
+        loop.serving() as served,
+        opened(loop, cluster_at(loop, f"{served.connection_string}?{OPTIONS}")) as bucket,
+    ):
         served.cluster.create_collection("default", "inventory.hotels")
         names: dict[str, Any] = {"bucket": bucket}
         for block in blocks:
