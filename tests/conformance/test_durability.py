@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -176,7 +178,7 @@ def test_copies(loop: Loop, options: str) -> None:
             served.cluster.delay_replication("default", inf)
             pending = loop.start(where.upsert, "k", number, replicate_to=2)
             value = f"{number}".encode()
-            loop.until(lambda value=value: is_stored(served, bucket, "k", value))
+            loop.until(partial(is_stored, served, bucket, "k", value))
             assert not pending.done
             served.cluster.delay_replication("default", 0.0)
             assert pending.outcome().cas == loop.wait(where.get("k")).cas
@@ -349,12 +351,13 @@ def test_bad_input(loop: Loop, more: dict[str, Any]) -> None:
     """What is wrong is an error with the key; nothing is stored, and the connection stays."""
     with loop.serving() as served, opened(loop, cluster_of(loop, served)) as bucket:
         before = [each["id"] for each in bucket.diagnostics()["services"]["kv"]]
-        for call in (
+        calls: list[Callable[[], Any]] = [
             lambda: bucket.upsert("k", 1, **more),
             lambda: bucket.remove("k", **more),
             lambda: bucket.counter("k", initial=1, **more),
             lambda: bucket.mutate_in("k", sd.upsert("a", 1), upsert_doc=True, **more),
-        ):
+        ]
+        for call in calls:
             with pytest.raises(ArgumentError) as caught:
                 loop.wait(call())
             assert caught.value.key == "k"

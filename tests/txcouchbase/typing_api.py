@@ -13,8 +13,16 @@ from twisted.internet.defer import Deferred
 from couchloop import subdocument as sd
 from couchloop.client.connection_limits import ConnectionBudget
 from couchloop.client.threads import ThreadSafeBucket, ThreadSafeCollection
+from couchloop.durability import (
+    ClientDurability,
+    Durability,
+    PersistTo,
+    ReplicateTo,
+    ServerDurability,
+)
 from couchloop.exceptions import CouchbaseError
 from couchloop.items import Item, ItemOptionDict
+from couchloop.mutation_state import MutationState, MutationToken
 from couchloop.operations.streaming import Summary
 from couchloop.result import (
     ExistsResult,
@@ -279,3 +287,32 @@ async def streams(bucket: Bucket, collection: Collection) -> None:
     collection.touch_stream(["k"], ttl=5)
     bucket.get_stream(5)  # type: ignore[arg-type]
     bucket.get_stream(["k"], progress=1)  # type: ignore[arg-type]
+
+
+def durability(bucket: Bucket, collection: Collection, handle: ThreadSafeBucket) -> None:
+    """Levels, copies, blocks and tokens."""
+    level = Durability.MAJORITY
+    assert_type(bucket.upsert("k", 1, durability=level), Deferred[OperationResult])
+    assert_type(collection.counter("k", durability=level), Deferred[ValueResult])
+    assert_type(bucket.mutate_in("k", sd.remove("a"), durability=level), Deferred[SubdocResult])
+    assert_type(bucket.remove("k", 0, None, 1, -1), Deferred[OperationResult])
+    watched = ClientDurability(ReplicateTo.ONE, PersistTo.ACTIVE)
+    assert_type(
+        bucket.upsert_multi({"k": 1}, durability=watched), Deferred[MultiResult[OperationResult]]
+    )
+    assert_type(bucket.endure("k", 1, 1), Deferred[OperationResult])
+    assert_type(
+        bucket.endure_multi(["k"], check_removed=True), Deferred[MultiResult[OperationResult]]
+    )
+    assert_type(handle.upsert("k", 1, durability=ServerDurability(level)), OperationResult)
+    with bucket.durability(1, 1, timeout=2.5), handle.durability():
+        pass
+    result = handle.upsert("k", 1)
+    assert_type(result.mutation_token, MutationToken | None)
+    state = MutationState(result)
+    assert_type(state.encode(), str)
+    assert_type(MutationState.decode("{}"), MutationState)
+    bucket.upsert("k", 1, durability=1)  # type: ignore[arg-type]
+    bucket.upsert("k", 1, durability="majority")  # type: ignore[arg-type]
+    bucket.upsert("k", 1, persist_to="1")  # type: ignore[arg-type]
+    bucket.get("k", durability=level)  # type: ignore[call-arg]
