@@ -451,7 +451,7 @@ increment | | out: `counter(key, delta, initial)`
 decrement | | out: `counter(key, -delta, initial)`
 append(key, value)
 prepend(key, value)
-scan | | range scans are being built
+scan(scan_type) | options are arguments; a stream, also on Twisted
 CouchbaseList | | | gcouchbase.datastructures.CouchbaseList txcouchbase.datastructures.CouchbaseList
 CouchbaseMap | | | gcouchbase.datastructures.CouchbaseMap txcouchbase.datastructures.CouchbaseMap
 CouchbaseSet | | | gcouchbase.datastructures.CouchbaseSet txcouchbase.datastructures.CouchbaseSet

@@ -594,6 +594,14 @@ class TemporaryFailError(CouchbaseTransientError):
     CODE, ID, _FLAGS = 0x0B, 7, SRVLOAD
 
 
+class MutationTokenOutdatedError(CouchbaseError):
+    """The change is not in the bucket's history (any more): a failover may have lost it."""
+
+
+class RangeScanCanceledError(CouchbaseError):
+    """The server has ended the range scan, again and again."""
+
+
 class BusyError(TemporaryFailError):
     """The server is busy."""
 

@@ -12,6 +12,7 @@ from couchloop.hot.result import (
     OperationResult,
     ReplicaResult,
     Result,
+    ScanResult,
     StatsResult,
     ValueResult,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "OperationResult",
     "ReplicaResult",
     "Result",
+    "ScanResult",
     "ScopeSpec",
     "StatsResult",
     "SubdocResult",

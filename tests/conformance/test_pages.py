@@ -6,6 +6,7 @@ run one after the other, with `bucket`.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,13 @@ import pytest
 from tests.conformance.loops import Loop, cluster_at, opened
 
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
-PAGES: Final = ("collections.md", "subdocument.md", "datastructures.md", "durability.md")
+PAGES: Final = (
+    "bulk.md",
+    "collections.md",
+    "subdocument.md",
+    "datastructures.md",
+    "durability.md",
+)
 OPTIONS: Final = "fetch_mutation_tokens=true"
 _BLOCK: Final = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -35,7 +42,7 @@ def test_examples(loop: Loop, page: str) -> None:
         opened(loop, cluster_at(loop, f"{served.connection_string}?{OPTIONS}")) as bucket,
     ):
         served.cluster.create_collection("default", "inventory.hotels")
-        names: dict[str, Any] = {"bucket": bucket}
+        names: dict[str, Any] = {"bucket": bucket, "json": json}
         for block in blocks:
             exec(compile(block, page, "exec"), names)  # noqa: S102 - our own pages
             if loop.name == "twisted":

@@ -22,6 +22,7 @@ from couchloop.durability import (
 )
 from couchloop.exceptions import CouchbaseError
 from couchloop.items import Item, ItemOptionDict
+from couchloop.kv_range_scan import PrefixScan, RangeScan, SamplingScan, ScanTerm
 from couchloop.mutation_state import MutationState, MutationToken
 from couchloop.operations.streaming import Summary
 from couchloop.result import (
@@ -29,6 +30,7 @@ from couchloop.result import (
     MultiResult,
     OperationResult,
     ReplicaResult,
+    ScanResult,
     ScopeSpec,
     StatsResult,
     SubdocResult,
@@ -260,6 +262,9 @@ def streams(bucket: Bucket, collection: Collection) -> None:
     collection.append_stream([("k", "a")])
     collection.prepend_stream([("k", "a")])
     collection.touch_stream(["k"], ttl=5)
+    assert_type(bucket.scan(RangeScan("a", ScanTerm("b"))), ResultStream[ScanResult])
+    assert_type(collection.scan(PrefixScan("a"), ids_only=True), ResultStream[ScanResult])
+    bucket.scan(SamplingScan("5"))  # type: ignore[arg-type]
     bucket.get_stream(5)  # type: ignore[arg-type]
     bucket.get_stream(["k"], progress=1)  # type: ignore[arg-type]
 

@@ -20,6 +20,7 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/operations/sets.py
 - core/couchloop/operations/queues.py
 - core/couchloop/operations/streams.py
+- core/couchloop/operations/scan.py
 - core/couchloop/session/health.py
 - core/couchloop/operations/manifest.py
 
@@ -46,6 +47,7 @@ from couchloop.hot.result import (
     OperationResult,
     ReplicaResult,
     Result,
+    ScanResult,
     StatsResult,
     ValueResult,
 )
@@ -71,6 +73,7 @@ from couchloop.operations import (
 )
 from couchloop.operations.items import ItemCollection
 from couchloop.operations.manifest import ScopeSpec
+from couchloop.operations.scan_requests import PrefixScan, RangeScan, SamplingScan
 from couchloop.operations.specs import Spec, StoreSemantics
 from couchloop.operations.streaming import Progress
 from couchloop.operations.subdocument_result import SubdocResult
@@ -3556,6 +3559,46 @@ class DocumentMethods:
         Results come as they are answered, in any order. One that failed says so: `success` is
         False, and `error` is what `counter` would have raised. Nothing is sent before the first is
         asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
+        """
+        del self
+        raise FeatureNotAvailableError(
+            "streams are for the thread of the loop: in other threads use the _multi form"
+        )
+
+    def scan(
+        self,
+        scan_type: RangeScan | PrefixScan | SamplingScan,
+        *,
+        ids_only: bool = False,
+        consistent_with: Any = None,
+        batch_byte_limit: int = 15000,
+        batch_item_limit: int = 50,
+        concurrency: int = 1,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> NoReturn:
+        """Give the documents of a range of keys, or some of them at random, one after the other.
+
+        Args:
+            scan_type: RangeScan, PrefixScan or SamplingScan, of `couchloop.kv_range_scan`.
+            ids_only: give the keys alone.
+            consistent_with: a MutationState: the scan sees these changes.
+            batch_byte_limit: bytes that a node sends at once, about; 0: no limit.
+            batch_item_limit: items that it sends at once.
+            concurrency: vbuckets that are scanned at once: more are faster, and more work for the
+                nodes.
+            no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds that each request to a node has. None: 75.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Documents of one vbucket come in the order of their keys; in all there is none. What is not
+        on disk yet is not seen, unless *consistent_with* asks for it. A value that cannot be
+        decoded is a result with `error`. Iterating raises FeatureNotAvailableError where the bucket
+        has no range scans (they need servers from 7.6 on, and are not for ephemeral buckets),
+        MutationTokenOutdatedError, CollectionNotFoundError, RangeScanCanceledError.
         """
         del self
         raise FeatureNotAvailableError(

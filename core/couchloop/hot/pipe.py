@@ -16,12 +16,14 @@ from couchloop.exceptions import (
     ProtocolError,
 )
 from couchloop.hot.frames import Frame, FrameDecoder
-from couchloop.hot.request import UNNUMBERED, Request
+from couchloop.hot.request import JSON_VALUE, UNNUMBERED, Request
 from couchloop.wire import Feature, Magic, snappy
 from couchloop.wire.framing import decode_framing
 
 _HEADER: Final = Struct(">BBHBBHIIQ")
 _HEADER_SIZE: Final = _HEADER.size
+_DATATYPE: Final = 5
+"""Where the datatype stands in a header."""
 _MAX_OPAQUE: Final = 0xFFFFFFFF
 _SERVER_REQUEST: Final = int(Magic.SERVER_REQUEST)
 """A member of an enumeration takes longer to name, and to compare."""
@@ -41,7 +43,12 @@ _FRAMED: Final = {
 
 
 def _framed(header: bytes, framing: bytes) -> bytes:
-    """Return the alternative header in place of *header*, and *framing* behind it."""
+    """Return the alternative header in place of *header*, and *framing* behind it.
+
+    With JSON_VALUE it is the same header but for the datatype.
+    """
+    if framing is JSON_VALUE:
+        return b"%b\x01%b" % (header[:_DATATYPE], header[_DATATYPE + 1 :])
     _, opcode, key, extras, datatype, vbucket, body, opaque, cas = _HEADER.unpack(header)
     lengths = len(framing) << 8 | key
     body += len(framing)
@@ -188,7 +195,7 @@ class Pipe:
         )
         if framing:
             header = _framed(header, framing)
-            length += len(framing)
+            length += len(header) - _HEADER_SIZE
         if size < _LARGE:
             self._out.append(header + extras + key + value)
         else:
@@ -200,6 +207,8 @@ class Pipe:
 
     def _refuses(self, op: Request, framing: bytes) -> bool:
         """Whether the node does not know what *framing* asks of it: *op* has failed then."""
+        if framing is JSON_VALUE:
+            return False
         for identifier, _ in decode_framing(framing):
             feature, what = _FRAMED[identifier]
             if not {feature, Feature.ALT_REQUEST} <= self.features:

@@ -19,6 +19,13 @@ It is no number itself, and never sent: a pipe asks its owner (`PipeOwner.unnumb
 """
 
 
+JSON_VALUE: Final = b"\x01"
+"""In the place of framing extras: there are none, and the value is said to be JSON.
+
+That is asked for where framing extras are, for hardly any request needs it.
+"""
+
+
 class Completion(Protocol):
     """What a request is a part of, as long as it is under way."""
 

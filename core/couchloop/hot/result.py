@@ -205,6 +205,34 @@ class ReplicaResult(ValueResult):
         self.is_replica = is_replica
 
 
+class ScanResult(ValueResult):
+    """A document that a scan has found, or its key alone.
+
+    Attributes:
+        expiry: When the document expires, as a datetime in UTC; None: never.
+
+    """
+
+    __slots__ = ("expiry",)
+
+    def __init__(
+        self,
+        key: object,
+        value: object,
+        cas: int,
+        flags: int,
+        expiry: datetime | None,
+        rc: int = 0,
+    ) -> None:
+        super().__init__(key, value, cas, flags, rc)
+        self.expiry = expiry
+
+    @property
+    def id(self) -> Any:
+        """The document's key (SDK 3 and later)."""
+        return self.key
+
+
 class ObserveInfo(NamedTuple):
     """What one copy of a document says of it (SDK 2.5)."""
 

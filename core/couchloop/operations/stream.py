@@ -77,6 +77,8 @@ class Stream(ABC, Generic[T]):
         """The same, once nothing is under way any more."""
         self._pause = 0.0
         """Seconds after which a slice can do more, though nothing is answered; 0: none."""
+        self.now = 0.0
+        """When the slice that is under way has begun."""
         self._has_more = False
         """Whether a slice can do more in the next turn."""
 
@@ -176,20 +178,18 @@ class Stream(ABC, Generic[T]):
             return
         self._is_busy = True
         self._pause, self._has_more = 0.0, False
+        self.now = now
         try:
             for op in self._read():
-                self._settle(op)
+                self._attempt(self._settle, op)
             if self.ending is None and performer is not None:
-                self._feed(performer, now)
-            self._tell()
-        except CouchbaseError as error:
-            self.ending = without_frames(error)
-        except Exception as error:  # noqa: BLE001 - of the user's own code: it is what he is to see
-            self.ending = error.with_traceback(None)
+                self._attempt(self._feed, performer, now)
+            self._attempt(self._tell)
         finally:
             self._is_busy = False
         is_idle = not self._flying and not self._finished
         if self.ending is not None:
+            self._wind_up(performer, now)
             if performer is None or is_idle:
                 self._failure, self.ending = self.ending, None
                 self._is_over = True
@@ -201,6 +201,22 @@ class Stream(ABC, Generic[T]):
             pull.ask()
         elif self._pause and performer is not None:
             performer.pause(pull, self._pause, now)
+
+    def _attempt(self, call: Callable[..., None], *arguments: Any) -> None:
+        """Make a call that may run user code: what it raises ends the stream."""
+        try:
+            call(*arguments)
+        except CouchbaseError as error:
+            self.ending = self.ending or without_frames(error)
+        except Exception as error:  # noqa: BLE001 - of the user's own code: it is what he is to see
+            self.ending = self.ending or error.with_traceback(None)
+
+    def _wind_up(self, performer: Performer | None, now: float) -> None:
+        """Let go of all: the stream fails."""
+        for op in self._stop():
+            if performer is not None:
+                op.batch = Alone()
+                performer.begin(op, now)
 
     def _issue(self, op: Operation[Any], performer: Performer, now: float) -> None:
         """Issue *op* as one of the stream's."""
