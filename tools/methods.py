@@ -440,9 +440,9 @@ class Module:
             declared.append(f"{star}{each.name}: {each.annotation}{default}")
             names_it = each.kind is each.KEYWORD_ONLY
             given.append(f"{each.name}={each.name}" if names_it else f"{star}{each.name}")
-        returns = (target.stream_returns if is_stream else target.returns).format(
-            self._type(result_type(build))
-        )
+        returns = target.stream_returns if is_stream else target.returns
+        if "{}" in returns:
+            returns = returns.format(self._type(result_type(build)))
         docstring = docstring_of(build)
         call = f"{short}.{name}({', '.join(given)})"
         if isinstance(build, Multi):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,9 +20,10 @@ from couchloop.exceptions import (
     ValueFormatError,
 )
 from couchloop.kv_range_scan import PrefixScan, RangeScan, SamplingScan, ScanTerm
+from couchloop.mutation_state import MutationState
 from couchloop.transcoder import FMT_BYTES
 from couchloop.wire import Opcode, Status
-from tests.conformance.loops import Loop, cluster_of, opened
+from tests.conformance.loops import Loop, cluster_of, opened, opened_at
 
 KEYS = [f"{first}{number:03}" for first in ("air", "sea") for number in range(200)]
 
@@ -190,6 +192,20 @@ def test_consistency(loop: Loop, bucket: Any) -> None:
         loop.take(bucket.scan(RangeScan(), consistent_with=State(number, 1, 5)))
     with pytest.raises(ArgumentError):
         bucket.scan(RangeScan(), consistent_with=5)
+
+
+def test_consistent_with_changes(loop: Loop, served: Any) -> None:
+    """A scan waits for the changes that it is to see, which are not on disk yet."""
+    served.cluster.delay_persistence("default", math.inf)
+    string = f"{served.connection_string}/default?fetch_mutation_tokens=true"
+    with opened_at(loop, string) as bucket:
+        state = MutationState(loop.wait(bucket.upsert("late", 1)))
+        assert loop.take(bucket.scan(PrefixScan("late"), concurrency=2000)) == []
+        stream = bucket.scan(PrefixScan("late"), concurrency=2000, consistent_with=state)
+        running = loop.start(stream.run)
+        loop.wait(bucket.get("late"))
+        served.cluster.delay_persistence("default", 0.0)
+        assert running.outcome().done == 1
 
 
 def test_ephemeral(loop: Loop, bucket: Any, served: Any) -> None:

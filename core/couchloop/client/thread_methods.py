@@ -47,7 +47,6 @@ from couchloop.hot.result import (
     OperationResult,
     ReplicaResult,
     Result,
-    ScanResult,
     StatsResult,
     ValueResult,
 )
@@ -73,6 +72,7 @@ from couchloop.operations import (
 )
 from couchloop.operations.items import ItemCollection
 from couchloop.operations.manifest import ScopeSpec
+from couchloop.operations.scan import Changes
 from couchloop.operations.scan_requests import PrefixScan, RangeScan, SamplingScan
 from couchloop.operations.specs import Spec, StoreSemantics
 from couchloop.operations.streaming import Progress
@@ -3570,7 +3570,7 @@ class DocumentMethods:
         scan_type: RangeScan | PrefixScan | SamplingScan,
         *,
         ids_only: bool = False,
-        consistent_with: Any = None,
+        consistent_with: Changes | None = None,
         batch_byte_limit: int = 15000,
         batch_item_limit: int = 50,
         concurrency: int = 1,

@@ -13,10 +13,11 @@ document that was there all the time is given exactly once.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from zlib import crc32
 
 from couchloop.arguments.exact import exact_integer, is_true
@@ -82,6 +83,13 @@ class Snapshot(NamedTuple):
     seqno: int
 
 
+class Changes(Protocol):
+    """What a scan may be consistent with: a `couchloop.mutation_state.MutationState`."""
+
+    def as_dict(self) -> Mapping[str, Mapping[str, Sequence[int | str]]]:
+        """Return the changes: for each bucket and vbucket a number, and the vbucket's UUID."""
+
+
 class Part:
     """The scan of one vbucket.
 
@@ -136,7 +144,7 @@ class ScanStream(Stream[ScanResult]):
         what: Bounds | tuple[int, int | None],
         *,
         ids_only: bool,
-        consistent_with: Any,
+        consistent_with: Changes | None,
         max_bytes: int,
         max_items: int,
         concurrency: int,
@@ -508,7 +516,7 @@ class _Goodbye:
         performer.begin(self._cancel, connection.last_activity)
 
 
-def _snapshots(state: Any, bucket: str | None) -> dict[int, Snapshot]:
+def _snapshots(state: Changes, bucket: str | None) -> dict[int, Snapshot]:
     """Return what *state* says of the vbuckets of *bucket*."""
     found: dict[int, Snapshot] = {}
     for name, vector in state.as_dict().items():
@@ -530,7 +538,7 @@ def scan(
     scan_type: RangeScan | PrefixScan | SamplingScan,
     *,
     ids_only: bool = False,
-    consistent_with: Any = None,
+    consistent_with: Changes | None = None,
     batch_byte_limit: int = BYTES,
     batch_item_limit: int = ITEMS,
     concurrency: int = 1,
