@@ -11,6 +11,7 @@ from couchloop.exceptions import ArgumentError
 from couchloop.transcoder import FMT_JSON, Transcoder, Value
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster
+from tests.gcouchbase.support import until
 
 
 def test_user_code_is_not_run_in_the_hub(cluster: Cluster) -> None:
@@ -64,7 +65,7 @@ def test_context(bucket: Bucket) -> None:
     assert stream.closed
     assert ended == [True]
     assert list(stream) == []
-    assert bucket._driver.session.in_flight == 0
+    until(lambda: bucket._driver.session.in_flight == 0)
 
 
 def test_greenlet_that_is_killed(bucket: Bucket) -> None:
@@ -76,7 +77,7 @@ def test_greenlet_that_is_killed(bucket: Bucket) -> None:
     greenlet = gevent.spawn(run)
     bucket.upsert("k", 1)
     greenlet.kill()
-    assert bucket._driver.session.in_flight == 0
+    until(lambda: bucket._driver.session.in_flight == 0)
 
 
 def test_async_iterables_are_refused(bucket: Bucket) -> None:

@@ -121,5 +121,6 @@ async def test_run_is_cancelled(bucket: Bucket) -> None:
     failed = outcome(running)
     assert isinstance(failed[0], CancelledError)
     assert stream.closed
-    assert bucket._driver.session.in_flight == 0
+    # The poll of the configuration may be under way.
+    assert bucket._driver.session.in_flight <= 1
     assert next(given, None) is not None

@@ -238,6 +238,17 @@ class Multi(Generic[R]):
             given[self._timeout] = defaults.durable.timeout
         return tuple(given), need
 
+    def without_block(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return *arguments* that say of each operation that it need not be durable.
+
+        So the `durability()` block that code is in when it is built does not count.
+        """
+        if not self._durable:
+            return arguments
+        given = [*arguments]
+        given[self._durable[0]] = DurabilityLevel.NONE
+        return tuple(given)
+
     @staticmethod
     def _of_durables(
         kind: type[Operation[R]],

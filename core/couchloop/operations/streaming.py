@@ -344,7 +344,9 @@ class Streaming(Generic[R]):
                 "batches by the _multi form"
             )
             raise InvalidDurabilityError(text)
-        if need is not None:
+        if need is None:
+            arguments = self.multi.without_block(arguments)
+        else:
             # A node does them one after the other, and the time of each runs.
             in_flight = min(in_flight, _DURABLES)
         kind, build = self.multi.prepared(defaults, arguments, is_dict=own.is_said)
