@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,7 +15,6 @@ from typing import Any, Final, TypeVar
 import gevent
 from gevent import Greenlet, subprocess
 from gevent import socket as gsocket
-from gevent.util import GreenletTree
 
 from couchloop.wire import Opcode
 from gcouchbase.bucket import Bucket
@@ -206,9 +204,20 @@ def no_background_errors() -> Iterator[list[BaseException]]:
 
 
 def connecting() -> list[str]:
-    """Name the greenlets in which a Bucket is being connected."""
-    trees = GreenletTree.forest()
-    return re.findall(r"couchbase-connect-\d+", "".join(tree.format() for tree in trees))
+    """Name the greenlets of this thread in which a Bucket is being connected.
+
+    Not those of threads that have ended: gevent keeps a hub that was not destroyed, and who waits
+    there.
+    """
+    hub = gevent.get_hub()
+    return [
+        each.name
+        for each in gc.get_objects()
+        if isinstance(each, Greenlet)
+        and each.parent is hub
+        and not each.ready()
+        and each.name.startswith("couchbase-connect-")
+    ]
 
 
 @contextmanager
