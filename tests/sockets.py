@@ -21,6 +21,9 @@ NAMES: Final = {
 }
 """Host names with their addresses, for the resolvers of these tests."""
 
+Asked = list[tuple[str, frozenset[int]]]
+"""The names that a resolver was asked for, and the families of the addresses that were wanted."""
+
 NO_IPV6: Final = "nothing can listen on ::1: this machine has no IPv6"
 
 

@@ -16,6 +16,7 @@ import pytest
 from couchloop.auth import PasswordAuthenticator
 from couchloop.embedded import EmbeddedCluster
 from couchloop.exceptions import CouchbaseError
+from tests.sockets import Asked
 
 T = TypeVar("T")
 
@@ -107,6 +108,9 @@ class Loop(Protocol):
 
     def all_hosts_here(self) -> AbstractContextManager[dict[str, Any]]:
         """Have Buckets that are opened with these keywords take each host for this machine."""
+
+    def names(self) -> AbstractContextManager[Asked]:
+        """Have this loop know the names of `tests.sockets` and no others; give what is asked."""
 
     def resolver(self, port: int, *hosts: str) -> Any:
         """Give a resolver that asks name servers on that port of *hosts*, or of this machine."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import gevent
 from dns.resolver import Resolver
 from gevent import socket
 from gevent.server import StreamServer
@@ -20,6 +21,7 @@ from gcouchbase.cluster import Cluster
 from gcouchbase.pool import BucketPool
 from gcouchbase.testing import ServedCluster, SystemClock, serve
 from tests.gcouchbase import support
+from tests.sockets import Asked, addresses
 
 T = TypeVar("T")
 
@@ -51,6 +53,21 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._lines.append(record.getMessage())
+
+
+class _Names:
+    """A gevent resolver."""
+
+    def __init__(self) -> None:
+        self.asked: Asked = []
+
+    def getaddrinfo(self, host: str, port: int, family: int, *_: Any) -> list[Any]:
+        families = [family] if family else [socket.AF_INET, socket.AF_INET6]
+        self.asked.append((host, frozenset(families)))
+        found = addresses(host, families)
+        if not found:
+            raise socket.gaierror(socket.EAI_NONAME, "no such name")
+        return [(kind, socket.SOCK_STREAM, 6, "", (address, port)) for kind, address in found]
 
 
 class GeventLoop:
@@ -161,6 +178,17 @@ class GeventLoop:
             return socket.create_connection(("127.0.0.1", address.port))
 
         yield {"socket_factory": dial}
+
+    @contextmanager
+    def names(self) -> Iterator[Asked]:
+        """Give the hub a resolver."""
+        hub: Any = gevent.get_hub()
+        names, before = _Names(), hub.resolver
+        hub.resolver = names
+        try:
+            yield names.asked
+        finally:
+            hub.resolver = before
 
     def resolver(self, port: int, *hosts: str) -> Any:
         """Give one of dnspython's."""

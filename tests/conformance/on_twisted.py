@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import socket
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import pytest
 from pytest_twisted import blockon  # type: ignore[import-untyped]
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.interfaces import IAddress, IHostnameResolver, IResolutionReceiver
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThread
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.names.client import Resolver
 from twisted.python.failure import Failure
-from zope.interface import provider
+from zope.interface import implementer, provider
 
 from couchloop.embedded import EmbeddedCluster
 from couchloop.settings.values import Address
 from tests.conformance.loops import LIMIT
+from tests.sockets import Asked, addresses
 from tests.txcouchbase import support
 from txcouchbase import doctor
 from txcouchbase.bucket import Bucket
@@ -66,6 +70,34 @@ class _Ticks:
 
     def tick(self) -> None:
         self.ticks += 1
+
+
+@implementer(IHostnameResolver)
+class _Names:
+    """A name resolver; numeric addresses, which it is asked for too, are their own."""
+
+    def __init__(self) -> None:
+        self.asked: Asked = []
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: IResolutionReceiver,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: Sequence[type[IAddress]] | None = None,
+        transportSemantics: str = "TCP",
+    ) -> Any:
+        kinds: dict[int, Any] = {socket.AF_INET: IPv4Address, socket.AF_INET6: IPv6Address}
+        families = [
+            family for family, kind in kinds.items() if addressTypes is None or kind in addressTypes
+        ]
+        if hostName not in {"127.0.0.1", "::1"}:
+            self.asked.append((hostName, frozenset(families)))
+        receiver: Any = resolutionReceiver
+        receiver.resolutionBegan(None)
+        for family, address in addresses(hostName, families):
+            receiver.addressResolved(kinds[family](transportSemantics, address, portNumber))
+        receiver.resolutionComplete()
 
 
 class TwistedLoop:
@@ -226,6 +258,16 @@ class TwistedLoop:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("txcouchbase.connecting.HostEndpoint", here)
             yield {}
+
+    @contextmanager
+    def names(self) -> Iterator[Asked]:
+        """Install a resolver in the reactor."""
+        names = _Names()
+        before = self.reactor.installNameResolver(names)
+        try:
+            yield names.asked
+        finally:
+            self.reactor.installNameResolver(before)
 
     def resolver(self, port: int, *hosts: str) -> Any:
         """Give one of Twisted Names."""

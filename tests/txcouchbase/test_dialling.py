@@ -20,10 +20,15 @@ from couchloop.exceptions import UnknownHostError
 from couchloop.settings.values import Address
 from tests.certificates import Certificates
 from tests.sockets import ODD_NAMES
-from tests.txcouchbase.support import outcome, turn
-from tests.txcouchbase.test_sockets import open_bucket
+from tests.txcouchbase.support import Memory, outcome, turn
+from txcouchbase.bucket import Bucket
 from txcouchbase.dialling import HostEndpoint
 from txcouchbase.testing import ReactorClock, serve
+
+
+def open_bucket(address: str, options: str = "") -> Bucket:
+    """Open the bucket at *address*."""
+    return Bucket(f"{address}/default{options}", username="user", password="password")
 
 
 @pytest.fixture
@@ -185,3 +190,13 @@ def test_numbers_need_no_resolver() -> None:
         endpoint = HostEndpoint(reactor, Address(host, 1), None, 1.0, [])
         endpoint.connect(Factory.forProtocol(Protocol))
         assert [client[0] for client in reactor.tcpClients] == [host]
+
+
+def test_own_endpoints() -> None:
+    """What an endpoint_factory connects to is its own affair: the option does not count."""
+    memory = Memory()
+    bucket = memory.open(options="?ipv6=only")
+    memory.result(bucket.connect())
+    assert memory.result(bucket.upsert("key", 1)).success
+    bucket._close()
+    memory.reactor.advance(0)

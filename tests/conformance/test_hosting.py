@@ -1,0 +1,73 @@
+"""What `serve` listens for on either loop: HTTP streams, certificates, ports that are taken."""
+
+from __future__ import annotations
+
+import socket
+from base64 import b64encode
+from functools import partial
+
+import pytest
+
+from tests.conformance.loops import LIMIT, Loop
+
+END = b"\n\n\n\n"
+"""What ends a configuration."""
+
+
+def more_of(client: socket.socket, data: bytes, count: int) -> bytes:
+    """Read until *data* holds so many configurations; give all that was read."""
+    while data.count(END) < count:
+        more = client.recv(65536)
+        assert more, "the stream has ended"
+        data += more
+    return data
+
+
+def rest_of(client: socket.socket) -> None:
+    """Read to the end."""
+    while client.recv(65536):
+        pass
+
+
+def is_refused(port: int) -> bool:
+    """Tell whether nobody listens on that port of this machine."""
+    try:
+        socket.create_connection(("127.0.0.1", port), LIMIT).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_stream(loop: Loop) -> None:
+    """Each new revision reaches an open stream unasked, and stopping ends the stream."""
+    with loop.serving(loop.embedded()) as served:
+        node = served.cluster.nodes[0]
+        with socket.create_connection(("127.0.0.1", node.ports["mgmt"]), LIMIT) as client:
+            client.sendall(
+                b"GET /pools/default/bs/default HTTP/1.1\r\nHost: x\r\n"
+                b"Authorization: Basic %b\r\n\r\n" % b64encode(b"user:password")
+            )
+            data = b""
+            for count in range(1, 4):
+                data = loop.in_thread(partial(more_of, client, data, count))
+                assert data.count(END) == count
+                assert b'"rev":%d,' % served.cluster.rev in data
+                served.cluster.bump()
+            served.cluster.stop(node)
+            loop.in_thread(partial(rest_of, client))
+
+
+def test_no_certificate(loop: Loop) -> None:
+    """Without a certificate there is no connection string for TLS, and the error tells the cure."""
+    with loop.serving() as served, pytest.raises(LookupError, match="tls="):
+        _ = served.connection_string_tls
+
+
+def test_taken_port(loop: Loop) -> None:
+    """Where one node cannot listen, none is left listening."""
+    with loop.serving() as served:
+        cluster = loop.embedded(2)
+        cluster.nodes[1].ports["kv"] = served.cluster.nodes[0].ports["kv"]
+        with pytest.raises(OSError, match="in use"), loop.serving(cluster):
+            raise AssertionError("it listens")
+        loop.until(lambda: is_refused(cluster.nodes[0].ports["kv"]), "it listens")
