@@ -189,7 +189,7 @@ class GeventDriver(Driver):
         return pending.result()
 
     def _give_turn(self, batch: Batch[Any], now: float) -> None:  # noqa: ARG002 - as others have it
-        self.wake(batch)
+        self.deliver(batch)
 
     def _go_on(self, batch: Batch[Any]) -> None:
         """Go on with a large batch or a procedure in the greenlet that waits for it, by turns."""
@@ -206,7 +206,7 @@ class GeventDriver(Driver):
             while batch.waiter is not None:
                 hub.switch()
 
-    def wake(self, completed: Operation[Any] | Batch[Any]) -> None:
+    def deliver(self, completed: Operation[Any] | Batch[Any]) -> None:
         """Switch to the greenlet that waits."""
         if completed.waiter is None:
             return

@@ -145,7 +145,7 @@ class TwistedDriver(Driver):
         pending.waiter = pending.owner = None
         self.cancel(pending)
 
-    def wake(self, completed: Operation[Any] | Batch[Any]) -> None:
+    def deliver(self, completed: Operation[Any] | Batch[Any]) -> None:
         """Fire the Deferred."""
         deferred = completed.waiter
         completed.waiter = None

@@ -78,7 +78,7 @@ class Driver(ABC):
     """
 
     def __init__(self, settings: Settings, random: Random, entropy: Callable[[int], bytes]) -> None:
-        self.session = make_session(settings, self.wake, random, entropy)
+        self.session = make_session(settings, self.deliver, random, entropy)
         self.transports: dict[int, Transport] = {}
         self.leave: Callable[[], None] = _nothing
         """Takes the Bucket out of the registry."""
@@ -115,7 +115,7 @@ class Driver(ABC):
         """Raise WrongLoopError if this is not the thread that the loop runs in."""
 
     @abstractmethod
-    def wake(self, completed: Operation[Any] | Batch[Any]) -> None:
+    def deliver(self, completed: Operation[Any] | Batch[Any]) -> None:
         """Hand *completed* to the caller that waits for it."""
 
     @abstractmethod

@@ -92,7 +92,7 @@ class Batch(_Typed[R]):
         return not self.remaining
 
     def result(self) -> MultiResult[R]:
-        """Give all results by key; raise the first error, with `all_results`, if there is one."""
+        """Return all results by key; raise the first error, with `all_results`, if there is one."""
         if self._outcome is None:
             self._outcome = self._read()
         results, first = self._outcome
@@ -302,7 +302,7 @@ class Bulk(Batch[R]):
             self.settle(place, self.kind.missed(self.keys[place], error.rc or -1), error)
 
     def place_of(self, raw: bytes) -> int | None:
-        """Give where the key with these bytes is; None: it is in another batch, or none."""
+        """Return where the key with these bytes is; None: it is in another batch, or none."""
         known = self._by_key
         if known is None:
             known = self._by_key = self._index()
@@ -315,7 +315,7 @@ class Bulk(Batch[R]):
         return place
 
     def _index(self) -> dict[str | bytes, int]:
-        """Give the place of each key, by text or bytes of the built-in types alone."""
+        """Return the place of each key, by text or bytes of the built-in types alone."""
         transcoder: Any = self.defaults.transcoder
         method = getattr(transcoder.encode_key, "__func__", None)
         if method is Transcoder.encode_key and set(map(type, self.keys)) <= {str, bytes}:
@@ -364,7 +364,7 @@ class Bulk(Batch[R]):
         return False
 
     def read(self, most: int) -> int:
-        """Read the answers of so many operations; give how many there were."""
+        """Read the answers of so many operations; return how many there were."""
         finished = self.finished
         count = min(most, len(finished))
         for op in finished[:count]:
@@ -422,7 +422,7 @@ class Bulk(Batch[R]):
             self.first = place, without_frames(error)
 
     def give_up(self, most: int) -> int:
-        """Fail so many keys that wait, for the reason of `ended`; give how many there were."""
+        """Fail so many keys that wait, for the reason of `ended`; return how many there were."""
         assert self.ended is not None
         count = 0
         while self.waiting and count < most:
@@ -469,7 +469,7 @@ def batch_of(
     bulk_class: Callable[..., Bulk[Any]] = Bulk,
     whole: int = WHOLE,
 ) -> Batch[Any]:
-    """Give a batch of one operation for each key of *what*, which is copied.
+    """Return a batch of one operation for each key of *what*, which is copied.
 
     Args:
         kind: of the operations.
@@ -539,7 +539,7 @@ def batch_of(
 
 
 def _refusal(kind: type[Operation[Any]], key: Any, error: CouchbaseError) -> Operation[Any]:
-    """Give an operation that has failed already: its value cannot be sent."""
+    """Return an operation that has failed already: its value cannot be sent."""
     op = kind.__new__(kind)
     op.refuse(key, without_frames(error))
     return op

@@ -89,7 +89,7 @@ class Pending(Protocol[T_co]):
         """Whether it is complete."""
 
     def result(self) -> T_co:
-        """Give its result, or raise its error."""
+        """Return its result, or raise its error."""
 
 
 _init: Final = Request.__init__
@@ -194,7 +194,7 @@ class Operation(_Typed[T]):
         self.waiter = self.owner = None
 
     def result(self) -> T:
-        """Give the result of a completed operation, or raise its error, as often as asked.
+        """Return the result of a completed operation, or raise its error, as often as asked.
 
         Raises RuntimeError if it is not complete.
         """
@@ -210,7 +210,7 @@ class Operation(_Typed[T]):
         return self.decode(answer)
 
     def _failure(self) -> CouchbaseError | RuntimeError:
-        """Give what to raise, with what SDK 2.5 has in it; what is kept here gets no traceback."""
+        """Return what to raise, with what SDK 2.5 has in it; what is kept gets no traceback."""
         error = self.error
         if error is None:
             return RuntimeError(f"{self.name}: neither answer nor error is there yet")
@@ -234,7 +234,7 @@ class Operation(_Typed[T]):
 
     @classmethod
     def missed(cls, key: Any, rc: int) -> Result:
-        """Give the result of an operation on *key* that failed with *rc*."""
+        """Return the result of an operation on *key* that failed with *rc*."""
         return OperationResult(key, 0, rc=rc)
 
 
@@ -267,7 +267,7 @@ def _cas(cas: object, key: Key) -> int:
 
 
 def body(answer: Frame) -> bytes:
-    """Give the value of *answer*, inflated if need be.
+    """Return the value of *answer*, inflated if need be.
 
     Raises ProtocolError if it is corrupt or would exceed 20 MiB.
     """

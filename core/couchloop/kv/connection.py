@@ -227,7 +227,7 @@ class Connection(Pipe):
         return (self.opaque - len(self.pending) - self._forgotten) & 0xFFFFFFFF
 
     def answers_nothing(self) -> bool:
-        """Tell whether no request was answered since this was asked last."""
+        """Return whether no request was answered since this was asked last."""
         before, self._answered_before = self._answered_before, self.answered
         return before == self._answered_before
 

@@ -154,7 +154,7 @@ class Feeder:
         return self._shared.failure() if self._shared.state is SessionState.CLOSED else None
 
     def forget(self, bulk: Bulk[Any]) -> list[Operation[Any]]:
-        """Send no more of *bulk*; give the operations that were issued."""
+        """Send no more of *bulk*; return the operations that were issued."""
         self._active.pop(bulk, None)
         self.wants.pop(bulk, None)
         self._all_issued(bulk)
@@ -254,7 +254,7 @@ class Feeder:
         self._dispatcher.issue(op, now)
 
     def _lane(self, bulk: Bulk[Any], raw: bytes) -> tuple[Lane, Connection | None]:
-        """Give the lane of a key's node, and the connection that takes it now, if there is one."""
+        """Return the lane of a key's node, and the connection that takes it now, if one does."""
         table = self._table
         config = table.config
         node = connection = None

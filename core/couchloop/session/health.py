@@ -127,12 +127,12 @@ class DiagnosticsReport(dict[str, Any]):
         """Of the whole cluster."""
 
     def as_json(self) -> str:
-        """Give it as JSON text."""
+        """Return it as JSON text."""
         return json.dumps(self)
 
 
 def cluster_state(view: HealthView) -> ClusterState:
-    """Tell whether all data nodes, some or none can be used."""
+    """Return whether all data nodes, some or none can be used."""
     endpoints = view.table.endpoints.values()
     ready = sum(endpoint.ready is not None for endpoint in endpoints)
     if not view.shared.is_open or not ready:
@@ -143,7 +143,7 @@ def cluster_state(view: HealthView) -> ClusterState:
 def diagnostics(
     view: HealthView, now: float, report_id: str | None = None, version: int = 2
 ) -> DiagnosticsReport:
-    """Tell how each connection is, without any I/O.
+    """Return how each connection is, without any I/O.
 
     Args:
         view: the session.
@@ -191,7 +191,7 @@ def _draining(view: HealthView, connection: Connection, now: float) -> dict[str,
 
 
 def _seeds(view: HealthView, now: float) -> list[dict[str, Any]]:
-    """Tell what happened at the seeds so far: nodes are not known yet."""
+    """Return what happened at the seeds so far: nodes are not known yet."""
     met = dict(view.shared.attempts)
     searching = view.shared.searching
     entries = []
@@ -404,7 +404,7 @@ class PingReport(dict[str, list[dict[str, Any]]]):
         """Revision of the configuration that lists the nodes; None: there is none yet."""
 
     def as_json(self) -> str:
-        """Give RFC 0061's JSON."""
+        """Return RFC 0061's JSON."""
         report: dict[str, Any] = {"version": self.version, "id": self.id, "sdk": self.sdk}
         if self.config_rev is not None:
             report["config_rev"] = self.config_rev
@@ -525,7 +525,7 @@ class Ping(Watch):
         )
 
     def result(self) -> PingReport:  # type: ignore[override]  # not one of documents
-        """Give the report, or raise why the bucket is not open."""
+        """Return the report, or raise why the bucket is not open."""
         self.raise_error()
         assert self._report is not None
         return self._report

@@ -128,7 +128,7 @@ class ManualDriver(Driver):
     def check_thread(self) -> None:
         """There is but one."""
 
-    def wake(self, completed: Operation[Any] | Batch[Any]) -> None:
+    def deliver(self, completed: Operation[Any] | Batch[Any]) -> None:
         completed.waiter = True
 
     def call_soon(self) -> None:
