@@ -36,6 +36,8 @@ T = TypeVar("T")
 
 _IN_USE: Final = frozenset({SessionState.OPENING, SessionState.OPEN, SessionState.WAITING})
 _NOTHING_TO_CLOSE: Final = frozenset({SessionState.NEW, SessionState.CLOSED})
+_BY_TURNS: Final = (Bulk, Procedure)
+"""What goes on in the greenlet that waits; `Bulk | Procedure` would be made anew for each call."""
 
 _TO_START: Final = frozenset({SessionState.NEW, SessionState.WAITING})
 
@@ -172,7 +174,7 @@ class GeventDriver(Driver):
                     # Whoever switches to this greenlet without reason finds it waiting again.
                     while pending.waiter is not None:
                         hub.switch()
-                    if isinstance(pending, Bulk | Procedure):
+                    if isinstance(pending, _BY_TURNS):
                         self._go_on(pending)
                 except BaseException:
                     # Killed, or a Timeout: the answer, if one comes, belongs to nobody. What ends
