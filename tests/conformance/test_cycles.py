@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from couchloop.durability import Durability
 from couchloop.exceptions import CouchbaseError
 from couchloop.hot.batch import Batch
 from couchloop.hot.operation import Operation
@@ -74,6 +75,10 @@ OPERATIONS: dict[str, Callable[[Any], Any]] = {
     "a collection": lambda b: (
         b.scope("app").collection("c").upsert_multi(dict.fromkeys(keys(3), 1))
     ),
+    "a level": lambda b: b.upsert("k1", 1, durability=Durability.MAJORITY),
+    "copies": lambda b: b.upsert("k1", 1, persist_to=1, replicate_to=1),
+    "copies of many": lambda b: b.upsert_multi(dict.fromkeys(keys(300), 1), replicate_to=1),
+    "endure": lambda b: b.endure("k1"),
     "ping": lambda b: b.ping(),
     "wait_until_ready": lambda b: b.wait_until_ready(10),
 }
@@ -84,6 +89,13 @@ FAILURES: dict[str, Callable[[Any], Any]] = {
     "decoding": lambda b: b.get("worse"),
     "a bad key": lambda b: b.get(5),
     "a collection": lambda b: b.collection("no").get("k1", retry_strategy=FailFast()),
+    "no such level": lambda b: b.upsert("k1", 1, durability=1),
+    "no such copies": lambda b: b.upsert("k1", 1, replicate_to=2),
+    "copies": lambda b: b.insert("k1", 1, replicate_to=1),
+    "copies of many": lambda b: b.insert_multi({"k1": 1, "new": 1, 5: 1}, replicate_to=1),
+    "endure": lambda b: b.endure("missing"),
+    "endure_multi": lambda b: b.endure_multi(["missing", "k1"]),
+    "endure, too late": lambda b: b.endure("k1", check_removed=True, timeout=0.05),
     "get_multi": lambda b: b.get_multi(["k1", "missing", "worse"]),
     "upsert_multi": lambda b: b.upsert_multi({"a": 1, "b": "bad", 5: 1}),
     "a large get_multi": lambda b: b.get_multi([*keys(LARGE), "missing", "worse"]),
