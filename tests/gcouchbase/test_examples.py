@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -73,6 +74,22 @@ def test_threads(served: ServedCluster, tmp_path: Path, loop: str) -> None:
     ]
     assert served.cluster.operations[Opcode.ADD.name] == 51
     assert served.cluster.accepted == 3
+    until(lambda: not served.cluster.connections())
+
+
+def test_bulk(served: ServedCluster, tmp_path: Path) -> None:
+    """A file goes into the bucket and comes out again; what fails is told, and stops nothing."""
+    file, copy = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    lines = [json.dumps({"_id": f"k{number}", "n": number}) for number in range(1500)]
+    file.write_text("\n".join([*lines, json.dumps({"_id": "x" * 300})]) + "\n")
+    process = run("gevent_bulk.py", "import", str(file), served.connection_string)
+    output, errors = finish(process)
+    assert (process.returncode, output) == (0, "imported 1500 documents, 1 failed\n")
+    assert "x" * 300 in errors
+    process = run("gevent_bulk.py", "export", str(copy), served.connection_string)
+    output, _ = finish(process)
+    assert (process.returncode, output) == (0, "exported 1500 documents\n")
+    assert sorted(copy.read_text().splitlines()) == sorted(lines)
     until(lambda: not served.cluster.connections())
 
 

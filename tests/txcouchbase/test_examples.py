@@ -80,6 +80,23 @@ async def test_quickstart(served: ServedCluster, by_environment: bool) -> None:
     assert not served.cluster.connections()
 
 
+async def test_bulk(served: ServedCluster, tmp_path: Path) -> None:
+    """A file goes into the bucket and comes out again; what fails is told, and stops nothing."""
+    file, copy = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    lines = [json.dumps({"_id": f"k{number}", "n": number}) for number in range(1500)]
+    file.write_text("\n".join([*lines, json.dumps({"_id": "x" * 300})]) + "\n")
+    name = str(_EXAMPLES / "twisted_bulk.py")
+    given = ["-W", "error", name, "import", str(file), served.connection_string]
+    out, err, status = await _run(given, _ENVIRONMENT)
+    assert (out.decode(), status) == ("imported 1500 documents, 1 failed\n", 0)
+    assert "x" * 300 in err.decode()
+    given = ["-W", "error", name, "export", str(copy), served.connection_string]
+    out, _, status = await _run(given, _ENVIRONMENT)
+    assert (out.decode(), status) == ("exported 1500 documents\n", 0)
+    assert sorted(copy.read_text().splitlines()) == sorted(lines)
+    assert not served.cluster.connections()
+
+
 async def test_threads(served: ServedCluster, tmp_path: Path) -> None:
     """Fifty files go through the reactor's threads, over one connection per node; it ends in order.
 

@@ -1,0 +1,71 @@
+"""Import and export any number of documents with Twisted, in flat memory and with a progress bar.
+
+    python examples/twisted_bulk.py import FILE [couchbase://host,host…]
+    python examples/twisted_bulk.py export FILE [couchbase://host,host…]
+
+FILE has one JSON document a line, with its key as `_id`. Without a cluster on the command line the
+environment variable COUCHBASE says where, else it is couchbase://localhost. Bucket `default`, user
+`user`, password `password`. Exporting needs servers from 7.6 on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from bulk_progress import ProgressBar  # type: ignore[import-not-found]  # of this folder
+from twisted.internet.task import react
+
+from couchloop.kv_range_scan import RangeScan
+from txcouchbase.bucket import Bucket
+from txcouchbase.cluster import Cluster, PasswordAuthenticator
+
+
+def documents_of(path: str) -> Iterator[tuple[str, Any]]:
+    """Give each line's key and document; an async generator would do as well."""
+    with Path(path).open(encoding="utf-8") as lines:
+        for line in lines:
+            document = json.loads(line)
+            yield document.pop("_id"), document
+
+
+async def bring_in(bucket: Bucket, path: str) -> None:
+    """Store the documents of a file; a document that fails stops no other."""
+    with ProgressBar("import") as progress:
+        summary = await bucket.upsert_stream(documents_of(path), progress=progress).run()
+    for result in summary.failures[:10]:
+        print(result.key, result.error, file=sys.stderr)
+    print(f"imported {summary.done - summary.failed} documents, {summary.failed} failed")
+
+
+def written(path: str) -> TextIO:
+    """Open the file: disks are fast enough for that."""
+    return Path(path).open("w", encoding="utf-8")
+
+
+async def bring_out(bucket: Bucket, path: str) -> None:
+    """Write all documents of the bucket to a file."""
+    with written(path) as file, ProgressBar("export") as progress:
+        async with bucket.scan(RangeScan(), concurrency=16, batch_byte_limit=100_000) as found:
+            async for result in found:
+                if result.success:
+                    file.write(json.dumps({"_id": result.key, **result.value}) + "\n")
+                progress(found.done, 0, None)
+        print(f"exported {found.done} documents")
+
+
+async def main(reactor: Any, command: str, path: str, connection_string: str) -> None:
+    """Do what the module's docstring says."""
+    cluster = Cluster(connection_string, reactor=reactor)
+    cluster.authenticate(PasswordAuthenticator("user", "password"))
+    async with cluster.open_bucket("default") as bucket:
+        await {"import": bring_in, "export": bring_out}[command](bucket, path)
+
+
+if __name__ == "__main__":
+    where = sys.argv[3] if sys.argv[3:] else os.environ.get("COUCHBASE", "couchbase://localhost")
+    react(main, (sys.argv[1], sys.argv[2], where))
