@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from couchloop.client.async_result import AsyncResult
 from couchloop.exceptions import ArgumentError
 from txcouchbase.methods import OldNames
+from txcouchbase.stream import ResultStream
 
 
 class RawOperations:
@@ -57,16 +58,17 @@ class RawOperations:
 
 def _begin(
     method: Callable[..., Deferred[Any]], name: str, *args: Any, **kwargs: Any
-) -> AsyncResult:
-    """Call *method*; have its Deferred tell an AsyncResult."""
+) -> AsyncResult | ResultStream[Any]:
+    """Call *method*; have its Deferred tell an AsyncResult. A stream is what it is."""
+    deferred = method(*args, **kwargs)
+    if isinstance(deferred, ResultStream):
+        return deferred
     is_single = not name.lower().endswith("multi")
     count = 1
     if not is_single:
         first = args[0] if args else next(iter(kwargs.values()), ())
         count = len(first) if hasattr(first, "__len__") else 1
     result = AsyncResult(count, is_single=is_single)
-
-    deferred = method(*args, **kwargs)
 
     def failed(failure: Failure) -> Failure:
         assert failure.value is not None

@@ -50,6 +50,11 @@ class RawTests(SynchronousTestCase):
         assert isinstance(value, NotFoundError)
         assert not missing.all_ok
 
+    def test_streams(self) -> None:
+        """A stream is no AsyncResult: it is the Bucket's own."""
+        summary = self.memory.result(self.raw.upsert_stream({"a": 1, "b": 2}).run())
+        assert (summary.done, summary.failed) == (2, 0)
+
     def test_many(self) -> None:
         """The outcome of many keys is the AsyncResult, a dict."""
         pending = self.raw.upsert_multi({"a": 1, "b": 2})
