@@ -38,7 +38,7 @@ class _End:
 
 END: Final = _End()
 
-SLICE: Final = 128
+SLICE: Final = 64
 """Results that are read, and operations that are issued, in one turn of the loop."""
 
 
