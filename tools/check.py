@@ -25,6 +25,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 PROGRAMS: Final[Mapping[str, str]] = {
     "node": "the tests with the official Node.js SDK",
     "npm": "the tests with the official Node.js SDK",
+    "memcached": "the tests with plain memcached servers",
 }
 """Outside programs that some tests need, and what is left out without them."""
 

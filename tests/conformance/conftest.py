@@ -10,6 +10,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conformance.loops import Loop
+from tests.memcached import PROGRAM
+
+collect_ignore = [] if PROGRAM else ["test_plain_memcached.py"]
+"""Where it is not installed, `tools/check.py` says what is left out."""
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -217,5 +217,7 @@ class Sdk25Names(LaterNames):
         config = self._driver.session.config
         if config is None or not config.active:
             raise FeatureNotAvailableError("there is no map of vbuckets: the bucket is not open")
+        if not config.has_vbuckets:
+            raise FeatureNotAvailableError("there is no map of vbuckets: keys are spread by ketama")
         vbucket = config.vbucket(encode_key(self._defaults, key, "_vbmap"))
         return vbucket, config.active[vbucket]

@@ -33,9 +33,11 @@ from couchloop.session.bootstrap.srv import srv_targets
 from couchloop.settings.configure import make_settings
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.masking import masked
+from couchloop.settings.memcached import SCHEME as MEMCACHED
 from couchloop.settings.options import OptionValue, find_option
 from couchloop.settings.values import Address, Settings
-from couchloop.topology.configuration import ClusterConfig, Node, data_networks, select_network
+from couchloop.topology.configuration import ClusterConfig, Node
+from couchloop.topology.networks import data_networks, select_network
 
 _AT_ONCE: Final = 16
 """Nodes that are examined at the same time: behind a silent firewall each takes its whole limit."""
@@ -119,6 +121,10 @@ class Diagnosis:
         if settings.tls:
             yield from self._certificates(settings)
         seeds, web_seeds = yield from self._seeds(settings)
+        if settings.is_plain:
+            self._context.begin("node", count(len(seeds), "server"))
+            yield from self._in_order([self._server(seed) for seed in seeds])
+            return
         found: _SeedConfig | None = None
         tried = 0
         for seed in seeds:
@@ -217,7 +223,10 @@ class Diagnosis:
         self._context.begin("credentials")
         username, password = self._user
         by_certificate = "keypath" in options or bool(self._environment.get("LCB_SSL_KEY"))
-        if username is None and "username" not in options and not by_certificate:
+        is_plain = connection_string.scheme == MEMCACHED
+        if is_plain:
+            username = password = None
+        elif username is None and "username" not in options and not by_certificate:
             # What can be reached without logging in is worth knowing all the same.
             self._context.logs_in = False
             username, password = "nobody", ""
@@ -241,6 +250,12 @@ class Diagnosis:
             self._end(failed(Part.REQUEST, name, advise(error)))
             raise StopError from None
         self._tell_notices(settings)
+        if is_plain:
+            text = "none: nobody logs in at plain memcached servers"
+            self._end(
+                Step(part=Part.REQUEST, name="credentials", verdict=Verdict.SKIPPED, text=text)
+            )
+            return settings
         if self._context.logs_in:
             self._tell_login(settings, shows_password="password" in options)
             return settings
@@ -401,6 +416,20 @@ class Diagnosis:
             raise StopError
         return found
 
+    # Plain memcached servers
+
+    def _server(self, address: Address) -> Task[Step]:
+        """Greet a plain memcached server, and measure a round trip."""
+        probe = Probe(self._context, address, lambda _: None)
+        began = self._context.now
+        with suppress(StopError):
+            yield from probe.connect()
+            yield from probe.greet()
+            yield from probe.noop()
+        yield from probe.close()
+        text = "a plain memcached server"
+        return probe.summary(Part.NODES, "node", text, self._context.now - began)
+
     # One way in
 
     def _seed(self, seed: Address) -> Task[_SeedConfig | None]:
@@ -410,7 +439,7 @@ class Diagnosis:
         with suppress(StopError):
             yield from probe.connect()
             negotiated = yield from probe.handshake()
-            found = _SeedConfig(seed, probe.configuration(negotiated.config))
+            found = _SeedConfig(seed, probe.configuration(negotiated.text))
         yield from probe.close()
         return found
 
@@ -437,7 +466,7 @@ class Diagnosis:
         with suppress(StopError):
             yield from probe.connect()
             negotiated = yield from probe.handshake()
-            probe.configuration(negotiated.config, found.config)
+            probe.configuration(negotiated.text, found.config)
         yield from probe.close()
         text = "gives a configuration too"
         step = probe.summary(Part.OTHER_SEEDS, "seed", text, self._context.now - began)

@@ -23,7 +23,6 @@ from couchloop.doctor.requests import (
 from couchloop.exceptions import (
     ConnectionLostError,
     CouchbaseError,
-    FeatureNotAvailableError,
     NodeTimeoutError,
     ProtocolError,
 )
@@ -226,17 +225,31 @@ class Probe:
 
     # The dialogue
 
-    def handshake(self) -> Task[Negotiated]:
-        """Run the client's handshake, and tell of each of its parts."""
-        context, settings = self._context, self._settings
-        login = settings.login if context.logs_in else Login("", "", by_certificate=True)
-        identity = context.nonce()[:16]
-        hello = Hello(
+    def _hello(self) -> Hello:
+        settings = self._settings
+        identity = self._context.nonce()[:16]
+        return Hello(
             settings.agent,
             f"{identity:0<16}/{1:016x}",
             tracing=settings.is_observed,
             wire=settings.wire,
+            is_plain=settings.is_plain,
         )
+
+    def greet(self) -> Task[None]:
+        """Greet a plain memcached server as the client does."""
+        context, settings = self._context, self._settings
+        connection = self._connection = ProbedConnection(self.address, settings, self._hello())
+        began = self._begin("hello")
+        connection.opened(settings.login, context.nonce, context.now)
+        yield from self._await(connection, "hello", began)
+        self._ok("hello", began, "a plain memcached server")
+
+    def handshake(self) -> Task[Negotiated]:
+        """Run the client's handshake, and tell of each of its parts."""
+        context, settings = self._context, self._settings
+        login = settings.login if context.logs_in else Login("", "", by_certificate=True)
+        hello = self._hello()
         connection = self._connection = ProbedConnection(self.address, settings, hello)
         began = self._begin("hello")
         connection.opened(login, context.nonce, context.now)
@@ -325,9 +338,16 @@ class Probe:
         self._config_began = self._begin("configuration")
         return bytes(body)
 
-    def configuration(self, text: bytes, first: ClusterConfig | None = None) -> ClusterConfig:
-        """Return the configuration that this probe has brought; *first*: what another seed gave."""
+    def configuration(
+        self, text: bytes | None, first: ClusterConfig | None = None
+    ) -> ClusterConfig:
+        """Return the configuration that this probe has brought; *first*: what another seed gave.
+
+        *text* is None if the node never gives one, empty if the bucket is not ready.
+        """
         began = self._config_began
+        if text is None:
+            self._fail("configuration", began, self._told_by_web_ports())
         config: ClusterConfig | None = None
         if text:
             try:
@@ -368,16 +388,23 @@ class Probe:
         )
         return config
 
+    def _told_by_web_ports(self) -> Advice:
+        settings = self._settings
+        cure = "A program asks web ports next."
+        if not settings.web_seeds:
+            cure = (
+                "Use couchbases://, or bootstrap_on=http if the password may go over the network "
+                "in clear text: then a program asks web ports."
+            )
+        return Advice(
+            "data nodes tell none",
+            f"Bucket {settings.bucket!r} is of type memcached, or the server is too old.",
+            cure,
+        )
+
     def _unusable(self, config: ClusterConfig | None, first: ClusterConfig | None) -> Advice | None:
         """Return why a program could not use *config*; None: it could."""
         settings = self._settings
-        if config is not None and config.locator == "ketama":
-            return advise(
-                FeatureNotAvailableError(
-                    f"bucket {settings.bucket!r} is of type memcached, which is not "
-                    "supported; use an ephemeral bucket"
-                )
-            )
         if config is None or (settings.bucket and not config.is_ready):
             return Advice(
                 "not ready",

@@ -43,7 +43,7 @@ class HandshakeProgress:
     def handshake_done(self, _connection: Connection, negotiated: Negotiated, _now: float) -> None:
         """Keep what was agreed on; the configuration came with it."""
         self.negotiated = negotiated
-        self.done.add("configuration")
+        self.done |= {"hello", "configuration"}
 
     def unnumbered(self, _op: Any, _connection: Any, _vbucket: int) -> bool:
         """Nothing is asked of a collection."""

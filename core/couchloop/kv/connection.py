@@ -26,6 +26,7 @@ from couchloop.hot.frames import Frame
 from couchloop.hot.pipe import Pipe, PipeOwner
 from couchloop.hot.request import Request
 from couchloop.kv.handshake import ErrorMap, Hello, Negotiated, Step, handshake
+from couchloop.kv.plain import greet
 from couchloop.kv.scram import KeyDerivation
 from couchloop.settings.values import Address, Login, Wire
 from couchloop.wire import Feature, Magic
@@ -171,7 +172,10 @@ class Connection(Pipe):
         self.state = State.HANDSHAKE
         self.last_activity = now
         self._conceal = login.conceal
-        self._dialogue = handshake(self.hello, login, self.bucket, tls=self.tls, nonce=nonce)
+        if self.hello.is_plain:
+            self._dialogue = greet()
+        else:
+            self._dialogue = handshake(self.hello, login, self.bucket, tls=self.tls, nonce=nonce)
         self._advance(None, now)
 
     def close(self) -> list[Request]:
@@ -198,7 +202,9 @@ class Connection(Pipe):
         elif self.state is State.HANDSHAKE:
             # OpenSSL closes without an alert when the first bytes are not TLS.
             guess = "or not speak the key-value protocol"
-            if not self.tls:
+            if self.hello.is_plain:
+                guess = "or not speak memcached's binary protocol"
+            elif not self.tls:
                 guess = "not speak the key-value protocol, or want TLS (then use couchbases://)"
             error = HandshakeClosedError(
                 "the server accepted, and closed the connection during the handshake: it may be "
@@ -322,11 +328,14 @@ class Connection(Pipe):
 
     # Failure
 
-    @staticmethod
-    def _wrong_protocol(error: ProtocolError) -> WrongProtocolError:
+    def _wrong_protocol(self, error: ProtocolError) -> WrongProtocolError:
+        if isinstance(error, WrongProtocolError):
+            return error
         message = error.message
         if "TLS" in message:
-            cure = "use couchbases:// for this port"
+            cure = "add ssl=on" if self.hello.is_plain else "use couchbases:// for this port"
+        elif self.hello.is_plain:
+            cure = "is this a memcached that speaks the binary protocol (-B binary, or auto)?"
         elif "HTTP" in message:
             cure = "give the data port (11210, or 11207 with TLS), not a web port"
         else:

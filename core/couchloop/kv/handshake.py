@@ -97,6 +97,8 @@ class Hello:
     tracing: bool = False
     """Whether the server is to say how long each request took it."""
     wire: Wire = field(default_factory=Wire)
+    is_plain: bool = False
+    """Whether the server is a plain memcached, which has no names (`couchloop.kv.plain`)."""
 
     def key(self) -> bytes:
         """Return the key of the HELLO request; the agent is cut to 200 bytes."""
@@ -126,6 +128,13 @@ class Negotiated:
     error_map: ErrorMap
     config: bytes
     """The cluster config as JSON text; empty if the node had none."""
+    gives_config: bool = True
+    """Whether the node has configurations of such a bucket; not of one of type memcached."""
+
+    @property
+    def text(self) -> bytes | None:
+        """The configuration; None: the node never gives one."""
+        return self.config if self.gives_config else None
 
 
 def wanted_features() -> tuple[Feature, ...]:
@@ -209,6 +218,8 @@ def handshake(
             "open a Bucket first",
             context=_context(config),
         )
+    if bucket and config.status == Status.NOT_SUPPORTED:
+        return Negotiated(granted, error_map, b"", gives_config=False)
     if config.status not in (Status.SUCCESS, Status.KEY_ENOENT):
         raise NotDataNodeError(
             "the node has no cluster configuration to give: it is no data node, or too old",

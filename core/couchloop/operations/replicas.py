@@ -14,6 +14,7 @@ from couchloop.exceptions import (
     CouchbaseNetworkError,
     CouchbaseTransientError,
     DocumentUnretrievableError,
+    FeatureNotAvailableError,
     NotFoundError,
     without_frames,
 )
@@ -114,7 +115,8 @@ def reason_of(failures: list[CouchbaseError]) -> CouchbaseError:
     """Return what it means that no copy was read: no document, or what kept it from being read."""
     known = [each for each in failures if isinstance(each, NotFoundError)]
     # That there is no such replica explains nothing where others were asked.
-    worse = [each for each in failures if not isinstance(each, NotFoundError) and each.rc != 0x23]
+    explained = NotFoundError | FeatureNotAvailableError
+    worse = [each for each in failures if not isinstance(each, explained) and each.rc != 0x23]
     if worse:
         return worse[0]
     if not known:

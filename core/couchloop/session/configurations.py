@@ -134,7 +134,9 @@ class ConfigTracker:
             self.request_config(ConfigReason.AWAITED, now)
 
     def _request(self, now: float) -> None:
-        if self.request is not None:
+        known = self._table.config
+        if self.request is not None or (known is not None and not known.has_vbuckets):
+            # Data nodes know nothing of buckets without vbuckets.
             return
         due = self._asked + self._shared.settings.config_poll_floor
         if now < due:

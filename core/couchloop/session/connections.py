@@ -19,7 +19,7 @@ from couchloop.kv.handshake import Hello
 from couchloop.session.events import CloseConnection, OpenConnection
 from couchloop.session.route_table import Endpoint
 from couchloop.session.standstill import blame
-from couchloop.topology.configuration import data_networks
+from couchloop.topology.networks import data_networks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,6 +127,7 @@ class Connections:
             f"{self._client_id}/{number:016x}",
             tracing=settings.is_observed,
             wire=settings.wire,
+            is_plain=settings.is_plain,
         )
         connection = Connection(
             self._owner,

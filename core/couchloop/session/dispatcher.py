@@ -25,6 +25,7 @@ from couchloop.session.route_table import Endpoint, RouteTable
 from couchloop.session.shared import SessionState, Shared
 from couchloop.session.standstill import blame
 from couchloop.session.strategies import GivenUp, Strategies, note
+from couchloop.session.unavailable import unavailable
 
 if TYPE_CHECKING:
     from couchloop.hot.frames import Frame
@@ -174,6 +175,8 @@ class Dispatcher(Submitter):
             if not config.is_ready:
                 self.fail(op, self.failures.no_bucket(op))
                 return
+            if not config.has_vbuckets and self._is_unavailable(op):
+                return
             if not op.is_plain and op.settles(config):
                 self._settle(op)
                 return
@@ -215,6 +218,15 @@ class Dispatcher(Submitter):
             self.fail(op, self.failures.not_available(op, endpoint, delay.cause))
             return False
         return op.queue is not None
+
+    def _is_unavailable(self, op: Operation[Any]) -> bool:
+        """Whether servers without vbuckets cannot do *op*, which has failed then."""
+        error = unavailable(op, is_plain=self._shared.settings.is_plain)
+        if error is None:
+            return False
+        error.context = self.failures.context(op)
+        self.fail(op, error)
+        return True
 
     def _settle(self, op: Operation[Any]) -> None:
         """End *op*, which the configuration alone has completed."""

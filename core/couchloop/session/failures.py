@@ -20,6 +20,7 @@ from couchloop.exceptions import (
     RequestCanceledError,
     ServerError,
     TemporaryFailError,
+    TooBigError,
     UnambiguousTimeoutError,
     own_copy,
     status_error,
@@ -228,6 +229,8 @@ class Failures:
                 kind = TemporaryFailError
         elif kind is NotAuthorizedError:
             message = self._not_authorized(context)
+        elif kind is TooBigError and self._shared.settings.is_plain:
+            message = "the value is larger than this memcached takes (its option -I; usually 1 MiB)"
         return op.explained(kind(message, context=context), answer)
 
     def _not_authorized(self, context: ErrorContext) -> str:

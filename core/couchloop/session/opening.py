@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from couchloop.session.route_table import RouteTable
     from couchloop.session.shared import Random
     from couchloop.session.timers import Timer
-    from couchloop.topology.configuration import ClusterConfig, NetworkChoice
+    from couchloop.topology.configuration import ClusterConfig
+    from couchloop.topology.networks import NetworkChoice
 
 _SEARCH_SPREAD: Final = 0.05
 """Seconds within which seeds are asked, at a random moment, once all nodes are lost."""
@@ -145,15 +146,20 @@ class Opening:
         """Handle a connection that is ready; return whether it is none of a node that is known."""
         bootstrap = self._bootstrap
         if bootstrap is not None and bootstrap.connection is connection:
-            bootstrap.handshake_done(negotiated.config, now)
+            bootstrap.handshake_done(negotiated, now)
             return True
         if self.config_file.is_trying:
             self.config_file.ready(negotiated.config, connection.address.host, now)
         return False
 
     def node_ready(self) -> None:
-        """Take note that a node's connection is ready: data nodes tell of changes themselves."""
-        if self._shared.settings.bootstrap_on != HTTP:
+        """Take note that a node's connection is ready: data nodes tell of changes themselves.
+
+        But for buckets without vbuckets, of which web ports alone know.
+        """
+        config = self._table.config
+        is_told = config is not None and config.has_vbuckets
+        if is_told and self._shared.settings.bootstrap_on != HTTP:
             self.source.close()
 
     def takes_failed(self, connection: Connection, error: CouchbaseError, now: float) -> bool:

@@ -146,11 +146,14 @@ class RouteTable(Routes):
     def target(self, op: Request) -> tuple[Endpoint | None, int]:
         """Return the node that *op* is for, None if there is none now, and its vbucket.
 
-        The bucket has vbuckets; the node is that of the present configuration.
+        The bucket is ready; the node is that of the present configuration. Where there are no
+        vbuckets, requests name the first.
         """
         config = self.config
         assert config is not None
         index, vbucket = op.target(config)
+        if not config.has_vbuckets:
+            vbucket = 0
         return self.by_node[index] if 0 <= index < len(self.by_node) else None, vbucket
 
     def endpoint_of(self, op: Request) -> Endpoint | None:
@@ -207,16 +210,20 @@ class RouteTable(Routes):
             waiter.look(now)
 
     def _build(self, config: ClusterConfig) -> None:
-        ready = [None if endpoint is None else endpoint.open_to_all for endpoint in self.by_node]
-        # Index -1 stands for no node.
-        ready.append(None)
-        self.route = [ready[index] for index in config.active]
+        if config.has_vbuckets:
+            by_node = self.by_node
+            ready = [None if endpoint is None else endpoint.open_to_all for endpoint in by_node]
+            # Index -1 stands for no node.
+            ready.append(None)
+            self.route = [ready[index] for index in config.active]
+        # Else `target` tells, for each key.
         self.on_routed()
 
     def _bend(self) -> None:
         """Change `route` at once, if it is made: one node takes no more for now, or takes more."""
-        if self.route and self.config is not None:
-            self._build(self.config)
+        config = self.config
+        if config is not None and (self.route or not config.has_vbuckets):
+            self._build(config)
 
     def pause(self, connection: Connection) -> None:
         """Route nothing to *connection* before `go_on`: what is issued waits, in order."""

@@ -24,6 +24,7 @@ from couchloop.exceptions import (
 from couchloop.observation import Observer
 from couchloop.retries import RetryStrategy
 from couchloop.safety.secret import Secret, as_secret, sealed
+from couchloop.settings import memcached
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.environment import read_environment
 from couchloop.settings.from_options import bootstrap_on, number, strategy, with_options
@@ -38,6 +39,7 @@ from couchloop.settings.values import (
     DATA_PORT,
     DATA_PORT_TLS,
     HTTP,
+    MEMCACHED_PORT,
     MINIMUM_TLS,
     WEB_PORT,
     WEB_PORT_TLS,
@@ -126,6 +128,7 @@ def make_settings(
     if lockmode not in {LOCKMODE_NONE, LOCKMODE_EXC, LOCKMODE_WAIT}:
         raise ArgumentError(f"lockmode is LOCKMODE_NONE, LOCKMODE_EXC or LOCKMODE_WAIT: {lockmode}")
     connection_string = read_connection_string(connection_string)
+    is_plain = connection_string.scheme == memcached.SCHEME
     bucket = _bucket(connection_string, is_cluster=is_cluster)
     options = _options(connection_string)
     variables = read_environment(environment or {})
@@ -137,7 +140,11 @@ def make_settings(
     makes_tls = tls and tls_context is None
     if makes_tls:
         variables.apply_files(options)
-    if authenticator is None:
+    is_login_given = authenticator is not None or _names_user(options, username, password)
+    if is_plain:
+        memcached.check_plain(connection_string)
+        authenticator = _of_plain_servers(options, authenticator)
+    elif authenticator is None:
         authenticator = _authenticator(options, username, password, bucket)
     if authenticator.needs_tls and not tls:
         raise ArgumentError(f"{type(authenticator).__name__} here needs TLS: use couchbases://")
@@ -167,6 +174,9 @@ def make_settings(
         notices=(*variables.notices, *_remarks(connection_string, options)),
     )
     settings = with_options(settings, options)
+    if is_plain:
+        is_login_given = is_login_given and not login.by_certificate
+        settings = memcached.of_plain_servers(settings, options, is_login_given=is_login_given)
     if timeout is not None:
         settings = replace(settings, operation_timeout=exact_seconds(timeout))
     return settings
@@ -177,6 +187,8 @@ def _bucket(connection_string: ConnectionString, *, is_cluster: bool) -> str:
     bucket = connection_string.bucket or ""
     if is_cluster:
         return bucket
+    if not bucket and connection_string.scheme == memcached.SCHEME:
+        return memcached.BUCKET
     if not bucket:
         raise InvalidConnectionStringError(
             "the connection string names no bucket: couchbase://host/BUCKET",
@@ -312,6 +324,25 @@ def _authenticator(
     return PasswordAuthenticator(username, password)
 
 
+def _names_user(
+    options: Mapping[str, Any], username: str | None, password: str | Secret | None
+) -> bool:
+    """Whether anything says as whom to log in, by password."""
+    return not (username is None and password is None and options.keys().isdisjoint(_WHO))
+
+
+def _of_plain_servers(
+    options: dict[str, Any], authenticator: Authenticator | None
+) -> Authenticator:
+    """Return who connects to plain memcached servers: whoever a certificate names, or nobody."""
+    if authenticator is None and "keypath" in options:
+        rest = {name: value for name, value in options.items() if name not in _WHO}
+        authenticator = _authenticator(rest, None, None, "")
+    if isinstance(authenticator, CertAuthenticator):
+        return authenticator
+    return memcached.Nobody(None if authenticator is None else authenticator.cert_path)
+
+
 def _wants_tls(connection_string: ConnectionString, options: dict[str, Any]) -> bool:
     mode = options.get("ssl")
     if mode == "off" and connection_string.tls:
@@ -400,6 +431,10 @@ def _seeds(
     both usual ports (RFC 0011). Web ports that are not named are asked only where that does not
     show the password on the way, or where it is wanted.
     """
+    if connection_string.scheme == memcached.SCHEME:
+        return distinct(
+            Address(host.host, host.port or MEMCACHED_PORT) for host in connection_string.seeds
+        ), ()
     source = bootstrap_on(options)
     asks_web = tls or login.allow_plain or source == HTTP
     data, web = [], []

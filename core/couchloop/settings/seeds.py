@@ -9,6 +9,10 @@ from typing import Final, NamedTuple
 from couchloop.exceptions import InvalidConnectionStringError
 from couchloop.settings.hosts import host_to_dial, is_address
 from couchloop.settings.percent import CONTROL, is_text
+from couchloop.settings.values import MEMCACHED_PORT
+
+PLAIN: Final = "mccompat"
+"""The type of a plain memcached server's port."""
 
 
 class Scheme(NamedTuple):
@@ -26,10 +30,11 @@ SCHEMES: Final[Mapping[str, Scheme]] = {
     "http": Scheme(8091, "http"),
     "couchbase+dnssrv": Scheme(11210, "mcd", srv=True),
     "couchbases+dnssrv": Scheme(11207, "mcds", tls=True, srv=True),
+    "memcached": Scheme(MEMCACHED_PORT, PLAIN),
     "": Scheme(8091, "http"),
 }
 PORT_TYPES: Final = {
-    **{kind: kind for kind in ("http", "https", "mcd", "mcds")},
+    **{kind: kind for kind in ("http", "https", "mcd", "mcds", PLAIN)},
     # As other clients call them.
     "kv": "mcd",
     "cccp": "mcd",
@@ -45,7 +50,6 @@ _UNSUPPORTED_SCHEMES: Final = {
     "https-internal": "There is no scheme https-internal:// here; for TLS use couchbases://",
     "couchbase+explicit": "There is no scheme couchbase+explicit:// here; "
     "couchbase://host:port=type says the same",
-    "memcached": "Plain memcached servers are not supported",
 }
 
 
@@ -55,7 +59,8 @@ class Host(NamedTuple):
     Attributes:
         host: Name or address as it is dialled: ASCII, an IPv6 address without brackets.
         port: As written; None if none was.
-        type: The service at the port: http, https, mcd or mcds (the data service, plain and TLS).
+        type: The service at the port: http, https, mcd or mcds (the data service, plain and TLS),
+            mccompat (a plain memcached server).
             None: whatever the scheme means, on its usual ports.
 
     """
@@ -123,10 +128,10 @@ def _with_port(name: str, text: str, scheme: str) -> Host:
     port, kind = int(match[1]), match[2]
     if kind is not None:
         kind = kind.lower()
-        if kind == "mccompat":
-            raise ValueError("Plain memcached servers are not supported")
         if kind not in PORT_TYPES:
             raise ValueError(f"The type of a port is one of {', '.join(sorted(PORT_TYPES))}")
+        if (kind == PLAIN) is not (scheme == "memcached"):
+            raise ValueError(f"Ports of type {PLAIN}, and no others, stand behind memcached://")
         return Host(name, port, PORT_TYPES[kind])
     meant = SCHEMES[scheme]
     if port == meant.port:

@@ -16,6 +16,7 @@ from couchloop.settings.hosts import one_form
 
 DATA_PORT: Final = 11210
 DATA_PORT_TLS: Final = 11207
+MEMCACHED_PORT: Final = 11211
 WEB_PORT: Final = 8091
 WEB_PORT_TLS: Final = 18091
 HTTP: Final = "http"
@@ -301,6 +302,8 @@ class Settings:
     """What becomes of operations beyond that: `fail` at once, or `wait` like the others."""
     past_expiry: str = "refuse"
     """What becomes of a number as expiry that is a moment in the past: `refuse`, or `send`."""
+    is_plain: bool = False
+    """Whether *seeds* are plain memcached servers: all that there is, and nobody logs in."""
     notices: tuple[Notice, ...] = field(default=(), compare=False, repr=False)
     """What is to be logged when the Bucket is opened."""
 

@@ -1,4 +1,4 @@
-"""Cluster configurations: parse, compare, choose a network, find the node that owns a key.
+"""Cluster configurations: parse, compare, find the node that owns a key.
 
 A configuration is the JSON that a node gives for GET_CLUSTER_CONFIG (opcode 0xb5), in the body of
 a not-my-vbucket answer, or in a push.
@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, ClassVar, Final, NamedTuple, cast
 from zlib import crc32
 
 from couchloop.exceptions import ProtocolError
 from couchloop.settings.hosts import host_to_dial, one_form
-from couchloop.settings.values import AUTO_NETWORK, DEFAULT_NETWORK, EXTERNAL_NETWORK, Address
+from couchloop.settings.values import DEFAULT_NETWORK, Address
+from couchloop.topology.ketama import KETAMA, circle, point_of
 from couchloop.topology.text import read_json
 
 _MAX_VBUCKETS: Final = 0x10000
@@ -89,6 +90,8 @@ class ClusterConfig:
     """Where the active vbuckets are going while a rebalance runs."""
     remarks: tuple[str, ...] = field(default=(), compare=False)
     """What was passed over, for it is of no use and not needed for routing."""
+    has_vbuckets: ClassVar[bool] = True
+    """Whether nodes have numbered parts of the keys, and want the number with each key."""
 
     @property
     def is_ready(self) -> bool:
@@ -108,6 +111,19 @@ class ClusterConfig:
     def vbucket(self, key: bytes) -> int:
         """Return the vbucket of *key* (without its collection prefix)."""
         return ((crc32(key) >> 16) & 0x7FFF) % len(self.active)
+
+
+@dataclass(frozen=True, slots=True)
+class KetamaConfig(ClusterConfig):
+    """That of a bucket of type memcached: points of ketama are in the place of vbuckets."""
+
+    points: array[int] = field(default_factory=lambda: array("L"))
+    """Sorted; `active` has the node of each."""
+    has_vbuckets: ClassVar[bool] = False
+
+    def vbucket(self, key: bytes) -> int:
+        """Return the point of *key*, by its index."""
+        return point_of(key, self.points)
 
 
 def parse_config(text: bytes, origin: str) -> ClusterConfig:
@@ -151,7 +167,10 @@ class _Reader:
         server_map = _object(_given(document, "vBucketServerMap", {}), "vBucketServerMap")
         plain = self._list(document, "nodes")
         extended = self._list(document, "nodesExt")
+        locator = _text(document, "nodeLocator")
         servers = self._list(server_map, "serverList")
+        if locator == KETAMA:
+            servers = [server for entry in plain if (server := _server(entry))]
         rows = _list(_given(server_map, "vBucketMap", []), "vBucketMap")
         if len(rows) > _MAX_VBUCKETS:
             raise _WrongError(f"{len(rows)} vbuckets: {_MAX_VBUCKETS} are the most")
@@ -163,8 +182,9 @@ class _Reader:
         in_order = self._in_order(nodes, servers)
         self._fill_in_ports(in_order, servers)
         # Where nothing says which nodes have data, the map may point to any.
-        data_nodes = max(len(plain), len(servers)) or len(nodes)
-        needed = data_nodes if plain or servers or rows else 0
+        told = servers if locator == KETAMA else plain
+        data_nodes = max(len(told), len(servers)) or len(nodes)
+        needed = data_nodes if told or servers or rows else 0
         usable: list[Node] = []
         for index, node in enumerate(in_order):
             if isinstance(node, Node):
@@ -174,15 +194,22 @@ class _Reader:
             else:
                 self._pass_over(str(node))
         data_nodes = min(data_nodes, len(usable))
+        common: dict[str, Any] = {
+            "revision": Revision(_number(document, "revEpoch"), _number(document, "rev")),
+            "nodes": tuple(usable),
+            "bucket": _text(document, "name"),
+            "uuid": self._text(document, "uuid"),
+            "cluster_uuid": self._text(document, "clusterUUID"),
+            "locator": locator,
+            "data_nodes": data_nodes,
+        }
+        if locator == KETAMA:
+            points, owners = circle(_ketama_names(usable[:data_nodes]))
+            remarks = self._all_remarks()
+            return KetamaConfig(**common, active=owners, points=points, remarks=remarks)
         replicas = self._replicas(server_map.get("numReplicas"))
         return ClusterConfig(
-            revision=Revision(_number(document, "revEpoch"), _number(document, "rev")),
-            nodes=tuple(usable),
-            bucket=_text(document, "name"),
-            uuid=self._text(document, "uuid"),
-            cluster_uuid=self._text(document, "clusterUUID"),
-            locator=_text(document, "nodeLocator"),
-            data_nodes=data_nodes,
+            **common,
             replicas=replicas,
             active=_active(rows, data_nodes),
             chains=tuple(self._chain(rows, index + 1, data_nodes) for index in range(replicas)),
@@ -403,6 +430,24 @@ Place = tuple[str, int]
 """A host in the one form of its spellings, and the port of its data service without TLS."""
 
 
+def _server(entry: Any) -> str | None:
+    """Return what `serverList` would have for an entry of `nodes`, where it is missing."""
+    match entry:
+        case {"hostname": str(name), "ports": {"direct": int(port)}} if 0 < port < 0x10000:
+            # The port there is that of the web console.
+            return f"{name.rpartition(':')[0] if ':' in name else name}:{port}"
+    return None
+
+
+def _ketama_names(nodes: list[Node]) -> Iterator[tuple[int, str]]:
+    """Return by which names keys are spread: the own ones of nodes, whatever ways lead there."""
+    for index, node in enumerate(nodes):
+        own = node.networks[DEFAULT_NETWORK]
+        port = own.services.get("kv") or own.services.get("kvSSL")
+        if port is not None:
+            yield index, str(Address(own.host, port))
+
+
 def _attempt(read: Callable[[Any, str], Node], entry: Any, where: str) -> Node | _WrongError:
     try:
         return read(entry, where)
@@ -506,69 +551,3 @@ def _shown(value: Any) -> str:
 
 def _without_brackets(name: str) -> str:
     return name[1:-1] if name.startswith("[") and name.endswith("]") else name
-
-
-class NetworkChoice(NamedTuple):
-    """The network on which the nodes are reached, and why that one."""
-
-    name: str
-    why: str
-
-
-def _listed_on(config: ClusterConfig, address: Address, *, exactly: bool) -> str | None:
-    """Return the network on which *address* is listed, *exactly* with its port; None: on none."""
-    wanted = one_form(address.host)
-    # `default` stands first in each node, and wins over alternates of every other node.
-    for alternates in (False, True):
-        for node in config.nodes:
-            for name, way in node.networks.items():
-                if (name != DEFAULT_NETWORK) is not alternates:
-                    continue
-                if one_form(way.host) != wanted:
-                    continue
-                if not exactly or address.port in way.services.values():
-                    return name
-    return None
-
-
-def select_network(
-    config: ClusterConfig,
-    seed: Address,
-    wanted: str = AUTO_NETWORK,
-    others: Sequence[Address] = (),
-) -> NetworkChoice:
-    """Choose the network on which to reach the nodes, once per bootstrap.
-
-    A name other than `auto` wins. Otherwise: the network on which *seed* (the address that gave
-    the configuration) or one of *others* is listed, by host and port first, then by host; failing
-    that `external` if every data node has it, else `default`.
-    """
-    if wanted != AUTO_NETWORK:
-        return NetworkChoice(wanted, f"network={wanted} was given")
-    if not any(node.networks.keys() - {DEFAULT_NETWORK} for node in config.nodes):
-        return NetworkChoice(DEFAULT_NETWORK, "there is no other")
-    for exactly in (True, False):
-        for address in (seed, *others):
-            name = _listed_on(config, address, exactly=exactly)
-            if name is not None:
-                return NetworkChoice(
-                    name, f"{address if exactly else address.host} is listed there"
-                )
-    data_nodes = config.nodes[: config.data_nodes]
-    if data_nodes and all(EXTERNAL_NETWORK in node.networks for node in data_nodes):
-        return NetworkChoice(
-            EXTERNAL_NETWORK,
-            f"{seed} is not listed anywhere, and every data node has an external address",
-        )
-    return NetworkChoice(DEFAULT_NETWORK, f"{seed} is not listed anywhere")
-
-
-def data_networks(config: ClusterConfig, service: str) -> list[str]:
-    """Return the networks on which *service* of some data node can be reached, `default` first."""
-    names = {
-        name
-        for node in config.nodes[: config.data_nodes]
-        for name, way in node.networks.items()
-        if service in way.services
-    }
-    return sorted(names, key=lambda name: (name != DEFAULT_NETWORK, name))

@@ -109,7 +109,7 @@ class TestWeb:
     @pytest.mark.parametrize(
         ("body", "text", "cause"),
         [
-            (b'{"nodesExt": [], "nodeLocator": "ketama"}', "not supported", "type memcached"),
+            (b'{"nodesExt": [], "nodeLocator": "ketama"}', "not ready", "warming up"),
             (b"[]", "not understood", "Not a cluster configuration"),
             (b'{"nodesExt": []}', "not ready", "warming up"),
         ],

@@ -200,7 +200,8 @@ class TestGrammar:
             ("couchbase+explicit://h:11210=mcd", 0, "couchbase+explicit://"),
             ("https://h", 0, "https://"),
             ("Couchbase://h", 0, "Couchbase://"),
-            ("memcached://h", 0, "memcached://"),
+            ("memcached://h:11210=mcd", 12, "h:11210=mcd"),
+            ("couchbase://h:11211=mccompat", 12, "h:11211=mccompat"),
             ("://h", 0, "://"),
             ("http://a,http://b", 7, "a,http:"),
             ("couchbase+dnssrv://a,b", 0, "couchbase+dnssrv://a,b"),
@@ -232,8 +233,8 @@ class TestGrammar:
             ConnectionString.parse("couchbase+explicit://h:11210=mcd")
         with pytest.raises(InvalidConnectionStringError, match="after a scheme comes ://"):
             ConnectionString.parse("couchbase//host/default")
-        with pytest.raises(InvalidConnectionStringError, match="memcached servers are not supp"):
-            ConnectionString.parse("memcached://h")
+        with pytest.raises(InvalidConnectionStringError, match="stand behind memcached://"):
+            ConnectionString.parse("couchbase://h:1=mccompat")
         with pytest.raises(InvalidConnectionStringError, match="did you mean couchbase://"):
             ConnectionString.parse("Couchbase://h")
         with pytest.raises(InvalidConnectionStringError, match="There is a blank"):

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from couchloop.exceptions import ProtocolError
 from couchloop.settings.values import Address
-from couchloop.topology.configuration import ClusterConfig, Revision, parse_config, select_network
+from couchloop.topology.configuration import ClusterConfig, Revision, parse_config
+from couchloop.topology.networks import select_network
 
 ORIGIN = "seed.example"
 NO_WORDS = re.compile(r"Error|NoneType|object is not|subscript|iterable|\bstr\b|\bdict\b")

@@ -17,12 +17,8 @@ from couchloop.operations import document as ops
 from couchloop.session.events import LogRecord
 from couchloop.session.session import SessionState
 from couchloop.settings.values import Address
-from couchloop.topology.configuration import (
-    NetworkChoice,
-    data_networks,
-    parse_config,
-    select_network,
-)
+from couchloop.topology.configuration import parse_config
+from couchloop.topology.networks import NetworkChoice, data_networks, select_network
 from couchloop.wire import Opcode
 from tests.core.world import FIRST_PORT, ScriptedNode, World
 

@@ -15,7 +15,8 @@ from couchloop.client.registry import Registry
 from couchloop.exceptions import ProtocolError
 from couchloop.operations import document as ops
 from couchloop.settings.values import Address, Login, Settings
-from couchloop.topology.configuration import ClusterConfig, select_network
+from couchloop.topology.configuration import ClusterConfig
+from couchloop.topology.networks import select_network
 from tests.core.topology.test_configuration import CONFIG, changed, parse
 from tests.core.world import FIRST_PORT, World
 

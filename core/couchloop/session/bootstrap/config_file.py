@@ -24,12 +24,8 @@ from couchloop.session.shared import Shared
 from couchloop.session.timers import Timer
 from couchloop.settings.values import FILE_ONLY, Address, Settings
 from couchloop.topology.config_cache import Cached
-from couchloop.topology.configuration import (
-    ClusterConfig,
-    NetworkChoice,
-    parse_config,
-    select_network,
-)
+from couchloop.topology.configuration import ClusterConfig, parse_config
+from couchloop.topology.networks import NetworkChoice, select_network
 
 
 class ConfigFileBootstrap:
@@ -236,7 +232,7 @@ class ConfigFileBootstrap:
     def store(self, config: ClusterConfig) -> None:
         """Store *config*, which came from the network, for the next start."""
         settings = self._settings
-        if not settings.config_cache or settings.config_cache_ro:
+        if not settings.config_cache or settings.config_cache_ro or not config.has_vbuckets:
             return
         if self._storing is not None:
             # One after the other, so that the newest stays.

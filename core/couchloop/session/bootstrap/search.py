@@ -31,7 +31,7 @@ from couchloop.exceptions import (
 )
 from couchloop.http.exchange import IS_IT_A_WEB_PORT
 from couchloop.kv.connection import Connection, State
-from couchloop.kv.handshake import config_text
+from couchloop.kv.handshake import Negotiated, config_text
 from couchloop.safety.printable import printable
 from couchloop.session.bootstrap.http_stream import ConfigSource
 from couchloop.session.bootstrap.srv import srv_error, srv_targets
@@ -43,14 +43,10 @@ from couchloop.session.route_table import RouteTable
 from couchloop.session.shared import Shared
 from couchloop.session.standstill import blame, blocked_for
 from couchloop.session.timers import Timer
-from couchloop.settings.values import HTTP, Address, distinct
-from couchloop.topology.configuration import (
-    ClusterConfig,
-    NetworkChoice,
-    data_networks,
-    parse_config,
-    select_network,
-)
+from couchloop.settings.values import DEFAULT_NETWORK, HTTP, Address, distinct
+from couchloop.topology.configuration import ClusterConfig, parse_config
+from couchloop.topology.networks import NetworkChoice, data_networks, select_network
+from couchloop.topology.plain import plain_config
 
 _NOT_READY_DELAY: Final = 0.1
 """Seconds before a bucket that is warming up is asked for again."""
@@ -221,10 +217,35 @@ class Bootstrap:
         self.web_addresses = tuple(self._web_seeds)
         self._try_next(now)
 
-    def handshake_done(self, text: bytes, now: float) -> None:
+    def handshake_done(self, negotiated: Negotiated, now: float) -> None:
         """Open the bucket with the configuration of a seed, once that is usable."""
         connection = self.connection
         assert connection is not None
+        if self._settings.is_plain:
+            # There is no other configuration than what the connection string says.
+            plain = NetworkChoice(DEFAULT_NETWORK, "there is no other")
+            self._found(plain_config(self._settings.seeds), plain, connection, now)
+        elif negotiated.gives_config:
+            self._told(negotiated.config, connection, now)
+        else:
+            connection.lost(self._not_told(), now)
+
+    def _not_told(self) -> CouchbaseError:
+        """Return why a data node gave no configuration of a bucket that it has."""
+        text = (
+            f"data nodes have no configuration of bucket {self._settings.bucket!r}: it is of type "
+            "memcached, or the server is too old; web ports tell it"
+        )
+        if not self.web_addresses:
+            text += (
+                ", which are not asked: use couchbases:// (TLS), or bootstrap_on=http if the "
+                "password may go over the network in clear text"
+            )
+        error = NotDataNodeError(text)
+        error.may_pass = bool(self.web_addresses)
+        return error
+
+    def _told(self, text: bytes, connection: Connection, now: float) -> None:
         try:
             usable = self._read(text, connection.address)
         except CouchbaseError as error:
@@ -277,11 +298,6 @@ class Bootstrap:
         Raises CouchbaseError if it is of no use.
         """
         config = parse_config(text, seed.host) if text else None
-        if config is not None and config.locator == "ketama":
-            raise FeatureNotAvailableError(
-                f"bucket {self._settings.bucket!r} is of type memcached, which is not supported: "
-                "use an ephemeral bucket"
-            )
         if config is None or not (config.is_ready or not self._settings.bucket):
             return None
         network = select_network(config, seed, self._settings.network)
@@ -321,7 +337,7 @@ class Bootstrap:
         except ProtocolError as error:
             connection.lost(error, now)
             return
-        self.handshake_done(text, now)
+        self._told(text, connection, now)
 
     def failed(self, seed: Address, error: CouchbaseError, now: float) -> None:
         """Record what happened at *seed*, whose connection is gone, and try the next."""

@@ -14,7 +14,6 @@ from couchloop.exceptions import (
     BootstrapTimeoutError,
     BucketNotFoundError,
     CouchbaseError,
-    FeatureNotAvailableError,
     NoBucketError,
     NodeTimeoutError,
     NodeUnreachableError,
@@ -285,12 +284,6 @@ class TestFailures:
         error = failure(web_world(cluster), 0.0)
         assert type(error) is BucketNotFoundError
         assert "cluster.bucket[default].settings!read" in str(error)
-
-    def test_memcached(self) -> None:
-        """A bucket of type memcached is told apart."""
-        w = web_world()
-        w.nodes[WEB] = ScriptedWeb(answer(body=b'{"nodesExt":[],"nodeLocator":"ketama"}'))
-        assert type(failure(w, 0.0)) is FeatureNotAvailableError
 
     @pytest.mark.parametrize(
         ("pieces", "kind", "seconds"),

@@ -14,7 +14,6 @@ from couchloop.exceptions import (
     BootstrapTimeoutError,
     BucketNotFoundError,
     CouchbaseError,
-    FeatureNotAvailableError,
     HandshakeClosedError,
     NetworkNotFoundError,
     NodeTimeoutError,
@@ -263,15 +262,6 @@ class TestBootstrap:
         spoken_for._config = good.configurations["default"].text(0)
         w.advance(0.2)
         assert state(w) is SessionState.OPEN
-
-    def test_memcached_bucket(self) -> None:
-        """A bucket of type memcached is refused at once, for what it is."""
-        w = World(seeds=(FIRST,))
-        text = b'{"rev":1,"nodeLocator":"ketama","nodesExt":[{"services":{"kv":11210}}]}'
-        w.nodes[FIRST] = _SpokenFor(node_at(w, FIRST), text)
-        error = self.failure(w, 0)
-        assert type(error) is FeatureNotAvailableError
-        assert "memcached" in str(error)
 
     def test_unknown_network(self) -> None:
         """A network that no data node is on fails with the networks there are."""
