@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from couchloop.durability import DurabilityLevel
 from couchloop.embedded import BucketSettings
 from couchloop.exceptions import AuthError, FeatureNotAvailableError, NotDataNodeError
 from tests.certificates import Certificates
@@ -121,6 +122,8 @@ NOT_THERE: list[tuple[str, Callable[[Any], Any]]] = [
     ("replicas", lambda b: b.rget("k")),
     ("named collections", lambda b: b.collection("c").get("k")),
     ("observed", lambda b: b.observe("k")),
+    ("durability", lambda b: b.upsert("k", 2, durability=DurabilityLevel.MAJORITY)),
+    ("durability", lambda b: b.upsert("k", 2, replicate_to=1)),
 ]
 
 
@@ -131,6 +134,7 @@ def test_what_is_not_there(loop: Loop, served: Any) -> None:
         for what, call in NOT_THERE:
             with pytest.raises(FeatureNotAvailableError, match=what):
                 loop.wait(call(bucket))
+        assert loop.wait(bucket.get("k")).value == {"a": 1}
         cas = loop.wait(bucket.lock("k", 5)).cas
         loop.wait(bucket.unlock("k", cas))
         with pytest.raises(FeatureNotAvailableError, match="ketama"):

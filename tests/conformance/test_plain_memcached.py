@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from couchloop.doctor import Report
+from couchloop.durability import DurabilityLevel
 from couchloop.exceptions import (
     AuthError,
     CouchbaseError,
@@ -116,6 +117,10 @@ NOT_THERE: list[tuple[str, Callable[[Any], Any]]] = [
     ("named collections", lambda b: b.collection("c").upsert("k", 1)),
     ("scopes", lambda b: b.collections().get_all_scopes()),
     ("observed", lambda b: b.observe("k")),
+    ("durability", lambda b: b.upsert("k", 2, durability=DurabilityLevel.MAJORITY)),
+    ("durability", lambda b: b.upsert("k", 2, persist_to=1)),
+    ("durability", lambda b: b.upsert_multi({"k": 2}, replicate_to=-1)),
+    ("durability", lambda b: b.endure("k", persist_to=1)),
     ("preserve_expiry", lambda b: b.upsert("k", 2, preserve_expiry=True)),
     ("statistics of documents", lambda b: b.stats("k", keystats=True)),
 ]

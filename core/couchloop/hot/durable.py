@@ -8,6 +8,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from couchloop.exceptions import ProtocolError
+from couchloop.wire import Feature
 
 if TYPE_CHECKING:
     from couchloop.hot.frames import Frame
@@ -114,7 +115,7 @@ class DurableDefaults:
 
 
 def token_of(op: Operation[Any], answer: Frame) -> MutationToken | None:
-    """Return the token that came with the answer to *op*, and keep it.
+    """Return the token that came with the answer to *op*, and keep it; None: there is none.
 
     Raises ProtocolError for extras that are none.
     """
@@ -122,8 +123,14 @@ def token_of(op: Operation[Any], answer: Frame) -> MutationToken | None:
     if connection is None:
         return None
     if len(answer.extras) != _TOKEN.size:
+        if Feature.MUTATION_SEQNO not in connection.features:
+            # Plain memcached servers answer TOUCH with flags.
+            return None
         raise ProtocolError(f"{op.name}: the extras are no mutation token", key=op.key)
     uuid, seqno = _TOKEN.unpack(answer.extras)
+    if not seqno:
+        # Buckets of type memcached have no history.
+        return None
     token = MutationToken(op.vbucket, uuid, seqno, connection.bucket)
     op.defaults.durable.tokens.note(token)
     return token

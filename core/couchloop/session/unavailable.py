@@ -11,6 +11,7 @@ from typing import Any, Final
 from couchloop.exceptions import FeatureNotAvailableError
 from couchloop.hot.operation import Operation
 from couchloop.operations.stats import KeyStats
+from couchloop.operations.watching import Copies
 from couchloop.wire import Opcode
 from couchloop.wire.framing import decode_framing
 
@@ -75,6 +76,9 @@ def unavailable(op: Operation[Any], *, is_plain: bool) -> FeatureNotAvailableErr
 
 
 def _lack(op: Operation[Any], *, is_plain: bool) -> str | None:
+    if isinstance(op, Copies):
+        # It is what a change with persist_to or replicate_to begins with, and endure().
+        return "durability"
     if op.opcode < 0:
         # It is never sent.
         return None

@@ -37,8 +37,8 @@ class ConnectionString:
         bucket: The bucket's name; None or empty if the string names none (SDK 2.5 says "default").
         hosts: Texts such as "10.0.0.1" and "[::1]:11210", or `Host`s; none mean localhost.
         options: Name to value, or to several values.
-        scheme: couchbase, couchbases, http, couchbase+dnssrv, couchbases+dnssrv, or "" for none,
-            which means what http means.
+        scheme: couchbase, couchbases, http, couchbase+dnssrv, couchbases+dnssrv, memcached, or ""
+            for none, which means what http means.
 
     Attributes:
         bucket: As given.

@@ -12,6 +12,7 @@ from couchloop.exceptions import ProtocolError
 from couchloop.hot.durable import MutationToken, Tokens
 from couchloop.hot.frames import Frame
 from couchloop.operations import document as ops
+from couchloop.settings.values import Wire
 from tests.core.session.support import opened
 from tests.core.world import defaults
 
@@ -64,11 +65,22 @@ def test_names() -> None:
 
 def test_garbage() -> None:
     """Extras that are no token are a ProtocolError."""
-    w = opened()
+    w = opened(wire=Wire(tokens=True))
     op = ops.upsert(w.defaults, "k", 1)
     w.do(op)
     with pytest.raises(ProtocolError, match="no mutation token"):
         op.decode(Frame(0x81, 1, 0, 0, 0, 5, b"", b"short", b"", b""))
+    # A bucket without history has zeros.
+    assert op.decode(Frame(0x81, 1, 0, 0, 0, 5, b"", bytes(16), b"", b"")).token is None
     # One that was never sent has none.
     unsent = ops.upsert(defaults(), "k", 1)
     assert unsent.decode(Frame(0x81, 1, 0, 0, 0, 5, b"", bytes(16), b"", b"")).token is None
+
+
+def test_no_tokens_were_agreed_on() -> None:
+    """What comes in their place then is no token, and no fault: plain memcached sends flags."""
+    w = opened()
+    op = ops.touch(w.defaults, "k", 1)
+    w.do(ops.upsert(w.defaults, "k", 1))
+    w.do(op)
+    assert op.decode(Frame(0x81, 0x1C, 0, 0, 0, 5, b"", bytes(4), b"", b"")).token is None

@@ -97,6 +97,45 @@ class TestSettings:
         assert make_settings(text, username="v").login == Login("v", SECRET)
         assert make_settings(text, password="other").login == Login("u", "other")
 
+    def test_plain_servers(self) -> None:
+        """memcached:// is servers alone: the usual port, no login, no bucket, nothing of a cluster.
+
+        What is given nevertheless has no effect, and a line of the log says so.
+        """
+        settings = make_settings("memcached://a,b:12000,[::1]")
+        assert settings.seeds == (Address("a", 11211), Address("b", 12000), Address("::1", 11211))
+        assert settings.is_plain
+        assert settings.bucket == "default"
+        assert settings.login == Login("", "")
+        assert (settings.web_seeds, settings.srv, settings.notices) == ((), "", ())
+        given = make_settings(
+            "memcached://a:11211=mccompat/cache?bootstrap_on=http&network=x&config_cache=f",
+            username="u",
+            password=SECRET,
+        )
+        assert given.seeds == (Address("a", 11211),)
+        assert given.bucket == "cache"
+        assert given.login == Login("", "")
+        assert (given.bootstrap_on, given.network, given.config_cache) == ("cccp", "auto", "")
+        said = [notice.text for notice in given.notices]
+        assert len(said) == 4
+        assert "logs in nowhere" in said[-1]
+        assert SECRET not in repr(given) + str(said)
+
+    def test_plain_servers_with_certificates(self) -> None:
+        """With ssl=on a CA may be named, or a certificate show who connects; else it is refused."""
+        tls = make_settings("memcached://a?ssl=on&truststorepath=ca.pem")
+        assert tls.tls
+        assert tls.tls_files.ca_path == "ca.pem"
+        own = make_settings("memcached://a?ssl=on&certpath=c.pem&keypath=k.pem")
+        assert own.login.by_certificate
+        assert own.tls_files.cert_path == "c.pem"
+        assert not own.notices
+        who = PasswordAuthenticator("u", SECRET, cert_path="ca.pem")
+        assert (
+            make_settings("memcached://a?ssl=on", authenticator=who).tls_files.ca_path == "ca.pem"
+        )
+
     def test_parsed_string(self) -> None:
         """A parsed connection string does as well."""
         parsed = ConnectionString.parse("couchbase://a/b")

@@ -202,6 +202,7 @@ class TestGrammar:
             ("Couchbase://h", 0, "Couchbase://"),
             ("memcached://h:11210=mcd", 12, "h:11210=mcd"),
             ("couchbase://h:11211=mccompat", 12, "h:11211=mccompat"),
+            ("Memcached://h", 0, "Memcached://"),
             ("://h", 0, "://"),
             ("http://a,http://b", 7, "a,http:"),
             ("couchbase+dnssrv://a,b", 0, "couchbase+dnssrv://a,b"),
