@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
+from couchloop.doctor.addresses import service_of, without_address
 from couchloop.doctor.advice import HANGS, NO_ANSWER, Advice, advise, failed
 from couchloop.doctor.context import DiagnosisContext, StopError, is_address
 from couchloop.doctor.probe import Probe
@@ -478,7 +479,7 @@ class Diagnosis:
         settings, config = self._context.settings, found.config
         self._context.begin("network")
         name, why = select_network(config, found.seed, settings.network)
-        usable = data_networks(config, _service(settings))
+        usable = data_networks(config, service_of(settings))
         others = [each for each in usable if each != name]
         details = {"network": name, "usable": usable, "why": why}
         step = Step(
@@ -527,10 +528,10 @@ class Diagnosis:
     def _node(self, found: _SeedConfig, node: Node, network: str) -> Task[Step]:
         """Connect to a node of the map as a program would, and measure a round trip."""
         settings = self._context.settings
-        service = _service(settings)
+        service = service_of(settings)
         address = node.address(network, service)
         if address is None:
-            return _without_address(node, network, service)
+            return without_address(node, network, service)
         probe = Probe(self._context, address, lambda _: None)
         began = self._context.now
         with suppress(StopError):
@@ -577,39 +578,6 @@ class _SeedConfig(NamedTuple):
 
     seed: Address
     config: ClusterConfig
-
-
-def _without_address(node: Node, network: str, service: str) -> Step:
-    """Return the step of a node that has no data port on *network*."""
-    ways = node.networks
-    step = Step(
-        part=Part.NODES,
-        name="node",
-        subject=next((way.host for way in ways.values()), ""),
-        verdict=Verdict.SKIPPED,
-        text="no data service: nothing to examine",
-    )
-    if not any({"kv", "kvSSL"} & way.services.keys() for way in ways.values()):
-        return step
-    having = [name for name in ways if node.address(name, service)]
-    if having:
-        cure = f"Add network={having[0]} to the connection string."
-    elif service == "kvSSL":
-        cure = "Use couchbase://, or have TLS set up on the cluster."
-    else:
-        cure = "Use couchbases://: the node takes data over TLS only."
-    port = "TLS data port" if service == "kvSSL" else "data port"
-    return replace(
-        step,
-        verdict=Verdict.FAILED,
-        text="no address",
-        cause=f"The configuration has no {port} for it on network {network}.",
-        cure=cure,
-    )
-
-
-def _service(settings: Settings) -> str:
-    return "kvSSL" if settings.tls else "kv"
 
 
 def _value(value: OptionValue, unit: str) -> str:

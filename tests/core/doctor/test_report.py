@@ -53,10 +53,11 @@ Seed db.example.com:11207
                     *.db.example.com
                     Chain: db.example.com < Example CA
                     It expires in 365 days
-  ✓ HELLO           13 features granted                                   1.0 ms
+  ✓ HELLO           14 features granted                                   1.0 ms
                     tcp nodelay, xattr, xerror, select bucket, snappy, json,
-                      duplex, alt request, collections, preserve ttl, subdoc
-                      replica read, config known version, clustermap brief
+                      duplex, alt request, sync replication, collections,
+                      preserve ttl, subdoc replica read, config known version,
+                      clustermap brief
   ✓ authentication  logged in as 'user' by PLAIN                         <0.1 ms
   ✓ bucket          'default' selected                                    1.0 ms
   ✓ configuration   revision 1.1, 2 nodes, 2 with data, 1024 vbuckets,   <0.1 ms
@@ -93,13 +94,13 @@ Seed 10.0.0.1:11210
       10.0.0.1:11210 accepted the
       connection
   ✓ HELLO                         1.0 ms
-      13 features granted
+      14 features granted
       tcp nodelay, xattr, xerror, select
         bucket, snappy, json, duplex,
-        alt request, collections,
-        preserve ttl, subdoc replica
-        read, config known version,
-        clustermap brief
+        alt request, sync replication,
+        collections, preserve ttl,
+        subdoc replica read, config
+        known version, clustermap brief
   ✓ authentication                2.0 ms
       logged in as 'user' by
       SCRAM-SHA512
