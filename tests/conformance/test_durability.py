@@ -283,6 +283,35 @@ def test_blocks(loop: Loop) -> None:
             bucket.durability(timeout=float("nan"))
 
 
+def test_tasks(loop: Loop) -> None:
+    """A block that a task is in, while it waits, is no concern of others."""
+    with loop.serving() as served, opened(loop, cluster_of(loop, served)) as bucket:
+        served.cluster.delay_replication("default", inf)
+
+        def blocking() -> Any:
+            with bucket.durability(0, 1, 20.0):
+                bucket.upsert("a", 1)
+                return bucket.upsert("c", 1)
+
+        async def awaiting() -> Any:
+            with bucket.durability(0, 1, 20.0):
+                await bucket.upsert("a", 1)
+                return await bucket.upsert("c", 1)
+
+        def beginning() -> Any:
+            from twisted.internet.defer import Deferred  # noqa: PLC0415 - of that loop alone
+
+            return Deferred.fromCoroutine(awaiting())
+
+        task = loop.start(blocking if loop.name == "gevent" else beginning)
+        loop.until(lambda: is_stored(served, bucket, "a", b"1"))
+        # No replica will ever have it, and nobody waits for that.
+        loop.wait(bucket.upsert("b", 1))
+        assert not task.done
+        served.cluster.delay_replication("default", 0.0)
+        assert task.outcome().cas
+
+
 def test_threads(loop: Loop) -> None:
     """A handle for threads has all of it; a block of a thread is that thread's own."""
     with loop.serving() as served, opened(loop, at(loop, served, BY_TOKEN)) as bucket:
