@@ -13,6 +13,7 @@ from couchloop.durability import Durability
 from couchloop.exceptions import CouchbaseError
 from couchloop.hot.batch import Batch
 from couchloop.hot.operation import Operation
+from couchloop.kv_range_scan import RangeScan
 from couchloop.result import Result
 from couchloop.retries import FailFast
 from couchloop.transcoder import FMT_JSON, Transcoder
@@ -178,3 +179,22 @@ def test_timeout(loop: Loop, served: Any, bucket: Any, what: str) -> None:
     done(loop, lambda: OPERATIONS[what](bucket))
     with nothing_left():
         done(loop, lambda: OPERATIONS[what](bucket))
+
+
+def test_streams(loop: Loop) -> None:
+    """Streams and scans that end, are closed, fail or are forgotten leave nothing."""
+    with (
+        loop.serving(loop.embedded(3)) as served,
+        opened(loop, cluster_of(loop, served), transcoder=Failing()) as bucket,
+    ):
+        documents: dict[str, Any] = {f"k{number}": number for number in range(200)}
+        with nothing_left():
+            loop.wait(bucket.upsert_stream({**documents, "k5": "bad"}).run())
+            loop.wait(bucket.get_stream([*documents, "absent"]).run())
+            loop.wait(bucket.scan(RangeScan(), concurrency=20).run())
+            for stream in (bucket.get_stream(documents), bucket.scan(RangeScan(), concurrency=20)):
+                loop.wait(loop.next(stream))
+                stream.close()
+            del stream
+            loop.wait(loop.next(bucket.get_stream(documents)))
+            loop.wait(bucket.get("k1"))
