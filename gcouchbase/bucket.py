@@ -90,7 +90,7 @@ class Bucket(
         transcoder: an instance, or a class, that turns keys and values into bytes and back.
         timeout: of operations, in seconds; None: what the option operation_timeout says.
         retry_strategy: whether and when operations are tried again; None: BestEffort().
-        observer: hears of each operation (couchloop.observe.observation.Observer), on the loop.
+        observer: hears of each operation (couchloop.observation.Observer), on the loop.
         shared: False: open a Bucket of one's own, whatever else is open on this hub.
         lockmode: SDK 2.5's; changes nothing (`threadsafe` is for threads).
         unlock_gil: likewise.

@@ -1,8 +1,10 @@
 """The parts of gevent that its documentation promises to nobody, and that are needed all the same.
 
-Nothing else here may touch them. All are in gevent 24.11.1, the oldest that is supported, and in
-26.9.0; `tests/gcouchbase/test_internals.py` says what is expected of each, and `tools/gevents.py`
-runs it with the oldest and the newest gevent, on libev and on libuv:
+What is reached through an attribute that is private, and all that differs from loop to loop, is
+touched here alone; `hub.loop` and `hub.handle_error` are public by name. All are in gevent 24.11.1,
+the oldest that is supported, and in 26.9.0; `tests/gcouchbase/test_internals.py` says what is
+expected of each, and `tools/gevents.py` runs it with the oldest and the newest gevent, on libev and
+on libuv:
 
 - `hub._threadpool`: a hub's pool of threads, None as long as nobody wanted one;
 - `ThreadPool.fork_watcher`: the watcher by which a pool hears of a fork;

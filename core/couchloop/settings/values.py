@@ -150,7 +150,7 @@ class Login:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reports:
-    """What is reported of operations (couchloop.observe.observation). Times are in seconds."""
+    """What is reported of operations (couchloop.observation). Times are in seconds."""
 
     tracing: bool = False
     """Slow operations, and late answers."""
@@ -275,7 +275,7 @@ class Settings:
     """Whether users' data in log lines is wrapped in <ud> and </ud>."""
     reports: Reports = Reports()
     observer: Any = None
-    """Hears of each operation (couchloop.observe.observation.Observer), if the user wants that."""
+    """Hears of each operation (couchloop.observation.Observer), if the user wants that."""
     agent: str = field(default="couchloop", compare=False)
     srv: str = ""
     """The DNS SRV record whose addresses replace *seeds* if it exists; empty: none."""
