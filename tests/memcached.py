@@ -44,7 +44,7 @@ class Memcached:
         command = [PROGRAM, "-vv", "-u", getpass.getuser(), "-U", "0", "-m", "64"]
         command += ["-l", "127.0.0.1", "-p", str(self.port), *self._options]
         self._process = subprocess.Popen(
-            command, stderr=subprocess.PIPE, text=True, env=self._environment
+            command, stderr=subprocess.PIPE, text=True, errors="replace", env=self._environment
         )
         told = self._process.stderr
         assert told is not None

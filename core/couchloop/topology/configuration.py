@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 from zlib import crc32
 
 from couchloop.exceptions import ProtocolError
@@ -90,7 +90,7 @@ class ClusterConfig:
     """Where the active vbuckets are going while a rebalance runs."""
     remarks: tuple[str, ...] = field(default=(), compare=False)
     """What was passed over, for it is of no use and not needed for routing."""
-    has_vbuckets: ClassVar[bool] = True
+    has_vbuckets: bool = True
     """Whether nodes have numbered parts of the keys, and want the number with each key."""
 
     @property
@@ -119,7 +119,7 @@ class KetamaConfig(ClusterConfig):
 
     points: array[int] = field(default_factory=lambda: array("L"))
     """Sorted; `active` has the node of each."""
-    has_vbuckets: ClassVar[bool] = False
+    has_vbuckets: bool = False
 
     def vbucket(self, key: bytes) -> int:
         """Return the point of *key*, by its index."""

@@ -55,6 +55,7 @@ def test_one_write_without_names() -> None:
         (encode_response(Opcode.HELLO, status=Status.AUTH_ERROR), AuthError, "has none"),
         (REFUSED + encode_response(Opcode.NOOP, status=0x99), ServerError, "is it a memcached"),
         (NOOP, WrongProtocolError, "binary protocol"),
+        (b"ERROR\r\n", WrongProtocolError, "-B binary"),
         (REFUSED + REFUSED, WrongProtocolError, "0x1f where 0x0a was due"),
         (b"ERROR\r\n" * 10, WrongProtocolError, "-B binary"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", WrongProtocolError, "speaks HTTP"),
