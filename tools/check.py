@@ -4,9 +4,9 @@
                                     | gevent-LOOP | conformance-LOOP | gevent-oldest | gevent-newest
                                     | tests/FOLDER ...]
 
-Without arguments all steps run, in order, whether or not an earlier one failed; `--full` adds those
-that take long. The exit status is 1 if any failed. Only the standard library is used; run it with
-the Python of the environment that holds the tools.
+Without arguments all steps run, whether or not an earlier one failed, two at a time where the
+machine has two cores; `--full` adds those that take long. The exit status is 1 if any failed. Only
+the standard library is used; run it with the Python of the environment that holds the tools.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -86,6 +88,8 @@ class Step(NamedTuple):
     name: str
     command: tuple[str, ...]
     environment: tuple[tuple[str, str], ...] = ()
+    follows: bool = False
+    """Whether it needs what the step before it has left behind."""
 
 
 TEST_RUNS: Final[Sequence[PytestRun]] = (
@@ -112,7 +116,10 @@ def _measured(run: PytestRun) -> list[Step]:
     """Return the steps that run tests under coverage.py, and then compare with the floor."""
     step = _pytest(run, run.folders)
     command = _module("coverage", "run", f"--source={CORE}", *step.command[1:])
-    return [step._replace(command=command), Step("coverage", _module("coverage", "report"))]
+    return [
+        step._replace(command=command),
+        Step("coverage", _module("coverage", "report"), follows=True),
+    ]
 
 
 def all_steps() -> list[Step]:
@@ -183,19 +190,50 @@ def missing_programs(programs: Mapping[str, str]) -> list[str]:
     ]
 
 
-def run(steps: Sequence[Step]) -> dict[str, int]:
-    """Run *steps* one after another; return the exit status of each."""
-    environment = dict(os.environ)
+def _environment(step: Step) -> dict[str, str]:
     # Not relative: tests start programs in other folders.
-    paths = [str(ROOT), str(ROOT / "core"), environment.get("PYTHONPATH", "")]
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    paths = [str(ROOT), str(ROOT / "core"), os.environ.get("PYTHONPATH", "")]
+    found = {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    return {**os.environ, **found, **dict(step.environment)}
+
+
+def _run_apart(steps: Sequence[Step]) -> dict[str, int]:
+    """Run *steps* one after another beside others; print what each has printed once it is over."""
     statuses = {}
     for step in steps:
-        print(f"\n=== {step.name}", flush=True)
-        statuses[step.name] = subprocess.run(
-            step.command, cwd=ROOT, env={**environment, **dict(step.environment)}, check=False
-        ).returncode
+        with tempfile.TemporaryFile("w+", errors="replace") as output:
+            statuses[step.name] = subprocess.run(
+                step.command,
+                cwd=ROOT,
+                env=_environment(step),
+                check=False,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            ).returncode
+            output.seek(0)
+            print(f"\n=== {step.name}\n{output.read()}", end="", flush=True)
     return statuses
+
+
+def run(steps: Sequence[Step], at_once: int = 1) -> dict[str, int]:
+    """Run *steps*, *at_once* at a time, in order; return the exit status of each."""
+    if at_once == 1:
+        statuses = {}
+        for step in steps:
+            print(f"\n=== {step.name}", flush=True)
+            statuses[step.name] = subprocess.run(
+                step.command, cwd=ROOT, env=_environment(step), check=False
+            ).returncode
+        return statuses
+    groups: list[list[Step]] = []
+    for step in steps:
+        if step.follows and groups:
+            groups[-1].append(step)
+        else:
+            groups.append([step])
+    with ThreadPoolExecutor(at_once) as pool:
+        results = list(pool.map(_run_apart, groups))
+    return {name: status for result in results for name, status in result.items()}
 
 
 def report(statuses: Mapping[str, int], missing: Iterable[str]) -> int:
@@ -220,7 +258,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     if options.full:
         steps += long_steps()
-    return report(run(steps), missing_programs(PROGRAMS))
+    at_once = 1 if options.steps else min(2, os.cpu_count() or 1)
+    return report(run(steps, at_once), missing_programs(PROGRAMS))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -34,7 +35,8 @@ def test_long_steps_come_last(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--full` runs everything, and then what takes long; without it that is left out."""
     ran: list[str] = []
 
-    def note(steps: list[check.Step]) -> dict[str, int]:
+    def note(steps: list[check.Step], at_once: int) -> dict[str, int]:
+        assert at_once >= 1
         ran.extend(step.name for step in steps)
         return {}
 
@@ -85,6 +87,32 @@ def test_later_steps_run_after_a_failure(capfd: pytest.CaptureFixture[str]) -> N
     assert "I ran" in capfd.readouterr().out
     assert check.report({"bad": 3, "good": 0}, []) == 1
     assert check.report({"good": 0}, []) == 0
+
+
+def test_two_at_a_time(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Two steps run beside each other, their output is not mixed, and what follows one waits."""
+    first, second, left = (tmp_path / name for name in ("first", "second", "left"))
+    for path in (first, second):
+        os.mkfifo(path)
+    # Each opens a pipe that only the other opens too: they end if both run at one time.
+    meet = (
+        "open({0!r}, {1!r}).close(); open({2!r}, {3!r}).close(); print('a', {4}); print('b', {4})"
+    )
+    steps = [
+        check.Step(
+            "one", (sys.executable, "-c", meet.format(str(first), "w", str(second), "r", 1))
+        ),
+        check.Step(
+            "two", (sys.executable, "-c", meet.format(str(first), "r", str(second), "w", 2))
+        ),
+        check.Step("makes", (sys.executable, "-c", f"open({str(left)!r}, 'w').close()")),
+        check.Step("needs", (sys.executable, "-c", f"open({str(left)!r}).close()"), follows=True),
+        check.Step("bad", (sys.executable, "-c", "raise SystemExit(3)")),
+    ]
+    assert check.run(steps, 2) == {"one": 0, "two": 0, "makes": 0, "needs": 0, "bad": 3}
+    out = capfd.readouterr().out
+    assert "=== one\na 1\nb 1\n" in out
+    assert "=== two\na 2\nb 2\n" in out
 
 
 def test_steps_find_the_packages(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
