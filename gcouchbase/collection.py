@@ -27,7 +27,7 @@ class Scope(ScopeBase[Collection]):
 
 
 class CollectionManager(ManifestMethods, CollectionManagerBase):
-    """Tells which scopes and collections a bucket has: `bucket.collections()`.
+    """The scopes and collections that a bucket has: `bucket.collections()`.
 
     Creating and dropping them comes with a later version.
     """

@@ -81,11 +81,11 @@ class CouchbaseList(_Container, MutableSequence[Any]):
     size_of = staticmethod(lists.list_size)
 
     def __iter__(self) -> Iterator[Any]:
-        """Give the values as they are now."""
+        """Return the values as they are now."""
         return iter(self.get_all())
 
     def __reversed__(self) -> Iterator[Any]:
-        """Give the values as they are now, the last one first."""
+        """Return the values as they are now, the last one first."""
         return iter(self.get_all()[::-1])
 
     @overload
@@ -212,7 +212,7 @@ class CouchbaseMap(_Container, MutableMapping[str, Any]):
     size_of = staticmethod(maps.map_size)
 
     def __iter__(self) -> Iterator[str]:
-        """Give the keys as they are now."""
+        """Return the keys as they are now."""
         return iter(self.get_all())
 
     def __getitem__(self, mapkey: str) -> Any:
@@ -305,7 +305,7 @@ class CouchbaseSet(_Container, MutableSet[Any]):
     size_of = staticmethod(sets.set_size)
 
     def __iter__(self) -> Iterator[Any]:
-        """Give the values as they are now."""
+        """Return the values as they are now."""
         return iter(self._read(list))
 
     def __contains__(self, value: object) -> bool:
@@ -369,7 +369,7 @@ class CouchbaseQueue(_Container, Collection[Any]):
     size_of = staticmethod(queues.queue_size)
 
     def __iter__(self) -> Iterator[Any]:
-        """Give the values as they wait now, the oldest first."""
+        """Return the values as they wait now, the oldest first."""
         return iter(self._read(list)[::-1])
 
     def __contains__(self, value: object) -> bool:

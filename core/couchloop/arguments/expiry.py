@@ -46,7 +46,7 @@ class Calendar(Protocol):
 
         @property
         def wall_clock(self) -> Callable[[], float]:
-            """Give the seconds since 1970."""
+            """Return the seconds since 1970."""
 
         @property
         def refuses_past_expiry(self) -> bool:

@@ -157,7 +157,7 @@ class ScopeBase(_Part, Generic[C_co]):
 
 
 class CollectionManagerBase(LaterOfCollections):
-    """Tells which scopes and collections a bucket has; it keeps its Bucket open."""
+    """The scopes and collections that a bucket has; it keeps its Bucket open."""
 
     __slots__ = ("_bucket", "_defaults", "_driver")
 

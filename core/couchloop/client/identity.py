@@ -16,7 +16,7 @@ from typing import Any, Self, cast
 from couchloop.safety.secret import is_seal
 
 
-class Found(BaseException):
+class _Found(BaseException):
     """Ends a constructor: what it means is there already. No handler of a user's sees it."""
 
     def __init__(self, found: object) -> None:
@@ -43,7 +43,7 @@ class OneOfEach:
         try:
             # Here, for a constructor may be put into a class at any time, as decorators do.
             _guarded(cls)(made, *arguments, **keywords)
-        except Found as found:
+        except _Found as found:
             return cast("Self", found.found)
         else:
             return made._stands_for or made
@@ -56,7 +56,7 @@ class OneOfEach:
         """Make the constructor return *found*; if this returns the innermost one is to end."""
         # The frame below ours is that of the innermost one.
         if not _is_seen(sys._getframe(2)):  # noqa: SLF001 - there is no other way
-            raise Found(found)
+            raise _Found(found)
         vars(self).update(vars(found))
         self._stands_for = found
 

@@ -217,7 +217,7 @@ class DocumentMethods:
     def exists(
         self, key: Key, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
     ) -> ExistsResult:
-        """Tell whether there is a document, without reading its value.
+        """Return whether there is a document, without reading its value.
 
         Args:
             key: the document's key, 1 to 250 bytes as UTF-8.
@@ -3579,7 +3579,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> NoReturn:
-        """Give the documents of a range of keys, or some of them at random, one after the other.
+        """Return the documents of a range of keys, or some of them at random, one after the other.
 
         Args:
             scan_type: RangeScan, PrefixScan or SamplingScan, of `couchloop.kv_range_scan`.

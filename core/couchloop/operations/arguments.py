@@ -45,7 +45,7 @@ B = TypeVar("B", bound=Callable[..., object])
 
 
 def rarely(*names: str, usual: Callable[..., object] | None = None) -> Callable[[B], B]:
-    """Say that a builder is seldom given these arguments, so that its method hands them on then.
+    """Note that a builder is seldom given these arguments, so that its method hands them on then.
 
     *usual* builds the same where none of them is given: it takes the others, by position.
     """

@@ -46,7 +46,7 @@ class ItemCollection:
     """Items for one operation on all of them."""
 
     def pairs(self) -> Iterator[tuple[Item, Mapping[str, Any]]]:
-        """Give each item and its options."""
+        """Yield each item and its options."""
         raise NotImplementedError
 
     def __iter__(self) -> Iterator[Item]:

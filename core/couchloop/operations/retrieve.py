@@ -184,7 +184,7 @@ def exists(
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Exists:
-    """Tell whether there is a document, without reading its value.
+    """Return whether there is a document, without reading its value.
 
     The result is true or false by itself, and has `exists` and `cas`. A document that is not there
     is no error.

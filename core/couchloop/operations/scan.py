@@ -547,7 +547,7 @@ def scan(
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> ScanStream:
-    """Give the documents of a range of keys, or some of them at random, one after the other.
+    """Return the documents of a range of keys, or some of them at random, one after the other.
 
     Args:
         scan_type: RangeScan, PrefixScan or SamplingScan, of `couchloop.kv_range_scan`.

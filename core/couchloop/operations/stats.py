@@ -22,11 +22,11 @@ from couchloop.retries import RetryStrategy
 from couchloop.safety.printable import printable
 from couchloop.wire import Opcode, Status
 
-Found = tuple[str, dict[str, int | str]]
+_Found = tuple[str, dict[str, int | str]]
 """A node as "host:port", and its statistics."""
 
 
-class NodeStats(Operation[Found]):
+class NodeStats(Operation[_Found]):
     """STAT 0x10 at one node: one answer for each statistic, and an empty one at the end."""
 
     __slots__ = ("found", "node")
@@ -67,7 +67,7 @@ class NodeStats(Operation[Found]):
         self.found[name] = int(text) if is_number else text
         return True
 
-    def decode(self, answer: Frame) -> Found:  # noqa: ARG002 - the last one is empty
+    def decode(self, answer: Frame) -> _Found:  # noqa: ARG002 - the last one is empty
         """Return what was found."""
         return "" if self.connection is None else str(self.connection.address), self.found
 

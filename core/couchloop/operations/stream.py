@@ -124,7 +124,7 @@ class Stream(ABC, Generic[T]):
         return bool(self.ready) or self._is_over
 
     def take(self) -> T | _End:
-        """Give the next result, or END; raise what has ended the stream, once."""
+        """Return the next result, or END; raise what has ended the stream, once."""
         if self.ready:
             return self._given(self.ready.popleft())
         failure, self._failure = self._failure, None
@@ -141,7 +141,7 @@ class Stream(ABC, Generic[T]):
         return Pull(self)
 
     def close(self) -> tuple[list[Operation[Any]], list[Operation[Any]]]:
-        """Give no more; return the operations that are to be forgotten, and those to be issued."""
+        """Issue no more; return the operations that are to be forgotten, and those to be issued."""
         self._is_over = True
         self._failure = self.ending = None
         self.ready.clear()
@@ -295,7 +295,7 @@ class Pull(Procedure[Any], Generic[T]):
         self._stream._pulls.pop(self, None)  # noqa: SLF001 - the two are one
 
     def result(self) -> Any:
-        """Give what `Stream.take` does."""
+        """Return what `Stream.take` does."""
         stream = self._stream
         while not stream.can_take:
             # It was refused: what is answered already is all that there will be.

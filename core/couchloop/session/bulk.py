@@ -320,7 +320,7 @@ class Feeder:
 
 
 def _unsent(bulk: Bulk[Any], met: CouchbaseError) -> CouchbaseError:
-    """Say why a key of *bulk* was not sent; *met* is what those before it have met."""
+    """Return why a key of *bulk* was not sent; *met* is what those before it have met."""
     if isinstance(met, OverloadedError):
         return met
     context = ErrorContext(operation=bulk.kind.name)

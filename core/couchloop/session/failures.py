@@ -41,7 +41,7 @@ _PRIVILEGE: Final = re.compile(r"without the (\w+) privilege")
 
 
 def _because(what: str, cause: BaseException | None) -> str:
-    """Say *what* happened, and why if that is known."""
+    """Return *what* happened, and why if that is known."""
     if not isinstance(cause, CouchbaseError):
         return what
     return f"{what}: {cause.message.rstrip('.')}"
@@ -234,7 +234,7 @@ class Failures:
         return op.explained(kind(message, context=context), answer)
 
     def _not_authorized(self, context: ErrorContext) -> str:
-        """Say who may not do it, and what the server says of the missing privilege."""
+        """Return who may not do it, and what the server says of the missing privilege."""
         settings = self._shared.settings
         login = settings.login
         user = "the user of the client certificate"

@@ -323,7 +323,7 @@ class Readiness(Watch):
             self.finish()
 
     def expired(self, standstill: float) -> None:
-        """Say of each node what is wrong with it."""
+        """Return for each node what is wrong with it."""
         view = self.view
         waiting = [endpoint for endpoint in view.table.endpoints.values() if not endpoint.ready]
         met: list[tuple[str, BaseException]] = [

@@ -157,7 +157,7 @@ class Liveness:
 
 
 def _why_dead(connection: Connection, probe: OwnRequest, rounds: int) -> str:
-    """Say what is wrong with a connection that did not answer *probe*, the last of *rounds*."""
+    """Return what is wrong with a connection that did not answer *probe*, the last of *rounds*."""
     limit = f"{probe.timeout:g} s (config_node_timeout)"
     if connection.is_amid_frame:
         if rounds == _PROBES:

@@ -252,7 +252,7 @@ class Opening:
         told: ClusterConfig,
         now: float,
     ) -> bool:
-        """Say that the bucket is open, unless another Bucket is open on what *told* says it is."""
+        """Open the bucket, unless another Bucket is open on what *told* says it is."""
         refusal = self.admit(told)
         if refusal is not None:
             self._cannot_open(refusal, now)
