@@ -31,15 +31,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     calls, seconds, broken = 0, 0.0, 0
     outcomes: Counter[str] = Counter()
     faults: Counter[str] = Counter()
+    deeds: Counter[str] = Counter()
     for seed in range(options.seed, options.seed + options.worlds):
         report = run(seed, trace, options.faults)
         calls += report.calls
         seconds += report.seconds
         outcomes += report.outcomes
         faults += report.faults
+        deeds += report.deeds
         if options.worlds == 1:
             say(f"digest {report.digest}\n")
-        for violation in report.violations:
+        for violation in report.violations[:20]:
             say(f"world {seed}: {violation}\n")
         if report.violations:
             broken += 1
@@ -49,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{options.worlds} worlds, {calls} calls, {seconds:.0f} virtual seconds in {elapsed:.1f} s "
         f"({options.worlds / elapsed:.1f} worlds/s, {calls / elapsed:.0f} calls/s)\n"
     )
-    for name, counted in (("outcomes", outcomes), ("faults", faults)):
+    for name, counted in (("outcomes", outcomes), ("with documents", deeds), ("faults", faults)):
         say(f"{name}: {', '.join(f'{what} {n}' for what, n in counted.most_common())}\n")
     say(f"{broken} worlds broke a promise\n" if broken else "no promise was broken\n")
     return int(bool(broken))

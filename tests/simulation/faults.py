@@ -125,6 +125,10 @@ class Faults:
             if len(self.kinds) < len(wanted):
                 raise ValueError(f"not all of these are faults: {', '.join(wanted)}")
 
+    def add(self, kind: Callable[[], None]) -> None:
+        """Have one more kind of fault."""
+        self.kinds = (*self.kinds, kind)
+
     def plan(self, count: int) -> None:
         """Spread so many faults over the time until all must end."""
         for _ in range(count):

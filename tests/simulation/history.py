@@ -15,7 +15,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
 from couchloop.embedded import Bucket, ServerConnection
@@ -36,6 +36,10 @@ from couchloop.hot.operation import Operation
 from couchloop.session.standstill import LATE
 from couchloop.wire import Datatype, Opcode, snappy
 from tests.simulation.events import Loop
+from tests.simulation.truth import is_document, numbers_in
+
+if TYPE_CHECKING:
+    from tests.simulation.judgement import Act, Documents
 
 INSTANT: Final = 1e-9
 """Deadlines are sums of floats: so much may they differ."""
@@ -52,6 +56,7 @@ until it is given up, the pause before the next up to two, and bootstrap five in
 
 _STORES: Final = frozenset({Opcode.SET, Opcode.ADD, Opcode.REPLACE})
 _COUNTS: Final = frozenset({Opcode.INCREMENT, Opcode.DECREMENT})
+_ADDITIONS: Final = frozenset({Opcode.APPEND, Opcode.PREPEND})
 _CHANGES: Final = frozenset({*_STORES, *_COUNTS, Opcode.DELETE})
 
 
@@ -75,9 +80,18 @@ class Call:
     executed: list[State] = field(default_factory=list)
     is_undone: bool = False
     """The caller was told that the server has not done it."""
+    act: Act | None = None
+    """What it is to do, if that is judged by what the document was (`Documents`)."""
+    is_promised: bool = False
+    """The caller was told that it is durable."""
 
     def __str__(self) -> str:
-        return f"call {self.number} of client {self.client}: {self.op.name} {self.key}"
+        return f"call {self.number} of client {self.client}: {self.name} {self.key}"
+
+    @property
+    def name(self) -> str:
+        """What is done."""
+        return getattr(self.op, "name", "batch")
 
 
 @dataclass(slots=True, eq=False)
@@ -103,6 +117,8 @@ class History:
     def __init__(self, loop: Loop, calm_since: Callable[[], float | None]) -> None:
         self.violations: list[str] = []
         self.outcomes: Counter[str] = Counter()
+        self.deeds: Counter[str] = Counter()
+        """What was done with documents of which kind."""
         self.open: dict[int, Call] = {}
         """Calls that wait for their answer, by number."""
         self.failed_until: dict[int, float] = {}
@@ -131,6 +147,15 @@ class History:
         self._by_cas: dict[tuple[str, int], State] = {}
         self._loop = loop
         self._calm_since = calm_since
+        self.may_lack_nodes: Callable[[str], bool] = lambda _: False
+        """Whether the vbucket of that key may have had too few copies lately."""
+        self.documents: Documents | None = None
+        """Judges the calls that have an `Act`."""
+
+    @property
+    def calls_by_number(self) -> dict[int, Call]:
+        """All calls."""
+        return self._calls
 
     @property
     def calls(self) -> int:
@@ -147,6 +172,10 @@ class History:
         self._loop.note(f"VIOLATION {line}")
         self.violations.append(line)
 
+    def note(self, text: str) -> None:
+        """Write down that something happened."""
+        self._loop.note(text)
+
     # The client's side
 
     def stood_still(self, client: int, since: float, until: float) -> None:
@@ -162,21 +191,25 @@ class History:
                 latest = until + READING
         return latest
 
-    def begin(self, op: Operation[Any], client: int, claims: int | None = None) -> Call:
-        """Take note of a call that is about to be submitted."""
+    def begin(
+        self, op: Any, client: int, claims: int | None = None, act: Act | None = None
+    ) -> Call:
+        """Take note of a call that is about to be submitted: an operation, or a batch."""
         call = Call(
             self.next_number(),
             client,
             op,
-            str(op.key),
+            str(op.key if act is None else act.place),
             self._loop.tick(),
-            self._loop.now() + op.timeout,
+            self._loop.now() + (op.timeout if act is None else act.seconds),
             claims,
+            act=act,
         )
         self._calls[call.number] = self.open[call.number] = call
-        if op.opcode in _CHANGES:
+        opcode = op.opcode if isinstance(op, Operation) else None
+        if opcode in _CHANGES or (act is not None and opcode in _ADDITIONS):
             self._unsent[client, call.key][call.number] = call
-        if op.opcode == Opcode.DELETE:
+        if opcode == Opcode.DELETE:
             identity = client, call.key, op.cas
             assert identity not in self._removals, "a workload must not repeat a removal"
             self._removals[identity] = call
@@ -208,7 +241,7 @@ class History:
         call.ended = self._loop.tick()
         del self.open[call.number]
         self.outcomes["cancelled"] += 1
-        if call.op.name == "counter":
+        if call.name == "counter":
             self.perhaps_counted[call.key] += 1
         self._loop.note(f"cancel {call}")
 
@@ -223,6 +256,9 @@ class History:
         now = self._loop.now()
         if now > self._latest_end(call) + INSTANT:
             self.violate("late", f"{call} ended {now - call.deadline:.6f} s after its deadline")
+        if call.act is not None:
+            assert self.documents is not None
+            return self.documents.complete(call)
         error = call.op.error
         if error is not None:
             self._loop.note(f"end {call}: {type(error).__name__}")
@@ -290,9 +326,9 @@ class History:
             call.is_undone = True
             if call.executed:
                 self.violate("error class", f"{call} was done, and told as not done: {error!r}")
-        self._judge_reason(call, error)
+        self.judge_reason(call, error)
 
-    def _judge_reason(self, call: Call, error: CouchbaseError) -> None:
+    def judge_reason(self, call: Call, error: CouchbaseError) -> None:
         """Hold an error against what could cause it."""
         op = call.op
         if isinstance(error, NotFoundError):
@@ -320,9 +356,11 @@ class History:
         # A loop that is later than its timers by less has not stood still.
         if is_timeout and self.unread[call.client] and now >= call.deadline + LATE:
             self.violate("unread", f"{call} timed out before all was read that had come")
-        begun = call.deadline - call.op.timeout
+        begun = call.deadline - (call.op.timeout if call.act is None else call.act.seconds)
         has_failed = begun <= self.failed_until.get(call.client, -1.0)
-        if is_timeout and now < call.deadline - INSTANT and not (call.op.reasons or has_failed):
+        # Of a procedure's steps nobody knows.
+        reasons = call.op.reasons if isinstance(call.op, Operation) else ("a step",)
+        if is_timeout and now < call.deadline - INSTANT and not (reasons or has_failed):
             self.violate("early", f"{call} timed out {call.deadline - now:.6f} s too early")
         is_hasty = call.client in self.hasty
         if not (is_timeout or isinstance(error, AmbiguousError) or has_failed or is_hasty):
@@ -334,7 +372,8 @@ class History:
             if "circuit breaker" in error.message:
                 # Calls with less time than the network takes have opened it.
                 return
-        if calm is not None and (call.client, call.key) not in self._silenced:
+        key = call.key if call.act is None else call.act.place.key
+        if calm is not None and (call.client, key) not in self._silenced:
             if is_timeout and now - max(calm, begun) > CALM:
                 self.violate("given up", f"{call} failed after {CALM} s of calm: {error!r}")
             elif not is_timeout and begun - calm > CALM:
@@ -364,7 +403,10 @@ class History:
             answers = execute(request)
             if request.injection is not None and request.injection.silent:
                 self._silenced.add((client, request.key.decode()))
-            if answers and request.frame.opcode in _CHANGES:
+            if is_document(request.key):
+                assert self.documents is not None
+                self.documents.executed(request, is_done=bool(answers))
+            elif answers and request.frame.opcode in _CHANGES:
                 self._executed(client, request)
             return answers
 
@@ -423,7 +465,9 @@ class History:
     def _identify(self, client: int, frame: Frame) -> Call | None:
         """Find the call that a request belongs to, by what it carries."""
         number = 0
-        if frame.opcode in _COUNTS:
+        if is_document(frame.key):
+            number = _number_of(frame)
+        elif frame.opcode in _COUNTS:
             number = int.from_bytes(frame.extras[16:]) - COUNTER_EXPIRY
         elif frame.opcode in _STORES:
             value = frame.value
@@ -434,6 +478,18 @@ class History:
             key = frame.key.removeprefix(b"\0").decode()
             return self._removals.get((client, key, frame.cas))
         return self._calls.get(number)
+
+
+def _number_of(frame: Frame) -> int:
+    """Return the number of the call that stores, or adds to, one of the documents."""
+    value = frame.value
+    if frame.datatype & Datatype.SNAPPY:
+        value = snappy.decompress(value, 1 << 20)
+    if value.startswith(b"<"):
+        (number,) = numbers_in(value.decode()) or (0,)
+        return number
+    found = json.loads(value) if frame.opcode in _STORES else {}
+    return found["n"] if isinstance(found, dict) and "n" in found else 0
 
 
 class Tap:
@@ -447,5 +503,5 @@ class Tap:
     def read(self, data: bytes) -> None:
         """Take what is being written."""
         for frame in self._decoder.receive(data):
-            if frame.opcode in _CHANGES:
+            if frame.opcode in _CHANGES or frame.opcode in _ADDITIONS:
                 self._history.wrote(self._client, frame)

@@ -20,10 +20,14 @@ from couchloop.session.session import Session, SessionState
 from couchloop.settings.values import Address, Login, Settings
 from tests.core.world import Disk
 from tests.simulation.clients import Caller, Client, final_reads
+from tests.simulation.documents import COLLECTIONS, DocumentCaller, final_looks
 from tests.simulation.events import Loop
 from tests.simulation.faults import Faults
 from tests.simulation.history import CALM, INSTANT, History
+from tests.simulation.judgement import Documents
+from tests.simulation.manifests import Manifests
 from tests.simulation.network import Network, Weather, Wire
+from tests.simulation.truth import Truth
 
 _FIRST_PORT: Final = 10_000
 _FIRST_WEB_PORT: Final = 20_000
@@ -57,6 +61,8 @@ class Report:
     violations: tuple[str, ...]
     lost: int
     """Documents that a failover set back to what they had been before."""
+    deeds: Counter[str]
+    """What was done with documents of which kind."""
 
 
 class World:
@@ -67,6 +73,8 @@ class World:
         faults: names of the only kinds of faults; None: all.
         polls: whether any client looks for newer configurations unasked.
         web: whether clients know web ports alone, and find the data nodes by HTTP.
+        documents: whether there are callers too that use all that can be done with documents, in
+            collections that come and go. None: in every second world.
     """
 
     def __init__(
@@ -77,8 +85,10 @@ class World:
         *,
         polls: bool = True,
         web: bool = False,
+        documents: bool | None = None,
     ) -> None:
         self.seed = seed
+        self.documents = not seed % 2 if documents is None else documents
         self.web = web
         self.polls = polls
         self.rng = rng = Random(f"world {seed}")
@@ -117,6 +127,15 @@ class World:
         # So much is lost when a node fails; nobody was promised more.
         self.cluster.delay_replication(bucket.name, _LAG)
         self.faults.on_failover = partial(self.history.failed_over, bucket)
+        if self.documents:
+            truth = Truth(self.loop, bucket, self.history.violate, self.history.calls_by_number)
+            self.history.documents = Documents(self.history, truth)
+            self.manifests = Manifests(
+                self.loop, Random(f"manifests {seed}"), self.cluster, truth, self.until
+            )
+            for names in COLLECTIONS:
+                self.manifests.make(names)
+            self.faults.add(self.manifests.change)
         self.keys = [f"k{number}" for number in range(rng.choice((2, 10)))]
         self.counters = [f"n{number}" for number in range(rng.choice((1, 4)))]
 
@@ -136,6 +155,7 @@ class World:
             self.faults.seen,
             tuple(self.history.violations),
             self.history.losses,
+            self.history.deeds,
         )
 
     def _live(self) -> None:
@@ -150,8 +170,12 @@ class World:
                 loop.at(leaving, self._leave, client, rng.choice((0.0, 0.5, 5.0)))
                 self._add_client(leaving, pause)
         self.faults.plan(rng.choice((0, 1, 1, 2, 3, 5, 10, 20)))
+        if self.documents:
+            self.manifests.plan()
         loop.run(self.until)
         self.faults.end()
+        if self.documents:
+            self.manifests.end()
         # Long enough for the rule that nothing fails after a time of calm.
         loop.run(self.until + CALM + 5.0)
         for client in self.clients:
@@ -205,6 +229,11 @@ class World:
         for number in range(rng.randint(1, 4)):
             caller = Caller(client, number, self.keys, self.counters, pause)
             self.loop.at(when, client.run, caller.script())
+        if self.documents:
+            own = Random(f"documents {len(self.clients)} {self.seed}")
+            for number in range(own.randint(1, 3)):
+                writer = DocumentCaller(client, number, pause, Random(own.getrandbits(64)))
+                self.loop.at(when, client.run, writer.script())
 
     @staticmethod
     def _leave(client: Client, wait: float) -> None:
@@ -236,6 +265,8 @@ class World:
         own = [key for key in self.history.states if key.startswith("own-")]
         for client in living:
             for script in final_reads(client, [*self.keys, *self.counters, *own[:20]]):
+                client.run(script)
+            for script in final_looks(client) if self.documents else ():
                 client.run(script)
         before = sum(self.history.outcomes.values())
         loop.run(loop.now() + _LONGEST_TIMEOUT + 1.0)
@@ -341,6 +372,7 @@ def run(
     *,
     polls: bool = True,
     web: bool = False,
+    documents: bool | None = None,
 ) -> Report:
     """Run the world of *seed*; arguments as for `World`."""
-    return World(seed, trace, faults, polls=polls, web=web).run()
+    return World(seed, trace, faults, polls=polls, web=web, documents=documents).run()
