@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
+from couchloop.durability import ClientDurability, Durability
 from couchloop.exceptions import CouchbaseError
 from couchloop.hot.batch import Batch
 from couchloop.hot.operation import CollectionName, Defaults, Operation
@@ -31,6 +32,15 @@ _MANY: Final = 2000
 _LONGEST_BATCH: Final = 30.0
 """Seconds that a large batch may take whose keys have a few seconds each."""
 _SIZES: Final = (0, 0, 0, 300, 3000)
+_DURABLE: Final = (
+    Durability.MAJORITY,
+    Durability.MAJORITY,
+    Durability.MAJORITY_AND_PERSIST_TO_ACTIVE,
+    Durability.PERSIST_TO_MAJORITY,
+    ClientDurability(replicate_to=1),
+    ClientDurability(replicate_to=1, persist_to=2),
+    ClientDurability(persist_to=1),
+)
 
 Steps = Generator[Ask | float, Any, Any]
 
@@ -110,22 +120,20 @@ class DocumentCaller(Caller):
         *,
         changes: bool = True,
         is_patient: bool = False,
+        durability: Any = None,
     ) -> Steps:
         """Submit something; give its result or its error."""
         seconds = getattr(pending, "timeout", _LONGEST_BATCH)
         cas = pending.cas if isinstance(pending, Operation) else 0
-        act = Act(place, judge, seconds, changes, cas=cas)
-        if isinstance(pending, Operation):
-            self._make_durable(pending, act)
-            act.seconds = pending.timeout
+        act = Act(place, judge, seconds, changes, durability, cas)
         if place.kind == "many":
             act.seconds = _LONGEST_BATCH
         call = self.client.history.begin(pending, self.client.number, act=act)
         outcomes = yield Ask(pending, [call], None if is_patient else self._patience())
         return None if outcomes is None else outcomes[0]
 
-    def _make_durable(self, op: Operation[Any], act: Act) -> None:
-        """Ask for a durable change, now and then."""
+    def _durability(self) -> Any:
+        return self.rng.choice(_DURABLE) if self.rng.random() < 0.35 else None
 
     @property
     def _judge(self) -> Any:
@@ -137,8 +145,11 @@ class DocumentCaller(Caller):
         """Store a document."""
         place = self._place("doc")
         value = self._document(place)
-        op = ops.upsert(self._of(place), place.key, value, timeout=self._timeout())
-        yield from self._act(op, place, self._judge.changed)
+        durability = self._durability()
+        op = ops.upsert(
+            self._of(place), place.key, value, durability=durability, timeout=self._timeout()
+        )
+        yield from self._act(op, place, self._judge.changed, durability=durability)
 
     def look(self) -> Script:
         """Read a document."""
@@ -162,12 +173,27 @@ class DocumentCaller(Caller):
         op: Operation[Any]
         build = self.rng.choice((ops.append, ops.append, ops.prepend))
         text = token(self._number())
-        op = build(found, place.key, text, format=FMT_UTF8, timeout=self._timeout())
-        done = yield from self._act(op, place, self._judge.changed)
+        durability = self._durability()
+        op = build(
+            found,
+            place.key,
+            text,
+            format=FMT_UTF8,
+            durability=durability,
+            timeout=self._timeout(),
+        )
+        done = yield from self._act(op, place, self._judge.changed, durability=durability)
         if isinstance(done, CouchbaseError):
             text = token(self._number())
-            op = ops.insert(found, place.key, text, format=FMT_UTF8, timeout=self._timeout())
-            yield from self._act(op, place, self._judge.changed)
+            op = ops.insert(
+                found,
+                place.key,
+                text,
+                format=FMT_UTF8,
+                durability=durability,
+                timeout=self._timeout(),
+            )
+            yield from self._act(op, place, self._judge.changed, durability=durability)
 
     def queue(self) -> Script:
         """Put into a list at either end, or take out of it."""
@@ -193,6 +219,7 @@ class DocumentCaller(Caller):
         """Change several parts of a document at once."""
         place = self._place("sub")
         number = self._number()
+        durability = self._durability()
         op = mutate_in(
             self._of(place),
             place.key,
@@ -200,9 +227,10 @@ class DocumentCaller(Caller):
             specs.counter("total", 1),
             specs.upsert("mirror", number),
             upsert_doc=True,
+            durability=durability,
             timeout=self._timeout(),
         )
-        yield from self._act(op, place, self._judge.changed)
+        yield from self._act(op, place, self._judge.changed, durability=durability)
 
     def look_at_parts(self) -> Script:
         """Read parts of a document, at times more than one request takes."""

@@ -147,8 +147,6 @@ class History:
         self._by_cas: dict[tuple[str, int], State] = {}
         self._loop = loop
         self._calm_since = calm_since
-        self.may_lack_nodes: Callable[[str], bool] = lambda _: False
-        """Whether the vbucket of that key may have had too few copies lately."""
         self.documents: Documents | None = None
         """Judges the calls that have an `Act`."""
 

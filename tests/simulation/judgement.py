@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from couchloop.durability import ClientDurability
 from couchloop.embedded.core.request import Request
 from couchloop.embedded.kv.reading import HIDDEN_CAS
 from couchloop.exceptions import (
@@ -18,12 +19,16 @@ from couchloop.exceptions import (
     DocumentLockedError,
     DocumentNotLockedError,
     DurabilityImpossibleError,
+    DurableWriteInProgressError,
+    DurableWriteReCommitInProgressError,
     ElementNotFoundError,
+    MutationLostError,
     NoReplicaError,
     NotFoundError,
     NotStoredError,
     QueueEmpty,
     ScopeNotFoundError,
+    TooFewReplicasError,
 )
 from couchloop.wire import Opcode
 from tests.simulation.history import Call, History
@@ -32,6 +37,7 @@ from tests.simulation.truth import Place, Truth, Version
 Judge = Callable[[Call, Any], None]
 
 _MISSES: Final = (NotFoundError, NotStoredError)
+_IN_PROGRESS: Final = (DurableWriteInProgressError, DurableWriteReCommitInProgressError)
 
 
 @dataclass(slots=True)
@@ -44,9 +50,25 @@ class Act:
     seconds: float
     """Until when it must be over."""
     changes: bool = True
-    is_durable: bool = False
+    durability: Any = None
+    """As it was asked for."""
     cas: int = 0
     """Which the request has."""
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether the client itself looks whether there are enough copies."""
+        return isinstance(self.durability, ClientDurability)
+
+    @property
+    def copies(self) -> int:
+        """How many copies the client looks for."""
+        return max(self.durability.replicate_to + 1, self.durability.persist_to)
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether a majority must have it before it is seen."""
+        return self.durability is not None and not self.is_watched
 
 
 class Documents:
@@ -107,7 +129,7 @@ class Documents:
         if isinstance(error, AmbiguousError):
             if not act.changes:
                 violate("error class", f"{call} changes nothing, and is ambiguous: {error!r}")
-        else:
+        elif not isinstance(error, MutationLostError):
             call.is_undone = True
             if call.executed:
                 violate("error class", f"{call} was done, and told as not done: {error!r}")
@@ -132,8 +154,15 @@ class Documents:
             return place.kind == "lock"
         if isinstance(error, CasMismatchError):
             return bool(act.cas) or place.kind == "list"
+        if isinstance(error, MutationLostError):
+            return act.is_watched and any(each.died is not None for each in call.executed)
+        if isinstance(error, _IN_PROGRESS) and call.client in self._history.hasty:
+            return True
+        if isinstance(error, TooFewReplicasError) and act.copies > truth.chain_length:
+            return True
         if isinstance(error, DurabilityImpossibleError):
-            return act.is_durable and self._history.may_lack_nodes(place.key)
+            since = call.deadline - act.seconds
+            return act.durability is not None and truth.lacked_nodes(place.key, since)
         if isinstance(error, NoReplicaError):
             return not act.changes
         self._history.judge_reason(call, error)
@@ -209,6 +238,10 @@ class Documents:
                 violate("early", f"{call} was told as durable, and a majority did not have it")
             if version.is_lost:
                 violate("lost", f"{call} was told as durable when it was lost")
+        elif act.is_watched:
+            copies = self.truth.copies_since(act.place.key, version)
+            if copies is not None and copies < act.copies:
+                violate("early", f"{call} was told as on {act.copies} copies, {copies} have it")
 
     def popped(self, call: Call, result: Any) -> None:
         """Judge a value that was taken out of a queue: by this call alone."""

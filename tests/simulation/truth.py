@@ -17,7 +17,7 @@ from zlib import crc32
 
 from couchloop.embedded import Bucket
 from couchloop.embedded.storage.document import Document
-from couchloop.embedded.storage.partition import Partition
+from couchloop.embedded.storage.partition import NO_NODE, Partition
 from couchloop.embedded.storage.vbucket import Change, DocumentId, Mutation, VBucket
 from couchloop.hot.operation import CollectionName
 
@@ -81,6 +81,7 @@ class Version:
     """Of the call that made it so; 0: none is known."""
     born: int
     expiry: int = 0
+    seqno: int = 0
     died: int | None = None
     is_safe: bool = False
     """Whether a majority of the copies had it when it became visible."""
@@ -137,6 +138,10 @@ class Truth:
         """How often each value was taken out of a queue, as the server has it."""
         self.locks: dict[DocumentId, tuple[int, float]] = {}
         """The CAS of each lock that holds, and until when, in seconds."""
+        self._moved = [0] * len(bucket.partitions)
+        """Tick at which other copies were given to each vbucket, or others took over."""
+        self._short_until = [0.0] * len(bucket.partitions)
+        """Until when a node was missing in each vbucket's chain, or has been missing at least."""
         self.unlocks: set[tuple[DocumentId, int]] = set()
         self._loop, self._bucket, self._violate, self._calls = loop, bucket, violate, calls
         self._watch(bucket)
@@ -155,11 +160,39 @@ class Truth:
                     truth.published(self, change.document_id, change.document)
 
             def _lead(self, former: VBucket | None) -> None:
+                truth.moved(self)
                 truth.led(self)
                 super()._lead(former)
 
         for partition in bucket.partitions:
             partition.__class__ = Watched
+
+    # Copies
+
+    def moved(self, partition: Partition) -> None:
+        """Take note that a vbucket has another chain, or another leader."""
+        self._moved[partition.number] = self._loop.tick()
+        self._short_until[partition.number] = self._loop.now()
+
+    @property
+    def chain_length(self) -> int:
+        """How many copies of each document there should be."""
+        return self._bucket.replicas + 1
+
+    def lacked_nodes(self, key: str, since: float) -> bool:
+        """Whether there may have been too few copies of a document at some time since then."""
+        number = self._partition((0, key.encode()))
+        partition = self._bucket.partitions[number]
+        return NO_NODE in partition.chain or self._short_until[number] >= since
+
+    def copies_since(self, key: str, version: Version) -> int | None:
+        """Return how many copies have a version, or a later one; None: others took over since."""
+        partition = self._bucket.partitions[self._partition((0, key.encode()))]
+        partition.settle()
+        if self._moved[partition.number] > version.born:
+            return None
+        copies = [partition.copies.get(node_id) for node_id in partition.chain]
+        return sum(copy is not None and copy.seqno >= version.seqno for copy in copies)
 
     # Collections
 
@@ -273,7 +306,7 @@ class Truth:
             return
         place = self.place(document_id)
         version = Version(
-            document.cas, document.body(), 0, self._loop.tick(), document.expiry
+            document.cas, document.body(), 0, self._loop.tick(), document.expiry, document.seqno
         )
         if document.deleted:
             version.cas, version.body = 0, b""
@@ -362,6 +395,7 @@ class Truth:
             older.number,
             self._loop.tick(),
             older.expiry,
+            older.seqno,
             is_safe=older.is_safe,
         )
         if older.cas:
