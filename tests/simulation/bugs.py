@@ -12,14 +12,23 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from couchloop.hot.operation import Operation
+from couchloop.hot.result import ReplicaResult
 from couchloop.kv.connection import Connection
-from couchloop.operations.document import Counter, Insert
+from couchloop.operations import containers, queues
+from couchloop.operations.document import Append, Counter, Get, Insert, Prepend
+from couchloop.operations.mutation import Mutation
+from couchloop.operations.replicas import GetCopy
+from couchloop.operations.subdocument import MutateIn, mutate_in
+from couchloop.operations.watching import Sight
+from couchloop.session.bulk import Feeder
+from couchloop.session.collections import Collections, Wait
 from couchloop.session.dispatcher import Dispatcher
 from couchloop.session.events import CloseConnection, Event
 from couchloop.session.failures import Failures
 from couchloop.session.session import Session
 from couchloop.session.standstill import CatchUp
 from couchloop.topology.configuration import Revision
+from couchloop.wire import Magic, Opcode, Status
 
 
 def skip_deadlines(patch: pytest.MonkeyPatch) -> None:
@@ -193,6 +202,127 @@ def count_every_byte(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Connection, "receive_data", trusting)
 
 
+# Of documents
+
+
+def keep_old_numbers(patch: pytest.MonkeyPatch) -> None:
+    """Go on with the number of a collection that was dropped, and perhaps made again."""
+    patch.setattr(Collections, "refused", lambda *_: False)
+
+
+def mix_up_scopes(patch: pytest.MonkeyPatch) -> None:
+    """Keep the numbers of collections by their own names alone."""
+
+    class ByName(dict[Any, Any]):
+        def get(self, names: Any, usual: Any = None) -> Any:
+            return super().get(names.collection, usual)
+
+        def pop(self, names: Any, usual: Any = None) -> Any:
+            return super().pop(names.collection, usual)
+
+        def __setitem__(self, names: Any, number: Any) -> None:
+            super().__setitem__(names.collection, number)
+
+    init = Collections.__init__
+
+    def careless(self: Collections, *arguments: Any) -> None:
+        init(self, *arguments)
+        self._known = ByName()
+
+    patch.setattr(Collections, "__init__", careless)
+
+
+def turn_waiting_round(patch: pytest.MonkeyPatch) -> None:
+    """Send what has waited for the number of a collection with the last first."""
+    patch.setattr(Wait, "operations", property(lambda wait: [*wait.again, *wait.new][::-1]))
+
+
+def retry_appends_blindly(patch: pytest.MonkeyPatch) -> None:
+    """Send an append again after its connection was lost."""
+    patch.setattr(Append, "idempotent", True)
+    patch.setattr(Prepend, "idempotent", True)
+
+
+def retry_parts_blindly(patch: pytest.MonkeyPatch) -> None:
+    """Send a change of parts of a document again after its connection was lost."""
+    patch.setattr(MutateIn, "idempotent", True)
+
+
+def drop_durability(patch: pytest.MonkeyPatch) -> None:
+    """Do not tell the node how durable a write must be."""
+    submit = Dispatcher.submit
+
+    def careless(self: Dispatcher, op: Operation[Any], now: float) -> None:
+        op.framing = b""
+        submit(self, op, now)
+
+    patch.setattr(Dispatcher, "submit", careless)
+
+
+def acknowledge_early(patch: pytest.MonkeyPatch) -> None:
+    """Take a durable write for done when the node says that it is under way, or doubtful."""
+    early = frozenset({int(Status.SYNC_WRITE_IN_PROGRESS), int(Status.SYNC_WRITE_AMBIGUOUS)})
+    patch.setattr(Mutation, "answers", early)
+
+
+def watch_nothing(patch: pytest.MonkeyPatch) -> None:
+    """Take every answer of a copy for enough."""
+    patch.setattr(Sight, "enough", lambda *_: True)
+
+
+def ignore_re_commit(patch: pytest.MonkeyPatch) -> None:
+    """Take a document that is being committed again for one that is missing."""
+    receive = Connection.receive_data
+    first = Status.SYNC_WRITE_RE_COMMIT_IN_PROGRESS.to_bytes(2)
+
+    def careless(self: Connection, data: bytes, now: float) -> None:
+        # The network of a world cuts at random, but seldom in here.
+        place = data.find(first)
+        if place >= 6 and data[place - 6] == Magic.RESPONSE:
+            data = data[:place] + Status.KEY_ENOENT.to_bytes(2) + data[place + 2 :]
+        receive(self, data, now)
+
+    patch.setattr(Connection, "receive_data", careless)
+
+
+def take_replicas_for_active(patch: pytest.MonkeyPatch) -> None:
+    """Say of a replica that it is the active copy."""
+    patch.setattr(GetCopy, "decode", lambda self, answer: as_active(Get.decode(self, answer)))
+
+    def as_active(found: Any) -> ReplicaResult:
+        return ReplicaResult(
+            found.key, found.value, found.cas, found.flags, found.rc, is_replica=False
+        )
+
+
+def lock_nothing(patch: pytest.MonkeyPatch) -> None:
+    """Read a document that was to be locked."""
+    submit = Dispatcher.submit
+
+    def careless(self: Dispatcher, op: Operation[Any], now: float) -> None:
+        if op.opcode == Opcode.GET_LOCKED:
+            op.opcode, op.extras = Opcode.GET, b""
+        submit(self, op, now)
+
+    patch.setattr(Dispatcher, "submit", careless)
+
+
+def forget_cas_in_loops(patch: pytest.MonkeyPatch) -> None:
+    """Store what a loop has made of a document whatever others have stored meanwhile."""
+
+    def careless(*arguments: Any, cas: int = 0, **named: Any) -> Any:
+        assert cas >= 0
+        return mutate_in(*arguments, **named)
+
+    patch.setattr(containers, "mutate_in", careless)
+    patch.setattr(queues, "mutate_in", careless)
+
+
+def overtake_batches(patch: pytest.MonkeyPatch) -> None:
+    """Send a change of a document before one that waits in a large batch."""
+    patch.setattr(Feeder, "before", lambda *_, **__: None)
+
+
 class Catch(NamedTuple):
     """How a planted bug is caught: within so many worlds, as one of these broken promises."""
 
@@ -200,10 +330,16 @@ class Catch(NamedTuple):
     rules: frozenset[str]
     faults: tuple[str, ...] | None = None
     """The only kinds of faults in these worlds; None: all."""
+    documents: bool | None = None
+    """Whether these worlds use documents in all ways; None: every second."""
 
 
 def _catch(worlds: int, *rules: str, faults: tuple[str, ...] | None = None) -> Catch:
     return Catch(worlds, frozenset(rules), faults)
+
+
+def _of_documents(worlds: int, *rules: str, faults: tuple[str, ...] | None = None) -> Catch:
+    return Catch(worlds, frozenset(rules), faults, documents=True)
 
 
 PLANTED: Final[Mapping[Callable[[pytest.MonkeyPatch], None], Catch]] = {
@@ -222,5 +358,18 @@ PLANTED: Final[Mapping[Callable[[pytest.MonkeyPatch], None], Catch]] = {
     retain_operations: _catch(5, "leak"),
     count_every_byte: _catch(30, "stuck", faults=("wrong_length",)),
     expire_before_reading: _catch(20, "unread", faults=("stand_still",)),
+    keep_old_numbers: _of_documents(20, "given up", "error class"),
+    mix_up_scopes: _of_documents(5, "wrong place"),
+    turn_waiting_round: _of_documents(40, "order"),
+    retry_appends_blindly: _of_documents(40, "done twice", "error class"),
+    retry_parts_blindly: _of_documents(40, "done twice", "error class"),
+    drop_durability: _of_documents(10, "early"),
+    acknowledge_early: _of_documents(20, "never done", "early", "wrong caller"),
+    watch_nothing: _of_documents(20, "early"),
+    ignore_re_commit: _of_documents(60, "phantom", "error class", faults=("fail_over_in_doubt",)),
+    take_replicas_for_active: _of_documents(20, "phantom"),
+    lock_nothing: _of_documents(10, "lock"),
+    forget_cas_in_loops: _of_documents(40, "half", "done twice"),
+    overtake_batches: _of_documents(60, "order"),
 }
 """The numbers leave room: which worlds catch a bug changes whenever the client does."""

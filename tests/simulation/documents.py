@@ -77,6 +77,8 @@ class DocumentCaller(Caller):
             self.burst,
         )
         weights = (4, 4, 3, 4, 5, 4, 2, 2, 2, 2)
+        # While nothing is known of any collection.
+        yield from self.burst()
         while self.client.wants:
             if self._is_bulky and self.rng.random() < 0.2:
                 self._is_bulky = False
@@ -126,7 +128,7 @@ class DocumentCaller(Caller):
         seconds = getattr(pending, "timeout", _LONGEST_BATCH)
         cas = pending.cas if isinstance(pending, Operation) else 0
         act = Act(place, judge, seconds, changes, durability, cas)
-        if place.kind == "many":
+        if not hasattr(pending, "name"):
             act.seconds = _LONGEST_BATCH
         call = self.client.history.begin(pending, self.client.number, act=act)
         outcomes = yield Ask(pending, [call], None if is_patient else self._patience())
@@ -295,7 +297,16 @@ class DocumentCaller(Caller):
         number = self._number()
         values = {f"{PREFIX}many-{index}": {"n": number} for index in range(_MANY)}
         batch = ops.upsert_multi(self._of(place), values, timeout=2.5)
+        # The last ones wait long in the batch.
+        for index in range(_MANY - 3, _MANY):
+            self.client.loop.after(0.0, self.client.run, self._later(Place(names, f"{PREFIX}many-{index}")))
         yield from self._act(batch, place, self._judge.stored_many)
+
+    def _later(self, place: Place) -> Script:
+        """Store a document that is part of a batch."""
+        value = self._document(place)
+        op = ops.upsert(self._of(place), place.key, value, timeout=2.5)
+        yield from self._act(op, place, self._judge.changed, is_patient=True)
 
 
 def final_looks(client: Client) -> Generator[Script]:

@@ -84,6 +84,8 @@ class Faults:
         self._clients = clients
         self._until = until
         self._going_on = 0
+        self._doubts = 0
+        """How many nodes are to be failed over when they commit something."""
         self._last = 0.0
         self._ended = False
         self.kinds: tuple[Callable[[], None], ...] = (
@@ -120,22 +122,29 @@ class Faults:
             self.new_epoch,
             self.drop_by_server,
         )
+        self._wanted = wanted
         if wanted is not None:
             self.kinds = tuple(kind for kind in self.kinds if kind.__name__ in wanted)
-            if len(self.kinds) < len(wanted):
-                raise ValueError(f"not all of these are faults: {', '.join(wanted)}")
 
-    def add(self, kind: Callable[[], None]) -> None:
-        """Have one more kind of fault."""
-        self.kinds = (*self.kinds, kind)
+    def add(self, *kinds: Callable[[], None]) -> None:
+        """Have more kinds of faults."""
+        self.kinds += tuple(
+            kind for kind in kinds if self._wanted is None or kind.__name__ in self._wanted
+        )
 
     def plan(self, count: int) -> None:
         """Spread so many faults over the time until all must end."""
+        if self._wanted is not None and len(self.kinds) < len(self._wanted):
+            raise ValueError(f"not all of these are faults: {', '.join(self._wanted)}")
         for _ in range(count):
             kind = self._rng.choice(self.kinds)
             # Some at the very beginning, when connections are being made.
             when = self._rng.choice((0.0, 1.0, 1.0, 1.0)) * self._rng.random() * self._until
             self._loop.at(when, self._begin, kind)
+
+    def disturb(self) -> None:
+        """Take note that something happens which is no fault, and may make calls fail."""
+        self._last = self._loop.now()
 
     def calm_since(self) -> float | None:
         """Since when there is no fault; None while there is one."""
@@ -320,9 +329,27 @@ class Faults:
 
     def fail_over(self) -> None:
         """Kill a node, promote its replicas, take it back, and rebalance."""
-        node = self._node()
+        self._fail_over(self._node(), self._rng.uniform(0.0, 2.0))
+
+    def fail_over_in_doubt(self) -> None:
+        """Fail a node over when it has just committed something of which replicas do not know."""
+        self._doubts += 1
+        self._lasting(self._while(), lambda: None)
+
+    def committed(self, node_id: int) -> None:
+        """Take note that a node has committed a durable write."""
+        if self._doubts:
+            self._doubts -= 1
+            self._loop.after(self._rng.uniform(0.0, 0.2), self._fail_over_by_id, node_id)
+
+    def _fail_over_by_id(self, node_id: int) -> None:
+        for node in self._cluster.nodes:
+            if node.node_id == node_id and self._loop.now() < self._until:
+                self._fail_over(node, 0.0)
+
+    def _fail_over(self, node: Node, pause: float) -> None:
         self._cluster.stop(node)
-        self._loop.after(self._rng.uniform(0.0, 2.0), self._promote, node)
+        self._loop.after(pause, self._promote, node)
 
         def end() -> None:
             self._restart(node)

@@ -31,12 +31,13 @@ from couchloop.exceptions import (
     RequestCanceledError,
     TimeoutError,  # noqa: A004 - the client's own
 )
+from couchloop.hot.batch import Batch, Bulk
 from couchloop.hot.frames import Frame, FrameDecoder, RequestFrame
 from couchloop.hot.operation import Operation
 from couchloop.session.standstill import LATE
 from couchloop.wire import Datatype, Opcode, snappy
 from tests.simulation.events import Loop
-from tests.simulation.truth import is_document, numbers_in
+from tests.simulation.truth import PREFIX, is_document, numbers_in
 
 if TYPE_CHECKING:
     from tests.simulation.judgement import Act, Documents
@@ -207,6 +208,9 @@ class History:
         opcode = op.opcode if isinstance(op, Operation) else None
         if opcode in _CHANGES or (act is not None and opcode in _ADDITIONS):
             self._unsent[client, call.key][call.number] = call
+        if isinstance(op, Bulk) and act is not None:
+            for key in op.keys[-3:]:
+                self._unsent[client, str(act.place._replace(key=key))][call.number] = call
         if opcode == Opcode.DELETE:
             identity = client, call.key, op.cas
             assert identity not in self._removals, "a workload must not repeat a removal"
@@ -220,7 +224,12 @@ class History:
         if call is None:
             return
         call.sent += 1
-        waiting = self._unsent[client, call.key]
+        place = call.key
+        if call.act is not None:
+            # One of a large batch, perhaps.
+            key = frame.key[frame.key.index(PREFIX.encode()) :].decode()
+            place = str(call.act.place._replace(key=key))
+        waiting = self._unsent[client, place]
         if call.number not in waiting:
             return
         del waiting[call.number]
@@ -230,8 +239,17 @@ class History:
             if earlier.ended is not None or earlier.op.done:
                 # One of a batch may be over long before its caller hears of it.
                 del waiting[earlier.number]
-            elif not earlier.op.attempts and not earlier.op.reasons:
+            elif not self._had_to_wait(earlier):
                 self.violate("order", f"{call} was written before {earlier}")
+
+    def _had_to_wait(self, call: Call) -> bool:
+        """Whether something may have kept a call from being written in its order."""
+        op: Any = call.op
+        if isinstance(op, Batch):
+            # What one of its keys has met is not known before the end.
+            return bool(self._calm_since()) or call.client in self.bounded
+        # What waits for the number of its collection keeps its place.
+        return bool(op.attempts or {*op.reasons} - {"KV_COLLECTION_OUTDATED"})
 
     def cancel(self, call: Call) -> None:
         """Take note that the caller has gone."""

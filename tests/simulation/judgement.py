@@ -30,8 +30,9 @@ from couchloop.exceptions import (
     ScopeNotFoundError,
     TooFewReplicasError,
 )
+from couchloop.hot.batch import Bulk
 from couchloop.wire import Opcode
-from tests.simulation.history import Call, History
+from tests.simulation.history import CALM, Call, History
 from tests.simulation.truth import Place, Truth, Version
 
 Judge = Callable[[Call, Any], None]
@@ -122,7 +123,7 @@ class Documents:
 
     def _failed(self, call: Call, act: Act, error: CouchbaseError) -> None:
         violate = self._history.violate
-        if act.place.kind == "many":
+        if isinstance(call.op, Bulk):
             # What became of each key is told with the error.
             act.judge(call, error.all_results)
             return
@@ -161,7 +162,8 @@ class Documents:
         if isinstance(error, TooFewReplicasError) and act.copies > truth.chain_length:
             return True
         if isinstance(error, DurabilityImpossibleError):
-            since = call.deadline - act.seconds
+            # The client may have been told late of the nodes that came.
+            since = call.deadline - act.seconds - CALM
             return act.durability is not None and truth.lacked_nodes(place.key, since)
         if isinstance(error, NoReplicaError):
             return not act.changes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 from couchloop.embedded import EmbeddedCluster, Node
@@ -17,13 +18,20 @@ class Manifests:
     Args:
         until: when all of them are there again, and known to all nodes.
         truth: is told of all of it.
+        disturb: called with each change.
     """
 
     def __init__(
-        self, loop: Loop, rng: Random, cluster: EmbeddedCluster, truth: Truth, until: float
+        self,
+        loop: Loop,
+        rng: Random,
+        cluster: EmbeddedCluster,
+        truth: Truth,
+        until: float,
+        disturb: Callable[[], None],
     ) -> None:
         self._loop, self._rng, self._cluster = loop, rng, cluster
-        self._truth, self._until = truth, until
+        self._truth, self._until, self._disturb = truth, until, disturb
         (self._bucket,) = cluster.buckets
         self._missing: set[CollectionName] = set()
 
@@ -44,6 +52,7 @@ class Manifests:
         names = self._rng.choice(COLLECTIONS)
         if names in self._missing or self._loop.now() >= self._until:
             return
+        self._disturb()
         pause = self._rng.choice((0.0, 0.001, 0.02, 1.0))
         self._missing.add(names)
         self._cluster.drop_collection(self._bucket, str(names), nodes=self._some())
@@ -59,11 +68,13 @@ class Manifests:
         self._loop.at(min(when, self._until), action, *arguments)
 
     def _make_again(self, names: CollectionName) -> None:
+        self._disturb()
         if names in self._missing:
             self.make(names, self._some())
         self._at(self._loop.now() + self._rng.choice((0.0, 0.3, 3.0)), self._spread)
 
     def _spread(self) -> None:
+        self._disturb()
         self._cluster.spread_manifest(self._bucket)
         self._truth.look()
         for names in COLLECTIONS:

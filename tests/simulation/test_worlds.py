@@ -142,7 +142,7 @@ def test_planted_bugs_are_caught(
     wanted = PLANTED[plant]
     for seed in count(1):
         assert seed <= wanted.worlds, f"not caught in {wanted.worlds} worlds"
-        report = run(seed, faults=wanted.faults)
+        report = run(seed, faults=wanted.faults, documents=wanted.documents)
         if wanted.rules & {line.partition(":")[0] for line in report.violations}:
             break
 

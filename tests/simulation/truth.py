@@ -19,6 +19,7 @@ from couchloop.embedded import Bucket
 from couchloop.embedded.storage.document import Document
 from couchloop.embedded.storage.partition import NO_NODE, Partition
 from couchloop.embedded.storage.vbucket import Change, DocumentId, Mutation, VBucket
+from couchloop.hot.batch import Bulk
 from couchloop.hot.operation import CollectionName
 
 if TYPE_CHECKING:
@@ -61,9 +62,7 @@ class Place(NamedTuple):
 
     def has(self, other: Place) -> bool:
         """Whether *other* is this, or is part of a large batch which this stands for."""
-        return self == other or (
-            self.names == other.names and self.kind == other.kind == "many"
-        )
+        return self == other or (self.names == other.names and self.kind == other.kind == "many")
 
     @property
     def kind(self) -> str:
@@ -138,6 +137,8 @@ class Truth:
         """How often each value was taken out of a queue, as the server has it."""
         self.locks: dict[DocumentId, tuple[int, float]] = {}
         """The CAS of each lock that holds, and until when, in seconds."""
+        self.on_durable: Callable[[int], None] = lambda _: None
+        """Called with the node when a durable write was committed."""
         self._moved = [0] * len(bucket.partitions)
         """Tick at which other copies were given to each vbucket, or others took over."""
         self._short_until = [0.0] * len(bucket.partitions)
@@ -314,6 +315,8 @@ class Truth:
         version.is_safe = len(nodes) > len(partition.chain) // 2
         self._append(versions, version)
         self.by_cas[*document_id, document.cas] = version
+        if version.is_safe and len(partition.chain) > 1:
+            self.on_durable(partition.chain[0])
         self._released(place, document_id, version, before)
 
     def _released(
@@ -333,7 +336,7 @@ class Truth:
             self._violate("wrong place", f"{place} was changed by {call}, which is for another")
             return
         call.executed.append(cast("Any", version))
-        if len(call.executed) > 1 and place.kind != "many":
+        if len(call.executed) > 1 and call.act.place == place and not isinstance(call.op, Bulk):
             self._violate("done twice", call)
         if call.is_undone:
             self._violate("error class", f"{call} is done after it was told as not done")

@@ -131,11 +131,17 @@ class World:
             truth = Truth(self.loop, bucket, self.history.violate, self.history.calls_by_number)
             self.history.documents = Documents(self.history, truth)
             self.manifests = Manifests(
-                self.loop, Random(f"manifests {seed}"), self.cluster, truth, self.until
+                self.loop,
+                Random(f"manifests {seed}"),
+                self.cluster,
+                truth,
+                self.until,
+                self.faults.disturb,
             )
             for names in COLLECTIONS:
                 self.manifests.make(names)
-            self.faults.add(self.manifests.change)
+            self.faults.add(self.manifests.change, self.faults.fail_over_in_doubt)
+            truth.on_durable = self.faults.committed
         self.keys = [f"k{number}" for number in range(rng.choice((2, 10)))]
         self.counters = [f"n{number}" for number in range(rng.choice((1, 4)))]
 
