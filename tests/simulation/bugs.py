@@ -331,7 +331,7 @@ class Catch(NamedTuple):
     faults: tuple[str, ...] | None = None
     """The only kinds of faults in these worlds; None: all."""
     documents: bool | None = None
-    """Whether these worlds use documents in all ways; None: every second."""
+    """Whether these worlds use documents in all ways; None: every third."""
 
 
 def _catch(worlds: int, *rules: str, faults: tuple[str, ...] | None = None) -> Catch:

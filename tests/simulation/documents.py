@@ -58,8 +58,6 @@ class DocumentCaller(Caller):
         super().__init__(client, number, [], [], pause)
         self.rng = rng
         self._by_names: dict[CollectionName | None, Defaults] = {}
-        self._avoided: set[Place] = set()
-        """Where this caller may have a lock that it does not know."""
         self._is_bulky = rng.random() < 0.15
 
     def script(self) -> Script:
@@ -172,7 +170,6 @@ class DocumentCaller(Caller):
         """Add to a document at either end; make it if there is none."""
         place = self._place("log")
         found = self._of(place)
-        op: Operation[Any]
         build = self.rng.choice((ops.append, ops.append, ops.prepend))
         text = token(self._number())
         durability = self._durability()
@@ -212,9 +209,7 @@ class DocumentCaller(Caller):
         elif kind == "push":
             pending = queue_push(found, place.key, number, create=True, timeout=seconds)
         else:
-            pending = change(
-                "extend", extended([number]), list, found, place.key, timeout=seconds
-            )
+            pending = change("extend", extended([number]), list, found, place.key, timeout=seconds)
         yield from self._act(pending, place, self._judge.changed)
 
     def change_parts(self) -> Script:
@@ -254,10 +249,8 @@ class DocumentCaller(Caller):
     def lock(self) -> Script:
         """Lock a document, and change it or unlock it, or leave it to itself."""
         place = self._place("lock")
-        if place in self._avoided:
-            return
         found = self._of(place)
-        # Two seconds at least: the lock's time begins at the node.
+        op: Operation[Any]
         op = ops.lock(found, place.key, self.rng.randint(1, 3), timeout=self._timeout())
         locked = yield from self._act(op, place, self._judge.locked, is_patient=True)
         if isinstance(locked, CouchbaseError):
@@ -299,7 +292,9 @@ class DocumentCaller(Caller):
         batch = ops.upsert_multi(self._of(place), values, timeout=2.5)
         # The last ones wait long in the batch.
         for index in range(_MANY - 3, _MANY):
-            self.client.loop.after(0.0, self.client.run, self._later(Place(names, f"{PREFIX}many-{index}")))
+            self.client.loop.after(
+                0.0, self.client.run, self._later(Place(names, f"{PREFIX}many-{index}"))
+            )
         yield from self._act(batch, place, self._judge.stored_many)
 
     def _later(self, place: Place) -> Script:
@@ -319,7 +314,7 @@ def final_looks(client: Client) -> Generator[Script]:
 
 
 def _look(caller: DocumentCaller, place: Place) -> Script:
-    op = ops.get(caller._of(place), place.key, quiet=True, timeout=30.0)  # noqa: SLF001
-    act = Act(place, caller._judge.read, 30.0, changes=False)  # noqa: SLF001
+    op = ops.get(caller._of(place), place.key, quiet=True, timeout=30.0)
+    act = Act(place, caller._judge.read, 30.0, changes=False)
     call = caller.client.history.begin(op, caller.client.number, act=act)
     yield Ask(op, [call])

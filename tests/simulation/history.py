@@ -34,6 +34,7 @@ from couchloop.exceptions import (
 from couchloop.hot.batch import Batch, Bulk
 from couchloop.hot.frames import Frame, FrameDecoder, RequestFrame
 from couchloop.hot.operation import Operation
+from couchloop.retries import RetryReason
 from couchloop.session.standstill import LATE
 from couchloop.wire import Datatype, Opcode, snappy
 from tests.simulation.events import Loop
@@ -54,6 +55,9 @@ READING: Final = 0.2
 CALM: Final = 10.0
 """Seconds without any fault after which nothing may fail any more: a node's handshake may take two
 until it is given up, the pause before the next up to two, and bootstrap five in all."""
+
+_IN_ORDER: Final = {RetryReason.NODE_NOT_AVAILABLE, RetryReason.KV_COLLECTION_OUTDATED}
+"""What waits for its node, or for the number of its collection, keeps its place."""
 
 _STORES: Final = frozenset({Opcode.SET, Opcode.ADD, Opcode.REPLACE})
 _COUNTS: Final = frozenset({Opcode.INCREMENT, Opcode.DECREMENT})
@@ -248,8 +252,7 @@ class History:
         if isinstance(op, Batch):
             # What one of its keys has met is not known before the end.
             return bool(self._calm_since()) or call.client in self.bounded
-        # What waits for the number of its collection keeps its place.
-        return bool(op.attempts or {*op.reasons} - {"KV_COLLECTION_OUTDATED"})
+        return bool(op.attempts or {*op.reasons} - _IN_ORDER)
 
     def cancel(self, call: Call) -> None:
         """Take note that the caller has gone."""

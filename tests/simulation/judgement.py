@@ -29,6 +29,7 @@ from couchloop.exceptions import (
     QueueEmpty,
     ScopeNotFoundError,
     TooFewReplicasError,
+    UnambiguousTimeoutError,
 )
 from couchloop.hot.batch import Bulk
 from couchloop.wire import Opcode
@@ -64,7 +65,8 @@ class Act:
     @property
     def copies(self) -> int:
         """How many copies the client looks for."""
-        return max(self.durability.replicate_to + 1, self.durability.persist_to)
+        wanted: int = max(self.durability.replicate_to + 1, self.durability.persist_to)
+        return wanted
 
     @property
     def is_durable(self) -> bool:
@@ -167,6 +169,8 @@ class Documents:
             return act.durability is not None and truth.lacked_nodes(place.key, since)
         if isinstance(error, NoReplicaError):
             return not act.changes
+        if isinstance(error, UnambiguousTimeoutError) and truth.is_in_doubt(place):
+            return True
         self._history.judge_reason(call, error)
         return True
 

@@ -186,6 +186,18 @@ class Truth:
         partition = self._bucket.partitions[number]
         return NO_NODE in partition.chain or self._short_until[number] >= since
 
+    def is_in_doubt(self, place: Place) -> bool:
+        """Whether a write waits for a majority that it cannot get: there are too few nodes."""
+        partition = self._bucket.partitions[self._partition((0, place.key.encode()))]
+        leader = partition.leader
+        if leader is None or NO_NODE not in partition.chain:
+            return False
+        return any(
+            prepared.taken_over
+            for document_id, prepared in leader.prepared.items()
+            if self.place(document_id) == place
+        )
+
     def copies_since(self, key: str, version: Version) -> int | None:
         """Return how many copies have a version, or a later one; None: others took over since."""
         partition = self._bucket.partitions[self._partition((0, key.encode()))]
@@ -231,7 +243,8 @@ class Truth:
     def place(self, document_id: DocumentId) -> Place:
         """Return where users see that document."""
         collection = self.collections.get(document_id[0])
-        return Place(collection and collection.names, document_id[1].decode())
+        names = None if collection is None else collection.names
+        return Place(names, document_id[1].decode())
 
     def of(self, place: Place) -> Iterator[list[Version]]:
         """Return the versions of a document, of one collection of that name after another."""
@@ -326,9 +339,9 @@ class Truth:
         version.number = self._maker(place, before, version)
         call = self._calls.get(version.number)
         lock = self.locks.pop(document_id, None)
-        if lock is not None and lock[1] > self._loop.now():
-            if call is None or call.act is None or call.act.cas != lock[0]:
-                self._violate("lock", f"{place} was changed by {call} while it was locked")
+        is_locked = lock is not None and lock[1] > self._loop.now()
+        if is_locked and lock[0] != (call.act.cas if call and call.act else 0):
+            self._violate("lock", f"{place} was changed by {call} while it was locked")
         self._loop.note(f"{place} is {version.cas:x} by call {version.number}")
         if not version.number:
             return
@@ -456,7 +469,9 @@ class Truth:
         self.locks[document_id] = document.cas, document.locked_until
         versions = self._versions(document_id)
         before = versions[-1]
-        version = Version(document.cas, before.body, before.number, self._loop.tick(), before.expiry)
+        version = Version(
+            document.cas, before.body, before.number, self._loop.tick(), before.expiry
+        )
         self._append(versions, version)
         self.by_cas[*document_id, document.cas] = version
         self._loop.note(f"{place} is locked as {document.cas:x}")

@@ -74,7 +74,7 @@ class World:
         polls: whether any client looks for newer configurations unasked.
         web: whether clients know web ports alone, and find the data nodes by HTTP.
         documents: whether there are callers too that use all that can be done with documents, in
-            collections that come and go. None: in every second world.
+            collections that come and go. None: in every third world.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class World:
         documents: bool | None = None,
     ) -> None:
         self.seed = seed
-        self.documents = not seed % 2 if documents is None else documents
+        self.documents = not seed % 3 if documents is None else documents
         self.web = web
         self.polls = polls
         self.rng = rng = Random(f"world {seed}")
