@@ -119,7 +119,8 @@ class Documents:
             return failure
         history.note(f"end {call}: {result!r}")
         history.outcomes["done"] += 1
-        history.deeds[f"{call.name} of {act.place.kind}"] += 1
+        kind = "durable " if act.is_durable else "watched " if act.is_watched else ""
+        history.deeds[f"{kind}{call.name} of {act.place.kind}"] += 1
         act.judge(call, result)
         return result
 

@@ -95,7 +95,7 @@ def test_worlds_are_eventful() -> None:
     for report in reports:
         faults += report.faults
         outcomes += report.outcomes
-    assert {kind.__name__ for kind in World(1).faults.kinds} <= set(faults)
+    assert {kind.__name__ for kind in World(1, documents=True).faults.kinds} <= set(faults)
     assert {
         "done",
         "cancelled",
@@ -108,6 +108,38 @@ def test_worlds_are_eventful() -> None:
     # Most succeed: the faults leave something to judge.
     assert outcomes["done"] > 0.8 * outcomes.total() > 10_000
     assert len({report.digest for report in reports}) == len(WORLDS)
+
+
+def test_worlds_use_documents_in_all_ways() -> None:
+    """The quick worlds do with documents what can be done, in every kind of place."""
+    deeds = Counter[str]()
+    for seed in WORLDS:
+        deeds += report_of(seed).deeds
+    assert {
+        "append of log",
+        "batch of many",
+        "durable append of log",
+        "durable mutate_in of sub",
+        "durable upsert of doc",
+        "extend of list",
+        "get of doc",
+        "get_all_replicas of doc",
+        "get_and_touch of doc",
+        "get_any_replica of doc",
+        "list_append of list",
+        "lock of lock",
+        "lookup_in of sub",
+        "mutate_in of sub",
+        "prepend of log",
+        "queue_pop of list",
+        "queue_push of list",
+        "replace of lock",
+        "rget of doc",
+        "touch of doc",
+        "unlock of lock",
+        "upsert of doc",
+        "watched upsert of doc",
+    } <= set(deeds)
 
 
 def test_a_seed_means_one_world() -> None:

@@ -160,7 +160,7 @@ class World:
             self.history.outcomes,
             self.faults.seen,
             tuple(self.history.violations),
-            self.history.losses,
+            self.history.losses + (self.history.documents.truth.losses if self.documents else 0),
             self.history.deeds,
         )
 
