@@ -170,6 +170,8 @@ class DocumentCaller(Caller):
         """Add to a document at either end; make it if there is none."""
         place = self._place("log")
         found = self._of(place)
+        op: Operation[Any]
+        build: Callable[..., Operation[Any]]
         build = self.rng.choice((ops.append, ops.append, ops.prepend))
         text = token(self._number())
         durability = self._durability()

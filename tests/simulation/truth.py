@@ -339,8 +339,8 @@ class Truth:
         version.number = self._maker(place, before, version)
         call = self._calls.get(version.number)
         lock = self.locks.pop(document_id, None)
-        is_locked = lock is not None and lock[1] > self._loop.now()
-        if is_locked and lock[0] != (call.act.cas if call and call.act else 0):
+        cas, until = lock or (0, 0.0)
+        if until > self._loop.now() and cas != (call.act.cas if call and call.act else 0):
             self._violate("lock", f"{place} was changed by {call} while it was locked")
         self._loop.note(f"{place} is {version.cas:x} by call {version.number}")
         if not version.number:

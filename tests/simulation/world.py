@@ -151,6 +151,7 @@ class World:
             self._live()
         except Exception:  # noqa: BLE001 - whatever it is, it is a finding
             self.history.violate("crash", traceback.format_exc())
+        documents = self.history.documents
         return Report(
             self.seed,
             self.loop.digest(),
@@ -160,7 +161,7 @@ class World:
             self.history.outcomes,
             self.faults.seen,
             tuple(self.history.violations),
-            self.history.losses + (self.history.documents.truth.losses if self.documents else 0),
+            self.history.losses + (documents.truth.losses if documents else 0),
             self.history.deeds,
         )
 
