@@ -549,6 +549,22 @@ class TestManifests:
         assert self.collection(Client.ready(cluster.nodes[0]), "c")[1][-1] == fourth
         assert self.collection(Client.ready(cluster.nodes[1]), "c")[0] == Status.UNKNOWN_COLLECTION
 
+    def test_a_replica_that_takes_over_knows_what_its_node_knows(
+        self, cluster: EmbeddedCluster
+    ) -> None:
+        """Whatever had not arrived from the copy that led: no dropped collection comes back."""
+        bucket, number = cluster.buckets["default"], vbucket_of(KEY.encode())
+        cluster.create_collection("default", "app.c")
+        Client.ready(cluster.nodes[0]).set(KEY, b"value")
+        cluster.delay_replication("default", inf)
+        cluster.drop_collection("default", "app.c")
+        cluster.create_collection("default", "app.c")
+        cluster.stop(cluster.nodes[0])
+        cluster.failover(cluster.nodes[0])
+        leader = bucket.active(number)
+        assert leader is not None
+        assert leader.manifest is bucket.manifest
+
     def test_what_cannot_be_created_or_dropped(self, cluster: EmbeddedCluster) -> None:
         """A collection that is there, one that is not, and a scope that is not."""
         with pytest.raises(ValueError, match=r"there is a collection _default\._default already"):

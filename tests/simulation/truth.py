@@ -164,6 +164,8 @@ class Truth:
                 truth.moved(self)
                 truth.led(self)
                 super()._lead(former)
+                # The node may know of collections what the replica had not heard.
+                truth.led(self)
 
         for partition in bucket.partitions:
             partition.__class__ = Watched

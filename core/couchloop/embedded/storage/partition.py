@@ -244,6 +244,10 @@ class Partition:
         if leader is None:
             return
         leader.state = State.ACTIVE
+        known = self._conditions.manifest_at(self.chain[0])
+        if known.uid > leader.manifest.uid:
+            # A replica hears of it from the copy that led, and so late.
+            leader.set_manifest(known)
         for node_id in self.chain[1:]:
             if node_id == NO_NODE:
                 continue
