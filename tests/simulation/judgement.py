@@ -39,6 +39,8 @@ from tests.simulation.truth import Place, Truth, Version
 Judge = Callable[[Call, Any], None]
 
 _MISSES: Final = (NotFoundError, NotStoredError)
+_ASKED: Final = 1.5
+"""Seconds that the answer of a node may be old which says that there is no such collection."""
 _IN_PROGRESS: Final = (DurableWriteInProgressError, DurableWriteReCommitInProgressError)
 
 
@@ -144,7 +146,8 @@ class Documents:
         """Whether something was so that explains an error."""
         truth, place = self.truth, act.place
         if isinstance(error, CollectionNotFoundError | ScopeNotFoundError):
-            return truth.was_absent(place.names, call.deadline - act.seconds)
+            # What waits already has asked the nodes, and does so at least once in a second.
+            return truth.was_absent(place.names, call.deadline - act.seconds - _ASKED)
         if isinstance(error, _MISSES) and call.name == "rget":
             # The replicas alone were asked, which may not know yet.
             return True
