@@ -271,15 +271,18 @@ class DocumentCaller(Caller):
 
     def burst(self) -> Script:
         """Change one document several times without waiting for answers."""
-        place = self._place(self.rng.choice(("doc", "log")))
+        place = self._place(self.rng.choice(("doc", "log", "list")))
         for _ in range(self.rng.randint(2, 5)):
             self.client.run(self._one_of_burst(place))
         yield 0.0
 
     def _one_of_burst(self, place: Place) -> Script:
         found = self._of(place)
-        op: Operation[Any]
-        if place.kind == "log":
+        op: Any
+        if place.kind == "list":
+            alter = extended([self._number()])
+            op = change("extend", alter, list, found, place.key, timeout=self._timeout())
+        elif place.kind == "log":
             op = ops.append(found, place.key, token(self._number()), timeout=self._timeout())
         else:
             op = ops.upsert(found, place.key, self._document(place), timeout=self._timeout())

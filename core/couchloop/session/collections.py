@@ -256,12 +256,14 @@ class Collections:
         op.connection = None
         op.prefix = UNNUMBERED
         self._lift(names, connection, op.opaque, now)
+        # Whatever else is built by this handle must not have it either: a copy that is observed by a
+        # number which is outdated seems to have no document.
+        op.defaults.prefix = UNNUMBERED
         known = self._known.get(names)
         if known is not None and known.prefix != sent:
             # It was on its way while the number changed.
             self._dispatcher.send_first([op], now)
             return True
-        op.defaults.prefix = UNNUMBERED
         lags = known is not None and told is not None and told < known.manifest
         if lags and op.attempts % _PATIENCE:
             wait = self._wait(names, connection.address)
