@@ -256,8 +256,8 @@ class Collections:
         op.connection = None
         op.prefix = UNNUMBERED
         self._lift(names, connection, op.opaque, now)
-        # Whatever else is built by this handle must not have it either: a copy that is observed by a
-        # number which is outdated seems to have no document.
+        # Whatever else this handle builds must not have it either: a copy that is observed by an
+        # outdated number seems to have no document.
         op.defaults.prefix = UNNUMBERED
         known = self._known.get(names)
         if known is not None and known.prefix != sent:
