@@ -17,7 +17,7 @@ from gevent.exceptions import BlockingSwitchOutError
 from couchloop import LOCKMODE_NONE
 from couchloop.arguments.times import check_wait
 from couchloop.auth import Authenticator
-from couchloop.client.cluster import BucketBase
+from couchloop.client.bucket import BucketBase
 from couchloop.client.collections import ScopesAndCollections
 from couchloop.client.driver import Driver
 from couchloop.client.registry import Registry

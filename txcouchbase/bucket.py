@@ -16,7 +16,7 @@ from couchloop import LOCKMODE_NONE
 from couchloop.arguments.times import check_wait
 from couchloop.auth import Authenticator
 from couchloop.client.async_result import AsyncResult
-from couchloop.client.cluster import BucketBase
+from couchloop.client.bucket import BucketBase
 from couchloop.client.collections import ScopesAndCollections
 from couchloop.client.registry import Registry
 from couchloop.client.sdk25 import LaterOnTwisted

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar
 
-from couchloop.client.cluster import BucketBase, ClusterBase
+from couchloop.client.bucket import BucketBase
+from couchloop.client.cluster import ClusterBase
 from couchloop.exceptions import ArgumentError
 from couchloop.safety.secret import sealed
 

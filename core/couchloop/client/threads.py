@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from couchloop.client.blocks import DurabilityBlocks
-from couchloop.client.cluster import BucketBase
+from couchloop.client.bucket import BucketBase
 from couchloop.client.collections import DEFAULT, CollectionBase, check_name
 from couchloop.client.crossing import Crossing
 from couchloop.client.sdk25 import LaterOfCollections

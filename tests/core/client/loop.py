@@ -7,7 +7,8 @@ from random import Random
 from typing import Any, ClassVar, TypeVar
 
 from couchloop.auth import PasswordAuthenticator
-from couchloop.client.cluster import BucketBase, ClusterBase
+from couchloop.client.bucket import BucketBase
+from couchloop.client.cluster import ClusterBase
 from couchloop.client.driver import Driver
 from couchloop.client.registry import Registry
 from couchloop.embedded import ManualClock
