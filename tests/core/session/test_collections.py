@@ -274,6 +274,27 @@ class TestOrder:
         assert old.result().cas < new.result().cas
         assert done(w, get(c, there)).value == "new"
 
+    def test_every_handle_forgets_the_old_number(self) -> None:
+        """One whose change comes back late asks its copies by the new number: they have it."""
+        w = world(3)
+        c, late = of(w), of(w)
+        third = Address(FIRST.host, SECOND.port + 1)
+        here, other, there = (key_of(w, each) for each in (FIRST, SECOND, third))
+        done(w, upsert_multi(c, {here: 0, there: 0}))
+        late.prefix = c.prefix
+        w.cluster.drop_collection("default", PATH)
+        w.cluster.create_collection("default", PATH)
+        for key, delay in ((there, 0.5), (other, 0.1)):
+            w.cluster.inject(opcode=Opcode.SET, key=key.encode(), delay=delay, count=1)
+        w.submit(upsert(late, there, "slow"))
+        w.submit(upsert(c, here, 1))
+        changed = w.submit(upsert(late, other, "changed"))
+        w.advance(0.3)
+        assert changed.result().success
+        assert late.prefix != FIRST_NUMBER
+        found = done(w, observe(late, other, master_only=True)).value
+        assert [each.cas for each in found] == [changed.result().cas]
+
     def test_fence_is_cancelled(self) -> None:
         """What waits behind an operation goes on when that is cancelled, or never answered."""
         w = world(2)
