@@ -219,5 +219,5 @@ class Sdk25Names(LaterNames):
             raise FeatureNotAvailableError("there is no map of vbuckets: the bucket is not open")
         if not config.has_vbuckets:
             raise FeatureNotAvailableError("there is no map of vbuckets: keys are spread by ketama")
-        vbucket = config.vbucket(encode_key(self._defaults, key, "_vbmap"))
+        vbucket = config.vbucket(encode_key(self._defaults.transcoder, key, "_vbmap"))
         return vbucket, config.active[vbucket]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from couchloop.exceptions import ProtocolError
 from couchloop.wire import Feature
 
 if TYPE_CHECKING:
     from couchloop.hot.frames import Frame
-    from couchloop.hot.operation import Operation
+    from couchloop.hot.request import Request
 
 _TOKEN: Final = Struct(">QQ")
 _UNSORTED: Final = 256
@@ -114,8 +114,8 @@ class DurableDefaults:
     """Whether `durability()` was ever called: only then stores look whether they are in one."""
 
 
-def token_of(op: Operation[Any], answer: Frame) -> MutationToken | None:
-    """Return the token that came with the answer to *op*, and keep it; None: there is none.
+def token_of(op: Request, tokens: Tokens, answer: Frame) -> MutationToken | None:
+    """Return the token that came with the answer to *op*, and note it in *tokens*; None: none came.
 
     Raises ProtocolError for extras that are none.
     """
@@ -132,5 +132,5 @@ def token_of(op: Operation[Any], answer: Frame) -> MutationToken | None:
         # Buckets of type memcached have no history.
         return None
     token = MutationToken(op.vbucket, uuid, seqno, connection.bucket)
-    op.defaults.durable.tokens.note(token)
+    tokens.note(token)
     return token

@@ -24,8 +24,7 @@ from couchloop.transcoder import Transcoder
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from couchloop.hot.operation import Defaults, Key
-    from couchloop.hot.pipe import Pipe
+    from couchloop.hot.request import Carrier
 
 MAX_VALUE: Final = 20 * 1024 * 1024
 """Longest value in bytes; an inflated value may not exceed it either."""
@@ -113,7 +112,7 @@ def about(error: CouchbaseError, operation: str, key: Any) -> CouchbaseError:
 
 
 def not_encoded(
-    error: Exception, what: str, operation: str, key: Any, origin: Pipe | None = None
+    error: Exception, what: str, operation: str, key: Any, origin: Carrier | None = None
 ) -> NoReturn:
     """Raise what it means that a transcoder's method *what* has raised *error*.
 
@@ -134,13 +133,13 @@ def not_encoded(
         del error
 
 
-def encode_key(defaults: Defaults, key: Key, operation: str) -> bytes:
+def encode_key(transcoder: Transcoder, key: str | bytes, operation: str) -> bytes:
     """Return a key's bytes, checked as those of an operation are.
 
     Raises what the transcoder raises if that is a CouchbaseError, else InvalidKeyError.
     """
     try:
-        raw = defaults.transcoder.encode_key(key)
+        raw = transcoder.encode_key(key)
     except Exception as error:  # noqa: BLE001 - a transcoder may be anybody's
         not_encoded(error, "encode_key", operation, key)
     return raw if type(raw) is bytes else exact_key(raw, operation, key)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 if TYPE_CHECKING:
     from couchloop.exceptions import CouchbaseError
     from couchloop.hot.frames import Frame
-    from couchloop.hot.pipe import Pipe
 
 
 UNNUMBERED: Final = b"\x80" * 5
@@ -24,6 +23,18 @@ JSON_VALUE: Final = b"\x01"
 
 That is asked for where framing extras are, for hardly any request needs it.
 """
+
+
+class Carrier(Protocol):
+    """What a request knows of the connection that it was sent on (`couchloop.hot.pipe`)."""
+
+    address: Any
+    """Where the node is; text of it is all that is needed here."""
+    bucket: str
+    features: frozenset[int]
+    """What the node has granted in HELLO."""
+    last_activity: float
+    """When a frame was completed last."""
 
 
 class Completion(Protocol):
@@ -138,7 +149,7 @@ class Request:
         self.queue: dict[Request, None] | None = None
         self.parked: dict[Any, None] | None = None
         self.deadline = 0.0
-        self.connection: Pipe | None = None
+        self.connection: Carrier | None = None
         self.opaque = 0
         self.batch: Completion | None = None
         """What it is part of, as long as it is under way."""

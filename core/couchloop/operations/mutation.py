@@ -22,5 +22,7 @@ class Mutation(Operation[OperationResult]):
         if answer.status:
             return OperationResult(self.key, 0, rc=_NOT_FOUND_RC)
         if answer.extras:
-            return OperationResult(self.key, answer.cas, token_of(self, answer))
+            return OperationResult(
+                self.key, answer.cas, token_of(self, self.defaults.durable.tokens, answer)
+            )
         return OperationResult(self.key, answer.cas)

@@ -299,7 +299,7 @@ class Feeder:
         if bulk.issued[place]:
             return True
         try:
-            raw = encode_key(bulk.defaults, bulk.keys[place], bulk.kind.name)
+            raw = encode_key(bulk.defaults.transcoder, bulk.keys[place], bulk.kind.name)
         except CouchbaseError as error:
             bulk.refuse(place, error)
             return True

@@ -157,8 +157,9 @@ class Dispatcher(Submitter):
         if op.queue is None:
             return
         self.detach(op)
-        if op.connection is not None:
-            op.connection.forget(op)
+        connection = connection_of(op)
+        if connection is not None:
+            connection.forget(op)
             op.connection = None
 
     # Sending, and waiting
