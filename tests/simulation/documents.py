@@ -96,7 +96,7 @@ class DocumentCaller(Caller):
             found = defaults()
             if place.names is not None:
                 found.collection = place.names
-                found.prefix = self.client.session.collections.prefix(place.names)
+                self.client.session.collections.attach(found)
             self._by_names[place.names] = found
         return found
 

@@ -130,8 +130,8 @@ class CollectionBase(_Part):
                 bucket._defaults,  # noqa: SLF001
                 collection=names,
                 max_key=MAX_KEY_IN_COLLECTION,
-                prefix=self._driver.session.collections.prefix(names),
             )
+            self._driver.session.collections.attach(self._defaults)
 
     @property
     def scope(self) -> str:

@@ -55,7 +55,7 @@ def _no_clock() -> float:
     raise RuntimeError("this client was not told the time of day")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class Defaults:
     """What a Bucket's operations use where the call says nothing."""
 

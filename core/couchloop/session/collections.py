@@ -21,6 +21,7 @@ from __future__ import annotations
 import json
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from weakref import ref
 
 from couchloop.exceptions import (
     CollectionNotFoundError,
@@ -34,7 +35,7 @@ from couchloop.exceptions import (
     own_copy,
     status_error,
 )
-from couchloop.hot.operation import CollectionName, Operation
+from couchloop.hot.operation import CollectionName, Defaults, Operation
 from couchloop.hot.request import UNNUMBERED
 from couchloop.kv.handshake import read_error_body
 from couchloop.retries import RetryReason, controlled_backoff
@@ -169,6 +170,7 @@ class Collections:
     __slots__ = (
         "_dispatcher",
         "_fences",
+        "_handles",
         "_known",
         "_newest",
         "_requests",
@@ -188,15 +190,36 @@ class Collections:
         self._dispatcher = dispatcher
         dispatcher.explain = self.expired
         self._known: dict[CollectionName, Number] = {}
+        self._handles: dict[CollectionName, list[ref[Defaults]]] = {}
+        """What builds operations of each collection, by a number of its own."""
         self._newest = 0
         """The newest manifest that any node has told of."""
         self._waits: dict[tuple[CollectionName, Address | None], Wait] = {}
         self._fences: dict[tuple[CollectionName, Address], Fence] = {}
 
-    def prefix(self, names: CollectionName) -> bytes:
-        """Return the prefix of keys in that collection, UNNUMBERED if it is not known."""
+    def attach(self, defaults: Defaults) -> None:
+        """Keep the prefix of *defaults* up to date, as long as they are there.
+
+        A handle may go while its operations are under way, and another come in its place.
+        """
+        names = defaults.collection
+        assert names is not None
         known = self._known.get(names)
-        return UNNUMBERED if known is None or self._is_watched(names) else known.prefix
+        is_sure = known is not None and not self._is_watched(names)
+        defaults.prefix = known.prefix if known is not None and is_sure else UNNUMBERED
+        others = [each for each in self._handles.get(names, ()) if each() is not None]
+        self._handles[names] = [*others, ref(defaults)]
+
+    def _distrust(self, names: CollectionName) -> None:
+        """Have what is built next come here first.
+
+        It might overtake what was refused; and a copy that is observed by an outdated number seems
+        to have no document.
+        """
+        for each in self._handles.get(names, ()):
+            defaults = each()
+            if defaults is not None:
+                defaults.prefix = UNNUMBERED
 
     def _is_watched(self, names: CollectionName) -> bool:
         """Whether anything waits for that collection, or might have to."""
@@ -256,9 +279,7 @@ class Collections:
         op.connection = None
         op.prefix = UNNUMBERED
         self._lift(names, connection, op.opaque, now)
-        # Whatever else this handle builds must not have it either: a copy that is observed by an
-        # outdated number seems to have no document.
-        op.defaults.prefix = UNNUMBERED
+        self._distrust(names)
         known = self._known.get(names)
         if known is not None and known.prefix != sent:
             # It was on its way while the number changed.

@@ -306,9 +306,8 @@ def test_collection_made_again() -> None:
     w = opened(EmbeddedCluster(nodes=3, seed=1, clock=ManualClock()))
     w.cluster.create_collection("default", "_default.birds")
     names = CollectionName("_default", "birds")
-    birds = replace(
-        w.defaults, collection=names, prefix=w.session.collections.prefix(names), max_key=246
-    )
+    birds = replace(w.defaults, collection=names, max_key=246)
+    w.session.collections.attach(birds)
     w.do(ops.upsert(birds, "owl", 1))
     w.cluster.drop_collection("default", "_default.birds")
     w.cluster.create_collection("default", "_default.birds")

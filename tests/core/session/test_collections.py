@@ -52,8 +52,9 @@ def world(nodes: int = 1, *, path: str | None = PATH, **settings: Any) -> World:
 
 def of(w: World, names: CollectionName = NAMES) -> Defaults:
     """Give what a collection hands to builders."""
-    prefix = w.session.collections.prefix(names)
-    return replace(w.defaults, collection=names, prefix=prefix, max_key=246)
+    defaults = replace(w.defaults, collection=names, max_key=246)
+    w.session.collections.attach(defaults)
+    return defaults
 
 
 def asked(w: World) -> Any:
@@ -294,6 +295,20 @@ class TestOrder:
         assert late.prefix != FIRST_NUMBER
         found = done(w, observe(late, other, master_only=True)).value
         assert [each.cas for each in found] == [changed.result().cas]
+
+    def test_a_new_handle_does_not_overtake(self) -> None:
+        """Another handle waits behind what one that has gone has built, and a node has refused."""
+        w = world(2, path=None)
+        w.cluster.create_collection("default", PATH, nodes=[node_at(w, SECOND)])
+        old, new = of(w), of(w)
+        here, there = key_of(w, FIRST), key_of(w, SECOND)
+        first = w.submit(upsert(old, here, 1, timeout=60.0))
+        done(w, upsert(new, there, 0))
+        assert not first.done
+        w.cluster.spread_manifest("default")
+        second = w.submit(upsert(new, here, 2, timeout=60.0))
+        w.advance(30.0)
+        assert first.result().cas < second.result().cas
 
     def test_fence_is_cancelled(self) -> None:
         """What waits behind an operation goes on when that is cancelled, or never answered."""
