@@ -2,9 +2,8 @@
 
     python tools/gevents.py oldest | newest [--loop LOOP]
 
-The environment is made once, under .cache/, with nothing but gevent and pytest: the private parts
-of gevent are all in `gcouchbase/internals.py`, which needs no more. Only the standard library is
-used here.
+The environment is made once, under .cache/, with gevent, pytest and h11, which the core needs: the
+private parts of gevent are all in `gcouchbase/internals.py`. Only the standard library is used.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ TESTS: Final = "tests/gcouchbase/test_internals.py"
 def packages(version: str) -> tuple[str, ...]:
     """Name what is installed to test gevent *version*."""
     # cffi is for libuv.
-    return (f"gevent=={version}", "cffi>=1.17", "pytest>=9", "pytest-timeout>=2.4")
+    return (f"gevent=={version}", "cffi>=1.17", "h11>=0.16", "pytest>=9", "pytest-timeout>=2.4")
 
 
 def command(python: Path) -> tuple[str, ...]:

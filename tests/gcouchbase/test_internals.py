@@ -1,7 +1,7 @@
 """What `gcouchbase.internals` expects of gevent; `tools/gevents.py` runs it with several versions.
 
-It needs nothing but gevent and pytest, and runs programs of its own where a process forks or is
-patched.
+It needs nothing but gevent, pytest and what the core needs, and runs programs of its own where a
+process forks, is patched, or may end by a fault.
 """
 
 from __future__ import annotations
