@@ -100,6 +100,22 @@ class _Names:
         receiver.resolutionComplete()
 
 
+class _Noting:
+    """A reactor that notes the timers that are made through it."""
+
+    def __init__(self, reactor: Any, calls: list[Any]) -> None:
+        self._reactor = reactor
+        self._calls = calls
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def callLater(self, *arguments: Any, **keywords: Any) -> Any:
+        call = self._reactor.callLater(*arguments, **keywords)
+        self._calls.append(call)
+        return call
+
+
 class TwistedLoop:
     """See `tests.conformance.loops.Loop`."""
 
@@ -112,6 +128,8 @@ class TwistedLoop:
         from twisted.internet import reactor  # noqa: PLC0415 - pytest installed it
 
         self.reactor: Any = reactor
+        self._of_resolvers: list[Any] = []
+        """Timers of users' resolvers."""
 
     def cluster(self, connection_string: str) -> Any:
         """Give a Cluster."""
@@ -273,7 +291,7 @@ class TwistedLoop:
         """Give one of Twisted Names."""
         make: Any = Resolver
         servers = [(host, port) for host in hosts or ("127.0.0.1",)]
-        return make(servers=servers, reactor=self.reactor)
+        return make(servers=servers, reactor=_Noting(self.reactor, self._of_resolvers))
 
     def diagnose(self, diagnosis: Any) -> Any:
         """Give its Deferred."""
@@ -283,7 +301,14 @@ class TwistedLoop:
     def guard(self) -> Iterator[None]:
         """No error in the log, no timer, no socket."""
         with support.clean_reactor():
-            yield
+            try:
+                yield
+            finally:
+                # A resolver of Twisted Names keeps the timer of a question that is cancelled.
+                for call in self._of_resolvers:
+                    if call.active():
+                        call.cancel()
+                self._of_resolvers.clear()
 
 
 def _refuse(error: BaseException) -> None:
