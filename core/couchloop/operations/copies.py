@@ -36,6 +36,43 @@ def has_no_copy(op: Operation[Any], copy: int, vbuckets: VbucketMap) -> bool:
     return True
 
 
+class OfOneCopy:
+    """What an operation for one copy of a document is, beside its kind."""
+
+    __slots__ = ()
+    is_plain = False
+
+    copy: int
+    """Which: a replica's number, from 0, or ACTIVE."""
+
+    def target(self: Any, vbuckets: VbucketMap) -> tuple[int, int]:
+        """See `Request`."""
+        return place_of_copy(self, self.copy, vbuckets)
+
+    def settles(self: Any, vbuckets: VbucketMap) -> bool:
+        """See `Request`: there may be fewer replicas."""
+        return has_no_copy(self, self.copy, vbuckets)
+
+
+class OfOneCopyWithoutKey(OfOneCopy):
+    """Likewise, where the request has no key, or has it elsewhere: `prepare` says what `raw` is."""
+
+    __slots__ = ()
+
+    document: bytes
+    """The key, which is no field of the request."""
+
+    def target(self: Any, vbuckets: VbucketMap) -> tuple[int, int]:
+        """See `Request`."""
+        self.raw = self.document
+        return place_of_copy(self, self.copy, vbuckets)
+
+    def settles(self: Any, vbuckets: VbucketMap) -> bool:
+        """See `Request`: there may be fewer replicas."""
+        self.raw = self.document
+        return has_no_copy(self, self.copy, vbuckets)
+
+
 class Survey(Operation[tuple[int, int]]):
     """Never sent: tells how many nodes and replicas there are, once the bucket is open."""
 

@@ -17,8 +17,7 @@ from couchloop.exceptions import (
 from couchloop.hot.encoding import about
 from couchloop.hot.frames import Frame
 from couchloop.hot.operation import Defaults, Key
-from couchloop.hot.request import VbucketMap
-from couchloop.operations.copies import ACTIVE, MAX_REPLICAS, has_no_copy, place_of_copy
+from couchloop.operations.copies import ACTIVE, MAX_REPLICAS, OfOneCopy
 from couchloop.operations.procedure import Procedure, Steps, Together, procedure
 from couchloop.operations.replicas import reason_of
 from couchloop.operations.specs import MOST_SPECS, Spec, checked
@@ -32,23 +31,11 @@ _REPLICA: Final = 0x20
 _REFUSALS: Final = frozenset({int(Status.EINVAL), int(Status.NOT_SUPPORTED)})
 
 
-class LookupInCopy(LookupIn):
+class LookupInCopy(OfOneCopy, LookupIn):
     """SUBDOC_MULTI_LOOKUP 0xd0 of one copy."""
 
     __slots__ = ("copy",)
     name: ClassVar[str] = "lookup_in_replica"
-    is_plain: ClassVar[bool] = False
-
-    copy: int
-    """Which: a replica's number, from 0, or ACTIVE."""
-
-    def target(self, vbuckets: VbucketMap) -> tuple[int, int]:
-        """See `Request`."""
-        return place_of_copy(self, self.copy, vbuckets)
-
-    def settles(self, vbuckets: VbucketMap) -> bool:
-        """See `Request`: there may be fewer replicas."""
-        return has_no_copy(self, self.copy, vbuckets)
 
     def decode(self, answer: Frame) -> SubdocResult:
         """See `SubdocOperation`."""

@@ -9,9 +9,8 @@ from typing import Any, Final
 from couchloop.exceptions import CouchbaseError, NoReplicaError, ProtocolError
 from couchloop.hot.frames import Frame
 from couchloop.hot.operation import Defaults, Key, Operation
-from couchloop.hot.request import VbucketMap
 from couchloop.hot.result import MultiResult, ObserveInfo, ValueResult
-from couchloop.operations.copies import ACTIVE, MAX_REPLICAS, has_no_copy, place_of_copy
+from couchloop.operations.copies import ACTIVE, MAX_REPLICAS, OfOneCopyWithoutKey
 from couchloop.operations.procedure import Procedure, Steps, Together, procedure
 from couchloop.operations.replicas import distinct
 from couchloop.retries import RetryStrategy
@@ -23,28 +22,12 @@ _HEAD: Final = Struct(">HH")
 _STATE: Final = Struct(">BQ")
 
 
-class ObserveCopy(Operation[ObserveInfo]):
+class ObserveCopy(OfOneCopyWithoutKey, Operation[ObserveInfo]):
     """OBSERVE 0x92 of one key at one copy. The key is in the value, with its collection."""
 
     __slots__ = ("copy", "document")
     name = "observe"
     idempotent = True
-    is_plain = False
-
-    copy: int
-    """Which: a replica's number, from 0, or ACTIVE."""
-    document: bytes
-    """The key, which is no field of the request."""
-
-    def target(self, vbuckets: VbucketMap) -> tuple[int, int]:
-        """See `Request`."""
-        self.raw = self.document
-        return place_of_copy(self, self.copy, vbuckets)
-
-    def settles(self, vbuckets: VbucketMap) -> bool:
-        """See `Request`: there may be fewer replicas."""
-        self.raw = self.document
-        return has_no_copy(self, self.copy, vbuckets)
 
     def prepare(self, vbucket: int, prefix: bytes) -> None:
         """See `Request`."""

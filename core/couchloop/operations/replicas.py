@@ -20,9 +20,8 @@ from couchloop.exceptions import (
 )
 from couchloop.hot.frames import Frame
 from couchloop.hot.operation import Defaults, Key
-from couchloop.hot.request import VbucketMap
 from couchloop.hot.result import MultiResult, ReplicaResult, Result, ValueResult
-from couchloop.operations.copies import ACTIVE, MAX_REPLICAS, has_no_copy, place_of_copy
+from couchloop.operations.copies import ACTIVE, MAX_REPLICAS, OfOneCopy
 from couchloop.operations.procedure import Procedure, Steps, Together, procedure
 from couchloop.operations.reading import Get, reader
 from couchloop.retries import RetryStrategy
@@ -35,23 +34,11 @@ _AT_ONCE: Final = 100
 """Keys of a batch that are read at once."""
 
 
-class GetCopy(Get):
+class GetCopy(OfOneCopy, Get):
     """GET 0x00 of the active copy, GET_REPLICA 0x83 of a replica."""
 
     __slots__ = ("copy",)
     name = "get_replica"
-    is_plain = False
-
-    copy: int
-    """Which: a replica's number, from 0, or ACTIVE."""
-
-    def target(self, vbuckets: VbucketMap) -> tuple[int, int]:
-        """See `Request`."""
-        return place_of_copy(self, self.copy, vbuckets)
-
-    def settles(self, vbuckets: VbucketMap) -> bool:
-        """See `Request`: there may be fewer replicas."""
-        return has_no_copy(self, self.copy, vbuckets)
 
     def decode(self, answer: Frame) -> ReplicaResult:
         """See `Get`."""

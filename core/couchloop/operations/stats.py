@@ -16,7 +16,7 @@ from couchloop.hot.frames import Frame
 from couchloop.hot.operation import Defaults, Key, Operation
 from couchloop.hot.request import VbucketMap
 from couchloop.hot.result import StatsResult
-from couchloop.operations.copies import ACTIVE, MAX_REPLICAS, Survey, has_no_copy, place_of_copy
+from couchloop.operations.copies import ACTIVE, MAX_REPLICAS, OfOneCopyWithoutKey, Survey
 from couchloop.operations.procedure import Procedure, Steps, Together, procedure
 from couchloop.retries import RetryStrategy
 from couchloop.safety.printable import printable
@@ -76,24 +76,11 @@ _LONGEST_NUMBER = 40
 """Characters of a number: `int` refuses thousands of digits."""
 
 
-class KeyStats(NodeStats):
+class KeyStats(OfOneCopyWithoutKey, NodeStats):
     """STAT of one document, at its active copy."""
 
     __slots__ = ("copy", "document")
     answers = frozenset()
-
-    copy: int
-    document: bytes
-
-    def target(self, vbuckets: VbucketMap) -> tuple[int, int]:
-        """See `Request`."""
-        self.raw = self.document
-        return place_of_copy(self, self.copy, vbuckets)
-
-    def settles(self, vbuckets: VbucketMap) -> bool:
-        """See `Request`: there may be fewer replicas."""
-        self.raw = self.document
-        return has_no_copy(self, self.copy, vbuckets)
 
     def prepare(self, vbucket: int, prefix: bytes) -> None:  # noqa: ARG002 - no key is sent
         """See `Request`."""

@@ -38,7 +38,7 @@ from couchloop.hot.result import (
     OBS_PERSISTED,
     ObserveInfo,
 )
-from couchloop.operations.copies import ACTIVE, has_no_copy, place_of_copy
+from couchloop.operations.copies import ACTIVE, OfOneCopyWithoutKey
 from couchloop.operations.observe import ObserveCopy
 from couchloop.operations.procedure import Pause, Step, Steps, Together, Within
 from couchloop.retries import FailFast
@@ -100,28 +100,12 @@ class Progress(NamedTuple):
     """The last change of the branch that was asked for, if it has ended (hard failover)."""
 
 
-class ObserveSeqno(Operation[Progress]):
+class ObserveSeqno(OfOneCopyWithoutKey, Operation[Progress]):
     """OBSERVE_SEQNO 0x91 of one copy: it names the vbucket, and no key."""
 
     __slots__ = ("copy", "document")
     name = "observe_seqno"
     idempotent = True
-    is_plain = False
-
-    copy: int
-    """Which: a replica's number, from 0, or ACTIVE."""
-    document: bytes
-    """The key, which is no field of the request."""
-
-    def target(self, vbuckets: VbucketMap) -> tuple[int, int]:
-        """See `Request`."""
-        self.raw = self.document
-        return place_of_copy(self, self.copy, vbuckets)
-
-    def settles(self, vbuckets: VbucketMap) -> bool:
-        """See `Request`: there may be fewer replicas."""
-        self.raw = self.document
-        return has_no_copy(self, self.copy, vbuckets)
 
     def prepare(self, vbucket: int, prefix: bytes) -> None:  # noqa: ARG002 - it has no key
         """See `Request`."""
