@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -258,6 +259,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     if options.full:
         steps += long_steps()
+    # What a shell runs in the background inherits that SIGINT is ignored; tests send it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     at_once = 1 if options.steps else min(2, os.cpu_count() or 1)
     return report(run(steps, at_once), missing_programs(PROGRAMS))
 

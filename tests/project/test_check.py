@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -113,6 +114,18 @@ def test_two_at_a_time(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Non
     out = capfd.readouterr().out
     assert "=== one\na 1\nb 1\n" in out
     assert "=== two\na 2\nb 2\n" in out
+
+
+def test_steps_hear_of_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps take a SIGINT, also where the checks run in the background of a shell."""
+    code = "import signal; raise SystemExit(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
+    step = check.Step("step", (sys.executable, "-c", code))
+    monkeypatch.setattr(check, "choose_steps", lambda _: [step])
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert check.main(["step"]) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_steps_find_the_packages(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
