@@ -45,7 +45,7 @@ def bring_out(bucket: Bucket, path: str) -> None:
     with (
         Path(path).open("w", encoding="utf-8") as file,
         ProgressBar("export") as progress,
-        bucket.scan(RangeScan(), concurrency=16, batch_byte_limit=100_000) as found,
+        bucket.scan(RangeScan(), concurrency=8, batch_byte_limit=20_000) as found,
     ):
         for result in found:
             if result.success:

@@ -51,7 +51,7 @@ def written(path: str) -> TextIO:
 async def bring_out(bucket: Bucket, path: str) -> None:
     """Write all documents of the bucket to a file."""
     with written(path) as file, ProgressBar("export") as progress:
-        async with bucket.scan(RangeScan(), concurrency=16, batch_byte_limit=100_000) as found:
+        async with bucket.scan(RangeScan(), concurrency=8, batch_byte_limit=20_000) as found:
             async for result in found:
                 if result.success:
                     file.write(json.dumps({"_id": result.key, **result.value}) + "\n")

@@ -2985,7 +2985,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> ResultStream[ValueResult]:
         """Fetch any number of documents.
@@ -3036,7 +3036,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> ResultStream[ExistsResult]:
         """Tell which of any number of documents are there.
@@ -3084,7 +3084,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> ResultStream[OperationResult]:
         """Store any number of documents whether they exist or not.
@@ -3146,7 +3146,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> ResultStream[OperationResult]:
         """Store any number of documents that must not exist yet.
@@ -3206,7 +3206,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> ResultStream[OperationResult]:
         """Store any number of documents that must exist.
@@ -3264,7 +3264,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> ResultStream[OperationResult]:
         """Put values behind the bytes of any number of documents.
@@ -3313,7 +3313,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> ResultStream[OperationResult]:
         """Put values before the bytes of any number of documents.
@@ -3364,7 +3364,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> ResultStream[OperationResult]:
         """Delete any number of documents.
@@ -3416,7 +3416,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> ResultStream[OperationResult]:
         """Set the expiry of any number of documents.
@@ -3470,7 +3470,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> ResultStream[ValueResult]:
         """Change any number of numbers.

@@ -2928,7 +2928,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> ResultStream[ValueResult]:
         """Fetch any number of documents.
@@ -2979,7 +2979,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> ResultStream[ExistsResult]:
         """Tell which of any number of documents are there.
@@ -3027,7 +3027,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> ResultStream[OperationResult]:
         """Store any number of documents whether they exist or not.
@@ -3089,7 +3089,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> ResultStream[OperationResult]:
         """Store any number of documents that must not exist yet.
@@ -3149,7 +3149,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> ResultStream[OperationResult]:
         """Store any number of documents that must exist.
@@ -3207,7 +3207,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> ResultStream[OperationResult]:
         """Put values behind the bytes of any number of documents.
@@ -3256,7 +3256,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> ResultStream[OperationResult]:
         """Put values before the bytes of any number of documents.
@@ -3307,7 +3307,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> ResultStream[OperationResult]:
         """Delete any number of documents.
@@ -3359,7 +3359,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> ResultStream[OperationResult]:
         """Set the expiry of any number of documents.
@@ -3413,7 +3413,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> ResultStream[ValueResult]:
         """Change any number of numbers.

@@ -3178,7 +3178,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> NoReturn:
         """Fetch any number of documents.
@@ -3214,7 +3214,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> NoReturn:
         """Tell which of any number of documents are there.
@@ -3251,7 +3251,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> NoReturn:
         """Store any number of documents whether they exist or not.
@@ -3296,7 +3296,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> NoReturn:
         """Store any number of documents that must not exist yet.
@@ -3340,7 +3340,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> NoReturn:
         """Store any number of documents that must exist.
@@ -3381,7 +3381,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> NoReturn:
         """Put values behind the bytes of any number of documents.
@@ -3417,7 +3417,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> NoReturn:
         """Put values before the bytes of any number of documents.
@@ -3455,7 +3455,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> NoReturn:
         """Delete any number of documents.
@@ -3494,7 +3494,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> NoReturn:
         """Set the expiry of any number of documents.
@@ -3535,7 +3535,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
-        in_flight: int = 1024,
+        in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> NoReturn:
         """Change any number of numbers.

@@ -37,7 +37,7 @@ R = TypeVar("R", bound=Result)
 Progress = Callable[[int, int, int | None], object]
 """Is told how many keys are done, how many of these failed, and how many there are, if known."""
 
-IN_FLIGHT: Final = 1024
+IN_FLIGHT: Final = 512
 """Operations that are under way at once, unless the call says otherwise."""
 _DURABLES: Final = 96
 """Likewise of changes with a durability level, at most."""
