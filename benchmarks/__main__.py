@@ -50,7 +50,7 @@ class Work(NamedTuple):
 
 
 def all_works() -> list[Work]:
-    """Give every measurement of a round."""
+    """Return every measurement of a round."""
     works = [Work("couchloop", "core", "decode", "1", 100_000)]
     works += [Work("idle", loop, "bucket", "3 nodes", 200) for loop in ("twisted", "gevent")]
     for operation in ("get", "upsert"):

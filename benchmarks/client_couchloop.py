@@ -172,7 +172,7 @@ class Counter:
         self._rest = b""
 
     def count(self, data: bytes) -> int:
-        """Give how many frames *data* completes."""
+        """Return how many frames *data* completes."""
         if self._rest:
             data = self._rest + data
         position, end, frames = 0, len(data), 0

@@ -25,7 +25,7 @@ FLAGS = 0x02000000
 
 
 def make_options(setting):
-    """Give the cluster options of a setting."""
+    """Return the cluster options of a setting."""
     from couchbase.auth import PasswordAuthenticator
     from couchbase.options import ClusterOptions, ClusterTracingOptions
     from couchbase.transcoder import Transcoder

@@ -31,7 +31,7 @@ SHAPES: Final = {
 
 
 def _rows(medians: Figures) -> list[tuple[str, float, float | None, float | None, float | None]]:
-    """Give (label, ours, bare, official lean, official default), CPU in microseconds."""
+    """Return (label, ours, bare, official lean, official default), CPU in microseconds."""
 
     def cpu(name: str) -> float | None:
         return medians[name]["cpu_us"] if name in medians else None

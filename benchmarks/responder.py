@@ -33,12 +33,12 @@ class SystemClock:
 
     @staticmethod
     def now() -> float:
-        """Give monotonic seconds."""
+        """Return monotonic seconds."""
         return time.monotonic()
 
     @staticmethod
     def wall() -> float:
-        """Give seconds since the epoch."""
+        """Return seconds since the epoch."""
         return time.time()
 
 
@@ -53,7 +53,7 @@ class Client:
         self._stored: tuple[bytes, bytes] | None = None
 
     def answer(self, data: bytes) -> bytes:
-        """Give the answers to what *data* completes."""
+        """Return the answers to what *data* completes."""
         if self._rest:
             data = self._rest + data
         position, end = 0, len(data)

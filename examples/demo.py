@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 
 
 def lines(stream: IO[str]) -> Iterator[dict[str, object]]:
-    """Give what the cluster reports, as it comes."""
+    """Yield what the cluster reports, as it comes."""
     for line in stream:
         yield json.loads(line)
 

@@ -24,7 +24,7 @@ from gcouchbase.cluster import Cluster, PasswordAuthenticator
 
 
 def documents_of(path: str) -> Iterator[tuple[str, Any]]:
-    """Give each line's key and document; the stream reads no faster than the cluster takes."""
+    """Yield each line's key and document; the stream reads no faster than the cluster takes."""
     with Path(path).open(encoding="utf-8") as lines:
         for line in lines:
             document = json.loads(line)

@@ -70,7 +70,7 @@ class Application:
         return content
 
     def answer(self, environ: dict[str, Any], headers: dict[str, str]) -> tuple[str, Any]:
-        """Give the status and the body; the document's CAS is its entity tag."""
+        """Return the status and the body; the document's CAS is its entity tag."""
         # WSGI hands the path over as Latin-1.
         path = environ["PATH_INFO"].encode("latin-1").decode(errors="replace")
         prefix, _, key = path.removeprefix("/").partition("/")

@@ -27,7 +27,7 @@ from txcouchbase.cluster import Cluster, PasswordAuthenticator
 
 
 def documents_of(path: str) -> Iterator[tuple[str, Any]]:
-    """Give each line's key and document; an async generator would do as well."""
+    """Yield each line's key and document; an async generator would do as well."""
     with Path(path).open(encoding="utf-8") as lines:
         for line in lines:
             document = json.loads(line)

@@ -59,7 +59,7 @@ class Documents(Resource):
         self.unanswered: set[Deferred[None]] = set()
 
     def render_GET(self, request: Any) -> int:
-        """Give a document."""
+        """Return a document."""
         return self._answer(request, self._get(request))
 
     def render_PUT(self, request: Any) -> int:
@@ -124,7 +124,7 @@ def _key(request: Any) -> bytes:
 
 
 def _cas(request: Any) -> int:
-    """Give the version in If-Match, 0 if there is none."""
+    """Return the version in If-Match, 0 if there is none."""
     wanted = request.getHeader(b"if-match")
     if wanted is None:
         return 0

@@ -99,7 +99,7 @@ class Certificates:
             Path(new).replace(old)
 
     def client_objects(self) -> dict[str, Any]:
-        """Give a client's certificate and key as Twisted's CertificateOptions takes them."""
+        """Return a client's certificate and key as Twisted's CertificateOptions takes them."""
         cert, key = self.client()
         return {
             "certificate": x509.load_pem_x509_certificate(Path(cert).read_bytes()),
@@ -107,7 +107,7 @@ class Certificates:
         }
 
     def key_and_certificate(self) -> str:
-        """Give the path of a file that holds both, the key first."""
+        """Return the path of a file that holds both, the key first."""
         cert, key = self.client()
         path = self.folder / "both.pem"
         path.write_bytes(Path(key).read_bytes() + Path(cert).read_bytes())
@@ -132,7 +132,7 @@ class Certificates:
         return ServerCertificate(path, self.folder / "self-signed.key")
 
     def bad_keys(self, cert: str) -> list[tuple[str | None, str]]:
-        """Give paths that hold no key for *cert*, each with what is wrong."""
+        """Return paths that hold no key for *cert*, each with what is wrong."""
         encrypted, other = self.folder / "encrypted.key", self.folder / "other.key"
         key = ec.generate_private_key(ec.SECP256R1())
         encrypted.write_bytes(_pem(key, BestAvailableEncryption(b"secret")))
@@ -146,7 +146,7 @@ class Certificates:
         ]
 
     def bundle(self) -> str:
-        """Give the path of a file of several CAs, this one the last, with comments between."""
+        """Return the path of a file of several CAs, this one the last, with comments between."""
         path = self.folder / "bundle.pem"
         with path.open("wb") as file:
             for number in range(2):
@@ -169,7 +169,7 @@ class Certificates:
         return ServerCertificate(path, path), str(alone), str(both)
 
     def foreign(self, port: int) -> str:
-        """Give a connection string with a client's certificate of a CA that nobody knows."""
+        """Return a connection string with a client's certificate of a CA that nobody knows."""
         cert, key = self.client(authority=trustme.CA())
         options = f"certpath={cert}&keypath={key}&truststorepath={self.ca}"
         return f"couchbases://127.0.0.1:{port}/default?{options}"

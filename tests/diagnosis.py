@@ -16,7 +16,7 @@ class Nobody:
 
 
 def diagnosis(text: str, *, limit: float = 20.0) -> Diagnosis:
-    """Give one that has not begun, for the user of embedded clusters or a client's certificate."""
+    """Return one that has not begun, for the embedded clusters' user or a certificate."""
     return Diagnosis(
         text,
         User() if "keypath=" in text else User("user", "password"),
@@ -47,5 +47,5 @@ def refuses_the_certificate(examined: Diagnosis) -> None:
 
 
 def found(examined: Diagnosis, name: str) -> Step:
-    """Give the last step of that name."""
+    """Return the last step of that name."""
     return [step for step in examined.report if step.name == name][-1]

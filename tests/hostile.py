@@ -34,7 +34,7 @@ class Peer(NamedTuple):
 
 
 def _announcing(length: int) -> bytes:
-    """Give the header of an answer to HELLO that has a body of so many bytes."""
+    """Return the header of an answer to HELLO that has a body of so many bytes."""
     header = bytearray(encode_response(Opcode.HELLO))
     header[8:12] = length.to_bytes(4)
     return bytes(header)
@@ -95,7 +95,7 @@ PEERS = (
 
 @contextmanager
 def unanswering() -> Iterator[int]:
-    """Give a port where connections are neither made nor refused: its queue of them is full."""
+    """Yield a port where connections are neither made nor refused: its queue of them is full."""
     with ExitStack() as stack:
         listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         where = listening.getsockname()

@@ -71,7 +71,7 @@ class Memcached:
                 process.stderr.close()
 
     def ask(self, command: str) -> str:
-        """Give the answer to a command of the text protocol, which ends with END or one line."""
+        """Return the answer to a command of the text protocol, which ends with END or one line."""
         with socket.create_connection(("127.0.0.1", self.port), _STEP) as sock:
             sock.sendall(f"{command}\r\n".encode())
             with sock.makefile("rb") as lines:
@@ -111,13 +111,13 @@ def servers(count: int = 3, *options: str, **environment: str) -> Iterator[list[
 
 
 def text(running: list[Memcached], rest: str = "/cache") -> str:
-    """Give the connection string of all of them."""
+    """Return the connection string of all of them."""
     hosts = ",".join(f"127.0.0.1:{server.port}" for server in running)
     return f"memcached://{hosts}{rest}"
 
 
 def owner_by_ketama(key: str, names: list[str]) -> str:
-    """Give the one of *names* to which *key* belongs, counted in the slow and plain way."""
+    """Return the one of *names* to which *key* belongs, counted in the slow and plain way."""
     hashed = int.from_bytes(_md5(key)[:4], "little")
     points = [
         (int.from_bytes(_md5(f"{name}-{number}")[part : part + 4], "little"), name)

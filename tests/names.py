@@ -46,12 +46,12 @@ def der(tag: int, content: bytes) -> bytes:
 
 
 def dns(name: str | bytes) -> bytes:
-    """Give an entry for a host name, whatever it is."""
+    """Return an entry for a host name, whatever it is."""
     return der(0x82, name.encode() if isinstance(name, str) else name)
 
 
 def address(text: str) -> bytes:
-    """Give an entry for an IP address."""
+    """Return an entry for an IP address."""
     return der(0x87, ip_address(text).packed)
 
 
@@ -273,7 +273,7 @@ class Peer:
 
 
 def form_called(name: str) -> Form:
-    """Give the form of that name."""
+    """Return the form of that name."""
     return next(form for form in FORMS if form.name == name)
 
 
@@ -328,7 +328,7 @@ def issue(certificates: Certificates, form: Form) -> Path:
 
 
 def _signed_again(certificate: bytes, authority: ec.EllipticCurvePrivateKey) -> bytes:
-    """Give the placeholder of an extension its real number, and sign the whole anew."""
+    """Return the certificate with an extension's real number for the placeholder, signed anew."""
     parsed = x509.load_der_x509_certificate(certificate)
     body = parsed.tbs_certificate_bytes.replace(
         bytes.fromhex("0603551d63"), bytes.fromhex("0603551d11")

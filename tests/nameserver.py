@@ -149,7 +149,7 @@ class Process:
         assert self._ask(" ".join((name, *words))) == "done"
 
     def asked(self) -> list[str]:
-        """Give the names that were asked for since this was called last."""
+        """Return the names that were asked for since this was called last."""
         return self._ask("asked").split()
 
     def _ask(self, line: str) -> str:

@@ -25,9 +25,9 @@ class Received:
 
     @property
     def total(self) -> int:
-        """Give the bytes of all connections so far."""
+        """Return the bytes of all connections so far."""
         return self.by_connection.total()
 
     def by_those_open(self) -> dict[Connection, int]:
-        """Give the counts of the connections that are open."""
+        """Return the counts of the connections that are open."""
         return {each: n for each, n in self.by_connection.items() if not each.closed}

@@ -14,14 +14,14 @@ _MOST = 2_000_000
 
 
 def forms(secret: str) -> list[str]:
-    """Give *secret* as it stands in logins: plain, percent-encoded, in base64."""
+    """Return *secret* as it stands in logins: plain, percent-encoded, in base64."""
     pairs = [f"{user}:{secret}" for user in ("user", "default")]
     encoded = [b64encode(each.encode()).decode().rstrip("=") for each in (*pairs, secret)]
     return [secret, quote(secret, safe=""), *encoded]
 
 
 def errors_behind(error: BaseException) -> Iterator[BaseException]:
-    """Give *error* and every error that it knows of."""
+    """Yield *error* and every error that it knows of."""
     seen: set[int] = set()
     waiting: list[Any] = [error]
     while waiting:
@@ -32,12 +32,12 @@ def errors_behind(error: BaseException) -> Iterator[BaseException]:
         yield each
         waiting += [each.__cause__, each.__context__, *vars(each).values()]
         context = getattr(each, "context", None)
-        waiting += [met for _, met in getattr(context, "seeds", ())]
+        waiting += [why for _, why in getattr(context, "seeds", ())]
         waiting += getattr(each, "exceptions", ())
 
 
 def frames_of(traceback: TracebackType | None) -> Iterator[FrameType]:
-    """Give the frames of *traceback* that are not the test's own."""
+    """Yield the frames of *traceback* that are not the test's own."""
     while traceback is not None:
         name = str(traceback.tb_frame.f_globals.get("__name__", ""))
         if not name.startswith("tests."):
@@ -46,7 +46,7 @@ def frames_of(traceback: TracebackType | None) -> Iterator[FrameType]:
 
 
 def leaks(error: BaseException, secret: str) -> list[str]:
-    """Say where *secret* is found: in texts, in our frames, in all that they lead to."""
+    """Return where *secret* is found: in texts, in our frames, in all that they lead to."""
     sought = forms(secret)
     found = []
     for each in errors_behind(error):
@@ -62,7 +62,7 @@ def leaks(error: BaseException, secret: str) -> list[str]:
 
 
 def reached(start: object, sought: list[str]) -> Iterator[str]:
-    """Say by which way one of *sought* can be reached from *start*."""
+    """Return by which way one of *sought* can be reached from *start*."""
     ways: dict[int, str] = {id(start): type(start).__name__}
     waiting: list[Any] = [start]
     kept: list[Any] = []

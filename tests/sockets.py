@@ -28,7 +28,7 @@ NO_IPV6: Final = "nothing can listen on ::1: this machine has no IPv6"
 
 
 def has_ipv6() -> bool:
-    """Tell whether a socket can listen on the loopback address of IPv6, by doing so."""
+    """Return whether a socket can listen on the loopback address of IPv6, by doing so."""
     try:
         with socket.create_server(("::1", 0), family=socket.AF_INET6):
             return True
@@ -37,7 +37,7 @@ def has_ipv6() -> bool:
 
 
 def addresses(name: str, families: Collection[int]) -> list[tuple[int, str]]:
-    """Give family and address of each address of *name* in *families*; a literal is its own."""
+    """Return family and address of each address of *name* in *families*; a literal is its own."""
     found = [
         (socket.AF_INET6 if ":" in address else socket.AF_INET, address)
         for address in NAMES.get(name, (name,))
@@ -47,7 +47,7 @@ def addresses(name: str, families: Collection[int]) -> list[tuple[int, str]]:
 
 @contextmanager
 def full_listener() -> Iterator[int]:
-    """Give a port where nobody accepts and nobody more can wait: whoever dials it goes on."""
+    """Yield a port where nobody accepts and nobody more can wait: whoever dials it goes on."""
     with (
         socket.create_server(("127.0.0.1", 0), backlog=0) as listening,
         socket.socket() as first,
@@ -96,7 +96,7 @@ def options_of_clients(ports: Collection[int]) -> list[SocketOptions]:
 
 
 def expected_options() -> dict[str, SocketOptions]:
-    """Give what options of a connection string must lead to."""
+    """Return what options of a connection string must lead to."""
     with socket.socket() as sock:
         tcp = [
             sock.getsockopt(socket.IPPROTO_TCP, option)

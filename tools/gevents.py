@@ -37,7 +37,7 @@ def packages(version: str) -> tuple[str, ...]:
 
 
 def command(python: Path) -> tuple[str, ...]:
-    """Give the command line of the tests."""
+    """Return the command line of the tests."""
     # Without the fixtures of the folder, which need a Bucket, and with it much else.
     return (str(python), "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider", TESTS)
 

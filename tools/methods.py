@@ -368,7 +368,7 @@ class Module:
         return f"class {family.name}:\n{textwrap.indent(body, '    ')}"
 
     def _old_names(self, family: Family) -> str:
-        """Give the class of names that SDK 2.5 has beside those of the first family."""
+        """Return the class of names that SDK 2.5 has beside those of the first family."""
         builders = dict(family.builders())
         known = [old for old in OLD_NAMES if old.of in builders]
         if not known:
@@ -385,7 +385,7 @@ class Module:
         return f"class OldNames({family.name}):\n{body}"
 
     def _old_method(self, old: OldName, build: Builder) -> str:
-        """Give a method that warns, and calls the one that is meant."""
+        """Return a method that warns, and calls the one that is meant."""
         declared, given = ["self"], []
         is_named = False
         for each in [*inspect.signature(build).parameters.values()][1:]:
@@ -494,7 +494,7 @@ class Module:
 
 
 def _camel_case(name: str) -> str:
-    """Give `get_multi` as `getMulti`."""
+    """Return `get_multi` as `getMulti`."""
     first, *others = name.split("_")
     return first + "".join(map(str.capitalize, others))
 

@@ -79,7 +79,7 @@ def missing_arguments(member: Any, wanted: Sequence[str]) -> list[str]:
 
 
 def names_of(group: Group) -> Iterator[Name]:
-    """Give each name of a group, with what it is here.
+    """Yield each name of a group, with what it is here.
 
     Raises ParityError for a name that is not there without a reason why.
     """

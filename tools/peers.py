@@ -37,7 +37,7 @@ def python_sdk() -> Path:
 
 
 def python_environment(name: str, packages: Sequence[str]) -> Path:
-    """Give the Python interpreter of an environment that holds *packages*.
+    """Return the Python interpreter of an environment that holds *packages*.
 
     Raises subprocess.CalledProcessError if they could not be installed.
     """

@@ -304,7 +304,7 @@ class DocumentMethods:
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[ExistsResult]]:
-        """Tell which of many documents are there.
+        """Return which of many documents are there.
 
         Args:
             keys: the keys.
@@ -2982,7 +2982,7 @@ class DocumentMethods:
         in_flight: int = 512,
         max_bytes: int = 4194304,
     ) -> ResultStream[ExistsResult]:
-        """Tell which of any number of documents are there.
+        """Return which of any number of documents are there.
 
         Args:
             keys: any iterable of keys, or an async one.

@@ -38,6 +38,6 @@ def the_loop(pytestconfig: pytest.Config) -> Loop:
 
 @pytest.fixture(autouse=True)
 def loop(the_loop: Loop) -> Iterator[Loop]:
-    """Give the loop, and see that a test leaves nothing behind."""
+    """Yield the loop, and see that a test leaves nothing behind."""
     with the_loop.guard():
         yield the_loop

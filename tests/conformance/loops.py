@@ -55,16 +55,16 @@ class Loop(Protocol):
     BucketPool: Any
 
     def cluster(self, connection_string: str) -> Any:
-        """Give a Cluster on this loop, without credentials."""
+        """Return a Cluster on this loop, without credentials."""
 
     def bucket(self, connection_string: str, **keywords: Any) -> Any:
         """Open a Bucket on this loop, and wait until it is open; raise what opening met."""
 
     def wait(self, result: Any) -> Any:
-        """Give what a method of a Bucket or Cluster gave, once it is there; raise its error."""
+        """Return what a method of a Bucket or Cluster gave, once it is there; raise its error."""
 
     def take(self, stream: Any) -> list[Any]:
-        """Give all results of a stream, as a loop over it does."""
+        """Return all results of a stream, as a loop over it does."""
 
     def next(self, stream: Any) -> Any:
         """Ask a stream for its next result, None at its end: to be waited for."""
@@ -81,7 +81,7 @@ class Loop(Protocol):
         """Run *work* in a plain thread while the loop goes on; give what it gives, or raise it."""
 
     def embedded(self, *arguments: Any, **keywords: Any) -> EmbeddedCluster:
-        """Give an embedded cluster whose clock is the loop's."""
+        """Return an embedded cluster whose clock is the loop's."""
 
     def serving(
         self, cluster: EmbeddedCluster | None = None, **keywords: Any
@@ -101,7 +101,7 @@ class Loop(Protocol):
         """Open a Bucket beside the test; its outcome is the Bucket, or why it did not open."""
 
     def failure(self, call: Callable[[], Any]) -> tuple[BaseException, str]:
-        """Give what *call* raises, and all that the loop's own tools would show of it."""
+        """Return what *call* raises, and all that the loop's own tools would show of it."""
 
     def ticking(self) -> AbstractContextManager[Ticks]:
         """Count as long as the context lasts, whenever the loop lets others go on."""
@@ -113,7 +113,7 @@ class Loop(Protocol):
         """Have this loop know the names of `tests.sockets` and no others; give what is asked."""
 
     def resolver(self, port: int, *hosts: str) -> Any:
-        """Give a resolver that asks name servers on that port of *hosts*, or of this machine."""
+        """Return a resolver that asks name servers on that port of *hosts*, or of this machine."""
 
     def diagnose(self, diagnosis: Any) -> Any:
         """Serve a diagnosis of the doctor's; wait for what this gives."""
@@ -123,7 +123,7 @@ class Loop(Protocol):
 
 
 def login(**keywords: Any) -> dict[str, Any]:
-    """Give the keywords of a Bucket that logs in as `user`."""
+    """Return the keywords of a Bucket that logs in as `user`."""
     return {"username": "user", "password": PASSWORD, **keywords}
 
 
@@ -138,14 +138,14 @@ def opened_at(loop: Loop, connection_string: str, **keywords: Any) -> Iterator[A
 
 
 def refusal_at(loop: Loop, connection_string: str, **keywords: Any) -> CouchbaseError:
-    """Give why a Bucket cannot be opened as `user`."""
+    """Return why a Bucket cannot be opened as `user`."""
     with pytest.raises(CouchbaseError) as raised:
         loop.bucket(connection_string, **login(**keywords))
     return raised.value
 
 
 def key_of_node(served: Any, bucket: Any, node: int) -> str:
-    """Give a key whose document lives on the node of that number."""
+    """Return a key whose document lives on the node of that number."""
     config = bucket._driver.session.config
     port = served.cluster.nodes[node].ports["kv"]
     for number in range(10_000):
@@ -183,12 +183,12 @@ def open_bucket(loop: Loop, cluster: Any, name: str = "default", **keywords: Any
 
 
 def cluster_at(loop: Loop, connection_string: str, password: str = PASSWORD) -> Any:
-    """Give a Cluster that logs in as `user`."""
+    """Return a Cluster that logs in as `user`."""
     cluster = loop.cluster(connection_string)
     cluster.authenticate(PasswordAuthenticator("user", password))
     return cluster
 
 
 def cluster_of(loop: Loop, served: Any, password: str = PASSWORD) -> Any:
-    """Give the client's Cluster of an embedded one."""
+    """Return the client's Cluster of an embedded one."""
     return cluster_at(loop, served.connection_string, password)

@@ -79,7 +79,7 @@ class GeventLoop:
     BucketPool: Any = BucketPool
 
     def cluster(self, connection_string: str) -> Any:
-        """Give a Cluster."""
+        """Return a Cluster."""
         return Cluster(connection_string)
 
     def bucket(self, connection_string: str, **keywords: Any) -> Any:
@@ -181,7 +181,7 @@ class GeventLoop:
 
     @contextmanager
     def names(self) -> Iterator[Asked]:
-        """Give the hub a resolver."""
+        """Have the hub use a resolver of ours; yield what it was asked."""
         hub: Any = gevent.get_hub()
         names, before = _Names(), hub.resolver
         hub.resolver = names
@@ -191,7 +191,7 @@ class GeventLoop:
             hub.resolver = before
 
     def resolver(self, port: int, *hosts: str) -> Any:
-        """Give one of dnspython's."""
+        """Return a resolver of dnspython's."""
         made = Resolver(configure=False)
         made.nameservers = list(hosts or ("127.0.0.1",))
         made.port = port

@@ -132,7 +132,7 @@ class TwistedLoop:
         """Timers of users' resolvers."""
 
     def cluster(self, connection_string: str) -> Any:
-        """Give a Cluster."""
+        """Return a Cluster."""
         return Cluster(connection_string, reactor=self.reactor)
 
     def bucket(self, connection_string: str, **keywords: Any) -> Any:
@@ -288,13 +288,13 @@ class TwistedLoop:
             self.reactor.installNameResolver(before)
 
     def resolver(self, port: int, *hosts: str) -> Any:
-        """Give one of Twisted Names."""
+        """Return a resolver of Twisted Names."""
         make: Any = Resolver
         servers = [(host, port) for host in hosts or ("127.0.0.1",)]
         return make(servers=servers, reactor=_Noting(self.reactor, self._of_resolvers))
 
     def diagnose(self, diagnosis: Any) -> Any:
-        """Give its Deferred."""
+        """Return its Deferred."""
         return ensureDeferred(doctor.serve(self.reactor, diagnosis))
 
     @contextmanager

@@ -25,7 +25,7 @@ def served(loop: Loop) -> Iterator[Any]:
 
 
 def documents(count: int = MANY) -> dict[Any, Any]:
-    """Give so many documents."""
+    """Return so many documents."""
     return {f"k{number}": {"n": number} for number in range(count)}
 
 

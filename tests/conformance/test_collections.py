@@ -50,7 +50,7 @@ def bucket(loop: Loop, served: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def hotels(bucket: Any) -> Any:
-    """Give the collection."""
+    """Return the collection."""
     return bucket.scope("inventory").collection("hotels")
 
 

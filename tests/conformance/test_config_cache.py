@@ -56,7 +56,7 @@ def served(loop: Loop) -> Iterator[Any]:
 
 
 def at(address: str, options: str) -> str:
-    """Give the connection string of the bucket at *address*."""
+    """Return the connection string of the bucket at *address*."""
     return f"{address}/default?{options}"
 
 

@@ -77,7 +77,7 @@ def test_over_tls(loop: Loop, tmp_path: Path) -> None:
 
 
 def failure(loop: Loop, cluster: Any, **arguments: Any) -> CouchbaseError:
-    """Give why the connections cannot be counted."""
+    """Return why the connections cannot be counted."""
     with pytest.raises(CouchbaseError) as raised:
         loop.wait(cluster.connection_budget(**arguments))
     return raised.value

@@ -84,7 +84,7 @@ def served_to(loop: Loop, certificates: Certificates | None) -> Iterator[tuple[A
 
 
 def on(loop: Loop, served: Any, certificates: Certificates | None) -> Any:
-    """Give a Cluster that logs in as `user`, over TLS if there are certificates."""
+    """Return a Cluster that logs in as `user`, over TLS if there are certificates."""
     if certificates is None:
         return cluster_at(loop, served.connection_string)
     return cluster_at(loop, f"{served.connection_string_tls}?certpath={certificates.ca}")

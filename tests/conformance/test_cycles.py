@@ -61,7 +61,7 @@ def nothing_left() -> Iterator[None]:
 
 
 def keys(count: int) -> list[Any]:
-    """Give so many keys."""
+    """Return so many keys."""
     return [f"k{number}" for number in range(count)]
 
 

@@ -33,7 +33,7 @@ def a_bucket(loop: Loop) -> Iterator[Any]:
 
 
 def classes(loop: Loop) -> Any:
-    """Give the module of the containers for this loop."""
+    """Return the module of the containers for this loop."""
     return import_module(loop.Bucket.__module__.replace(".bucket", ".datastructures"))
 
 

@@ -31,12 +31,12 @@ def served(loop: Loop) -> Iterator[Any]:
 
 @pytest.fixture
 def certificates(tmp_path: Path) -> Certificates:
-    """Give a CA of this test alone."""
+    """Return a CA of this test alone."""
     return Certificates(tmp_path)
 
 
 def diagnosed(loop: Loop, text: str) -> Diagnosis:
-    """Give a diagnosis that has been made."""
+    """Return a diagnosis that has been made."""
     made = diagnosis(text)
     loop.wait(loop.diagnose(made))
     return made

@@ -39,12 +39,12 @@ BY_TOKEN = "fetch_mutation_tokens=true"
 
 
 def at(loop: Loop, served: Any, options: str = "") -> Any:
-    """Give a Cluster of *served*, with options."""
+    """Return a Cluster of *served*, with options."""
     return cluster_at(loop, f"{served.connection_string}?{options}")
 
 
 def node_of(served: Any, bucket: Any, key: str, copy: int = -1) -> Any:
-    """Give the node with the active copy of a key, or a replica."""
+    """Return the node with the active copy of a key, or a replica."""
     config = bucket._driver.session.config
     vbucket = config.vbucket(key.encode())
     index = config.active[vbucket] if copy < 0 else config.chains[copy][vbucket]
@@ -53,14 +53,14 @@ def node_of(served: Any, bucket: Any, key: str, copy: int = -1) -> Any:
 
 
 def active_copy(served: Any, bucket: Any, key: str) -> Any:
-    """Give the active copy of a key's vbucket."""
+    """Return the active copy of a key's vbucket."""
     vbucket = bucket._driver.session.config.vbucket(key.encode())
     node = node_of(served, bucket, key)
     return served.cluster.buckets["default"].partitions[vbucket].copies[node.node_id]
 
 
 def is_stored(served: Any, bucket: Any, key: str, value: bytes) -> bool:
-    """Tell whether the active copy has this value, in any collection."""
+    """Return whether the active copy has this value, in any collection."""
     documents = active_copy(served, bucket, key).documents
     return any(
         name == key.encode() and document.value == value

@@ -20,7 +20,7 @@ def _nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def lines(loop: Loop) -> Iterator[list[str]]:
-    """Give what is logged."""
+    """Yield what is logged."""
     with loop.log() as lines:
         yield lines
 

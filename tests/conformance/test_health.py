@@ -29,7 +29,7 @@ def bucket(loop: Loop, served: Any) -> Iterator[Any]:
 
 
 def statuses(report: Any) -> list[PingStatus]:
-    """Give what a ping says of the nodes."""
+    """Return what a ping says of the nodes."""
     return sorted(entry["status"] for entry in report["kv"])
 
 

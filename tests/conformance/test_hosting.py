@@ -30,7 +30,7 @@ def rest_of(client: socket.socket) -> None:
 
 
 def is_refused(port: int) -> bool:
-    """Tell whether nobody listens on that port of this machine."""
+    """Return whether nobody listens on that port of this machine."""
     try:
         socket.create_connection(("127.0.0.1", port), LIMIT).close()
     except ConnectionRefusedError:

@@ -33,7 +33,7 @@ def served(loop: Loop) -> Iterator[Any]:
 
 
 def web_port(served: Any, service: str = "mgmt") -> int:
-    """Give the web port of the node that has no data service."""
+    """Return the web port of the node that has no data service."""
     port: int = served.cluster.nodes[-1].ports[service]
     return port
 

@@ -30,7 +30,7 @@ def served(loop: Loop) -> Iterator[Any]:
 
 
 def refusal(loop: Loop, cluster: Any, bucket: str = "default") -> CouchbaseError:
-    """Give why a bucket cannot be opened."""
+    """Return why a bucket cannot be opened."""
     with pytest.raises(CouchbaseError) as raised:
         open_bucket(loop, cluster, bucket)
     return raised.value

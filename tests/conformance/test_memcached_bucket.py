@@ -28,18 +28,18 @@ def served(loop: Loop) -> Iterator[Any]:
 
 
 def ports(served: Any, service: str = "kv") -> list[int]:
-    """Give the ports of all nodes."""
+    """Return the ports of all nodes."""
     return [node.ports[service] for node in served.cluster.nodes]
 
 
 def by_http(served: Any, options: str = "") -> str:
-    """Give a connection string that names web ports."""
+    """Return a connection string that names web ports."""
     hosts = ",".join(f"127.0.0.1:{port}" for port in ports(served, "mgmt"))
     return f"http://{hosts}/cache{options}"
 
 
 def keys_of(served: Any) -> list[set[str]]:
-    """Give the keys of the bucket's documents on each node."""
+    """Return the keys of the bucket's documents on each node."""
     bucket = served.cluster.buckets["cache"]
     stores = [bucket.copy(0, node.node_id) for node in served.cluster.nodes]
     return [{key.decode() for _, key in store.documents} for store in stores]

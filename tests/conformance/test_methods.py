@@ -12,7 +12,7 @@ from tests.conformance.loops import Loop, cluster_of, opened
 
 
 def part_of(loop: Loop, bucket: Any) -> Any:
-    """Give an object of a few lines that does to documents what *bucket* does, as a collection."""
+    """Return an object of a few lines that does to documents what *bucket* does."""
     methods: Any = next(kind for kind in loop.Bucket.__mro__ if kind.__name__ == "DocumentMethods")
 
     class Part(methods):  # type: ignore[misc]

@@ -20,7 +20,7 @@ from tests.names import FORMS, LOCAL, NODE, Peer, form_called, issue, judge, ser
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """Give a CA."""
+    """Return a CA."""
     return Certificates(tmp_path_factory.mktemp("names"))
 
 

@@ -44,13 +44,13 @@ def mapped(
 
 
 def outside(served: Any, network: str = "external", service: str = "kv") -> str:
-    """Give the address of the first node outside."""
+    """Return the address of the first node outside."""
     way = served.cluster.nodes[0].alternates[network]
     return f"{way.host}:{way.ports[service]}"
 
 
 def text(address: str, options: str = "", scheme: str = "couchbase") -> str:
-    """Give the connection string of the bucket at *address*."""
+    """Return the connection string of the bucket at *address*."""
     return f"{scheme}://{address}/default{options}"
 
 

@@ -44,7 +44,7 @@ def opened_on(loop: Loop, running: list[Memcached], rest: str = "/cache") -> Ite
 
 
 def key_on(running: list[Memcached], server: Memcached) -> str:
-    """Give a key that belongs to *server*, as any other client counts."""
+    """Return a key that belongs to *server*, as any other client counts."""
     names = [f"127.0.0.1:{each.port}" for each in running]
     wanted = f"127.0.0.1:{server.port}"
     return next(key for n in range(10_000) if owner_by_ketama(key := f"key-{n}", names) == wanted)

@@ -37,14 +37,14 @@ def served(loop: Loop) -> Iterator[Any]:
 
 @pytest.fixture
 def bucket(loop: Loop, served: Any) -> Iterator[Any]:
-    """Give an open Bucket with documents."""
+    """Yield an open Bucket with documents."""
     with opened(loop, cluster_of(loop, served)) as bucket:
         loop.wait(bucket.upsert_multi({key: {"id": key} for key in KEYS}))
         yield bucket
 
 
 def vbuckets_of(bucket: Any, keys: list[Any]) -> dict[int, list[Any]]:
-    """Give the keys of each vbucket, in the order in which they are."""
+    """Return the keys of each vbucket, in the order in which they are."""
     found: dict[int, list[Any]] = {}
     for key in keys:
         number = bucket._driver.session.config.vbucket(key.encode())

@@ -32,7 +32,7 @@ def served(loop: Loop) -> Iterator[Any]:
 
 
 def cluster_of(loop: Loop, served: Any, password: str = SECRET) -> Any:
-    """Give a Cluster that logs in with *password*."""
+    """Return a Cluster that logs in with *password*."""
     cluster = loop.cluster(served.connection_string)
     cluster.authenticate(username="user", password=password)
     return cluster
@@ -215,7 +215,7 @@ def test_set_authenticator(loop: Loop, served: Any, tmp_path: Path) -> None:
         loop.wait(own.close())
 
 
-def test_budget(loop: Loop, served: Any) -> None:
+def test_connection_budget(loop: Loop, served: Any) -> None:
     """Nor are those with which a budget cannot be asked for."""
     cluster = cluster_of(loop, served, OTHER)
     for arguments in ((), (0,)):

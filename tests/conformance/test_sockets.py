@@ -54,13 +54,13 @@ def served6(loop: Loop) -> Iterator[Any]:
 
 
 def first_port(served: Any) -> int:
-    """Give the port of the seed."""
+    """Return the port of the seed."""
     port: int = served.cluster.nodes[0].ports["kv"]
     return port
 
 
 def refusal(loop: Loop, address: str, options: str = "") -> CouchbaseError:
-    """Give why the bucket at *address* cannot be opened."""
+    """Return why the bucket at *address* cannot be opened."""
     return refusal_at(loop, f"{address}/default{options}")
 
 

@@ -28,7 +28,7 @@ def process() -> Iterator[NameServer]:
 
 @pytest.fixture
 def names(process: NameServer) -> NameServer:
-    """Give the DNS server without any record."""
+    """Return the DNS server without any record."""
     for name in (NAME, NAME_TLS):
         process.tell(name)
     process.asked()
@@ -43,12 +43,12 @@ def served(loop: Loop) -> Iterator[Any]:
 
 
 def targets(served: Any, host: str = "127.0.0.1", service: str = "kv") -> list[str]:
-    """Give what an SRV record of the cluster says."""
+    """Return what an SRV record of the cluster says."""
     return [f"{host}:{node.ports[service]}" for node in served.cluster.nodes]
 
 
 def refusal(loop: Loop, names: NameServer, text: str) -> CouchbaseError:
-    """Give why the bucket at *text* cannot be opened by asking the DNS server."""
+    """Return why the bucket at *text* cannot be opened by asking the DNS server."""
     with pytest.raises(CouchbaseError) as raised:
         loop.bucket(text, resolver=loop.resolver(names.port), **login())
     return raised.value
@@ -88,7 +88,7 @@ def test_dead_server(loop: Loop, names: NameServer, served: Any) -> None:
 
 
 def closed_port() -> int:
-    """Give a port where nothing listens."""
+    """Return a port where nothing listens."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]

@@ -33,13 +33,13 @@ def served(loop: Loop) -> Iterator[Any]:
 
 @pytest.fixture
 def bucket(loop: Loop, served: Any) -> Iterator[Any]:
-    """Give an open Bucket."""
+    """Yield an open Bucket."""
     with opened(loop, cluster_of(loop, served)) as bucket:
         yield bucket
 
 
 def pairs(count: int = MANY) -> Iterator[tuple[str, Any]]:
-    """Give so many documents, one after the other."""
+    """Yield so many documents, one after the other."""
     for number in range(count):
         yield f"k{number}", {"n": number}
 

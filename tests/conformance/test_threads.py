@@ -45,7 +45,7 @@ def ended(loop: Loop, threads: Threads) -> dict[int, Any]:
 
 
 def error_in_thread(loop: Loop, work: Any) -> BaseException:
-    """Give what *work* raises in a plain thread."""
+    """Return what *work* raises in a plain thread."""
     (error,) = ended(loop, Threads(lambda _: work(), 1)).values()
     assert isinstance(error, BaseException)
     return error

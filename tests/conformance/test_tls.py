@@ -32,7 +32,7 @@ from tests.conformance.loops import (
 
 @pytest.fixture
 def certificates(tmp_path: Path) -> Certificates:
-    """Give a CA of this test alone."""
+    """Return a CA of this test alone."""
     return Certificates(tmp_path)
 
 
@@ -44,14 +44,14 @@ def stores(loop: Loop, address: str, options: str = "") -> bool:
 
 
 def refusal(loop: Loop, address: str, options: str = "") -> str:
-    """Give the message of the TlsError with which a Bucket at *address* does not open."""
+    """Return the message of the TlsError with which a Bucket at *address* does not open."""
     error = refusal_at(loop, f"{address}/default{options}")
     assert isinstance(error, TlsError)
     return error.message
 
 
 def cluster_with(loop: Loop, address: str, authenticator: Authenticator) -> Any:
-    """Give a Cluster that logs in by *authenticator*."""
+    """Return a Cluster that logs in by *authenticator*."""
     cluster = loop.cluster(address)
     cluster.authenticate(authenticator)
     return cluster
@@ -178,7 +178,7 @@ def test_no_secret_in_the_log(loop: Loop, certificates: Certificates) -> None:
 
 
 def refused(loop: Loop, certificates: Certificates, *names: str, **server: Any) -> str:
-    """Give what opening fails with; the server must not have been told anything."""
+    """Return what opening fails with; the server must not have been told anything."""
     with loop.serving(tls=certificates.server(*names, **server)) as served:
         message = refusal(loop, served.connection_string_tls, f"?certpath={certificates.ca}")
         assert served.cluster.operations.total() == 0

@@ -22,16 +22,16 @@ MB = 1 << 20
 
 
 class Broken(Transcoder):
-    """Gives what a value says, and raises where it is an exception."""
+    """Returns what a value says, and raises where it is an exception."""
 
     def encode_value(self, value: Any, format: int = FMT_JSON) -> Any:  # noqa: A002
-        """Give it."""
+        """Return it."""
         if isinstance(value, Exception):
             raise value
         return value if isinstance(value, tuple) else super().encode_value(value, format)
 
     def encode_key(self, key: Any) -> Any:
-        """Give text as text for one key."""
+        """Return text as text for one key."""
         return key if key == "wrong" else super().encode_key(key)
 
     def decode_value(self, value: Any, flags: int) -> Any:

@@ -22,7 +22,7 @@ tokens = st.builds(
 
 
 def result(vbucket: int, seqno: int, uuid: int = 7) -> OperationResult:
-    """Give the result of a change."""
+    """Return the result of a change."""
     return OperationResult("k", 1, MutationToken(vbucket, uuid, seqno, "default"))
 
 

@@ -71,28 +71,28 @@ class Scripted:
 
 
 def opened(cluster: EmbeddedCluster | None = None, **arguments: Any) -> World:
-    """Give a world whose bucket is open on all nodes."""
+    """Return a world whose bucket is open on all nodes."""
     world = World(cluster, **arguments)
     world.open()
     return world
 
 
 def error_of(op: Any) -> CouchbaseError:
-    """Give the error that *op* completed with."""
+    """Return the error that *op* completed with."""
     with pytest.raises(CouchbaseError) as caught:
         op.result()
     return caught.value
 
 
 def context_of(error: BaseException | None) -> Any:
-    """Give the context of *error*; there must be one."""
+    """Return the context of *error*; there must be one."""
     assert isinstance(error, CouchbaseError)
     assert error.context is not None
     return error.context
 
 
 def request(attempts: int = 1) -> RetryRequest:
-    """Give what a strategy sees of an upsert."""
+    """Return what a strategy sees of an upsert."""
     return RetryRequest("upsert", "k", False, attempts, ())
 
 
@@ -490,7 +490,7 @@ class TestAnyStrategy:
             w.settle()
         w.cluster.injections.clear()
         w.advance(3.0)
-        assert sorted(map(id, w.woken)) == sorted(map(id, counts)), "each is answered once"
+        assert sorted(map(id, w.delivered)) == sorted(map(id, counts)), "each is answered once"
         # The first to succeed stores 0.
         done = sum(op.error is None for op in counts)
         unclear = sum(isinstance(op.error, AmbiguousError) for op in counts)
@@ -539,7 +539,7 @@ class TestAnyStrategy:
         before = w.cluster.operations["GET"]
         w.advance(5.0)
         assert w.cluster.operations["GET"] == before
-        assert len(w.woken) == (end == "close")
+        assert len(w.delivered) == (end == "close")
         w.assert_idle()
 
 
@@ -548,7 +548,7 @@ class TestErrorMap:
 
     @staticmethod
     def world(attributes: str, count: int | None = 1) -> tuple[World, Any]:
-        """Give a world whose error maps know a status, and which key "k" meets it."""
+        """Return a world whose error maps know a status, and which key "k" meets it."""
         w = opened()
         entry = ErrorMapEntry("ODD", "an odd thing", frozenset(attributes.split()))
         for connection in w.session.connections:
@@ -651,7 +651,7 @@ class TestWaiting:
 
     @staticmethod
     def away() -> tuple[World, str]:
-        """Give a world one of whose nodes is away, and a key of that node."""
+        """Return a world one of whose nodes is away, and a key of that node."""
         w = opened()
         (key,) = w.keys_of(SECOND)
         w.advance(5)
@@ -750,7 +750,7 @@ class TestCircuitBreaker:
     LIMIT = 20
 
     def silent(self, noop_delay: float = 1.0, **settings: Any) -> tuple[World, str, Any]:
-        """Give a world, a key, and the endpoint of its node, which has answered nothing."""
+        """Return a world, a key, and the endpoint of its node, which has answered nothing."""
         w = opened(**settings)
         (key,) = w.keys_of(FIRST)
         w.cluster.inject(opcode=Opcode.NOOP, delay=noop_delay)
@@ -767,7 +767,7 @@ class TestCircuitBreaker:
         """Open, it keeps operations back; one NOOP is sent, and its answer lets them go."""
         w, key, endpoint = self.silent()
         self.time_out(w, key, self.LIMIT)
-        assert all(type(op.error) is AmbiguousTimeoutError for op in w.woken)
+        assert all(type(op.error) is AmbiguousTimeoutError for op in w.delivered)
         assert endpoint.is_open_circuit
         op = w.submit(ops.upsert(w.defaults, key, 1))
         w.advance(0.9)
@@ -822,7 +822,7 @@ class TestCircuitBreaker:
         w.advance(1)
         w.do(ops.get(w.defaults, key, quiet=True))
         w.advance(1.5)
-        assert sum(op.error is not None for op in w.woken) == self.LIMIT
+        assert sum(op.error is not None for op in w.delivered) == self.LIMIT
         assert not endpoint.is_open_circuit
 
     def test_canary_fails(self) -> None:
@@ -847,9 +847,9 @@ class TestCircuitBreaker:
         read = w.submit(ops.get(w.defaults, key, quiet=True, timeout=10.0))
         w.advance(2.5)
         store = w.submit(ops.upsert(w.defaults, key, 1))
-        w.woken.clear()
+        w.delivered.clear()
         w.advance(2.5)
-        assert w.woken == [read, store]
+        assert w.delivered == [read, store]
         assert not read.result().success
 
     def test_off(self) -> None:
@@ -864,7 +864,7 @@ class TestCircuitBreaker:
 
 
 def written(world: World, key: str) -> list[int]:
-    """Give the values that were written for *key*, in the order of writing."""
+    """Return the values that were written for *key*, in the order of writing."""
     decoders: dict[int, FrameDecoder] = {}
     values = []
     for connection_id, data in world.writes:
@@ -931,7 +931,7 @@ class TestOrder:
         w.cluster.rebalance()
         w.settle()
         w.do(ops.upsert(w.defaults, key, 5))
-        assert [op.error for op in w.woken] == [None] * 6
+        assert [op.error for op in w.delivered] == [None] * 6
         order = written(w, key)
         assert [value for number, value in enumerate(order) if value not in order[:number]] == [
             *range(6)
@@ -944,5 +944,5 @@ class TestOrder:
         first = w.submit(ops.upsert(w.defaults, "k", 1))
         second = w.submit(ops.upsert(w.defaults, "k", 2))
         w.advance(0.01)
-        assert w.woken == [second, first]
+        assert w.delivered == [second, first]
         assert w.do(ops.get(w.defaults, "k")).value == 1

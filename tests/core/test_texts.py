@@ -42,12 +42,12 @@ PASSING = {0x00, 0x07, 0x08, 0x0D, 0x1F, 0x20, 0x25, 0x88, 0xCD}
 
 
 def one_node(**settings: Any) -> World:
-    """Give a world whose keys are all on one node: another node is another text."""
+    """Return a world whose keys are all on one node: another node is another text."""
     return World(EmbeddedCluster(1, replicas=0, clock=ManualClock()), **settings)
 
 
 def error_of(op: Operation[Any]) -> CouchbaseError:
-    """Give what an operation has failed with."""
+    """Return what an operation has failed with."""
     with pytest.raises(CouchbaseError) as caught:
         op.result()
     return caught.value
@@ -221,7 +221,7 @@ class TestKnownCauses:
 
     @staticmethod
     def late(w: World) -> UnambiguousTimeoutError:
-        """Give the error of an operation that waits in vain."""
+        """Return the error of an operation that waits in vain."""
         w.cluster.drop_connections()
         w.advance(1.0)
         op = w.submit(ops.upsert(w.defaults, "key", 1))

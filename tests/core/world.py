@@ -191,9 +191,11 @@ class World:
             "login": Login("user", "password"),
         }
         made.update(settings)
-        self.woken: list[Operation[Any] | Batch[Any]] = []
-        self.on_wake: Callable[[Any], None] = lambda _: None
-        self.session = make_session(Settings(**made), self._wake, Random(1), Random(2).randbytes)
+        self.delivered: list[Operation[Any] | Batch[Any]] = []
+        self.on_delivered: Callable[[Any], None] = lambda _: None
+        self.session = make_session(
+            Settings(**made), self._delivered, Random(1), Random(2).randbytes
+        )
         self.links: dict[int, Any] = {}
         self.opened: dict[int, Address] = {}
         """Transports that are open or being opened, by connection id."""
@@ -214,9 +216,9 @@ class World:
         self.writes: list[tuple[int, bytes]] = []
         self.defaults = replace(defaults(), wall_clock=self.clock.wall)
 
-    def _wake(self, completed: Operation[Any] | Batch[Any]) -> None:
-        self.woken.append(completed)
-        self.on_wake(completed)
+    def _delivered(self, completed: Operation[Any] | Batch[Any]) -> None:
+        self.delivered.append(completed)
+        self.on_delivered(completed)
 
     @property
     def now(self) -> float:
@@ -394,7 +396,7 @@ class World:
         return moved
 
     def link_to(self, address: Address) -> int:
-        """Give the id of the connection that is open to *address*."""
+        """Return the id of the connection that is open to *address*."""
         return next(n for n, where in self.opened.items() if where == address and n in self.links)
 
     def owner(self, key: str) -> Address:
@@ -408,7 +410,7 @@ class World:
         return address
 
     def keys_of(self, address: Address, count: int = 1) -> list[str]:
-        """Give *count* keys that the node at *address* owns."""
+        """Return *count* keys that the node at *address* owns."""
         found = (key for number in range(100_000) if self.owner(key := f"key{number}") == address)
         return list(islice(found, count))
 

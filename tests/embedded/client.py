@@ -23,12 +23,12 @@ STORE = bytes(8)
 
 
 def vbucket_of(key: bytes, vbuckets: int = 1024) -> int:
-    """Give the vbucket of a key."""
+    """Return the vbucket of a key."""
     return (crc32(key) >> 16 & 0x7FFF) % vbuckets
 
 
 def on_node(node: int, prefix: str = "key") -> str:
-    """Give a key whose vbucket is active on a node of three."""
+    """Return a key whose vbucket is active on a node of three."""
     return next(
         key
         for number in range(100)
@@ -52,7 +52,7 @@ class Client:
 
     @classmethod
     def ready(cls, node: Node, *more: Feature, bucket: str = "default") -> Client:
-        """Give a client that is logged in and has selected a bucket."""
+        """Return a client that is logged in and has selected a bucket."""
         client = cls(node, *FEATURES, *more)
         client.log_in()
         assert client.ask(Opcode.SELECT_BUCKET, key=bucket.encode()).status == 0
@@ -81,7 +81,7 @@ class Client:
         return self.answer(opaque)
 
     def answer(self, opaque: int) -> Frame:
-        """Give the answer with an opaque."""
+        """Return the answer with an opaque."""
         self.read()
         (frame,) = [each for each in self.frames if each.opaque == opaque and each.magic != 0x82]
         self.frames.remove(frame)
@@ -92,7 +92,7 @@ class Client:
         return self.ask(opcode, **self.parts(name, **parts))
 
     def parts(self, name: str, collection: int = 0, **parts: Any) -> dict[str, Any]:
-        """Give the parts of a request for a document."""
+        """Return the parts of a request for a document."""
         key = name.encode()
         return {"key": bytes([collection]) + key, "vbucket": vbucket_of(key), **parts}
 

@@ -128,7 +128,7 @@ manager does: these follow the manuals of the server, and what official SDKs exp
 
 
 def page() -> str:
-    """Give the text of docs/fidelity.md."""
+    """Return the text of docs/fidelity.md."""
     lines = [_INTRODUCTION, "| recording | scenarios | " + " | ".join(COLUMNS) + " |"]
     lines.append("| --- |" + " ---: |" * (len(COLUMNS) + 1))
     total: Counter[str] = Counter()

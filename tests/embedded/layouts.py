@@ -41,7 +41,7 @@ LAYOUTS = {
 
 
 def users() -> list[User]:
-    """Give the users of the recordings."""
+    """Return the users of the recordings."""
     settings = frozenset({"SystemSettings"})
     nothing: frozenset[str] = frozenset()
     crud = frozenset({"Read", "Insert", "Delete", "Upsert"})

@@ -70,7 +70,7 @@ class Line:
         return str(self.data.get("note", ""))
 
     def recorded(self) -> bytes | None:
-        """Give the bytes of the frame; None if they are too long to be kept."""
+        """Return the bytes of the frame; None if they are too long to be kept."""
         if "hex" in self.data:
             return bytes.fromhex(self.data["hex"])
         if "value_gen" in self.data:
@@ -118,13 +118,13 @@ class Scenario:
 
 
 def names() -> list[str]:
-    """Give the names of all recordings."""
+    """Return the names of all recordings."""
     return sorted(path.name.removesuffix(".jsonl.xz") for path in FOLDER.glob("*.jsonl.xz"))
 
 
 @cache
 def load(name: str) -> list[Scenario]:
-    """Give the scenarios of a recording, in order."""
+    """Return the scenarios of a recording, in order."""
     scenarios: dict[str, Scenario] = {}
     for text in lzma.decompress((FOLDER / f"{name}.jsonl.xz").read_bytes()).splitlines():
         data = json.loads(text)
@@ -137,7 +137,7 @@ def load(name: str) -> list[Scenario]:
 
 
 def frames(name: str) -> Iterator[Line]:
-    """Give every frame of a recording."""
+    """Yield every frame of a recording."""
     for scenario in load(name):
         for line in scenario.lines:
             if line.event is None:
@@ -145,7 +145,7 @@ def frames(name: str) -> Iterator[Line]:
 
 
 def decode(raw: bytes) -> Frame:
-    """Give the frame that the bytes are. Raises ProtocolError if they are none, or more."""
+    """Return the frame that the bytes are. Raises ProtocolError if they are none, or more."""
     decoder = FrameDecoder(frozenset(Magic))
     (frame,) = decoder.receive(raw)
     return frame

@@ -444,7 +444,7 @@ class _Dialogue:
         self._recorded, self._answered = recorded.value, answered.value
 
     def answer(self, recorded: Frame) -> bytes:
-        """Give the client's last message to this server; a wrong proof stays wrong."""
+        """Return the client's last message to this server; a wrong proof stays wrong."""
         if not self._recorded.startswith(b"r=") or not self._answered.startswith(b"r="):
             return recorded.encode()
         if _scram_final(self._recipe, self._recorded.decode(), b"") != recorded.value:
@@ -458,7 +458,7 @@ def _vbucket(key: bytes) -> int:
 
 
 def _key_on_node(prefix: str, nodes: int) -> bytes:
-    """Give a key of node 0 as the recorder named it: with a suffix where one is needed."""
+    """Return a key of node 0 as the recorder named it: with a suffix where one is needed."""
     number = 0
     key = prefix.encode()
     while _vbucket(key) % nodes:
@@ -468,13 +468,13 @@ def _key_on_node(prefix: str, nodes: int) -> bytes:
 
 
 def _header_of(head: bytes) -> Frame:
-    """Give the header of a frame that is not kept whole."""
+    """Return the header of a frame that is not kept whole."""
     magic, opcode, _, _, datatype, status, _, opaque, cas = HEADER.unpack_from(head)
     return Frame(magic, opcode, datatype, status, opaque, cas, b"", b"", b"", b"")
 
 
 def operation_name(opcode: int) -> str:
-    """Give the name of an opcode, or its number."""
+    """Return the name of an opcode, or its number."""
     try:
         return Opcode(opcode).name
     except ValueError:
@@ -520,7 +520,7 @@ def replay(name: str) -> list[tuple[Scenario, list[Outcome]]]:
 
 
 def report(name: str, only: str | None) -> str:
-    """Tell every difference in a recording, or in one scenario of it."""
+    """Return every difference in a recording, or in one scenario of it."""
     lines = []
     for scenario, outcomes in replay(name):
         if only is not None and scenario.name != only:

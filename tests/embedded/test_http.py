@@ -67,7 +67,7 @@ class Client:
         return body
 
     def more(self) -> list[dict[str, Any]]:
-        """Give the configurations that a stream has brought since."""
+        """Return the configurations that a stream has brought since."""
         data = self.connection.data_to_send()
         if data:
             self.http.receive_data(data)

@@ -34,7 +34,7 @@ _FEATURES = st.just({*FEATURES, Feature.SNAPPY, Feature.UNORDERED}) | st.sets(
 
 @cache
 def _requests() -> list[Frame]:
-    """Give requests that a client once sent to a real node."""
+    """Return requests that a client once sent to a real node."""
     found: dict[bytes, Frame] = {}
     for name in _RECORDINGS:
         for line in frames(name):
@@ -52,7 +52,7 @@ def _requests() -> list[Frame]:
 
 @st.composite
 def _damaged(draw: st.DrawFn) -> bytes:
-    """Give a request of which a part may be cut, replaced, or spoiled in one byte."""
+    """Return a request of which a part may be cut, replaced, or spoiled in one byte."""
     frame = draw(st.sampled_from(_requests()))
     name = draw(st.sampled_from(["", "", "extras", "key", "value", "framing"]))
     if name:

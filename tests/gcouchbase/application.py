@@ -13,7 +13,7 @@ from gevent import monkey
 
 
 def say(*what: object) -> None:
-    """Tell the test."""
+    """Write a line for the test."""
     sys.stdout.write(" ".join(map(str, what)) + "\n")
 
 

@@ -35,7 +35,7 @@ def served() -> Iterator[ServedCluster]:
 
 @pytest.fixture
 def cluster(served: ServedCluster) -> Cluster:
-    """Say where it is and who connects."""
+    """Return where it is and who connects."""
     return cluster_of(served)
 
 

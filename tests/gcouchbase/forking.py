@@ -43,7 +43,7 @@ KEYS = [f"key-{number}" for number in range(30)]
 
 
 def say(what: str) -> None:
-    """Tell the test."""
+    """Write a line for the test."""
     sys.stdout.write(f"{what}\n")
     sys.stdout.flush()
 
@@ -72,7 +72,7 @@ def sockets() -> set[str]:
 
 
 def note(call: Callable[..., Any], *arguments: object) -> Any:
-    """Give what *call* gives, or the exception that it raises."""
+    """Return what *call* gives, or the exception that it raises."""
     try:
         return call(*arguments)
     except Exception as error:  # noqa: BLE001 - any, to look at

@@ -37,14 +37,14 @@ def until(condition: Callable[[], object], what: str = "the condition never held
 
 
 def cluster_of(served: ServedCluster, password: str = PASSWORD) -> Cluster:
-    """Give the client's Cluster of an embedded one."""
+    """Return the client's Cluster of an embedded one."""
     cluster = Cluster(served.connection_string)
     cluster.authenticate(PasswordAuthenticator("user", password))
     return cluster
 
 
 def key_of_node(served: ServedCluster, bucket: Bucket, node: int) -> str:
-    """Give a key whose document lives on the node of that number."""
+    """Return a key whose document lives on the node of that number."""
     config = bucket._driver.session.config
     assert config is not None
     port = served.cluster.nodes[node].ports["kv"]
@@ -63,7 +63,7 @@ def hellos(served: ServedCluster) -> int:
 
 
 def is_idle(bucket: Bucket) -> bool:
-    """Tell whether no table of the Bucket's session holds an operation."""
+    """Return whether no table of the Bucket's session holds an operation."""
     session = bucket._driver.session
     return (
         session.in_flight == 0
@@ -83,7 +83,7 @@ def open_sockets() -> list[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """Give what *process* writes until it ends, and end it if it does not."""
+    """Return what *process* writes until it ends, and end it if it does not."""
     try:
         output, errors = process.communicate(timeout=2 * LIMIT)
     finally:

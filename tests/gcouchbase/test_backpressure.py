@@ -33,7 +33,7 @@ NOISE = os.urandom(10_000)
 
 @pytest.fixture
 def reading(monkeypatch: pytest.MonkeyPatch) -> Event:
-    """Give an event; as long as it is cleared, nodes read nothing of what clients send."""
+    """Return an event; as long as it is cleared, nodes read nothing of what clients send."""
     reading = Event()
     reading.set()
     received = _GeventPeer.received

@@ -31,7 +31,7 @@ class _Relay:
         self.is_cut = False
 
     def connect(self, address: Address) -> gsocket.socket:
-        """Give the client's end of a new connection: a socket factory."""
+        """Return the client's end of a new connection: a socket factory."""
         ours, theirs = gsocket.socketpair()
         node = gsocket.create_connection((address.host, address.port))
         gevent.spawn(self._carry, node, theirs)

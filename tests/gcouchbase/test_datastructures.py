@@ -21,7 +21,7 @@ from gcouchbase.testing import serve
 
 @pytest.fixture
 def bucket() -> Iterator[Bucket]:
-    """Give a Bucket of an embedded cluster."""
+    """Yield a Bucket of an embedded cluster."""
     with serve() as served:
         cluster = Cluster(served.connection_string)
         cluster.authenticate(PasswordAuthenticator("user", "password"))

@@ -62,16 +62,16 @@ def test_reading_a_file(
     bucket = opener.get()
     assert isinstance(bucket, Bucket)
     assert bucket.upsert("k", 1).success
-    recall = bucket._driver.session.opening.config_file
+    config_file = bucket._driver.session.opening.config_file
     reads: list[Any] = []
     monkeypatch.setattr(
         "couchloop.client.driver.configcache.read", lambda *arguments: reads.append(arguments)
     )
-    recall.refresh()
+    config_file.refresh()
     bucket._driver.transmit()
     assert kill_all(None, begun=begun)
-    until(lambda: not recall._reading)
-    recall.refresh()
+    until(lambda: not config_file._reading)
+    config_file.refresh()
     bucket._driver.transmit()
     until(lambda: bool(reads))
     bucket.close()

@@ -106,7 +106,7 @@ class TestIdentity:
         class Store(Bucket, ABC):
             @abstractmethod
             def kind(self) -> str:
-                """Say what it stores."""
+                """Note what it stores."""
 
         class Orders(Store):
             def __init__(self, host: str) -> None:

@@ -49,7 +49,7 @@ def test_hubs_of_threads(served: ServedCluster) -> None:
 
 
 def connections_of(bucket: Bucket) -> list[object]:
-    """Give the connections of a Bucket's diagnostics that are made."""
+    """Return the connections of a Bucket's diagnostics that are made."""
     nodes = bucket.diagnostics()["services"]["kv"]
     return [node for node in nodes if node["state"] == "connected"]
 

@@ -11,7 +11,7 @@ from tests.gcouchbase.support import until
 
 
 def cluster_in(memory: MemoryCluster) -> Cluster:
-    """Give a Cluster that reaches *memory*."""
+    """Return a Cluster that reaches *memory*."""
     cluster = Cluster(memory.connection_string, socket_factory=memory.socket_factory)
     cluster.authenticate(PasswordAuthenticator("user", "password"))
     return cluster

@@ -21,7 +21,7 @@ from tests.names import FORMS, LOCAL, NODE, form_called, issue, judge, serving
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """Give a CA."""
+    """Return a CA."""
     return Certificates(tmp_path_factory.mktemp("names"))
 
 

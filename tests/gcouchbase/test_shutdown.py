@@ -87,7 +87,7 @@ def program(served: ServedCluster, *command: str) -> Iterator[tuple[subprocess.P
 
 
 def gunicorn(application: str) -> list[str]:
-    """Give the command line of gunicorn."""
+    """Return the command line of gunicorn."""
     return [
         *("-m", "gunicorn", "--preload", "--worker-class", "gevent", "--workers", f"{WORKERS}"),
         *("--bind", "fd://{fd}", "--keep-alive", "0", "--no-control-socket"),

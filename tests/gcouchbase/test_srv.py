@@ -38,7 +38,7 @@ def process() -> Iterator[NameServer]:
 
 @pytest.fixture
 def names(process: NameServer) -> Iterator[NameServer]:
-    """Give the DNS server without any record."""
+    """Yield the DNS server without any record."""
     process.tell(NAME)
     yield process
     # A lookup that nobody waits for any more has a socket, now and then.
@@ -47,12 +47,12 @@ def names(process: NameServer) -> Iterator[NameServer]:
 
 
 def targets(served: ServedCluster, host: str = "127.0.0.1", service: str = "kv") -> list[str]:
-    """Give what an SRV record of the cluster says."""
+    """Return what an SRV record of the cluster says."""
     return [f"{host}:{node.ports[service]}" for node in served.cluster.nodes]
 
 
 def resolver(names: NameServer) -> dns.resolver.Resolver:
-    """Give a resolver that asks the DNS server."""
+    """Return a resolver that asks the DNS server."""
     made = dns.resolver.Resolver(configure=False)
     made.nameservers = ["127.0.0.1"]
     made.port = names.port

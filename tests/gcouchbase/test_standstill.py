@@ -35,7 +35,7 @@ def opened(process: CouchbaseCluster, options: str = "") -> Bucket:
 
 
 def descriptors(bucket: Bucket) -> list[int]:
-    """Give the numbers of the Bucket's sockets."""
+    """Return the numbers of the Bucket's sockets."""
     return [transport._sock.fileno() for transport in bucket._driver.transports.values()]  # type: ignore[attr-defined]
 
 

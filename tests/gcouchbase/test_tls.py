@@ -20,7 +20,7 @@ from tests.gcouchbase.support import PASSWORD
 
 @pytest.fixture
 def certificates(tmp_path: Path) -> Certificates:
-    """Give a CA of this test alone."""
+    """Return a CA of this test alone."""
     return Certificates(tmp_path)
 
 

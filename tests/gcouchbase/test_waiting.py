@@ -30,7 +30,7 @@ from tests.gcouchbase.support import hellos, is_idle, key_of_node, start, tickin
 
 @pytest.fixture
 def everywhere(served: ServedCluster, bucket: Bucket) -> Bucket:
-    """Give the Bucket with all its connections made."""
+    """Return the Bucket with all its connections made."""
     bucket.get_multi([key_of_node(served, bucket, node) for node in range(3)], quiet=True)
     return bucket
 
@@ -99,7 +99,7 @@ class TestKill:
     def stuck(
         self, request: pytest.FixtureRequest, served: ServedCluster, everywhere: Bucket
     ) -> Iterator[Callable[[], Any]]:
-        """Give a call that is not answered, and see that the Bucket is none the worse."""
+        """Yield a call that is not answered, and see that the Bucket is none the worse."""
         keys = [key_of_node(served, everywhere, node) for node in range(3)]
         everywhere.upsert_multi({key: key for key in keys})
         before = hellos(served)

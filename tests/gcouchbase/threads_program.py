@@ -17,7 +17,7 @@ from gevent import monkey
 
 
 def say(*what: object) -> None:
-    """Tell the test."""
+    """Write a line for the test."""
     sys.stdout.write(" ".join(map(str, what)) + "\n")
     sys.stdout.flush()
 

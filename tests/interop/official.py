@@ -40,6 +40,6 @@ def run(command: list[str], environment: dict[str, str]) -> Outcomes:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Give this process's environment without the paths of our packages."""
+    """Return this process's environment without the paths of our packages."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return inherited | variables

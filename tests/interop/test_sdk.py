@@ -93,7 +93,7 @@ NODE_RESULTS: Final[Outcomes] = {
 
 
 def recorded(*names: str) -> Outcomes:
-    """Give the calls of recordings and what came of them: ("ok", text) or ("error", …)."""
+    """Return the calls of recordings and what came of them: ("ok", text) or ("error", …)."""
     outcomes: Outcomes = {}
     calls: list[str] = []
     for name in names:

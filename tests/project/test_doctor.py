@@ -57,7 +57,7 @@ class Done:
         return found
 
     def step(self, name: str) -> dict[str, Any]:
-        """Give the first step of that name that failed, else the last."""
+        """Return the first step of that name that failed, else the last."""
         steps: list[dict[str, Any]]
         steps = [each for each in self.report["steps"] if each["step"] == name]
         return next((each for each in steps if each["verdict"] == "failed"), steps[-1])
@@ -84,7 +84,7 @@ def doctor(
 
 @pytest.fixture
 def certificates(tmp_path: Path) -> Certificates:
-    """Give a CA of this test alone."""
+    """Return a CA of this test alone."""
     return Certificates(tmp_path)
 
 

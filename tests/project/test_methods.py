@@ -35,7 +35,7 @@ class Pairs(Generic[K, V]):
     """Something whose result is made of its arguments in another order."""
 
     def result(self) -> dict[V, K]:
-        """Give it."""
+        """Return it."""
         raise NotImplementedError
 
 
@@ -62,7 +62,7 @@ def paint(
 
 
 def broken(defaults: Defaults) -> Resultless:
-    """Give what has no result."""
+    """Return what has no result."""
     raise NotImplementedError
 
 

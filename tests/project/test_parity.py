@@ -16,7 +16,7 @@ BUCKET = ("gcouchbase.bucket.Bucket",)
 
 
 def only(line: str, where: tuple[str, ...] = BUCKET) -> parity.Name:
-    """Give what a table of one line says."""
+    """Return what a table of one line says."""
     (name,) = parity.names_of(Group("2.5", "A test", where, line))
     return name
 

@@ -85,7 +85,7 @@ def test_embedded_says_that_a_port_is_taken(loop: str) -> None:
 
 
 def free_ports(count: int, nodes: int) -> list[int]:
-    """Give ports at which, and after which, nobody listens; each as far apart as nodes need.
+    """Return ports at which, and after which, nobody listens; each as far apart as nodes need.
 
     They are none that the system gives to others meanwhile (from 32768 on).
     """

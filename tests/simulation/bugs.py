@@ -88,7 +88,7 @@ def ignore_revisions(patch: pytest.MonkeyPatch) -> None:
 
 
 def reuse_opaques(patch: pytest.MonkeyPatch) -> None:
-    """Give every fifth request the opaque of one that is in flight, if there is any."""
+    """Send every fifth request with the opaque of one that is in flight, if there is any."""
     send = Connection.send
     count = 0
 
@@ -152,7 +152,7 @@ def answer_cancelled(patch: pytest.MonkeyPatch) -> None:
 
 
 def call_all_ambiguous_sure(patch: pytest.MonkeyPatch) -> None:
-    """Say of everything that was in flight at its deadline that it was not done."""
+    """Report all that was in flight at its deadline as not done."""
     patch.setattr(Failures, "is_ambiguous", staticmethod(lambda _op: False))
 
 
@@ -286,7 +286,7 @@ def ignore_re_commit(patch: pytest.MonkeyPatch) -> None:
 
 
 def take_replicas_for_active(patch: pytest.MonkeyPatch) -> None:
-    """Say of a replica that it is the active copy."""
+    """Answer for a replica as if it were the active copy."""
     patch.setattr(GetCopy, "decode", lambda self, answer: as_active(Get.decode(self, answer)))
 
     def as_active(found: Any) -> ReplicaResult:

@@ -106,7 +106,7 @@ class Client:
         self.history.stood_still(self.number, now, self._asleep_until)
 
     def _sleeps(self, call: Callable[..., object], *arguments: Any, reads: bool = False) -> bool:
-        """Tell whether the loop stands still; it makes the call when it goes on.
+        """Return whether the loop stands still; it makes the call when it goes on.
 
         What the network has brought comes last then, as on most loops.
         """
@@ -430,7 +430,7 @@ class Caller:
         return self.rng.choice(_TIMEOUTS)
 
     def _value(self, key: str) -> dict[str, Any]:
-        """Give a value that tells its key and its call."""
+        """Return a value that tells its key and its call."""
         return {
             "k": key,
             "n": self.client.history.next_number(),
@@ -535,7 +535,7 @@ class Caller:
 
 
 def final_reads(client: Client, keys: list[str]) -> Iterator[Script]:
-    """Give one caller for each key, which reads it once."""
+    """Yield one caller for each key, which reads it once."""
     for key in keys:
         yield _read_once(client, key)
 

@@ -310,7 +310,7 @@ class DocumentCaller(Caller):
 
 
 def final_looks(client: Client) -> Generator[Script]:
-    """Give one caller for each document, which reads it once."""
+    """Yield one caller for each document, which reads it once."""
     caller = DocumentCaller(client, -1, 1.0, Random(0))
     for names in _PLACES:
         for kind in ("doc", "log"):

@@ -56,7 +56,7 @@ class Loop:
         return _EPOCH + self._now
 
     def tick(self) -> int:
-        """Give a number that is greater than all before it."""
+        """Return a number that is greater than all before it."""
         self.ticks += 1
         return self.ticks
 

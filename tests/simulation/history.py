@@ -187,7 +187,7 @@ class History:
         self._standstills[client].append((since, until))
 
     def _latest_end(self, call: Call) -> float:
-        """Give when *call* must be over: what its loop could do nothing about is read first."""
+        """Return when *call* must be over: what its loop could do nothing about is read first."""
         latest = call.deadline
         for since, until in sorted(self._standstills[call.client]):
             if since <= latest <= until + READING:
@@ -399,7 +399,7 @@ class History:
                 self.violate("given up", f"{call} failed in calm weather: {error!r}")
 
     def _was(self, call: Call, wanted: Callable[[State], bool]) -> bool:
-        """Tell whether the document was in such a state at some time while *call* ran."""
+        """Return whether the document was in such a state at some time while *call* ran."""
         for state in reversed(self.states[call.key]):
             if state.died is not None and state.died < call.begun:
                 return False

@@ -384,7 +384,7 @@ class Network:
         return wire
 
     def is_parted(self, wire: Wire) -> bool:
-        """Tell whether nothing passes between this client and this node."""
+        """Return whether nothing passes between this client and this node."""
         return (wire.client.number, wire.address) in self._parted
 
     def part(self, clients: list[int], address: Address) -> Callable[[], None]:

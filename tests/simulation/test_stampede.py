@@ -103,12 +103,12 @@ class _Stampede:
         )
 
     def greatest(self, since: float) -> int:
-        """Give the greatest number of attempts in any window from *since* on."""
+        """Return the greatest number of attempts in any window from *since* on."""
         times = self.times[bisect_left(self.times, since) :]
         return max(bisect_left(times, when + _WINDOW) - n for n, when in enumerate(times))
 
     def judge(self) -> list[str]:
-        """Say which promises were broken."""
+        """Return which promises were broken."""
         broken = []
         clients = len(self.clients)
         if self.connected_before != 2 * clients:

@@ -34,7 +34,7 @@ KEYS = [f"key-{number}" for number in range(30)]
 
 
 def say(what: str) -> None:
-    """Tell the test."""
+    """Write a line for the test."""
     sys.stdout.write(f"{what}\n")
     sys.stdout.flush()
 
@@ -51,7 +51,7 @@ def turn(reactor: Any, condition: Callable[[], object]) -> None:
 
 
 def outcome(deferred: Deferred[T]) -> list[Any]:
-    """Give a list that will hold what *deferred* fires with."""
+    """Return a list that will hold what *deferred* fires with."""
     outcomes: list[Any] = []
 
     def take(result: T | Failure) -> None:
@@ -62,7 +62,7 @@ def outcome(deferred: Deferred[T]) -> list[Any]:
 
 
 def result_of(reactor: Any, deferred: Deferred[T]) -> Any:
-    """Give what *deferred* fires with, an exception included."""
+    """Return what *deferred* fires with, an exception included."""
     outcomes = outcome(deferred)
     turn(reactor, lambda: outcomes)
     return outcomes[0]
@@ -75,14 +75,14 @@ def sockets() -> set[str]:
 
 
 def installed_reactor() -> Any:
-    """Give the reactor that this program has chosen."""
+    """Return the reactor that this program has chosen."""
     from twisted.internet import reactor  # noqa: PLC0415 - it is installed by now
 
     return reactor
 
 
 def new_reactor(inherited: Any) -> Any:
-    """Give a child a reactor of its own, of the same kind."""
+    """Make a reactor of the same kind for a child."""
     kind: Any = type(inherited)
     made: Any = kind(asyncio.new_event_loop()) if "asyncio" in kind.__module__ else kind()
     made.startRunning(installSignalHandlers=False)

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 def outcome(deferred: Deferred[T]) -> list[Any]:
-    """Give a list of the Deferred's result or exception, empty as long as there is none.
+    """Return a list of the Deferred's result or exception, empty as long as there is none.
 
     A failure counts as handled.
     """
@@ -40,7 +40,7 @@ def outcome(deferred: Deferred[T]) -> list[Any]:
 
 
 def error_of(deferred: Deferred[Any]) -> BaseException:
-    """Give the exception that a Deferred has failed with."""
+    """Return the exception that a Deferred has failed with."""
     (error,) = outcome(deferred)
     assert isinstance(error, BaseException), f"no error, but {error!r}"
     return error
@@ -53,7 +53,7 @@ def in_thread(work: Callable[[], T]) -> T:
 
 
 def turn(reactor: Any, condition: Callable[[], object]) -> Deferred[None]:
-    """Give a Deferred that fires in the first turn of *reactor* in which *condition* holds.
+    """Return a Deferred that fires in the first turn of *reactor* in which *condition* holds.
 
     The test's own time limit is what ends it otherwise.
     """

@@ -438,7 +438,7 @@ class ProtocolTests(SynchronousTestCase):
                 self.transports = {1: None}
 
             def connected(self, *_: object) -> None:
-                """Say nothing."""
+                """Do nothing."""
 
             def paused(self, _: int) -> None:
                 test.told.append("paused")

@@ -46,7 +46,7 @@ Opener = Callable[..., Bucket]
 
 @pytest.fixture
 def reactor() -> Any:
-    """Give the reactor that pytest-twisted has installed."""
+    """Return the reactor that pytest-twisted has installed."""
     from twisted.internet import reactor as installed  # noqa: PLC0415 - it is installed by now
 
     return installed
@@ -67,14 +67,14 @@ def opened(reactor: Any, connection_string: str, **changes: Any) -> Bucket:
 
 
 async def failure(deferred: Deferred[Any]) -> CouchbaseError:
-    """Give the error that a Deferred fails with, as it is."""
+    """Return the error that a Deferred fails with, as it is."""
     with pytest.raises(CouchbaseError) as raised:
         await deferred
     return raised.value
 
 
 def kinds_of_causes(error: BaseException) -> list[type[BaseException]]:
-    """Give the classes of the errors behind *error*; on a busy machine the loop is one."""
+    """Return the classes of the errors behind *error*; on a busy machine the loop is one."""
     cause = error.__cause__
     return [] if cause is None else [type(cause), *kinds_of_causes(cause)]
 
@@ -305,7 +305,7 @@ class TestOneByteASecond:
 
     @pytest.fixture
     def slow(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-        """Give what makes all answers trickle from then on."""
+        """Return what makes all answers trickle from then on."""
 
         def trickle(peer: Any, data: bytes) -> None:
             reactor, answer = peer._reactor, peer._transport.answer
@@ -350,7 +350,7 @@ class TestOneByteASecond:
 
 
 def tls_options() -> CertificateOptions:
-    """Give a server's certificate, of an authority that nobody trusts."""
+    """Return a server's certificate, of an authority that nobody trusts."""
     issued = trustme.CA().issue_cert("127.0.0.1")
     pem = issued.private_key_pem.bytes() + issued.cert_chain_pems[0].bytes()
     certificate: Any = PrivateCertificate.loadPEM(pem)  # type: ignore[no-untyped-call]

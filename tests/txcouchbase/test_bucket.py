@@ -55,7 +55,7 @@ class MemoryTests(SynchronousTestCase):
         self.cluster = self.memory.cluster
 
     def opened(self, **settings: Any) -> Bucket:
-        """Give an open Bucket, connected to all nodes."""
+        """Return an open Bucket, connected to all nodes."""
         bucket = self.memory.open(**settings)
         self.memory.result(bucket.connect())
         return bucket
@@ -320,7 +320,7 @@ class RegistryTests(SynchronousTestCase):
         class Store(Bucket, ABC):
             @abstractmethod
             def kind(self) -> str:
-                """Say what it stores."""
+                """Note what it stores."""
 
         class Orders(Store):
             def __init__(self, *arguments: Any, **keywords: Any) -> None:
@@ -649,7 +649,7 @@ class CancelTests(MemoryTests):
     """Cancelling, at each stage of an operation."""
 
     def stages(self) -> Iterator[tuple[str, Bucket]]:
-        """Give Buckets, in turn, that make an operation wait for different things."""
+        """Yield Buckets, in turn, that make an operation wait for different things."""
         for node in self.cluster.nodes:
             self.cluster.hang(node)
         bucket = self.memory.open()

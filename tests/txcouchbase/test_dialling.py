@@ -84,7 +84,7 @@ async def test_unknown_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def memory_reactor(resolver: object) -> Any:
-    """Give a reactor whose clock stands still, and that asks *resolver*."""
+    """Return a reactor whose clock stands still, and that asks *resolver*."""
     make: Any = MemoryReactorClock
     reactor = make()
     reactor.nameResolver = resolver

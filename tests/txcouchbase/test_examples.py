@@ -44,7 +44,7 @@ def _run(arguments: list[str], environment: dict[str, str]) -> Deferred[tuple[by
 
 @pytest.fixture
 def reactor() -> Any:
-    """Give the reactor that pytest-twisted has installed."""
+    """Return the reactor that pytest-twisted has installed."""
     from twisted.internet import reactor as installed  # noqa: PLC0415 - it is installed by now
 
     return installed
@@ -174,7 +174,7 @@ class Browser:
     def request(
         self, method: str, path: str, body: bytes = b"", etag: str | None = None
     ) -> Deferred[tuple[int, bytes, str | None]]:
-        """Give the status, the body and the ETag."""
+        """Return the status, the body and the ETag."""
         return deferToThread(self._request, method, path, body, etag)
 
 

@@ -67,7 +67,7 @@ class Program(ProcessProtocol):
 
 @pytest.fixture
 def reactor() -> Any:
-    """Give the reactor that pytest-twisted has installed."""
+    """Return the reactor that pytest-twisted has installed."""
     from twisted.internet import reactor as installed  # noqa: PLC0415 - it is installed by now
 
     return installed

@@ -29,7 +29,7 @@ HOLES = [form for form in FORMS if form.why is not None and form.host in {NODE, 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """Give a CA."""
+    """Return a CA."""
     return Certificates(tmp_path_factory.mktemp("names"))
 
 
@@ -59,19 +59,19 @@ async def outcome(host: str, peer: Peer, options: str, **more: Any) -> Couchbase
 
 
 def twisted_own(certificates: Certificates) -> Callable[[str], Any]:
-    """Give Twisted's own creator of connections, with our CA."""
+    """Return Twisted's own creator of connections, with our CA."""
     trusted = Certificate.loadPEM(certificates.authority.cert_pem.bytes())
     return lambda host: optionsForClientTLS(host, trusted)
 
 
 def options_alone(certificates: Certificates) -> Callable[[str], Any]:
-    """Give one that verifies certificates, and never looks whose they are."""
+    """Return one that verifies certificates, and never looks whose they are."""
     trusted = Certificate.loadPEM(certificates.authority.cert_pem.bytes())
     return lambda _: CertificateOptions(trustRoot=trusted)
 
 
 def wrapped(certificates: Certificates) -> Callable[[str], Any]:
-    """Give one of a program that adds something to Twisted's."""
+    """Return one of a program that adds something to Twisted's."""
 
     @implementer(IOpenSSLClientConnectionCreator)
     class Creator:

@@ -28,7 +28,7 @@ class RawTests(SynchronousTestCase):
         self.memory.result(self.bucket.close())
 
     def told(self, pending: Any) -> Any:
-        """Give what the callbacks of *pending* are given: a result, or four things."""
+        """Return what the callbacks of *pending* are given: a result, or four things."""
         told: list[Any] = []
         pending.set_callbacks(told.append, lambda *given: told.append(given))
         self.memory.reactor.advance(0)

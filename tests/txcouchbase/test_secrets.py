@@ -41,7 +41,7 @@ async def stop(served: ServedCluster, *buckets: Bucket) -> None:
 
 
 async def failure(deferred: Deferred[Any]) -> BaseException:
-    """Give what a Deferred fails with, and look at its Failure too."""
+    """Return what a Deferred fails with, and look at its Failure too."""
 
     def look(failed: Failure) -> BaseException:
         assert SECRET not in failed.getTraceback(detail="verbose")

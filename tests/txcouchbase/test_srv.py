@@ -20,7 +20,7 @@ NAME = "_couchbase._tcp.db.test"
 
 @pytest.fixture
 def reactor() -> Any:
-    """Give the reactor that pytest-twisted has installed."""
+    """Return the reactor that pytest-twisted has installed."""
     from twisted.internet import reactor as installed  # noqa: PLC0415 - it is installed by now
 
     return installed
@@ -43,7 +43,7 @@ async def served(reactor: Any) -> AsyncIterator[ServedCluster]:
 
 
 def targets(served: ServedCluster, host: str = "127.0.0.1", service: str = "kv") -> list[Target]:
-    """Give what an SRV record of the cluster says."""
+    """Return what an SRV record of the cluster says."""
     return [(host, node.ports[service]) for node in served.cluster.nodes]
 
 

@@ -58,7 +58,7 @@ class StandstillTests(TestCase):
 
     @staticmethod
     def transports(bucket: Bucket) -> list[Any]:
-        """Give the Bucket's transports that are connected."""
+        """Return the Bucket's transports that are connected."""
         made: list[Any] = list(bucket._driver.transports.values())
         return [each.transport for each in made if hasattr(each, "transport")]
 

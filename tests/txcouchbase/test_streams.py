@@ -27,7 +27,7 @@ def bucket() -> Iterator[Bucket]:
 
 
 async def slowly(count: int, seen: list[str] | None = None) -> AsyncIterator[tuple[str, int]]:
-    """Give so many pairs, some of them later."""
+    """Yield so many pairs, some of them later."""
     try:
         for number in range(count):
             if not number % 50:

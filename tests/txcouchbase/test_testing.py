@@ -35,7 +35,7 @@ _NAMES = {
 
 
 def _examples() -> list[str]:
-    """Give the programs in the module's docstring."""
+    """Return the programs in the module's docstring."""
     assert testing.__doc__ is not None
     programs = []
     for part in testing.__doc__.split("::\n\n")[1:]:
@@ -89,7 +89,7 @@ class MemoryClusterTests(SynchronousTestCase):
         self.address = Address("127.0.0.1", 11210)
 
     def connect(self) -> Any:
-        """Give a Protocol that is connected to the first node."""
+        """Return a Protocol that is connected to the first node."""
         endpoint = self.memory.endpoint_factory(None, self.address, tls=False)
         connecting = endpoint.connect(Factory.forProtocol(_Recorder))
         assert not connecting.called, "as on a socket, not at once"

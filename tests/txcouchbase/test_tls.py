@@ -33,13 +33,13 @@ PASSWORD = "password"
 
 @pytest.fixture
 def certificates(tmp_path: Path) -> Certificates:
-    """Give a CA of this test alone."""
+    """Return a CA of this test alone."""
     return Certificates(tmp_path)
 
 
 @pytest.fixture
 def lines() -> Iterator[list[tuple[Any, str]]]:
-    """Give what is logged, as (level, text)."""
+    """Yield what is logged, as (level, text)."""
     seen: list[tuple[Any, str]] = []
 
     @provider(ILogObserver)

@@ -41,7 +41,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 def ours() -> list[Thread]:
-    """Give the threads that are at work."""
+    """Return the threads that are at work."""
     return [thread for thread in threading.enumerate() if thread.name == "couchloop"]
 
 

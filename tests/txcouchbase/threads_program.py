@@ -24,7 +24,7 @@ reactor: Any = installed
 
 
 def say(*what: object) -> None:
-    """Tell the test."""
+    """Write a line for the test."""
     sys.stdout.write(" ".join(map(str, what)) + "\n")
     sys.stdout.flush()
 

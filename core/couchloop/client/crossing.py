@@ -24,7 +24,7 @@ from couchloop.hot.batch import Batch, Bulk
 from couchloop.hot.operation import Defaults, Operation, Pending
 from couchloop.hot.request import Request
 from couchloop.operations.procedure import Procedure
-from couchloop.session.health import Watch
+from couchloop.session.health import Waiter
 from couchloop.session.session import Session, SessionState
 
 T = TypeVar("T")
@@ -209,7 +209,7 @@ class Call(Generic[T]):
         bucket = getattr(pending.owner, "bucket", None)
         if isinstance(pending, Procedure):
             return ErrorContext(pending.name, pending.key, bucket, timeout=pending.timeout)
-        if isinstance(pending, Watch):
+        if isinstance(pending, Waiter):
             return ErrorContext(pending.limit.name, None, bucket, timeout=pending.timeout)
         if isinstance(pending, Bulk):
             return ErrorContext(pending.kind.name, None, bucket, timeout=pending.timeout)
@@ -219,7 +219,7 @@ class Call(Generic[T]):
 
 
 def _operations(pending: Pending[Any]) -> Sequence[Request]:
-    if isinstance(pending, Watch):
+    if isinstance(pending, Waiter):
         return [pending.limit]
     if isinstance(pending, Batch):
         return pending.operations
@@ -232,7 +232,7 @@ def _nature(pending: Pending[Any]) -> tuple[float, bool]:
         return pending.timeout, pending.kind.idempotent
     if isinstance(pending, Procedure):
         return pending.timeout, pending.idempotent
-    if isinstance(pending, Watch):
+    if isinstance(pending, Waiter):
         return pending.timeout, True
     every = _operations(pending)
     return max(op.timeout for op in every), all(op.idempotent for op in every)

@@ -32,12 +32,12 @@ class Result:
 
     """
 
-    __slots__ = ("_met", "key", "rc")
+    __slots__ = ("_reason", "key", "rc")
 
     cas: int = 0
     value: Any = None
 
-    _met: CouchbaseError
+    _reason: CouchbaseError
 
     def __init__(self, key: object, rc: int = 0) -> None:
         self.key: Any = key
@@ -50,15 +50,15 @@ class Result:
 
     @property
     def error(self) -> CouchbaseError | None:
-        """What a stream's operation on this key has met, if it has failed; else None."""
+        """Why a stream's operation on this key has failed; None: it has not."""
         try:
-            return self._met
+            return self._reason
         except AttributeError:
             return None
 
     def fail(self, error: CouchbaseError) -> None:
-        """Keep what the operation has met."""
-        self._met = error
+        """Take note of why the operation has failed."""
+        self._reason = error
 
     @property
     def errstr(self) -> str:

@@ -175,7 +175,7 @@ def _else_replica(active: Get, reads: Reads, key: Key) -> Steps[ValueResult]:
     except CouchbaseError as error:
         if not _can_ask_replicas(error):
             raise
-        met = without_frames(error)
+        failure = without_frames(error)
     else:
         return found
     outcomes = yield Together(reads(key), is_race=True)
@@ -183,9 +183,9 @@ def _else_replica(active: Get, reads: Reads, key: Key) -> Steps[ValueResult]:
         return _first(outcomes, key, quiet=False)
     except CouchbaseError:
         try:
-            raise met from None
+            raise failure from None
         finally:
-            del met, outcomes
+            del failure, outcomes
 
 
 def read_with_replicas(

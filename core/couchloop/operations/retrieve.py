@@ -232,4 +232,4 @@ get_multi = Multi(
     own_kind=GetAndTouch,
     instead=_many_with_replicas,
 )
-exists_multi = Multi(Exists, exists, KEY, "Tell which of many documents are there.")
+exists_multi = Multi(Exists, exists, KEY, "Return which of many documents are there.")

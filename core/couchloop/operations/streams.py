@@ -12,7 +12,7 @@ from couchloop.operations.touch import touch_multi
 
 get_stream = Streaming(get_multi, "Fetch any number of documents.", __name__)
 exists_stream = Streaming(
-    exists_multi, "Tell which of any number of documents are there.", __name__
+    exists_multi, "Return which of any number of documents are there.", __name__
 )
 upsert_stream = Streaming(
     upsert_multi, "Store any number of documents whether they exist or not.", __name__

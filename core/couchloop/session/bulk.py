@@ -319,19 +319,19 @@ class Feeder:
         return True
 
 
-def _unsent(bulk: Bulk[Any], met: CouchbaseError) -> CouchbaseError:
-    """Return why a key of *bulk* was not sent; *met* is what those before it have met."""
-    if isinstance(met, OverloadedError):
-        return met
+def _unsent(bulk: Bulk[Any], cause: CouchbaseError) -> CouchbaseError:
+    """Return why a key of *bulk* was not sent; *cause* is what has ended those before it."""
+    if isinstance(cause, OverloadedError):
+        return cause
     context = ErrorContext(operation=bulk.kind.name)
-    if met.context is not None:
-        context.bucket, context.node = met.context.bucket, met.context.node
+    if cause.context is not None:
+        context.bucket, context.node = cause.context.bucket, cause.context.node
     error = UnambiguousTimeoutError(
         "nothing was sent: what the batch had for the same node before was not answered within "
         f"{bulk.timeout:g} s",
         context=context,
     )
-    error.__cause__ = met
+    error.__cause__ = cause
     return error
 
 

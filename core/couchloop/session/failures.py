@@ -133,11 +133,11 @@ class Failures:
 
         *cause* is what is wrong with the strategy, if anything is.
         """
-        what, met = self._parking.obstruction(endpoint)
+        what, obstacle = self._parking.obstruction(endpoint)
         context = self._waiting(op, endpoint)
-        reason = None if context.seeds else met
+        reason = None if context.seeds else obstacle
         error = NodeNotAvailableError(_because(what, reason), context=context)
-        error.__cause__ = cause or met
+        error.__cause__ = cause or obstacle
         return error
 
     def overloaded(self, op: Request, endpoint: Endpoint | None, why: str = "") -> CouchbaseError:
@@ -182,9 +182,9 @@ class Failures:
         elif op.obstacle is not None:
             what = "the operation could not be completed"
             if op.obstacle.context is not None:
-                met = op.obstacle.context
-                context.node, context.connection_id = met.node, met.connection_id
-                context.status, context.status_name = met.status, met.status_name
+                known = op.obstacle.context
+                context.node, context.connection_id = known.node, known.connection_id
+                context.status, context.status_name = known.status, known.status_name
         else:
             what = "no connection could take it"
         # What was met at seeds stands in the context; what an earlier try met is no reason now.

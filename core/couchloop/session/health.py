@@ -1,6 +1,6 @@
 """How a bucket's connections are: diagnostics, ping, waiting until it is ready (RFC 0034, 0061).
 
-A `Watch` goes through an adapter like a batch. Its one member that the session counts down is
+A `Waiter` goes through an adapter like a batch. Its one member that the session counts down is
 its time limit; the session has it look again whenever a connection or the configuration changes.
 """
 
@@ -24,7 +24,7 @@ from couchloop.hot.request import Request
 from couchloop.kv.connection import Connection, State
 from couchloop.session.connections import Connections
 from couchloop.session.dispatcher import Dispatcher
-from couchloop.session.requests import OwnRequest, OwnRequests, Waiter
+from couchloop.session.requests import OwnRequest, OwnRequests, WaitLimit
 from couchloop.session.route_table import Endpoint, RouteTable
 from couchloop.session.shared import Shared
 from couchloop.session.standstill import STOOD_STILL, blame, blocked_for
@@ -101,18 +101,18 @@ class HealthView:
         self.requests = requests
         self.dispatcher = dispatcher
 
-    def begin(self, watch: Watch, now: float) -> None:
-        """Have *watch* wait for what it waits for."""
-        watch.view = self
-        if self.dispatcher.wait(watch.limit, self.table.waiters, now):
-            watch.look(now)
+    def begin(self, waiter: Waiter, now: float) -> None:
+        """Have *waiter* wait for what it waits for."""
+        waiter.view = self
+        if self.dispatcher.wait(waiter.limit, self.table.waiters, now):
+            waiter.look(now)
 
-    def cancel(self, watch: Watch) -> None:
-        """Forget *watch*: its caller has gone."""
-        for request in (watch.limit, *watch.requests):
+    def cancel(self, waiter: Waiter) -> None:
+        """Forget *waiter*: its caller has gone."""
+        for request in (waiter.limit, *waiter.requests):
             request.batch = None
             self.dispatcher.cancel(request)
-        watch.let_go()
+        waiter.let_go()
 
 
 # Diagnostics
@@ -192,7 +192,7 @@ def _draining(view: HealthView, connection: Connection, now: float) -> dict[str,
 
 def _seeds(view: HealthView, now: float) -> list[dict[str, Any]]:
     """Return what happened at the seeds so far: nodes are not known yet."""
-    met = dict(view.shared.attempts)
+    attempts = dict(view.shared.attempts)
     searching = view.shared.searching
     entries = []
     for number, seed in enumerate(view.shared.settings.seeds):
@@ -201,12 +201,12 @@ def _seeds(view: HealthView, now: float) -> list[dict[str, Any]]:
         if searching is not None and searching.address == seed:
             connection = searching
             state = _BY_STATE[connection.state]
-        elif str(seed) in met:
+        elif str(seed) in attempts:
             state = EndpointState.DISCONNECTED
         entry = _connection_entry(view, seed, connection, state, now)
         entry.setdefault("id", f"seed-{number}")
         if state is EndpointState.DISCONNECTED:
-            entry["details"] = _why(met[str(seed)])
+            entry["details"] = _why(attempts[str(seed)])
         entries.append(entry)
     return entries
 
@@ -239,21 +239,21 @@ def _why(error: BaseException) -> str:
     return error.message if isinstance(error, CouchbaseError) else str(error)
 
 
-# Watching
+# Waiting
 
 
 def _look_no_more(now: float) -> None:
     pass
 
 
-class Watch(Batch[Any]):
+class Waiter(Batch[Any]):
     """Something that waits for the nodes."""
 
     __slots__ = ("limit", "requests", "timeout", "view")
 
     def __init__(self, name: str, timeout: float) -> None:
         self.timeout = exact_seconds(timeout)
-        self.limit = Waiter(name, self.timeout, self.look)
+        self.limit = WaitLimit(name, self.timeout, self.look)
         super().__init__([])
         self.remaining = 1
         self.limit.batch = self
@@ -307,7 +307,7 @@ class Watch(Batch[Any]):
                 del error
 
 
-class Readiness(Watch):
+class Readiness(Waiter):
     """Waits until as many nodes as wanted can be used."""
 
     __slots__ = ("desired",)
@@ -316,8 +316,8 @@ class Readiness(Watch):
         super().__init__("wait_until_ready", timeout)
         self.desired = desired
 
-    def look(self, now: float) -> None:  # noqa: ARG002 - see Watch
-        """See `Watch`."""
+    def look(self, now: float) -> None:  # noqa: ARG002 - see Waiter
+        """See `Waiter`."""
         state = cluster_state(self.view)
         if state is ClusterState.ONLINE or state is self.desired:
             self.finish()
@@ -326,13 +326,13 @@ class Readiness(Watch):
         """Return for each node what is wrong with it."""
         view = self.view
         waiting = [endpoint for endpoint in view.table.endpoints.values() if not endpoint.ready]
-        met: list[tuple[str, BaseException]] = [
+        attempts: list[tuple[str, BaseException]] = [
             (str(endpoint.address), endpoint.last_error or _nothing_yet()) for endpoint in waiting
         ]
-        met += view.shared.attempts
+        attempts += view.shared.attempts
         searching = view.shared.searching
         if searching is not None:
-            met.append((str(searching.address), _nothing_yet()))
+            attempts.append((str(searching.address), _nothing_yet()))
         state = cluster_state(view).value
         self.error = UnambiguousTimeoutError(
             f"the bucket was {state}, not {self.desired.value}, in the time given",
@@ -340,11 +340,11 @@ class Readiness(Watch):
                 operation=self.limit.name,
                 bucket=view.shared.settings.bucket,
                 timeout=self.timeout,
-                seeds=tuple(met),
+                seeds=tuple(attempts),
             ),
         )
-        if met:
-            self.error.__cause__ = met[-1][1]
+        if attempts:
+            self.error.__cause__ = attempts[-1][1]
         blame(self.error, standstill)
 
     def result(self) -> None:  # type: ignore[override]  # not one of documents
@@ -415,7 +415,7 @@ class PingReport(dict[str, list[dict[str, Any]]]):
         return json.dumps(report)
 
 
-class Ping(Watch):
+class Ping(Waiter):
     """A NOOP (0x0a) to each data node. A node that is being connected is waited for."""
 
     __slots__ = ("_found", "_report", "_report_id", "_sent")
@@ -488,24 +488,24 @@ class Ping(Watch):
             self.finish()
 
     def member_done(self, op: Request) -> bool:
-        """See `Watch`."""
+        """See `Waiter`."""
         is_over = super().member_done(op)
         if is_over and self.error is None:
             self._report = self._made()
         return is_over
 
     def let_go(self) -> None:
-        """See `Watch`."""
+        """See `Waiter`."""
         super().let_go()
         self._sent.clear()
 
     def expired(self, standstill: float) -> None:
         """Note who has not answered."""
         view = self.view
-        met = {} if view.shared.is_open else dict(view.shared.attempts)
+        attempts = {} if view.shared.is_open else dict(view.shared.attempts)
         for address in view.table.endpoints if view.shared.is_open else view.shared.settings.seeds:
-            if str(address) in met:
-                self._note(address, PingStatus.ERROR, 0.0, _why(met[str(address)]))
+            if str(address) in attempts:
+                self._note(address, PingStatus.ERROR, 0.0, _why(attempts[str(address)]))
             elif address not in self._found:
                 details = "" if address in self._sent else "the node is not connected"
                 if standstill:

@@ -53,14 +53,16 @@ def passes(error: CouchbaseError) -> bool:
 
 def _any_passes(error: CouchbaseError) -> bool:
     seeds = () if error.context is None else error.context.seeds
-    met = [(place, why) for place, why in seeds if isinstance(why, CouchbaseError)]
-    if any(place.startswith(_WEB) and isinstance(why, BucketNotFoundError) for place, why in met):
+    attempts = [(place, why) for place, why in seeds if isinstance(why, CouchbaseError)]
+    if any(
+        place.startswith(_WEB) and isinstance(why, BucketNotFoundError) for place, why in attempts
+    ):
         # It speaks for the cluster, a data port for its node alone.
         return False
     # What DNS did not know counts only if nobody else was asked.
-    met = [entry for entry in met if not isinstance(entry[1], SrvLookupError)] or met
-    met = [entry for entry in met if not entry[0].startswith(_WEB)] or met
-    return any(_passes_alone(why) for _, why in met or [("", error)])
+    attempts = [entry for entry in attempts if not isinstance(entry[1], SrvLookupError)] or attempts
+    attempts = [entry for entry in attempts if not entry[0].startswith(_WEB)] or attempts
+    return any(_passes_alone(why) for _, why in attempts or [("", error)])
 
 
 def _passes_alone(error: CouchbaseError) -> bool:

@@ -53,8 +53,8 @@ class _Answer:
         return False
 
 
-class Waiter(Request):
-    """Stands for something that waits for the nodes: never sent, but has a deadline.
+class WaitLimit(Request):
+    """The time limit of something that waits for the nodes: never sent, but has a deadline.
 
     Args:
         name: of what waits.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from couchloop.exceptions import CouchbaseError
     from couchloop.hot.operation import Operation
     from couchloop.hot.request import Request
-    from couchloop.session.requests import Waiter
+    from couchloop.session.requests import WaitLimit
     from couchloop.session.shared import Shared
     from couchloop.session.timers import Timer
     from couchloop.settings.values import Address
@@ -120,7 +120,7 @@ class RouteTable(Routes):
         """The endpoint of each data node, by its index in the configuration."""
         self.awaiting_config: dict[Operation[Any], None] = {}
         """What waits for a configuration that gives its key a node."""
-        self.waiters: dict[Waiter, None] = {}
+        self.waiters: dict[WaitLimit, None] = {}
         """What looks at the nodes whenever something has changed."""
         self._has_lost_some = False
         """Whether a connection was lost since `route` was made last."""

@@ -35,7 +35,7 @@ from couchloop.session.connections import Connections
 from couchloop.session.dispatcher import Dispatcher
 from couchloop.session.events import Closed, DeriveKey, Event
 from couchloop.session.failures import Failures
-from couchloop.session.health import HealthView, Watch
+from couchloop.session.health import HealthView, Waiter
 from couchloop.session.liveness import Liveness
 from couchloop.session.opening import Opening
 from couchloop.session.parking import Parking, Queued
@@ -266,7 +266,7 @@ class Session:
             self._feeder.begin(batch, now)
         elif isinstance(batch, Procedure):
             self._procedures.begin_or_refuse(batch, now)
-        elif isinstance(batch, Watch):
+        elif isinstance(batch, Waiter):
             self.health.begin(batch, now)
         else:
             self.dispatcher.submit_all(batch.operations, now)
@@ -277,7 +277,7 @@ class Session:
             self._feeder.cancel(batch)
         elif isinstance(batch, Procedure):
             self._procedures.forget(batch)
-        elif isinstance(batch, Watch):
+        elif isinstance(batch, Waiter):
             self.health.cancel(batch)
         else:
             for op in batch.operations:

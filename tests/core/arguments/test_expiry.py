@@ -26,7 +26,7 @@ class Lying(timedelta):
     """A duration whose methods say something else."""
 
     def total_seconds(self) -> float:
-        """Give anything."""
+        """Fail: nobody is to call this."""
         raise AssertionError
 
 

@@ -240,7 +240,7 @@ def opened(loop: Loop, text: str = TEXT, **more: Any) -> Bucket:
 
 
 def told(bucket: Bucket) -> list[str]:
-    """Give what the driver was told."""
+    """Return what the driver was told."""
     driver = bucket._driver
     assert isinstance(driver, ManualDriver)
     return driver.told

@@ -18,7 +18,7 @@ NODES = tuple(Address(f"10.0.0.{number}", 11210) for number in range(1, 5))
 
 
 def budget(**changes: Any) -> ConnectionBudget:
-    """Give the budget of a program on four nodes."""
+    """Return the budget of a program on four nodes."""
     return ConnectionBudget(**{"nodes": NODES, "since_6_5": True, **changes})
 
 

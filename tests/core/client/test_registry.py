@@ -186,7 +186,7 @@ def test_no_opener() -> None:
 
 
 def config(**more: Any) -> ClusterConfig:
-    """Give a configuration of the bucket."""
+    """Return a configuration of the bucket."""
     return ClusterConfig(Revision(1, 1), (), bucket="default", **more)
 
 

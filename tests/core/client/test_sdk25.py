@@ -28,7 +28,7 @@ from tests.core.client.loop import TEXT, WHO, Bucket, Cluster, Loop, opened
 
 
 def later(kind: type) -> list[str]:
-    """Give the names of methods of *kind* that come later."""
+    """Return the names of methods of *kind* that come later."""
     return [name for name, member in vars(kind).items() if isinstance(member, _NotYet)]
 
 

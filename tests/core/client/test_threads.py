@@ -81,7 +81,7 @@ class Bucket:
 
 
 def handle(loop: Loop) -> ThreadSafeBucket:
-    """Give a handle on a Bucket of *loop*."""
+    """Return a handle on a Bucket of *loop*."""
     return ThreadSafeBucket(cast(Any, Bucket()), lambda _: loop)
 
 

@@ -221,10 +221,10 @@ def examine(
 
 
 def step_of(report: Report, name: str) -> Step:
-    """Give the last step of that name."""
+    """Return the last step of that name."""
     return [step for step in report if step.name == name][-1]
 
 
 def two_nodes() -> EmbeddedCluster:
-    """Give a cluster of two nodes."""
+    """Return a cluster of two nodes."""
     return EmbeddedCluster(nodes=2, seed=0, clock=ManualClock())

@@ -25,7 +25,7 @@ class TestWeb:
     """Web ports, which are asked when no data port gives a configuration."""
 
     def net(self) -> Net:
-        """Give a network in which the first node has a web port too."""
+        """Return a network in which the first node has a web port too."""
         net = Net()
         net.listening[Address("10.0.0.1", 8091)] = net.cluster.nodes[0].accept_http
         return net

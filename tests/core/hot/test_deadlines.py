@@ -108,13 +108,13 @@ def test_many_at_once() -> None:
     ]
     assert w.session.in_flight >= len(gets)
     ends: list[float] = []
-    w.on_wake = lambda _: ends.append(w.now)
+    w.on_delivered = lambda _: ends.append(w.now)
     w.advance(1.5)
     assert len(ends) == sum(op.timeout <= 1.5 for op in gets)
     assert ends == sorted(ends)
     w.advance(0.5)
     assert all(isinstance(op.error, OperationTimeoutError) for op in gets)
-    assert w.woken == sorted(gets, key=lambda op: op.deadline)
+    assert w.delivered == sorted(gets, key=lambda op: op.deadline)
 
 
 def test_any_of() -> None:

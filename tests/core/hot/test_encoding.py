@@ -46,14 +46,14 @@ BATCHES: dict[str, Callable[..., Any]] = {
 
 
 class Giving(Transcoder):
-    """Gives the same for every value, and for every key."""
+    """Returns the same for every value, and for every key."""
 
     def __init__(self, value: Any = None, key: Any = None, *, raises: Any = None) -> None:
         super().__init__()
         self.value, self.key, self.raises = value, key, raises
 
     def encode_value(self, value: object, format: int = FMT_JSON) -> Any:  # noqa: A002
-        """Give what it was told to for every value but "good"."""
+        """Return what it was told to for every value but "good"."""
         if value == "good":
             return super().encode_value(value, format)
         if self.raises is not None:
@@ -61,7 +61,7 @@ class Giving(Transcoder):
         return self.value
 
     def encode_key(self, key: Any) -> Any:
-        """Give what it was told to."""
+        """Return what it was told to."""
         return super().encode_key(key) if self.key is None else self.key
 
     def decode_value(self, value: Any, flags: int) -> Any:
@@ -72,12 +72,12 @@ class Giving(Transcoder):
 
 
 def by(transcoder: Any) -> Defaults:
-    """Give the defaults of a Bucket with *transcoder*."""
+    """Return the defaults of a Bucket with *transcoder*."""
     return Defaults(transcoder, FMT_JSON)
 
 
 def raised(call: Callable[[], Any]) -> CouchbaseError:
-    """Give the NotFoundError that *call* raises."""
+    """Return the NotFoundError that *call* raises."""
     with pytest.raises(NotFoundError) as caught:
         call()
     return caught.value

@@ -28,7 +28,7 @@ LOGIN = Login("us:er", "pässword")
 
 
 def exchange(login: Login = LOGIN) -> Exchange:
-    """Give an exchange whose request is under way."""
+    """Return an exchange whose request is under way."""
     made = Exchange("/pools/default/bs/b", HOST, login, "me/1 (ü)")
     made.request()
     return made

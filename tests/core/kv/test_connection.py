@@ -71,7 +71,7 @@ class Owner:
 
 
 def ready(owner: Owner, features: frozenset[int] = frozenset(), opaque: int = 0) -> Connection:
-    """Give a connection whose handshake is over."""
+    """Return a connection whose handshake is over."""
     connection: Connection = Connection(
         owner, 1, Address("::1", 11210), "b", Hello("agent", "0/1"), tls=False, opaque=opaque
     )

@@ -24,7 +24,7 @@ NOOP = encode_response(Opcode.NOOP)
 
 
 def greeted(answer: bytes) -> tuple[Connection, Owner, bytes]:
-    """Give a connection that got *answer*, its owner, and what it wrote."""
+    """Return a connection that got *answer*, its owner, and what it wrote."""
     owner = Owner()
     hello = Hello("agent", "0/0", is_plain=True)
     connection = Connection(owner, 1, Address("10.0.0.1", 11211), "cache", hello, tls=False)

@@ -87,7 +87,7 @@ class Observed(Connection):
 
 
 def walked(names: tuple[str, ...]) -> Observed:
-    """Give a connection to which that has happened."""
+    """Return a connection to which that has happened."""
     connection = Observed()
     login = Login("", "", by_certificate=True)
     calls: dict[str, Callable[[], object]] = {

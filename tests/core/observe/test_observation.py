@@ -37,7 +37,7 @@ class Notes:
 
 
 def observed(**settings: Any) -> tuple[World, Notes]:
-    """Give a world whose bucket is open and observed."""
+    """Return a world whose bucket is open and observed."""
     notes = Notes()
     world = World(observer=notes, **settings)
     world.open()
@@ -45,7 +45,7 @@ def observed(**settings: Any) -> tuple[World, Notes]:
 
 
 def reported(world: World, title: str) -> list[Any]:
-    """Give the reports of that title."""
+    """Return the reports of that title."""
     prefix = f"{title}: "
     return [json.loads(line.removeprefix(prefix)) for line in world.logs if line.startswith(prefix)]
 
@@ -154,7 +154,7 @@ class TestObserver:
             if op.name == "upsert":
                 w.submit(operations.get(w.defaults, "k"))
 
-        w.on_wake = again
+        w.on_delivered = again
         w.submit(operations.upsert(w.defaults, "k", 1))
         w.settle()
         assert [done.name for done in notes.done] == ["upsert", "get"]

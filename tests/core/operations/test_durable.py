@@ -59,7 +59,7 @@ LEVELS.append(Durability.PERSIST_TO_MAJORITY)
 
 
 def level_of(op: Any) -> tuple[int, int] | None:
-    """Give the level and the milliseconds that a request asks for."""
+    """Return the level and the milliseconds that a request asks for."""
     for identifier, payload in decode_framing(op.framing):
         if identifier == 1:
             assert len(payload) == 3
@@ -68,7 +68,7 @@ def level_of(op: Any) -> tuple[int, int] | None:
 
 
 def is_watched(pending: Any) -> bool:
-    """Tell whether copies are to be asked."""
+    """Return whether copies are to be asked."""
     return type(pending) is Procedure
 
 
@@ -171,7 +171,7 @@ class TestBlocks:
 
     @staticmethod
     def within(d: Defaults, *arguments: Any) -> Any:
-        """Give the context."""
+        """Return the context."""
         return block(d.durable, need_of_block(*arguments))
 
     @pytest.mark.parametrize("name", CHANGES | BATCHES)

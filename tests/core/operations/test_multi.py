@@ -46,7 +46,7 @@ SIGNATURES = {
 
 
 def bare(build: Any) -> str:
-    """Give the signature without types."""
+    """Return the signature without types."""
     signature = inspect.signature(build)
     parameters = [each.replace(annotation=each.empty) for each in signature.parameters.values()]
     empty = inspect.Signature.empty

@@ -50,7 +50,7 @@ KEYS = [f"k{number:03}" for number in range(90)]
 
 
 def stored(**more: Any) -> World:
-    """Give an open world with documents, all of them on disk."""
+    """Return an open world with documents, all of them on disk."""
     w = opened(EmbeddedCluster(nodes=3, seed=1, clock=ManualClock()), **more)
     for key in KEYS:
         w.do(ops.upsert(w.defaults, key, {"id": key}))
@@ -194,7 +194,7 @@ def test_bounded_concurrency() -> None:
 
 
 def take_one(w: World, stream: Stream[Any]) -> Any:
-    """Give the next result, in no time."""
+    """Return the next result, in no time."""
     pull = w.submit(stream.pull())
     w.advance(0.0)
     return pull.result()

@@ -15,7 +15,7 @@ D = defaults()
 
 
 def lives(w: World, key: str) -> bool:
-    """Tell whether a document is there."""
+    """Return whether a document is there."""
     return bool(w.do(ops.exists(w.defaults, key)))
 
 

@@ -24,7 +24,7 @@ from tests.core.world import World
 
 
 def take(w: World, stream: Stream[Any]) -> Any:
-    """Give the next result, in no time."""
+    """Return the next result, in no time."""
     pull = w.submit(stream.pull())
     w.advance(0.0)
     assert pull.done
@@ -32,7 +32,7 @@ def take(w: World, stream: Stream[Any]) -> Any:
 
 
 def take_all(w: World, stream: Stream[Any], seconds: float = 0.0) -> list[Any]:
-    """Give all results, within so many seconds."""
+    """Return all results, within so many seconds."""
     found: list[Any] = []
     while True:
         pull = w.submit(stream.pull())
@@ -49,7 +49,7 @@ def take_all(w: World, stream: Stream[Any], seconds: float = 0.0) -> list[Any]:
 
 
 def pairs(count: int) -> Iterator[tuple[str, int]]:
-    """Give so many documents."""
+    """Return so many documents."""
     return ((f"k{number}", number) for number in range(count))
 
 

@@ -58,7 +58,7 @@ def document(
 
 
 def verdict(sight: Sight, *answers: Any) -> Any:
-    """Give what a change came to: None (enough copies), an error, or `waiting`."""
+    """Return what a change came to: None (enough copies), an error, or `waiting`."""
     found = {member.place: error for member, error in sight.hear(answers)}
     return found.get(0, "waiting")
 
@@ -70,7 +70,7 @@ def answered(value: bytes, status: int = 0) -> Progress:
 
 
 def copies(sight: Sight) -> list[int]:
-    """Give the copies that are asked."""
+    """Return the copies that are asked."""
     questions: list[Any] = [*sight.questions()]
     return [op.copy for op in questions]
 

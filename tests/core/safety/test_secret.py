@@ -91,7 +91,7 @@ class TestSealed:
 
 
 def string(options: str) -> str:
-    """Give a connection string with the secret in its options."""
+    """Return a connection string with the secret in its options."""
     return f"couchbase://user@h:9/default?username=user&password={SECRET}{options}".replace(
         "user@h:9", "h"
     )

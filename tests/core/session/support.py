@@ -21,41 +21,41 @@ TWO_SECONDS = 2.0
 
 
 def opened(cluster: EmbeddedCluster | None = None, **settings: Any) -> World:
-    """Give a world whose bucket is open on all nodes."""
+    """Return a world whose bucket is open on all nodes."""
     world = World(cluster, **settings)
     world.open()
     return world
 
 
 def error_of(op: Any) -> CouchbaseError:
-    """Give the error that *op* completed with."""
+    """Return the error that *op* completed with."""
     with pytest.raises(CouchbaseError) as caught:
         op.result()
     return caught.value
 
 
 def node_at(world: World, address: Address) -> Any:
-    """Give the embedded node that is served at *address*."""
+    """Return the embedded node that is served at *address*."""
     return world.nodes[address]
 
 
 def state(world: World) -> SessionState:
-    """Give the session's state as of now (a type checker takes it for constant)."""
+    """Return the session's state as of now (a type checker takes it for constant)."""
     return world.session.state
 
 
 def completed(world: World) -> list[Any]:
-    """Give what was completed, in order."""
-    return list(world.woken)
+    """Return what was completed, in order."""
+    return list(world.delivered)
 
 
 def push(text: bytes, bucket: bytes = b"default") -> bytes:
-    """Give the request by which a node tells the configuration *text* unasked."""
+    """Return the request by which a node tells the configuration *text* unasked."""
     return Frame(0x82, 1, 1, 0, 0, 0, b"", bytes(16), bucket, text).encode()
 
 
 def without_last_node(w: World) -> bytes:
-    """Give a newer configuration in which the first two of three nodes share everything."""
+    """Return a newer configuration in which the first two of three nodes share everything."""
     document = json.loads(w.cluster.nodes[0].configurations["default"].text(0))
     document["rev"] += 1
     del document["nodes"][2], document["nodesExt"][2]

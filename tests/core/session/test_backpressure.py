@@ -69,7 +69,7 @@ class Slow(World):
 
 
 def error_of(op: Operation[Any]) -> CouchbaseError:
-    """Give the error of an operation that has failed."""
+    """Return the error of an operation that has failed."""
     assert op.done
     with pytest.raises(CouchbaseError) as raised:
         op.result()

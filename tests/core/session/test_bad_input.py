@@ -115,7 +115,7 @@ def bend_all(w: World, **how: Any) -> None:
 
 
 def answers(opcode: int, **changes: Any) -> Callable[[bytes], bytes]:
-    """Give what replaces parts of the answers to requests of *opcode*."""
+    """Return what replaces parts of the answers to requests of *opcode*."""
 
     def bend(data: bytes) -> bytes:
         frames = FrameDecoder().receive(data)
@@ -183,9 +183,9 @@ class TestSlowPeers:
         store = w.submit(ops.upsert(w.defaults, key, 1, timeout=2.5))
         fetch = w.submit(ops.get(w.defaults, key, timeout=4.0))
         w.advance(2.5)
-        assert w.woken == [store]
+        assert w.delivered == [store]
         w.advance(1.5)
-        assert w.woken == [store, fetch]
+        assert w.delivered == [store, fetch]
         with pytest.raises(AmbiguousTimeoutError):
             store.result()
         with pytest.raises(UnambiguousTimeoutError):
@@ -205,7 +205,7 @@ class TestSlowPeers:
 
 
 def deep(levels: int) -> Any:
-    """Give a list of lists of so many levels."""
+    """Return a list of lists of so many levels."""
     return [deep(levels - 1)] if levels > 1 else []
 
 
@@ -522,7 +522,7 @@ _DEEDS = st.one_of(
 
 
 def _bent(data: bytes, deed: Any) -> bytes | None:
-    """Give what is sent instead of *data*."""
+    """Return what is sent instead of *data*."""
     frames = FrameDecoder().receive(data)
     match deed:
         case ("garbage", junk):
@@ -573,11 +573,11 @@ class TestAnything:
         due: dict[Any, float] = {}
         late: list[str] = []
 
-        def woken(op: Any) -> None:
+        def delivered(op: Any) -> None:
             if w.now > due[op] + 1e-6:
                 late.append(op.name)
 
-        w.on_wake = woken
+        w.on_delivered = delivered
         if not before:
             true, told = told, iter(())
             w.session.start(w.now)

@@ -56,12 +56,12 @@ class Counting(Transcoder):
 
 
 def documents(count: int = MANY, value: Any = 0) -> dict[Any, Any]:
-    """Give so many documents."""
+    """Return so many documents."""
     return {f"k{number}": value for number in range(count)}
 
 
 def opened(**arguments: Any) -> World:
-    """Give a world whose bucket is open."""
+    """Return a world whose bucket is open."""
     w = World(**arguments)
     w.open()
     return w
@@ -80,7 +80,7 @@ def failure(w: World, batch: Any) -> CouchbaseError:
 
 
 def each_call(w: World, look: Callable[[], int]) -> list[int]:
-    """Give a list that tells by how much *look* went up in each call into the session."""
+    """Return a list that tells by how much *look* went up in each call into the session."""
     session = w.session
     steps: list[int] = []
     for name in ("receive_data", "handle_deadline", "submit_batch", "connected", "resumed"):
@@ -531,7 +531,7 @@ class TestEnds:
         batch = w.submit(ops.upsert_multi(w.defaults, documents()))
         w.session.close(w.now)
         assert batch.done
-        assert w.woken == [batch]
+        assert w.delivered == [batch]
         with pytest.raises(RequestCanceledError) as caught:
             batch.result()
         assert len(caught.value.all_results or ()) == MANY
@@ -598,7 +598,7 @@ class TestEnds:
         transcoder.batch = batch
         w.submit(batch)
         w.advance(0.0)
-        assert not w.woken
+        assert not w.delivered
         assert sets(w) < 1000
         w.assert_idle()
 
@@ -624,7 +624,7 @@ class TestEnds:
         innocent = w.submit(ops.upsert(w.defaults, "innocent", 1))
         w.advance(0.0)
         assert innocent.result().success
-        assert batch in w.woken
+        assert batch in w.delivered
         with pytest.raises(RuntimeError, match="no hash"):
             batch.result()
         w.assert_idle()

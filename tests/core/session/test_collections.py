@@ -43,7 +43,7 @@ NODES = st.sets(st.integers(0, 2))
 
 
 def world(nodes: int = 1, *, path: str | None = PATH, **settings: Any) -> World:
-    """Give a world with so many nodes, and a collection."""
+    """Return a world with so many nodes, and a collection."""
     w = opened(EmbeddedCluster(nodes, vbuckets=16, seed=0, clock=ManualClock()), **settings)
     if path is not None:
         w.cluster.create_collection("default", path)
@@ -51,7 +51,7 @@ def world(nodes: int = 1, *, path: str | None = PATH, **settings: Any) -> World:
 
 
 def of(w: World, names: CollectionName = NAMES) -> Defaults:
-    """Give what a collection hands to builders."""
+    """Return what a collection hands to builders."""
     defaults = replace(w.defaults, collection=names, max_key=246)
     w.session.collections.attach(defaults)
     return defaults
@@ -63,7 +63,7 @@ def asked(w: World) -> Any:
 
 
 def sent(w: World, opcode: int) -> list[Frame]:
-    """Give the requests of that kind, in the order of their writing."""
+    """Return the requests of that kind, in the order of their writing."""
     frames: list[Frame] = []
     for _, data in w.writes:
         frames += FrameDecoder(RequestFrame).receive(data)
@@ -78,7 +78,7 @@ def done(w: World, op: Any) -> Any:
 
 
 def key_of(w: World, address: Address, number: int = 0) -> str:
-    """Give a key whose active copy that node has."""
+    """Return a key whose active copy that node has."""
     config = w.session.config
     assert config is not None
     index = list(w.nodes).index(address)

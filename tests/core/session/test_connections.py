@@ -62,7 +62,7 @@ class TestLostConnections:
         w.submit(store := ops.upsert(w.defaults, key, 1))
         w.submit(last := ops.get(w.defaults, key))
         w.advance(0.1)
-        assert w.woken == [*gets, store, last]
+        assert w.delivered == [*gets, store, last]
         assert last.result().value == 1
         assert not gets[2].result().success
 

@@ -275,7 +275,7 @@ class TestDeadlines:
         for timeout in timeouts:
             w.submit(ops.get(w.defaults, "k", timeout=timeout))
         w.advance(0.3)
-        assert len(w.woken) == 1
+        assert len(w.delivered) == 1
         w.advance(5)
         assert [op.timeout for op in completed(w)] == sorted(timeouts)
         w.advance(10)
@@ -313,7 +313,7 @@ class TestDeadlines:
         for _ in range(count):
             w.session.submit(ops.get(w.defaults, "k", timeout=1), 0.0)
         w.session.handle_deadline(1.0)
-        assert len(w.woken) == count
+        assert len(w.delivered) == count
 
     def test_late_answer(self) -> None:
         """An answer after the deadline is an orphan: nobody gets it."""
@@ -323,10 +323,10 @@ class TestDeadlines:
         late = w.submit(ops.get(w.defaults, key, quiet=True))
         w.advance(2.5)
         assert type(error_of(late)) is UnambiguousTimeoutError
-        w.woken.clear()
+        w.delivered.clear()
         w.advance(5)
         assert w.session.orphans == 1
-        assert w.woken == []
+        assert w.delivered == []
         assert late.answer is None
 
     def test_while_opening(self) -> None:
@@ -354,15 +354,15 @@ class TestReentry:
         w = opened()
         left = iter(range(1000))
 
-        def woken(op: Any) -> None:
+        def delivered(op: Any) -> None:
             op.result()
             if next(left, None) is not None:
                 w.submit(ops.counter(w.defaults, "n", 1, 1))
 
-        w.on_wake = woken
+        w.on_delivered = delivered
         w.submit(ops.counter(w.defaults, "n", 1, 1))
         w.settle()
-        w.on_wake = lambda _: None
+        w.on_delivered = lambda _: None
         assert w.do(ops.get(w.defaults, "n")).value == 1001
 
     def test_cancel(self) -> None:
@@ -370,9 +370,9 @@ class TestReentry:
         w = opened()
         (key,) = w.keys_of(FIRST)
         gets = [w.submit(ops.get(w.defaults, key, quiet=True)) for _ in range(3)]
-        w.on_wake = lambda op: w.session.cancel(gets[2])
+        w.on_delivered = lambda op: w.session.cancel(gets[2])
         w.settle()
-        assert w.woken == gets[:2]
+        assert w.delivered == gets[:2]
         assert w.session.orphans == 1
         w.advance(5)
         w.assert_idle()
@@ -383,12 +383,12 @@ class TestReentry:
         gets = [w.submit(ops.get(w.defaults, f"k{n}", quiet=True)) for n in range(50)]
         done: list[Any] = []
 
-        def woken(op: Any) -> None:
+        def delivered(op: Any) -> None:
             if not done:
                 w.session.close(w.now)
             done.append(op)
 
-        w.on_wake = woken
+        w.on_delivered = delivered
         w.settle()
         assert Counter(map(id, done)) == Counter(map(id, gets))
         assert state(w) is SessionState.CLOSED
@@ -403,16 +403,16 @@ class TestReentry:
         third = w.submit(ops.get(w.defaults, "c", timeout=1))
         fresh: list[Any] = []
 
-        def woken(op: Any) -> None:
+        def delivered(op: Any) -> None:
             if op is first:
                 w.session.cancel(second)
                 fresh.append(w.submit(ops.get(w.defaults, "d", timeout=1)))
             if op is third:
                 w.session.close(w.now)
 
-        w.on_wake = woken
+        w.on_delivered = delivered
         w.advance(1)
-        assert w.woken == [first, third, fresh[0]]
+        assert w.delivered == [first, third, fresh[0]]
         assert isinstance(error_of(third), UnambiguousTimeoutError)
         assert isinstance(error_of(fresh[0]), RequestCanceledError)
 
@@ -424,16 +424,16 @@ class TestReentry:
         w.session.take_output()
         fresh: list[Any] = []
 
-        def woken(op: Any) -> None:
+        def delivered(op: Any) -> None:
             if op is stores[0]:
                 w.session.cancel(stores[1])
                 fresh.append(w.submit(ops.upsert(w.defaults, key, 9)))
 
-        w.on_wake = woken
+        w.on_delivered = delivered
         w.lose(w.link_to(SECOND))
         w.advance(1)
         fresh[0].result()
-        assert w.woken == [stores[0], stores[2], fresh[0]]
+        assert w.delivered == [stores[0], stores[2], fresh[0]]
 
 
 class TestCancel:
@@ -441,7 +441,7 @@ class TestCancel:
 
     @pytest.mark.parametrize("stage", ["parked", "queued", "written", "retrying", "done"])
     def test_at_every_stage(self, stage: str) -> None:
-        """Cancelled at any stage, it is never woken, and nothing of it stays."""
+        """Cancelled at any stage, it is never delivered, and nothing of it stays."""
         w = World() if stage == "parked" else opened()
         if stage == "retrying":
             w.cluster.inject(key="k", status=Status.ETMPFAIL)
@@ -450,14 +450,14 @@ class TestCancel:
         op = w.submit(ops.upsert(w.defaults, "k", 1))
         if stage not in {"parked", "queued"}:
             w.settle()
-        before = list(w.woken)
+        before = list(w.delivered)
         w.session.cancel(op)
         w.session.cancel(op)
         if stage == "parked":
             w.open()
         w.advance(5)
-        assert w.woken == before
-        assert (op in w.woken) is (stage == "done")
+        assert w.delivered == before
+        assert (op in w.delivered) is (stage == "done")
         assert w.session.orphans == (1 if stage in {"queued", "written"} else 0)
         w.assert_idle()
 
@@ -470,19 +470,19 @@ class TestCancel:
         assert batch.remaining == 1
         w.session.cancel_batch(batch)
         w.advance(5)
-        assert w.woken == []
+        assert w.delivered == []
         w.assert_idle()
 
 
 class TestBatches:
     """Many keys at once."""
 
-    def test_one_wake(self) -> None:
+    def test_delivered_once(self) -> None:
         """A batch is complete once, when all of it is."""
         w = opened()
         batch = w.submit(ops.upsert_multi(w.defaults, {f"k{n}": n for n in range(100)}))
         w.settle()
-        assert w.woken == [batch]
+        assert w.delivered == [batch]
         assert batch.result().all_ok
 
     def test_partial_failure(self) -> None:

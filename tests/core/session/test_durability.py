@@ -69,7 +69,7 @@ def done(w: World, pending: Any, seconds: float = 60.0) -> Any:
 
 
 def counted(w: World, name: str) -> int:
-    """Tell how often the cluster was asked that."""
+    """Return how often the cluster was asked that."""
     return w.cluster.operations[name]
 
 

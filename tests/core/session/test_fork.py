@@ -24,7 +24,7 @@ from tests.core.world import World
 
 
 def failure_of(pending: Operation[Any] | Batch[Any]) -> BaseException:
-    """Give what an operation has failed with."""
+    """Return what an operation has failed with."""
     with pytest.raises(ForkedProcessError) as caught:
         pending.result()
     return caught.value
@@ -54,9 +54,9 @@ class TestInherited:
         upsert = w.submit(operations.upsert(w.defaults, "a", 1))
         gets = w.submit(operations.get_multi(w.defaults, ["b", "c"]))
         session.forked()
-        assert w.woken == []
+        assert w.delivered == []
         w.settle()
-        assert sorted(map(id, w.woken)) == sorted(map(id, (get, upsert, gets)))
+        assert sorted(map(id, w.delivered)) == sorted(map(id, (get, upsert, gets)))
         failures = [failure_of(pending) for pending in (get, upsert, gets)]
         assert [isinstance(each, AmbiguousError) for each in failures] == [False, True, False]
         assert len({id(each) for each in failures}) == 3
@@ -151,7 +151,7 @@ class TestInherited:
             if op is gets[0]:
                 session.forked()
 
-        w.on_wake = fork
+        w.on_delivered = fork
         w.settle()
         assert not gets[0].result().success
         for get in gets[1:]:

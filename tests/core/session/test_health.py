@@ -26,21 +26,21 @@ from tests.core.world import World
 
 
 def opened(**settings: Any) -> World:
-    """Give a world whose bucket is open on all nodes."""
+    """Return a world whose bucket is open on all nodes."""
     world = World(**settings)
     world.open()
     return world
 
 
 def diagnosed(world: World, version: int = 2) -> list[dict[str, Any]]:
-    """Give the entries of the data nodes."""
+    """Return the entries of the data nodes."""
     report = health.diagnostics(world.session.health, world.now, "r", version)
     entries: list[dict[str, Any]] = report["services"].get("kv", [])
     return entries
 
 
 def states(world: World) -> list[str]:
-    """Give the state of each data node."""
+    """Return the state of each data node."""
     return [entry["state"] for entry in diagnosed(world)]
 
 
@@ -191,7 +191,7 @@ class TestPing:
         assert {entry["id"] for entry in report["kv"]} == ids
         w.advance(10.0)
         w.assert_idle()
-        assert _woken(w) == [ping]
+        assert _delivered(w) == [ping]
 
     def test_timeout(self) -> None:
         """A node that hangs is reported as such after the timeout; nothing is raised."""
@@ -261,7 +261,7 @@ class TestPing:
         }
 
     def test_cancelled(self) -> None:
-        """Nothing is kept of a ping whose caller has gone, and nobody is woken."""
+        """Nothing is kept of a ping whose caller has gone, and nobody is told."""
         w = opened()
         w.cluster.hang(w.cluster.nodes[0])
         ping = w.submit(health.ping(w.defaults))
@@ -270,7 +270,7 @@ class TestPing:
         assert w.session.in_flight == 0
         w.advance(10.0)
         w.assert_idle()
-        assert _woken(w) == []
+        assert _delivered(w) == []
 
     def test_closed(self) -> None:
         """Closing ends it, and afterwards there is none."""
@@ -330,10 +330,10 @@ class TestReadiness:
             waiting.result()
         error = caught.value
         assert error.context is not None
-        ((node, met),) = error.context.seeds
+        ((node, reason),) = error.context.seeds
         assert node == str(list(w.nodes)[1])
-        assert isinstance(met, NodeUnreachableError)
-        assert error.__cause__ is met
+        assert isinstance(reason, NodeUnreachableError)
+        assert error.__cause__ is reason
         assert "nothing at" in str(error)
         assert "key" not in str(error)
 
@@ -383,5 +383,5 @@ class TestReadiness:
             health.wait_until_ready(opened().defaults, 1.0, state)
 
 
-def _woken(world: World) -> list[Any]:
-    return list(world.woken)
+def _delivered(world: World) -> list[Any]:
+    return list(world.delivered)

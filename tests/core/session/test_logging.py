@@ -24,7 +24,7 @@ class Broken:
 
 
 def lines(world: World, start: str) -> list[str]:
-    """Give the lines of the log that begin so."""
+    """Return the lines of the log that begin so."""
     return [line for line in world.logs if line.startswith(start)]
 
 

@@ -43,7 +43,7 @@ def answer(frame: Frame) -> bytes:
 
 
 def plain(**settings: Any) -> World:
-    """Give a world of three plain servers."""
+    """Return a world of three plain servers."""
     w = World(
         EmbeddedCluster(1),
         seeds=SERVERS,
@@ -57,7 +57,7 @@ def plain(**settings: Any) -> World:
 
 
 def asked(w: World, server: Address) -> list[Frame]:
-    """Give what a server was asked, greetings left out."""
+    """Return what a server was asked, greetings left out."""
     return [
         frame
         for link in w.nodes[server].links
@@ -67,7 +67,7 @@ def asked(w: World, server: Address) -> list[Frame]:
 
 
 def owner_of(key: str) -> Address:
-    """Give the server of *key*, as any other client counts."""
+    """Return the server of *key*, as any other client counts."""
     by_name = {str(server): server for server in SERVERS}
     return by_name[owner_by_ketama(key, list(by_name))]
 
@@ -183,7 +183,7 @@ class TestPlainServers:
 
 
 def cached(nodes: int = 2, **settings: Any) -> World:
-    """Give a world with a bucket of type memcached; its nodes have web ports."""
+    """Return a world with a bucket of type memcached; its nodes have web ports."""
     cluster = EmbeddedCluster(nodes, [BucketSettings("cache", memcached=True)], seed=0)
     given = {"seeds": (DATA,), "web_seeds": (WEB,), "bucket": "cache", **settings}
     w = World(cluster, **given)

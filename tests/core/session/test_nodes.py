@@ -26,7 +26,7 @@ def config_requests(world: World) -> int:
 
 
 def revision(world: World) -> int:
-    """Give the revision that counts for the client."""
+    """Return the revision that counts for the client."""
     config = world.session.config
     assert config is not None
     return config.revision.rev

@@ -152,7 +152,7 @@ def test_its_error_is_the_callers() -> None:
 
 def _settled(w: World) -> Any:
     w.settle()
-    return w.woken[-1]
+    return w.delivered[-1]
 
 
 def test_errors_of_the_users_own_code() -> None:
@@ -233,7 +233,7 @@ def test_cancelled(where: str) -> None:
     assert ended == [where]
     w.advance(10)
     w.assert_idle()
-    assert not w.woken
+    assert not w.delivered
     assert kept[0]() is None
 
 
@@ -254,7 +254,7 @@ def test_closed_meanwhile(where: str) -> None:
     w.session.close(w.now)
     assert seen == [RequestCanceledError]
     assert type(error_of(asked)) is ObjectDestroyedError
-    assert w.woken[-1] is asked
+    assert w.delivered[-1] is asked
 
 
 def test_closing_in_order_waits() -> None:
@@ -378,7 +378,7 @@ def test_nothing_is_kept_of_what_has_ended() -> None:
                 asked.result()
             kept.append(weakref.ref(asked))
             del asked
-            w.woken.clear()
+            w.delivered.clear()
         assert [ref() for ref in kept] == [None] * 4
     finally:
         gc.enable()

@@ -41,7 +41,7 @@ DOCUMENT = {
 
 
 def with_document(value: Any = DOCUMENT, **more: Any) -> World:
-    """Give a world whose bucket has a document, `k`."""
+    """Return a world whose bucket has a document, `k`."""
     w = opened()
     w.do(docs.upsert(w.defaults, "k", value, **more))
     return w

@@ -35,7 +35,7 @@ NO_BUCKET = BucketNotFoundError("there is no such bucket")
 
 
 def healing(**settings: Any) -> World:
-    """Give a world whose session opens again by itself, and whose nodes are all away."""
+    """Return a world whose session opens again by itself, and whose nodes are all away."""
     w = World(**settings)
     w.session.opening.heals = True
     w.unreachable.update(w.nodes)
@@ -45,12 +45,12 @@ def healing(**settings: Any) -> World:
 
 
 def state(w: World) -> SessionState:
-    """Give it, whatever a type checker has concluded before."""
+    """Return it, whatever a type checker has concluded before."""
     return w.session.state
 
 
 def met(*causes: tuple[str, CouchbaseError]) -> CouchbaseError:
-    """Give an opening's error that lists what was met at several seeds."""
+    """Return an opening's error that lists what was met at several seeds."""
     return type(causes[0][1])("none of the seeds", context=ErrorContext(seeds=causes))
 
 

@@ -62,10 +62,10 @@ class SessionMachine(RuleBasedStateMachine):
             EmbeddedCluster(vbuckets=VBUCKETS, seed=0), chop=Random(seed) if chopped else None
         )
         self.world.session.opening._random = Random(seed)
-        self.world.on_wake = self.woken
+        self.world.on_delivered = self.delivered
         self.world.session.start(self.world.now)
 
-    def woken(self, op: Any) -> None:
+    def delivered(self, op: Any) -> None:
         assert op not in self.completed, "completed twice"
         assert op not in self.canceled, "completed after it was cancelled"
         deadline = self.issued.pop(op)
@@ -227,7 +227,7 @@ class SessionMachine(RuleBasedStateMachine):
                 self.submit(ops.get(world.defaults, key))
             world.advance(3)
             assert not self.issued
-            world.on_wake = lambda _: None
+            world.on_delivered = lambda _: None
             reads = {key: ops.get(world.defaults, key, quiet=True) for key in COUNTERS}
             for read in reads.values():
                 world.submit(read)

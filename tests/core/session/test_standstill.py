@@ -238,13 +238,13 @@ class TestDriver:
         assert blocked_for(get.error) == pytest.approx(3.0)
 
     def test_blocked_within_a_callback(self, loop: Loop) -> None:
-        """Likewise where code blocks that an answer has woken."""
+        """Likewise where code blocks that an answer has set going."""
         bucket = opened(loop)
         loop.run()
         later = ops.get(bucket._defaults, "b", timeout=1.0)
         driver = bucket._driver
 
-        def wake(completed: Any) -> None:
+        def deliver(completed: Any) -> None:
             completed.waiter = True
             if completed is not later:
                 driver.submit(later)
@@ -252,7 +252,7 @@ class TestDriver:
                     loop.world.cluster.hang(node)
                 loop.world.clock.advance(2.0)
 
-        driver.session.dispatcher._deliver = wake
+        driver.session.dispatcher._deliver = deliver
         driver.submit(ops.get(bucket._defaults, "a", quiet=True))
         loop.run(2.01)
         assert isinstance(later.error, UnambiguousTimeoutError)

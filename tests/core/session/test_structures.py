@@ -33,7 +33,7 @@ from tests.core.world import World
 
 
 def value(w: World) -> Any:
-    """Give the whole of `k`."""
+    """Return the whole of `k`."""
     return w.do(docs.get(w.defaults, "k")).value
 
 

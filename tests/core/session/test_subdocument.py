@@ -57,7 +57,7 @@ DOCUMENT = {
 
 
 def with_document(**more: Any) -> World:
-    """Give a world whose bucket has a document, `k`."""
+    """Return a world whose bucket has a document, `k`."""
     w = opened(**more)
     w.do(docs.upsert(w.defaults, "k", DOCUMENT))
     return w
@@ -74,7 +74,7 @@ def change(w: World, *specs: sd.Spec, **more: Any) -> Any:
 
 
 def value(w: World) -> Any:
-    """Give the whole of `k`."""
+    """Return the whole of `k`."""
     return w.do(docs.get(w.defaults, "k")).value
 
 
@@ -471,7 +471,7 @@ documents = st.recursive(
 
 
 def places(document: Any, before: tuple[str | int, ...] = ()) -> Any:
-    """Give each place in a document, with its value."""
+    """Yield each place in a document, with its value."""
     if before:
         yield before, document
     members: Any = document.items() if isinstance(document, dict) else ()

@@ -107,7 +107,7 @@ def made(options: str = "", scheme: str = "couchbases", **keywords: Any) -> Sett
 
 
 def values_of(settings: object) -> Iterator[tuple[str, object]]:
-    """Give each field of *settings* with its value, those of nested ones included."""
+    """Yield each field of *settings* with its value, those of nested ones included."""
     assert is_dataclass(settings)
     for field in fields(settings):
         value = getattr(settings, field.name)
@@ -119,7 +119,7 @@ def values_of(settings: object) -> Iterator[tuple[str, object]]:
 
 
 def used() -> list[Option]:
-    """Give the options that are heeded."""
+    """Return the options that are heeded."""
     return [option for option in OPTIONS.values() if option.effect == "used"]
 
 
@@ -288,7 +288,7 @@ def world(**wire: Any) -> World:
 
 
 def asked_features(w: World) -> set[int]:
-    """Give what the client asked for in its last HELLO."""
+    """Return what the client asked for in its last HELLO."""
     decoder = FrameDecoder(RequestFrame)
     hello = [
         frame

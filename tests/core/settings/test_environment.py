@@ -31,7 +31,7 @@ def settings(text: str = PLAIN, *, authenticator: Any = WHO, **variables: str) -
 
 
 def lines(**variables: str) -> list[str]:
-    """Give what is logged of these variables."""
+    """Return what is logged of these variables."""
     return [notice.text for notice in read_environment(variables).notices]
 
 

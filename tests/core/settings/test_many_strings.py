@@ -296,7 +296,7 @@ REFUSED = [
 
 
 def settings_of(parsed: ConnectionString) -> Settings:
-    """Give the settings of a Bucket; those that name none are of bucket b."""
+    """Return the settings of a Bucket; those that name none are of bucket b."""
     parsed.bucket = parsed.bucket or "b"
     if parsed.options.keys() & {"username", "keypath"}:
         return make_settings(parsed)

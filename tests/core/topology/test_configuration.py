@@ -67,7 +67,7 @@ def parse(document: Any, origin: str = ORIGIN) -> ClusterConfig:
 
 
 def changed(**members: Any) -> dict[str, Any]:
-    """Give the example with other members; None takes one away."""
+    """Return the example with other members; None takes one away."""
     document = deepcopy(CONFIG)
     for name, value in members.items():
         if value is None:

@@ -87,7 +87,7 @@ EXTENDED = [
 
 
 def owners(config: KetamaConfig) -> set[str]:
-    """Give the hosts that have points."""
+    """Return the hosts that have points."""
     return {config.nodes[index].networks["default"].host for index in config.active}
 
 

@@ -31,7 +31,7 @@ def outside(number: int) -> Address:
 
 
 def mapped_world(name: str = "external", *, inside: bool = False, **settings: Any) -> World:
-    """Give a client of nodes behind port mapping; *inside*: it reaches the inner addresses too."""
+    """Return a client of nodes behind port mapping; *inside*: the inner addresses work too."""
     cluster = EmbeddedCluster(clock=ManualClock())
     world = World(cluster, **{"seeds": (outside(0),), **settings})
     for number, node in enumerate(cluster.nodes):
@@ -43,7 +43,7 @@ def mapped_world(name: str = "external", *, inside: bool = False, **settings: An
 
 
 def lines(world: World, word: str) -> list[str]:
-    """Give what was logged at level INFO with *word* in it."""
+    """Return what was logged at level INFO with *word* in it."""
     return [
         event.text.format(**event.fields)
         for event in world.events

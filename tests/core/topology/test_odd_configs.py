@@ -25,7 +25,7 @@ QUERY_NODE = 2
 
 
 def with_node(index: int, **members: Any) -> dict[str, Any]:
-    """Give the example with other members in one node; None takes one away."""
+    """Return the example with other members in one node; None takes one away."""
     document = deepcopy(CONFIG)
     for name, value in members.items():
         if value is None:
@@ -36,19 +36,19 @@ def with_node(index: int, **members: Any) -> dict[str, Any]:
 
 
 def with_map(**members: Any) -> dict[str, Any]:
-    """Give the example with other members in its map."""
+    """Return the example with other members in its map."""
     document = deepcopy(CONFIG)
     document["vBucketServerMap"].update(members)
     return document
 
 
 def kv_ports(**others: Any) -> dict[str, Any]:
-    """Give the ports of a data node, and others."""
+    """Return the ports of a data node, and others."""
     return {"kv": 11210, "kvSSL": 11207, **others}
 
 
 def with_alternate(alternate: Any) -> dict[str, Any]:
-    """Give the example with another alternate address in the first node."""
+    """Return the example with another alternate address in the first node."""
     return with_node(0, alternateAddresses={"external": alternate})
 
 
@@ -222,7 +222,7 @@ class TestOrder:
 
     @staticmethod
     def document(servers: list[Any], entries: list[dict[str, Any]]) -> dict[str, Any]:
-        """Give a configuration of these nodes, as many of them with data as servers."""
+        """Return a configuration of these nodes, as many of them with data as servers."""
         plain = [{"hostname": "$HOST:8091", "ports": {"direct": 1}}] * len(servers)
         return changed(
             nodes=plain,

@@ -40,7 +40,7 @@ def _issued() -> dict[str, bytes]:
 
 
 def certificate(name: str) -> bytes:
-    """Give the certificate of a form, in DER."""
+    """Return the certificate of a form, in DER."""
     return _issued()[name]
 
 

@@ -65,7 +65,7 @@ def report(call: str, function: Callable[[], object]) -> None:
 
 
 def options(user: str, password: str, trust_store: str | None) -> ClusterOptions:
-    """Give options for a login."""
+    """Return options for a login."""
     authenticator = PasswordAuthenticator(user, password, cert_path=trust_store)
     times = ClusterTimeoutOptions(connect_timeout=timedelta(seconds=10))
     return ClusterOptions(authenticator, timeout_options=times)

@@ -38,7 +38,7 @@ class TestOptions:
 
     @staticmethod
     def settings(options: str, bucket: str = "b") -> Any:
-        """Give the settings of a connection string."""
+        """Return the settings of a connection string."""
         who = PasswordAuthenticator("user", "password")
         return make_settings(f"couchbase://h/{bucket}?{options}", authenticator=who)
 
@@ -62,18 +62,18 @@ class TestOptions:
 
 
 def world(cluster: EmbeddedCluster | None = None, **settings: Any) -> World:
-    """Give a client that keeps its configuration in a file."""
+    """Return a client that keeps its configuration in a file."""
     return World(cluster, **{"config_cache": PATH, **settings})
 
 
 def told(world: World) -> ClusterConfig:
-    """Give the configuration that the cluster's nodes have."""
+    """Return the configuration that the cluster's nodes have."""
     text = world.cluster.nodes[0].configurations["default"].text(None)
     return parse_config(text, "127.0.0.1")
 
 
 def warm(cluster: EmbeddedCluster | None = None, **settings: Any) -> World:
-    """Give a client whose file holds the cluster's configuration already."""
+    """Return a client whose file holds the cluster's configuration already."""
     warm = world(cluster, **settings)
     warm.disk.keep(PATH, told(warm))
     warm.disk.written = 1

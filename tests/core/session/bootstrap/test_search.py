@@ -306,14 +306,14 @@ class TestBootstrap:
         waiting = [w.submit(ops.get(w.defaults, f"k{n}", quiet=True)) for n in range(4)]
         again: list[Operation[Any]] = []
 
-        def woken(op: Any) -> None:
+        def delivered(op: Any) -> None:
             if op is waiting[0]:
                 w.session.cancel(waiting[2])
                 w.unreachable.clear()
                 w.session.start(w.now)
                 again.append(w.submit(ops.get(w.defaults, "again", quiet=True)))
 
-        w.on_wake = woken
+        w.on_delivered = delivered
         w.settle()
         assert state(w) is SessionState.OPEN
         assert not again[0].result().success

@@ -27,7 +27,7 @@ NOWHERE = Address("example.test", 11210)
 
 
 def by_srv(answer: Any, **settings: Any) -> World:
-    """Give a world whose seed is a name that DNS says *answer* of."""
+    """Return a world whose seed is a name that DNS says *answer* of."""
     w = World(**{"seeds": (NOWHERE,), "srv": NAME, **settings})
     w.srv[NAME] = answer
     return w
@@ -44,7 +44,7 @@ def failure(w: World, seconds: float = 10.0) -> CouchbaseError:
 
 
 def levels(w: World, text: str) -> list[str]:
-    """Give the levels of the log lines that hold *text*."""
+    """Return the levels of the log lines that hold *text*."""
     lines = [event for event in w.events if isinstance(event, LogRecord)]
     return [line.level for line in lines if text in line.text.format(**line.fields)]
 

@@ -45,7 +45,7 @@ class ScriptedWebLink:
         self.received += data
 
     def say(self, data: bytes | None) -> None:
-        """Say something more; None: hang up."""
+        """Send something more; None: hang up."""
         self._pieces.append(data)
 
     def data_to_send(self) -> bytes:
@@ -64,7 +64,7 @@ class ScriptedWebLink:
 
 
 def web_world(cluster: EmbeddedCluster | None = None, **settings: Any) -> World:
-    """Give a world whose one data seed refuses, and whose first web port is a seed."""
+    """Return a world whose one data seed refuses, and whose first web port is a seed."""
     w = World(cluster, **{"seeds": (Address("127.0.0.1", 9),), "web_seeds": (WEB,), **settings})
     w.serve_web()
     return w
@@ -81,7 +81,7 @@ def failure(w: World, seconds: float = 10.0) -> CouchbaseError:
 
 
 def seeds_of(error: CouchbaseError) -> list[tuple[str, type[BaseException]]]:
-    """Give what happened at each seed."""
+    """Return what happened at each seed."""
     assert error.context is not None
     return [(seed, type(why)) for seed, why in error.context.seeds]
 
