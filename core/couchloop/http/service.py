@@ -1,0 +1,62 @@
+"""The HTTP services of a cluster by name; what is asked of one, and what it answers.
+
+These are values. Nodes, connections and deadlines are the session's (`session/services/`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+
+class Service(Enum):
+    """A service that nodes may run; the value is its key in a cluster's configuration."""
+
+    MANAGEMENT = "mgmt"
+    VIEWS = "capi"
+    QUERY = "n1ql"
+    SEARCH = "fts"
+    ANALYTICS = "cbas"
+    EVENTING = "eventingAdminPort"
+
+
+JSON: Final = "application/json"
+FORM: Final = "application/x-www-form-urlencoded"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRequest:
+    """What is asked of a service: a step of a procedure, which is given a `ServiceAnswer`.
+
+    It is sent once, unless it is idempotent or is known not to have reached a server.
+    """
+
+    service: Service
+    method: str
+    """GET, POST, PUT, PATCH or DELETE."""
+    path: str
+    """Path and query, percent-encoded."""
+    body: bytes = field(default=b"", repr=False)
+    """It may hold a user's password."""
+    content_type: str = ""
+    """Of the body; empty: there is none."""
+    is_idempotent: bool = False
+    """Whether it may be repeated although it may have been carried out."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Further ones; host, user agent, login and length are added."""
+    node: str = ""
+    """`host:port` of the node that is to be asked; empty: any that has the service."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAnswer:
+    """What a service has answered, whatever its status."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    """By names in lower case."""
+    body: bytes = field(repr=False)
+    node: str
+    """`host:port` that has answered."""
