@@ -31,6 +31,10 @@ class Completed:
     """The connection's own end, as "host:port"."""
     dispatch_duration: float | None = None
     """From the last try's sending to its answer, or to the end without one."""
+    scope: str | None = None
+    """Of the collection that it is for; None: the default one."""
+    collection: str | None = None
+    """Likewise the collection's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,10 @@ class LateAnswer:
     timeout: float | None
     local: str | None = None
     """The connection's own end, as "host:port"."""
+    scope: str | None = None
+    """Of the collection that it was for; None: the default one, or that is forgotten."""
+    collection: str | None = None
+    """Likewise the collection's name."""
 
 
 class Observer(Protocol):

@@ -108,9 +108,11 @@ class Notes:
 
     def __init__(self) -> None:
         self.names: list[str] = []
+        self.places: list[tuple[str | None, str | None]] = []
 
     def completed(self, operation: Completed, /) -> None:
         self.names.append(operation.name)
+        self.places.append((operation.scope, operation.collection))
 
     def answered_late(self, answer: LateAnswer, /) -> None:
         raise AssertionError(f"nothing is late: {answer}")
@@ -119,10 +121,13 @@ class Notes:
 def test_observer(loop: Loop, served: Any) -> None:
     """An observer that is given to the Bucket hears of its operations."""
     notes = Notes()
+    served.cluster.create_collection("default", "zoo.birds")
     with opened_at(loop, f"{served.connection_string}/default", observer=notes) as bucket:
         loop.wait(bucket.upsert("k", 1))
         loop.wait(bucket.get("k"))
-    assert notes.names == ["upsert", "get"]
+        loop.wait(bucket.scope("zoo").collection("birds").upsert("k", 1))
+    assert notes.names == ["upsert", "get", "upsert"]
+    assert notes.places == [(None, None), (None, None), ("zoo", "birds")]
 
 
 def test_reports(loop: Loop, served: Any) -> None:
@@ -137,3 +142,20 @@ def test_reports(loop: Loop, served: Any) -> None:
     report = json.loads(line.removeprefix(start))
     assert report["kv"]["total_count"] == 1
     assert report["kv"]["top_requests"][0]["operation_name"] == "upsert"
+
+
+def test_reports_by_attribute(loop: Loop, served: Any) -> None:
+    """From when on an operation is slow can be set on the Bucket, by SDK 2.5's attribute."""
+    start = "Operations over threshold: "
+    with loop.log() as lines:
+        text = f"{served.connection_string}/default?enable_tracing=on"
+        with opened_at(loop, text) as bucket:
+            loop.wait(bucket.upsert("k", 1))
+            assert bucket.tracing_threshold_kv == 0.5
+            bucket.tracing_threshold_kv = 0
+            bucket.TRACING_THRESHOLD_QUEUE_SIZE = 3
+            loop.wait(bucket.get("k"))
+        loop.until(lambda: [line for line in lines if line.startswith(start)])
+    (line,) = [line for line in lines if line.startswith(start)]
+    report = json.loads(line.removeprefix(start))
+    assert [each["operation_name"] for each in report["kv"]["top_requests"]] == ["get"]

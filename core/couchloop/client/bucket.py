@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final, NoReturn, Self
 from weakref import WeakValueDictionary, finalize
 
 from couchloop import LOCKMODE_NONE
-from couchloop.arguments.exact import is_quiet, is_true
+from couchloop.arguments.exact import is_quiet
 from couchloop.arguments.times import exact_seconds
 from couchloop.auth import Authenticator
 from couchloop.client.blocks import DurabilityBlocks
@@ -23,10 +23,7 @@ from couchloop.client.driver import Driver
 from couchloop.client.identity import OneOfEach
 from couchloop.client.registry import Registry
 from couchloop.client.sdk25 import Sdk25Names
-from couchloop.exceptions import (
-    BucketAlreadyOpenError,
-    InvalidSettingError,
-)
+from couchloop.exceptions import BucketAlreadyOpenError
 from couchloop.hot.durable import DurableDefaults
 from couchloop.hot.encoding import Passthrough, transcoder_of
 from couchloop.hot.operation import Defaults
@@ -38,7 +35,6 @@ from couchloop.settings.configure import (
     without_login,
 )
 from couchloop.settings.connection_string import ConnectionString
-from couchloop.settings.options import OPTIONS
 from couchloop.settings.values import Settings
 from couchloop.transcoder import Transcoder, check_format
 
@@ -47,18 +43,6 @@ _config_of: Final = attrgetter("_driver.session.config")
 
 _NO_SETTINGS: Final = frozenset({"self", "__class__", "connstr", "shared"})
 """Variables of a constructor, at its begin, of which no settings are made."""
-
-
-def _setting(path: str, meaning: str) -> Any:
-    """Make an attribute of SDK 2.5 that tells what an option has decided; it cannot be set."""
-    return property(attrgetter(f"_settings.{path}"), doc=meaning)
-
-
-def _as_option(name: str, value: object) -> float:
-    """Return *value*, a number, checked as the option of that name is."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidSettingError(f"{name} is a number", objextra=value)
-    return float(OPTIONS[name].parse(repr(value), name))  # type: ignore[arg-type]
 
 
 class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
@@ -297,42 +281,6 @@ class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
     def _set_default(self, **changed: Any) -> None:
         self._set_defaults(self._defaults, changed)
 
-    @property
-    def redaction(self) -> bool:
-        """Whether users' data in log lines is marked."""
-        return self._settings.log_redaction
-
-    @redaction.setter
-    def redaction(self, value: bool) -> None:
-        self._set(log_redaction=is_true(value, "redaction"))
-
-    @property
-    def compression_min_size(self) -> int:
-        """Bytes of the shortest value that is sent compressed, from now on.
-
-        Raises InvalidOptionError when set to less than 32, InvalidSettingError when to no number.
-        """
-        return self._settings.wire.compress_from
-
-    @compression_min_size.setter
-    def compression_min_size(self, value: int) -> None:
-        size = int(_as_option("compression_min_size", value))
-        self._set(wire=replace(self._settings.wire, compress_from=size))
-
-    @property
-    def compression_min_ratio(self) -> float:
-        """What is not compressed to this part of its size is sent as it is, from now on.
-
-        Raises InvalidOptionError when set to less than 0 or more than 1, InvalidSettingError when
-        to no number.
-        """
-        return self._settings.wire.compress_ratio
-
-    @compression_min_ratio.setter
-    def compression_min_ratio(self, value: float) -> None:
-        ratio = _as_option("compression_min_ratio", value)
-        self._set(wire=replace(self._settings.wire, compress_ratio=ratio))
-
     def _set(self, **changed: Any) -> None:
         """Make settings count from now on; what the Bucket was opened with stays what it was."""
         self._driver.check_thread()
@@ -341,22 +289,6 @@ class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
         session.renew(replace(session.settings, **changed))
         for connection in session.connections:
             connection.compress(self._settings.wire)
-
-    tracing_threshold_kv = _setting(
-        "reports.threshold", "Seconds from which on an operation is slow."
-    )
-    tracing_threshold_queue_flush_interval = _setting(
-        "reports.threshold_interval", "Seconds between two reports of slow operations."
-    )
-    tracing_threshold_queue_size = _setting(
-        "reports.threshold_size", "How many slow operations one report holds."
-    )
-    tracing_orphaned_queue_flush_interval = _setting(
-        "reports.orphaned_interval", "Seconds between two reports of late answers."
-    )
-    tracing_orphaned_queue_size = _setting(
-        "reports.orphaned_size", "How many late answers one report holds."
-    )
 
     @property
     def cluster_state(self) -> ClusterState:

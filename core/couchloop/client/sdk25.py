@@ -28,6 +28,7 @@ from couchloop.exceptions import (
 )
 from couchloop.hot.encoding import Passthrough, encode_key
 from couchloop.hot.operation import Defaults, Key
+from couchloop.settings.options import OPTIONS
 from couchloop.settings.values import Settings
 
 _COMPRESSION: Final = {
@@ -76,6 +77,37 @@ def _later_property(name: str, why: str) -> Any:
         raise NotYetAvailableError(f"{name} comes with a later version of couchloop: {why}")
 
     return property(say, say, doc=f"Raises NotYetAvailableError: {why}.")
+
+
+def _as_option(name: str, value: object) -> float:
+    """Return *value*, a number, checked as the option of that name is."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidSettingError(f"{name} is a number", objextra=value)
+    text = int.__repr__(value) if isinstance(value, int) else float.__repr__(value)
+    if "e-" in text:
+        # Options have no exponents.
+        text = float.__format__(float(value), ".12f")
+    return float(OPTIONS[name].parse(text, name))  # type: ignore[arg-type]
+
+
+def _report(option: str, field: str, meaning: str) -> Any:
+    """Make an attribute of what is reported: what an option has decided, until it is set."""
+
+    def get(self: Sdk25Names) -> float:
+        value: float = getattr(self._settings.reports, field)
+        return value
+
+    def set_(self: Sdk25Names, value: float) -> None:
+        kind = type(get(self))
+        number = kind(_as_option(option, value))
+        self._set(reports=replace(self._settings.reports, **{field: number}))
+
+    text = (
+        f"{meaning} It counts from when it is set; with `enable_tracing` alone anything is "
+        "reported.\n\nRaises InvalidOptionError when set to what the option cannot be, "
+        "InvalidSettingError when to no number (ArgumentErrors)."
+    )
+    return property(get, set_, doc=text)
 
 
 class LaterNames:
@@ -190,6 +222,76 @@ class Sdk25Names(LaterNames):
         if mode is None:
             raise InvalidSettingError("compression is one of COMPRESS_NONE to COMPRESS_FORCE")
         self._set(wire=replace(self._settings.wire, compression=mode))
+
+    @property
+    def redaction(self) -> bool:
+        """Whether users' data in log lines is marked."""
+        return self._settings.log_redaction
+
+    @redaction.setter
+    def redaction(self, value: bool) -> None:
+        self._set(log_redaction=is_true(value, "redaction"))
+
+    @property
+    def compression_min_size(self) -> int:
+        """Bytes of the shortest value that is sent compressed, from now on.
+
+        Raises InvalidOptionError when set to less than 32, InvalidSettingError when to no number.
+        """
+        return self._settings.wire.compress_from
+
+    @compression_min_size.setter
+    def compression_min_size(self, value: int) -> None:
+        size = int(_as_option("compression_min_size", value))
+        self._set(wire=replace(self._settings.wire, compress_from=size))
+
+    @property
+    def compression_min_ratio(self) -> float:
+        """What is not compressed to this part of its size is sent as it is, from now on.
+
+        Raises InvalidOptionError when set to less than 0 or more than 1, InvalidSettingError when
+        to no number.
+        """
+        return self._settings.wire.compress_ratio
+
+    @compression_min_ratio.setter
+    def compression_min_ratio(self, value: float) -> None:
+        ratio = _as_option("compression_min_ratio", value)
+        self._set(wire=replace(self._settings.wire, compress_ratio=ratio))
+
+    tracing_threshold_kv = _report(
+        "tracing_threshold_kv", "threshold", "Seconds from which on an operation is slow."
+    )
+    tracing_threshold_queue_flush_interval = _report(
+        "tracing_threshold_queue_flush_interval",
+        "threshold_interval",
+        "Seconds between two reports of slow operations.",
+    )
+    tracing_threshold_queue_size = _report(
+        "tracing_threshold_queue_size",
+        "threshold_size",
+        "How many slow operations one report holds.",
+    )
+    tracing_orphaned_queue_flush_interval = _report(
+        "tracing_orphaned_queue_flush_interval",
+        "orphaned_interval",
+        "Seconds between two reports of late answers.",
+    )
+    tracing_orphaned_queue_size = _report(
+        "tracing_orphaned_queue_size",
+        "orphaned_size",
+        "How many late answers one report holds.",
+    )
+    # 2.5 has each by a name in capitals, too.
+    TRACING_THRESHOLD_KV = tracing_threshold_kv
+    TRACING_THRESHOLD_QUEUE_FLUSH_INTERVAL = tracing_threshold_queue_flush_interval
+    TRACING_THRESHOLD_QUEUE_SIZE = tracing_threshold_queue_size
+    TRACING_ORPHANED_QUEUE_FLUSH_INTERVAL = tracing_orphaned_queue_flush_interval
+    TRACING_ORPHANED_QUEUE_SIZE = tracing_orphaned_queue_size
+    TRACING_THRESHOLD_N1QL = tracing_threshold_n1ql
+    TRACING_THRESHOLD_VIEW = tracing_threshold_view
+    TRACING_THRESHOLD_FTS = tracing_threshold_fts
+    TRACING_THRESHOLD_ANALYTICS = tracing_threshold_analytics
 
     @property
     def data_passthrough(self) -> bool:

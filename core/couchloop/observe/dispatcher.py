@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from couchloop.exceptions import CouchbaseError, ProtocolError
 from couchloop.hot.frames import Frame
-from couchloop.hot.operation import Operation
+from couchloop.hot.operation import CollectionName, Operation
 from couchloop.hot.request import Request
 from couchloop.kv.connection import Connection, connection_of
 from couchloop.observation import Completed, LateAnswer, Observer
@@ -23,6 +23,18 @@ _OPCODES: Final = frozenset(int(opcode) for opcode in Opcode)
 _MOST_REMEMBERED: Final = 1024
 
 
+class _Remembered(NamedTuple):
+    """What is kept of an operation that was given up: not itself, for it holds the value."""
+
+    name: str
+    begun: float
+    timeout: float
+    collection: CollectionName | None
+
+
+_NOWHERE: Final = None, None
+
+
 class ObservedDispatcher(Dispatcher):
     """A dispatcher that tells observers of each operation, and logs their reports.
 
@@ -34,6 +46,8 @@ class ObservedDispatcher(Dispatcher):
         settings = shared.settings
         self._now = 0.0
         """The time of whatever completes an operation."""
+        self._reports = settings.reports
+        """What the reporters go by."""
         self._reporters = reporters(settings.reports)
         self._observers: list[Observer] = [*self._reporters]
         if settings.observer is not None:
@@ -41,8 +55,8 @@ class ObservedDispatcher(Dispatcher):
         self._armed: set[str] = set()
         self._sent: dict[Request, float] = {}
         """When each operation in flight was sent last."""
-        self._given_up: dict[tuple[int, int], tuple[str, float, float]] = {}
-        """Name, beginning and timeout of what may still be answered, by connection and opaque."""
+        self._given_up: dict[tuple[int, int], _Remembered] = {}
+        """What may still be answered, by connection and opaque."""
 
     # What tells the time
 
@@ -117,7 +131,7 @@ class ObservedDispatcher(Dispatcher):
             self._tell(op)
         super().completed(op)
 
-    def _tell(self, op: Request) -> None:
+    def _tell(self, op: Operation[Any]) -> None:
         connection, error, answer = connection_of(op), op.error, op.answer
         context = None if error is None else error.context
         node = connection_id = opaque = local = None
@@ -130,6 +144,7 @@ class ObservedDispatcher(Dispatcher):
             node, connection_id, opaque = context.node, context.connection_id, context.opaque
             attempts = context.attempts
         sent = self._sent.pop(op, None)
+        scope, collection = op.defaults.collection or _NOWHERE
         done = Completed(
             name=op.name,
             node=node,
@@ -142,7 +157,10 @@ class ObservedDispatcher(Dispatcher):
             outcome=None if error is None else type(error),
             local=local,
             dispatch_duration=None if sent is None else max(0.0, self._now - sent),
+            scope=scope,
+            collection=collection,
         )
+        self._heed_settings()
         for observer in self._observers:
             self._call(observer.completed, done)
         self._arm()
@@ -150,11 +168,12 @@ class ObservedDispatcher(Dispatcher):
     def orphaned(self, connection: Connection, frame: Frame, now: float) -> None:
         """See `couchloop.kv.connection.Owner`."""
         self._now = max(self._now, now)
-        duration = timeout = None
+        duration = timeout = scope = collection = None
         remembered = self._given_up.pop((connection.id, frame.opaque), None)
         if remembered is not None:
-            name, begun, timeout = remembered
-            duration = max(0.0, now - begun)
+            name, timeout = remembered.name, remembered.timeout
+            duration = max(0.0, now - remembered.begun)
+            scope, collection = remembered.collection or _NOWHERE
         elif frame.opcode in _OPCODES:
             name = Opcode(frame.opcode).name.lower()
         else:
@@ -168,7 +187,10 @@ class ObservedDispatcher(Dispatcher):
             server_duration=_server_duration(frame),
             timeout=timeout,
             local=connection.local,
+            scope=scope,
+            collection=collection,
         )
+        self._heed_settings()
         for observer in self._observers:
             self._call(observer.answered_late, late)
         self._arm()
@@ -183,9 +205,9 @@ class ObservedDispatcher(Dispatcher):
         connection = connection_of(op)
         if op.queue is None or connection is None or not isinstance(op, Operation):
             return
-        # Not the operation itself: it holds the value, and its waiter.
-        begun = op.deadline - op.timeout
-        self._given_up[connection.id, op.opaque] = op.name, begun, op.timeout
+        self._given_up[connection.id, op.opaque] = _Remembered(
+            op.name, op.deadline - op.timeout, op.timeout, op.defaults.collection
+        )
         if len(self._given_up) > _MOST_REMEMBERED:
             del self._given_up[next(iter(self._given_up))]
 
@@ -197,6 +219,14 @@ class ObservedDispatcher(Dispatcher):
             self._shared.log("warning", "an observer has failed: {reason}", reason=reason)
 
     # Reports
+
+    def _heed_settings(self) -> None:
+        """Have the reporters go by the settings that count now: attributes of the Bucket."""
+        reports = self._shared.settings.reports
+        if reports is not self._reports:
+            self._reports = reports
+            for reporter in self._reporters:
+                reporter.heed(reports)
 
     def _arm(self) -> None:
         for reporter in self._reporters:

@@ -26,6 +26,9 @@ class Reporter(Observer, Protocol):
     def take(self) -> dict[str, Any]:
         """Return it, and begin anew."""
 
+    def heed(self, reports: Reports, /) -> None:
+        """Go by other settings from now on; when a report is due already stays as it is."""
+
 
 class _Top:
     """The longest of many."""
@@ -39,7 +42,14 @@ class _Top:
         # The count decides between equals: entries cannot be compared.
         self.count += 1
         heapq.heappush(self._heap, (duration, -self.count, entry))
-        if len(self._heap) > self._size:
+        self._shorten()
+
+    def resize(self, size: int) -> None:
+        self._size = size
+        self._shorten()
+
+    def _shorten(self) -> None:
+        while len(self._heap) > self._size:
             heapq.heappop(self._heap)
 
     def take(self) -> dict[str, Any]:
@@ -91,6 +101,11 @@ class ThresholdLogger:
     def answered_late(self, answer: LateAnswer, /) -> None:
         """See `Observer`."""
 
+    def heed(self, reports: Reports, /) -> None:
+        """See `Reporter`."""
+        self._threshold, self.interval = reports.threshold, reports.threshold_interval
+        self._top.resize(reports.threshold_size)
+
     def take(self) -> dict[str, Any]:
         """See `Reporter`."""
         return self._top.take()
@@ -116,6 +131,11 @@ class OrphanReporter:
     def answered_late(self, answer: LateAnswer, /) -> None:
         """See `Observer`."""
         self._top.add(answer.duration or 0.0, _entry(answer))
+
+    def heed(self, reports: Reports, /) -> None:
+        """See `Reporter`."""
+        self.interval = reports.orphaned_interval
+        self._top.resize(reports.orphaned_size)
 
     def take(self) -> dict[str, Any]:
         """See `Reporter`."""
@@ -147,6 +167,9 @@ class LatencyMeter:
 
     def answered_late(self, answer: LateAnswer, /) -> None:
         """See `Observer`."""
+
+    def heed(self, reports: Reports, /) -> None:
+        """See `Reporter`: no setting concerns it."""
 
     def take(self) -> dict[str, Any]:
         """See `Reporter`."""

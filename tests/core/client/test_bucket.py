@@ -208,28 +208,6 @@ class TestBucket:
         assert (bucket.default_format, bucket.transcoder) == (FMT_UTF8, other)
 
     @pytest.mark.parametrize(
-        ("option", "name", "value"),
-        [
-            *(
-                (f"{name}=7", name, 7)
-                for name in (
-                    "tracing_threshold_kv",
-                    "tracing_threshold_queue_flush_interval",
-                    "tracing_threshold_queue_size",
-                    "tracing_orphaned_queue_flush_interval",
-                    "tracing_orphaned_queue_size",
-                )
-            ),
-        ],
-    )
-    def test_options_as_attributes(self, loop: Loop, option: str, name: str, value: object) -> None:
-        """Attributes of 2.5 tell what options have decided; they cannot be set."""
-        bucket = Bucket(f"{TEXT}/default?{option}", authenticator=WHO, loop=loop)
-        assert getattr(bucket, name) == value
-        with pytest.raises(AttributeError):
-            setattr(bucket, name, value)
-
-    @pytest.mark.parametrize(
         ("option", "name", "value", "other", "bad"),
         [
             ("log_redaction=1", "redaction", True, False, "no"),
@@ -237,6 +215,19 @@ class TestBucket:
             ("compression_min_size=99", "compression_min_size", 99, 32, "32"),
             ("compression_min_ratio=0.5", "compression_min_ratio", 0.5, 1.0, 1.1),
             ("compression_min_ratio=0.5", "compression_min_ratio", 0.5, 0, True),
+            *(
+                (f"{name.lower()}=7", name, 7, 3, bad)
+                for name, bad in (
+                    ("tracing_threshold_kv", -1),
+                    ("tracing_threshold_queue_flush_interval", 0),
+                    ("tracing_threshold_queue_size", 1.5),
+                    ("tracing_orphaned_queue_flush_interval", float("nan")),
+                    ("tracing_orphaned_queue_size", 0),
+                    ("TRACING_THRESHOLD_KV", "1"),
+                    ("TRACING_ORPHANED_QUEUE_SIZE", True),
+                )
+            ),
+            ("tracing_threshold_kv=7", "tracing_threshold_kv", 7, 1e-6, float("inf")),
         ],
     )
     def test_attributes_that_can_be_set(

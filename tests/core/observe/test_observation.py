@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from couchloop.exceptions import AmbiguousTimeoutError, DocumentExistsError
-from couchloop.hot.operation import Operation
+from couchloop.hot.operation import CollectionName, Operation
 from couchloop.observation import Completed, LateAnswer
 from couchloop.observe.dispatcher import ObservedDispatcher
 from couchloop.observe.histogram import Histogram
@@ -123,6 +124,29 @@ class TestObserver:
         assert w.session.orphans == 2
         assert isinstance(w.session.dispatcher, ObservedDispatcher)
         assert not w.session.dispatcher._given_up
+
+    def test_collection(self) -> None:
+        """What is told of an operation, or of its late answer, names its collection if named."""
+        w, notes = observed()
+        w.cluster.create_collection("default", "zoo.birds")
+        names = CollectionName("zoo", "birds")
+        birds = replace(w.defaults, collection=names, max_key=246)
+        w.session.collections.attach(birds)
+        w.do(operations.upsert(birds, "k", 1))
+        w.do(operations.upsert(w.defaults, "k", 1))
+        w.cluster.inject(opcode=Opcode.GET, delay=1.0)
+        w.submit(operations.get(birds, "k", timeout=0.5))
+        w.submit(operations.get(w.defaults, "k", timeout=0.5))
+        w.advance(3.0)
+        told = [(each.name, each.scope, each.collection) for each in notes.done]
+        assert told == [
+            ("upsert", "zoo", "birds"),
+            ("upsert", None, None),
+            ("get", "zoo", "birds"),
+            ("get", None, None),
+        ]
+        late = [(each.name, each.scope, each.collection) for each in notes.late]
+        assert late == [("get", "zoo", "birds"), ("get", None, None)]
 
     def test_forgotten(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """No more than so many are remembered: what is forgotten is told without its time."""
@@ -244,6 +268,41 @@ class TestThreshold:
         w.settle()
         assert len(reported(w, "Operations over threshold")) == 1
         assert w.session.next_deadline() is None
+
+
+    def test_settings_that_change(self) -> None:
+        """Other settings count from then on: the limit, how many are shown, and when."""
+        w = World(reports=Reports(tracing=True, threshold_interval=100.0))
+        w.open()
+
+        def slow(seconds: float) -> None:
+            w.cluster.inject(opcode=Opcode.GET, delay=seconds, count=1)
+            w.submit(operations.get(w.defaults, "k", quiet=True, timeout=2.5))
+            w.advance(1.0)
+
+        def change(**changed: Any) -> None:
+            settings = w.session.settings
+            w.session.renew(replace(settings, reports=replace(settings.reports, **changed)))
+
+        slow(0.3)
+        change(threshold=0.2, threshold_size=1, threshold_interval=5.0)
+        slow(0.4)
+        slow(0.3)
+        w.advance(3.5)
+        (report,) = reported(w, "Operations over threshold")
+        assert report["kv"]["total_count"] == 2
+        (entry,) = report["kv"]["top_requests"]
+        assert entry["total_duration_us"] == pytest.approx(400_000)
+        change(threshold_size=5)
+        slow(0.3)
+        slow(0.4)
+        change(threshold_size=1, orphaned_size=2, orphaned_interval=1.0)
+        slow(0.1)
+        w.advance(3.0)
+        _, second = reported(w, "Operations over threshold")
+        assert second["kv"]["total_count"] == 2
+        (entry,) = second["kv"]["top_requests"]
+        assert entry["total_duration_us"] == pytest.approx(400_000)
 
 
 def test_orphan_report() -> None:
