@@ -44,6 +44,7 @@ from couchloop.hot.result import (
     MultiResult,
     OperationResult,
     ReplicaResult,
+    ReplicasResult,
     Result,
     ScanResult,
     StatsResult,
@@ -289,6 +290,47 @@ class DocumentMethods:
                     timeout,
                     retry_strategy,
                 ),
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def get_and_touch_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
+        expiry: Expiry | None = None,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult]:
+        """Fetch many documents and set their expiry, each in one step.
+
+        Args:
+            keys: the keys, or a dict of key and expiry.
+            expiry: for keys without one of their own.
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `get_and_touch` raises, with the results of all keys in the exception's
+        `all_results`; ArgumentError for an empty batch.
+        """
+        driver = self._driver
+        try:
+            pending = retrieve.get_and_touch_multi.build(
+                self._defaults,
+                keys,
+                (expiry, quiet, no_format, transcoder, timeout, retry_strategy),
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -1373,6 +1415,42 @@ class DocumentMethods:
             del self
         return driver.run(pending)
 
+    def get_and_lock_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, LockTime] | ItemCollection,
+        lock_time: LockTime | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult]:
+        """Fetch many documents and lock them, as `lock_multi` does.
+
+        Args:
+            keys: the keys, or a dict of key and time.
+            lock_time: for keys without one of their own.
+            no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `get_and_lock` raises, with the results of all keys in the exception's
+        `all_results`; ArgumentError for an empty batch.
+        """
+        driver = self._driver
+        try:
+            pending = locks.get_and_lock_multi.build(
+                self._defaults, keys, (lock_time, no_format, transcoder, timeout, retry_strategy)
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
     def unlock_multi(
         self,
         kvs: Mapping[Key, int | Result] | ItemCollection,
@@ -1728,6 +1806,48 @@ class DocumentMethods:
         driver = self._driver
         try:
             pending = replicas.get_any_replica_multi(
+                self._defaults,
+                keys,
+                no_format=no_format,
+                transcoder=transcoder,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def get_all_replicas_multi(
+        self,
+        keys: Iterable[Key],
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ReplicasResult]:
+        """Fetch all copies of many documents.
+
+        Args:
+            keys: the keys.
+            no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds for all of it. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Each key's result has its copies, the active one first: iterate over it. Copies that cannot
+        be read in the time given are left out.
+
+        Raises what `get_all_replicas` raises, with the results of all keys in the exception's
+        `all_results`; ArgumentError for an empty batch.
+        """
+        driver = self._driver
+        try:
+            pending = replicas.get_all_replicas_multi(
                 self._defaults,
                 keys,
                 no_format=no_format,

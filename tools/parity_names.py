@@ -468,7 +468,7 @@ exists_multi(keys)
 append_multi(keys)
 prepend_multi(keys)
 get_any_replica_multi(keys)
-get_all_replicas_multi | | out: results of one key are a list; call get_all_replicas
+get_all_replicas_multi(keys) | a list for each key, with what failed in the exception
 increment_multi | | out: counter_multi
 decrement_multi | | out: counter_multi
 """,

@@ -47,6 +47,7 @@ from couchloop.hot.result import (
     MultiResult,
     OperationResult,
     ReplicaResult,
+    ReplicasResult,
     Result,
     ScanResult,
     StatsResult,
@@ -288,6 +289,46 @@ class DocumentMethods:
                     timeout,
                     retry_strategy,
                 ),
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def get_and_touch_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
+        expiry: Expiry | None = None,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[MultiResult[ValueResult]]:
+        """Fetch many documents and set their expiry, each in one step.
+
+        Args:
+            keys: the keys, or a dict of key and expiry.
+            expiry: for keys without one of their own.
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `get_and_touch` raises, with the results of all keys in the exception's
+        `all_results`; ArgumentError for an empty batch.
+        """
+        try:
+            pending = retrieve.get_and_touch_multi.build(
+                self._defaults,
+                keys,
+                (expiry, quiet, no_format, transcoder, timeout, retry_strategy),
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -1351,6 +1392,41 @@ class DocumentMethods:
             del self
             raise
 
+    def get_and_lock_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, LockTime] | ItemCollection,
+        lock_time: LockTime | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[MultiResult[ValueResult]]:
+        """Fetch many documents and lock them, as `lock_multi` does.
+
+        Args:
+            keys: the keys, or a dict of key and time.
+            lock_time: for keys without one of their own.
+            no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `get_and_lock` raises, with the results of all keys in the exception's
+        `all_results`; ArgumentError for an empty batch.
+        """
+        try:
+            pending = locks.get_and_lock_multi.build(
+                self._defaults, keys, (lock_time, no_format, transcoder, timeout, retry_strategy)
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
     def unlock_multi(
         self,
         kvs: Mapping[Key, int | Result] | ItemCollection,
@@ -1698,6 +1774,47 @@ class DocumentMethods:
         """
         try:
             pending = replicas.get_any_replica_multi(
+                self._defaults,
+                keys,
+                no_format=no_format,
+                transcoder=transcoder,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def get_all_replicas_multi(
+        self,
+        keys: Iterable[Key],
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[MultiResult[ReplicasResult]]:
+        """Fetch all copies of many documents.
+
+        Args:
+            keys: the keys.
+            no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds for all of it. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Each key's result has its copies, the active one first: iterate over it. Copies that cannot
+        be read in the time given are left out.
+
+        Raises what `get_all_replicas` raises, with the results of all keys in the exception's
+        `all_results`; ArgumentError for an empty batch.
+        """
+        try:
+            pending = replicas.get_all_replicas_multi(
                 self._defaults,
                 keys,
                 no_format=no_format,
@@ -3841,6 +3958,7 @@ class OldNames(DocumentMethods):
             del self
 
     getMulti = DocumentMethods.get_multi
+    getAndTouchMulti = DocumentMethods.get_and_touch_multi
     existsMulti = DocumentMethods.exists_multi
     upsertMulti = DocumentMethods.upsert_multi
     insertMulti = DocumentMethods.insert_multi
@@ -3850,10 +3968,12 @@ class OldNames(DocumentMethods):
     removeMulti = DocumentMethods.remove_multi
     touchMulti = DocumentMethods.touch_multi
     lockMulti = DocumentMethods.lock_multi
+    getAndLockMulti = DocumentMethods.get_and_lock_multi
     unlockMulti = DocumentMethods.unlock_multi
     counterMulti = DocumentMethods.counter_multi
     rgetMulti = DocumentMethods.rget_multi
     getAnyReplicaMulti = DocumentMethods.get_any_replica_multi
+    getAllReplicasMulti = DocumentMethods.get_all_replicas_multi
     observeMulti = DocumentMethods.observe_multi
     endureMulti = DocumentMethods.endure_multi
     setMulti = set_multi

@@ -107,6 +107,8 @@ class TestLocks:
             loop.wait(bucket.unlock("k", locked.cas))
         both = loop.wait(bucket.lock_multi(["k"], 15))
         assert loop.wait(bucket.unlock_multi({"k": both["k"]})).all_ok
+        both = loop.wait(bucket.get_and_lock_multi({"k": 15}))
+        assert loop.wait(bucket.unlock_multi({"k": both["k"]})).all_ok
         assert loop.wait(bucket.get_and_lock("k", timedelta(seconds=15))).value == "v"
 
 
@@ -122,6 +124,9 @@ class TestExists:
         assert [bool(result) for result in found.values()] == [True, False]
         with pytest.raises(NotFoundError):
             loop.wait(bucket.get_and_touch("no", 5))
+        touched = loop.wait(bucket.get_and_touch_multi(["k"], timedelta(days=90)))
+        assert touched["k"].value == 1
+        assert loop.wait(bucket.get("k", with_expiry=True)).expiry is not None
 
 
 class TestCopies:
@@ -144,6 +149,14 @@ class TestCopies:
         assert [copy.is_replica for copy in copies] == [False, True, True]
         assert loop.wait(bucket.rget_multi(["k"])).all_ok
         assert loop.wait(bucket.get_any_replica_multi(["k"])).all_ok
+        copies = loop.wait(bucket.get_all_replicas_multi(["k"]))["k"]
+        assert [(copy.value, copy.is_replica) for copy in copies] == [
+            ({"a": 1}, False),
+            ({"a": 1}, True),
+            ({"a": 1}, True),
+        ]
+        handle = bucket.threadsafe()
+        assert loop.in_thread(lambda: len(handle.get_all_replicas_multi(["k"])["k"])) == 3
         with pytest.raises(DocumentUnretrievableError):
             loop.wait(bucket.get_any_replica("no"))
 

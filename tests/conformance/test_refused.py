@@ -73,6 +73,9 @@ BATCHES: list[tuple[str, Any]] = [
     ("get_multi", 5),
     ("get_multi", "key"),
     ("unlock_multi", ["k"]),
+    ("get_and_touch_multi", ["k"]),
+    ("get_and_lock_multi", {"k": None}),
+    ("get_all_replicas_multi", "k"),
     ("rget_multi", []),
     ("observe_multi", "k"),
 ]

@@ -30,6 +30,7 @@ from couchloop.result import (
     MultiResult,
     OperationResult,
     ReplicaResult,
+    ReplicasResult,
     ScanResult,
     ScopeSpec,
     StatsResult,
@@ -161,6 +162,9 @@ def operations(bucket: Bucket) -> None:
     assert_type(bucket.exists_multi(["k"]), Deferred[MultiResult[ExistsResult]])
     assert_type(bucket.lock_multi({"k": 5}), Deferred[MultiResult[ValueResult]])
     assert_type(bucket.unlock_multi({"k": 5}), Deferred[MultiResult[OperationResult]])
+    assert_type(bucket.get_and_touch_multi(["k"], 5), Deferred[MultiResult[ValueResult]])
+    assert_type(bucket.get_and_lock_multi({"k": 5}), Deferred[MultiResult[ValueResult]])
+    assert_type(bucket.get_all_replicas_multi(["k"]), Deferred[MultiResult[ReplicasResult]])
     bucket.upsert("k", 1, ttl=timedelta(days=40), transcoder=Transcoder)
     bucket.upsert("k", 1, expiry=datetime.now(UTC))
     bucket.lock("k", datetime.now(UTC))  # type: ignore[arg-type]

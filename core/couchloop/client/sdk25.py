@@ -99,8 +99,8 @@ def _report(option: str, field: str, meaning: str) -> Any:
 
     def set_(self: Sdk25Names, value: float) -> None:
         kind = type(get(self))
-        number = kind(_as_option(option, value))
-        self._set(reports=replace(self._settings.reports, **{field: number}))
+        changed: dict[str, Any] = {field: kind(_as_option(option, value))}
+        self._set(reports=replace(self._settings.reports, **changed))
 
     text = (
         f"{meaning} It counts from when it is set; with `enable_tracing` alone anything is "

@@ -46,6 +46,7 @@ from couchloop.hot.result import (
     MultiResult,
     OperationResult,
     ReplicaResult,
+    ReplicasResult,
     Result,
     StatsResult,
     ValueResult,
@@ -298,6 +299,50 @@ class DocumentMethods:
                     timeout,
                     retry_strategy,
                 ),
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def get_and_touch_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
+        expiry: Expiry | None = None,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult]:
+        """Fetch many documents and set their expiry, each in one step.
+
+        Args:
+            keys: the keys, or a dict of key and expiry.
+            expiry: for keys without one of their own.
+            quiet: give a result with `success` False and `value` None instead of raising
+                NotFoundError. None: as the Bucket says.
+            no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `get_and_touch` raises, with the results of all keys in the exception's
+        `all_results`; ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = retrieve.get_and_touch_multi.build(
+                target._defaults,
+                keys,
+                (expiry, quiet, no_format, transcoder, timeout, retry_strategy),
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -1454,6 +1499,45 @@ class DocumentMethods:
             del target
         return crossing.run(pending)
 
+    def get_and_lock_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, LockTime] | ItemCollection,
+        lock_time: LockTime | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult]:
+        """Fetch many documents and lock them, as `lock_multi` does.
+
+        Args:
+            keys: the keys, or a dict of key and time.
+            lock_time: for keys without one of their own.
+            no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds that each operation has from its issue on. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Raises what `get_and_lock` raises, with the results of all keys in the exception's
+        `all_results`; ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = locks.get_and_lock_multi.build(
+                target._defaults, keys, (lock_time, no_format, transcoder, timeout, retry_strategy)
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
     def unlock_multi(
         self,
         kvs: Mapping[Key, int | Result] | ItemCollection,
@@ -1833,6 +1917,51 @@ class DocumentMethods:
         try:
             crossing.check(target._driver.session)
             pending = replicas.get_any_replica_multi(
+                target._defaults,
+                keys,
+                no_format=no_format,
+                transcoder=transcoder,
+                timeout=timeout,
+                retry_strategy=retry_strategy,
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def get_all_replicas_multi(
+        self,
+        keys: Iterable[Key],
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ReplicasResult]:
+        """Fetch all copies of many documents.
+
+        Args:
+            keys: the keys.
+            no_format: give the value as bytes, whatever its format.
+            transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            timeout: seconds for all of it. None: as the Bucket says.
+            retry_strategy: whether and when to try again. None: as the Bucket says.
+
+        Each key's result has its copies, the active one first: iterate over it. Copies that cannot
+        be read in the time given are left out.
+
+        Raises what `get_all_replicas` raises, with the results of all keys in the exception's
+        `all_results`; ArgumentError for an empty batch.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = replicas.get_all_replicas_multi(
                 target._defaults,
                 keys,
                 no_format=no_format,

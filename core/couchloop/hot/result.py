@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from couchloop.exceptions import CouchbaseError, ValueFormatError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from couchloop.hot.durable import MutationToken
@@ -203,6 +204,33 @@ class ReplicaResult(ValueResult):
     ) -> None:
         super().__init__(key, value, cas, flags, rc)
         self.is_replica = is_replica
+
+
+class ReplicasResult(Result):
+    """The copies of one document, of the many that were asked for: iterate over it.
+
+    Attributes:
+        value: The copies that were read, the active one first; empty if it failed.
+
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, key: object, value: list[ReplicaResult], rc: int = 0) -> None:
+        super().__init__(key, rc)
+        self.value: list[ReplicaResult] = value
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __iter__(self) -> Iterator[ReplicaResult]:
+        return iter(self.value)
+
+    def __getitem__(self, place: int) -> ReplicaResult:
+        return self.value[place]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(key={self.key!r}, copies={len(self)}{self._failure()})"
 
 
 class ScanResult(ValueResult):

@@ -29,6 +29,7 @@ from couchloop.operations.locks import (
     Lock,
     Unlock,
     get_and_lock,
+    get_and_lock_multi,
     lock,
     lock_multi,
     unlock,
@@ -39,6 +40,7 @@ from couchloop.operations.reading import Get
 from couchloop.operations.remove import Remove, remove, remove_multi
 from couchloop.operations.replicas import (
     get_all_replicas,
+    get_all_replicas_multi,
     get_any_replica,
     get_any_replica_multi,
     rget,
@@ -51,6 +53,7 @@ from couchloop.operations.retrieve import (
     exists_multi,
     get,
     get_and_touch,
+    get_and_touch_multi,
     get_multi,
 )
 from couchloop.operations.stats import stats
@@ -92,8 +95,11 @@ __all__ = [
     "exists_multi",
     "get",
     "get_all_replicas",
+    "get_all_replicas_multi",
     "get_and_lock",
+    "get_and_lock_multi",
     "get_and_touch",
+    "get_and_touch_multi",
     "get_any_replica",
     "get_any_replica_multi",
     "get_multi",

@@ -16,7 +16,18 @@ from couchloop.hot.batch import Batch, Bulk
 from couchloop.hot.result import MultiResult, ValueResult
 
 _OPTIONS: Final = frozenset(
-    {"ttl", "expiry", "format", "ignore_cas", "fragment", "delta", "initial", "quiet", "cas"}
+    {
+        "ttl",
+        "expiry",
+        "lock_time",
+        "format",
+        "ignore_cas",
+        "fragment",
+        "delta",
+        "initial",
+        "quiet",
+        "cas",
+    }
 )
 OF_ITEMS: Final = frozenset({"ignore_cas", "fragment"})
 """Options that say how an item is used, and are no arguments of an operation."""

@@ -128,4 +128,7 @@ def unlock(
 
 
 lock_multi = Multi(Lock, lock, LOCK_TIME, "Fetch many documents and lock them.")
+get_and_lock_multi = Multi(
+    Lock, get_and_lock, LOCK_TIME, "Fetch many documents and lock them, as `lock_multi` does."
+)
 unlock_multi = Multi(Unlock, unlock, CAS_OF_LOCK, "Unlock many documents.")

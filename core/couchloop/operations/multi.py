@@ -74,6 +74,11 @@ TTL: Final = OwnArgument(
     "Iterable[Key] | Mapping[Key, Expiry] | ItemCollection",
     "the keys, or a dict of key and ttl.",
 )
+EXPIRY: Final = OwnArgument(
+    "keys",
+    "Iterable[Key] | Mapping[Key, Expiry] | ItemCollection",
+    "the keys, or a dict of key and expiry.",
+)
 LOCK_TIME: Final = OwnArgument(
     "keys",
     "Iterable[Key] | Mapping[Key, LockTime] | ItemCollection",
@@ -136,13 +141,19 @@ class Multi(Generic[R]):
         first, _, *others = signature.parameters.values()
         self.argument = others[0].name if own.is_said else ""
         """Of *single*: what may be said of each key by itself."""
+        self._is_wanted = (
+            own.is_said and not own.is_needed and others[0].default is inspect.Parameter.empty
+        )
+        """Whether each key must have it, if all do not."""
+        others = [self._optional(each) for each in others]
         shared = [each for each in others if each.name not in own.unshared]
         shared.sort(key=lambda each: order.index(each.name) if each.name in order else len(order))
         self.shared = tuple(each.name for each in shared)
         """Arguments that are given once, in their order."""
         self._usual = tuple(each.default for each in shared)
         self._timeout = self.shared.index("timeout")
-        self._expiry = self.shared.index("expiry") if "expiry" in self.shared else None
+        has_both = {"expiry", "ttl"} <= {*self.shared}
+        self._expiry = self.shared.index("expiry") if has_both else None
         durable = ("durability", "persist_to", "replicate_to")
         self._durable = [self.shared.index(name) for name in durable if name in self.shared]
         self._positional = [each.name for each in shared if each.kind is not each.KEYWORD_ONLY]
@@ -152,7 +163,10 @@ class Multi(Generic[R]):
         unshared = {name: each.default for name, each in signature.parameters.items()}
         self._unshared = tuple(unshared.values())
         places = [*self.shared, *unshared]
-        last = code.co_varnames[code.co_argcount - len(usual) : code.co_argcount]
+        first_of_last = code.co_argcount - len(usual)
+        if self._is_wanted:
+            first_of_last = code.co_varnames.index(self.argument)
+        last = code.co_varnames[first_of_last : code.co_argcount]
         self._last = [places.index(name) for name in last]
         """Where those arguments of *single* that have a default, and may be given by position, are
         among what is shared and then what is not."""
@@ -163,6 +177,12 @@ class Multi(Generic[R]):
         self.__signature__ = signature.replace(
             parameters=[first, keys, *shared], return_annotation="Batch"
         )
+
+    def _optional(self, each: inspect.Parameter) -> inspect.Parameter:
+        """Return an argument as batches have it: what each key may say need not be said for all."""
+        if each.name == self.argument and self._is_wanted:
+            return each.replace(default=None, annotation=f"{each.annotation} | None")
+        return each
 
     def __call__(
         self, defaults: Defaults, keys: Any, /, *positional: Any, **named: Any
@@ -288,6 +308,9 @@ class Multi(Generic[R]):
         """
         own = self.own
         single = self.single
+        is_unsaid = self._is_wanted and arguments[0] is None
+        if is_unsaid and not is_dict:
+            raise self._unsaid(None)
         if self._expiry is not None and arguments[self._expiry] is not None:
             arguments = self._with_ttl(arguments, self._expiry)
         if not all(map(is_, arguments, self._usual)):
@@ -302,7 +325,7 @@ class Multi(Generic[R]):
                 return single(defaults, key, value)
 
         elif is_dict:
-            build = self._told(defaults, single)
+            build = self._told(defaults, single, is_unsaid=is_unsaid)
         else:
 
             def build(key: Any, _: None) -> Operation[R]:
@@ -322,6 +345,7 @@ class Multi(Generic[R]):
         name = self.single.__name__
         side = name if name in {"append", "prepend"} else ""
         single = self._preset(arguments)
+        is_unsaid = self._is_wanted and arguments[0] is None
         takes = inspect.signature(self.single).parameters.keys()
 
         def build(key: Any, pair: Any) -> Operation[R]:
@@ -335,6 +359,8 @@ class Multi(Generic[R]):
                 said["value"] = value
             if "cas" in takes and not options.get("ignore_cas") and "cas" not in options:
                 said["cas"] = item.cas
+            if is_unsaid and said.get(self.argument) is None:
+                raise self._unsaid(key)
             return single(defaults, key, **said)
 
         batch, bulk = kinds_of_batches(given, side)
@@ -363,12 +389,21 @@ class Multi(Generic[R]):
         made.__kwdefaults__ = dict(zip(self._names, map(value, self._named), strict=True))
         return made
 
-    def _told(self, defaults: Defaults, single: Callable[..., Operation[R]]) -> Build:
+    def _unsaid(self, key: Any) -> ArgumentError:
+        what = self.argument
+        text = f"{self.__name__} needs {what}: one for all keys, or a dict of key and {what}"
+        return ArgumentError(text, key=key)
+
+    def _told(
+        self, defaults: Defaults, single: Callable[..., Operation[R]], *, is_unsaid: bool
+    ) -> Build:
         """Return what makes the operation of a key, and of what a dict says of it."""
         read, named = self.own.read, self.own.named
 
         def build(key: Any, value: Any) -> Operation[R]:
             if value is None:
+                if is_unsaid:
+                    raise self._unsaid(key)
                 return single(defaults, key)
             if named and isinstance(value, Mapping):
                 if unknown := value.keys() - named:

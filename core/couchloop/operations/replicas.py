@@ -20,7 +20,7 @@ from couchloop.exceptions import (
 )
 from couchloop.hot.frames import Frame
 from couchloop.hot.operation import Defaults, Key
-from couchloop.hot.result import MultiResult, ReplicaResult, Result, ValueResult
+from couchloop.hot.result import MultiResult, ReplicaResult, ReplicasResult, Result, ValueResult
 from couchloop.operations.copies import ACTIVE, MAX_REPLICAS, OfOneCopy
 from couchloop.operations.procedure import Procedure, Steps, Together, procedure
 from couchloop.operations.reading import Get, reader
@@ -120,7 +120,11 @@ def _any(reads: Reads, key: Key, *, quiet: bool) -> Steps[ReplicaResult]:
 
 
 def _all(reads: Reads, key: Key) -> Steps[list[ReplicaResult]]:
-    outcomes = yield Together(reads(key))
+    return _found((yield Together(reads(key))), key)
+
+
+def _found(outcomes: Iterable[Any], key: Key) -> list[ReplicaResult]:
+    """Return the copies that were read; raise why there are none."""
     found = [each for each in outcomes if isinstance(each, ReplicaResult)]
     return found or [_first(outcomes, key, quiet=False)]
 
@@ -139,6 +143,29 @@ def _many(reads: Reads, keys: Sequence[Key], *, quiet: bool) -> Steps[MultiResul
                 results[key] = _first(own, key, quiet=quiet)
             except CouchbaseError as error:
                 results[key] = ReplicaResult(key, None, 0, 0, error.rc or -1)
+                first = first or error
+    if first is None:
+        return results
+    first.result, first.all_results = results[first.key], results
+    try:
+        raise first
+    finally:
+        del first
+
+
+def _all_of_many(reads: Reads, keys: Sequence[Key]) -> Steps[MultiResult[ReplicasResult]]:
+    """Read all copies of many keys, a part of them at a time."""
+    results: MultiResult[ReplicasResult] = MultiResult()
+    first: CouchbaseError | None = None
+    for start in range(0, len(keys), _AT_ONCE):
+        part = [(key, reads(key)) for key in keys[start : start + _AT_ONCE]]
+        outcomes = yield Together([op for _, ops in part for op in ops])
+        for key, ops in part:
+            own, outcomes = outcomes[: len(ops)], outcomes[len(ops) :]
+            try:
+                results[key] = ReplicasResult(key, _found(own, key))
+            except CouchbaseError as error:
+                results[key] = ReplicasResult(key, [], error.rc or -1)
                 first = first or error
     if first is None:
         return results
@@ -387,6 +414,35 @@ def get_any_replica_multi(
     copies = range(ACTIVE, MAX_REPLICAS)
     steps = _many(_reads(defaults, copies, coder, timeout, retry_strategy), every, quiet=False)
     name = "get_any_replica_multi"
+    return procedure(name, defaults, every[0], timeout, steps, idempotent=True)
+
+
+def get_all_replicas_multi(
+    defaults: Defaults,
+    keys: Iterable[Key],
+    *,
+    no_format: bool = False,
+    transcoder: Transcoder | type[Transcoder] | None = None,
+    timeout: float | None = None,
+    retry_strategy: RetryStrategy | None = None,
+) -> Procedure[MultiResult[ReplicasResult]]:
+    """Fetch all copies of many documents.
+
+    Args:
+        keys: the keys.
+        timeout: seconds for all of it. None: as the Bucket says.
+
+    Each key's result has its copies, the active one first: iterate over it. Copies that cannot be
+    read in the time given are left out.
+
+    Raises what `get_all_replicas` raises, with the results of all keys in the exception's
+    `all_results`; ArgumentError for an empty batch.
+    """
+    coder = reader(transcoder, defaults, no_format=no_format)
+    every = distinct(keys)
+    copies = range(ACTIVE, MAX_REPLICAS)
+    steps = _all_of_many(_reads(defaults, copies, coder, timeout, retry_strategy), every)
+    name = "get_all_replicas_multi"
     return procedure(name, defaults, every[0], timeout, steps, idempotent=True)
 
 

@@ -15,7 +15,7 @@ from couchloop.hot.operation import Defaults, Key, Operation
 from couchloop.hot.result import ExistsResult, Result, ValueResult
 from couchloop.operations.arguments import rarely
 from couchloop.operations.items import ItemCollection
-from couchloop.operations.multi import KEY, TTL, Multi
+from couchloop.operations.multi import EXPIRY, KEY, TTL, Multi
 from couchloop.operations.projection import get_parts
 from couchloop.operations.reading import Get, reader
 from couchloop.operations.replicas import read_many_with_replicas, read_with_replicas
@@ -231,5 +231,11 @@ get_multi = Multi(
     "Fetch many documents.",
     own_kind=GetAndTouch,
     instead=_many_with_replicas,
+)
+get_and_touch_multi = Multi(
+    GetAndTouch,
+    get_and_touch,
+    EXPIRY,
+    "Fetch many documents and set their expiry, each in one step.",
 )
 exists_multi = Multi(Exists, exists, KEY, "Return which of many documents are there.")

@@ -269,7 +269,6 @@ class TestThreshold:
         assert len(reported(w, "Operations over threshold")) == 1
         assert w.session.next_deadline() is None
 
-
     def test_settings_that_change(self) -> None:
         """Other settings count from then on: the limit, how many are shown, and when."""
         w = World(reports=Reports(tracing=True, threshold_interval=100.0))

@@ -11,10 +11,12 @@ import pytest
 from couchloop.exceptions import ArgumentError
 from couchloop.hot.batch import Batch
 from couchloop.operations import document as ops
-from couchloop.operations.multi import CAS_OF_LOCK, DELTA, LOCK_TIME, VALUE, Multi
+from couchloop.operations.items import ItemOptionDict
+from couchloop.operations.multi import CAS_OF_LOCK, DELTA, EXPIRY, LOCK_TIME, VALUE, Multi
 from couchloop.result import OperationResult
 from couchloop.retries import FailFast
 from couchloop.transcoder import FMT_UTF8
+from couchloop.wire import Opcode
 from tests.core.world import defaults
 
 D = defaults()
@@ -23,6 +25,8 @@ SIGNATURES = {
     "get_multi": "keys, ttl=0, quiet=None, replica=False, no_format=False, *, "
     "project=None, with_expiry=False, transcoder=None",
     "exists_multi": "keys, *",
+    "get_and_touch_multi": "keys, expiry=None, quiet=None, *, no_format=False, transcoder=None",
+    "get_and_lock_multi": "keys, lock_time=None, *, no_format=False, transcoder=None",
     "lock_multi": "keys, ttl=0, quiet=None, *, no_format=False, transcoder=None",
     "unlock_multi": "kvs, *",
     "upsert_multi": (
@@ -61,7 +65,7 @@ def test_signatures(name: str) -> None:
 
 
 def test_complete() -> None:
-    """Each operation has a `_multi` form, by its name."""
+    """Each operation that is made of one request has a `_multi` form, by its name."""
     made = {name: each for name, each in vars(ops).items() if isinstance(each, Multi)}
     assert made.keys() == SIGNATURES.keys()
     for name, each in made.items():
@@ -79,8 +83,8 @@ def test_shared_arguments(name: str) -> None:
     options: dict[str, Any] = {"timeout": 7, "retry_strategy": strategy}
     if build.own is CAS_OF_LOCK:
         keys = {"a": 1, "b": 2}
-    if build.own is LOCK_TIME:
-        options["ttl"] = 9
+    if build.own in {LOCK_TIME, EXPIRY}:
+        options[build.argument] = 9
     for op in build(D, keys, **options).operations:
         assert (op.timeout, op.retry_strategy) == (7, strategy)
     if "ttl" in SIGNATURES[name] and build.own is not DELTA:
@@ -93,8 +97,8 @@ def test_shared_arguments(name: str) -> None:
     if "format=None" in SIGNATURES[name]:
         assert [op.value for op in build(D, keys, format=FMT_UTF8).operations] == [b"x", b"y"]
     if "quiet" in SIGNATURES[name]:
-        if build.own is LOCK_TIME:
-            options["ttl"] = 9
+        if build.own in {LOCK_TIME, EXPIRY}:
+            options[build.argument] = 9
         assert all(op.quiet for op in build(D, keys, quiet=True, **options).operations)
 
 
@@ -169,3 +173,31 @@ def test_named_arguments() -> None:
         ops.counter_multi(D, {"a": {"timeout": 1}})
     with pytest.raises(ArgumentError, match="unknown argument"):
         ops.counter_multi(D, {"a": {1: 1, "step": 2}})  # keys of any kind
+
+
+@pytest.mark.parametrize(
+    ("build", "opcode"),
+    [(ops.get_and_touch_multi, Opcode.GAT), (ops.get_and_lock_multi, Opcode.GET_LOCKED)],
+)
+def test_what_must_be_said(build: Any, opcode: Opcode) -> None:
+    """Each key must have an expiry, or a time: its own, or that of all."""
+    keys: Any
+    for keys, shared in (
+        (["a", "b"], (9,)),
+        ({"a": 9, "b": None}, (9,)),
+        ({"a": 9, "b": timedelta(seconds=9)}, ()),
+    ):
+        batch: Batch[Any] = build(D, keys, *shared)
+        assert [(op.opcode, op.extras.hex()) for op in batch.operations] == [
+            (opcode, "00000009")
+        ] * 2
+    items = ItemOptionDict()
+    items.create_and_add("a", **{build.argument: 9})
+    (op,) = build(D, items).operations
+    assert op.extras.hex() == "00000009"
+    items.create_and_add("b")
+    for keys, key in ((["a"], None), ({"a": 9, "b": None}, "b"), (items, "b")):
+        with pytest.raises(ArgumentError, match=f"needs {build.argument}: one for all") as caught:
+            build(D, keys)
+        assert caught.value.key == key
+        assert build(D, keys, 9).operations

@@ -188,6 +188,40 @@ class TestAll:
         ]
         assert all(isinstance(copy, ReplicaResult) for copy in copies)
 
+    def test_many(self) -> None:
+        """A batch has the copies of each key; one that is nowhere fails by itself."""
+        w = world()
+        d = w.defaults
+        keys = [f"k{number}" for number in range(150)]
+        w.do(ops.upsert_multi(d, dict.fromkeys(keys, 1)))
+        results = found(w, ops.get_all_replicas_multi(d, keys))
+        assert list(results) == keys
+        for key in keys:
+            assert [copy.is_replica for copy in results[key]] == [False, True, True]
+            assert [copy.key for copy in results[key]] == [key] * 3
+        with pytest.raises(DocumentUnretrievableError) as caught:
+            found(w, ops.get_all_replicas_multi(d, ["k0", "no", "k1"], no_format=True))
+        assert caught.value.key == "no"
+        good, bad = caught.value.split_results()
+        assert (list(good), list(bad)) == (["k0", "k1"], ["no"])
+        assert (good["k1"][0].value, len(bad["no"]), bad["no"].value) == (b"1", 0, [])
+        assert repr(good["k0"]) == "ReplicasResult(key='k0', copies=3)"
+
+    def test_many_and_one_is_away(self) -> None:
+        """Copies that do not answer in time are left out, of each key by itself."""
+        w = world()
+        keys = [w.keys_of(address)[0] for address in w.nodes]
+        w.do(ops.upsert_multi(w.defaults, dict.fromkeys(keys, 1)))
+        w.cluster.hang(node_at(w, w.owner(keys[0])))
+        pending = w.submit(ops.get_all_replicas_multi(w.defaults, keys, timeout=1.0))
+        w.advance(1.0)
+        results = pending.result()
+        assert [[copy.is_replica for copy in results[key]] for key in keys] == [
+            [True, True],
+            [False, True],
+            [False, True],
+        ]
+
     def test_one_is_away(self) -> None:
         """A copy that does not answer in time is left out."""
         w = world()
