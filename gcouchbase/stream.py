@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from couchloop.client.stream import StreamBase, end
 from couchloop.exceptions import ArgumentError
+from couchloop.operations.key_stream import KeyStream, Summary
 from couchloop.operations.stream import END, Stream
-from couchloop.operations.streaming import KeyStream, Summary
 from gcouchbase.internals import guarded
 from gcouchbase.pipeline import PipelinedDriver
 

@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.internet.interfaces import IReactorFromThreads
 
 from couchloop.client.stream import StreamBase, end
+from couchloop.operations.key_stream import WAIT, KeyStream, Summary
 from couchloop.operations.stream import END, Stream
-from couchloop.operations.streaming import WAIT, KeyStream, Summary
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class AsyncSource:
-    """An async iterable, asked for one after the other; see `couchloop.operations.streaming`.
+    """An async iterable, asked for one after the other; see `couchloop.operations.key_stream`.
 
     Args:
         iterable: that one.

@@ -396,10 +396,27 @@ def test_bad_input(loop: Loop, more: dict[str, Any]) -> None:
         assert [each["id"] for each in bucket.diagnostics()["services"]["kv"]] == before
 
 
-def test_streams(loop: Loop) -> None:
-    """A stream takes a level, and refuses to watch copies instead of passing over it."""
-    with loop.serving() as served, opened(loop, cluster_of(loop, served)) as bucket:
-        with bucket.durability(), pytest.raises(InvalidDurabilityError):
-            bucket.upsert_stream({"k": 1})
-        with pytest.raises(InvalidDurabilityError):
-            bucket.upsert_stream({"k": 1}, durability=ClientDurability(1))
+@options
+def test_streams(loop: Loop, options: str) -> None:
+    """A stream watches the copies of each key: some succeed, and some are lost, by themselves."""
+    with (
+        loop.serving(loop.embedded(3, replicas=2)) as served,
+        opened(loop, at(loop, served, options)) as bucket,
+    ):
+        keys = [f"k{number}" for number in range(100)]
+        with bucket.durability(persist_to=1, replicate_to=1):
+            in_block = bucket.upsert_stream(dict.fromkeys(keys, 1))
+        assert loop.wait(in_block.run()) == (100, 0, ())
+        node = node_of(served, bucket, "k0")
+        here = {key for key in keys if node_of(served, bucket, key) is node}
+        served.cluster.delay_replication("default", inf)
+        stream = bucket.upsert_stream(dict.fromkeys(keys, 2), replicate_to=1)
+        taking = loop.start(stream.run)
+        loop.until(lambda: all(is_stored(served, bucket, key, b"2") for key in keys))
+        assert not taking.done
+        served.cluster.stop(node)
+        served.cluster.failover(node)
+        served.cluster.delay_replication("default", 0.0)
+        done, failed, failures = taking.outcome()
+        assert (done, failed) == (len(keys), len(failures))
+        assert {each.key for each in failures if type(each.error) is MutationLostError} == here

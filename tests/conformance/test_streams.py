@@ -16,6 +16,7 @@ from couchloop.exceptions import (
     NotFoundError,
     ObjectDestroyedError,
     RequestCanceledError,
+    TooFewReplicasError,
     ValueFormatError,
 )
 from couchloop.transcoder import FMT_BYTES
@@ -256,10 +257,13 @@ def test_durability(loop: Loop, bucket: Any, served: Any) -> None:
     majority = Durability.MAJORITY
     summary = loop.wait(bucket.upsert_stream(pairs(50), durability=majority).run())
     assert (summary.done, summary.failed) == (50, 0)
-    with pytest.raises(InvalidDurabilityError, match="_multi"):
-        bucket.upsert_stream(pairs(2), durability=ClientDurability(1, 1))
+    copies = loop.take(bucket.upsert_stream(pairs(50), durability=ClientDurability(1, 1)))
+    assert all(result.success and result.cas for result in copies)
     plain = bucket.upsert_stream(pairs(50))
     with bucket.durability(persist_to=1):
         assert loop.wait(plain.run()).done == 50
-        with pytest.raises(InvalidDurabilityError, match="_multi"):
-            bucket.upsert_stream(pairs(2))
+        in_block = bucket.upsert_stream(pairs(2), replicate_to=3)
+    failures = loop.wait(in_block.run()).failures
+    assert [type(each.error) for each in failures] == [TooFewReplicasError] * 2
+    with pytest.raises(InvalidDurabilityError):
+        bucket.upsert_stream(pairs(2), durability=majority, persist_to=1)

@@ -24,7 +24,7 @@ from couchloop.exceptions import CouchbaseError
 from couchloop.items import Item, ItemOptionDict
 from couchloop.kv_range_scan import PrefixScan, RangeScan, SamplingScan, ScanTerm
 from couchloop.mutation_state import MutationState, MutationToken
-from couchloop.operations.streaming import Summary
+from couchloop.operations.key_stream import Summary
 from couchloop.result import (
     ExistsResult,
     MultiResult,

@@ -10,8 +10,8 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from couchloop.operations.key_stream import KeyStream, Summary
 from couchloop.operations.stream import Alone, Cancelled, Stream
-from couchloop.operations.streaming import KeyStream, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -72,11 +72,11 @@ from couchloop.operations import (
     touch,
 )
 from couchloop.operations.items import ItemCollection
+from couchloop.operations.key_stream import Progress
 from couchloop.operations.manifest import ScopeSpec
 from couchloop.operations.scan import Changes
 from couchloop.operations.scan_requests import PrefixScan, RangeScan, SamplingScan
 from couchloop.operations.specs import Spec, StoreSemantics
-from couchloop.operations.streaming import Progress
 from couchloop.operations.subdocument_result import SubdocResult
 from couchloop.retries import RetryStrategy
 from couchloop.session import health
@@ -3373,6 +3373,8 @@ class DocumentMethods:
         *,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         preserve_expiry: bool = False,
@@ -3390,6 +3392,9 @@ class DocumentMethods:
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             preserve_expiry: leave the expiry of a document that exists as it is; *ttl* is then that
@@ -3419,6 +3424,8 @@ class DocumentMethods:
         *,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         durability: DurabilityType | None = None,
@@ -3435,6 +3442,9 @@ class DocumentMethods:
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
@@ -3462,6 +3472,8 @@ class DocumentMethods:
         *,
         ttl: Expiry = 0,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         expiry: Expiry | None = None,
         transcoder: Transcoder | type[Transcoder] | None = None,
         preserve_expiry: bool = False,
@@ -3479,6 +3491,9 @@ class DocumentMethods:
             ttl: when the document expires: whole seconds from now, a timedelta, or a datetime with
                 a time zone; 0: never. Above 30 days a number counts from 1970.
             format: FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
             expiry: another name of *ttl*: give one.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
             preserve_expiry: leave its expiry as it is.
@@ -3506,6 +3521,8 @@ class DocumentMethods:
         pairs: Mapping[Any, Any] | Iterable[tuple[Key, Any]] | AsyncIterable[tuple[Key, Any]],
         *,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
@@ -3518,6 +3535,9 @@ class DocumentMethods:
         Args:
             pairs: any iterable of (key, value), an async one, or a dict.
             format: FMT_UTF8 or FMT_BYTES.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
             durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
                 or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
@@ -3542,6 +3562,8 @@ class DocumentMethods:
         pairs: Mapping[Any, Any] | Iterable[tuple[Key, Any]] | AsyncIterable[tuple[Key, Any]],
         *,
         format: int | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
@@ -3554,6 +3576,9 @@ class DocumentMethods:
         Args:
             pairs: any iterable of (key, value), an async one, or a dict.
             format: FMT_UTF8 or FMT_BYTES.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
             durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
                 or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
@@ -3580,6 +3605,8 @@ class DocumentMethods:
         | AsyncIterable[Key | tuple[Key, Any]],
         *,
         quiet: bool | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
@@ -3593,6 +3620,9 @@ class DocumentMethods:
             keys: any iterable of keys, or of (key, cas), an async one, or a dict.
             quiet: give a result with `success` False and `value` None instead of raising
                 NotFoundError. None: as the Bucket says.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
             durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
                 or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
@@ -3660,6 +3690,8 @@ class DocumentMethods:
         delta: int = 1,
         ttl: Expiry = 0,
         expiry: Expiry | None = None,
+        persist_to: int = 0,
+        replicate_to: int = 0,
         durability: DurabilityType | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
@@ -3675,6 +3707,9 @@ class DocumentMethods:
             delta: what to add; negative: to subtract (never below 0).
             ttl: expiry of a document that is created; 0: never.
             expiry: another name of *ttl*: give one.
+            persist_to: once it is stored wait until it is on so many disks, the active copy's among
+                them; -1: on all. In 2.5's way; *durability* is the newer one.
+            replicate_to: likewise until so many replicas have it in memory; -1: all.
             durability: how durable the change must be to succeed: a level, as Durability.MAJORITY,
                 or a ClientDurability (couchloop.durability).
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.

@@ -134,20 +134,21 @@ def _made(op: Operation[Any], need: Need, limit: float | None) -> Steps[Any]:
     result = yield op
     if result.rc or not (need.persist or need.replicate):
         return result
-    sight = _sight(op, result, need, Member(0, op.key))
+    sight = sight_of(op, result, need, Member(0, op.key))
     durable = defaults.durable
     seconds = None if limit is not None else need.timeout or durable.watch_timeout
     error = (yield from watch([sight], durable.interval, seconds))[0]
     if error is None:
         return result
-    error.result = _doubtful(result, error)
+    error.result = doubtful(result, error)
     try:
         raise error
     finally:
         del error
 
 
-def _sight(op: Operation[Any], result: Any, need: Need, member: Member) -> Sight:
+def sight_of(op: Operation[Any], result: Any, need: Need, member: Member) -> Sight:
+    """Return what asks the copies of a change that was made: by its token, or by its CAS."""
     token: MutationToken | None = result.token
     if token is not None and op.defaults.durable.by_token:
         member = member._replace(seqno=token.seqno)
@@ -155,7 +156,7 @@ def _sight(op: Operation[Any], result: Any, need: Need, member: Member) -> Sight
     return SightOfDocument(op.defaults, need, member, result.cas, removed=op.name == "remove")
 
 
-def _doubtful(result: Any, error: CouchbaseError) -> Any:
+def doubtful(result: Any, error: CouchbaseError) -> Any:
     """Return the result of a change that was made, and may be lost: with its CAS and its token."""
     own = copy(result)
     own.rc = error.rc or -1
@@ -272,7 +273,7 @@ def _watch_all(
     timeout = seconds
     for op, result, need, place in made:
         timeout = timeout or need.timeout
-        sight = _sight(op, result, need, Member(place, op.key))
+        sight = sight_of(op, result, need, Member(place, op.key))
         if isinstance(sight, SightOfBranch):
             of_branch = branches.setdefault((*result.token[:2], need), sight)
             if of_branch is not sight:
@@ -282,4 +283,4 @@ def _watch_all(
     found = yield from watch(sights, durable.interval, timeout or durable.watch_timeout)
     for _, result, _, place in made:
         error = found.get(place)
-        bulk.settle(place, result if error is None else _doubtful(result, error), error)
+        bulk.settle(place, result if error is None else doubtful(result, error), error)

@@ -310,7 +310,7 @@ class Procedure(Batch[Any], Generic[T]):
         together, self._together = self._together, None
         if not operations:
             return
-        outcomes = [_outcome(op) for op in operations]
+        outcomes = [outcome_of(op) for op in operations]
         if together is not None:
             self._outcome = outcomes
             failures = [each for each in outcomes if isinstance(each, CouchbaseError)]
@@ -375,7 +375,7 @@ def _rescued(steps: Steps[T], kind: type[CouchbaseError], instead: Callable[[], 
         return instead()
 
 
-def _outcome(op: Operation[Any]) -> Any:
+def outcome_of(op: Operation[Any]) -> Any:
     """Return the result of *op*, or its exception; None: it has neither."""
     if not op.done:
         return None

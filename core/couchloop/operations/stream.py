@@ -81,6 +81,8 @@ class Stream(ABC, Generic[T]):
         """When the slice that is under way has begun."""
         self._has_more = False
         """Whether a slice can do more in the next turn."""
+        self._is_halted = False
+        """Whether the session has ended: nothing can be issued any more."""
 
     # What a kind of stream does
 
@@ -107,6 +109,14 @@ class Stream(ABC, Generic[T]):
     def _stop(self) -> list[Operation[Any]]:
         """Let go of all: the consumer has stopped. Return what is to be sent for that."""
         return []
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether nothing is under way."""
+        return not self._flying and not self._finished
+
+    def _carry_on(self, performer: Performer | None, now: float) -> None:
+        """Go on with what was begun, also while the stream ends; no *performer*: let go of it."""
 
     def _tell(self) -> None:
         """Record that a slice is over: user code may run in here."""
@@ -161,6 +171,11 @@ class Stream(ABC, Generic[T]):
 
     # What the session does
 
+    def halt(self, error: CouchbaseError) -> None:
+        """End with *error*: the session does."""
+        self.ending = self.ending or error
+        self._is_halted = True
+
     def member_done(self, op: Operation[Any]) -> bool:
         """See `couchloop.hot.request.Completion`: it is read in a turn."""
         self._flying.pop(op, None)
@@ -182,12 +197,13 @@ class Stream(ABC, Generic[T]):
         try:
             for op in self._read():
                 self._attempt(self._settle, op)
+            self._attempt(self._carry_on, performer, now)
             if self.ending is None and performer is not None:
                 self._attempt(self._feed, performer, now)
             self._attempt(self._tell)
         finally:
             self._is_busy = False
-        is_idle = not self._flying and not self._finished
+        is_idle = self._is_idle
         if self.ending is not None:
             self._wind_up(performer, now)
             if performer is None or is_idle:
@@ -281,7 +297,7 @@ class Pull(Procedure[Any], Generic[T]):
 
     def end(self, error: CouchbaseError) -> None:
         """See `Procedure`: the session ends, and so does the stream."""
-        self._stream.ending = self._stream.ending or error
+        self._stream.halt(error)
 
     def refuse(self, error: CouchbaseError) -> None:
         """See `Procedure`: nothing more can be issued."""
@@ -345,4 +361,6 @@ def failed(error: CouchbaseError, name: str, key: Any) -> CouchbaseError:
     own.all_results = None
     if own.context is None:
         own.context = ErrorContext(operation=name, key=key)
+    elif own.context.operation is None:
+        own.context.operation = name
     return own

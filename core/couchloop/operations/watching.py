@@ -46,7 +46,7 @@ from couchloop.wire import Opcode
 
 AT_ONCE: Final = 100
 """Changes whose copies are asked at once."""
-_FIRST_PAUSE: Final = 0.01
+FIRST_PAUSE: Final = 0.01
 _PATIENCE: Final = 1.0
 """Seconds that one question has: others may be answered, and it can be asked again."""
 _AT_ONCE: Final = FailFast()
@@ -354,7 +354,7 @@ def watch(
             is_over = seconds is None or count == sum(len(sight.members) for sight in part)
             for sight in sights[start:] if is_over else part:
                 for member in sight.members:
-                    found[member.place] = _unknown(error, sight, member)
+                    found[member.place] = unknown(error, sight, member)
             if is_over:
                 break
     return found
@@ -367,7 +367,7 @@ def _settle(
     *,
     is_steady: bool,
 ) -> Steps[None]:
-    pause = interval if is_steady else min(_FIRST_PAUSE, interval)
+    pause = interval if is_steady else min(FIRST_PAUSE, interval)
     while sights:
         asked = [sight.questions() for sight in sights]
         outcomes = yield Together([op for each in asked for op in each])
@@ -376,7 +376,7 @@ def _settle(
             useless = sight.note(own)
             if useless is not None:
                 for member in sight.members:
-                    found[member.place] = _unknown(useless, sight, member)
+                    found[member.place] = unknown(useless, sight, member)
                 sight.members = []
                 continue
             settled = {member.place: error for member, error in sight.hear(own)}
@@ -388,7 +388,7 @@ def _settle(
             pause = interval if is_steady else min(pause * 1.5, interval)
 
 
-def _unknown(error: CouchbaseError, sight: Sight, member: Member) -> CouchbaseError:
+def unknown(error: CouchbaseError, sight: Sight, member: Member) -> CouchbaseError:
     """Return what it means that it was not learned whether enough copies have a change."""
     context = ErrorContext(key=member.key)
     cause = error
@@ -413,6 +413,7 @@ def _unknown(error: CouchbaseError, sight: Sight, member: Member) -> CouchbaseEr
 
 __all__ = [
     "AT_ONCE",
+    "FIRST_PAUSE",
     "Copies",
     "Member",
     "ObserveSeqno",
@@ -421,5 +422,6 @@ __all__ = [
     "SightOfBranch",
     "SightOfDocument",
     "Step",
+    "unknown",
     "watch",
 ]
