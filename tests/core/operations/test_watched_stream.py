@@ -43,7 +43,7 @@ both = pytest.mark.parametrize("tokens", [False, True], ids=["cas", "tokens"])
 
 def world(replicas: int = 1, *, tokens: bool = False, **more: Any) -> World:
     """Open a bucket on three nodes with so many replicas."""
-    cluster = EmbeddedCluster(3, seed=0, clock=ManualClock(), replicas=replicas)
+    cluster = EmbeddedCluster(3, seed=0, vbuckets=64, clock=ManualClock(), replicas=replicas)
     return opened(cluster, wire=Wire(tokens=tokens), **more)
 
 
@@ -150,7 +150,9 @@ class TestFailures:
         errors = {each.key: each.error for each in found}
         assert type(errors["a"]) is TooFewReplicasError
         assert errors["a"].key == "a"
-        assert errors["a"].context.operation == "upsert"
+        context = errors["a"].context
+        assert context is not None
+        assert context.operation == "upsert"
         assert type(errors["b"]) is ValueFormatError
         assert counted(w, "SET") == 0
         assert w.session.in_flight == 0
@@ -191,7 +193,9 @@ class TestFailures:
         (result,) = take_all(w, streams.upsert_stream(w.defaults, {"a": 1}, replicate_to=1), 2.0)
         assert type(result.error) is DurabilityTimeoutError
         assert "the change was made" in str(result.error)
-        assert result.error.context.operation == "upsert"
+        context = result.error.context
+        assert context is not None
+        assert context.operation == "upsert"
         assert result.cas == w.do(ops.get(w.defaults, "a")).cas
         begun = w.clock.now()
         stream = streams.upsert_stream(w.defaults, {"a": 1}, replicate_to=1, timeout=0.2)
@@ -279,7 +283,7 @@ class TestFailures:
         w.advance(0.1)
         w.session.cancel_batch(first)
         told: list[Any] = []
-        w.on_wake = told.append
+        w.on_delivered = told.append
         w.session.close(w.now, 2.0)
         found = [take(w, stream)]
         while stream.ready:
