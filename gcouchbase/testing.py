@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from errno import ECONNREFUSED
 from ssl import CERT_OPTIONAL, PROTOCOL_TLS_SERVER
 from typing import Any, Final, Self
@@ -50,7 +50,7 @@ from couchloop.embedded.hosting import (
     Peer,
     ServerCertificate,
     is_tls,
-    services,
+    ports_of,
 )
 from couchloop.settings.values import Address
 from gcouchbase.internals import TICK, NoTimer
@@ -230,11 +230,12 @@ class ServedCluster(_OnHub):
         first_port: FirstPort,
         tls: ServerCertificate | None,
         alternates: Mapping[str, Outside] | None,
+        services: Iterable[str] | None,
     ) -> None:
         self._greenlets = Pool()
         self._in_handshake: set[greenlet] = set()
         self._context = None if tls is None else _context(tls)
-        super().__init__(cluster, host, first_port, services(tls), alternates)
+        super().__init__(cluster, host, first_port, ports_of(services, tls), alternates)
 
     def listen(self, node: Node, service: str, port: int) -> _GeventListener:
         """See `Hosting`."""
@@ -313,21 +314,25 @@ def serve(
     first_port: FirstPort = 0,
     tls: ServerCertificate | None = None,
     alternates: Mapping[str, Outside] | None = None,
+    services: Iterable[str] | None = None,
 ) -> ServedCluster:
     """Serve an embedded cluster on this thread's hub.
 
     Args:
         cluster: None: three nodes, one bucket `default`, one user `user` with password `password`.
         host: the address to listen on.
-        first_port: the first node's data port, or {service: port} for `kv`, `mgmt`, `kvSSL` and
-            `mgmtSSL`; the other nodes' follow. 0, or not named: whatever is free.
+        first_port: the first node's data port, or {service: port} for `kv`, `mgmt`, `n1ql`, … and
+            `kvSSL`, `mgmtSSL`, …; the other nodes' follow. 0, or not named: whatever is free.
         tls: listen for TLS too, with this certificate; `connection_string_tls` leads there.
         alternates: other networks that lead to the nodes, by name, as `external`: each a function
             that gives, for a port that a node listens on, the address there. They are listed in
             configurations; forwarding the connections is up to you.
+        services: what nodes run, as configurations name it: `kv`, and of `mgmt`, `capi` (views),
+            `n1ql`, `fts`, `cbas` and `eventingAdminPort` what is wanted. None: all.
 
-    Raises OSError (of which ssl.SSLError is one) if a port is taken or a certificate is of no use.
+    Raises ValueError for a service that there is not, OSError (of which ssl.SSLError is one) if a
+    port is taken or a certificate is of no use.
     """
     if cluster is None:
         cluster = EmbeddedCluster(clock=SystemClock())
-    return ServedCluster(cluster, host, first_port, tls, alternates)
+    return ServedCluster(cluster, host, first_port, tls, alternates, services)

@@ -87,7 +87,7 @@ from couchloop.embedded.hosting import (
     Peer,
     ServerCertificate,
     is_tls,
-    services,
+    ports_of,
 )
 from couchloop.exceptions import FeatureNotAvailableError
 from couchloop.settings.values import Address
@@ -339,12 +339,13 @@ class ServedCluster(Hosting):
         first_port: FirstPort,
         tls: ServerCertificate | None,
         alternates: Mapping[str, Outside] | None,
+        services: Iterable[str] | None,
     ) -> None:
         self.reactor = reactor
         self.context_factory = None if tls is None else _ContextFactory(tls)
         self.protocols: set[_ServerProtocol] = set()
         self.stopping: dict[int, Deferred[Any]] = {}
-        super().__init__(cluster, host, first_port, services(tls), alternates)
+        super().__init__(cluster, host, first_port, ports_of(services, tls), alternates)
 
     def listen(self, node: Node, service: str, port: int) -> _TwistedListener:
         """See `Hosting`."""
@@ -368,6 +369,7 @@ def serve(
     first_port: FirstPort = 0,
     tls: ServerCertificate | None = None,
     alternates: Mapping[str, Outside] | None = None,
+    services: Iterable[str] | None = None,
 ) -> ServedCluster:
     """Serve an embedded cluster on a reactor.
 
@@ -375,20 +377,23 @@ def serve(
         cluster: None: three nodes, one bucket `default`, one user `user` with password `password`.
         reactor: None: the global one.
         host: the address to listen on.
-        first_port: the first node's data port, or {service: port} for `kv`, `mgmt`, `kvSSL` and
-            `mgmtSSL`; the other nodes' follow. 0, or not named: whatever is free.
+        first_port: the first node's data port, or {service: port} for `kv`, `mgmt`, `n1ql`, … and
+            `kvSSL`, `mgmtSSL`, …; the other nodes' follow. 0, or not named: whatever is free.
         tls: listen for TLS too, with this certificate; `connection_string_tls` leads there.
         alternates: other networks that lead to the nodes, by name, as `external`: each a function
             that gives, for a port that a node listens on, the address there. They are listed in
             configurations; forwarding the connections is up to you.
+        services: what nodes run, as configurations name it: `kv`, and of `mgmt`, `capi` (views),
+            `n1ql`, `fts`, `cbas` and `eventingAdminPort` what is wanted. None: all.
 
-    Raises OSError if a port is taken or a certificate is of no use.
+    Raises ValueError for a service that there is not, OSError if a port is taken or a certificate
+    is of no use.
     """
     if reactor is None:
         from twisted.internet import reactor  # noqa: PLC0415 - only where a user wants it
     if cluster is None:
         cluster = EmbeddedCluster(clock=ReactorClock(reactor))
-    return ServedCluster(cluster, reactor, host, first_port, tls, alternates)
+    return ServedCluster(cluster, reactor, host, first_port, tls, alternates, services)
 
 
 # In memory ----------------------------------------------------------------------------------------

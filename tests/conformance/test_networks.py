@@ -154,7 +154,8 @@ def test_tls(
 @pytest.mark.parametrize("program", ["twisted", "gevent"])
 def test_program(loop: Loop, program: str) -> None:
     """The cluster as a program presents its nodes as its arguments say, on either loop."""
-    arguments = ("--nodes=2", f"--advertise={NOWHERE}", "--alternate=tunnel=[::1]:30000")
+    outside = ("--alternate=tunnel=[::1]:30000", "--services=kv,mgmt")
+    arguments = ("--nodes=2", f"--advertise={NOWHERE}", *outside)
     with running(*arguments, f"--loop={program}") as line:
         seed = line["connection_string"].partition(",")[0].replace(NOWHERE, "127.0.0.1")
         with opened_at(loop, f"{seed}/default?network=default") as bucket:

@@ -3,82 +3,15 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
-from typing import Any
 
 import h11
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchloop.embedded import FULL_ACCESS, Connection, EmbeddedCluster, Grant, ManualClock, User
+from couchloop.embedded import FULL_ACCESS, EmbeddedCluster, Grant, ManualClock, User
 from couchloop.topology.configuration import parse_config
-
-
-def login(user: str = "user", password: str = "password") -> str:  # noqa: S107
-    """Value of an Authorization header."""
-    return f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"
-
-
-class Client:
-    """A client of one HTTP connection."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.connection.wakeup = self._wake
-        self.woken = 0
-        self.http = h11.Connection(h11.CLIENT)
-        self.streamed = b""
-
-    def _wake(self) -> None:
-        self.woken += 1
-
-    def ask(
-        self, path: str, authorization: str | None = login(), method: str = "GET", body: bytes = b""
-    ) -> tuple[int, dict[str, str], bytes]:
-        """Send a request; give status, headers, and the body as far as it has come."""
-        if self.http.our_state is h11.DONE:
-            self.http.start_next_cycle()
-        headers = [("Host", "node"), ("Content-Length", str(len(body)))]
-        if authorization is not None:
-            headers.append(("Authorization", authorization))
-        for event in (
-            h11.Request(method=method, target=path, headers=headers),
-            h11.Data(data=body),
-            h11.EndOfMessage(),
-        ):
-            self.connection.receive_data(self.http.send(event) or b"")
-        return self.answer()
-
-    def answer(self) -> tuple[int, dict[str, str], bytes]:
-        """Read an answer."""
-        self.http.receive_data(self.connection.data_to_send())
-        response = self.http.next_event()
-        assert isinstance(response, h11.Response), response
-        headers = {name.decode(): value.decode() for name, value in response.headers}
-        return response.status_code, headers, self.body()
-
-    def body(self) -> bytes:
-        """Read what has come of a body."""
-        body = b""
-        while isinstance(event := self.http.next_event(), h11.Data):
-            body += event.data
-        assert isinstance(event, h11.EndOfMessage) or event is h11.NEED_DATA
-        return body
-
-    def more(self) -> list[dict[str, Any]]:
-        """Return the configurations that a stream has brought since."""
-        data = self.connection.data_to_send()
-        if data:
-            self.http.receive_data(data)
-        return split(self.body())
-
-
-def split(streamed: bytes) -> list[dict[str, Any]]:
-    """Take apart what was streamed."""
-    *texts, rest = streamed.split(b"\n\n\n\n")
-    assert not rest
-    return [json.loads(text) for text in texts]
+from tests.embedded.web import Client, login, split
 
 
 @pytest.fixture
@@ -164,7 +97,7 @@ def test_forbidden(client: Client) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/pools/default/b/nosuch", "/pools/default/bs/nosuch", "/", "/pools", "/pools/default/b"],
+    ["/pools/default/b/nosuch", "/pools/default/bs/nosuch", "/x", "/pool", "/pools/default/b"],
 )
 def test_not_found(client: Client, path: str) -> None:
     """What does not exist is 404, and the connection goes on."""
@@ -333,4 +266,4 @@ def test_anything(pieces: list[bytes]) -> None:
 def test_repr_tells_no_secret(client: Client) -> None:
     """What a connection shows of itself holds no password."""
     client.ask("/pools/default/bs/default")
-    assert repr(client.connection) == "<HttpConnection node 0: streams default>"
+    assert repr(client.connection) == "<HttpConnection mgmt of node 0: streams default>"

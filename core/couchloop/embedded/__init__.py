@@ -17,7 +17,7 @@ from couchloop.embedded.cluster import EmbeddedCluster
 from couchloop.embedded.storage.bucket import Bucket, BucketSettings
 from couchloop.embedded.storage.vbucket import State
 from couchloop.embedded.topology.connections import Connection, ServerConnection
-from couchloop.embedded.topology.faults import Injection
+from couchloop.embedded.topology.faults import HttpInjection, Injection
 from couchloop.embedded.topology.node import Node, NodeState
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Connection",
     "EmbeddedCluster",
     "Grant",
+    "HttpInjection",
     "Injection",
     "ManualClock",
     "Node",

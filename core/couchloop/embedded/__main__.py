@@ -28,7 +28,13 @@ from couchloop.embedded import (
     User,
     administrator,
 )
-from couchloop.embedded.hosting import Hosting, Outside, ServerCertificate
+from couchloop.embedded.hosting import (
+    PLAIN_SERVICES,
+    Hosting,
+    Outside,
+    ServerCertificate,
+    ports_of,
+)
 from couchloop.settings.values import Address
 
 LOOPS = ("twisted", "gevent")
@@ -136,8 +142,14 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
         type=_alternate,
         metavar="NETWORK=HOST:PORT",
         help="another network on which the nodes are reached, as behind port mapping; repeatable. "
-        "The ports follow from PORT on: the first node's for kv and mgmt (and with TLS kvSSL and "
-        "mgmtSSL), then the next node's",
+        "The ports follow from PORT on: the first node's, in the order of --services (and with TLS "
+        "again), then the next node's",
+    )
+    parser.add_argument(
+        "--services",
+        type=_services,
+        metavar="NAME,…",
+        help=f"what each node runs, as configurations name it ({','.join(PLAIN_SERVICES)})",
     )
 
 
@@ -206,6 +218,13 @@ def _alternate(text: str) -> tuple[str, Address]:
     if not (network and equals and host and colon and port.isdecimal() and int(port) < _PORTS):
         raise argparse.ArgumentTypeError("give NETWORK=HOST:PORT")
     return network, Address(host.removeprefix("[").removesuffix("]"), int(port))
+
+
+def _services(text: str) -> tuple[str, ...]:
+    try:
+        return ports_of(text.split(","), None)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _counting(first: Address) -> Outside:
@@ -311,6 +330,7 @@ def serve_on_twisted(options: argparse.Namespace) -> None:
         first_port=first_ports(options),
         tls=tls,
         alternates=alternates(options),
+        services=options.services,
     )
     reactor.addSystemEventTrigger("before", "shutdown", served.stop)
     reactor.callWhenRunning(lambda: announce(served, tls=tls is not None, report=options.report))
@@ -335,6 +355,7 @@ def serve_on_gevent(options: argparse.Namespace) -> None:
         first_port=first_ports(options),
         tls=tls,
         alternates=alternates(options),
+        services=options.services,
     ) as served:
         announce(served, tls=tls is not None, report=options.report)
         ended.wait()

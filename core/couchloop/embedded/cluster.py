@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from couchloop.embedded.core.connection import KeyValueConnection
-from couchloop.embedded.http import configurations
+from couchloop.embedded.http import (
+    buckets,
+    collections,
+    configurations,
+    pools,
+    services,
+)
 from couchloop.embedded.http.connection import HttpConnection
 from couchloop.embedded.http.router import Router
 from couchloop.embedded.kv.commands import COMMANDS as KEY_VALUE
@@ -15,7 +21,15 @@ from couchloop.embedded.topology.connections import Connection, ServerConnection
 from couchloop.embedded.topology.node import Node
 
 _COMMANDS: Final = {**KEY_VALUE, **SUBDOCUMENT}
-_ROUTER: Final = Router(configurations.ROUTES)
+_ROUTERS: Final = {
+    "mgmt": Router((*configurations.ROUTES, *pools.ROUTES, *buckets.ROUTES, *collections.ROUTES)),
+    "capi": Router(services.VIEWS),
+    "n1ql": Router(services.QUERY),
+    "fts": Router(services.SEARCH),
+    "cbas": Router(services.ANALYTICS),
+    "eventingAdminPort": Router(services.EVENTING),
+}
+"""Who answers on the ports of which service."""
 
 
 class EmbeddedCluster(Cluster):
@@ -45,6 +59,9 @@ class EmbeddedCluster(Cluster):
         """Make what answers on a new connection; `Node.accept` is what to call."""
         return KeyValueConnection(self, node, _COMMANDS, peer, tls=tls, client_user=client_user)
 
-    def new_http_connection(self, node: Node, *, client_user: str | None) -> Connection:
+    def new_http_connection(
+        self, node: Node, service: str, *, client_user: str | None
+    ) -> Connection:
         """Make what answers on a new connection; `Node.accept_http` is what to call."""
-        return HttpConnection(self, node, _ROUTER, client_user=client_user)
+        router = _ROUTERS[service]
+        return HttpConnection(self, node, service, router, client_user=client_user)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
-from typing import Protocol
+from typing import Final, Protocol
 
 from couchloop.embedded.clock import Clock
 from couchloop.embedded.cluster import EmbeddedCluster
@@ -19,8 +19,10 @@ from couchloop.embedded.topology.connections import Connection
 from couchloop.embedded.topology.node import Node, NodeState
 from couchloop.settings.values import DATA_PORT, Address
 
-PLAIN_SERVICES = ("kv", "mgmt")
-TLS_SERVICES = ("kvSSL", "mgmtSSL")
+PLAIN_SERVICES = ("kv", "mgmt", "capi", "n1ql", "fts", "cbas", "eventingAdminPort")
+TLS_SERVICES = ("kvSSL", "mgmtSSL", "capiSSL", "n1qlSSL", "ftsSSL", "cbasSSL", "eventingSSL")
+_BEHIND_TLS: Final = dict(zip(TLS_SERVICES, PLAIN_SERVICES, strict=True))
+"""What answers on a port that speaks TLS."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,21 @@ def is_tls(service: str) -> bool:
     return service.endswith("SSL")
 
 
-def services(tls: ServerCertificate | None) -> tuple[str, ...]:
-    """Return what nodes listen for, with a certificate or without."""
-    return PLAIN_SERVICES if tls is None else PLAIN_SERVICES + TLS_SERVICES
+def ports_of(services: Iterable[str] | None, tls: ServerCertificate | None) -> tuple[str, ...]:
+    """Return what nodes listen for that run these *services* (None: all), also with TLS.
+
+    Raises ValueError for a service that there is not, or without `kv`.
+    """
+    wanted = PLAIN_SERVICES if services is None else tuple(dict.fromkeys(services))
+    if unknown := set(wanted) - set(PLAIN_SERVICES):
+        there = ", ".join(PLAIN_SERVICES)
+        raise ValueError(f"there is no service {', '.join(sorted(unknown))}: there are {there}")
+    if "kv" not in wanted:
+        raise ValueError("nodes without kv are no data nodes: see EmbeddedCluster.add_node")
+    behind_tls = (
+        [] if tls is None else [name for name, behind in _BEHIND_TLS.items() if behind in wanted]
+    )
+    return (*wanted, *behind_tls)
 
 
 class Listener(Protocol):
@@ -78,10 +92,11 @@ class Peer(ABC):
 
     def __init__(self, node: Node, service: str, peer: str, client_user: str | None = None) -> None:
         self.connection: Connection
-        if service in {"mgmt", "mgmtSSL"}:
-            self.connection = node.accept_http(client_user=client_user)
-        else:
+        behind = _BEHIND_TLS.get(service, service)
+        if behind == "kv":
             self.connection = node.accept(peer, tls=is_tls(service), client_user=client_user)
+        else:
+            self.connection = node.accept_http(behind, client_user=client_user)
         self.connection.wakeup = self.wakeup
         self._clock: Clock = node.cluster.clock
 
@@ -183,13 +198,15 @@ class Hosting(ABC):
     def listen(self, node: Node, service: str, port: int) -> Listener:
         """Listen on *port* (0: any) and serve *service* of *node* there.
 
-        The services are named as in cluster configurations: `kv`, `mgmt`, and with TLS `kvSSL`,
-        `mgmtSSL`. Raises OSError if that is not possible.
+        The services are named as in cluster configurations: `kv`, `mgmt`, `n1ql`, …, and with TLS
+        `kvSSL`, `mgmtSSL`, …. Raises OSError if that is not possible.
         """
 
     def _open(self, node: Node, ports: Mapping[str, int]) -> None:
         listeners = self._listeners[node] = []
         for service in self._services:
+            if not node.runs(_BEHIND_TLS.get(service, service)):
+                continue
             # One that starts again keeps its ports.
             wanted = node.ports.get(service, ports.get(service, 0))
             listener = self.listen(node, service, wanted)

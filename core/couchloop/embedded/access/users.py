@@ -69,6 +69,11 @@ class User:
         """Whether the user may know that a bucket does not exist."""
         return any(grant.bucket == "*" for grant in self.grants)
 
+    @property
+    def is_admin(self) -> bool:
+        """Whether the user may do everything."""
+        return "*" in self.system
+
     def may(self, privilege: str) -> bool:
         """Whether the user has a privilege that belongs to no bucket."""
         return privilege in self.system or "*" in self.system

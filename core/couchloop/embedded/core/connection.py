@@ -273,6 +273,7 @@ class KeyValueConnection(ServerConnection):
                 raise Refusal(Status.CONFIG_ONLY)
             if bucket.memcached and (request.durability or not command.memcached):
                 raise Refusal(Status.NOT_SUPPORTED)
+            request.take_minimum(durable=bool(command.durable))
         for privilege in command.privileges:
             request.require(privilege, here=command.document)
         if command.alone and self._postponed:

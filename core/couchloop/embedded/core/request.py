@@ -103,6 +103,18 @@ class Request:
             raise self.unknown_collection(manifest.uid if self.collection_id else 0)
         return collection
 
+    def take_minimum(self, *, durable: bool) -> None:
+        """Raise the level of a write that can be *durable* to what the bucket asks of all."""
+        minimum = self.bucket.properties.min_durability
+        given = self.durability
+        if durable and minimum > (given.level if given else 0):
+            self.durability = Durability(minimum, given.timeout if given else None)
+
+    @property
+    def longest_life(self) -> int:
+        """How many seconds documents of the collection live at most, 0 for ever."""
+        return self.bucket.longest_life(self.collection)
+
     @property
     def manifest(self) -> Manifest:
         """What the node knows of scopes and collections: of a document, what its vbucket knows."""

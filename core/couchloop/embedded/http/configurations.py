@@ -9,12 +9,18 @@ A user sees the configurations of the buckets that it sees.
 
 from __future__ import annotations
 
-import json
 from typing import Final
 
-from couchloop.embedded.http.router import HttpRequest, Response, Route, Stream
+from couchloop.embedded.http.router import (
+    JSON,
+    NOT_FOUND,
+    HttpRequest,
+    Response,
+    Route,
+    Stream,
+    forbidden,
+)
 
-_JSON: Final = (("Content-Type", "application/json"),)
 _SEPARATOR: Final = b"\n\n\n\n"
 
 
@@ -25,13 +31,15 @@ def global_configuration(request: HttpRequest) -> Response:
 
 def bucket_configuration(request: HttpRequest) -> Response:
     """Return a bucket's configuration."""
-    name = request.rest
-    return _configuration(request, name) if request.user.sees(name) else _forbidden(name)
+    name = request.path["bucket"]
+    if not request.user.sees(name):
+        return forbidden(f"cluster.bucket[{name}].settings!read")
+    return _configuration(request, name)
 
 
 def bucket_configurations(request: HttpRequest) -> Response | Stream:
     """Return a bucket's configuration, then each new one until the bucket is deleted."""
-    name = request.rest
+    name = request.path["bucket"]
     if request.user.sees(name) and name in request.node.configurations:
         return _Revisions(request, name)
     return bucket_configuration(request)
@@ -40,18 +48,9 @@ def bucket_configurations(request: HttpRequest) -> Response | Stream:
 def _configuration(request: HttpRequest, name: str | None) -> Response:
     configuration = request.node.configurations.get(name)
     if configuration is None:
-        return Response(404, b"Requested resource not found.\r\n")
+        return Response(404, NOT_FOUND)
     request.cluster.configuration_seen()
-    return Response(200, configuration.text(request.node.node_id), _JSON)
-
-
-def _forbidden(name: str) -> Response:
-    permission = f"cluster.bucket[{name}].settings!read"
-    body = {
-        "message": "Forbidden. User needs one of the following permissions",
-        "permissions": [permission],
-    }
-    return Response(403, json.dumps(body).encode(), _JSON)
+    return Response(200, configuration.text(request.node.node_id), JSON)
 
 
 class _Revisions:
@@ -77,7 +76,7 @@ class _Revisions:
 
 
 ROUTES: Final = (
-    Route("/pools/default/nodeServices", global_configuration),
-    Route("/pools/default/b/", bucket_configuration),
-    Route("/pools/default/bs/", bucket_configurations),
+    Route("GET", "/pools/default/nodeServices", global_configuration),
+    Route("GET", "/pools/default/b/{bucket}", bucket_configuration),
+    Route("GET", "/pools/default/bs/{bucket}", bucket_configurations),
 )

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode
-from typing import Final
-from urllib.parse import unquote_to_bytes
+from typing import Final, NamedTuple
 
 import h11
 
 from couchloop.embedded.access.users import AuthenticationFailed, MalformedMessage, User
-from couchloop.embedded.http.router import HttpRequest, Response, Router, Stream
+from couchloop.embedded.http.router import (
+    HttpRequest,
+    RefusedError,
+    Response,
+    Router,
+    Stream,
+    fields,
+)
 from couchloop.embedded.topology.cluster import Cluster
 from couchloop.embedded.topology.connections import Connection
+from couchloop.embedded.topology.faults import HttpInjection
 from couchloop.embedded.topology.node import Node, NodeState
 
 SERVER: Final = "Couchbase Server"
@@ -20,6 +27,18 @@ SERVER: Final = "Couchbase Server"
 
 _LONGEST_HEAD: Final = 16384
 """Bytes of a request line with its headers: a client must not fill the memory."""
+_LONGEST_BODY: Final = 32 << 20
+"""Likewise of a body."""
+_TOO_LONG: Final = 413
+_CLOSING: Final = (("Connection", "close"),)
+
+
+class _Delayed(NamedTuple):
+    """A request that is answered later."""
+
+    request: h11.Request
+    fault: HttpInjection
+    due: float
 
 
 class HttpConnection(Connection):
@@ -28,20 +47,30 @@ class HttpConnection(Connection):
     Args:
         cluster: whose connection it is.
         node: the node that accepts.
-        router: knows who answers what.
+        service: what the port is for, as configurations name it: `mgmt`, `n1ql`, …
+        router: knows who answers what there.
         client_user: user name in a verified client certificate, which logs that user in.
     """
 
     def __init__(
-        self, cluster: Cluster, node: Node, router: Router, *, client_user: str | None
+        self,
+        cluster: Cluster,
+        node: Node,
+        service: str,
+        router: Router,
+        *,
+        client_user: str | None,
     ) -> None:
         super().__init__()
         self._cluster = cluster
         self._node = node
+        self._service = service
         self._router = router
         self._client_user = client_user
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_LONGEST_HEAD)
         self._request: h11.Request | None = None
+        self._body = bytearray()
+        self._delayed: _Delayed | None = None
         self._output: list[bytes] = []
         self._stream: Stream | None = None
         self._receiving = False
@@ -52,7 +81,7 @@ class HttpConnection(Connection):
 
     def __repr__(self) -> str:
         doing = f"streams {self._stream.name}" if self._stream else "idle"
-        return f"<HttpConnection node {self._node.node_id}: {doing}>"
+        return f"<HttpConnection {self._service} of node {self._node.node_id}: {doing}>"
 
     # --- called by whoever serves the connection ------------------------------------------------
 
@@ -76,11 +105,18 @@ class HttpConnection(Connection):
         self._output.clear()
         return data
 
-    def next_deadline(self) -> None:
-        """Nothing is delayed."""
+    def next_deadline(self) -> float | None:
+        """When a delayed request is to be answered."""
+        return None if self._delayed is None else self._delayed.due
 
     def handle_deadline(self) -> None:
-        """Nothing is delayed."""
+        """Answer a request that was delayed until now, and what came after it."""
+        delayed = self._delayed
+        if delayed is None or delayed.due > self._cluster.clock.now() or self.closed:
+            return
+        self._delayed = None
+        self._answer(delayed.request, delayed.fault)
+        self._proceed()
 
     def connection_lost(self) -> None:
         """Handle the loss of the transport."""
@@ -102,18 +138,25 @@ class HttpConnection(Connection):
     def _proceed(self) -> None:
         """Answer every request that is there, in order."""
         try:
-            while not self.closed and self._node.state is not NodeState.HUNG:
+            while (
+                not self.closed and self._delayed is None and self._node.state is not NodeState.HUNG
+            ):
                 if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
                     self._http.start_next_cycle()
                 event = self._http.next_event()
                 if event is h11.NEED_DATA or event is h11.PAUSED:
                     break
                 if isinstance(event, h11.Request):
-                    # It is answered after its body, which nobody reads.
                     self._request = event
+                    self._body.clear()
+                elif isinstance(event, h11.Data):
+                    self._body += event.data
+                    if len(self._body) > _LONGEST_BODY:
+                        self._respond(Response(_TOO_LONG, b"Request body too large\n", _CLOSING))
+                        self.close()
                 elif isinstance(event, h11.EndOfMessage):
                     assert self._request is not None
-                    self._answer(self._request)
+                    self._asked(self._request)
                 if self._http.our_state is h11.MUST_CLOSE:
                     self.close()
                 elif self._http.they_are_waiting_for_100_continue:
@@ -121,29 +164,65 @@ class HttpConnection(Connection):
         except h11.RemoteProtocolError as error:
             if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
                 self._request = None
-                closing = (("Connection", "close"),)
-                self._respond(Response(error.error_status_hint, b"Bad Request\n", closing))
+                self._respond(Response(error.error_status_hint, b"Bad Request\n", _CLOSING))
             self.close()
 
-    def _answer(self, request: h11.Request) -> None:
-        path = unquote_to_bytes(request.target.partition(b"?")[0]).decode("utf-8", "replace")
+    def _asked(self, request: h11.Request) -> None:
+        """Answer a request whose body is there, unless a fault is in the way."""
+        fault = self._cluster.http_fault(
+            self._service, request.method.decode(), request.target.decode(), self._node
+        )
+        if fault is None:
+            self._answer(request, None)
+        elif fault.close:
+            self.close()
+        elif fault.delay:
+            self._delayed = _Delayed(request, fault, self._cluster.clock.now() + fault.delay)
+        else:
+            self._answer(request, fault)
+
+    def _answer(self, request: h11.Request, fault: HttpInjection | None) -> None:
+        if fault is not None and fault.status is not None:
+            answer: Response | Stream = Response(fault.status, fault.body, tuple(fault.headers))
+        else:
+            answer = self._found(request)
+        if not isinstance(answer, Response):
+            self._begin(answer)
+        elif fault is not None and fault.cut_after is not None:
+            self._cut(answer, fault.cut_after)
+        else:
+            self._respond(answer)
+
+    def _found(self, request: h11.Request) -> Response | Stream:
+        """Return what the router's endpoint answers."""
+        path, _, query = request.target.partition(b"?")
         user = self._user(request)
-        found = self._router.find(path)
         if user is None:
             realm = 'Basic realm="Couchbase Server Admin / REST"'
-            self._respond(Response(401, headers=(("WWW-Authenticate", realm),)))
-        elif found is None:
-            self._respond(Response(404, b"Not found.\n"))
-        elif request.method.decode() not in found.route.methods:
-            allowed = ", ".join(found.route.methods)
-            self._respond(Response(405, b"Method Not Allowed\n", (("Allow", allowed),)))
-        else:
-            asked = HttpRequest(self._cluster, self._node, user, found.rest)
-            answer = found.route.endpoint(asked)
-            if isinstance(answer, Response):
-                self._respond(answer)
-            else:
-                self._begin(answer)
+            return Response(401, headers=(("WWW-Authenticate", realm),))
+        found = self._router.find(path)
+        if found is None:
+            return Response(404, b"Not found.\n")
+        method = request.method.decode()
+        endpoint = found.endpoints.get(method)
+        if endpoint is None:
+            allowed = ", ".join(found.endpoints)
+            return Response(405, b"Method Not Allowed\n", (("Allow", allowed),))
+        headers = {name.decode(): value.decode("latin-1") for name, value in request.headers}
+        asked = HttpRequest(
+            self._cluster,
+            self._node,
+            user,
+            method,
+            found.path,
+            fields(query),
+            headers,
+            bytes(self._body),
+        )
+        try:
+            return endpoint(asked)
+        except RefusedError as refused:
+            return refused.response
 
     def _user(self, request: h11.Request) -> User | None:
         """Return who asks, None if that is not known."""
@@ -169,6 +248,14 @@ class HttpConnection(Connection):
         if not self._head_only:
             self._send(h11.Data(data=answer.body))
         self._send(h11.EndOfMessage())
+
+    def _cut(self, answer: Response, length: int) -> None:
+        """Answer with so many bytes of the body, and close: the head promises more."""
+        fixed = [("Server", SERVER), ("Content-Length", str(len(answer.body)))]
+        headers = [*fixed, *answer.headers]
+        self._send(h11.Response(status_code=answer.status, headers=headers))
+        self._send(h11.Data(data=answer.body[:length]))
+        self.close()
 
     @property
     def _head_only(self) -> bool:

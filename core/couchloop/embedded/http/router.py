@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from couchloop.embedded.access.users import User
 from couchloop.embedded.topology.cluster import Cluster
 from couchloop.embedded.topology.node import Node
+
+JSON: Final = (("Content-Type", "application/json"),)
+NOT_FOUND: Final = b"Requested resource not found.\r\n"
+"""What the cluster manager says where a path leads nowhere."""
+
+
+class Response(NamedTuple):
+    """A whole answer; length and server stand in its head by themselves."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class RefusedError(Exception):
+    """A request is answered with *response*, wherever in its endpoint that was found out."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self.response = response
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,16 +40,53 @@ class HttpRequest:
     cluster: Cluster
     node: Node
     user: User
-    rest: str
-    """What follows the route's path, percent-decoded."""
+    method: str
+    path: Mapping[str, str]
+    """What stands for the names in braces of the route's path, percent-decoded."""
+    query: Mapping[str, str]
+    """Parameters of the URL, percent-decoded; the last of equal names."""
+    headers: Mapping[str, str]
+    """By names in lower case."""
+    body: bytes
+
+    def form(self) -> dict[str, str]:
+        """Return the members of a form; the last of equal names."""
+        return fields(self.body)
+
+    def document(self) -> Any:
+        """Return the body as JSON. Raises RefusedError (400) if it is none."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            text = b'{"errors":{"_":"Unexpected server error: the body is no JSON"}}'
+            raise RefusedError(Response(400, text, JSON)) from None
+
+    def need(self, permission: str, *, allowed: bool) -> None:
+        """Raise RefusedError (403) unless the user is *allowed* what *permission* stands for."""
+        if not allowed:
+            raise RefusedError(forbidden(permission))
 
 
-class Response(NamedTuple):
-    """A whole answer; length and server stand in its head by themselves."""
+def fields(text: bytes) -> dict[str, str]:
+    """Return what a form, or the query of a URL, holds."""
+    pairs = parse_qsl(text.decode("utf-8", "replace"), keep_blank_values=True, errors="replace")
+    return dict(pairs)
 
-    status: int
-    body: bytes = b""
-    headers: tuple[tuple[str, str], ...] = ()
+
+def answer_json(document: object, status: int = 200) -> Response:
+    """Return *document* as an answer."""
+    return Response(status, json.dumps(document, separators=(",", ":")).encode(), JSON)
+
+
+def forbidden(*permissions: str) -> Response:
+    """Return what somebody is told who lacks all of *permissions*."""
+    return answer_json(
+        {
+            "message": "Forbidden. User needs one of the following permissions",
+            "permissions": permissions,
+        },
+        403,
+    )
 
 
 class Stream(Protocol):
@@ -44,30 +103,54 @@ Endpoint = Callable[[HttpRequest], Response | Stream]
 
 
 class Route(NamedTuple):
-    """A path and who answers it; one that ends in a slash has everything below it."""
+    """A method, a path, and who answers; `{name}` in a path stands for any one segment."""
 
+    method: str
+    """What is answered to GET is, without its body, to HEAD."""
     path: str
     endpoint: Endpoint
-    methods: tuple[str, ...] = ("GET", "HEAD")
 
 
 class RouteMatch(NamedTuple):
-    """A route, and what follows its path."""
+    """Who answers by method, and what stands for the names in the path."""
 
-    route: Route
-    rest: str
+    endpoints: Mapping[str, Endpoint]
+    path: Mapping[str, str]
 
 
 class Router:
     """Finds who answers."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._routes = tuple(routes)
+        self._routes: dict[tuple[str, ...], dict[str, Endpoint]] = {}
+        for route in routes:
+            pattern = tuple(route.path.split("/")[1:])
+            endpoints = self._routes.setdefault(pattern, {})
+            endpoints[route.method] = route.endpoint
+            if route.method == "GET":
+                endpoints["HEAD"] = route.endpoint
 
-    def find(self, path: str) -> RouteMatch | None:
-        """Return the route of a percent-decoded path, None if there is none."""
-        for route in self._routes:
-            below = route.path.endswith("/") and path.startswith(route.path)
-            if below or path == route.path:
-                return RouteMatch(route, path[len(route.path) :])
+    def find(self, path: bytes) -> RouteMatch | None:
+        """Return who answers at a path that is still percent-encoded, None if nobody does."""
+        segments = [
+            unquote_to_bytes(each).decode("utf-8", "replace") for each in path.split(b"/")[1:]
+        ]
+        for pattern, endpoints in self._routes.items():
+            names = _match(pattern, segments)
+            if names is not None:
+                return RouteMatch(endpoints, names)
         return None
+
+
+def _match(pattern: tuple[str, ...], segments: list[str]) -> dict[str, str] | None:
+    if len(pattern) != len(segments):
+        return None
+    names: dict[str, str] = {}
+    for wanted, given in zip(pattern, segments, strict=True):
+        if wanted.startswith("{"):
+            if not given:
+                return None
+            names[wanted[1:-1]] = given
+        elif wanted != given:
+            return None
+    return names

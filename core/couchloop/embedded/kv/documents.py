@@ -121,7 +121,7 @@ def _touch(request: Request) -> Document:
     if document.locked(request.now):
         raise Refusal(Status.LOCKED)
     expiry = absolute_expiry(
-        int.from_bytes(request.frame.extras), request.wall, request.collection.max_ttl
+        int.from_bytes(request.frame.extras), request.wall, request.longest_life
     )
     touched = replace(document, expiry=expiry)
     vbucket.put(request.document_id, touched)

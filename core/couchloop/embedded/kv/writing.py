@@ -58,7 +58,7 @@ def new_expiry(request: Request, document: Document | None, expiry: int) -> int:
     """Return the expiry that a write leaves: none given means none, unless it is to be kept."""
     if request.preserve_ttl and document is not None:
         return document.expiry
-    return absolute_expiry(expiry, request.wall, request.collection.max_ttl)
+    return absolute_expiry(expiry, request.wall, request.longest_life)
 
 
 def refuse_ingress(request: Request, *, traffic: bool = False) -> None:

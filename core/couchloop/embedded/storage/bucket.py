@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from couchloop.embedded.clock import Clock
 from couchloop.embedded.generator import Generator
-from couchloop.embedded.storage.manifest import Manifest
+from couchloop.embedded.storage.manifest import Collection, Manifest
 from couchloop.embedded.storage.partition import NO_NODE, Conditions, Partition
+from couchloop.embedded.storage.properties import BucketProperties
 from couchloop.embedded.storage.vbucket import VBucket
 from couchloop.wire.constants import Status
 
@@ -58,6 +59,10 @@ class Bucket:
         self.replicas = replicas
         self.quota = settings.quota
         """Bytes of values that fit, 0 for no limit; see `full`."""
+        self.properties = BucketProperties(
+            eviction_policy="noEviction" if self.ephemeral else "valueOnly",
+            backend="undefined" if self.ephemeral or self.memcached else "couchstore",
+        )
         self.conditions = Conditions(clock, generator)
         count = 0 if self.memcached else vbuckets
         self.partitions = [Partition(number, self.conditions) for number in range(count)]
@@ -128,6 +133,21 @@ class Bucket:
         while self.quota and store.documents and store.size + size > self.quota:
             store.evict()
 
+    def longest_life(self, collection: Collection) -> int:
+        """Return how many seconds documents of a collection live at most, 0 for ever."""
+        if collection.max_ttl < 0:
+            # For ever, whatever the bucket says.
+            return 0
+        return collection.max_ttl or self.properties.max_ttl
+
+    @property
+    def documents(self) -> int:
+        """How many documents there are."""
+        if self.memcached:
+            return sum(len(store.documents) for store in self._stores.values())
+        leaders = (partition.leader for partition in self.partitions if partition.used)
+        return sum(len(leader.documents) for leader in leaders if leader is not None)
+
     def settle(self) -> None:
         """Do what was due until now: see `Partition`."""
         for partition in self.partitions:
@@ -169,6 +189,18 @@ class Bucket:
         for partition in self.partitions:
             partition.crash(node_id, persistent=not self.ephemeral)
         return before != [chain[0] for chain in self.chains]
+
+    def flush(self) -> None:
+        """Delete every document: vbuckets begin anew, with other histories."""
+        self._stores.clear()
+        for partition in self.partitions:
+            if partition.used and partition.leader is not None:
+                # Whoever waits for a write to be durable never knows.
+                partition.leader.resign()
+        chains = self.chains
+        self.partitions = [Partition(number, self.conditions) for number in range(len(chains))]
+        for partition, chain in zip(self.partitions, chains, strict=True):
+            partition.assign(chain)
 
     def _serve_from(self, node_ids: Sequence[int]) -> None:
         self.servers = list(node_ids)

@@ -57,6 +57,26 @@ class Manifest:
         following.add_collection(scope, name, following.last_id + 1, max_ttl)
         return following
 
+    def with_scope(self, name: str) -> Manifest:
+        """Return the next manifest, with one more scope. Raises ValueError if it is there."""
+        if name in self.scopes:
+            raise ValueError(f"there is a scope {name} already")
+        following = self._next(self.scopes, self.collections.values())
+        following.add_scope(name, following.last_id + 1)
+        return following
+
+    def with_ttl(self, scope: str, name: str, max_ttl: int) -> Manifest:
+        """Return the next manifest, where documents of a collection live so many seconds.
+
+        Raises ValueError if there is no such collection.
+        """
+        changed = self.find(scope, name)
+        if changed is None:
+            raise ValueError(f"there is no collection {scope}.{name}")
+        following = self._next(self.scopes, self.collections.values())
+        following.collections[changed.uid] = Collection(changed.uid, scope, name, max_ttl)
+        return following
+
     def without_collection(self, scope: str, name: str) -> Manifest:
         """Return the next manifest, without a collection. Raises ValueError if there is none."""
         dropped = self.find(scope, name)

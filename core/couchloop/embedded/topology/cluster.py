@@ -19,12 +19,12 @@ from couchloop.embedded.storage.partition import NO_NODE
 from couchloop.embedded.storage.vbucket import Lag, State
 from couchloop.embedded.topology.cluster_map import AlternateAddress, Configuration
 from couchloop.embedded.topology.connections import Connection, ServerConnection
-from couchloop.embedded.topology.faults import Injection
+from couchloop.embedded.topology.faults import Faults
 from couchloop.embedded.topology.node import Node, NodeState
 from couchloop.wire.constants import Status
 
 
-class Cluster(ABC):
+class Cluster(Faults, ABC):
     """The nodes and buckets of a cluster, and what may be done to them.
 
     Clients are spoken with by what `new_connection` and `new_http_connection` make: see
@@ -46,6 +46,7 @@ class Cluster(ABC):
         max_connections: int | None = None,
         max_bucket_connections: int | None = None,
     ) -> None:
+        super().__init__()
         self._limits = max_connections, max_bucket_connections
         self.clock: Clock = clock if clock is not None else ManualClock()
         self.generator = Generator(seed or 0)
@@ -64,7 +65,6 @@ class Cluster(ABC):
         self.rev = 1
         self.operations: Counter[str] = Counter()
         """Requests by the name of their operation."""
-        self.injections: list[Injection] = []
         self.on_node_change: Callable[[Node], None] | None = None
         self.on_connections_change: Callable[[], None] | None = None
         """Called when a connection was accepted or is gone."""
@@ -104,8 +104,10 @@ class Cluster(ABC):
         """Make what answers on a new connection to the data port of *node*."""
 
     @abstractmethod
-    def new_http_connection(self, node: Node, *, client_user: str | None) -> Connection:
-        """Make what answers on a new connection to the cluster manager's port of *node*."""
+    def new_http_connection(
+        self, node: Node, service: str, *, client_user: str | None
+    ) -> Connection:
+        """Make what answers on a new connection to the port of an HTTP service of *node*."""
 
     def connections_changed(self) -> None:
         """Notify listeners that a connection came or went."""
@@ -158,6 +160,11 @@ class Cluster(ABC):
         del self.buckets[name]
         self.changed()
 
+    def flush_bucket(self, name: str) -> None:
+        """Delete every document of a bucket."""
+        self.buckets[name].flush()
+        self.wake()
+
     def pause_bucket(self, name: str) -> None:
         """Pause a bucket: its connections are closed, and nobody can select it."""
         self.buckets[name].paused = True
@@ -175,10 +182,23 @@ class Cluster(ABC):
         """Refuse what makes a bucket larger with *status* (0x35 to 0x38); None: take it again."""
         self.buckets[name].ingress_refusal = status
 
-    def add_node(self, host: str | None = None, *, serves_data: bool = True) -> Node:
-        """Add a node; it owns no vbucket until `rebalance`."""
+    def add_node(
+        self,
+        host: str | None = None,
+        *,
+        serves_data: bool = True,
+        services: Iterable[str] | None = None,
+    ) -> Node:
+        """Add a node; it owns no vbucket until `rebalance`.
+
+        Args:
+            host: its name in configurations; None: that of the others.
+            serves_data: whether it is a data node.
+            services: what else it runs, as configurations name it (`mgmt`, `n1ql`, …); None: all.
+        """
         node = self._new_node(self.host if host is None else host)
         node.serves_data = serves_data
+        node.services = None if services is None else frozenset({"kv", "mgmt", *services})
         # Vbucket maps point to data nodes by their position, so those come first.
         self.nodes.append(node)
         self.nodes.sort(key=lambda each: not each.serves_data)
@@ -364,6 +384,19 @@ class Cluster(ABC):
         self._publish_manifest(bucket, manifest, nodes)
         return manifest.last_id
 
+    def create_scope(self, bucket: str, scope: str, *, nodes: Iterable[Node] | None = None) -> None:
+        """Create a scope without collections; see `create_collection`."""
+        manifest = self.buckets[bucket].manifest.with_scope(scope)
+        self._publish_manifest(bucket, manifest, nodes)
+
+    def update_collection(
+        self, bucket: str, path: str, max_ttl: int, *, nodes: Iterable[Node] | None = None
+    ) -> None:
+        """Change how long documents of a collection live at most; see `create_collection`."""
+        scope, _, name = path.partition(".")
+        manifest = self.buckets[bucket].manifest.with_ttl(scope, name, max_ttl)
+        self._publish_manifest(bucket, manifest, nodes)
+
     def drop_collection(
         self, bucket: str, path: str, *, nodes: Iterable[Node] | None = None
     ) -> None:
@@ -419,39 +452,6 @@ class Cluster(ABC):
         self.wake()
 
     # --- faults ---------------------------------------------------------------------------------
-
-    def inject(
-        self,
-        *,
-        opcode: int | None = None,
-        key: bytes | str | None = None,
-        node: Node | None = None,
-        bucket: str | None = None,
-        status: int | None = None,
-        value: bytes = b"",
-        delay: float = 0.0,
-        silent: bool = False,
-        lose_answer: bool = False,
-        close: bool = False,
-        count: int | None = None,
-    ) -> Injection:
-        """Inject a fault into requests: see :class:`Injection`. *delay* is in seconds."""
-        injection = Injection(
-            opcode=opcode,
-            key=key.encode() if isinstance(key, str) else key,
-            node=node,
-            bucket=bucket,
-            status=status,
-            value=value,
-            delay=check_wait(delay, "delay"),
-            silent=silent,
-            lose_answer=lose_answer,
-            close=close,
-            count=count,
-            _remove=self.injections.remove,
-        )
-        self.injections.append(injection)
-        return injection
 
     def drop_connections(self, node: Node | None = None, bucket: str | None = None) -> int:
         """Close connections at once; return how many."""

@@ -124,7 +124,7 @@ class Configuration:
             if compressed:
                 text = snappy.compress(self.text(node_id))
             else:
-                text = json.dumps(self._document(node_id), separators=(",", ":")).encode()
+                text = json.dumps(self.document(node_id), separators=(",", ":")).encode()
             self._texts[node_id, compressed] = text
         return text
 
@@ -160,7 +160,8 @@ class Configuration:
         """Compare with a revision that a client knows."""
         return (self.epoch, self.rev) > (epoch, rev)
 
-    def _document(self, node_id: int | None) -> dict[str, Any]:
+    def document(self, node_id: int | None = None) -> dict[str, Any]:
+        """Return what `text` says."""
         document: dict[str, Any] = {
             "rev": self.rev,
             "revEpoch": self.epoch,

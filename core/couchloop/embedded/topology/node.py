@@ -31,8 +31,10 @@ class NodeOwner(Protocol):
     ) -> ServerConnection:
         """Make what answers on a new connection to the data port."""
 
-    def new_http_connection(self, node: Node, *, client_user: str | None) -> Connection:
-        """Make what answers on a new connection to the cluster manager's port."""
+    def new_http_connection(
+        self, node: Node, service: str, *, client_user: str | None
+    ) -> Connection:
+        """Make what answers on a new connection to the port of an HTTP service."""
 
     def connections_changed(self) -> None:
         """Handle a connection that came or went."""
@@ -49,10 +51,12 @@ class Node:
         self.node_id = node_id
         self.host = host
         self.ports: dict[str, int] = {}
-        """Port by service: `kv`, `kvSSL`, `mgmt`, `mgmtSSL`, …"""
+        """Port by service: `kv`, `kvSSL`, `mgmt`, `mgmtSSL`, `n1ql`, …"""
         self.alternates: dict[str, AlternateAddress] = {}
         """Where it is on other networks, by their names."""
         self.serves_data = True
+        self.services: frozenset[str] | None = None
+        """What it runs, by the keys of ports without TLS; None: all that its cluster has."""
         self.state = NodeState.RUNNING
         self.connections: list[ServerConnection] = []
         self.http_connections: list[Connection] = []
@@ -67,6 +71,10 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<Node {self.node_id} {self.host} {self.ports} {self.state.name.lower()}>"
+
+    def runs(self, service: str) -> bool:
+        """Whether it has a service, by the key of its port without TLS."""
+        return self.services is None or service in self.services
 
     def accept(
         self, peer: str = "", *, tls: bool = False, client_user: str | None = None
@@ -92,9 +100,9 @@ class Node:
             self.cluster.connections_changed()
         return connection
 
-    def accept_http(self, *, client_user: str | None = None) -> Connection:
-        """Accept a new connection to the cluster manager's port; *client_user* as in `accept`."""
-        return self.cluster.new_http_connection(self, client_user=client_user)
+    def accept_http(self, service: str = "mgmt", *, client_user: str | None = None) -> Connection:
+        """Accept a new connection to the port of an HTTP service; *client_user* as in `accept`."""
+        return self.cluster.new_http_connection(self, service, client_user=client_user)
 
     def forget(self, connection: ServerConnection) -> None:
         """Remove a connection that has ended."""
