@@ -11,6 +11,7 @@ from couchloop.embedded.http import (
     configurations,
     pools,
     services,
+    users,
 )
 from couchloop.embedded.http.connection import HttpConnection
 from couchloop.embedded.http.router import Router
@@ -22,7 +23,9 @@ from couchloop.embedded.topology.node import Node
 
 _COMMANDS: Final = {**KEY_VALUE, **SUBDOCUMENT}
 _ROUTERS: Final = {
-    "mgmt": Router((*configurations.ROUTES, *pools.ROUTES, *buckets.ROUTES, *collections.ROUTES)),
+    "mgmt": Router(
+        (*configurations.ROUTES, *pools.ROUTES, *buckets.ROUTES, *collections.ROUTES, *users.ROUTES)
+    ),
     "capi": Router(services.VIEWS),
     "n1ql": Router(services.QUERY),
     "fts": Router(services.SEARCH),

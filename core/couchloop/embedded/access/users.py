@@ -57,6 +57,9 @@ class User:
     """Once made, a `couchloop.safety.secret.Secret`."""
     grants: tuple[Grant, ...] = (Grant(FULL_ACCESS),)
     system: frozenset[str] = frozenset({"SystemSettings"})
+    roles: tuple[tuple[str, str, str, str], ...] = ()
+    """Names of roles, and of the bucket, scope and collection where they hold, if they are known:
+    what HTTP services ask for. See `has_role`."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "password", as_secret(self.password))
@@ -73,6 +76,16 @@ class User:
     def is_admin(self) -> bool:
         """Whether the user may do everything."""
         return "*" in self.system
+
+    def has_role(self, name: str, bucket: str = "", scope: str = "", collection: str = "") -> bool:
+        """Whether the user has a role in some place, or may do everything."""
+        return self.is_admin or any(
+            role == name
+            and where in ("", "*", bucket)
+            and within in ("", "*", scope)
+            and among in ("", "*", collection)
+            for role, where, within, among in self.roles
+        )
 
     def may(self, privilege: str) -> bool:
         """Whether the user has a privilege that belongs to no bucket."""

@@ -94,7 +94,8 @@ def _found(request: HttpRequest) -> Bucket:
 
 def _need(request: HttpRequest, bucket: Bucket, permission: str) -> None:
     dot = "" if permission.startswith("!") else "."
-    request.need(f"cluster.bucket[{bucket.name}]{dot}{permission}", allowed=request.user.is_admin)
+    allowed = request.user.has_role("bucket_admin", bucket.name)
+    request.need(f"cluster.bucket[{bucket.name}]{dot}{permission}", allowed=allowed)
 
 
 def _document(request: HttpRequest, bucket: Bucket) -> dict[str, Any]:

@@ -50,7 +50,11 @@ def bucket_of(request: HttpRequest) -> Bucket:
 def _may_change(request: HttpRequest) -> Bucket:
     bucket = bucket_of(request)
     permission = f"cluster.bucket[{bucket.name}].collections!write"
-    request.need(permission, allowed=request.user.is_admin)
+    scope = request.path.get("scope", "*")
+    allowed = request.user.has_role("bucket_admin", bucket.name)
+    request.need(
+        permission, allowed=allowed or request.user.has_role("scope_admin", bucket.name, scope)
+    )
     return bucket
 
 

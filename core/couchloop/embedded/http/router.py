@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -47,7 +47,7 @@ class HttpRequest:
     """Parameters of the URL, percent-decoded; the last of equal names."""
     headers: Mapping[str, str]
     """By names in lower case."""
-    body: bytes
+    body: bytes = field(repr=False)
 
     def form(self) -> dict[str, str]:
         """Return the members of a form; the last of equal names."""

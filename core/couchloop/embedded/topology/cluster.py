@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from couchloop.arguments.times import check_wait
+from couchloop.embedded.access.accounts import Accounts
 from couchloop.embedded.access.users import User, UserDatabase
 from couchloop.embedded.clock import Clock, ManualClock
 from couchloop.embedded.generator import Generator
@@ -60,6 +61,8 @@ class Cluster(Faults, ABC):
             # As real clusters: no two have the same.
             salt_seed = self._ids.randbytes(16)
         self.users = UserDatabase(users, salt_seed)
+        self.accounts = Accounts(self.users)
+        """The same users, with groups and roles."""
         self.host = host
         self.epoch = 1
         self.rev = 1
