@@ -52,9 +52,8 @@ class GeventDriver(Driver):
         ssl_context: ssl.SSLContext | None = None,
         socket_factory: SocketFactory | None = None,
     ) -> None:
-        super().__init__(settings, Random(), os.urandom)
         # User code, and so transcoders, runs in greenlets, never in the hub.
-        self.session.give_turn = self._give_turn  # type: ignore[method-assign]
+        super().__init__(settings, Random(), os.urandom, self._give_turn)
         self.hub = get_hub()
         self.now = monotonic  # type: ignore[method-assign]  # a call less per operation
         self._thread = thread_ident()
@@ -190,7 +189,7 @@ class GeventDriver(Driver):
             pending.owner = None
         return pending.result()
 
-    def _give_turn(self, batch: Batch[Any], now: float) -> None:  # noqa: ARG002 - as others have it
+    def _give_turn(self, batch: Batch[Any], _: float) -> None:
         self.deliver(batch)
 
     def _go_on(self, batch: Batch[Any]) -> None:

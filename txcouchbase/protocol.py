@@ -11,6 +11,7 @@ import socket
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
+from weakref import ref
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionClosed
@@ -279,7 +280,11 @@ def _translated(
 
 
 class CouchbaseFactory(Factory):
-    """Makes the Protocol of one connection."""
+    """Makes the Protocol of one connection.
+
+    It does not hold the driver: Twisted's transports and connectors, which are circles, keep it. As
+    long as the connection is awaited whoever awaits it holds the driver.
+    """
 
     noisy = False
 
@@ -290,15 +295,18 @@ class CouchbaseFactory(Factory):
         tls: TlsAttempt | None = None,
         host: str = "",
     ) -> None:
-        self._driver = driver
+        self._driver = ref(driver)
         self._connection_id = connection_id
         self._tls = tls
         self._host = host
 
     def is_of(self, driver: Driver) -> bool:
         """Whether it makes a connection of *driver*."""
-        return driver is self._driver
+        return driver is self._driver()
 
-    def buildProtocol(self, addr: IAddress | None) -> CouchbaseProtocol:  # noqa: ARG002
-        """Return a new Protocol."""
-        return CouchbaseProtocol(self._driver, self._connection_id, self._tls, self._host)
+    def buildProtocol(self, addr: IAddress | None) -> CouchbaseProtocol | None:  # noqa: ARG002
+        """Return a new Protocol; None (hang up): nobody awaits it any more."""
+        driver = self._driver()
+        if driver is None:
+            return None
+        return CouchbaseProtocol(driver, self._connection_id, self._tls, self._host)

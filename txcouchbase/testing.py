@@ -206,8 +206,10 @@ class _ServerProtocol(Protocol):
         self._peer.received(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
-        if self._peer is not None:
-            self._peer.gone()
+        # The two would point to each other.
+        peer, self._peer = self._peer, None
+        if peer is not None:
+            peer.gone()
         self._hosting.protocols.discard(self)
         self.gone.callback(None)
 

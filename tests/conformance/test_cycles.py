@@ -6,18 +6,18 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
+from weakref import ref
 
 import pytest
 
 from couchloop.durability import Durability
 from couchloop.exceptions import CouchbaseError
-from couchloop.hot.batch import Batch
-from couchloop.hot.operation import Operation
 from couchloop.kv_range_scan import RangeScan
-from couchloop.result import Result
 from couchloop.retries import FailFast
+from couchloop.session.session import SessionState
 from couchloop.transcoder import FMT_JSON, Transcoder
-from tests.conformance.loops import Loop, cluster_of, opened
+from tests.conformance.loops import Loop, cluster_of, open_bucket, opened
+from tests.garbage import circles
 
 LARGE = 1500
 """Keys of a batch that is sent in slices."""
@@ -46,17 +46,10 @@ def nothing_left() -> Iterator[None]:
     gc.disable()
     try:
         yield
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        gc.collect()
-        ours = [
-            each
-            for each in gc.garbage
-            if isinstance(each, Operation | Batch | CouchbaseError | Result)
-        ]
-        assert not ours
+        # A reactor's connector and its transport point to each other, and keep our factory, which
+        # holds nothing.
+        assert {type(each).__qualname__ for each in circles()} <= {"CouchbaseFactory"}
     finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
         gc.enable()
 
 
@@ -188,13 +181,73 @@ def test_streams(loop: Loop) -> None:
         opened(loop, cluster_of(loop, served), transcoder=Failing()) as bucket,
     ):
         documents: dict[str, Any] = {f"k{number}": number for number in range(200)}
+        stored = [key for key in documents if key != "k5"]
         with nothing_left():
             loop.wait(bucket.upsert_stream({**documents, "k5": "bad"}).run())
             loop.wait(bucket.get_stream([*documents, "absent"]).run())
             loop.wait(bucket.scan(RangeScan(), concurrency=20).run())
-            for stream in (bucket.get_stream(documents), bucket.scan(RangeScan(), concurrency=20)):
+            for stream in (bucket.get_stream(stored), bucket.scan(RangeScan(), concurrency=20)):
                 loop.wait(loop.next(stream))
                 stream.close()
             del stream
-            loop.wait(loop.next(bucket.get_stream(documents)))
+            loop.wait(loop.next(bucket.get_stream(stored)))
             loop.wait(bucket.get("k1"))
+
+
+def used(loop: Loop, cluster: Any) -> Any:
+    """Return a Bucket that has done something, its connections made."""
+    bucket = open_bucket(loop, cluster)
+    loop.wait(bucket.wait_until_ready(10))
+    loop.wait(bucket.upsert("k1", 1))
+    loop.wait(bucket.get_multi(keys(LARGE), quiet=True))
+    return bucket
+
+
+def gone(bucket: Any) -> Callable[[], bool]:
+    """Return what tells whether nothing of *bucket* but its end is there any more."""
+    driver = bucket._driver
+    there = [ref(bucket), ref(driver), ref(driver.session)]
+    there += [ref(transport) for transport in driver.transports.values()]
+    assert len(there) == 5
+    return lambda: all(each() is None for each in there)
+
+
+def test_closed(loop: Loop, served: Any) -> None:
+    """A Bucket that was closed leaves no circle: neither session, driver nor connections."""
+    cluster = cluster_of(loop, served)
+    loop.wait(used(loop, cluster).close())
+    with nothing_left():
+        bucket = used(loop, cluster)
+        is_gone = gone(bucket)
+        loop.wait(bucket.close())
+        del bucket
+        loop.until(is_gone)
+
+
+def test_dropped(loop: Loop, served: Any) -> None:
+    """Nor does one whose last reference goes."""
+    cluster = cluster_of(loop, served)
+    loop.wait(used(loop, cluster).close())
+    with nothing_left():
+        is_gone = gone(used(loop, cluster))
+        loop.until(is_gone)
+
+
+def test_not_opened(loop: Loop, served: Any) -> None:
+    """Nor does one that cannot be opened."""
+    cluster = cluster_of(loop, served, password="wrong")
+
+    def refused() -> None:
+        if loop.name == "gevent":
+            done(loop, lambda: cluster.open_bucket("default"))
+            return
+        bucket = cluster.open_bucket("default")
+        there = ref(bucket._driver)
+        done(loop, bucket.connect)
+        assert bucket._driver.session.state is SessionState.FAILED
+        del bucket
+        loop.until(lambda: there() is None)
+
+    refused()
+    with nothing_left():
+        refused()

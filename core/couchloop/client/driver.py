@@ -31,7 +31,7 @@ from couchloop.session.events import (
     ResolveSrv,
     StoreConfig,
 )
-from couchloop.session.session import SessionState
+from couchloop.session.session import GiveTurn, SessionState
 from couchloop.session.shared import Random
 from couchloop.session.standstill import LATE, CatchUp
 from couchloop.settings.values import Address, Settings
@@ -75,10 +75,17 @@ class Driver(ABC):
         settings: handed to the session.
         random: likewise.
         entropy: likewise.
+        give_turn: likewise, where user code is not to run in the loop's own calls.
     """
 
-    def __init__(self, settings: Settings, random: Random, entropy: Callable[[int], bytes]) -> None:
-        self.session = make_session(settings, self.deliver, random, entropy)
+    def __init__(
+        self,
+        settings: Settings,
+        random: Random,
+        entropy: Callable[[int], bytes],
+        give_turn: GiveTurn | None = None,
+    ) -> None:
+        self.session = make_session(settings, self.deliver, random, entropy, give_turn)
         self.transports: dict[int, Transport] = {}
         self.leave: Callable[[], None] = _nothing
         """Takes the Bucket out of the registry."""

@@ -14,7 +14,7 @@ from couchloop.kv.connection import Connection, connection_of
 from couchloop.observation import Completed, LateAnswer, Observer
 from couchloop.observe.reports import Reporter, reporters
 from couchloop.session.dispatcher import Dispatcher
-from couchloop.session.session import Session
+from couchloop.session.session import GiveTurn, Session
 from couchloop.session.shared import Random, Shared
 from couchloop.settings.values import Settings
 from couchloop.wire import Opcode, server_duration
@@ -262,7 +262,8 @@ def make_session(
     deliver: Callable[[Any], object],
     random: Random,
     entropy: Callable[[int], bytes],
+    give_turn: GiveTurn | None = None,
 ) -> Session:
     """Return a session that is observed as far as *settings* say so."""
     kind = ObservedDispatcher if settings.is_observed else Dispatcher
-    return Session(settings, deliver, random, entropy, kind)
+    return Session(settings, deliver, random, entropy, kind, give_turn)

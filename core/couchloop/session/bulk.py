@@ -22,7 +22,7 @@ from couchloop.exceptions import (
 from couchloop.hot.batch import Bulk, Lane
 from couchloop.hot.encoding import encode_key
 from couchloop.hot.operation import Operation
-from couchloop.session.shared import SessionState
+from couchloop.session.shared import SessionState, weakly
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,8 @@ class Feeder:
         table: the data nodes.
         dispatcher: sends what is built.
         deliver: called with each batch that is complete.
-        give_turn: has `go_on` called in the place where user code of a batch may run.
+        give_turn: has `go_on` called in the place where user code of a batch may run; None: that
+            is here.
 
     Attributes:
         waiting: batches with keys that were not issued yet, in the order of their issue.
@@ -84,7 +85,7 @@ class Feeder:
         table: RouteTable,
         dispatcher: Dispatcher,
         deliver: Callable[[Any], object],
-        give_turn: Callable[[Bulk[Any], float], None],
+        give_turn: Callable[[Bulk[Any], float], object] | None,
     ) -> None:
         self._shared = shared
         self._table = table
@@ -98,6 +99,12 @@ class Feeder:
         self.wants: dict[Bulk[Any], None] = {}
         self._left = SLICE
         """What may still be built in this turn of the loop."""
+
+    def let_go(self) -> None:
+        """Hold those no more who are told: the session has ended."""
+        self._deliver = weakly(self._deliver)
+        if self._give_turn is not None:
+            self._give_turn = weakly(self._give_turn)
 
     @property
     def is_active(self) -> bool:
@@ -194,9 +201,18 @@ class Feeder:
             if wants.pop(bulk, self) is None:
                 # Whoever is busy with it sees then that there is more to do.
                 bulk.is_called = True
-                self._give_turn(bulk, now)
+                self._have_turn(bulk, now)
         if wants:
             self._shared.timers.wakeup = 0.0
+
+    def _have_turn(self, bulk: Bulk[Any], now: float) -> None:
+        if self._give_turn is not None:
+            self._give_turn(bulk, now)
+            return
+        try:
+            self.go_on(bulk, now)
+        except Exception as error:  # noqa: BLE001 - of keys with methods of their own
+            self.break_off(bulk, error)
 
     def end_all(self, why: Callable[[Bulk[Any]], CouchbaseError], now: float) -> None:
         """End all batches, at once, for the session ends: no turn comes any more."""
@@ -206,7 +222,7 @@ class Feeder:
             # Where others are to read the answers, their turn comes, or has come.
             while bulk in self._active and left != bulk.remaining:
                 left = bulk.remaining
-                self._give_turn(bulk, now)
+                self._have_turn(bulk, now)
 
     def go_on(self, bulk: Bulk[Any], now: float) -> None:
         """Read what was answered, build and send more: one slice."""

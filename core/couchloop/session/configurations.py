@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from couchloop.exceptions import ProtocolError
 from couchloop.kv.connection import Connection, State
 from couchloop.kv.handshake import config_text
+from couchloop.session.shared import nobody
 from couchloop.settings.values import Address
 from couchloop.topology.configuration import ClusterConfig, Revision, parse_config
 from couchloop.wire import Feature, Opcode
@@ -48,14 +49,6 @@ class ConfigReason(Enum):
     """Keys have no node: it is asked for again and again, as long as operations wait for it."""
 
 
-def _resent_by_nobody(parked: dict[Any, None], now: float) -> None:
-    pass
-
-
-def _kept_by_nobody(config: ClusterConfig) -> None:
-    pass
-
-
 def _revision(config: ClusterConfig) -> str:
     return "/".join(map(str, config.revision))
 
@@ -87,9 +80,9 @@ class ConfigTracker:
         connections.on_dropped = self._connection_dropped
         self.request: OwnRequest | None = None
         """The request for a configuration that is under way."""
-        self.on_learned: Callable[[ClusterConfig], None] = _kept_by_nobody
+        self.on_learned: Callable[[ClusterConfig], None] = nobody
         """Called with a configuration that counts now, and that a node has told."""
-        self.resend: Callable[[dict[Any, None], float], None] = _resent_by_nobody
+        self.resend: Callable[[dict[Any, None], float], None] = nobody
         """Sends what waited: another node may have its keys now."""
         self._is_from_file = False
         """Whether no node has told the configuration that counts."""
@@ -102,6 +95,10 @@ class ConfigTracker:
         """How often more it is asked for if an answer does not bring it."""
         self._is_awaited = False
         """Whether it is asked for again after a while, for keys have no node."""
+
+    def let_go(self) -> None:
+        """Tell nobody any more: the session has ended."""
+        self.on_learned = self.resend = nobody
 
     # Asking
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 from typing import TYPE_CHECKING, Final
+from weakref import ProxyTypes, proxy
 
 from couchloop.exceptions import (
     CouchbaseError,
@@ -18,6 +19,7 @@ from couchloop.kv.connection import Connection, Owner, State
 from couchloop.kv.handshake import Hello
 from couchloop.session.events import CloseConnection, OpenConnection
 from couchloop.session.route_table import Endpoint
+from couchloop.session.shared import nobody
 from couchloop.session.standstill import blame
 from couchloop.topology.networks import data_networks
 
@@ -45,10 +47,6 @@ _NO_WAY: Final = (
     TlsError,
 )
 """What it looks like when a network cannot be reached from here, or is another of the same name."""
-
-
-def _nobody(connection: Connection) -> None:
-    pass
 
 
 class Connections:
@@ -84,7 +82,7 @@ class Connections:
         self._draining: dict[Address, Connection] = {}
         """Connections to nodes that the configuration no longer lists."""
         self._orphans = 0
-        self.on_dropped: Callable[[Connection], None] = _nobody
+        self.on_dropped: Callable[[Connection], None] = nobody
         """Called with each connection that is closed."""
 
     @property
@@ -278,6 +276,12 @@ class Connections:
             connection.close()
             self._forget(connection)
         self._table.clear()
+
+    def let_go(self) -> None:
+        """Tell nobody any more: the session has ended, and opens no connection."""
+        self.on_dropped = nobody
+        if not isinstance(self._owner, ProxyTypes):
+            self._owner = proxy(self._owner)
 
     def _forget(self, connection: Connection) -> None:
         if self.by_id.pop(connection.id, None) is not None:

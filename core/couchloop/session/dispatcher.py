@@ -22,7 +22,7 @@ from couchloop.session.configurations import ConfigReason
 from couchloop.session.failures import Failures, fresh
 from couchloop.session.parking import Parking
 from couchloop.session.route_table import Endpoint, RouteTable
-from couchloop.session.shared import SessionState, Shared
+from couchloop.session.shared import SessionState, Shared, nobody, weakly
 from couchloop.session.standstill import blame
 from couchloop.session.strategies import GivenUp, Strategies, note
 from couchloop.session.unavailable import unavailable
@@ -33,22 +33,6 @@ if TYPE_CHECKING:
 
 _OVERHEAD: Final = HEADER.size + 1
 """Bytes of a request beside extras, key and value: the header, and the number of a collection."""
-
-
-def _nothing(now: float) -> None:
-    pass
-
-
-def _no_request(reason: ConfigReason, now: float) -> None:
-    pass
-
-
-def _none_before(raw: bytes, now: float) -> None:
-    pass
-
-
-def _no_explanation(op: Request) -> CouchbaseError | None:  # noqa: ARG001 - others look at it
-    return None
 
 
 class Dispatcher(Submitter):
@@ -84,13 +68,13 @@ class Dispatcher(Submitter):
         self._table = table
         self._liveness = liveness
         self._is_closing = False
-        self.on_new: Callable[[float], None] = _nothing
+        self.on_new: Callable[[float], None] = nobody
         """Called where something is issued before the session was started."""
-        self.on_config_needed: Callable[[ConfigReason, float], None] = _no_request
+        self.on_config_needed: Callable[[ConfigReason, float], None] = nobody
         """Called where keys have no node."""
-        self.before: Callable[[bytes, float], None] = _none_before
+        self.before: Callable[[bytes, float], None] = nobody
         """Sends what waits elsewhere with the same key, and was issued first."""
-        self.explain: Callable[[Request], CouchbaseError | None] = _no_explanation
+        self.explain: Callable[[Request], CouchbaseError | None] = nobody
         """Says what else an operation has waited for whose time is up."""
 
     # In: the user
@@ -395,6 +379,14 @@ class Dispatcher(Submitter):
 
     def ended(self) -> None:
         """Take note that the session has ended: for those who observe."""
+
+    def let_go(self) -> None:
+        """Tell callers alone of what they still ask, and hold them no more: the session has ended.
+
+        Nothing is taken any more.
+        """
+        self._deliver = weakly(self._deliver)
+        self.on_new = self.on_config_needed = self.before = self.explain = nobody
 
     def forked(self) -> list[Request]:
         """Return what was under way, whose deadlines are forgotten: this is a child process."""

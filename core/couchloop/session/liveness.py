@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from couchloop.exceptions import NodeTimeoutError
 from couchloop.kv.connection import SIGN, Connection, State
+from couchloop.session.shared import nobody
 from couchloop.session.standstill import blame, blocked_for
 from couchloop.wire import Opcode
 
@@ -29,10 +30,6 @@ _SILENCE: Final = 10.0
 """Seconds of silence after which a connection is asked for a sign of life."""
 
 
-def _nobody(endpoint: Endpoint, connection: Connection, now: float) -> None:
-    pass
-
-
 class Liveness:
     """Half-open connections, and the circuit breaker.
 
@@ -46,8 +43,12 @@ class Liveness:
         self._shared = shared
         self._table = table
         self._requests = requests
-        self.on_revived: Callable[[Endpoint, Connection, float], None] = _nobody
+        self.on_revived: Callable[[Endpoint, Connection, float], None] = nobody
         """Called with a node whose circuit breaker closes."""
+
+    def let_go(self) -> None:
+        """Tell nobody any more: the session has ended."""
+        self.on_revived = nobody
 
     def unanswered(
         self, connection: Connection, since: float, now: float, *, is_excused: bool

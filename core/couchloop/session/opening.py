@@ -11,7 +11,7 @@ from couchloop.session.bootstrap.config_file import ConfigFileBootstrap
 from couchloop.session.bootstrap.http_stream import ConfigSource, HttpRequest
 from couchloop.session.bootstrap.search import Bootstrap
 from couchloop.session.events import Opened, OpenFailed
-from couchloop.session.shared import SessionState, Shared
+from couchloop.session.shared import SessionState, Shared, nobody
 from couchloop.settings.values import FILE_ONLY, HTTP, Address, one_forms
 
 if TYPE_CHECKING:
@@ -32,10 +32,6 @@ _SEARCH_SPREAD: Final = 0.05
 """Seconds within which seeds are asked, at a random moment, once all nodes are lost."""
 _SEARCH_PAUSE: Final = 2.0
 _STARTING: Final = frozenset({SessionState.NEW, SessionState.FAILED, SessionState.WAITING})
-
-
-def _anybody(config: ClusterConfig) -> CouchbaseError | None:  # noqa: ARG001 - others look at it
-    return None
 
 
 class Opening:
@@ -61,7 +57,7 @@ class Opening:
         random: Random,
         write: Callable[[HttpRequest], None],
     ) -> None:
-        self.admit: Callable[[ClusterConfig], CouchbaseError | None] = _anybody
+        self.admit: Callable[[ClusterConfig], CouchbaseError | None] = nobody
         """Says why the bucket must not be opened, once it is known what it is; None: it may."""
         self.lazy = False
         """Whether it opens at its first use, and at the next where that fails."""
@@ -113,6 +109,11 @@ class Opening:
         self._end_bootstrap()
         self.config_file.end()
         self.source.close()
+
+    def let_go(self) -> None:
+        """Tell nobody any more: the session has ended."""
+        self.source.let_go()
+        self.config_file.let_go()
 
     def _search(self, now: float, began: float, known: Container[Address] = ()) -> None:
         """Look for a configuration at the seeds; *began* is when the time for all began to run."""

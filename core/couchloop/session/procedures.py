@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from couchloop.exceptions import CouchbaseError
 from couchloop.hot.operation import Operation
-from couchloop.session.shared import SessionState
+from couchloop.session.shared import SessionState, weakly
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,8 @@ class Procedures:
         dispatcher: sends what they ask for.
         random: source of jitter.
         deliver: called with each that has ended.
-        give_turn: has `go_on` called in the place where user code of a procedure may run.
+        give_turn: has `go_on` called in the place where user code of a procedure may run; None:
+            that is here.
 
     Attributes:
         wants: those that want a turn.
@@ -46,7 +47,7 @@ class Procedures:
         dispatcher: Dispatcher,
         random: Random,
         deliver: Callable[[Any], object],
-        give_turn: Callable[[Procedure[Any], float], None],
+        give_turn: Callable[[Procedure[Any], float], object] | None,
     ) -> None:
         self._shared = shared
         self._dispatcher = dispatcher
@@ -56,6 +57,12 @@ class Procedures:
         self._active: dict[Procedure[Any], Timer | None] = {}
         """Each with what ends its pause."""
         self.wants: dict[Procedure[Any], None] = {}
+
+    def let_go(self) -> None:
+        """Hold those no more who are told: the session has ended."""
+        self._deliver = weakly(self._deliver)
+        if self._give_turn is not None:
+            self._give_turn = weakly(self._give_turn)
 
     @property
     def is_active(self) -> bool:
@@ -87,7 +94,7 @@ class Procedures:
         """Let those go on whose step is complete."""
         for procedure in list(self.wants):
             if self.wants.pop(procedure, self) is None:
-                self._give_turn(procedure, now)
+                (self._give_turn or self.go_on)(procedure, now)
 
     def go_on(self, procedure: Procedure[Any], now: float) -> None:
         """Have *procedure* begin its next step, if the last is complete: user code runs in here."""
@@ -127,7 +134,7 @@ class Procedures:
                 procedure.end(why(procedure))
             self.wants.pop(procedure, None)
             # Where it goes on in a place of its own, its turn comes, or has come.
-            self._give_turn(procedure, now)
+            (self._give_turn or self.go_on)(procedure, now)
 
     # What a procedure asks for
 

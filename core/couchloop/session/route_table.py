@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from couchloop.hot.submit import Routes
 from couchloop.kv.connection import Connection, State
+from couchloop.session.shared import nobody
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,14 +76,6 @@ class Endpoint:
         return None
 
 
-def _nothing() -> None:
-    pass
-
-
-def _nothing_at(now: float) -> None:
-    pass
-
-
 class RouteTable(Routes):
     """Where the keys are, and how to get there.
 
@@ -126,12 +119,16 @@ class RouteTable(Routes):
         """Whether a connection was lost since `route` was made last."""
         self.timer: Timer | None = None
         """Makes `route` anew."""
-        self.on_routed: Callable[[], None] = _nothing
+        self.on_routed: Callable[[], None] = nobody
         """Called when other nodes can be reached."""
-        self.on_some_lost: Callable[[float], None] = _nothing_at
+        self.on_some_lost: Callable[[float], None] = nobody
         """Called with the time when a connection was lost, and another is ready."""
-        self.on_all_lost: Callable[[float], None] = _nothing_at
+        self.on_all_lost: Callable[[float], None] = nobody
         """Called with the time when no data node is connected any more."""
+
+    def let_go(self) -> None:
+        """Tell nobody any more: the session has ended."""
+        self.on_routed = self.on_some_lost = self.on_all_lost = nobody
 
     @property
     def service(self) -> str:

@@ -52,6 +52,9 @@ from couchloop.wire import ServerOpcode
 
 __all__ = ["Session", "SessionState"]
 
+GiveTurn = Callable[[Any, float], object]
+"""Called with a large batch or a procedure that is to go on, and the time."""
+
 _UNDER_WAY: Final = (
     "the operation was under way when the process forked: the parent process goes on with it"
 )
@@ -66,6 +69,8 @@ class Session:
         random: source of jitter; not of secrets.
         entropy: gives so many unpredictable bytes (`os.urandom`), for SCRAM nonces.
         dispatcher: the kind that sends operations: one that is observed, or one that is not.
+        give_turn: called with a large batch or a procedure that is to go on, and the time: it has
+            `go_on` called where user code may run. None: that is here.
 
     Attributes:
         submit: sends an operation, or parks it until it can be sent; it is delivered then, perhaps
@@ -82,13 +87,14 @@ class Session:
         random: Random,
         entropy: Callable[[int], bytes],
         dispatcher: type[Dispatcher] = Dispatcher,
+        give_turn: GiveTurn | None = None,
     ) -> None:
         self.shared = shared = Shared(settings)
         self._deadlines = deadlines = Deadlines(shared.timers)
         self.table = table = RouteTable(shared)
         self.requests = requests = OwnRequests(shared, deadlines)
         self.parking = parking = Parking(shared)
-        liveness = Liveness(shared, table, requests)
+        self._liveness = liveness = Liveness(shared, table, requests)
         self._connections = nodes = Connections(shared, table, self, random, entropy)
         self.tracker = tracker = ConfigTracker(shared, table, nodes, requests, liveness)
         self.dispatcher = sends = dispatcher(
@@ -103,8 +109,8 @@ class Session:
         )
         self.collections = collections = Collections(shared, table, requests, sends)
         self._retrying = retrying = Retrying(shared, table, tracker, sends, collections)
-        self._feeder = Feeder(shared, table, sends, deliver, self._give_turn)
-        self._procedures = Procedures(shared, sends, random, deliver, self._give_turn)
+        self._feeder = Feeder(shared, table, sends, deliver, give_turn)
+        self._procedures = Procedures(shared, sends, random, deliver, give_turn)
         self.health = HealthView(shared, table, nodes, requests, sends)
         self._with_output: list[Connection | HttpRequest] = []
         self._full: dict[Connection, None] = {}
@@ -293,19 +299,6 @@ class Session:
             self._feeder.go_on(batch, now)
         elif isinstance(batch, Procedure):
             self._procedures.go_on(batch, now)
-
-    def give_turn(self, batch: Bulk[Any] | Procedure[Any], now: float) -> None:
-        """Have a large batch or a procedure go on; an adapter may bring a way of its own."""
-        try:
-            self.go_on(batch, now)
-        except Exception as error:
-            if isinstance(batch, Procedure):
-                raise
-            # Of keys with methods of their own.
-            self._feeder.break_off(batch, error)
-
-    def _give_turn(self, batch: Bulk[Any] | Procedure[Any], now: float) -> None:
-        self.give_turn(batch, now)
 
     # In: the loop
 
@@ -503,6 +496,7 @@ class Session:
         shared.events.append(Closed())
         self.dispatcher.ended()
         shared.timers.clear()
+        self._let_go()
 
     def forked(self) -> None:
         """End without a word: this is a child process, and the connections are its parent's.
@@ -530,6 +524,24 @@ class Session:
         opening.strand(ForkedProcessError(text), harmless, 0.0)
         text = f"{_UNDER_WAY}, and its outcome is not known"
         opening.strand(AmbiguousForkedProcessError(text), unknown, 0.0)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Have the parts hold each other no more, nor the driver: no circle is left of a session.
+
+        What still ends is delivered as long as the driver is there.
+        """
+        for part in (
+            self.table,
+            self._connections,
+            self.tracker,
+            self.dispatcher,
+            self.opening,
+            self._liveness,
+            self._feeder,
+            self._procedures,
+        ):
+            part.let_go()
 
     def _end_batches(self) -> None:
         """End what is made of several operations; those have failed already."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Protocol
+from inspect import ismethod
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakMethod
 
 from couchloop.exceptions import CouchbaseError, ObjectDestroyedError, own_copy
 from couchloop.session.events import Event, LogRecord
@@ -12,6 +15,24 @@ from couchloop.session.timers import Timers
 if TYPE_CHECKING:
     from couchloop.kv.connection import Connection
     from couchloop.settings.values import Settings
+
+
+def nobody(*_: object) -> None:
+    """Do nothing: what a part tells upwards, if nobody wants to know (any more)."""
+
+
+def weakly(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what calls *call* as long as the object lives whose method it is."""
+    if not ismethod(call):
+        return call
+    method = WeakMethod(call)
+
+    def call_if_there(*arguments: Any) -> None:
+        there = method()
+        if there is not None:
+            there(*arguments)
+
+    return call_if_there
 
 
 class SessionState(Enum):

@@ -127,6 +127,8 @@ class Timers(Alarm):
 
     def clear(self) -> None:
         """Forget all of them."""
+        for _, _, timer in self._heap:
+            timer.cancel()
         self._heap.clear()
         self.wakeup = inf
 

@@ -296,7 +296,7 @@ def test_it_goes_on_where_user_code_may_run() -> None:
     w = opened()
     turns: list[Procedure[Any]] = []
     session: Any = w.session
-    session.give_turn = lambda procedure, _: turns.append(procedure)
+    session._procedures._give_turn = lambda procedure, _: turns.append(procedure)
     begun = []
 
     def steps() -> Steps[None]:

@@ -20,7 +20,7 @@ from couchloop.exceptions import (
 from couchloop.session.configurations import ConfigTracker
 from couchloop.session.events import LoadConfig, LogRecord, StoreConfig
 from couchloop.session.route_table import RouteTable
-from couchloop.session.shared import Shared
+from couchloop.session.shared import Shared, nobody
 from couchloop.session.timers import Timer
 from couchloop.settings.values import FILE_ONLY, Address, Settings
 from couchloop.topology.config_cache import Cached
@@ -118,6 +118,10 @@ class ConfigFileBootstrap:
         self._opening = False
         self._try_no_more()
         self._end_limit()
+
+    def let_go(self) -> None:
+        """Tell nobody any more: the session has ended."""
+        self._opened = self._search = self._failed = nobody
 
     def loaded(self, result: Cached | BaseException | None, now: float) -> None:
         """Handle the answer to a `LoadConfig`: None if the file has not changed."""

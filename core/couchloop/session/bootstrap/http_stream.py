@@ -23,7 +23,7 @@ from couchloop.exceptions import (
 )
 from couchloop.http.exchange import Exchange
 from couchloop.session.events import CloseConnection, LogRecord, OpenConnection
-from couchloop.session.shared import Random, Shared
+from couchloop.session.shared import Random, Shared, nobody
 from couchloop.session.standstill import blame
 from couchloop.session.timers import Timer
 from couchloop.settings.values import Address, Settings
@@ -127,6 +127,10 @@ class ConfigSource:
         self.is_kept = False
         self._failures = 0
         self._end()
+
+    def let_go(self) -> None:
+        """Tell nobody any more: the session has ended."""
+        self._write = self._told = self._failed = nobody
 
     # The transport's
 
