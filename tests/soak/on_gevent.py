@@ -12,7 +12,7 @@ from gevent import Greenlet
 from couchloop.exceptions import NotFoundError, ObjectDestroyedError, RequestCanceledError
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
-from tests.soak.left import Holdings, holdings, more
+from tests.soak.left import PATIENCE, Holdings, holdings, more, sockets
 from tests.soak.server import Server, serving
 
 WARM_UP = 25
@@ -71,6 +71,10 @@ WAYS = (_closed_by_hand, _dropped, _dropped_by_an_error, _cut_off, _opener_kille
 
 def _count(server: Server) -> Holdings:
     _until(lambda: not server.connections)
+    # The server may not have told yet of the last that were made: there is our own end, too. One
+    # that stays is counted.
+    with gevent.Timeout(PATIENCE, False):
+        _until(lambda: sockets() <= server.sockets)
     gevent.idle()
     return holdings(sum(isinstance(thing, Greenlet) for thing in gc.get_objects()))
 

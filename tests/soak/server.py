@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
 
+from tests.soak.left import sockets
+
 PATIENCE = "operation_timeout=60&config_node_timeout=30&config_total_timeout=60"
 """What is to be seen is what is left, not how busy the machine is."""
 
@@ -19,11 +21,13 @@ class Server:
     Attributes:
         connection_string: Where it listens.
         connections: How many clients it has now, by its own count.
+        sockets: How many sockets this process has without any client.
 
     """
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.connections = 0
+        self.sockets = sockets()
         assert process.stdout is not None
         self._lines = process.stdout
         nodes = json.loads(self._lines.readline())["connection_string"]
