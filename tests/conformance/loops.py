@@ -45,6 +45,16 @@ class Ticks(Protocol):
     ticks: int
 
 
+class Reading(Protocol):
+    """Whether the nodes of a served cluster read what clients send them."""
+
+    def stop(self) -> None:
+        """Read nothing of the connections that there are."""
+
+    def go_on(self) -> None:
+        """Read again."""
+
+
 class Loop(Protocol):
     """An event loop, and the adapter for it."""
 
@@ -74,6 +84,9 @@ class Loop(Protocol):
     ) -> None:
         """Let the loop run until *condition* holds; AssertionError(*what*) if it does not."""
 
+    def turn(self) -> None:
+        """Let one turn of the loop pass: what has been started is issued, what is due happens."""
+
     def start(self, call: Callable[..., Any], *arguments: Any, **keywords: Any) -> Started:
         """Make a call of a Bucket's that goes on beside the test."""
 
@@ -87,6 +100,12 @@ class Loop(Protocol):
         self, cluster: EmbeddedCluster | None = None, **keywords: Any
     ) -> AbstractContextManager[Any]:
         """Serve *cluster* in this process; the context is the adapter's ServedCluster."""
+
+    def reading(self, served: Any) -> AbstractContextManager[Reading]:
+        """Say whether the nodes of *served* read; after the context they do."""
+
+    def kept(self, bucket: Any) -> int:
+        """Count the bytes that wait to be sent, wherever: in queues, connections, transports."""
 
     def closing_server(self) -> AbstractContextManager[int]:
         """Listen on a port whose connections are closed as soon as they are accepted."""

@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import gevent
+import pytest
 from dns.resolver import Resolver
 from gevent import socket
+from gevent.event import Event
 from gevent.server import StreamServer
 
 from couchloop.embedded import EmbeddedCluster
@@ -19,7 +21,7 @@ from gcouchbase import doctor
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster
 from gcouchbase.pool import BucketPool
-from gcouchbase.testing import ServedCluster, SystemClock, serve
+from gcouchbase.testing import ServedCluster, SystemClock, _GeventPeer, serve
 from tests.gcouchbase import support
 from tests.sockets import Asked, addresses
 
@@ -70,6 +72,35 @@ class _Names:
         return [(kind, socket.SOCK_STREAM, 6, "", (address, port)) for kind, address in found]
 
 
+class _Reading:
+    """Holds up the greenlets that have read what is for a node."""
+
+    def __init__(self) -> None:
+        self._is_on = Event()
+        self._is_on.set()
+
+    def stop(self) -> None:
+        self._is_on.clear()
+
+    def go_on(self) -> None:
+        self._is_on.set()
+
+    @contextmanager
+    def of_all_peers(self) -> Iterator[None]:
+        received = _GeventPeer.received
+
+        def receive(peer: _GeventPeer, data: bytes) -> None:
+            self._is_on.wait()
+            received(peer, data)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_GeventPeer, "received", receive)
+            try:
+                yield
+            finally:
+                self.go_on()
+
+
 class GeventLoop:
     """See `tests.conformance.loops.Loop`."""
 
@@ -104,6 +135,10 @@ class GeventLoop:
         """Let other greenlets run."""
         support.until(condition, what)
 
+    def turn(self) -> None:
+        """Let the greenlets run that can."""
+        gevent.sleep(0)
+
     def start(self, call: Callable[..., Any], *arguments: Any, **keywords: Any) -> Started:
         """Spawn a greenlet."""
         return Started(lambda: call(*arguments, **keywords))
@@ -124,6 +159,18 @@ class GeventLoop:
         """Serve it on this hub."""
         with serve(cluster, **keywords) as served:
             yield served
+
+    @contextmanager
+    def reading(self, served: ServedCluster) -> Iterator[_Reading]:
+        """Hold up the greenlets of all peers."""
+        assert isinstance(served, ServedCluster)
+        reading = _Reading()
+        with reading.of_all_peers():
+            yield reading
+
+    def kept(self, bucket: Bucket) -> int:
+        """Look into the sockets' backlogs."""
+        return support.kept(bucket)
 
     @contextmanager
     def closing_server(self) -> Iterator[int]:

@@ -207,6 +207,19 @@ class TwistedLoop:
             self.wait(served.stop())
 
     @contextmanager
+    def reading(self, served: ServedCluster) -> Iterator[support.Reading]:
+        """Pause the nodes' transports."""
+        reading = support.Reading(served)
+        try:
+            yield reading
+        finally:
+            reading.go_on()
+
+    def kept(self, bucket: Bucket) -> int:
+        """Look into the transports."""
+        return support.kept(bucket)
+
+    @contextmanager
     def closing_server(self) -> Iterator[int]:
         """Close where the connection is made."""
         factory = Factory.forProtocol(_Closing)

@@ -19,6 +19,7 @@ from gevent import socket as gsocket
 from couchloop.wire import Opcode
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
+from gcouchbase.sockets import Socket
 from gcouchbase.testing import ServedCluster
 
 T = TypeVar("T")
@@ -71,6 +72,17 @@ def is_idle(bucket: Bucket) -> bool:
         and not any(connection.pending for connection in session.connections)
         and not any(endpoint.parked for endpoint in session.table.endpoints.values())
     )
+
+
+def kept(bucket: Bucket) -> int:
+    """Count the bytes that wait to be sent, wherever: in queues, connections and transports."""
+    count = bucket.queued.bytes
+    for connection in bucket._driver.session.connections:
+        count += sum(map(len, connection._out))
+    for transport in bucket._driver.transports.values():
+        assert isinstance(transport, Socket)
+        count += transport._backlog.size
+    return count
 
 
 def open_sockets() -> list[str]:

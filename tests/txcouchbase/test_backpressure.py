@@ -1,13 +1,12 @@
-"""A slow network: what waits is bounded, and producers pause. Sockets of one reactor and memory.
+"""A slow network where only Twisted has anything to say: producers, transports that are one.
 
-On the other reactors: see test_reactors.
+What holds on either loop is in tests/conformance; on the other reactors: see test_reactors.
 """
 
 from __future__ import annotations
 
 import gc
 import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.task import deferLater
 from twisted.internet.testing import StringTransport
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
@@ -26,13 +24,10 @@ from zope.interface.verify import verifyObject
 from couchloop.client.backlog import HIGH
 from couchloop.exceptions import (
     ArgumentError,
-    ObjectDestroyedError,
-    OverloadedError,
     RequestCanceledError,
 )
 from couchloop.hot.pipe import ROOM
 from couchloop.transcoder import FMT_BYTES
-from tests.certificates import Certificates
 from tests.txcouchbase.support import Memory, Reading, error_of, kept, outcome, turn
 from txcouchbase.bucket import Bucket
 from txcouchbase.protocol import CouchbaseProtocol
@@ -42,91 +37,10 @@ NOISE = os.urandom(10_000)
 """A value that no compression makes smaller."""
 
 
-def open_bucket(served: ServedCluster, options: str, tls: str = "") -> Bucket:
+def open_bucket(served: ServedCluster, options: str) -> Bucket:
     """Open the bucket with these options."""
-    at = served.connection_string_tls if tls else served.connection_string
-    text = f"{at}/default?operation_timeout=60&{options}{tls}"
+    text = f"{served.connection_string}/default?operation_timeout=60&{options}"
     return Bucket(text, username="user", password="password", reactor=served.reactor)
-
-
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize("is_secure", [False, True])
-async def test_memory_is_bounded(is_secure: bool, tmp_path: Path) -> None:
-    """100,000 upserts of 10 KB for nodes that read nothing: what waits stays within the limits.
-
-    Those that were taken are done when the nodes read again; the others have failed at once.
-    """
-    certificates = Certificates(tmp_path)
-    served = serve(tls=certificates.server())
-    tls = f"&certpath={certificates.ca}" if is_secure else ""
-    limit = 4_000_000
-    done: list[Any] = []
-    refused: list[Any] = []
-    peak = 0
-
-    def refuse(failure: Failure) -> None:
-        refused.append(type(failure.value))
-
-    async with open_bucket(served, f"max_queued_bytes={limit}", tls) as bucket:
-        await bucket.wait_until_ready(10)
-        reading = Reading(served)
-        reading.stop()
-        for _ in range(100):
-            for number in range(1000):
-                stored = bucket.upsert(f"k{number % 200}", NOISE, format=FMT_BYTES)
-                stored.addCallbacks(done.append, refuse)
-            peak = max(peak, kept(bucket))
-            await deferLater(served.reactor, 0)
-            peak = max(peak, kept(bucket))
-        assert not done
-        assert bucket.queued.bytes >= limit
-        nodes = len(served.cluster.nodes)
-        assert peak < limit + nodes * (HIGH + 3 * ROOM)
-        assert set(refused) == {OverloadedError}
-        reading.go_on()
-        await turn(served.reactor, lambda: len(done) + len(refused) == 100_000)
-        assert all(result.success for result in done)
-        assert len(done) > limit // len(NOISE)
-        assert bucket.queued == (0, 0)
-        assert (await bucket.get("k0")).value == NOISE
-    await served.stop()
-
-
-@pytest.mark.timeout(120)
-async def test_a_batch_beyond_the_limits() -> None:
-    """With when_overloaded=wait a batch of twenty times what may wait is done nevertheless."""
-    served = serve()
-    reading = Reading(served)
-    async with open_bucket(served, "max_queued_bytes=1000000&when_overloaded=wait") as bucket:
-        await bucket.wait_until_ready(10)
-        reading.stop()
-        documents: dict[str | bytes, Any] = {f"k{number}": NOISE for number in range(2000)}
-        batch = bucket.upsert_multi(documents, format=FMT_BYTES)
-        for _ in range(10):
-            await deferLater(served.reactor, 0)
-        assert not batch.called
-        reading.go_on()
-        assert (await batch).all_ok
-    await served.stop()
-
-
-@pytest.mark.timeout(120)
-async def test_closing_writes_what_was_issued() -> None:
-    """close() while the nodes read nothing: once they do, all is answered, in order."""
-    served = serve()
-    reading = Reading(served)
-    bucket = open_bucket(served, "")
-    await bucket.wait_until_ready(10)
-    reading.stop()
-    stored = bucket.upsert_multi({f"k{number}": NOISE for number in range(2000)}, format=FMT_BYTES)
-    await deferLater(served.reactor, 0)
-    closed = bucket.close(60)
-    await deferLater(served.reactor, 0)
-    assert not closed.called
-    reading.go_on()
-    assert (await stored).all_ok
-    await closed
-    await served.stop()
 
 
 @implementer(IPushProducer)
@@ -396,17 +310,6 @@ class ProducerTests(SynchronousTestCase):
         assert other.told[0] == "pause"
         assert other.told[-1] == "stop"
         assert outcome(closed[0]) == [None]
-
-    def test_refused(self) -> None:
-        """An OverloadedError comes through the Deferred, and each has its own."""
-        self.load(count=8)
-        errors = [error_of(self.bucket.upsert("k", 1)) for _ in range(2)]
-        assert all(isinstance(error, OverloadedError) for error in errors)
-        assert errors[0] is not errors[1]
-        self.relieve()
-        closed = self.bucket.close()
-        assert isinstance(error_of(self.bucket.upsert("k", 1)), ObjectDestroyedError)
-        self.memory.result(closed)
 
 
 class LastReferenceTests(SynchronousTestCase):
