@@ -73,7 +73,7 @@ def _count(server: Server) -> Holdings:
     _until(lambda: not server.connections)
     # The server may not have told yet of the last that were made: there is our own end, too. One
     # that stays is counted.
-    with gevent.Timeout(PATIENCE, False):
+    with gevent.Timeout(PATIENCE, exception=False):  # type: ignore[arg-type]
         _until(lambda: sockets() <= server.sockets)
     gevent.idle()
     return holdings(sum(isinstance(thing, Greenlet) for thing in gc.get_objects()))
