@@ -12,13 +12,12 @@ from gevent.pool import Pool
 
 from couchloop import exceptions as E  # noqa: N812 - a short name for a long list
 from couchloop.result import MultiResult, OperationResult, ValueResult
-from couchloop.retries import BestEffort, FailFast
 from couchloop.transcoder import FMT_BYTES, FMT_UTF8
-from couchloop.wire import Opcode, Status
+from couchloop.wire import Opcode
 from gcouchbase.bucket import Bucket, BucketArguments, OpenBucketArguments
 from gcouchbase.collection import CollectionManager
 from gcouchbase.testing import ServedCluster
-from tests.gcouchbase.support import PASSWORD, cluster_of
+from tests.gcouchbase.support import PASSWORD
 from tests.signatures import check_arguments, check_methods
 
 
@@ -218,23 +217,3 @@ class TestInterface:
         gevent.joinall([gevent.spawn(bucket.get, key, quiet=True) for key in keys])
         assert len([count for count in reads if count]) == 1
         assert sum(reads) > 1
-
-
-def test_retry_strategies(served: ServedCluster) -> None:
-    """A Bucket's strategy holds where a call names none; only equal ones share a Bucket."""
-    cluster = cluster_of(served)
-    with cluster.open_bucket("default", retry_strategy=FailFast()) as bucket:
-        assert cluster.open_bucket("default", retry_strategy=FailFast()) is bucket
-        with pytest.raises(E.BucketAlreadyOpenError, match="retry_strategy"):
-            cluster.open_bucket("default")
-        # Fail fast would not wait for the node that is still being connected.
-        bucket.get("k", quiet=True, retry_strategy=BestEffort())
-        fault = served.cluster.inject(key="k", status=Status.ETMPFAIL)
-        with pytest.raises(E.TemporaryFailError):
-            bucket.upsert("k", 1)
-        assert fault.hits == 1
-        fault.count = 3
-        bucket.upsert("k", 1, retry_strategy=BestEffort())
-        fault.count = 6
-        bucket.get_multi(["k"], retry_strategy=BestEffort())
-        assert fault.hits == 6

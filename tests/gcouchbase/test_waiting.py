@@ -1,11 +1,10 @@
-"""Greenlets that wait: neighbours that go on, kills and timeouts at every stage, nodes that die."""
+"""Greenlets that wait: kills and timeouts at every stage, who wakes them; all else: conformance."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from threading import get_ident
 from typing import Any
 
 import gevent
@@ -14,18 +13,12 @@ from gevent import Greenlet, GreenletExit
 from gevent import socket as gsocket
 from greenlet import getcurrent, greenlet
 
-from couchloop.exceptions import (
-    CouchbaseError,
-    NetworkError,
-    TimeoutError,  # noqa: A004 - ours is meant
-    UnambiguousTimeoutError,
-)
 from couchloop.transcoder import Transcoder
 from couchloop.wire import Opcode
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster
 from gcouchbase.testing import ServedCluster
-from tests.gcouchbase.support import hellos, is_idle, key_of_node, start, ticking, until
+from tests.gcouchbase.support import hellos, is_idle, key_of_node, ticking, until
 
 
 @pytest.fixture
@@ -33,63 +26,6 @@ def everywhere(served: ServedCluster, bucket: Bucket) -> Bucket:
     """Return the Bucket with all its connections made."""
     bucket.get_multi([key_of_node(served, bucket, node) for node in range(3)], quiet=True)
     return bucket
-
-
-class TestNeighbours:
-    """A server that does not answer stops nobody but those who ask it."""
-
-    def test_hung_server(self, served: ServedCluster, everywhere: Bucket) -> None:
-        """Others go on between the call and its timeout, and between timeout and recovery."""
-        for node in served.cluster.nodes:
-            served.cluster.hang(node)
-        with ticking() as ticker:
-            reader = start(everywhere.get, "a", timeout=0.2)
-            ticker.goes_on()
-            assert not reader.ready()
-            assert isinstance(reader.get(), UnambiguousTimeoutError)
-            ticker.goes_on()
-            for node in served.cluster.nodes:
-                served.cluster.restart(node)
-            everywhere.upsert("a", 1)
-            ticker.goes_on()
-
-    def test_slow_server(self, served: ServedCluster, everywhere: Bucket) -> None:
-        """A slow answer delays its caller alone; a quick one overtakes it."""
-        slow, quick = (key_of_node(served, everywhere, node) for node in (0, 1))
-        everywhere.upsert_multi({slow: "slow", quick: "quick"})
-        injection = served.cluster.inject(opcode=Opcode.GET, key=slow, delay=0.1)
-        with ticking() as ticker:
-            reader = start(everywhere.get, slow)
-            until(lambda: injection.hits)
-            assert everywhere.get(quick).value == "quick"
-            assert not reader.ready()
-            ticker.goes_on()
-            assert reader.get().value == "slow"  # type: ignore[union-attr]
-
-    def test_stopped_server_while_opening(self, served: ServedCluster, cluster: Cluster) -> None:
-        """An opening that gets no answer stops nobody."""
-        for node in served.cluster.nodes:
-            served.cluster.hang(node)
-        with ticking() as ticker:
-            opener = start(cluster.open_bucket, "default")
-            until(served.cluster.connections)
-            ticker.goes_on()
-            assert not opener.ready()
-            opener.kill()
-            ticker.goes_on()
-
-    def test_stopped_node(self, served: ServedCluster, everywhere: Bucket) -> None:
-        """Operations for a node that is down wait until it is back, others are served."""
-        down, up = (key_of_node(served, everywhere, node) for node in (2, 0))
-        served.cluster.stop(served.cluster.nodes[2])
-        until(lambda: everywhere._driver.session.table.route.count(None))
-        with ticking() as ticker:
-            writer = start(everywhere.upsert, down, 1, timeout=20)
-            everywhere.upsert(up, 2)
-            ticker.goes_on()
-            assert not writer.ready()
-            served.cluster.restart(served.cluster.nodes[2])
-            assert writer.get().success  # type: ignore[union-attr]
 
 
 class TestKill:
@@ -147,18 +83,6 @@ class TestKill:
             gevent.sleep(0)
         assert not victim.ready()
         victim.kill()
-
-    def test_late_answers_are_orphans(self, served: ServedCluster, everywhere: Bucket) -> None:
-        """The answer to a killed request is counted, and reaches nobody else."""
-        key = key_of_node(served, everywhere, 0)
-        everywhere.upsert(key, "old")
-        injection = served.cluster.inject(opcode=Opcode.GET, key=key, delay=0.05, count=1)
-        victim = gevent.spawn(everywhere.get, key)
-        until(lambda: injection.hits)
-        victim.kill()
-        everywhere.upsert(key, "new")
-        assert everywhere.get(key).value == "new"
-        until(lambda: everywhere._driver.session.orphans == 1)
 
     def test_timeout_while_opening(self, served: ServedCluster, cluster: Cluster) -> None:
         """The caller's Timeout ends the opening, and the next one succeeds."""
@@ -250,7 +174,7 @@ class TestFaults:
     """Much at once."""
 
     def test_kill_fuzz(self, served: ServedCluster, everywhere: Bucket) -> None:
-        """Thousands of kills and timeouts at random points: no value reaches a wrong caller."""
+        """A thousand kills and timeouts at random points: no value reaches a wrong caller."""
         rng = random.Random(20)
         bucket = everywhere
         keys = [f"key-{number}" for number in range(50)]
@@ -281,7 +205,7 @@ class TestFaults:
                             for name, result in bucket.get_multi(some).items():
                                 check(name, result.value)
 
-        kills, wanted = 0, 2000
+        kills, wanted = 0, 1000
         workers = [gevent.spawn(work, number) for number in range(50)]
         while kills < wanted:
             # Whatever it is doing, it is replaced.
@@ -291,7 +215,7 @@ class TestFaults:
             workers[number] = gevent.spawn(work, len(workers) + kills)
             gevent.sleep(rng.choice((0, 0, 0, 0, 0.001)))
         gevent.joinall(workers, raise_error=True)
-        assert len(delivered) > 500
+        assert len(delivered) > 250
         assert all(key == found for key, found in delivered)
         assert {connection.peer for connection in served.cluster.connections()} == peers
         until(lambda: is_idle(bucket))
@@ -299,40 +223,6 @@ class TestFaults:
             key: key for key in keys
         }
         assert {connection.peer for connection in served.cluster.connections()} == peers
-
-    def test_restarts_under_load(self, served: ServedCluster, everywhere: Bucket) -> None:
-        """Nodes die and come back: every call ends with its own value or a clear error."""
-        bucket = everywhere
-        keys = [f"key-{number}" for number in range(60)]
-        bucket.upsert_multi({key: key for key in keys})
-        errors: list[CouchbaseError] = []
-        stop = False
-        rounds = 0
-
-        def work(key: str) -> None:
-            nonlocal rounds
-            while not stop:
-                try:
-                    assert bucket.get(key).value == key
-                    bucket.upsert(key, key)
-                except (NetworkError, TimeoutError) as error:
-                    errors.append(error)
-                rounds += 1
-
-        workers = [gevent.spawn(work, key) for key in keys]
-        for node in served.cluster.nodes:
-            seen = rounds
-            until(lambda seen=seen: rounds > seen + 100)  # type: ignore[misc]
-            served.cluster.stop(node)
-            until(lambda node=node: not served.cluster.connections(node))  # type: ignore[misc]
-            gevent.sleep(0)
-            served.cluster.restart(node)
-            until(lambda node=node: served.cluster.connections(node))  # type: ignore[misc]
-        stop = True
-        gevent.joinall(workers, raise_error=True)
-        until(lambda: is_idle(bucket))
-        assert [result.value for result in bucket.get_multi(keys).values()] == keys
-        assert len(served.cluster.connections()) == 3
 
     def test_names_are_looked_up_by_gevent(
         self, served: ServedCluster, monkeypatch: pytest.MonkeyPatch
@@ -359,28 +249,3 @@ class TestFaults:
         ) as bucket:
             bucket.upsert("a", 1)
         assert set(asked) == {"db.example"}
-
-    def test_in_thread(self, bucket: Bucket) -> None:
-        """What may block runs in another thread; the hub's is told what it gave, or raised."""
-        ours = get_ident()
-        where: list[int] = []
-        told: list[Any] = []
-
-        def work() -> int:
-            where.append(get_ident())
-            return 7
-
-        def fail() -> int:
-            raise OSError("no such thing")
-
-        def done(outcome: int | BaseException) -> None:
-            told.append((get_ident() == ours, outcome))
-
-        bucket._driver.in_thread(work, done)
-        until(lambda: told)
-        bucket._driver.in_thread(fail, done)
-        until(lambda: len(told) == 2)
-        assert where != [ours]
-        assert told[0] == (True, 7)
-        assert told[1][0]
-        assert isinstance(told[1][1], OSError)

@@ -16,7 +16,6 @@ from twisted.trial.unittest import TestCase
 
 from couchloop.client.backlog import HIGH
 from couchloop.exceptions import (
-    BucketAlreadyOpenError,
     CasMismatchError,
     CouchbaseError,
     DocumentExistsError,
@@ -25,13 +24,11 @@ from couchloop.exceptions import (
     ObjectDestroyedError,
     OverloadedError,
     RequestCanceledError,
-    TemporaryFailError,
     WrongLoopError,
 )
 from couchloop.hot.pipe import ROOM
-from couchloop.retries import BestEffort, FailFast
 from couchloop.transcoder import FMT_BYTES, FMT_UTF8
-from couchloop.wire import Opcode, Status
+from couchloop.wire import Opcode
 from tests.txcouchbase.support import Reading, error_of, kept, turn
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
@@ -141,24 +138,6 @@ class OperationTests(SocketTests):
             assert (await bucket.get("t")).value == "abc"
             await bucket.upsert("b", b"\0\xff", format=FMT_BYTES)
             assert (await bucket.get("b")).value == b"\0\xff"
-
-    async def test_retry_strategies(self) -> None:
-        """A Bucket's strategy holds where a call names none; only equal ones share a Bucket."""
-        async with self.cluster.open_bucket("default", retry_strategy=FailFast()) as bucket:
-            assert self.cluster.open_bucket("default", retry_strategy=FailFast()) is bucket
-            with pytest.raises(BucketAlreadyOpenError, match="retry_strategy"):
-                self.cluster.open_bucket("default")
-            # Fail fast would not wait for the node that is still being connected.
-            await bucket.get("k", quiet=True, retry_strategy=BestEffort())
-            fault = self.served.cluster.inject(key="k", status=Status.ETMPFAIL)
-            with pytest.raises(TemporaryFailError):
-                await bucket.upsert("k", 1)
-            assert fault.hits == 1
-            fault.count = 3
-            await bucket.upsert("k", 1, retry_strategy=BestEffort())
-            fault.count = 6
-            await bucket.get_multi(["k"], retry_strategy=BestEffort())
-            assert fault.hits == 6
 
     async def test_batches(self) -> None:
         """Every operation on many documents, and the results that come with a failure."""
