@@ -1,10 +1,8 @@
-"""What test_fork runs in processes of its own: `python forking.py SCENARIO WAY CONNECTION_STRING`.
+"""What tests/conformance/test_fork.py runs of gevent, and test_fork: a program that forks.
 
+`python -m tests.gcouchbase.forking SCENARIO WAY,LOOP CONNECTION_STRING`. LOOP is one of gevent's.
 WAY is how it forks: `os` (os.fork, nothing patched), `gevent` (gevent.os.fork), `patched` (os.fork
-as gevent patches it), or a start method of multiprocessing, with `patched-` before it or not. Each
-line on standard input lets the
-program take one more step; it says on standard output when it has. A failed assertion, in whatever
-process, ends up on standard error.
+as gevent patches it), or a start method of multiprocessing, with `patched-` before it or not.
 """
 
 from __future__ import annotations
@@ -13,18 +11,19 @@ import logging
 import multiprocessing
 import os
 import signal
-import socket
 import sys
 import threading
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
+
+if __name__ in {"__main__", "__mp_main__"}:
+    WAY, os.environ["GEVENT_LOOP"] = sys.argv[2].split(",")
 
 import gevent
 from gevent import monkey
 from gevent import os as gevent_os
 
-if __name__ in {"__main__", "__mp_main__"} and sys.argv[2].startswith("patched"):
+if __name__ in {"__main__", "__mp_main__"} and WAY.startswith("patched"):
     monkey.patch_all()
 
 from couchloop.exceptions import (
@@ -37,20 +36,7 @@ from couchloop.exceptions import (
 )
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
-
-KEYS = [f"key-{number}" for number in range(30)]
-"""On every node there are some of these."""
-
-
-def say(what: str) -> None:
-    """Write a line for the test."""
-    sys.stdout.write(f"{what}\n")
-    sys.stdout.flush()
-
-
-def step() -> None:
-    """Wait until the test wants more; whoever else would run meanwhile does not."""
-    os.read(0, 1)
+from tests.conformance.forking import CHILDREN, KEYS, Outcome, Program, run, say, step
 
 
 def open_bucket(connection_string: str) -> Bucket:
@@ -65,131 +51,113 @@ def use(bucket: Bucket) -> None:
     assert [result.value for result in bucket.get_multi(KEYS).values()] == KEYS
 
 
-def sockets() -> set[str]:
-    """Name the sockets of this process."""
-    links = (str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.is_symlink())
-    return {link for link in links if link.startswith("socket:")}
-
-
 def note(call: Callable[..., Any], *arguments: object) -> Any:
-    """Return what *call* gives, or the exception that it raises."""
+    """Give what *call* gives, or the exception that it raises."""
     try:
         return call(*arguments)
     except Exception as error:  # noqa: BLE001 - any, to look at
         return error
 
 
-class Program:
-    """One scenario after the other uses these."""
+class OnHub(Program):
+    """A process with a hub. A child of it uses the Bucket that it has inherited."""
 
-    def __init__(self, way: str, connection_string: str) -> None:
-        module: Any = gevent_os if way == "gevent" else os
-        self.fork: Callable[[], int] = module.fork
-        self.waitpid: Callable[[int, int], tuple[int, int]] = module.waitpid
-        self.connection_string = connection_string
-        self.bucket = open_bucket(connection_string)
-        assert self.bucket.upsert_multi({key: key for key in KEYS}).all_ok
+    def __init__(self, address: str) -> None:
+        module: Any = gevent_os if WAY == "gevent" else os
+        self.fork = module.fork
+        self.waitpid = module.waitpid
+        super().__init__(address)
 
-    def wait_for(self, pid: int) -> None:
-        """Wait for a child, while other greenlets run; it must have ended in order."""
-        while True:
-            ended, status = self.waitpid(pid, os.WNOHANG)
-            if ended:
-                break
+    def open(self, at: str = "") -> Bucket:
+        """Wait until it is open."""
+        return open_bucket(at or self.address)
+
+    def wait(self, result: Any) -> Any:
+        """It has been waited for."""
+        return result
+
+    def start(self, call: Callable[..., Any], *arguments: object) -> Outcome:
+        """Spawn a greenlet."""
+        outcomes: Outcome = []
+        gevent.spawn(lambda: outcomes.append(note(call, *arguments)))
+        return outcomes
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Let other greenlets run."""
+        while not condition():
             gevent.sleep(0.001)
-        assert os.waitstatus_to_exitcode(status) == 0, status
 
-    # Scenarios
+    def end(self) -> None:
+        """It ends with its thread."""
 
-    def silent(self) -> None:
-        """Fork children that do nothing, that use the Bucket, and that end in every way."""
-        bucket = self.bucket
-        say("open")
-        step()
-        # One that knows nothing of it, and ends as programs end.
-        pid = self.fork()
-        if not pid:
-            sys.exit()
-        self.wait_for(pid)
-        # One that drops the Bucket, and runs its loop until nothing is left.
-        pid = self.fork()
-        if not pid:
-            del bucket, self.bucket
+    # Children
+
+    def idle_children(self) -> Sequence[Callable[[], object]]:
+        """One that drops it, and runs its loop until nothing is left; one that closes it."""
+
+        def drop_and_run() -> None:
+            self.drop()
             gevent.get_hub().join()
             os._exit(0)
-        self.wait_for(pid)
-        # One that closes it, before any use.
-        pid = self.fork()
-        if not pid:
-            bucket.close()
-            assert bucket.closed
-            sys.exit()
-        self.wait_for(pid)
-        say("unused")
-        step()
-        # One that uses it: it is the same object, and has connections of its own, as a collection
-        # that was made before the fork.
+
+        def close() -> None:
+            self.bucket.close()
+            assert self.bucket.closed
+
+        return drop_and_run, close
+
+    def busy_children(self) -> Sequence[Callable[[], object]]:
+        """Use it themselves, by a collection, by threads, or open it again, and fork again."""
+        bucket = self.bucket
         collection = bucket.scope("app").collection("c")
-        pid = self.fork()
-        if not pid:
+        handle = bucket.threadsafe()
+
+        def use_it() -> None:
+            # It is the same object, and has connections of its own, as has a collection that was
+            # made before the fork.
             assert not bucket.connected
             assert collection.upsert("k", 1).success
             assert collection.get("k").value == 1
             use(bucket)
-            assert open_bucket(self.connection_string) is bucket
+            assert open_bucket(self.address) is bucket
             bucket.close()
-            sys.exit()
-        self.wait_for(pid)
-        del collection
-        # One that opens it, and leaves it open.
-        pid = self.fork()
-        if not pid:
-            assert open_bucket(self.connection_string) is bucket
+
+        def open_it() -> None:
+            # And leave it open.
+            assert open_bucket(self.address) is bucket
             assert bucket.connected
             use(bucket)
-            sys.exit()
-        self.wait_for(pid)
-        # One whose threads use it, by the handle that was made before the fork.
-        handle = bucket.threadsafe()
-        pid = self.fork()
-        if not pid:
+
+        def use_it_in_threads() -> None:
             results = gevent.get_hub().threadpool.map(handle.get, KEYS)
             assert [result.value for result in results] == KEYS
-            sys.exit()
-        self.wait_for(pid)
-        # A child's child.
-        pid = self.fork()
-        if not pid:
+
+        def fork_again() -> None:
             use(bucket)
             pid = self.fork()
             use(bucket)
             if pid:
                 self.wait_for(pid)
-            sys.exit()
-        self.wait_for(pid)
-        say("used")
-        step()
-        use(bucket)
-        say("parent")
-        step()
-        # One that outlives the parent's Bucket.
-        pid = self.fork()
-        if not pid:
-            step()
-            os._exit(0)
-        bucket.close()
-        say("closed")
-        self.wait_for(pid)
 
-    def load(self) -> None:
-        """Fork, use, and end, while every greenlet of the parent goes on with its work."""
+        return use_it, open_it, use_it_in_threads, fork_again
+
+    def use_amid_work(self, number: int) -> None:
+        """All of the parent's greenlets were waiting, and none of them for an answer to a child."""
+        use(self.bucket)
+        assert self.ended == [True] * len(self.workers), self.ended
+        if number % 2:
+            self.bucket.upsert(f"child-{number}", number)
+            os._exit(0)
+
+    # Work
+
+    def begin_work(self) -> None:
+        """In greenlets, which a child inherits: their operations are the parent's, and say so."""
         parent = os.getpid()
         bucket = self.bucket
-        done = [0]
-        ended: list[bool] = []
+        self.ended: list[bool] = []
 
         def work(number: int) -> None:
-            # In a child this goes on too: its operation is the parent's, and says so.
             mutation = bool(number % 2)
             key, count = f"of-{number}", 0
             try:
@@ -199,98 +167,58 @@ class Program:
                         bucket.upsert(key, count)
                     else:
                         use(bucket)
-                    done[0] += 1
+                    self.done += 1
             except ForkedProcessError as error:
                 assert os.getpid() != parent
-                ended.append(isinstance(error, AmbiguousError) == mutation)
+                self.ended.append(isinstance(error, AmbiguousError) == mutation)
 
-        workers = [gevent.spawn(work, number) for number in range(8)]
-        for number in range(4):
-            seen = done[0]
-            while done[0] < seen + 50:
-                gevent.sleep(0.001)
-            pid = self.fork()
-            if not pid:
-                use(bucket)
-                # All of them were waiting, and none of them for an answer to the child.
-                assert ended == [True] * len(workers), ended
-                if number % 2:
-                    bucket.upsert(f"child-{number}", number)
-                    os._exit(0)
-                sys.exit()
-            if number != 2:
-                self.wait_for(pid)
-            else:
-                last = pid
-        self.wait_for(last)
-        assert all(workers), "the parent's work has ended"
-        gevent.killall(workers)
-        assert [bucket.get(f"child-{number}").value for number in (1, 3)] == [1, 3]
-        use(bucket)
-        say("done")
-        step()
+        self.workers = [gevent.spawn(work, number) for number in range(8)]
 
-    def pending(self) -> None:
-        """Fork while operations wait for a node that does not answer, and while one reconnects."""
-        bucket = self.bucket
-        waiting = [
-            gevent.spawn(note, bucket.get, "silent"),
-            gevent.spawn(note, bucket.upsert, "silent", 1),
-            gevent.spawn(note, bucket.upsert_multi, {"silent": 1, "key-0": "key-0"}),
-            gevent.spawn(note, bucket.close, 60),
-        ]
-        while not bucket._driver.session.in_flight >= 3:
-            gevent.sleep(0.001)
-        say("waiting")
-        step()
-        pid = self.fork()
-        if not pid:
-            outcomes = [greenlet.get() for greenlet in waiting]
-            # Being closed, it is not renewed.
-            assert [type(outcome).__name__ for outcome in outcomes] == [
-                "ForkedProcessError",
-                "AmbiguousForkedProcessError",
-                "AmbiguousForkedProcessError",
-                "NoneType",
-            ], outcomes
-            assert bucket.closed
-            again = open_bucket(self.connection_string)
-            assert again is not bucket
-            use(again)
-            sys.exit()
-        self.wait_for(pid)
-        say("forked")
-        bucket._close()
-        outcomes = [greenlet.get() for greenlet in waiting]
-        assert not any(isinstance(outcome, ForkedProcessError) for outcome in outcomes), outcomes
-        say("done")
+    def end_work(self) -> None:
+        """Kill them."""
+        assert all(self.workers), "the parent's work has ended"
+        gevent.killall(self.workers)
+        numbers = range(1, CHILDREN, 2)
+        found = [self.bucket.get(f"child-{number}").value for number in numbers]
+        assert found == list(numbers)
 
-    def dialling(self) -> None:
-        """Fork while a connection is being made, to where nobody accepts one."""
-        with (
-            socket.create_server(("127.0.0.1", 0), backlog=0) as listening,
-            socket.socket() as first,
-            socket.socket() as second,
-        ):
-            port = listening.getsockname()[1]
-            for each in (first, second):
-                each.setblocking(False)
-                each.connect_ex(("127.0.0.1", port))
-            before = sockets()
-            opening = gevent.spawn(note, open_bucket, f"couchbase://127.0.0.1:{port}")
-            while not sockets() - before:
-                gevent.sleep(0.001)
-            (dialled,) = sockets() - before
-            pid = self.fork()
-            if not pid:
-                assert dialled not in sockets()
-                assert isinstance(opening.get(), ForkedProcessError)
-                use(self.bucket)
-                sys.exit()
-            self.wait_for(pid)
-            assert sockets() - before == {dialled}
-            opening.kill()
-        say("done")
+    def more_that_waits(self) -> dict[str, Outcome]:
+        """A closing."""
+        return {"closing": self.start(self.bucket.close, 60)}
+
+    def check_in_child(self, more: dict[str, Outcome]) -> None:
+        """Being closed, it is not renewed, but made anew."""
+        self.until(lambda: all(more.values()))
+        assert more == {"closing": [None]}
+        assert self.bucket.closed
+        again = open_bucket(self.address)
+        assert again is not self.bucket
+        use(again)
+
+    def check_in_parent(self, more: dict[str, Outcome]) -> None:
+        """It is closed."""
+        self.until(lambda: all(more.values()))
+        assert more == {"closing": [None]}
+
+    # A connection that is being made
+
+    def open_beside(self, address: str) -> Outcome:
+        """Open it in a greenlet."""
+        outcomes: Outcome = []
+        self.opening = gevent.spawn(lambda: outcomes.append(note(open_bucket, address)))
+        return outcomes
+
+    def give_up_opening(self) -> None:
+        """Kill that."""
+        self.opening.kill()
+
+    def check_dialling(self, opening: Outcome) -> None:
+        """Whoever waits for the opening is told; another Bucket works."""
+        self.until(lambda: opening)
+        assert isinstance(opening[0], ForkedProcessError)
+        use(self.bucket)
+
+    # Scenarios of gevent's own
 
     def healing(self) -> None:
         """Fork while all nodes are away: an inherited Bucket opens by itself when they are back."""
@@ -313,13 +241,13 @@ class Program:
                 # A busy machine.
                 cause = cause.__cause__
             assert isinstance(cause, NodeUnreachableError), repr(cause)
-            assert isinstance(note(open_bucket, self.connection_string), NodeUnreachableError)
+            assert isinstance(note(open_bucket, self.address), NodeUnreachableError)
             # It does not keep its loop going.
             gevent.get_hub().join()
             waiting = gevent.spawn(use, bucket)
             say("waiting")
             waiting.get()
-            assert open_bucket(self.connection_string) is bucket
+            assert open_bucket(self.address) is bucket
             bucket.close()
             os._exit(0)
         self.wait_for(pid)
@@ -341,7 +269,7 @@ class Program:
                 try:
                     bucket.get("key-0")
                 except WrongLoopError:
-                    own = open_bucket(self.connection_string)
+                    own = open_bucket(self.address)
                     assert own is not bucket
                     use(own)
                     del own
@@ -405,13 +333,8 @@ def run_in_processes(method: str, connection_string: str) -> None:
     step()
 
 
-def main(scenario: str, way: str, connection_string: str) -> None:
-    """Run one scenario."""
-    if scenario == "processes":
-        run_in_processes(way, connection_string)
-    else:
-        getattr(Program(way, connection_string), scenario)()
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1] == "processes":
+        run_in_processes(WAY, sys.argv[3])
+    else:
+        run(OnHub, sys.argv[1], sys.argv[3])

@@ -30,9 +30,13 @@ LIMIT: Final = 20.0
 """Seconds after which something that must happen counts as not happening."""
 
 
-def until(condition: Callable[[], object], what: str = "the condition never held") -> None:
-    """Let other greenlets run until *condition* holds."""
-    with gevent.Timeout(LIMIT, AssertionError(what)):
+def until(
+    condition: Callable[[], object],
+    what: str = "the condition never held",
+    limit: float = LIMIT,
+) -> None:
+    """Let other greenlets run until *condition* holds, at most *limit* seconds."""
+    with gevent.Timeout(limit, AssertionError(what)):
         while not condition():
             gevent.sleep(0.001)
 
@@ -131,7 +135,8 @@ def in_thread(work: Callable[[], Any]) -> Any:
 
     thread = threading.Thread(target=run)
     thread.start()
-    until(lambda: not thread.is_alive())
+    # It may wait for a program, which takes what a busy machine takes; a test has 60 s.
+    until(lambda: not thread.is_alive(), "the thread does not end", 50.0)
     thread.join()
     for error in errors:
         raise error
