@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from couchloop.exceptions import (
     CouchbaseError,
 )
 from couchloop.hot.frames import Frame
+from couchloop.retries import RetryReason, RetryRequest
 from couchloop.session.session import SessionState
 from couchloop.settings.values import Address
 from tests.core.world import FIRST_PORT, World
@@ -63,3 +65,27 @@ def without_last_node(w: World) -> bytes:
     server_map["vBucketMap"] = [[n % 2, (n + 1) % 2] for n in range(1024)]
     server_map.pop("serverList")
     return json.dumps(document).encode()
+
+
+def context_of(error: BaseException | None) -> Any:
+    """Return the context of *error*; there must be one."""
+    assert isinstance(error, CouchbaseError)
+    assert error.context is not None
+    return error.context
+
+
+class Scripted:
+    """A strategy that answers as a test wants, and remembers what it was asked.
+
+    Args:
+        answer: given the reason, gives what `retry_after` gives.
+    """
+
+    def __init__(self, answer: Callable[[RetryReason], Any] = lambda _: 0.001) -> None:
+        self.asked: list[tuple[RetryRequest, RetryReason]] = []
+        self._answer = answer
+
+    def retry_after(self, request: RetryRequest, reason: RetryReason) -> Any:
+        """Remember, and answer."""
+        self.asked.append((request, reason))
+        return self._answer(reason)
