@@ -64,9 +64,10 @@ _GEVENT_TESTS: Final = {
             "waiting",
         )
     ),
-    "conformance": ("tests/conformance",),
+    # Programs that fork choose their loops by themselves.
+    "conformance": ("tests/conformance", "--ignore=tests/conformance/test_fork.py"),
 }
-"""Each in a process of its own."""
+"""What is run, each in a process of its own."""
 
 _NO_TWISTED: Final = ("-p", "no:twisted")
 """pytest-twisted runs every test in a reactor's greenlet: only the Twisted tests want that."""

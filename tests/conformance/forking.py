@@ -41,7 +41,7 @@ def step() -> None:
 
 
 def sockets() -> set[str]:
-    """Name the sockets of this process."""
+    """Return the sockets of this process."""
     links = (str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.is_symlink())
     return {link for link in links if link.startswith("socket:")}
 
@@ -71,7 +71,7 @@ class Program(ABC):
 
     @abstractmethod
     def wait(self, result: Any) -> Any:
-        """Give what a method of a Bucket gave, once it is there."""
+        """Return what a method of a Bucket gave, once it is there."""
 
     @abstractmethod
     def start(self, call: Callable[..., Any], *arguments: object) -> Outcome:
@@ -95,11 +95,11 @@ class Program(ABC):
 
     @abstractmethod
     def idle_children(self) -> Sequence[Callable[[], object]]:
-        """Give those that do not use the bucket, though they may do much else."""
+        """Return those that do not use the bucket, though they may do much else."""
 
     @abstractmethod
     def busy_children(self) -> Sequence[Callable[[], object]]:
-        """Give those that use it, by connections of their own."""
+        """Return those that use it, by connections of their own."""
 
     @abstractmethod
     def use_amid_work(self, number: int) -> None:

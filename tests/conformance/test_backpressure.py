@@ -35,13 +35,13 @@ def served(loop: Loop) -> Iterator[Any]:
 
 @pytest.fixture
 def reading(loop: Loop, served: Any) -> Iterator[Reading]:
-    """Say whether they read."""
+    """Return what says whether they read."""
     with loop.reading(served) as reading:
         yield reading
 
 
 def at(address: str, options: str = "") -> str:
-    """Give the connection string of the bucket at *address*, with these options."""
+    """Return the connection string of the bucket at *address*, with these options."""
     return f"{address}/default?operation_timeout=60&{options}"
 
 

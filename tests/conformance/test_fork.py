@@ -59,7 +59,7 @@ WAYS: Final[dict[str, dict[str, list[tuple[str, bool]]]]] = {
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give each test the ways of its scenario, on the loop that this process has."""
+    """Return each test the ways of its scenario, on the loop that this process has."""
     name = "twisted" if metafunc.config.pluginmanager.hasplugin("twisted") else "gevent"
     metafunc.parametrize(("way", "tls"), WAYS[name][metafunc.function.__name__])
 

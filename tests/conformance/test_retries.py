@@ -67,7 +67,7 @@ def bucket(loop: Loop, served: Any) -> Iterator[Any]:
 
 
 def connections(bucket: Any) -> list[Any]:
-    """Give our ends of the connections of a Bucket that are made."""
+    """Return our ends of the connections of a Bucket that are made."""
     found = bucket.diagnostics()["services"]["kv"]
     return sorted(each["local"] for each in found if "local" in each)
 

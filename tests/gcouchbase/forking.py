@@ -52,7 +52,7 @@ def use(bucket: Bucket) -> None:
 
 
 def note(call: Callable[..., Any], *arguments: object) -> Any:
-    """Give what *call* gives, or the exception that it raises."""
+    """Return what *call* gives, or the exception that it raises."""
     try:
         return call(*arguments)
     except Exception as error:  # noqa: BLE001 - any, to look at

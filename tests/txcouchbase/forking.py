@@ -39,14 +39,14 @@ def end(reactor: Any) -> None:
 
 
 def installed_reactor() -> Any:
-    """Give the reactor that this program has chosen."""
+    """Return the reactor that this program has chosen."""
     from twisted.internet import reactor  # noqa: PLC0415 - it is installed by now
 
     return reactor
 
 
 def new_reactor(inherited: Any) -> Any:
-    """Give a child a reactor of its own, of the same kind."""
+    """Return a child a reactor of its own, of the same kind."""
     kind: Any = type(inherited)
     made: Any = kind(asyncio.new_event_loop()) if "asyncio" in kind.__module__ else kind()
     made.startRunning(installSignalHandlers=False)
