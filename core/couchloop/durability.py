@@ -24,11 +24,11 @@ class DurabilityLevel(IntEnum):
     NONE = 0
     """The active copy has it in memory."""
     MAJORITY = 1
-    """A majority of the copies has it in memory."""
+    """A majority of the copies has it in memory: a failover loses nothing, a mere restart may."""
     MAJORITY_AND_PERSIST_TO_ACTIVE = 2
     """Likewise, and the active copy on its disk."""
     PERSIST_TO_MAJORITY = 3
-    """A majority has it on disk."""
+    """A majority has it on disk, the active copy among them."""
 
 
 Durability = DurabilityLevel

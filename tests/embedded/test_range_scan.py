@@ -114,6 +114,24 @@ def test_a_scan_sees_only_what_is_on_the_disk(
     assert "late" in more(client, create(client).value)[1]
 
 
+def test_a_scan_sees_the_version_that_is_on_the_disk(
+    client: Client, cluster: EmbeddedCluster, clock: ManualClock
+) -> None:
+    """A document that was changed, or deleted, just now is still there as it was before."""
+    before = client.ask(Opcode.GET, key=b"\0k05").cas
+    cluster.delay_persistence("default", 1)
+    store(client, "k05", value=b"newer")
+    store(client, "k05", value=b"newest")
+    client.ask(Opcode.DELETE, key=b"\0k06")
+    assert more(client, create(client).value)[1] == KEYS
+    opaque = ask_more(client, create(client, key_only=False).value)
+    answers = b"".join(frame.value for frame in take(client, opaque))
+    assert before.to_bytes(8) in answers
+    assert b"newe" not in answers
+    clock.advance(1)
+    assert more(client, create(client).value)[1] == [key for key in KEYS if key != "k06"]
+
+
 def test_a_scan_may_wait_for_a_mutation(
     client: Client, cluster: EmbeddedCluster, clock: ManualClock
 ) -> None:

@@ -371,6 +371,32 @@ class TestCrash:
         clock.advance(1)
         assert Client.ready(cluster.nodes[0]).get(KEY).value == b"x"
 
+    @pytest.mark.parametrize("framing", [PERSIST_ON_ACTIVE, PERSIST_TO_MAJORITY])
+    def test_a_level_that_waits_for_disks_survives_a_restart(
+        self, three: EmbeddedCluster, clock: ManualClock, framing: bytes
+    ) -> None:
+        """The node that leads has it on its own disk, whatever the others have on theirs."""
+        active = Client.ready(three.nodes[0])
+        three.delay_persistence("default", 1, at=three.nodes[0])
+        opaque = begin(active, b"x", framing)
+        assert not active.frames
+        clock.advance(1)
+        look_again(active)
+        assert active.answer(opaque).status == Status.SUCCESS
+        self.restart(three, clock)
+        assert Client.ready(three.nodes[0]).get(KEY).value == b"x"
+
+    def test_a_majority_in_memory_does_not_survive_a_restart(
+        self, cluster: EmbeddedCluster, clock: ManualClock
+    ) -> None:
+        """Without a failover the node that leads says what there is, as on a real server."""
+        active = Client.ready(cluster.nodes[0])
+        cluster.delay_persistence("default", 1, at=cluster.nodes[0])
+        opaque = begin(active, b"x")
+        assert active.answer(opaque).status == Status.SUCCESS
+        self.restart(cluster, clock)
+        assert Client.ready(cluster.nodes[0]).get(KEY).status == Status.KEY_ENOENT
+
     def test_a_copy_that_came_while_the_node_was_stopped_is_whole(
         self, cluster: EmbeddedCluster
     ) -> None:

@@ -131,14 +131,13 @@ def _check_rights(request: Request, collection_id: int) -> None:
 
 def _begin(request: Request, vbucket: VBucket, order: _Order) -> Answer:
     """Begin a scan of what is on the disk."""
-    persisted, wall = vbucket.persisted(), request.wall
+    wall = request.wall
     items: list[Item] = sorted(
         (
             (key, document)
-            for (collection_id, key), document in vbucket.documents.items()
+            for (collection_id, key), document in vbucket.on_disk().items()
             if collection_id == order.collection_id
             and not document.deleted
-            and document.seqno <= persisted
             and not 0 < document.expiry <= wall
             and order.holds(key)
         ),

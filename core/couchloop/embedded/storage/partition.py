@@ -355,6 +355,7 @@ class Partition:
             on_disk = level >= _PERSIST_TO_MAJORITY or (leads and level >= _PERSIST_ON_ACTIVE)
             if not on_disk or copy.persisted() >= prepared.seqno:
                 count += 1
-            elif leads and level == _PERSIST_ON_ACTIVE:
+            elif leads:
+                # A level that waits for disks survives a restart of the node that leads.
                 return False
         return count >= len(self.chain) // 2 + 1

@@ -264,6 +264,19 @@ class VBucket:
         self.persisted()
         return self._unwritten[0].since + self.disk.seconds if self._unwritten else None
 
+    def on_disk(self) -> dict[DocumentId, Document]:
+        """Return the documents as they are on the disk: some may be older versions."""
+        if self.persisted() == self.seqno:
+            return self.documents
+        documents = dict(self.documents)
+        for change in reversed(self._unwritten):
+            if change.document_id is None:
+                continue
+            documents.pop(change.document_id, None)
+            if change.previous is not None:
+                documents[change.document_id] = change.previous
+        return documents
+
     # --- what those who lead the copies do ------------------------------------------------------
 
     def commit(self, document_id: DocumentId) -> None:
