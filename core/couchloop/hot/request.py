@@ -104,6 +104,8 @@ class Request:
     name: ClassVar[str] = "request"
     idempotent: ClassVar[bool] = True
     """Whether it may be sent again when nobody knows if the server has done it."""
+    is_read: ClassVar[bool] = False
+    """Whether it changes nothing, though it may not be sent again: what an answer had is gone."""
 
     is_plain: ClassVar[bool] = True
     """Whether it is for the node with the active copy of its key; else `target` is asked."""

@@ -33,8 +33,6 @@ from couchloop.exceptions import (
     ProtocolError,
     RangeScanCanceledError,
     TemporaryFailError,
-    TimeoutError,  # noqa: A004 - 2.5's name
-    UnambiguousTimeoutError,
     ValueFormatError,
     without_frames,
 )
@@ -401,9 +399,6 @@ class ScanStream(Stream[ScanResult]):
             return
         try:
             answer = op.result()
-        except TimeoutError as error:
-            # Nothing was changed, whatever the server has done.
-            raise UnambiguousTimeoutError(error.message, context=error.context) from error
         except CouchbaseError:
             if self._bounds is not None:
                 raise

@@ -280,6 +280,7 @@ class Continue(ScanRequest):
     """
 
     __slots__ = ("frames",)
+    is_read = True
     has_many_answers = True
     gives_value = True
     answers = frozenset(

@@ -89,7 +89,7 @@ class Failures:
     @staticmethod
     def is_ambiguous(op: Request) -> bool:
         """Whether the server may have done *op*: it is in flight, and it changes something."""
-        return op.connection is not None and not op.idempotent
+        return op.connection is not None and not (op.idempotent or op.is_read)
 
     def context(self, op: Request) -> ErrorContext:
         """Return where *op* is, and how far it has come."""
@@ -201,7 +201,7 @@ class Failures:
     def connection_lost(self, op: Request, error: CouchbaseError) -> CouchbaseError:
         """Return what it means for *op*, which is in flight, that its connection is lost."""
         kind, what = ConnectionLostError, "it changes nothing, and can be tried again"
-        if not op.idempotent:
+        if not (op.idempotent or op.is_read):
             kind, what = AmbiguousConnectionLostError, "the server may have done it, or not"
         failure: CouchbaseError = kind(
             f"the connection was lost before the answer came: {what}", context=self.context(op)

@@ -518,8 +518,8 @@ class Session:
         self._with_output.clear()
         self._full.clear()
         shared.events[:] = [Closed()]
-        harmless = {op: None for op in inherited if op.idempotent}
-        unknown = {op: None for op in inherited if not op.idempotent}
+        harmless = {op: None for op in inherited if op.idempotent or op.is_read}
+        unknown = {op: None for op in inherited if op not in harmless}
         text = f"{_UNDER_WAY}, and it changes nothing: repeat it"
         opening.strand(ForkedProcessError(text), harmless, 0.0)
         text = f"{_UNDER_WAY}, and its outcome is not known"

@@ -16,13 +16,17 @@ from hypothesis import strategies as st
 
 from couchloop.embedded import EmbeddedCluster, ManualClock
 from couchloop.exceptions import (
+    AmbiguousError,
     CollectionNotFoundError,
+    ConnectionLostError,
     CouchbaseError,
     FeatureNotAvailableError,
+    ForkedProcessError,
     MutationTokenOutdatedError,
     NotAuthorizedError,
     ProtocolError,
     RangeScanCanceledError,
+    RequestCanceledError,
     TemporaryFailError,
     UnambiguousTimeoutError,
 )
@@ -47,6 +51,13 @@ from tests.core.world import World
 from tests.embedded import recordings
 
 KEYS = [f"k{number:03}" for number in range(90)]
+
+
+NOT_AMBIGUOUS: dict[str, type[CouchbaseError]] = {
+    "closed": RequestCanceledError,
+    "lost": ConnectionLostError,
+    "forked": ForkedProcessError,
+}
 
 
 def stored(**more: Any) -> World:
@@ -299,6 +310,32 @@ def test_silent_node() -> None:
     w.cluster.inject(opcode=Opcode.RANGE_SCAN_CONTINUE, silent=True)
     with pytest.raises(UnambiguousTimeoutError):
         take_all(w, scan(w.defaults, RangeScan(), timeout=3.0), 4.0)
+
+
+@pytest.mark.parametrize("cause", ["closed", "lost", "forked"])
+def test_a_scan_is_never_ambiguous(cause: str) -> None:
+    """It changes nothing, whatever ends it while a node reads; only the items are gone."""
+    w = stored()
+    stream = scan(w.defaults, RangeScan(), batch_item_limit=1)
+    take_one(w, stream)
+    w.cluster.inject(opcode=Opcode.RANGE_SCAN_CONTINUE, silent=True)
+    pull = w.submit(stream.pull())
+    w.advance(0.0)
+    if cause == "closed":
+        w.session.close(w.now, 0.0)
+    elif cause == "forked":
+        w.session.forked()
+    for _ in range(100 if cause == "lost" else 0):
+        if pull.done:
+            break
+        for number in list(w.links):
+            w.lose(number)
+        w.advance(2.0)
+    w.advance(0.0)
+    with pytest.raises(CouchbaseError) as caught:
+        pull.result()
+    assert not isinstance(caught.value, AmbiguousError)
+    assert isinstance(caught.value, NOT_AMBIGUOUS[cause])
 
 
 def test_collection_made_again() -> None:
