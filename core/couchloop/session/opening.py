@@ -158,10 +158,15 @@ class Opening:
 
         But for buckets without vbuckets, of which web ports alone know.
         """
-        config = self._table.config
-        is_told = config is not None and config.has_vbuckets
-        if is_told and self._shared.settings.bootstrap_on != HTTP:
+        if self._table.config is not None and not self._needs_web_ports:
             self.source.close()
+
+    @property
+    def _needs_web_ports(self) -> bool:
+        """Whether they are to tell of changes: it was asked for, or nobody else does."""
+        config = self._table.config
+        is_untold = config is not None and not config.has_vbuckets
+        return is_untold or self._shared.settings.bootstrap_on == HTTP
 
     def takes_failed(self, connection: Connection, error: CouchbaseError, now: float) -> bool:
         """Handle a connection that is gone; return whether its node is not to be replaced."""
@@ -282,6 +287,9 @@ class Opening:
     def _failed(self, error: CouchbaseError, now: float) -> None:
         """Open again after a pause, if *error* passes by itself; else end the opening."""
         is_opening = self._shared.state is SessionState.OPENING
+        if self._bootstrap is not None and not is_opening and self._needs_web_ports:
+            # Its search has taken their place.
+            self.source.keep(self._bootstrap.web_addresses, now)
         if self.heals and is_opening and reopening.passes(error):
             self._open_later(error, now)
         else:

@@ -253,6 +253,25 @@ class TestBuckets:
         w.advance(5.0)
         assert web_connections(w) == 1
 
+    def test_the_stream_survives_the_loss_of_all_nodes(self) -> None:
+        """When no seed could be asked either, a web port is asked again until one answers."""
+        w = cached()
+        w.open()
+        away = {*w.nodes}
+        w.unreachable |= away
+        for number in list(w.links):
+            w.lose(number)
+        w.advance(5.0)
+        assert not web_connections(w)
+        w.unreachable -= away
+        w.advance(15.0)
+        assert web_connections(w) == 1
+        w.cluster.remove_node(w.cluster.nodes[1])
+        w.advance(1.0)
+        config = w.session.config
+        assert config is not None
+        assert len(config.nodes) == 1
+
     def test_no_config_cache(self) -> None:
         """A file keeps maps of vbuckets; there is none to keep."""
         w = cached(config_cache="cache.json")

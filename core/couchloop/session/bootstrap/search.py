@@ -436,6 +436,4 @@ class Bootstrap:
         if len(self.attempts) > 1:
             context.seeds = tuple(self.attempts)
         error.context = context
-        if self._settings.bootstrap_on == HTTP and self._shared.is_open:
-            self._source.keep(self.web_addresses, now)
         self._failed(error, now)
