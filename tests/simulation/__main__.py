@@ -1,4 +1,4 @@
-"""Run worlds: `python -m tests.simulation SEED [--worlds N] [--trace] [--faults a,b]`.
+"""Run worlds: `python -m tests.simulation SEED [--worlds N] [--trace] [--faults a,b] [--kind x]`.
 
 Each world follows from its seed alone: SEED, SEED + 1 and so on. The exit status is 1 if a promise
 was broken in any.
@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from time import perf_counter
 
-from tests.simulation.world import run
+from tests.simulation.world import KINDS, run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     say = sys.stdout.write
     parser.add_argument("--trace", action="store_true", help="print everything that happens")
     parser.add_argument("--faults", type=lambda text: text.split(","), help="a,b: no others")
+    parser.add_argument("--kind", choices=sorted(set(KINDS)), help="all worlds are of this kind")
     options = parser.parse_args(arguments)
     trace = say if options.trace else None
     started = perf_counter()
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     faults: Counter[str] = Counter()
     deeds: Counter[str] = Counter()
     for seed in range(options.seed, options.seed + options.worlds):
-        report = run(seed, trace, options.faults)
+        report = run(seed, trace, options.faults, kind=options.kind)
         calls += report.calls
         seconds += report.seconds
         outcomes += report.outcomes

@@ -330,8 +330,8 @@ class Catch(NamedTuple):
     rules: frozenset[str]
     faults: tuple[str, ...] | None = None
     """The only kinds of faults in these worlds; None: all."""
-    documents: bool | None = None
-    """Whether these worlds use documents in all ways; None: every third."""
+    kind: str | None = None
+    """Of these worlds, see `tests.simulation.world`; None: what their seeds say."""
 
 
 def _catch(worlds: int, *rules: str, faults: tuple[str, ...] | None = None) -> Catch:
@@ -339,7 +339,7 @@ def _catch(worlds: int, *rules: str, faults: tuple[str, ...] | None = None) -> C
 
 
 def _of_documents(worlds: int, *rules: str, faults: tuple[str, ...] | None = None) -> Catch:
-    return Catch(worlds, frozenset(rules), faults, documents=True)
+    return Catch(worlds, frozenset(rules), faults, "documents")
 
 
 PLANTED: Final[Mapping[Callable[[pytest.MonkeyPatch], None], Catch]] = {

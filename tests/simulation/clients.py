@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from math import inf
 from random import Random
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from couchloop.client.stream import end
 from couchloop.exceptions import CasMismatchError, CouchbaseError
 from couchloop.hot.batch import Batch
 from couchloop.hot.operation import Operation
@@ -27,6 +28,9 @@ from tests.core.world import Disk, defaults, derive
 from tests.simulation.events import Loop, Timer
 from tests.simulation.history import COUNTER_EXPIRY, Call, History, Tap
 from tests.simulation.network import Network, Wire
+
+if TYPE_CHECKING:
+    from couchloop.operations.stream import Stream
 
 _TIMEOUTS: Final = (0.02, 0.3, 2.5, 2.5, 25.0, 25.0)
 _TURN: Final = 0.001
@@ -373,6 +377,29 @@ class Client:
             self._resume(script, outcomes)
         else:
             self.loop.after(0.0, self._resume, script, outcomes)
+
+    # Streams: what `couchloop.client.stream.end` asks of an adapter's driver
+
+    def act(self, call: Callable[[], object]) -> None:
+        """Make a call of the user's, in a turn of the loop's."""
+        if not self._sleeps(self.act, call):
+            call()
+
+    def end(self, stream: Stream[Any]) -> None:
+        """Let go of a stream."""
+        end(self, stream)  # type: ignore[arg-type]  # as much of a driver as it needs
+
+    def cancel(self, pending: Batch[Any]) -> None:
+        """Forget a batch."""
+        self.session.cancel_batch(pending)
+
+    def submit(self, op: Operation[Any]) -> None:
+        """Hand over an operation for which nobody waits."""
+        self.session.submit(op, self.loop.now())
+
+    def schedule(self) -> None:
+        """Have what was asked for sent, and the timer set."""
+        self._schedule()
 
     def still_has(self, wire: Wire) -> None:
         """Take note that a connection on which no whole answer came for long is still there."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from couchloop.operations.procedure import Procedure
 
 COLLECTIONS: Final = (CollectionName("s", "c"), CollectionName("t", "c"))
-_PLACES: Final = (None, *COLLECTIONS)
+PLACES: Final = (None, *COLLECTIONS)
 _MANY: Final = 2000
 _LONGEST_BATCH: Final = 30.0
 """Seconds that a large batch may take whose keys have a few seconds each."""
@@ -88,7 +88,7 @@ class DocumentCaller(Caller):
     # Building calls
 
     def _place(self, kind: str) -> Place:
-        return Place(self.rng.choice(_PLACES), f"{PREFIX}{kind}-{self.rng.randrange(2)}")
+        return Place(self.rng.choice(PLACES), f"{PREFIX}{kind}-{self.rng.randrange(2)}")
 
     def _of(self, place: Place) -> Defaults:
         found = self._by_names.get(place.names)
@@ -121,11 +121,12 @@ class DocumentCaller(Caller):
         changes: bool = True,
         is_patient: bool = False,
         durability: Any = None,
+        label: str = "",
     ) -> Steps:
         """Submit something; give its result or its error."""
         seconds = getattr(pending, "timeout", _LONGEST_BATCH)
         cas = pending.cas if isinstance(pending, Operation) else 0
-        act = Act(place, judge, seconds, changes, durability, cas)
+        act = Act(place, judge, seconds, changes, durability, cas, label)
         if not hasattr(pending, "name"):
             act.seconds = _LONGEST_BATCH
         call = self.client.history.begin(pending, self.client.number, act=act)
@@ -290,7 +291,7 @@ class DocumentCaller(Caller):
 
     def write_many(self) -> Script:
         """Store two thousand documents at once."""
-        names = self.rng.choice(_PLACES)
+        names = self.rng.choice(PLACES)
         place = Place(names, f"{PREFIX}many-0")
         number = self._number()
         values = {f"{PREFIX}many-{index}": {"n": number} for index in range(_MANY)}
@@ -312,7 +313,7 @@ class DocumentCaller(Caller):
 def final_looks(client: Client) -> Generator[Script]:
     """Yield one caller for each document, which reads it once."""
     caller = DocumentCaller(client, -1, 1.0, Random(0))
-    for names in _PLACES:
+    for names in PLACES:
         for kind in ("doc", "log"):
             for number in range(2):
                 yield _look(caller, Place(names, f"{PREFIX}{kind}-{number}"))

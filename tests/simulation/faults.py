@@ -75,8 +75,8 @@ class Faults:
         wanted: Collection[str] | None = None,
     ) -> None:
         self.seen: Counter[str] = Counter()
-        self.on_failover: Callable[[], None] = lambda: None
-        """Called after replicas took over, which may have lost writes."""
+        self.on_loss: Callable[[], None] = lambda: None
+        """Called after replicas took over, or nodes began again: that may have lost writes."""
         self._loop = loop
         self._rng = rng
         self._cluster = cluster
@@ -132,6 +132,10 @@ class Faults:
             kind for kind in kinds if self._wanted is None or kind.__name__ in self._wanted
         )
 
+    def without(self, *names: str) -> None:
+        """Have no faults of these kinds."""
+        self.kinds = tuple(kind for kind in self.kinds if kind.__name__ not in names)
+
     def plan(self, count: int) -> None:
         """Spread so many faults over the time until all must end."""
         if self._wanted is not None and len(self.kinds) < len(self._wanted):
@@ -158,6 +162,7 @@ class Faults:
         for node in cluster.nodes:
             if node.state is not NodeState.RUNNING:
                 cluster.restart(node)
+                self.on_loss()
         cluster.rebalance()
         cluster.bump()
         self._ended = True
@@ -326,6 +331,8 @@ class Faults:
     def _restart(self, node: Node) -> None:
         if node in self._cluster.nodes:
             self._cluster.restart(node)
+            # What was not on its disk is lost.
+            self.on_loss()
 
     def fail_over(self) -> None:
         """Kill a node, promote its replicas, take it back, and rebalance."""
@@ -360,7 +367,7 @@ class Faults:
     def _promote(self, node: Node) -> None:
         if node in self._cluster.nodes and node.state is NodeState.STOPPED and not self._ended:
             self._cluster.failover(node)
-            self.on_failover()
+            self.on_loss()
 
     def blackout(self) -> None:
         """Kill every node; start them one after another."""
@@ -409,6 +416,9 @@ class Faults:
         if self._ended:
             return
         (bucket,) = cluster.buckets.values()
+        if bucket.memcached:
+            cluster.rebalance()
+            return
         told = [node for node in cluster.nodes if self._rng.random() < 0.6]
         number = self._rng.randrange(len(bucket.chains))
         cluster.move_vbucket(bucket.name, number, self._node(), nodes=told)

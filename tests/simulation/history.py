@@ -22,13 +22,17 @@ from couchloop.embedded import Bucket, ServerConnection
 from couchloop.embedded.core.connection import KeyValueConnection
 from couchloop.exceptions import (
     AmbiguousError,
+    BusyError,
     CasMismatchError,
+    ConnectionLostError,
     CouchbaseError,
     DocumentExistsError,
     NotFoundError,
     ObjectDestroyedError,
     OverloadedError,
+    RangeScanCanceledError,
     RequestCanceledError,
+    TemporaryFailError,
     TimeoutError,  # noqa: A004 - the client's own
 )
 from couchloop.hot.batch import Batch, Bulk
@@ -41,6 +45,7 @@ from tests.simulation.events import Loop
 from tests.simulation.truth import PREFIX, is_document, numbers_in
 
 if TYPE_CHECKING:
+    from tests.simulation.caches import Caches
     from tests.simulation.judgement import Act, Documents
 
 INSTANT: Final = 1e-9
@@ -59,6 +64,14 @@ until it is given up, the pause before the next up to two, and bootstrap five in
 _IN_ORDER: Final = {RetryReason.NODE_NOT_AVAILABLE, RetryReason.KV_COLLECTION_OUTDATED}
 """What waits for its node, or for the number of its collection, keeps its place."""
 
+_OF_SCANS: Final = (
+    TimeoutError,
+    BusyError,
+    ConnectionLostError,
+    RangeScanCanceledError,
+    TemporaryFailError,
+)
+"""What faults make of scans."""
 _STORES: Final = frozenset({Opcode.SET, Opcode.ADD, Opcode.REPLACE})
 _COUNTS: Final = frozenset({Opcode.INCREMENT, Opcode.DECREMENT})
 _ADDITIONS: Final = frozenset({Opcode.APPEND, Opcode.PREPEND})
@@ -152,7 +165,7 @@ class History:
         self._by_cas: dict[tuple[str, int], State] = {}
         self._loop = loop
         self._calm_since = calm_since
-        self.documents: Documents | None = None
+        self.documents: Documents | Caches | None = None
         """Judges the calls that have an `Act`."""
 
     @property
@@ -210,12 +223,12 @@ class History:
         )
         self._calls[call.number] = self.open[call.number] = call
         opcode = op.opcode if isinstance(op, Operation) else None
-        if opcode in _CHANGES or (act is not None and opcode in _ADDITIONS):
+        if opcode in (_CHANGES if act is None else _STORES | _ADDITIONS):
             self._unsent[client, call.key][call.number] = call
         if isinstance(op, Bulk) and act is not None:
             for key in op.keys[-3:]:
                 self._unsent[client, str(act.place._replace(key=key))][call.number] = call
-        if opcode == Opcode.DELETE:
+        if opcode == Opcode.DELETE and act is None:
             identity = client, call.key, op.cas
             assert identity not in self._removals, "a workload must not repeat a removal"
             self._removals[identity] = call
@@ -264,17 +277,23 @@ class History:
             self.perhaps_counted[call.key] += 1
         self._loop.note(f"cancel {call}")
 
-    def complete(self, call: Call) -> Any:
-        """Judge an answer; give the result, or the error."""
+    def answered(self, call: Call) -> bool:
+        """Take note that a call is over, in time or not; return whether that is news."""
         if call.ended is not None:
             rule = "after cancel" if call.canceled else "answered twice"
             self.violate(rule, call)
-            return None
+            return False
         del self.open[call.number]
         call.ended = self._loop.tick()
         now = self._loop.now()
         if now > self._latest_end(call) + INSTANT:
             self.violate("late", f"{call} ended {now - call.deadline:.6f} s after its deadline")
+        return True
+
+    def complete(self, call: Call) -> Any:
+        """Judge an answer; give the result, or the error."""
+        if not self.answered(call):
+            return None
         if call.act is not None:
             assert self.documents is not None
             return self.documents.complete(call)
@@ -398,6 +417,15 @@ class History:
             elif not is_timeout and begun - calm > CALM:
                 self.violate("given up", f"{call} failed in calm weather: {error!r}")
 
+    def excuses_scan(self, call: Call, began: float, error: CouchbaseError) -> bool:
+        """Whether there was a fault that explains how a scan has failed which began then."""
+        if not isinstance(error, _OF_SCANS):
+            return False
+        calm = self._calm_since()
+        if calm is not None and began - calm > CALM and (call.client, "") not in self._silenced:
+            self.violate("given up", f"{call} failed in calm weather: {error!r}")
+        return True
+
     def _was(self, call: Call, wanted: Callable[[State], bool]) -> bool:
         """Return whether the document was in such a state at some time while *call* ran."""
         for state in reversed(self.states[call.key]):
@@ -485,7 +513,7 @@ class History:
         """Find the call that a request belongs to, by what it carries."""
         number = 0
         if is_document(frame.key):
-            number = _number_of(frame)
+            number = number_of(frame)
         elif frame.opcode in _COUNTS:
             number = int.from_bytes(frame.extras[16:]) - COUNTER_EXPIRY
         elif frame.opcode in _STORES:
@@ -499,7 +527,7 @@ class History:
         return self._calls.get(number)
 
 
-def _number_of(frame: Frame) -> int:
+def number_of(frame: Frame) -> int:
     """Return the number of the call that stores, or adds to, one of the documents."""
     value = frame.value
     if frame.datatype & Datatype.SNAPPY:

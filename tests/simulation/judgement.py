@@ -23,6 +23,7 @@ from couchloop.exceptions import (
     DurableWriteReCommitInProgressError,
     ElementNotFoundError,
     MutationLostError,
+    MutationTokenOutdatedError,
     NoReplicaError,
     NotFoundError,
     NotStoredError,
@@ -58,6 +59,12 @@ class Act:
     """As it was asked for."""
     cas: int = 0
     """Which the request has."""
+    label: str = ""
+    """What is done, if the operation does not say it."""
+    began: float | None = None
+    """When the scan began that this is part of, in seconds; None: it is part of none."""
+    sees: Version | None = None
+    """Which it is consistent with."""
 
     @property
     def is_watched(self) -> bool:
@@ -88,6 +95,7 @@ class Documents:
         self.truth = truth
         self._history = history
         self._taken: Counter[tuple[Place, int]] = Counter()
+        self._removed: set[tuple[Place, int]] = set()
         self._locks: set[tuple[Place, int]] = set()
 
     # The server's side
@@ -107,24 +115,35 @@ class Documents:
 
     def complete(self, call: Call) -> Any:
         """Judge an answer; give the result, or the error."""
+        try:
+            outcome: Any = call.op.result()
+        except CouchbaseError as error:
+            outcome = error
+        except Exception as failure:  # noqa: BLE001 - whatever it is, it is a finding
+            self._history.violate("unreadable", f"{call}: {failure!r}")
+            return failure
+        self.judge(call, outcome)
+        return outcome
+
+    def judge(self, call: Call, outcome: Any) -> None:
+        """Judge what became of a call: a result, or an error."""
         history, act = self._history, call.act
         assert act is not None
-        try:
-            result: Any = call.op.result()
-        except CouchbaseError as error:
-            history.note(f"end {call}: {type(error).__name__}")
-            history.outcomes[type(error).__name__] += 1
-            self._failed(call, act, error)
-            return error
-        except Exception as failure:  # noqa: BLE001 - whatever it is, it is a finding
-            history.violate("unreadable", f"{call}: {failure!r}")
-            return failure
-        history.note(f"end {call}: {result!r}")
+        if isinstance(outcome, CouchbaseError):
+            history.note(f"end {call}: {type(outcome).__name__}")
+            history.outcomes[type(outcome).__name__] += 1
+            self._failed(call, act, outcome)
+            return
+        history.note(f"end {call}: {outcome!r}")
         history.outcomes["done"] += 1
         kind = "durable " if act.is_durable else "watched " if act.is_watched else ""
-        history.deeds[f"{kind}{call.name} of {act.place.kind}"] += 1
-        act.judge(call, result)
-        return result
+        history.deeds[f"{kind}{act.label or call.name} of {act.place.kind}"] += 1
+        act.judge(call, outcome)
+
+    @property
+    def losses(self) -> int:
+        """Versions that were set back."""
+        return self.truth.losses
 
     def _failed(self, call: Call, act: Act, error: CouchbaseError) -> None:
         violate = self._history.violate
@@ -145,9 +164,14 @@ class Documents:
     def _is_explained(self, call: Call, act: Act, error: CouchbaseError) -> bool:
         """Whether something was so that explains an error."""
         truth, place = self.truth, act.place
+        if act.began is not None and self._history.excuses_scan(call, act.began, error):
+            return True
+        if isinstance(error, MutationTokenOutdatedError):
+            return act.sees is not None and truth.has_moved(place.key, act.sees)
         if isinstance(error, CollectionNotFoundError | ScopeNotFoundError):
             # What waits already has asked the nodes, and does so at least once in a second.
-            return truth.was_absent(place.names, call.deadline - act.seconds - _ASKED)
+            began = call.deadline - act.seconds if act.began is None else act.began
+            return truth.was_absent(place.names, began - _ASKED)
         if isinstance(error, _MISSES) and call.name == "rget":
             # The replicas alone were asked, which may not know yet.
             return True
@@ -206,13 +230,13 @@ class Documents:
             return None
         value = result.value
         if result.cas == HIDDEN_CAS:
-            if not self.truth.held(place, call.begun, lambda one: _is_value(one, value)):
+            if not self.truth.held(place, call.begun, lambda one: is_value(one, value)):
                 violate("phantom", f"{call} got {value!r}, which it was not")
             return None
         version = self.truth.find(place, result.cas)
         if version is None:
             violate("phantom", f"{call} got a version that never was: {result!r}")
-        elif not _is_value(version, value):
+        elif not is_value(version, value):
             violate("phantom", f"{call} got {value!r} where {version.body!r} was")
         return version
 
@@ -252,6 +276,17 @@ class Documents:
             copies = self.truth.copies_since(act.place.key, version)
             if copies is not None and copies < act.copies:
                 violate("early", f"{call} was told as on {act.copies} copies, {copies} have it")
+
+    def removed(self, call: Call, result: Any) -> None:
+        """Judge a deletion: it was done while the call ran, and by this call alone."""
+        act = call.act
+        assert act is not None
+        version = self.truth.find(act.place, result.cas)
+        if version is None or version.cas or version.born < call.begun:
+            self._history.violate("never done", f"{call} was acknowledged: {result!r}")
+        if (act.place, result.cas) in self._removed:
+            self._history.violate("wrong caller", f"{call} got the CAS of another")
+        self._removed.add((act.place, result.cas))
 
     def popped(self, call: Call, result: Any) -> None:
         """Judge a value that was taken out of a queue: by this call alone."""
@@ -308,7 +343,8 @@ def parts(count: int) -> list[str]:
     return [("n", "total", "mirror")[index % 3] for index in range(count)]
 
 
-def _is_value(version: Version, value: Any) -> bool:
+def is_value(version: Version, value: Any) -> bool:
+    """Whether that is what a version has."""
     if isinstance(value, str):
         return version.body == value.encode()
     return bool(version.body) and version.body[:1] != b"<" and bool(version.value == value)

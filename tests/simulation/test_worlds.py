@@ -22,7 +22,7 @@ from couchloop.wire import Status
 from tests.project.test_packaging import ROOT
 from tests.simulation import __main__ as program
 from tests.simulation.bugs import PLANTED
-from tests.simulation.world import Report, World, run
+from tests.simulation.world import DOCUMENTS, Report, World, run
 
 WORLDS = range(1, 64)
 
@@ -95,7 +95,7 @@ def test_worlds_are_eventful() -> None:
     for report in reports:
         faults += report.faults
         outcomes += report.outcomes
-    assert {kind.__name__ for kind in World(1, documents=True).faults.kinds} <= set(faults)
+    assert {kind.__name__ for kind in World(1, kind=DOCUMENTS).faults.kinds} <= set(faults)
     assert {
         "done",
         "cancelled",
@@ -174,7 +174,7 @@ def test_planted_bugs_are_caught(
     wanted = PLANTED[plant]
     for seed in count(1):
         assert seed <= wanted.worlds, f"not caught in {wanted.worlds} worlds"
-        report = run(seed, faults=wanted.faults, documents=wanted.documents)
+        report = run(seed, faults=wanted.faults, kind=wanted.kind)
         if wanted.rules & {line.partition(":")[0] for line in report.violations}:
             break
 

@@ -12,9 +12,11 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from zlib import crc32
 
+from couchloop.durability import DurabilityLevel
 from couchloop.embedded import Bucket
 from couchloop.embedded.storage.document import Document
 from couchloop.embedded.storage.partition import NO_NODE, Partition
@@ -66,7 +68,7 @@ class Place(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """What is kept there: `doc`, `log`, `list`, `sub`, `lock` or `many`."""
+        """What is kept there: `doc`, `log`, `list`, `sub`, `lock`, `many` or `flow`."""
         return self.key.split("-")[1]
 
 
@@ -82,10 +84,15 @@ class Version:
     expiry: int = 0
     seqno: int = 0
     died: int | None = None
+    died_at: float = inf
+    """Seconds."""
+    settled_at: float = 0.0
+    """When it came to be, or a copy that did not have it on its disk began to lead: seconds."""
     is_safe: bool = False
     """Whether a majority of the copies had it when it became visible."""
     is_lost: bool = False
-    """Whether a failover set it back although a copy had it that could have taken over."""
+    """Whether it was set back although it should not: by a failover although a copy had it that
+    could have taken over, by a restart although it had waited for disks."""
 
     @property
     def value(self) -> Any:
@@ -107,6 +114,12 @@ class Absence:
 
     since: float
     until: float = field(default=float("inf"))
+
+
+def _waits_for_disks(call: Call) -> bool:
+    """Whether a call's write is to survive a restart of the node that leads."""
+    level = call.act.durability if call.act is not None else None
+    return isinstance(level, DurabilityLevel) and level > DurabilityLevel.MAJORITY
 
 
 class Truth:
@@ -139,6 +152,8 @@ class Truth:
         """The CAS of each lock that holds, and until when, in seconds."""
         self.on_durable: Callable[[int], None] = lambda _: None
         """Called with the node when a durable write was committed."""
+        self._is_restart = False
+        """Whether a copy that leads begins again with what is on its disk."""
         self._moved = [0] * len(bucket.partitions)
         """Tick at which other copies were given to each vbucket, or others took over."""
         self._short_until = [0.0] * len(bucket.partitions)
@@ -160,6 +175,11 @@ class Truth:
                 if type(change) is Mutation and is_document(change.document_id[1]):
                     truth.published(self, change.document_id, change.document)
 
+            def crash(self, node_id: int, *, persistent: bool) -> None:
+                truth._is_restart = True
+                super().crash(node_id, persistent=persistent)
+                truth._is_restart = False
+
             def _lead(self, former: VBucket | None) -> None:
                 truth.moved(self)
                 truth.led(self)
@@ -176,6 +196,13 @@ class Truth:
         """Take note that a vbucket has another chain, or another leader."""
         self._moved[partition.number] = self._loop.tick()
         self._short_until[partition.number] = self._loop.now()
+        leader = partition.leader
+        if leader is not None:
+            persisted = leader.persisted()
+            for document_id, versions in self.versions[partition.number].items():
+                document = leader.documents.get(document_id)
+                if document is not None and document.seqno > persisted:
+                    versions[-1].settled_at = self._loop.now()
 
     @property
     def chain_length(self) -> int:
@@ -242,6 +269,21 @@ class Truth:
 
     # Versions
 
+    def number_of(self, key: str) -> int:
+        """Return the vbucket of a document."""
+        return self._partition((0, key.encode()))
+
+    def has_moved(self, key: str, version: Version) -> bool:
+        """Whether other copies were given to a vbucket, or others took over, since a version."""
+        return self._moved[self.number_of(key)] > version.born
+
+    def living(self, names: CollectionName | None) -> Iterator[tuple[str, Version]]:
+        """Return the documents that a collection has now, with their keys."""
+        for versions_of in self.versions:
+            for document_id, versions in versions_of.items():
+                if versions[-1].cas > 0 and self.place(document_id).names == names:
+                    yield document_id[1].decode(), versions[-1]
+
     def place(self, document_id: DocumentId) -> Place:
         """Return where users see that document."""
         collection = self.collections.get(document_id[0])
@@ -293,9 +335,9 @@ class Truth:
     def _partition(self, document_id: DocumentId) -> int:
         return (crc32(document_id[1]) >> 16 & 0x7FFF) % len(self._bucket.partitions)
 
-    @staticmethod
-    def _append(versions: list[Version], version: Version) -> None:
+    def _append(self, versions: list[Version], version: Version) -> None:
         versions[-1].died = version.born
+        versions[-1].died_at = version.settled_at = self._loop.now()
         versions.append(version)
 
     def _copies_with(self, partition: Partition, document_id: DocumentId, cas: int) -> list[int]:
@@ -365,6 +407,9 @@ class Truth:
                 return self._maker_of_log(place, before.body.decode(), after.body.decode())
             if place.kind == "list":
                 return self._maker_of_list(place, before, after.value)
+            if place.kind == "flow" and not after.body:
+                # What removes a document does not say who it is.
+                return 0
             value = after.value
             if place.kind == "sub":
                 total = before.value["total"] if before.body else 0
@@ -449,10 +494,14 @@ class Truth:
         for version in reversed(versions):
             if version is older or version.cas == older.cas:
                 break
-            had = self._copies_with(partition, document_id, version.cas)
-            version.is_lost |= bool(version.cas > 0 and set(had) - down)
-            self.losses += 1
             call = self._calls.get(version.number)
+            if self._is_restart:
+                # Without a failover, a majority that had it in memory is none.
+                version.is_lost |= call is not None and _waits_for_disks(call)
+            else:
+                had = self._copies_with(partition, document_id, version.cas)
+                version.is_lost |= bool(version.cas > 0 and set(had) - down)
+            self.losses += 1
             if version.is_lost and call is not None and call.is_promised:
                 self._violate("lost", f"{call} was durable, and is lost")
         self._loop.note(f"{place} is set back from {versions[-1].cas:x} to {cas:x}")

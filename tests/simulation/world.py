@@ -12,13 +12,15 @@ from random import Random
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
-from couchloop.embedded import EmbeddedCluster, Node, ServerConnection
+from couchloop.embedded import BucketSettings, EmbeddedCluster, Node, ServerConnection
 from couchloop.hot.operation import Operation
 from couchloop.kv.connection import State
 from couchloop.retries import FailFast
 from couchloop.session.session import Session, SessionState
 from couchloop.settings.values import Address, Login, Settings
+from couchloop.settings.values import Wire as SaidAtHello
 from tests.core.world import Disk
+from tests.simulation.caches import CacheCaller, Caches, be_plain, final_reads_of_caches
 from tests.simulation.clients import Caller, Client, final_reads
 from tests.simulation.documents import COLLECTIONS, DocumentCaller, final_looks
 from tests.simulation.events import Loop
@@ -27,6 +29,7 @@ from tests.simulation.history import CALM, INSTANT, History
 from tests.simulation.judgement import Documents
 from tests.simulation.manifests import Manifests
 from tests.simulation.network import Network, Weather, Wire
+from tests.simulation.streams import StreamCaller
 from tests.simulation.truth import Truth
 
 _FIRST_PORT: Final = 10_000
@@ -34,6 +37,34 @@ _FIRST_WEB_PORT: Final = 20_000
 _LONGEST_TIMEOUT: Final = 30.0
 _LAG: Final = 0.3
 """Seconds that a change is on its way to the replicas."""
+_DISK_LAGS: Final = (0.0, 0.05, 0.5)
+"""Seconds that a change is on its way to a disk: in each world one of these."""
+DOCUMENTS: Final = "documents"
+STREAMS: Final = "streams"
+MEMCACHED: Final = "memcached"
+PLAIN: Final = "plain"
+KINDS: Final = (
+    *(DOCUMENTS, STREAMS, ""),
+    *(DOCUMENTS, STREAMS, MEMCACHED),
+    *(DOCUMENTS, STREAMS, ""),
+    *(DOCUMENTS, STREAMS, PLAIN),
+)
+"""What worlds have, by their seeds, beside ordinary callers: callers that use all that can be done
+with documents, in collections that come and go; callers that use streams and scans, likewise. Or,
+instead of these: callers of a bucket of type memcached, or of plain memcached servers."""
+_OF_CLUSTERS: Final = (
+    "warm_up",
+    "fail_over",
+    "pause_bucket",
+    "rebalance_in_steps",
+    "add_node",
+    "remove_node",
+    "storm",
+    "handshake_trouble",
+    "old_configuration",
+    "new_epoch",
+)
+"""Faults that plain servers do not have."""
 _MOST_WAKEUPS: Final = 20.0
 """Deadlines per second that an idle client may have, on average."""
 
@@ -73,8 +104,7 @@ class World:
         faults: names of the only kinds of faults; None: all.
         polls: whether any client looks for newer configurations unasked.
         web: whether clients know web ports alone, and find the data nodes by HTTP.
-        documents: whether there are callers too that use all that can be done with documents, in
-            collections that come and go. None: in every third world.
+        kind: what clients do beside ordinary things (see `KINDS`); None: what the seed says.
     """
 
     def __init__(
@@ -85,11 +115,14 @@ class World:
         *,
         polls: bool = True,
         web: bool = False,
-        documents: bool | None = None,
+        kind: str | None = None,
     ) -> None:
         self.seed = seed
-        self.documents = not seed % 3 if documents is None else documents
-        self.web = web
+        self.kind = KINDS[seed % len(KINDS)] if kind is None else kind
+        if web and self.kind == PLAIN:
+            self.kind = MEMCACHED
+        # The data nodes do not tell of buckets of type memcached.
+        self.web = web or self.kind == MEMCACHED
         self.polls = polls
         self.rng = rng = Random(f"world {seed}")
         self.loop = Loop(trace)
@@ -100,6 +133,7 @@ class World:
         )
         self.cluster = EmbeddedCluster(
             rng.choice((1, 2, 3, 3, 3, 4, 5)),
+            [BucketSettings("default", memcached=self.is_cache)],
             replicas=rng.randint(0, 2),
             vbuckets=rng.choice((8, 16, 64)),
             seed=0,
@@ -126,8 +160,19 @@ class World:
         (bucket,) = self.cluster.buckets.values()
         # So much is lost when a node fails; nobody was promised more.
         self.cluster.delay_replication(bucket.name, _LAG)
-        self.faults.on_failover = partial(self.history.failed_over, bucket)
-        if self.documents:
+        self.cluster.delay_persistence(bucket.name, _DISK_LAGS[seed // 3 % len(_DISK_LAGS)])
+        self.faults.on_loss = partial(self.history.failed_over, bucket)
+        if self.is_cache:
+            self.history.documents = Caches(
+                self.history,
+                self.loop,
+                self.cluster,
+                self.faults.calm_since,
+                is_plain=self.kind == PLAIN,
+            )
+        if self.kind == PLAIN:
+            self.faults.without(*_OF_CLUSTERS)
+        if self.has_documents:
             truth = Truth(self.loop, bucket, self.history.violate, self.history.calls_by_number)
             self.history.documents = Documents(self.history, truth)
             self.manifests = Manifests(
@@ -144,6 +189,18 @@ class World:
             truth.on_durable = self.faults.committed
         self.keys = [f"k{number}" for number in range(rng.choice((2, 10)))]
         self.counters = [f"n{number}" for number in range(rng.choice((1, 4)))]
+        if self.is_cache:
+            self.keys = self.counters = []
+
+    @property
+    def has_documents(self) -> bool:
+        """Whether it is known what the documents really were, in collections that come and go."""
+        return self.kind in {DOCUMENTS, STREAMS}
+
+    @property
+    def is_cache(self) -> bool:
+        """Whether there are no vbuckets."""
+        return self.kind in {MEMCACHED, PLAIN}
 
     def run(self) -> Report:
         """Let the world live, and judge it."""
@@ -161,7 +218,7 @@ class World:
             self.history.outcomes,
             self.faults.seen,
             tuple(self.history.violations),
-            self.history.losses + (documents.truth.losses if documents else 0),
+            self.history.losses + (documents.losses if documents else 0),
             self.history.deeds,
         )
 
@@ -177,11 +234,11 @@ class World:
                 loop.at(leaving, self._leave, client, rng.choice((0.0, 0.5, 5.0)))
                 self._add_client(leaving, pause)
         self.faults.plan(rng.choice((0, 1, 1, 2, 3, 5, 10, 20)))
-        if self.documents:
+        if self.has_documents:
             self.manifests.plan()
         loop.run(self.until)
         self.faults.end()
-        if self.documents:
+        if self.has_documents:
             self.manifests.end()
         # Long enough for the rule that nothing fails after a time of calm.
         loop.run(self.until + CALM + 5.0)
@@ -202,6 +259,7 @@ class World:
             seeds=seeds,
             bucket="default",
             login=Login("user", "password"),
+            wire=SaidAtHello(tokens=self.kind == STREAMS),
             randomize_nodes=rng.random() < 0.5,
             config_poll_interval=rng.choice((0.0, 0.5, 2.5, 2.5)) * self.polls,
             circuit_breaker=rng.choice((0, 3, 20)),
@@ -216,6 +274,15 @@ class World:
                 seeds=(),
                 web_seeds=tuple(self.network.web),
                 bootstrap_on=("all", "http")[number % 2],
+            )
+        if self.kind == PLAIN:
+            settings = replace(
+                settings,
+                is_plain=True,
+                seeds=tuple(self.network.nodes),
+                login=Login("", ""),
+                config_cache="",
+                config_poll_interval=0.0,
             )
         if settings.max_queued_operations == 4 and settings.when_overloaded == "fail":
             self.history.bounded.add(len(self.clients))
@@ -234,13 +301,24 @@ class World:
         self.clients.append(client)
         self.loop.at(when, client.start)
         for number in range(rng.randint(1, 4)):
-            caller = Caller(client, number, self.keys, self.counters, pause)
+            if self.is_cache:
+                caller: Caller = CacheCaller(client, number, pause, Random(rng.getrandbits(64)))
+            else:
+                caller = Caller(client, number, self.keys, self.counters, pause)
             self.loop.at(when, client.run, caller.script())
-        if self.documents:
+        if self.has_documents:
             own = Random(f"documents {len(self.clients)} {self.seed}")
+            user: DocumentCaller
             for number in range(own.randint(1, 3)):
-                writer = DocumentCaller(client, number, pause, Random(own.getrandbits(64)))
-                self.loop.at(when, client.run, writer.script())
+                seed = own.getrandbits(64)
+                if self.kind == DOCUMENTS:
+                    user = DocumentCaller(client, number, pause, Random(seed))
+                elif not number:
+                    # One is a lot.
+                    user = StreamCaller(client, number, 3 * pause, Random(seed))
+                else:
+                    break
+                self.loop.at(when, client.run, user.script())
 
     @staticmethod
     def _leave(client: Client, wait: float) -> None:
@@ -259,6 +337,8 @@ class World:
                 self.network.web[Address(node.host, node.ports["mgmt"])] = node
 
     def _accepted(self, wire: Wire, link: ServerConnection) -> None:
+        if self.kind == PLAIN:
+            be_plain(link, self.cluster)
         self.history.watch(wire.client.number, link)
 
     # The end
@@ -273,7 +353,9 @@ class World:
         for client in living:
             for script in final_reads(client, [*self.keys, *self.counters, *own[:20]]):
                 client.run(script)
-            for script in final_looks(client) if self.documents else ():
+            for script in final_looks(client) if self.has_documents else ():
+                client.run(script)
+            for script in final_reads_of_caches(client) if self.is_cache else ():
                 client.run(script)
         before = sum(self.history.outcomes.values())
         loop.run(loop.now() + _LONGEST_TIMEOUT + 1.0)
@@ -326,12 +408,12 @@ class World:
             violate("not connected", f"{name}: to {connected}, not {wanted}")
         wires = sorted(wire.address for wire in client.wires.values())
         web = [address for address in wires if address in self.network.web]
-        streams = int(session.settings.bootstrap_on == "http")
+        streams = int(session.settings.bootstrap_on == "http" or self.kind == MEMCACHED)
         if [address for address in wires if address not in web] != wanted or len(web) != streams:
             violate("leak", f"{name}: wires {list(client.wires.values())!r}")
         config = session.config
         newest = (self.cluster.epoch, self.cluster.rev)
-        if config is None or config.revision != newest:
+        if self.kind != PLAIN and (config is None or config.revision != newest):
             found = None if config is None else config.revision
             violate("old configuration", f"{name} has {found}, not {newest}")
         for op in retained_operations(session):
@@ -379,7 +461,7 @@ def run(
     *,
     polls: bool = True,
     web: bool = False,
-    documents: bool | None = None,
+    kind: str | None = None,
 ) -> Report:
     """Run the world of *seed*; arguments as for `World`."""
-    return World(seed, trace, faults, polls=polls, web=web, documents=documents).run()
+    return World(seed, trace, faults, polls=polls, web=web, kind=kind).run()
