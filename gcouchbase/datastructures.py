@@ -20,12 +20,17 @@ from collections.abc import (
     MutableSequence,
     MutableSet,
 )
-from typing import Any, NoReturn, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
-from couchloop.exceptions import NotFoundError, QueueEmpty
-from couchloop.operations import alterations, lists, maps, queues, sets
+from couchloop.operations import alterations
 from couchloop.operations.alterations import MISSING
-from couchloop.operations.containers import ContainerBase
+from couchloop.operations.container_kinds import (
+    ContainerBase,
+    ListBase,
+    MapBase,
+    QueueBase,
+    SetBase,
+)
 from couchloop.operations.procedure import Procedure
 from couchloop.operations.structures import index_of
 
@@ -64,21 +69,19 @@ class _Container(ContainerBase):
         self._change(alterations.emptied(self._kind))
 
 
-def _no_element() -> NoReturn:
-    raise IndexError("there is no such element: the document is not there")
-
-
-class CouchbaseList(_Container, MutableSequence[Any]):
+class CouchbaseList(_Container, ListBase, MutableSequence[Any]):
     """A list.
 
     Args:
         key: of the document.
         collection: a Bucket, or a collection of one.
+        ttl: when the document expires, anew with each change: seconds, a timedelta or an aware
+            datetime; 0: never, and a change removes an expiry.
+        preserve_expiry: changes leave an expiry as it is; *ttl* is then that of a document that
+            a change creates.
     """
 
     __slots__ = ()
-    _kind = list
-    size_of = staticmethod(lists.list_size)
 
     def __iter__(self) -> Iterator[Any]:
         """Return the values as they are now."""
@@ -134,11 +137,11 @@ class CouchbaseList(_Container, MutableSequence[Any]):
 
     def append(self, value: Any) -> None:
         """Put a value behind the last one: one request."""
-        self._run(lists.list_append(self._defaults, self.key, value, create=True))
+        self._run(self._appending(value))
 
     def prepend(self, value: Any) -> None:
         """Put a value before the first one: one request."""
-        self._run(lists.list_prepend(self._defaults, self.key, value, create=True))
+        self._run(self._prepending(value))
 
     def extend(self, values: Iterable[Any]) -> None:
         """Put values behind the last one, all of them at once."""
@@ -175,18 +178,15 @@ class CouchbaseList(_Container, MutableSequence[Any]):
 
     def get_at(self, index: int) -> Any:
         """Return a value, by an index from 0, or -1; raise IndexError (SDK 4.6)."""
-        found = lists.list_get(self._defaults, self.key, index)
-        return self._run(found.rescue(NotFoundError, _no_element)).value
+        return self._run(self._getting(index)).value
 
     def set_at(self, index: int, value: Any) -> None:
         """Replace a value, by an index from 0, or -1; raise IndexError (SDK 4.6)."""
-        stored = lists.list_set(self._defaults, self.key, index, value)
-        self._run(stored.rescue(NotFoundError, _no_element))
+        self._run(self._setting(index, value))
 
     def remove_at(self, index: int) -> None:
         """Remove a value, by an index from 0, or -1; raise IndexError (SDK 4.6)."""
-        removal = lists.list_remove(self._defaults, self.key, index)
-        self._run(removal.rescue(NotFoundError, _no_element))
+        self._run(self._removing(index))
 
     def index_of(self, value: Any) -> int:
         """Return where the first such value is; -1: there is none (SDK 4.6)."""
@@ -199,17 +199,19 @@ class CouchbaseList(_Container, MutableSequence[Any]):
         return values
 
 
-class CouchbaseMap(_Container, MutableMapping[str, Any]):
+class CouchbaseMap(_Container, MapBase, MutableMapping[str, Any]):
     """A dict whose keys are texts.
 
     Args:
         key: of the document.
         collection: a Bucket, or a collection of one.
+        ttl: when the document expires, anew with each change: seconds, a timedelta or an aware
+            datetime; 0: never, and a change removes an expiry.
+        preserve_expiry: changes leave an expiry as it is; *ttl* is then that of a document that
+            a change creates.
     """
 
     __slots__ = ()
-    _kind = dict
-    size_of = staticmethod(maps.map_size)
 
     def __iter__(self) -> Iterator[str]:
         """Return the keys as they are now."""
@@ -217,17 +219,15 @@ class CouchbaseMap(_Container, MutableMapping[str, Any]):
 
     def __getitem__(self, mapkey: str) -> Any:
         """Return a value; raise KeyError."""
-        found = maps.map_get(self._defaults, self.key, mapkey)
-        return self._run(found.rescue(NotFoundError, lambda: _no_member(mapkey))).value
+        return self._run(self._getting(mapkey)).value
 
     def __setitem__(self, mapkey: str, value: Any) -> None:
         """Store a value: one request."""
-        self._run(maps.map_add(self._defaults, self.key, mapkey, value, create=True))
+        self._run(self._adding(mapkey, value))
 
     def __delitem__(self, mapkey: str) -> None:
         """Remove a value; raise KeyError."""
-        removal = maps.map_remove(self._defaults, self.key, mapkey)
-        self._run(removal.rescue(NotFoundError, lambda: _no_member(mapkey)))
+        self._run(self._removing(mapkey))
 
     def __contains__(self, mapkey: object) -> bool:
         """Whether there is such a key."""
@@ -288,21 +288,19 @@ class CouchbaseMap(_Container, MutableMapping[str, Any]):
         return members
 
 
-def _no_member(mapkey: str) -> NoReturn:
-    raise KeyError(mapkey)
-
-
-class CouchbaseSet(_Container, MutableSet[Any]):
+class CouchbaseSet(_Container, SetBase, MutableSet[Any]):
     """A set.
 
     Args:
         key: of the document.
         collection: a Bucket, or a collection of one.
+        ttl: when the document expires, anew with each change: seconds, a timedelta or an aware
+            datetime; 0: never, and a change removes an expiry.
+        preserve_expiry: changes leave an expiry as it is; *ttl* is then that of a document that
+            a change creates.
     """
 
     __slots__ = ()
-    _kind = list
-    size_of = staticmethod(sets.set_size)
 
     def __iter__(self) -> Iterator[Any]:
         """Return the values as they are now."""
@@ -319,11 +317,10 @@ class CouchbaseSet(_Container, MutableSet[Any]):
 
     def add(self, value: Any) -> None:
         """Put a value into the set: one request."""
-        self._run(sets.set_add(self._defaults, self.key, value, create=True))
+        self._run(self._adding(value))
 
     def _removed(self, value: Any) -> bool:
-        removal = sets.set_remove(self._defaults, self.key, value)
-        return self._run(removal.rescue(NotFoundError, lambda: None)) is not None
+        return self._run(self._removing(value)) is not None
 
     def discard(self, value: Any) -> None:
         """Remove a value, if it is there."""
@@ -356,17 +353,19 @@ class CouchbaseSet(_Container, MutableSet[Any]):
         return set(self)
 
 
-class CouchbaseQueue(_Container, Collection[Any]):
+class CouchbaseQueue(_Container, QueueBase, Collection[Any]):
     """A queue: what was pushed first is popped first.
 
     Args:
         key: of the document.
         collection: a Bucket, or a collection of one.
+        ttl: when the document expires, anew with each change: seconds, a timedelta or an aware
+            datetime; 0: never, and a change removes an expiry.
+        preserve_expiry: changes leave an expiry as it is; *ttl* is then that of a document that
+            a change creates.
     """
 
     __slots__ = ()
-    _kind = list
-    size_of = staticmethod(queues.queue_size)
 
     def __iter__(self) -> Iterator[Any]:
         """Return the values as they wait now, the oldest first."""
@@ -378,15 +377,11 @@ class CouchbaseQueue(_Container, Collection[Any]):
 
     def push(self, value: Any) -> None:
         """Put a value into the queue: one request."""
-        self._run(queues.queue_push(self._defaults, self.key, value, create=True))
+        self._run(self._pushing(value))
 
     def pop(self) -> Any:
         """Take the oldest value out of the queue and return it; raise QueueEmpty.
 
         No other caller gets the same.
         """
-        popped = queues.queue_pop(self._defaults, self.key)
-        return self._run(popped.rescue(NotFoundError, self._is_empty)).value
-
-    def _is_empty(self) -> NoReturn:
-        raise QueueEmpty(key=self.key)
+        return self._run(self._popping()).value

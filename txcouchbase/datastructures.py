@@ -12,14 +12,20 @@ before each of many tries.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, fail
 
-from couchloop.exceptions import CouchbaseError, NotFoundError, QueueEmpty, without_frames
-from couchloop.operations import alterations, lists, maps, queues, sets
+from couchloop.exceptions import CouchbaseError, without_frames
+from couchloop.operations import alterations
 from couchloop.operations.alterations import MISSING
-from couchloop.operations.containers import ContainerBase
+from couchloop.operations.container_kinds import (
+    ContainerBase,
+    ListBase,
+    MapBase,
+    QueueBase,
+    SetBase,
+)
 from couchloop.operations.procedure import Procedure
 from couchloop.operations.structures import index_of
 
@@ -33,30 +39,25 @@ class _Container(ContainerBase):
 
     __slots__ = ()
 
-    def _run(
-        self, build: Callable[..., Procedure[T]], *arguments: Any, **named: Any
-    ) -> Deferred[T]:
-        """Carry out what *build* builds of defaults, key and the other arguments."""
-        return self._start(lambda: build(self._defaults, self.key, *arguments, **named))
-
-    def _start(self, build: Callable[[], Procedure[T]]) -> Deferred[T]:
+    def _run(self, build: Callable[..., Procedure[T]], *arguments: Any) -> Deferred[T]:
+        """Carry out what *build* builds of the arguments."""
         target = self._target
         try:
-            pending = build()
+            pending = build(*arguments)
         except CouchbaseError as error:
             return fail(without_frames(error))
         deferred: Deferred[T] = target._driver.run(pending, target)  # noqa: SLF001 - ours
         return deferred
 
     def _read(self, look: Callable[[Any], Any]) -> Deferred[Any]:
-        return self._start(lambda: self._reading(look))
+        return self._run(self._reading, look)
 
     def _change(self, alter: alterations.Alteration) -> Deferred[Any]:
-        return self._start(lambda: self._changing(alter))
+        return self._run(self._changing, alter)
 
     def size(self) -> Deferred[int]:
         """Return how many values there are."""
-        return self._start(self._counting)
+        return self._run(self._counting)
 
     def clear(self) -> Deferred[None]:
         """Remove all values; the document stays."""
@@ -71,29 +72,27 @@ def _value(result: Any) -> Any:
     return result.value
 
 
-def _no_element() -> NoReturn:
-    raise IndexError("there is no such element: the document is not there")
-
-
-class CouchbaseList(_Container):
+class CouchbaseList(_Container, ListBase):
     """A list.
 
     Args:
         key: of the document.
         collection: a Bucket, or a collection of one.
+        ttl: when the document expires, anew with each change: seconds, a timedelta or an aware
+            datetime; 0: never, and a change removes an expiry.
+        preserve_expiry: changes leave an expiry as it is; *ttl* is then that of a document that
+            a change creates.
     """
 
     __slots__ = ()
-    _kind = list
-    size_of = staticmethod(lists.list_size)
 
     def append(self, value: Any) -> Deferred[None]:
         """Put a value behind the last one."""
-        return self._run(lists.list_append, value, create=True).addCallback(_nothing)
+        return self._run(self._appending, value).addCallback(_nothing)
 
     def prepend(self, value: Any) -> Deferred[None]:
         """Put a value before the first one."""
-        return self._run(lists.list_prepend, value, create=True).addCallback(_nothing)
+        return self._run(self._prepending, value).addCallback(_nothing)
 
     def extend(self, values: Iterable[Any]) -> Deferred[None]:
         """Put values behind the last one, all of them at once."""
@@ -105,30 +104,15 @@ class CouchbaseList(_Container):
 
     def get_at(self, index: int) -> Deferred[Any]:
         """Return a value, by an index from 0, or -1; fail with an IndexError."""
-
-        def build() -> Procedure[Any]:
-            found = lists.list_get(self._defaults, self.key, index)
-            return found.rescue(NotFoundError, _no_element)
-
-        return self._start(build).addCallback(_value)
+        return self._run(self._getting, index).addCallback(_value)
 
     def set_at(self, index: int, value: Any) -> Deferred[None]:
         """Replace a value, by an index from 0, or -1; fail with an IndexError."""
-
-        def build() -> Procedure[Any]:
-            stored = lists.list_set(self._defaults, self.key, index, value)
-            return stored.rescue(NotFoundError, _no_element)
-
-        return self._start(build).addCallback(_nothing)
+        return self._run(self._setting, index, value).addCallback(_nothing)
 
     def remove_at(self, index: int) -> Deferred[None]:
         """Remove a value, by an index from 0, or -1; fail with an IndexError."""
-
-        def build() -> Procedure[Any]:
-            removal = lists.list_remove(self._defaults, self.key, index)
-            return removal.rescue(NotFoundError, _no_element)
-
-        return self._start(build).addCallback(_nothing)
+        return self._run(self._removing, index).addCallback(_nothing)
 
     def pop(self, index: int = -1) -> Deferred[Any]:
         """Remove a value and return it; fail with an IndexError."""
@@ -156,21 +140,23 @@ class CouchbaseList(_Container):
         return self._read(list)
 
 
-class CouchbaseMap(_Container):
+class CouchbaseMap(_Container, MapBase):
     """A map whose keys are texts.
 
     Args:
         key: of the document.
         collection: a Bucket, or a collection of one.
+        ttl: when the document expires, anew with each change: seconds, a timedelta or an aware
+            datetime; 0: never, and a change removes an expiry.
+        preserve_expiry: changes leave an expiry as it is; *ttl* is then that of a document that
+            a change creates.
     """
 
     __slots__ = ()
-    _kind = dict
-    size_of = staticmethod(maps.map_size)
 
     def add(self, mapkey: str, value: Any) -> Deferred[None]:
         """Store a value."""
-        return self._run(maps.map_add, mapkey, value, create=True).addCallback(_nothing)
+        return self._run(self._adding, mapkey, value).addCallback(_nothing)
 
     def get(self, mapkey: str, default: Any = MISSING) -> Deferred[Any]:
         """Return a value, or *default*; without one fail with a KeyError."""
@@ -182,15 +168,7 @@ class CouchbaseMap(_Container):
 
     def remove(self, mapkey: str) -> Deferred[None]:
         """Remove a value; fail with a KeyError."""
-
-        def instead() -> NoReturn:
-            raise KeyError(mapkey)
-
-        def build() -> Procedure[Any]:
-            removal = maps.map_remove(self._defaults, self.key, mapkey)
-            return removal.rescue(NotFoundError, instead)
-
-        return self._start(build).addCallback(_nothing)
+        return self._run(self._removing, mapkey).addCallback(_nothing)
 
     def pop(self, mapkey: str, default: Any = MISSING) -> Deferred[Any]:
         """Remove a value and return it, or *default*; without one fail with a KeyError."""
@@ -229,28 +207,26 @@ class CouchbaseMap(_Container):
         return self._read(dict)
 
 
-class CouchbaseSet(_Container):
+class CouchbaseSet(_Container, SetBase):
     """A set.
 
     Args:
         key: of the document.
         collection: a Bucket, or a collection of one.
+        ttl: when the document expires, anew with each change: seconds, a timedelta or an aware
+            datetime; 0: never, and a change removes an expiry.
+        preserve_expiry: changes leave an expiry as it is; *ttl* is then that of a document that
+            a change creates.
     """
 
     __slots__ = ()
-    _kind = list
-    size_of = staticmethod(sets.set_size)
 
     def add(self, value: Any) -> Deferred[None]:
         """Put a value into the set."""
-        return self._run(sets.set_add, value, create=True).addCallback(_nothing)
+        return self._run(self._adding, value).addCallback(_nothing)
 
     def _removed(self, value: Any) -> Deferred[bool]:
-        def build() -> Procedure[Any]:
-            removal = sets.set_remove(self._defaults, self.key, value)
-            return removal.rescue(NotFoundError, lambda: None)
-
-        return self._start(build).addCallback(lambda result: result is not None)
+        return self._run(self._removing, value).addCallback(lambda result: result is not None)
 
     def discard(self, value: Any) -> Deferred[None]:
         """Remove a value, if it is there."""
@@ -282,36 +258,30 @@ class CouchbaseSet(_Container):
         return self._read(set)
 
 
-class CouchbaseQueue(_Container):
+class CouchbaseQueue(_Container, QueueBase):
     """A queue: what was pushed first is popped first.
 
     Args:
         key: of the document.
         collection: a Bucket, or a collection of one.
+        ttl: when the document expires, anew with each change: seconds, a timedelta or an aware
+            datetime; 0: never, and a change removes an expiry.
+        preserve_expiry: changes leave an expiry as it is; *ttl* is then that of a document that
+            a change creates.
     """
 
     __slots__ = ()
-    _kind = list
-    size_of = staticmethod(queues.queue_size)
 
     def push(self, value: Any) -> Deferred[None]:
         """Put a value into the queue."""
-        return self._run(queues.queue_push, value, create=True).addCallback(_nothing)
+        return self._run(self._pushing, value).addCallback(_nothing)
 
     def pop(self) -> Deferred[Any]:
         """Take the oldest value out of the queue and return it; fail with QueueEmpty.
 
         No other caller gets the same.
         """
-
-        def instead() -> NoReturn:
-            raise QueueEmpty(key=self.key)
-
-        def build() -> Procedure[Any]:
-            popped = queues.queue_pop(self._defaults, self.key)
-            return popped.rescue(NotFoundError, instead)
-
-        return self._start(build).addCallback(_value)
+        return self._run(self._popping).addCallback(_value)
 
     def get_all(self) -> Deferred[list[Any]]:
         """Return the values that wait, the oldest first."""

@@ -298,3 +298,74 @@ def test_in_a_collection(loop: Loop) -> None:
                 _ = result["zz"]
             assert missing.value.context is not None
             assert missing.value.context.collection == "stuff"
+
+
+CHANGES: dict[str, list[tuple[str, tuple[Any, ...]]]] = {
+    "CouchbaseList": [
+        ("append", (1,)),
+        ("prepend", (2,)),
+        ("insert", (0, 3)),
+        ("set_at", (0, 4)),
+        ("extend", ([5, 6],)),
+        ("remove_at", (0,)),
+        ("pop", ()),
+        ("remove", (1,)),
+        ("clear", ()),
+    ],
+    "CouchbaseMap": [
+        ("add", ("a", 1)),
+        ("setdefault", ("b", 2)),
+        ("update", ({"c": 3, "d": 4},)),
+        ("remove", ("a",)),
+        ("pop", ("b",)),
+        ("popitem", ()),
+        ("clear", ()),
+    ],
+    "CouchbaseSet": [
+        ("add", (1,)),
+        ("update", ([2, 3, 4],)),
+        ("remove", (1,)),
+        ("discard", (2,)),
+        ("pop", ()),
+        ("clear", ()),
+    ],
+    "CouchbaseQueue": [("push", (1,)), ("push", (2,)), ("pop", ()), ("clear", ())],
+}
+"""Every method of each class that changes its document."""
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_expiry(loop: Loop, kind: str) -> None:
+    """What is said of a container's expiry holds for each of its changes."""
+    with a_bucket(loop) as bucket:
+        make = getattr(classes(loop), kind)
+
+        def expires_after(container: Any, name: str, arguments: tuple[Any, ...]) -> Any:
+            loop.wait(getattr(container, name)(*arguments))
+            return loop.wait(bucket.get("k", with_expiry=True)).expiry
+
+        expiring = make("k", bucket, ttl=1000)
+        for name, arguments in CHANGES[kind]:
+            assert expires_after(expiring, name, arguments) is not None, name
+            loop.wait(bucket.touch("k", 0))
+        until = expires_after(make("k", bucket, ttl=2000), *CHANGES[kind][0])
+        for name, arguments in CHANGES[kind][1:]:
+            keeping = make("k", bucket, ttl=5, preserve_expiry=True)
+            assert expires_after(keeping, name, arguments) == until, name
+        assert expires_after(make("k", bucket), *CHANGES[kind][0]) is None
+        loop.wait(bucket.remove("k"))
+        # Of what is created there is nothing to preserve.
+        made = make("k", bucket, ttl=1000, preserve_expiry=True)
+        assert expires_after(made, *CHANGES[kind][0]) is not None
+
+
+def test_bad_expiry(loop: Loop) -> None:
+    """What is no expiry is refused: at once, or by the first change."""
+    with a_bucket(loop) as bucket:
+        make = classes(loop).CouchbaseQueue
+        with pytest.raises(ArgumentError):
+            make("k", bucket, preserve_expiry="no")
+        with pytest.raises(ArgumentError):
+            loop.wait(make("k", bucket, ttl=-1).push(1))
+        with pytest.raises(NotFoundError):
+            loop.wait(bucket.get("k"))

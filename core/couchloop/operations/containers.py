@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+from couchloop.arguments.expiry import Expiry
 from couchloop.exceptions import (
     CasMismatchError,
     ContentionError,
@@ -96,6 +97,8 @@ def change(
     key: Key,
     *,
     create: bool = True,
+    ttl: Expiry = 0,
+    preserve_expiry: bool = False,
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[T]:
@@ -105,6 +108,7 @@ def change(
     and what the procedure is to give. It is called anew with what others have stored meanwhile.
 
     *create*: a document that is not there is an empty one, and is created; else NotFoundError.
+    *ttl* and *preserve_expiry* are as those of `mutate_in`.
 
     Raises ContentionError if others were faster each time.
     """
@@ -133,6 +137,9 @@ def change(
                         key,
                         specs.replace("", made),
                         cas=cas,
+                        ttl=ttl,
+                        # What is created has none to preserve.
+                        preserve_expiry=preserve_expiry and bool(cas),
                         store_semantics=semantics,
                         durability=need,
                         retry_strategy=retry_strategy,
@@ -151,41 +158,3 @@ def change(
         raise contention(last)
 
     return procedure(name, defaults, key, timeout, steps())
-
-
-class ContainerBase:
-    """What the containers of both loops are: a document of one kind.
-
-    Args:
-        key: of the document.
-        collection: what has it: a Bucket, or a collection of one.
-    """
-
-    __slots__ = ("_target", "key")
-    _kind: type
-    size_of: Callable[..., Procedure[int]]
-    """Builds what counts the values."""
-
-    def __init__(self, key: Key, collection: Any) -> None:
-        self.key = key
-        self._target = collection
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.key!r} of {self._target!r}>"
-
-    @property
-    def _defaults(self) -> Defaults:
-        defaults: Defaults = self._target._defaults  # noqa: SLF001 - ours
-        return defaults
-
-    def _counting(self) -> Procedure[int]:
-        """Return what counts the values."""
-        return type(self).size_of(self._defaults, self.key).rescue(NotFoundError, int)
-
-    def _reading(self, look: Callable[[Any], Any]) -> Procedure[Any]:
-        """Return what gives that which *look* makes of the value."""
-        return read(type(self).__name__, look, self._kind, self._defaults, self.key)
-
-    def _changing(self, alter: Callable[[Any], tuple[Any, Any]]) -> Procedure[Any]:
-        """Return what stores that which *alter* makes of the value."""
-        return change(type(self).__name__, alter, self._kind, self._defaults, self.key)
