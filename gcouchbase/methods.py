@@ -32,7 +32,7 @@ waits, and the operation in flight holds it.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 from warnings import warn
 
 from couchloop.arguments.expiry import Expiry, LockTime
@@ -48,6 +48,7 @@ from couchloop.hot.result import (
     Result,
     ScanResult,
     StatsResult,
+    V,
     ValueResult,
 )
 from couchloop.operations import (
@@ -95,6 +96,7 @@ class DocumentMethods:
     _defaults: Defaults
     _driver: GeventDriver
 
+    @overload
     def get(
         self,
         key: Key,
@@ -106,6 +108,38 @@ class DocumentMethods:
         project: Sequence[str] | None = None,
         with_expiry: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ValueResult[V]: ...
+    @overload
+    def get(
+        self,
+        key: Key,
+        ttl: Expiry = 0,
+        quiet: bool | None = None,
+        replica: bool = False,
+        no_format: bool = False,
+        *,
+        project: Sequence[str] | None = None,
+        with_expiry: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ValueResult: ...
+    def get(
+        self,
+        key: Key,
+        ttl: Expiry = 0,
+        quiet: bool | None = None,
+        replica: bool = False,
+        no_format: bool = False,
+        *,
+        project: Sequence[str] | None = None,
+        with_expiry: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> ValueResult:
@@ -124,6 +158,9 @@ class DocumentMethods:
             with_expiry: also tell when the document expires: `expiry` of the result is a datetime
                 in UTC, or None for never.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -140,6 +177,7 @@ class DocumentMethods:
                 and project is None
                 and not with_expiry
                 and transcoder is None
+                and type is None
                 and retry_strategy is None
             ):
                 pending = retrieve.usual_get(key, self._defaults, ttl, quiet, timeout)
@@ -154,6 +192,7 @@ class DocumentMethods:
                     project=project,
                     with_expiry=with_expiry,
                     transcoder=transcoder,
+                    type=type,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                 )
@@ -165,6 +204,7 @@ class DocumentMethods:
             del self
         return driver.run(pending)
 
+    @overload
     def get_and_touch(
         self,
         key: Key,
@@ -173,6 +213,32 @@ class DocumentMethods:
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ValueResult[V]: ...
+    @overload
+    def get_and_touch(
+        self,
+        key: Key,
+        expiry: Expiry,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ValueResult: ...
+    def get_and_touch(
+        self,
+        key: Key,
+        expiry: Expiry,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> ValueResult:
@@ -185,6 +251,9 @@ class DocumentMethods:
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -201,6 +270,7 @@ class DocumentMethods:
                 quiet,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -239,6 +309,7 @@ class DocumentMethods:
             del self
         return driver.run(pending)
 
+    @overload
     def get_multi(
         self,
         keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
@@ -250,6 +321,38 @@ class DocumentMethods:
         project: Sequence[str] | None = None,
         with_expiry: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult[V]]: ...
+    @overload
+    def get_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
+        ttl: Expiry = 0,
+        quiet: bool | None = None,
+        replica: bool = False,
+        no_format: bool = False,
+        *,
+        project: Sequence[str] | None = None,
+        with_expiry: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult]: ...
+    def get_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
+        ttl: Expiry = 0,
+        quiet: bool | None = None,
+        replica: bool = False,
+        no_format: bool = False,
+        *,
+        project: Sequence[str] | None = None,
+        with_expiry: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[ValueResult]:
@@ -268,6 +371,9 @@ class DocumentMethods:
             with_expiry: also tell when the document expires: `expiry` of the result is a datetime
                 in UTC, or None for never.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -287,6 +393,7 @@ class DocumentMethods:
                     project,
                     with_expiry,
                     transcoder,
+                    type,
                     timeout,
                     retry_strategy,
                 ),
@@ -299,6 +406,7 @@ class DocumentMethods:
             del self
         return driver.run(pending)
 
+    @overload
     def get_and_touch_multi(
         self,
         keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
@@ -307,6 +415,32 @@ class DocumentMethods:
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult[V]]: ...
+    @overload
+    def get_and_touch_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
+        expiry: Expiry | None = None,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult]: ...
+    def get_and_touch_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
+        expiry: Expiry | None = None,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[ValueResult]:
@@ -319,6 +453,9 @@ class DocumentMethods:
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -330,7 +467,7 @@ class DocumentMethods:
             pending = retrieve.get_and_touch_multi.build(
                 self._defaults,
                 keys,
-                (expiry, quiet, no_format, transcoder, timeout, retry_strategy),
+                (expiry, quiet, no_format, transcoder, type, timeout, retry_strategy),
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -1252,6 +1389,7 @@ class DocumentMethods:
             del self
         return driver.run(pending)
 
+    @overload
     def lock(
         self,
         key: Key,
@@ -1260,6 +1398,32 @@ class DocumentMethods:
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ValueResult[V]: ...
+    @overload
+    def lock(
+        self,
+        key: Key,
+        ttl: LockTime = 0,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ValueResult: ...
+    def lock(
+        self,
+        key: Key,
+        ttl: LockTime = 0,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> ValueResult:
@@ -1272,6 +1436,9 @@ class DocumentMethods:
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1290,6 +1457,7 @@ class DocumentMethods:
                 quiet,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1301,6 +1469,7 @@ class DocumentMethods:
             del self
         return driver.run(pending)
 
+    @overload
     def get_and_lock(
         self,
         key: Key,
@@ -1308,6 +1477,30 @@ class DocumentMethods:
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ValueResult[V]: ...
+    @overload
+    def get_and_lock(
+        self,
+        key: Key,
+        lock_time: LockTime,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ValueResult: ...
+    def get_and_lock(
+        self,
+        key: Key,
+        lock_time: LockTime,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> ValueResult:
@@ -1318,6 +1511,9 @@ class DocumentMethods:
             lock_time: for how many seconds, 1 to 30, or a timedelta.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1332,6 +1528,7 @@ class DocumentMethods:
                 lock_time,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1376,6 +1573,7 @@ class DocumentMethods:
             del self
         return driver.run(pending)
 
+    @overload
     def lock_multi(
         self,
         keys: Iterable[Key] | Mapping[Key, LockTime] | ItemCollection,
@@ -1384,6 +1582,32 @@ class DocumentMethods:
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult[V]]: ...
+    @overload
+    def lock_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, LockTime] | ItemCollection,
+        ttl: LockTime = 0,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult]: ...
+    def lock_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, LockTime] | ItemCollection,
+        ttl: LockTime = 0,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[ValueResult]:
@@ -1396,6 +1620,9 @@ class DocumentMethods:
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -1405,7 +1632,9 @@ class DocumentMethods:
         driver = self._driver
         try:
             pending = locks.lock_multi.build(
-                self._defaults, keys, (ttl, quiet, no_format, transcoder, timeout, retry_strategy)
+                self._defaults,
+                keys,
+                (ttl, quiet, no_format, transcoder, type, timeout, retry_strategy),
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -1415,6 +1644,7 @@ class DocumentMethods:
             del self
         return driver.run(pending)
 
+    @overload
     def get_and_lock_multi(
         self,
         keys: Iterable[Key] | Mapping[Key, LockTime] | ItemCollection,
@@ -1422,6 +1652,30 @@ class DocumentMethods:
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult[V]]: ...
+    @overload
+    def get_and_lock_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, LockTime] | ItemCollection,
+        lock_time: LockTime | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult]: ...
+    def get_and_lock_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, LockTime] | ItemCollection,
+        lock_time: LockTime | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[ValueResult]:
@@ -1432,6 +1686,9 @@ class DocumentMethods:
             lock_time: for keys without one of their own.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -1441,7 +1698,9 @@ class DocumentMethods:
         driver = self._driver
         try:
             pending = locks.get_and_lock_multi.build(
-                self._defaults, keys, (lock_time, no_format, transcoder, timeout, retry_strategy)
+                self._defaults,
+                keys,
+                (lock_time, no_format, transcoder, type, timeout, retry_strategy),
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -1607,6 +1866,7 @@ class DocumentMethods:
             del self
         return driver.run(pending)
 
+    @overload
     def rget(
         self,
         key: Key,
@@ -1615,6 +1875,32 @@ class DocumentMethods:
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ReplicaResult[V]: ...
+    @overload
+    def rget(
+        self,
+        key: Key,
+        replica_index: int | None = None,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ReplicaResult: ...
+    def rget(
+        self,
+        key: Key,
+        replica_index: int | None = None,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> ReplicaResult:
@@ -1627,6 +1913,9 @@ class DocumentMethods:
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1643,6 +1932,7 @@ class DocumentMethods:
                 quiet,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1654,12 +1944,35 @@ class DocumentMethods:
             del self
         return driver.run(pending)
 
+    @overload
     def get_any_replica(
         self,
         key: Key,
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ReplicaResult[V]: ...
+    @overload
+    def get_any_replica(
+        self,
+        key: Key,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ReplicaResult: ...
+    def get_any_replica(
+        self,
+        key: Key,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> ReplicaResult:
@@ -1669,6 +1982,9 @@ class DocumentMethods:
             key: the document's key, 1 to 250 bytes as UTF-8.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1684,6 +2000,7 @@ class DocumentMethods:
                 key,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1695,12 +2012,35 @@ class DocumentMethods:
             del self
         return driver.run(pending)
 
+    @overload
     def get_all_replicas(
         self,
         key: Key,
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> list[ReplicaResult[V]]: ...
+    @overload
+    def get_all_replicas(
+        self,
+        key: Key,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> list[ReplicaResult]: ...
+    def get_all_replicas(
+        self,
+        key: Key,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> list[ReplicaResult]:
@@ -1710,6 +2050,9 @@ class DocumentMethods:
             key: the document's key, 1 to 250 bytes as UTF-8.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1725,6 +2068,7 @@ class DocumentMethods:
                 key,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1736,6 +2080,7 @@ class DocumentMethods:
             del self
         return driver.run(pending)
 
+    @overload
     def rget_multi(
         self,
         keys: Iterable[Key],
@@ -1744,6 +2089,32 @@ class DocumentMethods:
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ReplicaResult[V]]: ...
+    @overload
+    def rget_multi(
+        self,
+        keys: Iterable[Key],
+        replica_index: int | None = None,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ReplicaResult]: ...
+    def rget_multi(
+        self,
+        keys: Iterable[Key],
+        replica_index: int | None = None,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[ReplicaResult]:
@@ -1756,6 +2127,9 @@ class DocumentMethods:
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds for all of it. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -1771,6 +2145,7 @@ class DocumentMethods:
                 quiet,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1782,12 +2157,35 @@ class DocumentMethods:
             del self
         return driver.run(pending)
 
+    @overload
     def get_any_replica_multi(
         self,
         keys: Iterable[Key],
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ReplicaResult[V]]: ...
+    @overload
+    def get_any_replica_multi(
+        self,
+        keys: Iterable[Key],
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ReplicaResult]: ...
+    def get_any_replica_multi(
+        self,
+        keys: Iterable[Key],
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[ReplicaResult]:
@@ -1797,6 +2195,9 @@ class DocumentMethods:
             keys: the keys.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds for all of it. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -1810,6 +2211,7 @@ class DocumentMethods:
                 keys,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1821,12 +2223,35 @@ class DocumentMethods:
             del self
         return driver.run(pending)
 
+    @overload
     def get_all_replicas_multi(
         self,
         keys: Iterable[Key],
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ReplicasResult[V]]: ...
+    @overload
+    def get_all_replicas_multi(
+        self,
+        keys: Iterable[Key],
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ReplicasResult]: ...
+    def get_all_replicas_multi(
+        self,
+        keys: Iterable[Key],
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[ReplicasResult]:
@@ -1836,6 +2261,9 @@ class DocumentMethods:
             keys: the keys.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds for all of it. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -1852,6 +2280,7 @@ class DocumentMethods:
                 keys,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -3092,6 +3521,7 @@ class DocumentMethods:
             del self
         return driver.run(pending)
 
+    @overload
     def get_stream(
         self,
         keys: Mapping[Any, Any]
@@ -3102,6 +3532,42 @@ class DocumentMethods:
         quiet: bool | None = None,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        progress: Progress | None = None,
+        in_flight: int = 512,
+        max_bytes: int = 4194304,
+    ) -> ResultStream[ValueResult[V]]: ...
+    @overload
+    def get_stream(
+        self,
+        keys: Mapping[Any, Any]
+        | Iterable[Key | tuple[Key, Any]]
+        | AsyncIterable[Key | tuple[Key, Any]],
+        *,
+        ttl: Expiry = 0,
+        quiet: bool | None = None,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        progress: Progress | None = None,
+        in_flight: int = 512,
+        max_bytes: int = 4194304,
+    ) -> ResultStream[ValueResult]: ...
+    def get_stream(
+        self,
+        keys: Mapping[Any, Any]
+        | Iterable[Key | tuple[Key, Any]]
+        | AsyncIterable[Key | tuple[Key, Any]],
+        *,
+        ttl: Expiry = 0,
+        quiet: bool | None = None,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
@@ -3117,6 +3583,9 @@ class DocumentMethods:
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
             progress: is called with three numbers, at most once in a turn of the loop: keys that
@@ -3139,6 +3608,7 @@ class DocumentMethods:
                     quiet=quiet,
                     no_format=no_format,
                     transcoder=transcoder,
+                    type=type,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                     progress=progress,
@@ -3685,6 +4155,7 @@ class DocumentMethods:
         finally:
             del self
 
+    @overload
     def scan(
         self,
         scan_type: RangeScan | PrefixScan | SamplingScan,
@@ -3696,6 +4167,38 @@ class DocumentMethods:
         concurrency: int = 1,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ResultStream[ScanResult[V]]: ...
+    @overload
+    def scan(
+        self,
+        scan_type: RangeScan | PrefixScan | SamplingScan,
+        *,
+        ids_only: bool = False,
+        consistent_with: Changes | None = None,
+        batch_byte_limit: int = 15000,
+        batch_item_limit: int = 50,
+        concurrency: int = 1,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ResultStream[ScanResult]: ...
+    def scan(
+        self,
+        scan_type: RangeScan | PrefixScan | SamplingScan,
+        *,
+        ids_only: bool = False,
+        consistent_with: Changes | None = None,
+        batch_byte_limit: int = 15000,
+        batch_item_limit: int = 50,
+        concurrency: int = 1,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> ResultStream[ScanResult]:
@@ -3711,6 +4214,9 @@ class DocumentMethods:
                 nodes.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds that each request to a node has. None: 75.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -3733,6 +4239,7 @@ class DocumentMethods:
                     concurrency=concurrency,
                     no_format=no_format,
                     transcoder=transcoder,
+                    type=type,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                 ),

@@ -27,6 +27,8 @@ from pathlib import Path
 from types import FunctionType, ModuleType, NoneType, UnionType
 from typing import Any, Final, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from couchloop.hot.result import ReplicasResult
+from couchloop.hot.result import V as OF_TYPE
 from couchloop.operations import (
     concatenate,
     counter,
@@ -53,7 +55,7 @@ from couchloop.operations.multi import Multi
 from couchloop.operations.old_names import OLD_NAMES, OldName
 from couchloop.operations.stream import Stream, T
 from couchloop.operations.streaming import Streaming
-from couchloop.result import MultiResult
+from couchloop.result import MultiResult, ValueResult
 from couchloop.session import health
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -62,6 +64,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
 from tools.docstrings import docstring_of  # noqa: E402 - see above
+from tools.method_files import TARGETS, Target  # noqa: E402 - likewise
 
 Builder = Callable[..., Any]
 
@@ -110,154 +113,6 @@ FAMILIES: Final = (
     ),
     Family("HealthMethods", "What a bucket's connections can be asked", (health,)),
     Family("ManifestMethods", "What can be asked of scopes and collections", (manifest,)),
-)
-
-
-class Target(NamedTuple):
-    """A file of methods: what is said at its top, and what each method does."""
-
-    path: str
-    subject: str
-    about: str
-    imports: str
-    attributes: str
-    """What a class that takes the methods must have."""
-    returns: str
-    """What a method gives; `{}`: what its builder's `result()` gives."""
-    body: str
-    """`{call}`: the call of the builder; `{defaults}` is its first argument."""
-    stream_body: str
-    """Likewise of a method that gives a stream."""
-    stream_returns: str = "ResultStream[{}]"
-    camel_case: bool = False
-    """Whether `get_multi` is called `getMulti`, too."""
-    defaults: str = "self._defaults"
-    ignored: tuple[str, ...] = ("A002",)
-    """Rules of the linter: SDK 2.5 has arguments that are called as built-in functions are."""
-
-    @property
-    def file(self) -> Path:
-        """Where it is."""
-        return ROOT / self.path
-
-
-_STREAM: Final = """\
-try:
-    return ResultStream(self, {call})
-finally:
-    del self
-"""
-
-TARGETS: Final = (
-    Target(
-        "txcouchbase/methods.py",
-        "Methods that return Deferreds, one per builder of the core",
-        """\
-What a builder raises fails the Deferred. WrongLoopError is raised: whoever calls from another
-thread must not touch a Deferred. Frames are part of tracebacks and must not keep a Bucket open, so
-a method that raises lets go of its own.""",
-        """\
-from twisted.internet.defer import Deferred, fail
-from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
-from couchloop.hot.operation import Defaults, placed
-from txcouchbase.driver import TwistedDriver
-from txcouchbase.stream import ResultStream
-""",
-        """\
-_defaults: Defaults
-_driver: TwistedDriver
-""",
-        "Deferred[{}]",
-        """\
-try:
-    pending = {call}
-except CouchbaseError as error:
-    return fail(without_frames(placed(error, self._defaults)))
-try:
-    return self._driver.run(pending, self)
-except WrongLoopError:
-    del self
-    raise
-""",
-        _STREAM,
-        camel_case=True,
-        ignored=("A002", "N815"),
-    ),
-    Target(
-        "gcouchbase/methods.py",
-        "Methods that block the calling greenlet alone, one per builder of the core",
-        """\
-Frames are part of tracebacks and must not keep a Bucket open: a method lets go of its own before it
-waits, and the operation in flight holds it.""",
-        """\
-from couchloop.exceptions import CouchbaseError
-from couchloop.hot.operation import Defaults, placed
-from gcouchbase.driver import GeventDriver
-from gcouchbase.stream import ResultStream
-""",
-        """\
-_defaults: Defaults
-_driver: GeventDriver
-""",
-        "{}",
-        """\
-driver = self._driver
-try:
-    pending = {call}
-    pending.owner = self
-except CouchbaseError as error:
-    placed(error, self._defaults)
-    raise
-finally:
-    del self
-return driver.run(pending)
-""",
-        _STREAM,
-    ),
-    Target(
-        "core/couchloop/client/thread_methods.py",
-        "Methods that block the calling thread alone, one per builder",
-        """\
-Frames are part of tracebacks and must not keep a Bucket open: a method lets go of the handle, and
-then of the Bucket, before it waits. In a forked child a Bucket has another driver, so that each
-call asks for the way to the loop.""",
-        """\
-from collections.abc import Callable
-from typing import Any, NoReturn
-from couchloop.client.crossing import Crossing, Target
-from couchloop.exceptions import CouchbaseError, FeatureNotAvailableError
-from couchloop.hot.operation import placed
-""",
-        """\
-_target: Target
-_cross: Callable[[Any], Crossing]
-""",
-        "{}",
-        """\
-target = self._target
-crossing = self._cross(target._driver)
-del self
-try:
-    crossing.check(target._driver.session)
-    pending = {call}
-    pending.owner = target
-except CouchbaseError as error:
-    placed(error, target._defaults)
-    raise
-finally:
-    del target
-return crossing.run(pending)
-""",
-        """\
-del self
-raise FeatureNotAvailableError(
-    "streams are for the thread of the loop: in other threads use the _multi form"
-)
-""",
-        stream_returns="NoReturn",
-        defaults="target._defaults",
-        ignored=("A002", "ARG002", "SLF001"),
-    ),
 )
 
 
@@ -441,7 +296,10 @@ class Module:
             names_it = each.kind is each.KEYWORD_ONLY
             given.append(f"{each.name}={each.name}" if names_it else f"{star}{each.name}")
         returns = target.stream_returns if is_stream else target.returns
+        overloads = ""
         if "{}" in returns:
+            if "type" in (each.name for each in parameters):
+                overloads = self._overloads(name, declared, returns, result_type(build))
             returns = returns.format(self._type(result_type(build)))
         docstring = docstring_of(build)
         call = f"{short}.{name}({', '.join(given)})"
@@ -461,8 +319,21 @@ class Module:
             body = _forked(body, rare, usual)
         body = body.format(call=call)
         end = "\n" if "\n" in docstring else ""
-        head = f"def {name}({', '.join(declared)}) -> {returns}:\n"
+        head = f"{overloads}def {name}({', '.join(declared)}) -> {returns}:\n"
         return head + textwrap.indent(f'"""{docstring}{end}"""\n{body}', "    ")
+
+    def _overloads(self, name: str, declared: Sequence[str], returns: str, kind: Any) -> str:
+        """Give the two forms of a method that reads: with a type its result has values of that."""
+        self.imports |= {("typing", "overload"), (OF_TYPE.__module__, OF_TYPE.__name__)}
+        typed = [
+            f"type: type[{OF_TYPE.__name__}]" if each.startswith("type: ") else each
+            for each in declared
+        ]
+        given = [self._type(kind, OF_TYPE.__name__), self._type(kind)]
+        return "".join(
+            f"@overload\ndef {name}({', '.join(form)}) -> {returns.format(each)}: ...\n"
+            for form, each in zip([typed, declared], given, strict=True)
+        )
 
     def _import_names(self, annotation: str, build: Builder) -> None:
         """Import what *annotation* names, from where *build* has it, or where batches are made."""
@@ -480,17 +351,21 @@ class Module:
             return str(value)
         return repr(value)
 
-    def _type(self, kind: Any) -> str:
+    def _type(self, kind: Any, of: str = "") -> str:
+        """Return the source of a type; *of*: the type of the values that its results have."""
         if kind is NoneType:
             return "None"
-        arguments = get_args(kind)
+        arguments: tuple[Any, ...] = get_args(kind)
         origin = get_origin(kind) or kind
         if origin in {Union, UnionType}:
-            return " | ".join(map(self._type, arguments))
+            return " | ".join(self._type(each, of) for each in arguments)
         if origin.__module__ != "builtins":
             self.imports.add((origin.__module__, origin.__name__))
         name: str = origin.__name__
-        return f"{name}[{', '.join(map(self._type, arguments))}]" if arguments else name
+        inner = [self._type(each, of) for each in arguments]
+        if of and isinstance(kind, type) and issubclass(kind, ValueResult | ReplicasResult):
+            inner = [of]
+        return f"{name}[{', '.join(inner)}]" if inner else name
 
 
 def _camel_case(name: str) -> str:

@@ -33,7 +33,7 @@ a method that raises lets go of its own.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 from warnings import warn
 
 from twisted.internet.defer import Deferred, fail
@@ -51,6 +51,7 @@ from couchloop.hot.result import (
     Result,
     ScanResult,
     StatsResult,
+    V,
     ValueResult,
 )
 from couchloop.operations import (
@@ -98,6 +99,7 @@ class DocumentMethods:
     _defaults: Defaults
     _driver: TwistedDriver
 
+    @overload
     def get(
         self,
         key: Key,
@@ -109,6 +111,38 @@ class DocumentMethods:
         project: Sequence[str] | None = None,
         with_expiry: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[ValueResult[V]]: ...
+    @overload
+    def get(
+        self,
+        key: Key,
+        ttl: Expiry = 0,
+        quiet: bool | None = None,
+        replica: bool = False,
+        no_format: bool = False,
+        *,
+        project: Sequence[str] | None = None,
+        with_expiry: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[ValueResult]: ...
+    def get(
+        self,
+        key: Key,
+        ttl: Expiry = 0,
+        quiet: bool | None = None,
+        replica: bool = False,
+        no_format: bool = False,
+        *,
+        project: Sequence[str] | None = None,
+        with_expiry: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[ValueResult]:
@@ -127,6 +161,9 @@ class DocumentMethods:
             with_expiry: also tell when the document expires: `expiry` of the result is a datetime
                 in UTC, or None for never.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -142,6 +179,7 @@ class DocumentMethods:
                 and project is None
                 and not with_expiry
                 and transcoder is None
+                and type is None
                 and retry_strategy is None
             ):
                 pending = retrieve.usual_get(key, self._defaults, ttl, quiet, timeout)
@@ -156,6 +194,7 @@ class DocumentMethods:
                     project=project,
                     with_expiry=with_expiry,
                     transcoder=transcoder,
+                    type=type,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                 )
@@ -167,6 +206,7 @@ class DocumentMethods:
             del self
             raise
 
+    @overload
     def get_and_touch(
         self,
         key: Key,
@@ -175,6 +215,32 @@ class DocumentMethods:
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[ValueResult[V]]: ...
+    @overload
+    def get_and_touch(
+        self,
+        key: Key,
+        expiry: Expiry,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[ValueResult]: ...
+    def get_and_touch(
+        self,
+        key: Key,
+        expiry: Expiry,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[ValueResult]:
@@ -187,6 +253,9 @@ class DocumentMethods:
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -202,6 +271,7 @@ class DocumentMethods:
                 quiet,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -239,6 +309,7 @@ class DocumentMethods:
             del self
             raise
 
+    @overload
     def get_multi(
         self,
         keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
@@ -250,6 +321,38 @@ class DocumentMethods:
         project: Sequence[str] | None = None,
         with_expiry: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[MultiResult[ValueResult[V]]]: ...
+    @overload
+    def get_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
+        ttl: Expiry = 0,
+        quiet: bool | None = None,
+        replica: bool = False,
+        no_format: bool = False,
+        *,
+        project: Sequence[str] | None = None,
+        with_expiry: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[MultiResult[ValueResult]]: ...
+    def get_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
+        ttl: Expiry = 0,
+        quiet: bool | None = None,
+        replica: bool = False,
+        no_format: bool = False,
+        *,
+        project: Sequence[str] | None = None,
+        with_expiry: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[ValueResult]]:
@@ -268,6 +371,9 @@ class DocumentMethods:
             with_expiry: also tell when the document expires: `expiry` of the result is a datetime
                 in UTC, or None for never.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -286,6 +392,7 @@ class DocumentMethods:
                     project,
                     with_expiry,
                     transcoder,
+                    type,
                     timeout,
                     retry_strategy,
                 ),
@@ -298,6 +405,7 @@ class DocumentMethods:
             del self
             raise
 
+    @overload
     def get_and_touch_multi(
         self,
         keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
@@ -306,6 +414,32 @@ class DocumentMethods:
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[MultiResult[ValueResult[V]]]: ...
+    @overload
+    def get_and_touch_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
+        expiry: Expiry | None = None,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[MultiResult[ValueResult]]: ...
+    def get_and_touch_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
+        expiry: Expiry | None = None,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[ValueResult]]:
@@ -318,6 +452,9 @@ class DocumentMethods:
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -328,7 +465,7 @@ class DocumentMethods:
             pending = retrieve.get_and_touch_multi.build(
                 self._defaults,
                 keys,
-                (expiry, quiet, no_format, transcoder, timeout, retry_strategy),
+                (expiry, quiet, no_format, transcoder, type, timeout, retry_strategy),
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -1233,6 +1370,7 @@ class DocumentMethods:
             del self
             raise
 
+    @overload
     def lock(
         self,
         key: Key,
@@ -1241,6 +1379,32 @@ class DocumentMethods:
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[ValueResult[V]]: ...
+    @overload
+    def lock(
+        self,
+        key: Key,
+        ttl: LockTime = 0,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[ValueResult]: ...
+    def lock(
+        self,
+        key: Key,
+        ttl: LockTime = 0,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[ValueResult]:
@@ -1253,6 +1417,9 @@ class DocumentMethods:
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1270,6 +1437,7 @@ class DocumentMethods:
                 quiet,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1281,6 +1449,7 @@ class DocumentMethods:
             del self
             raise
 
+    @overload
     def get_and_lock(
         self,
         key: Key,
@@ -1288,6 +1457,30 @@ class DocumentMethods:
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[ValueResult[V]]: ...
+    @overload
+    def get_and_lock(
+        self,
+        key: Key,
+        lock_time: LockTime,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[ValueResult]: ...
+    def get_and_lock(
+        self,
+        key: Key,
+        lock_time: LockTime,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[ValueResult]:
@@ -1298,6 +1491,9 @@ class DocumentMethods:
             lock_time: for how many seconds, 1 to 30, or a timedelta.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1311,6 +1507,7 @@ class DocumentMethods:
                 lock_time,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1354,6 +1551,7 @@ class DocumentMethods:
             del self
             raise
 
+    @overload
     def lock_multi(
         self,
         keys: Iterable[Key] | Mapping[Key, LockTime] | ItemCollection,
@@ -1362,6 +1560,32 @@ class DocumentMethods:
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[MultiResult[ValueResult[V]]]: ...
+    @overload
+    def lock_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, LockTime] | ItemCollection,
+        ttl: LockTime = 0,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[MultiResult[ValueResult]]: ...
+    def lock_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, LockTime] | ItemCollection,
+        ttl: LockTime = 0,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[ValueResult]]:
@@ -1374,6 +1598,9 @@ class DocumentMethods:
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -1382,7 +1609,9 @@ class DocumentMethods:
         """
         try:
             pending = locks.lock_multi.build(
-                self._defaults, keys, (ttl, quiet, no_format, transcoder, timeout, retry_strategy)
+                self._defaults,
+                keys,
+                (ttl, quiet, no_format, transcoder, type, timeout, retry_strategy),
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -1392,6 +1621,7 @@ class DocumentMethods:
             del self
             raise
 
+    @overload
     def get_and_lock_multi(
         self,
         keys: Iterable[Key] | Mapping[Key, LockTime] | ItemCollection,
@@ -1399,6 +1629,30 @@ class DocumentMethods:
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[MultiResult[ValueResult[V]]]: ...
+    @overload
+    def get_and_lock_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, LockTime] | ItemCollection,
+        lock_time: LockTime | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[MultiResult[ValueResult]]: ...
+    def get_and_lock_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, LockTime] | ItemCollection,
+        lock_time: LockTime | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[ValueResult]]:
@@ -1409,6 +1663,9 @@ class DocumentMethods:
             lock_time: for keys without one of their own.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -1417,7 +1674,9 @@ class DocumentMethods:
         """
         try:
             pending = locks.get_and_lock_multi.build(
-                self._defaults, keys, (lock_time, no_format, transcoder, timeout, retry_strategy)
+                self._defaults,
+                keys,
+                (lock_time, no_format, transcoder, type, timeout, retry_strategy),
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -1580,6 +1839,7 @@ class DocumentMethods:
             del self
             raise
 
+    @overload
     def rget(
         self,
         key: Key,
@@ -1588,6 +1848,32 @@ class DocumentMethods:
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[ReplicaResult[V]]: ...
+    @overload
+    def rget(
+        self,
+        key: Key,
+        replica_index: int | None = None,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[ReplicaResult]: ...
+    def rget(
+        self,
+        key: Key,
+        replica_index: int | None = None,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[ReplicaResult]:
@@ -1600,6 +1886,9 @@ class DocumentMethods:
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1615,6 +1904,7 @@ class DocumentMethods:
                 quiet,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1626,12 +1916,35 @@ class DocumentMethods:
             del self
             raise
 
+    @overload
     def get_any_replica(
         self,
         key: Key,
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[ReplicaResult[V]]: ...
+    @overload
+    def get_any_replica(
+        self,
+        key: Key,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[ReplicaResult]: ...
+    def get_any_replica(
+        self,
+        key: Key,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[ReplicaResult]:
@@ -1641,6 +1954,9 @@ class DocumentMethods:
             key: the document's key, 1 to 250 bytes as UTF-8.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1655,6 +1971,7 @@ class DocumentMethods:
                 key,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1666,12 +1983,35 @@ class DocumentMethods:
             del self
             raise
 
+    @overload
     def get_all_replicas(
         self,
         key: Key,
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[list[ReplicaResult[V]]]: ...
+    @overload
+    def get_all_replicas(
+        self,
+        key: Key,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[list[ReplicaResult]]: ...
+    def get_all_replicas(
+        self,
+        key: Key,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[list[ReplicaResult]]:
@@ -1681,6 +2021,9 @@ class DocumentMethods:
             key: the document's key, 1 to 250 bytes as UTF-8.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1695,6 +2038,7 @@ class DocumentMethods:
                 key,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1706,6 +2050,7 @@ class DocumentMethods:
             del self
             raise
 
+    @overload
     def rget_multi(
         self,
         keys: Iterable[Key],
@@ -1714,6 +2059,32 @@ class DocumentMethods:
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[MultiResult[ReplicaResult[V]]]: ...
+    @overload
+    def rget_multi(
+        self,
+        keys: Iterable[Key],
+        replica_index: int | None = None,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[MultiResult[ReplicaResult]]: ...
+    def rget_multi(
+        self,
+        keys: Iterable[Key],
+        replica_index: int | None = None,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[ReplicaResult]]:
@@ -1726,6 +2097,9 @@ class DocumentMethods:
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds for all of it. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -1740,6 +2114,7 @@ class DocumentMethods:
                 quiet,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1751,12 +2126,35 @@ class DocumentMethods:
             del self
             raise
 
+    @overload
     def get_any_replica_multi(
         self,
         keys: Iterable[Key],
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[MultiResult[ReplicaResult[V]]]: ...
+    @overload
+    def get_any_replica_multi(
+        self,
+        keys: Iterable[Key],
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[MultiResult[ReplicaResult]]: ...
+    def get_any_replica_multi(
+        self,
+        keys: Iterable[Key],
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[ReplicaResult]]:
@@ -1766,6 +2164,9 @@ class DocumentMethods:
             keys: the keys.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds for all of it. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -1778,6 +2179,7 @@ class DocumentMethods:
                 keys,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1789,12 +2191,35 @@ class DocumentMethods:
             del self
             raise
 
+    @overload
     def get_all_replicas_multi(
         self,
         keys: Iterable[Key],
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[MultiResult[ReplicasResult[V]]]: ...
+    @overload
+    def get_all_replicas_multi(
+        self,
+        keys: Iterable[Key],
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[MultiResult[ReplicasResult]]: ...
+    def get_all_replicas_multi(
+        self,
+        keys: Iterable[Key],
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[MultiResult[ReplicasResult]]:
@@ -1804,6 +2229,9 @@ class DocumentMethods:
             keys: the keys.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds for all of it. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -1819,6 +2247,7 @@ class DocumentMethods:
                 keys,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -3032,6 +3461,7 @@ class DocumentMethods:
             del self
             raise
 
+    @overload
     def get_stream(
         self,
         keys: Mapping[Any, Any]
@@ -3042,6 +3472,42 @@ class DocumentMethods:
         quiet: bool | None = None,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        progress: Progress | None = None,
+        in_flight: int = 512,
+        max_bytes: int = 4194304,
+    ) -> ResultStream[ValueResult[V]]: ...
+    @overload
+    def get_stream(
+        self,
+        keys: Mapping[Any, Any]
+        | Iterable[Key | tuple[Key, Any]]
+        | AsyncIterable[Key | tuple[Key, Any]],
+        *,
+        ttl: Expiry = 0,
+        quiet: bool | None = None,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        progress: Progress | None = None,
+        in_flight: int = 512,
+        max_bytes: int = 4194304,
+    ) -> ResultStream[ValueResult]: ...
+    def get_stream(
+        self,
+        keys: Mapping[Any, Any]
+        | Iterable[Key | tuple[Key, Any]]
+        | AsyncIterable[Key | tuple[Key, Any]],
+        *,
+        ttl: Expiry = 0,
+        quiet: bool | None = None,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
@@ -3057,6 +3523,9 @@ class DocumentMethods:
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
             progress: is called with three numbers, at most once in a turn of the loop: keys that
@@ -3079,6 +3548,7 @@ class DocumentMethods:
                     quiet=quiet,
                     no_format=no_format,
                     transcoder=transcoder,
+                    type=type,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                     progress=progress,
@@ -3625,6 +4095,7 @@ class DocumentMethods:
         finally:
             del self
 
+    @overload
     def scan(
         self,
         scan_type: RangeScan | PrefixScan | SamplingScan,
@@ -3636,6 +4107,38 @@ class DocumentMethods:
         concurrency: int = 1,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ResultStream[ScanResult[V]]: ...
+    @overload
+    def scan(
+        self,
+        scan_type: RangeScan | PrefixScan | SamplingScan,
+        *,
+        ids_only: bool = False,
+        consistent_with: Changes | None = None,
+        batch_byte_limit: int = 15000,
+        batch_item_limit: int = 50,
+        concurrency: int = 1,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ResultStream[ScanResult]: ...
+    def scan(
+        self,
+        scan_type: RangeScan | PrefixScan | SamplingScan,
+        *,
+        ids_only: bool = False,
+        consistent_with: Changes | None = None,
+        batch_byte_limit: int = 15000,
+        batch_item_limit: int = 50,
+        concurrency: int = 1,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> ResultStream[ScanResult]:
@@ -3651,6 +4154,9 @@ class DocumentMethods:
                 nodes.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds that each request to a node has. None: 75.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -3673,6 +4179,7 @@ class DocumentMethods:
                     concurrency=concurrency,
                     no_format=no_format,
                     transcoder=transcoder,
+                    type=type,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                 ),

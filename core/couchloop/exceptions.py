@@ -483,6 +483,9 @@ class InvalidConnectionStringError(InvalidError, ValueError):
 class ValueFormatError(CouchbaseError):
     """The value cannot be written or read in this format."""
 
+    path: str | None = None
+    """What of a document does not fit its type (`type=`), as `$.tags[0]`; `$`: all of it."""
+
 
 class InvalidKeyError(ArgumentError, ValueFormatError):
     """A key is text or bytes, or what the Bucket's transcoder makes bytes of."""

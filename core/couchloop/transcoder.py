@@ -15,8 +15,14 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from couchloop.arguments.exact import exact_bytes, exact_integer
-from couchloop.exceptions import InvalidKeyError, InvalidSettingError, ValueFormatError
+from couchloop.exceptions import (
+    CouchbaseError,
+    InvalidKeyError,
+    InvalidSettingError,
+    ValueFormatError,
+)
 from couchloop.safety.printable import general, printable
+from couchloop.typed import encode_record, is_record, plain
 
 FMT_JSON: Final = 0x02000000
 """JSON."""
@@ -53,25 +59,38 @@ Buffer = bytes | bytearray | memoryview
 Value = Any
 """What a document's bytes mean: JSON's types, text, bytes, or an unpickled object."""
 
-_encode_compact: Final = json.JSONEncoder(
-    ensure_ascii=False, separators=(",", ":"), allow_nan=False
-).encode
-_encode_ascii: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_Encode = Callable[[object], str]
 
 
-def _plain_encode(value: object) -> bytes:
+def _encoders(default: Callable[[object], object] | None) -> tuple[_Encode, _Encode]:
+    """Return what writes characters as they are, and in ASCII; *default*: what `json` cannot."""
+    compact = json.JSONEncoder(
+        ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=default
+    )
+    in_ascii = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=default)
+    return compact.encode, in_ascii.encode
+
+
+_RECORDS_TOO: Final = _encoders(plain)
+_NO_RECORDS: Final = _encoders(None)
+
+
+def _plain_encode(value: object, encoders: tuple[_Encode, _Encode] = _RECORDS_TOO) -> bytes:
+    compact, in_ascii = encoders
     try:
-        text = _encode_compact(value)
+        text = compact(value)
         try:
             return text.encode()
         except UnicodeEncodeError:  # a lone surrogate, which UTF-8 has no bytes for
-            return _encode_ascii(value).encode()
+            return in_ascii(value).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueFormatError(
             f"The value cannot be written as JSON: {_reason(error)}; bytes are FMT_BYTES, text can "
             "be FMT_UTF8, and other objects want a transcoder of your own",
             inner_cause=error,
         ) from error
+    except CouchbaseError:
+        raise
     except Exception as error:
         # Of a subclass of dict, say, whose methods are the user's.
         raise ValueFormatError(
@@ -100,6 +119,28 @@ def _reason(error: Exception) -> str:
     return printable(general(str(error)))
 
 
+def _record_encode(value: object) -> bytes:
+    """Write what may be a Struct or a dataclass."""
+    if is_record(type(value)):
+        try:
+            data = encode_record(value)
+        except (TypeError, ValueError, RecursionError):
+            return _plain_encode(value)
+        if b"null" not in data:
+            # What is null there may be NaN here.
+            return data
+    return _plain_encode(value)
+
+
+def _encode_no_record(value: Value) -> bytes:
+    """Write JSON of the built-in types, and their subclasses, alone."""
+    try:
+        marshal.dumps(value)
+    except (TypeError, ValueError):
+        return _plain_encode(value, _NO_RECORDS)
+    return encode_json(value)
+
+
 encode_json: Callable[[object], bytes] = _plain_encode
 """Write a value as compact JSON in UTF-8; raises `ValueFormatError` for what JSON cannot say."""
 
@@ -116,7 +157,7 @@ else:
             types = marshal.dumps(value)
             data = orjson.dumps(value)
         except (TypeError, ValueError, RecursionError):
-            return _plain_encode(value)
+            return _record_encode(value)
         # orjson writes NaN and Infinity as null; in marshal's form their last byte is 0x7f or 0xff.
         if b"null" in data and (b"\x7f" in types or b"\xff" in types):
             return _plain_encode(value)
@@ -331,12 +372,14 @@ class Transcoder:
             return self._encode_utf8(value), FMT_UTF8
         if isinstance(value, bytes | bytearray | memoryview):
             return bytes(value), FMT_BYTES
-        try:
+        if not self.allow_pickle:
             return self._encode_json(value), FMT_JSON
+        # Whoever allows pickles gets objects back as what they were.
+        encode = _encode_no_record if self.json_encode is None else self._encode_json
+        try:
+            return encode(value), FMT_JSON
         except ValueFormatError:
-            if not self.allow_pickle:
-                raise
-        return self._encode_pickle(value), FMT_PICKLE
+            return self._encode_pickle(value), FMT_PICKLE
 
     def _encode_pickle(self, value: object) -> bytes:
         if not self.allow_pickle:
@@ -468,7 +511,7 @@ class LegacyTranscoder(OneWayTranscoder):
             return self._decode_utf8(value)
 
 
-def _format_of(flags: int) -> int | None:
+def format_of(flags: int) -> int | None:
     """Return the format that *flags* mean; None: none that is known."""
     common = flags & _COMMON_MASK
     if common == 0:
@@ -476,13 +519,18 @@ def _format_of(flags: int) -> int | None:
     return next((each for each in _NAMES if each > 0 and each & _COMMON_MASK == common), None)
 
 
+def name_of(found: int | None) -> str:
+    """Return the name of a format; None: none that is known."""
+    return "of no known format" if found is None else _NAMES[found]
+
+
 def _expect(flags: int, wanted: int, transcoder: Transcoder) -> None:
     """Raise ValueFormatError unless *flags* mean the format *wanted*."""
-    found = _format_of(flags)
+    found = format_of(flags)
     if found != wanted:
-        name = "of no known format" if found is None else _NAMES[found]
         raise ValueFormatError(
-            f"{type(transcoder).__name__} reads {_NAMES[wanted]} only, and the value is {name}: "
+            f"{type(transcoder).__name__} reads {_NAMES[wanted]} only, and the value is "
+            f"{name_of(found)}: "
             "another transcoder can be given for one call"
         )
 

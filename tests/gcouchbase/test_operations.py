@@ -179,7 +179,7 @@ class TestInterface:
             "(self, key: 'Key', ttl: 'Expiry' = 0, quiet: 'bool | None' = None, "
             "replica: 'bool' = False, no_format: 'bool' = False, *, "
             "project: 'Sequence[str] | None' = None, with_expiry: 'bool' = False, "
-            "transcoder: 'Transcoder | type[Transcoder] | None' = None, "
+            "transcoder: 'Transcoder | type[Transcoder] | None' = None, type: 'Any' = None, "
             "timeout: 'float | None' = None, "
             "retry_strategy: 'RetryStrategy | None' = None) -> 'ValueResult'"
         )
@@ -196,7 +196,7 @@ class TestInterface:
         frame = caught.traceback[1]
         assert (frame.name, Path(frame.path).name) == ("get", "methods.py")
         with pytest.raises(TypeError, match=r"get\(\) got an unexpected keyword argument 'nosuch'"):
-            bucket.get("k", nosuch=1)  # type: ignore[call-arg]
+            bucket.get("k", nosuch=1)  # type: ignore[call-overload]
 
     def test_what_one_turn_sends_leaves_in_one_write(
         self, served: ServedCluster, bucket: Bucket

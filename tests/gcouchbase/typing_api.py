@@ -5,8 +5,9 @@ An `ignore` that is not needed is an error too, so the lines that must be refuse
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, assert_type
+from typing import Any, TypedDict, assert_type
 
 from gevent.event import Event
 
@@ -89,7 +90,7 @@ def threads(bucket: Bucket) -> None:
     assert_type(handle.get("k", timeout=1), ValueResult)
     assert_type(handle.get_multi(["k"]), MultiResult[ValueResult])
     assert_type(handle.ping(), PingReport)
-    handle.get(1)  # type: ignore[arg-type]
+    handle.get(1)  # type: ignore[call-overload]
 
 
 def operations(bucket: Bucket) -> None:
@@ -136,7 +137,7 @@ def operations(bucket: Bucket) -> None:
     assert_type(bucket.get_all_replicas_multi(["k"]), MultiResult[ReplicasResult])
     bucket.upsert("k", 1, ttl=timedelta(days=40), transcoder=Transcoder)
     bucket.upsert("k", 1, expiry=datetime.now(UTC))
-    bucket.lock("k", datetime.now(UTC))  # type: ignore[arg-type]
+    bucket.lock("k", datetime.now(UTC))  # type: ignore[call-overload]
     bucket.unlock_multi(["k"])  # type: ignore[arg-type]
     assert_type(bucket.ping(timeout=1.5, report_id="mine"), PingReport)
     assert_type(bucket.diagnostics(), DiagnosticsReport)
@@ -151,12 +152,12 @@ def operations(bucket: Bucket) -> None:
     assert_type(bucket.counter_multi(["k"]), MultiResult[ValueResult])
     bucket.wait_until_ready(5, ClusterState.DEGRADED)
     _: int = bucket.wait_until_ready(5)  # type: ignore[assignment, func-returns-value]
-    bucket.get()  # type: ignore[call-arg]
+    bucket.get()  # type: ignore[call-overload]
     bucket.ping(1, "mine")  # type: ignore[call-arg]
-    bucket.get(1)  # type: ignore[arg-type]
-    bucket.get("k", ttl="10")  # type: ignore[arg-type]
-    bucket.get("k", nosuch=1)  # type: ignore[call-arg]
-    bucket.get("k", retry_strategy=BestEffort)  # type: ignore[arg-type]
+    bucket.get(1)  # type: ignore[call-overload]
+    bucket.get("k", ttl="10")  # type: ignore[call-overload]
+    bucket.get("k", nosuch=1)  # type: ignore[call-overload]
+    bucket.get("k", retry_strategy=BestEffort)  # type: ignore[call-overload]
     bucket.upsert("k")  # type: ignore[call-arg]
     bucket.get("k").nosuch  # type: ignore[attr-defined]  # noqa: B018 - the line that is refused
     bucket.timeout = "1"  # type: ignore[assignment]
@@ -269,8 +270,8 @@ def streams(bucket: Bucket, collection: Collection) -> None:
     assert_type(bucket.scan(RangeScan("a", ScanTerm("b"))), ResultStream[ScanResult])
     assert_type(collection.scan(PrefixScan("a"), ids_only=True), ResultStream[ScanResult])
     bucket.scan(SamplingScan("5"))  # type: ignore[arg-type]
-    bucket.get_stream(5)  # type: ignore[arg-type]
-    bucket.get_stream(["k"], progress=1)  # type: ignore[arg-type]
+    bucket.get_stream(5)  # type: ignore[call-overload]
+    bucket.get_stream(["k"], progress=1)  # type: ignore[call-overload]
 
 
 def durability(bucket: Bucket, collection: Collection, handle: ThreadSafeBucket) -> None:
@@ -295,4 +296,49 @@ def durability(bucket: Bucket, collection: Collection, handle: ThreadSafeBucket)
     bucket.upsert("k", 1, durability=1)  # type: ignore[arg-type]
     bucket.upsert("k", 1, durability="majority")  # type: ignore[arg-type]
     bucket.upsert("k", 1, persist_to="1")  # type: ignore[arg-type]
-    bucket.get("k", durability=level)  # type: ignore[call-arg]
+    bucket.get("k", durability=level)  # type: ignore[call-overload]
+
+
+@dataclass
+class User:
+    """A document."""
+
+    name: str
+
+
+class Part(TypedDict):
+    """A part of one."""
+
+    name: str
+
+
+def typed(bucket: Bucket) -> None:
+    """What reads into a type gives results of that type."""
+    assert_type(bucket.get("k", type=User), ValueResult[User])
+    assert_type(bucket.get("k", 5, quiet=True, type=Part), ValueResult[Part])
+    assert_type(bucket.get("k", type=list[User]), ValueResult[list[User]])
+    assert_type(bucket.get("k", type=User | None), ValueResult)
+    assert_type(bucket.get("k", type=None), ValueResult)
+    assert_type(bucket.get_and_touch("k", 5, type=User), ValueResult[User])
+    assert_type(bucket.lock("k", 5, type=User), ValueResult[User])
+    assert_type(bucket.get_and_lock("k", 5, type=User), ValueResult[User])
+    assert_type(bucket.rget("k", type=User), ReplicaResult[User])
+    assert_type(bucket.get_any_replica("k", type=User), ReplicaResult[User])
+    assert_type(bucket.get_all_replicas("k", type=User), list[ReplicaResult[User]])
+    assert_type(bucket.get_multi(["k"], type=User), MultiResult[ValueResult[User]])
+    assert_type(bucket.lock_multi({"k": 5}, type=User), MultiResult[ValueResult[User]])
+    assert_type(bucket.rget_multi(["k"], type=User), MultiResult[ReplicaResult[User]])
+    assert_type(bucket.get_any_replica_multi(["k"], type=User), MultiResult[ReplicaResult[User]])
+    assert_type(bucket.default_collection().get("k", type=User), ValueResult[User])
+    assert_type(bucket.get_and_touch_multi(["k"], 5, type=User), MultiResult[ValueResult[User]])
+    assert_type(bucket.get_and_lock_multi(["k"], 5, type=User), MultiResult[ValueResult[User]])
+    assert_type(bucket.get_all_replicas_multi(["k"], type=User), MultiResult[ReplicasResult[User]])
+    assert_type(bucket.get_stream(["k"], type=User), ResultStream[ValueResult[User]])
+    assert_type(bucket.scan(PrefixScan("k"), type=User), ResultStream[ScanResult[User]])
+    assert_type(bucket.threadsafe().get("k", type=User).value, User)
+    bucket.upsert("k", User("a"))
+    bucket.remove("k", type=User)  # type: ignore[call-arg]
+    assert_type(bucket.get("k", type=User).value, User)
+    bucket.get("k", type=User).value.nosuch  # type: ignore[attr-defined]  # noqa: B018
+    assert_type(bucket.get("k").content_as[User], User)
+    assert_type(bucket.lookup_in("k", sd.get("a")).content_as[User](0), User)

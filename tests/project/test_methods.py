@@ -16,7 +16,7 @@ from couchloop.hot.batch import Batch
 from couchloop.hot.operation import Defaults, Operation
 from couchloop.operations import document as operations
 from couchloop.result import MultiResult, OperationResult, ValueResult
-from tools import methods
+from tools import method_files, methods
 from tools.docstrings import docstring_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -86,7 +86,7 @@ def test_a_stale_file_is_found(
 ) -> None:
     """A file that is missing, or that somebody has changed, is named; the command writes it."""
     path = tmp_path / "methods.py"
-    target = methods.TARGETS[0]._replace(path=str(path))
+    target = method_files.TARGETS[0]._replace(path=str(path))
     monkeypatch.setattr(methods, "TARGETS", (target,))
     assert methods.main(["--check"]) == 1
     assert not path.exists()
@@ -173,7 +173,7 @@ def test_every_kind_of_argument(monkeypatch: pytest.MonkeyPatch) -> None:
     here = sys.modules[__name__]
     monkeypatch.delattr(here, "broken")
     monkeypatch.setattr(methods, "FAMILIES", (methods.Family("Methods", "All", (here,)),))
-    text = methods.Module(methods.TARGETS[1]).text()
+    text = methods.Module(method_files.TARGETS[1]).text()
     assert (
         '''\
     def paint(

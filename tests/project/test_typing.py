@@ -53,8 +53,8 @@ def test_slips_are_found(tmp_path: Path) -> None:
     assert [line.partition(";")[0] for line in errors] == [f"7: error: {slip}", f"9: error: {slip}"]
     revealed = [line.partition("Revealed type is ")[2] for line in told if "Revealed" in line]
     assert revealed == [
-        '"twisted.internet.defer.Deferred[couchloop.hot.result.ValueResult]"',
-        '"couchloop.hot.result.ValueResult"',
+        '"twisted.internet.defer.Deferred[couchloop.hot.result.ValueResult[Any]]"',
+        '"couchloop.hot.result.ValueResult[Any]"',
     ]
 
 

@@ -520,7 +520,7 @@ class OperationTests(MemoryTests):
         """An argument that a method does not have is a TypeError, raised at once by its name."""
         bucket = self.opened()
         with pytest.raises(TypeError, match=r"get\(\) got an unexpected keyword argument 'nosuch'"):
-            bucket.get("k", nosuch=1)  # type: ignore[call-arg]
+            bucket.get("k", nosuch=1)  # type: ignore[call-overload]
 
     def test_users_error_is_theirs(self) -> None:
         """An exception in a callback stays in its Deferred, and disturbs nobody."""

@@ -5,8 +5,9 @@ An `ignore` that is not needed is an error too, so the lines that must be refuse
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, assert_type
+from typing import Any, TypedDict, assert_type
 
 from twisted.internet.defer import Deferred
 
@@ -70,7 +71,7 @@ def retrying(bucket: Bucket) -> None:
     assert_type(bucket.get("k", retry_strategy=WaitForLocks()), Deferred[ValueResult])
     bucket.get_multi(["k"], retry_strategy=BestEffort(first=0.01))
     bucket.touch("k", retry_strategy=1)  # type: ignore[arg-type]
-    bucket.get("k", retry_strategy=FailFast)  # type: ignore[arg-type]
+    bucket.get("k", retry_strategy=FailFast)  # type: ignore[call-overload]
 
 
 def threads(bucket: Bucket) -> None:
@@ -80,7 +81,7 @@ def threads(bucket: Bucket) -> None:
     assert_type(handle.get("k", timeout=1), ValueResult)
     assert_type(handle.upsert("k", {}), OperationResult)
     assert_type(handle.get_multi(["k"]), MultiResult[ValueResult])
-    handle.get(1)  # type: ignore[arg-type]
+    handle.get(1)  # type: ignore[call-overload]
 
 
 def budgets(cluster: Cluster) -> None:
@@ -167,7 +168,7 @@ def operations(bucket: Bucket) -> None:
     assert_type(bucket.get_all_replicas_multi(["k"]), Deferred[MultiResult[ReplicasResult]])
     bucket.upsert("k", 1, ttl=timedelta(days=40), transcoder=Transcoder)
     bucket.upsert("k", 1, expiry=datetime.now(UTC))
-    bucket.lock("k", datetime.now(UTC))  # type: ignore[arg-type]
+    bucket.lock("k", datetime.now(UTC))  # type: ignore[call-overload]
     bucket.unlock_multi(["k"])  # type: ignore[arg-type]
     assert_type(bucket.get_multi(["k"]), Deferred[MultiResult[ValueResult]])
     assert_type(bucket.upsert_multi({"k": 1}), Deferred[MultiResult[OperationResult]])
@@ -180,11 +181,11 @@ def operations(bucket: Bucket) -> None:
     assert_type(bucket.counter_multi(["k"]), Deferred[MultiResult[ValueResult]])
     assert_type(bucket.ping(timeout=1.5, report_id="mine"), Deferred[PingReport])
     assert_type(bucket.wait_until_ready(5, ClusterState.DEGRADED), Deferred[None])
-    bucket.get()  # type: ignore[call-arg]
+    bucket.get()  # type: ignore[call-overload]
     bucket.ping(1, "mine")  # type: ignore[call-arg]
-    bucket.get(1)  # type: ignore[arg-type]
-    bucket.get("k", ttl="10")  # type: ignore[arg-type]
-    bucket.get("k", nosuch=1)  # type: ignore[call-arg]
+    bucket.get(1)  # type: ignore[call-overload]
+    bucket.get("k", ttl="10")  # type: ignore[call-overload]
+    bucket.get("k", nosuch=1)  # type: ignore[call-overload]
     bucket.upsert("k")  # type: ignore[call-arg]
     bucket.get("k").value  # type: ignore[attr-defined]  # noqa: B018 - not awaited
     bucket.timeout = "1"  # type: ignore[assignment]
@@ -294,8 +295,8 @@ async def streams(bucket: Bucket, collection: Collection) -> None:
     assert_type(bucket.scan(RangeScan("a", ScanTerm("b"))), ResultStream[ScanResult])
     assert_type(collection.scan(PrefixScan("a"), ids_only=True), ResultStream[ScanResult])
     bucket.scan(SamplingScan("5"))  # type: ignore[arg-type]
-    bucket.get_stream(5)  # type: ignore[arg-type]
-    bucket.get_stream(["k"], progress=1)  # type: ignore[arg-type]
+    bucket.get_stream(5)  # type: ignore[call-overload]
+    bucket.get_stream(["k"], progress=1)  # type: ignore[call-overload]
 
 
 def durability(bucket: Bucket, collection: Collection, handle: ThreadSafeBucket) -> None:
@@ -324,4 +325,61 @@ def durability(bucket: Bucket, collection: Collection, handle: ThreadSafeBucket)
     bucket.upsert("k", 1, durability=1)  # type: ignore[arg-type]
     bucket.upsert("k", 1, durability="majority")  # type: ignore[arg-type]
     bucket.upsert("k", 1, persist_to="1")  # type: ignore[arg-type]
-    bucket.get("k", durability=level)  # type: ignore[call-arg]
+    bucket.get("k", durability=level)  # type: ignore[call-overload]
+
+
+@dataclass
+class User:
+    """A document."""
+
+    name: str
+
+
+class Part(TypedDict):
+    """A part of one."""
+
+    name: str
+
+
+def typed(bucket: Bucket) -> None:
+    """What reads into a type gives results of that type."""
+    assert_type(bucket.get("k", type=User), Deferred[ValueResult[User]])
+    assert_type(bucket.get("k", 5, quiet=True, type=Part), Deferred[ValueResult[Part]])
+    assert_type(bucket.get("k", type=list[User]), Deferred[ValueResult[list[User]]])
+    assert_type(bucket.get("k", type=User | None), Deferred[ValueResult])
+    assert_type(bucket.get("k", type=None), Deferred[ValueResult])
+    assert_type(bucket.get_and_touch("k", 5, type=User), Deferred[ValueResult[User]])
+    assert_type(bucket.lock("k", 5, type=User), Deferred[ValueResult[User]])
+    assert_type(bucket.get_and_lock("k", 5, type=User), Deferred[ValueResult[User]])
+    assert_type(bucket.rget("k", type=User), Deferred[ReplicaResult[User]])
+    assert_type(bucket.get_any_replica("k", type=User), Deferred[ReplicaResult[User]])
+    assert_type(bucket.get_all_replicas("k", type=User), Deferred[list[ReplicaResult[User]]])
+    assert_type(bucket.get_multi(["k"], type=User), Deferred[MultiResult[ValueResult[User]]])
+    assert_type(bucket.lock_multi({"k": 5}, type=User), Deferred[MultiResult[ValueResult[User]]])
+    assert_type(bucket.rget_multi(["k"], type=User), Deferred[MultiResult[ReplicaResult[User]]])
+    assert_type(
+        bucket.get_any_replica_multi(["k"], type=User), Deferred[MultiResult[ReplicaResult[User]]]
+    )
+    assert_type(bucket.default_collection().get("k", type=User), Deferred[ValueResult[User]])
+    assert_type(
+        bucket.get_and_touch_multi(["k"], 5, type=User), Deferred[MultiResult[ValueResult[User]]]
+    )
+    assert_type(
+        bucket.get_and_lock_multi(["k"], 5, type=User), Deferred[MultiResult[ValueResult[User]]]
+    )
+    assert_type(
+        bucket.get_all_replicas_multi(["k"], type=User), Deferred[MultiResult[ReplicasResult[User]]]
+    )
+    assert_type(bucket.get_stream(["k"], type=User), ResultStream[ValueResult[User]])
+    assert_type(bucket.scan(PrefixScan("k"), type=User), ResultStream[ScanResult[User]])
+    assert_type(bucket.threadsafe().get("k", type=User).value, User)
+    bucket.upsert("k", User("a"))
+    bucket.remove("k", type=User)  # type: ignore[call-arg]
+
+
+async def typed_values(bucket: Bucket) -> None:
+    """Values, and what is converted, are of the type."""
+    assert_type((await bucket.get("k", type=User)).value, User)
+    (await bucket.get("k", type=User)).value.nosuch  # type: ignore[attr-defined]  # noqa: B018
+    assert_type((await bucket.get("k")).content_as[User], User)
+    assert_type((await bucket.lookup_in("k", sd.get("a"))).content_as[User](0), User)

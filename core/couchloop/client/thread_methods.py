@@ -33,7 +33,7 @@ call asks for the way to the loop.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, overload
 from warnings import warn
 
 from couchloop.arguments.expiry import Expiry, LockTime
@@ -49,6 +49,7 @@ from couchloop.hot.result import (
     ReplicasResult,
     Result,
     StatsResult,
+    V,
     ValueResult,
 )
 from couchloop.operations import (
@@ -92,6 +93,7 @@ class DocumentMethods:
     _target: Target
     _cross: Callable[[Any], Crossing]
 
+    @overload
     def get(
         self,
         key: Key,
@@ -103,6 +105,38 @@ class DocumentMethods:
         project: Sequence[str] | None = None,
         with_expiry: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ValueResult[V]: ...
+    @overload
+    def get(
+        self,
+        key: Key,
+        ttl: Expiry = 0,
+        quiet: bool | None = None,
+        replica: bool = False,
+        no_format: bool = False,
+        *,
+        project: Sequence[str] | None = None,
+        with_expiry: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ValueResult: ...
+    def get(
+        self,
+        key: Key,
+        ttl: Expiry = 0,
+        quiet: bool | None = None,
+        replica: bool = False,
+        no_format: bool = False,
+        *,
+        project: Sequence[str] | None = None,
+        with_expiry: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> ValueResult:
@@ -121,6 +155,9 @@ class DocumentMethods:
             with_expiry: also tell when the document expires: `expiry` of the result is a datetime
                 in UTC, or None for never.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -140,6 +177,7 @@ class DocumentMethods:
                 and project is None
                 and not with_expiry
                 and transcoder is None
+                and type is None
                 and retry_strategy is None
             ):
                 pending = retrieve.usual_get(key, target._defaults, ttl, quiet, timeout)
@@ -154,6 +192,7 @@ class DocumentMethods:
                     project=project,
                     with_expiry=with_expiry,
                     transcoder=transcoder,
+                    type=type,
                     timeout=timeout,
                     retry_strategy=retry_strategy,
                 )
@@ -165,6 +204,7 @@ class DocumentMethods:
             del target
         return crossing.run(pending)
 
+    @overload
     def get_and_touch(
         self,
         key: Key,
@@ -173,6 +213,32 @@ class DocumentMethods:
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ValueResult[V]: ...
+    @overload
+    def get_and_touch(
+        self,
+        key: Key,
+        expiry: Expiry,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ValueResult: ...
+    def get_and_touch(
+        self,
+        key: Key,
+        expiry: Expiry,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> ValueResult:
@@ -185,6 +251,9 @@ class DocumentMethods:
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -204,6 +273,7 @@ class DocumentMethods:
                 quiet,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -245,6 +315,7 @@ class DocumentMethods:
             del target
         return crossing.run(pending)
 
+    @overload
     def get_multi(
         self,
         keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
@@ -256,6 +327,38 @@ class DocumentMethods:
         project: Sequence[str] | None = None,
         with_expiry: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult[V]]: ...
+    @overload
+    def get_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
+        ttl: Expiry = 0,
+        quiet: bool | None = None,
+        replica: bool = False,
+        no_format: bool = False,
+        *,
+        project: Sequence[str] | None = None,
+        with_expiry: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult]: ...
+    def get_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
+        ttl: Expiry = 0,
+        quiet: bool | None = None,
+        replica: bool = False,
+        no_format: bool = False,
+        *,
+        project: Sequence[str] | None = None,
+        with_expiry: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[ValueResult]:
@@ -274,6 +377,9 @@ class DocumentMethods:
             with_expiry: also tell when the document expires: `expiry` of the result is a datetime
                 in UTC, or None for never.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -296,6 +402,7 @@ class DocumentMethods:
                     project,
                     with_expiry,
                     transcoder,
+                    type,
                     timeout,
                     retry_strategy,
                 ),
@@ -308,6 +415,7 @@ class DocumentMethods:
             del target
         return crossing.run(pending)
 
+    @overload
     def get_and_touch_multi(
         self,
         keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
@@ -316,6 +424,32 @@ class DocumentMethods:
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult[V]]: ...
+    @overload
+    def get_and_touch_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
+        expiry: Expiry | None = None,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult]: ...
+    def get_and_touch_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, Expiry] | ItemCollection,
+        expiry: Expiry | None = None,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[ValueResult]:
@@ -328,6 +462,9 @@ class DocumentMethods:
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -342,7 +479,7 @@ class DocumentMethods:
             pending = retrieve.get_and_touch_multi.build(
                 target._defaults,
                 keys,
-                (expiry, quiet, no_format, transcoder, timeout, retry_strategy),
+                (expiry, quiet, no_format, transcoder, type, timeout, retry_strategy),
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -1324,6 +1461,7 @@ class DocumentMethods:
             del target
         return crossing.run(pending)
 
+    @overload
     def lock(
         self,
         key: Key,
@@ -1332,6 +1470,32 @@ class DocumentMethods:
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ValueResult[V]: ...
+    @overload
+    def lock(
+        self,
+        key: Key,
+        ttl: LockTime = 0,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ValueResult: ...
+    def lock(
+        self,
+        key: Key,
+        ttl: LockTime = 0,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> ValueResult:
@@ -1344,6 +1508,9 @@ class DocumentMethods:
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1365,6 +1532,7 @@ class DocumentMethods:
                 quiet,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1376,6 +1544,7 @@ class DocumentMethods:
             del target
         return crossing.run(pending)
 
+    @overload
     def get_and_lock(
         self,
         key: Key,
@@ -1383,6 +1552,30 @@ class DocumentMethods:
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ValueResult[V]: ...
+    @overload
+    def get_and_lock(
+        self,
+        key: Key,
+        lock_time: LockTime,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ValueResult: ...
+    def get_and_lock(
+        self,
+        key: Key,
+        lock_time: LockTime,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> ValueResult:
@@ -1393,6 +1586,9 @@ class DocumentMethods:
             lock_time: for how many seconds, 1 to 30, or a timedelta.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1410,6 +1606,7 @@ class DocumentMethods:
                 lock_time,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1457,6 +1654,7 @@ class DocumentMethods:
             del target
         return crossing.run(pending)
 
+    @overload
     def lock_multi(
         self,
         keys: Iterable[Key] | Mapping[Key, LockTime] | ItemCollection,
@@ -1465,6 +1663,32 @@ class DocumentMethods:
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult[V]]: ...
+    @overload
+    def lock_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, LockTime] | ItemCollection,
+        ttl: LockTime = 0,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult]: ...
+    def lock_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, LockTime] | ItemCollection,
+        ttl: LockTime = 0,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[ValueResult]:
@@ -1477,6 +1701,9 @@ class DocumentMethods:
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -1489,7 +1716,9 @@ class DocumentMethods:
         try:
             crossing.check(target._driver.session)
             pending = locks.lock_multi.build(
-                target._defaults, keys, (ttl, quiet, no_format, transcoder, timeout, retry_strategy)
+                target._defaults,
+                keys,
+                (ttl, quiet, no_format, transcoder, type, timeout, retry_strategy),
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -1499,6 +1728,7 @@ class DocumentMethods:
             del target
         return crossing.run(pending)
 
+    @overload
     def get_and_lock_multi(
         self,
         keys: Iterable[Key] | Mapping[Key, LockTime] | ItemCollection,
@@ -1506,6 +1736,30 @@ class DocumentMethods:
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult[V]]: ...
+    @overload
+    def get_and_lock_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, LockTime] | ItemCollection,
+        lock_time: LockTime | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ValueResult]: ...
+    def get_and_lock_multi(
+        self,
+        keys: Iterable[Key] | Mapping[Key, LockTime] | ItemCollection,
+        lock_time: LockTime | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[ValueResult]:
@@ -1516,6 +1770,9 @@ class DocumentMethods:
             lock_time: for keys without one of their own.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -1528,7 +1785,9 @@ class DocumentMethods:
         try:
             crossing.check(target._driver.session)
             pending = locks.get_and_lock_multi.build(
-                target._defaults, keys, (lock_time, no_format, transcoder, timeout, retry_strategy)
+                target._defaults,
+                keys,
+                (lock_time, no_format, transcoder, type, timeout, retry_strategy),
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -1703,6 +1962,7 @@ class DocumentMethods:
             del target
         return crossing.run(pending)
 
+    @overload
     def rget(
         self,
         key: Key,
@@ -1711,6 +1971,32 @@ class DocumentMethods:
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ReplicaResult[V]: ...
+    @overload
+    def rget(
+        self,
+        key: Key,
+        replica_index: int | None = None,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ReplicaResult: ...
+    def rget(
+        self,
+        key: Key,
+        replica_index: int | None = None,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> ReplicaResult:
@@ -1723,6 +2009,9 @@ class DocumentMethods:
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1742,6 +2031,7 @@ class DocumentMethods:
                 quiet,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1753,12 +2043,35 @@ class DocumentMethods:
             del target
         return crossing.run(pending)
 
+    @overload
     def get_any_replica(
         self,
         key: Key,
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ReplicaResult[V]: ...
+    @overload
+    def get_any_replica(
+        self,
+        key: Key,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ReplicaResult: ...
+    def get_any_replica(
+        self,
+        key: Key,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> ReplicaResult:
@@ -1768,6 +2081,9 @@ class DocumentMethods:
             key: the document's key, 1 to 250 bytes as UTF-8.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1786,6 +2102,7 @@ class DocumentMethods:
                 key,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1797,12 +2114,35 @@ class DocumentMethods:
             del target
         return crossing.run(pending)
 
+    @overload
     def get_all_replicas(
         self,
         key: Key,
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> list[ReplicaResult[V]]: ...
+    @overload
+    def get_all_replicas(
+        self,
+        key: Key,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> list[ReplicaResult]: ...
+    def get_all_replicas(
+        self,
+        key: Key,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> list[ReplicaResult]:
@@ -1812,6 +2152,9 @@ class DocumentMethods:
             key: the document's key, 1 to 250 bytes as UTF-8.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds until there is a result, waiting and retrying included. None: as the
                 Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
@@ -1830,6 +2173,7 @@ class DocumentMethods:
                 key,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1841,6 +2185,7 @@ class DocumentMethods:
             del target
         return crossing.run(pending)
 
+    @overload
     def rget_multi(
         self,
         keys: Iterable[Key],
@@ -1849,6 +2194,32 @@ class DocumentMethods:
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ReplicaResult[V]]: ...
+    @overload
+    def rget_multi(
+        self,
+        keys: Iterable[Key],
+        replica_index: int | None = None,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ReplicaResult]: ...
+    def rget_multi(
+        self,
+        keys: Iterable[Key],
+        replica_index: int | None = None,
+        quiet: bool | None = None,
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[ReplicaResult]:
@@ -1861,6 +2232,9 @@ class DocumentMethods:
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds for all of it. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -1879,6 +2253,7 @@ class DocumentMethods:
                 quiet,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1890,12 +2265,35 @@ class DocumentMethods:
             del target
         return crossing.run(pending)
 
+    @overload
     def get_any_replica_multi(
         self,
         keys: Iterable[Key],
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ReplicaResult[V]]: ...
+    @overload
+    def get_any_replica_multi(
+        self,
+        keys: Iterable[Key],
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ReplicaResult]: ...
+    def get_any_replica_multi(
+        self,
+        keys: Iterable[Key],
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[ReplicaResult]:
@@ -1905,6 +2303,9 @@ class DocumentMethods:
             keys: the keys.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds for all of it. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -1921,6 +2322,7 @@ class DocumentMethods:
                 keys,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -1932,12 +2334,35 @@ class DocumentMethods:
             del target
         return crossing.run(pending)
 
+    @overload
     def get_all_replicas_multi(
         self,
         keys: Iterable[Key],
         *,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ReplicasResult[V]]: ...
+    @overload
+    def get_all_replicas_multi(
+        self,
+        keys: Iterable[Key],
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> MultiResult[ReplicasResult]: ...
+    def get_all_replicas_multi(
+        self,
+        keys: Iterable[Key],
+        *,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> MultiResult[ReplicasResult]:
@@ -1947,6 +2372,9 @@ class DocumentMethods:
             keys: the keys.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds for all of it. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 
@@ -1966,6 +2394,7 @@ class DocumentMethods:
                 keys,
                 no_format=no_format,
                 transcoder=transcoder,
+                type=type,
                 timeout=timeout,
                 retry_strategy=retry_strategy,
             )
@@ -3304,6 +3733,7 @@ class DocumentMethods:
         quiet: bool | None = None,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
         progress: Progress | None = None,
@@ -3319,6 +3749,9 @@ class DocumentMethods:
                 NotFoundError. None: as the Bucket says.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds that each operation has from its issue on. None: as the Bucket says.
             retry_strategy: whether and when to try again. None: as the Bucket says.
             progress: is called with three numbers, at most once in a turn of the loop: keys that
@@ -3740,6 +4173,7 @@ class DocumentMethods:
         concurrency: int = 1,
         no_format: bool = False,
         transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
     ) -> NoReturn:
@@ -3755,6 +4189,9 @@ class DocumentMethods:
                 nodes.
             no_format: give the value as bytes, whatever its format.
             transcoder: an instance, or a class, for this value alone. None: the Bucket's.
+            type: decode straight into a value of this type: a msgspec.Struct, a dataclass, a
+                TypedDict, or made of such. A document that it does not fit, or that is no JSON, is
+                a ValueFormatError.
             timeout: seconds that each request to a node has. None: 75.
             retry_strategy: whether and when to try again. None: as the Bucket says.
 

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from itertools import islice
+from types import GenericAlias
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from couchloop.exceptions import CouchbaseError, ValueFormatError
+from couchloop.typed import convert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
+    from typing import Generic
+
+    from typing_extensions import TypeVar as WithDefault
 
     from couchloop.hot.durable import MutationToken
+
+    V = WithDefault("V", default=Any)
+else:
+    V = TypeVar("V")
 
 T = TypeVar("T")
 
@@ -39,6 +48,10 @@ class Result:
     value: Any = None
 
     _reason: CouchbaseError
+
+    if not TYPE_CHECKING:
+        __class_getitem__ = classmethod(GenericAlias)
+        """Of which type a value is, is for type checkers: no class is generic at run time."""
 
     def __init__(self, key: object, rc: int = 0) -> None:
         self.key: Any = key
@@ -110,7 +123,11 @@ class OperationResult(Result):
 
 
 class ContentAs:
-    """A value that is asked for as some type."""
+    """A value that is asked for as some type.
+
+    A class that the value is of already (an int is a float, too) checks it; any other type converts
+    it, as *type* of an operation decodes it.
+    """
 
     __slots__ = ("_key", "_value")
 
@@ -119,24 +136,50 @@ class ContentAs:
         self._value: Any = value
 
     def __getitem__(self, kind: type[T]) -> T:
-        """Return the value; raise ValueFormatError unless it is a *kind* (an int is a float, too).
+        """Return the value as a *kind*; raise ValueFormatError if it does not fit.
 
-        Raises TypeError for what is no type.
+        Raises InvalidSettingError (a TypeError) for what is no type, FeatureNotAvailableError where
+        msgspec is needed and not there.
         """
         value = self._value
         if kind is float and type(value) is int:
             return float(value)  # type: ignore[return-value]
-        if not isinstance(value, kind) or (type(value) is bool and kind is int):
+        try:
+            is_one = isinstance(value, kind) and not (type(value) is bool and kind is int)
+        except TypeError:  # list[int], a TypedDict: no class
+            is_one = False
+        if is_one:
+            return value  # type: ignore[no-any-return]
+        if kind in BUILT_IN:
             text = f"the value is of type {type(value).__name__}, not {kind.__name__}"
             raise ValueFormatError(text, key=self._key)
-        return value
+        try:
+            return convert(value, kind)  # type: ignore[no-any-return]
+        except CouchbaseError as error:
+            error.key = self._key
+            raise
 
 
-class ValueResult(OperationResult):
+BUILT_IN = (bool, int, float, str, bytes, list, dict, type(None))
+"""Types that JSON and the formats give by themselves: nothing becomes one of them."""
+
+if TYPE_CHECKING:
+
+    class _OfValue(OperationResult, Generic[V]):
+        __slots__ = ()
+
+    class _OfValues(Result, Generic[V]):
+        __slots__ = ()
+
+else:
+    _OfValue, _OfValues = OperationResult, Result
+
+
+class ValueResult(_OfValue[V]):
     """The outcome of an operation that reads a document, or counts in it.
 
     Attributes:
-        value: The decoded value; None if there is none.
+        value: The decoded value, of the type that was asked for; None if there is none.
         flags: The document's flags: its format.
         expiry: When the document expires, if `get` was asked to tell (`with_expiry`).
 
@@ -149,14 +192,14 @@ class ValueResult(OperationResult):
     def __init__(
         self,
         key: object,
-        value: object,
+        value: V,
         cas: int,
         flags: int,
         rc: int = 0,
         token: MutationToken | None = None,
     ) -> None:
         self.key: Any = key
-        self.value: Any = value
+        self.value: V = value
         self.cas = cas
         self.flags = flags
         self.rc = rc
@@ -171,7 +214,8 @@ class ValueResult(OperationResult):
     def content_as(self) -> ContentAs:
         """The value as a type that is named: `result.content_as[dict]`, as SDK 3 and later do.
 
-        Raises ValueFormatError if it is of another type.
+        It may be any that *type* of an operation may be. Raises ValueFormatError if it is of
+        another type, and cannot be converted.
         """
         return ContentAs(self.key, self.value)
 
@@ -182,7 +226,7 @@ class ValueResult(OperationResult):
         )
 
 
-class ReplicaResult(ValueResult):
+class ReplicaResult(ValueResult[V]):
     """A document as one of its copies has it.
 
     Attributes:
@@ -195,7 +239,7 @@ class ReplicaResult(ValueResult):
     def __init__(
         self,
         key: object,
-        value: object,
+        value: V,
         cas: int,
         flags: int,
         rc: int = 0,
@@ -206,7 +250,7 @@ class ReplicaResult(ValueResult):
         self.is_replica = is_replica
 
 
-class ReplicasResult(Result):
+class ReplicasResult(_OfValues[V]):
     """The copies of one document, of the many that were asked for: iterate over it.
 
     Attributes:
@@ -216,24 +260,24 @@ class ReplicasResult(Result):
 
     __slots__ = ("value",)
 
-    def __init__(self, key: object, value: list[ReplicaResult], rc: int = 0) -> None:
+    def __init__(self, key: object, value: list[ReplicaResult[V]], rc: int = 0) -> None:
         super().__init__(key, rc)
-        self.value: list[ReplicaResult] = value
+        self.value: list[ReplicaResult[V]] = value
 
     def __len__(self) -> int:
         return len(self.value)
 
-    def __iter__(self) -> Iterator[ReplicaResult]:
+    def __iter__(self) -> Iterator[ReplicaResult[V]]:
         return iter(self.value)
 
-    def __getitem__(self, place: int) -> ReplicaResult:
+    def __getitem__(self, place: int) -> ReplicaResult[V]:
         return self.value[place]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(key={self.key!r}, copies={len(self)}{self._failure()})"
 
 
-class ScanResult(ValueResult):
+class ScanResult(ValueResult[V]):
     """A document that a scan has found, or its key alone.
 
     Attributes:
@@ -246,7 +290,7 @@ class ScanResult(ValueResult):
     def __init__(
         self,
         key: object,
-        value: object,
+        value: V,
         cas: int,
         flags: int,
         expiry: datetime | None,

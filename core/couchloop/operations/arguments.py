@@ -21,6 +21,10 @@ ARGUMENTS: Final = {
     "format": "FMT_JSON, FMT_UTF8, FMT_BYTES or FMT_AUTO. None: as the Bucket says.",
     "no_format": "give the value as bytes, whatever its format.",
     "transcoder": "an instance, or a class, for this value alone. None: the Bucket's.",
+    "type": (
+        "decode straight into a value of this type: a msgspec.Struct, a dataclass, a TypedDict, or "
+        "made of such. A document that it does not fit, or that is no JSON, is a ValueFormatError."
+    ),
     "quiet": (
         "give a result with `success` False and `value` None instead of raising NotFoundError. "
         "None: as the Bucket says."

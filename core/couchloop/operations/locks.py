@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final
+from typing import Any, Final
 
 from couchloop.arguments.exact import is_quiet
 from couchloop.arguments.expiry import LockTime, exact_lock_time
@@ -56,6 +56,7 @@ def lock(
     *,
     no_format: bool = False,
     transcoder: Transcoder | type[Transcoder] | None = None,
+    type: Any = None,  # noqa: A002 - as the type itself
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Lock:
@@ -74,7 +75,7 @@ def lock(
     op = Lock(
         Opcode.GET_LOCKED, defaults, key, timeout, extras, b"", 0, retry_strategy, quiet=quietly
     )
-    op.transcoder = reader(transcoder, defaults, no_format=no_format, key=key)
+    op.transcoder = reader(transcoder, defaults, no_format=no_format, type=type, key=key)
     return op
 
 
@@ -85,6 +86,7 @@ def get_and_lock(
     *,
     no_format: bool = False,
     transcoder: Transcoder | type[Transcoder] | None = None,
+    type: Any = None,  # noqa: A002 - as the type itself
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Lock:
@@ -101,6 +103,7 @@ def get_and_lock(
         lock_time,
         no_format=no_format,
         transcoder=transcoder,
+        type=type,
         timeout=timeout,
         retry_strategy=retry_strategy,
     )

@@ -21,6 +21,7 @@ from couchloop.hot.encoding import about
 from couchloop.hot.result import Result
 from couchloop.operations.durable import all_durably, wanted
 from couchloop.operations.items import OF_ITEMS, ItemCollection, by_key, kinds_of_batches
+from couchloop.operations.reading import typed_reader
 
 if TYPE_CHECKING:
     from couchloop.hot.operation import Defaults, Operation
@@ -154,6 +155,7 @@ class Multi(Generic[R]):
         self._timeout = self.shared.index("timeout")
         has_both = {"expiry", "ttl"} <= {*self.shared}
         self._expiry = self.shared.index("expiry") if has_both else None
+        self._type = self.shared.index("type") if "type" in self.shared else None
         durable = ("durability", "persist_to", "replicate_to")
         self._durable = [self.shared.index(name) for name in durable if name in self.shared]
         self._positional = [each.name for each in shared if each.kind is not each.KEYWORD_ONLY]
@@ -313,6 +315,8 @@ class Multi(Generic[R]):
             raise self._unsaid(None)
         if self._expiry is not None and arguments[self._expiry] is not None:
             arguments = self._with_ttl(arguments, self._expiry)
+        if self._type is not None and arguments[self._type] is not None:
+            arguments = self._with_reader(arguments, self._type, defaults)
         if not all(map(is_, arguments, self._usual)):
             single = self._preset(arguments)
         kind = self._kind
@@ -344,6 +348,8 @@ class Multi(Generic[R]):
         given = by_key(items)
         name = self.single.__name__
         side = name if name in {"append", "prepend"} else ""
+        if self._type is not None and arguments[self._type] is not None:
+            arguments = self._with_reader(arguments, self._type, defaults)
         single = self._preset(arguments)
         is_unsaid = self._is_wanted and arguments[0] is None
         takes = inspect.signature(self.single).parameters.keys()
@@ -375,6 +381,16 @@ class Multi(Generic[R]):
         ttl = self.shared.index("ttl")
         given[ttl] = one_expiry(given[ttl], given[expiry], None)
         given[expiry] = None
+        return tuple(given)
+
+    @staticmethod
+    def _with_reader(arguments: tuple[Any, ...], place: int, defaults: Defaults) -> tuple[Any, ...]:
+        """Return *arguments* with what reads values of the type that one of them is.
+
+        So that is made once, and what is no type is told at the call.
+        """
+        given = [*arguments]
+        given[place] = typed_reader(given[place], defaults.transcoder)
         return tuple(given)
 
     def _preset(self, arguments: tuple[Any, ...]) -> Callable[..., Operation[R]]:

@@ -25,11 +25,13 @@ from couchloop.hot.frames import Frame
 from couchloop.hot.operation import Defaults, Key, Operation, body
 from couchloop.hot.result import Result, ValueResult
 from couchloop.operations import specs as paths
+from couchloop.operations.reading import TypedReader
 from couchloop.operations.specs import MOST_SPECS, Spec, encode_lookups, order_of, read_fragment
 from couchloop.operations.subdocument import LookupIn, read_lookup
 from couchloop.operations.subdocument_result import Outcome, origin_of, path_error
 from couchloop.retries import RetryStrategy
 from couchloop.transcoder import FMT_JSON, Transcoder, decode_json
+from couchloop.typed import convert
 from couchloop.wire import Opcode, Status
 
 _NOT_FOUND_RC: Final = 0x0D
@@ -69,7 +71,7 @@ class FullResult(ValueResult):
 class GetParts(Operation[ValueResult]):
     """SUBDOC_MULTI_LOOKUP 0xd0 of what `get` was asked for."""
 
-    __slots__ = ("components", "order", "specs", "transcoder")
+    __slots__ = ("components", "kind", "order", "specs", "transcoder")
     name = "get"
     idempotent = True
     gives_value = True
@@ -81,6 +83,8 @@ class GetParts(Operation[ValueResult]):
     """Of each path that was asked for; None: the document as it is."""
     transcoder: Transcoder | None
     """What reads the value; None: it is given as bytes."""
+    kind: Any
+    """The type that parts are converted to, once they are put together; None: they stay."""
 
     def decode(self, answer: Frame) -> ValueResult:
         """Put the parts together; a quiet miss has value None and rc 0x0d."""
@@ -123,7 +127,7 @@ class GetParts(Operation[ValueResult]):
         if not isinstance(value, dict | list):
             raise about(DocumentNotJsonError(), self.name, self.key)
         found = ((each, _at(value, each)) for each in self.components)
-        return assembled((each, part) for each, part in found if part is not _NOTHING)
+        return self._assembled((each, part) for each, part in found if part is not _NOTHING)
 
     def _parts(self, outcomes: Sequence[Outcome]) -> Any:
         assert self.components is not None
@@ -134,7 +138,16 @@ class GetParts(Operation[ValueResult]):
                 found.append((self.components[place], self._read(outcome.data, None)))
             elif outcome.status not in _ABSENT:
                 raise path_error(outcome.status, specs[place], place, self.key, origin_of(self))
-        return assembled(found)
+        return self._assembled(found)
+
+    def _assembled(self, found: Iterable[tuple[Sequence[Component], Any]]) -> Any:
+        value = assembled(found)
+        if self.kind is None:
+            return value
+        try:
+            return convert(value, self.kind)
+        except ValueFormatError as error:
+            not_encoded(error, "decode_value", self.name, self.key, self.connection)
 
     def _read(self, data: bytes, flags: int | None) -> Any:
         """Return what bytes mean, by the flags of the document; None: they are JSON."""
@@ -190,7 +203,9 @@ def get_parts(
         retry_strategy,
         quiet=quiet,
     )
-    op.specs, op.order, op.transcoder = wanted, order, transcoder
+    op.specs, op.order, op.transcoder, op.kind = wanted, order, transcoder, None
+    if project is not None and isinstance(transcoder, TypedReader):
+        op.transcoder, op.kind = transcoder.parts, transcoder.kind
     op.components = None if components is None else list(components.values())
     return op
 

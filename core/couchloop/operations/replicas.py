@@ -301,6 +301,7 @@ def rget(
     *,
     no_format: bool = False,
     transcoder: Transcoder | type[Transcoder] | None = None,
+    type: Any = None,  # noqa: A002 - as the type itself
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[ReplicaResult]:
@@ -313,7 +314,7 @@ def rget(
     ArgumentError for an index that no bucket has.
     """
     quietly = defaults.quiet if quiet is None else is_quiet(quiet, key)
-    coder = reader(transcoder, defaults, no_format=no_format, key=key)
+    coder = reader(transcoder, defaults, no_format=no_format, type=type, key=key)
     reads = _reads(defaults, _replica(replica_index, key), coder, timeout, retry_strategy)
     steps = _any(reads, key, quiet=quietly)
     return procedure("rget", defaults, key, timeout, steps, idempotent=True)
@@ -325,6 +326,7 @@ def get_any_replica(
     *,
     no_format: bool = False,
     transcoder: Transcoder | type[Transcoder] | None = None,
+    type: Any = None,  # noqa: A002 - as the type itself
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[ReplicaResult]:
@@ -334,7 +336,7 @@ def get_any_replica(
 
     Raises DocumentUnretrievableError (a NotFoundError) if no copy has it.
     """
-    coder = reader(transcoder, defaults, no_format=no_format, key=key)
+    coder = reader(transcoder, defaults, no_format=no_format, type=type, key=key)
     reads = _reads(defaults, range(ACTIVE, MAX_REPLICAS), coder, timeout, retry_strategy)
     steps = _any(reads, key, quiet=False)
     return procedure("get_any_replica", defaults, key, timeout, steps, idempotent=True)
@@ -346,6 +348,7 @@ def get_all_replicas(
     *,
     no_format: bool = False,
     transcoder: Transcoder | type[Transcoder] | None = None,
+    type: Any = None,  # noqa: A002 - as the type itself
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[list[ReplicaResult]]:
@@ -355,7 +358,7 @@ def get_all_replicas(
 
     Raises DocumentUnretrievableError (a NotFoundError) if no copy has it.
     """
-    coder = reader(transcoder, defaults, no_format=no_format, key=key)
+    coder = reader(transcoder, defaults, no_format=no_format, type=type, key=key)
     reads = _reads(defaults, range(ACTIVE, MAX_REPLICAS), coder, timeout, retry_strategy)
     steps = _all(reads, key)
     return procedure("get_all_replicas", defaults, key, timeout, steps, idempotent=True)
@@ -369,6 +372,7 @@ def rget_multi(
     *,
     no_format: bool = False,
     transcoder: Transcoder | type[Transcoder] | None = None,
+    type: Any = None,  # noqa: A002 - as the type itself
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[MultiResult[ReplicaResult]]:
@@ -384,7 +388,7 @@ def rget_multi(
     """
     quietly = defaults.quiet if quiet is None else is_quiet(quiet)
     copies = _replica(replica_index)
-    coder = reader(transcoder, defaults, no_format=no_format)
+    coder = reader(transcoder, defaults, no_format=no_format, type=type)
     every = distinct(keys)
     reads = _reads(defaults, copies, coder, timeout, retry_strategy)
     steps = _many(reads, every, quiet=quietly)
@@ -397,6 +401,7 @@ def get_any_replica_multi(
     *,
     no_format: bool = False,
     transcoder: Transcoder | type[Transcoder] | None = None,
+    type: Any = None,  # noqa: A002 - as the type itself
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[MultiResult[ReplicaResult]]:
@@ -409,7 +414,7 @@ def get_any_replica_multi(
     Raises what `get_any_replica` raises, with the results of all keys in the exception's
     `all_results`; ArgumentError for an empty batch.
     """
-    coder = reader(transcoder, defaults, no_format=no_format)
+    coder = reader(transcoder, defaults, no_format=no_format, type=type)
     every = distinct(keys)
     copies = range(ACTIVE, MAX_REPLICAS)
     steps = _many(_reads(defaults, copies, coder, timeout, retry_strategy), every, quiet=False)
@@ -423,6 +428,7 @@ def get_all_replicas_multi(
     *,
     no_format: bool = False,
     transcoder: Transcoder | type[Transcoder] | None = None,
+    type: Any = None,  # noqa: A002 - as the type itself
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Procedure[MultiResult[ReplicasResult]]:
@@ -438,7 +444,7 @@ def get_all_replicas_multi(
     Raises what `get_all_replicas` raises, with the results of all keys in the exception's
     `all_results`; ArgumentError for an empty batch.
     """
-    coder = reader(transcoder, defaults, no_format=no_format)
+    coder = reader(transcoder, defaults, no_format=no_format, type=type)
     every = distinct(keys)
     copies = range(ACTIVE, MAX_REPLICAS)
     steps = _all_of_many(_reads(defaults, copies, coder, timeout, retry_strategy), every)

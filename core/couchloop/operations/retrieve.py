@@ -81,6 +81,7 @@ def usual_get(
     "project",
     "with_expiry",
     "transcoder",
+    "type",
     "retry_strategy",
     usual=usual_get,
 )
@@ -95,6 +96,7 @@ def get(
     project: Sequence[str] | None = None,
     with_expiry: bool = False,
     transcoder: Transcoder | type[Transcoder] | None = None,
+    type: Any = None,  # noqa: A002 - as the type itself
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> Operation[ValueResult]:
@@ -116,7 +118,7 @@ def get(
     quietly = defaults.quiet if quiet is None else is_quiet(quiet, key)
     if replica and is_true(replica, "replica", key):
         _refuse_touch(ttl, key)
-        coder = reader(transcoder, defaults, no_format=no_format, key=key)
+        coder = reader(transcoder, defaults, no_format=no_format, type=type, key=key)
         if project is not None or with_expiry:
             raise ArgumentError("a replica gives whole documents: give no project", key=key)
         steps = read_with_replicas(key, defaults, coder, timeout, retry_strategy, quiet=quietly)
@@ -132,7 +134,7 @@ def get(
             key,
             with_expiry=is_true(with_expiry, "with_expiry", key),
             quiet=quietly,
-            transcoder=reader(transcoder, defaults, no_format=no_format, key=key),
+            transcoder=reader(transcoder, defaults, no_format=no_format, type=type, key=key),
             timeout=timeout,
             retry_strategy=retry_strategy,
         )
@@ -143,7 +145,7 @@ def get(
         )
     else:
         op = Get(0, defaults, key, timeout, b"", b"", 0, retry_strategy, quiet=quietly)
-    op.transcoder = reader(transcoder, defaults, no_format=no_format, key=key)
+    op.transcoder = reader(transcoder, defaults, no_format=no_format, type=type, key=key)
     return op
 
 
@@ -160,6 +162,7 @@ def get_and_touch(
     *,
     no_format: bool = False,
     transcoder: Transcoder | type[Transcoder] | None = None,
+    type: Any = None,  # noqa: A002 - as the type itself
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> GetAndTouch:
@@ -173,7 +176,7 @@ def get_and_touch(
     op = GetAndTouch(
         Opcode.GAT, defaults, key, timeout, extras, b"", 0, retry_strategy, quiet=quietly
     )
-    op.transcoder = reader(transcoder, defaults, no_format=no_format, key=key)
+    op.transcoder = reader(transcoder, defaults, no_format=no_format, type=type, key=key)
     return op
 
 
@@ -217,7 +220,7 @@ def _many_with_replicas(
     return read_many_with_replicas(
         keys,
         defaults,
-        reader(given["transcoder"], defaults, no_format=given["no_format"]),
+        reader(given["transcoder"], defaults, no_format=given["no_format"], type=given["type"]),
         given["timeout"],
         given["retry_strategy"],
         quiet=defaults.quiet if quiet is None else is_quiet(quiet),

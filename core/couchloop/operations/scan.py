@@ -539,6 +539,7 @@ def scan(
     concurrency: int = 1,
     no_format: bool = False,
     transcoder: Transcoder | type[Transcoder] | None = None,
+    type: Any = None,  # noqa: A002 - as the type itself
     timeout: float | None = None,
     retry_strategy: RetryStrategy | None = None,
 ) -> ScanStream:
@@ -565,7 +566,7 @@ def scan(
     elif isinstance(scan_type, SamplingScan):
         what = scan_type.numbers()
     else:
-        kind = type(scan_type).__name__
+        kind = scan_type.__class__.__name__
         text = f"a scan is a RangeScan, a PrefixScan or a SamplingScan, not a {kind}"
         raise ArgumentError(text, objextra=scan_type)
     if consistent_with is not None and not callable(getattr(consistent_with, "as_dict", None)):
@@ -580,7 +581,7 @@ def scan(
         max_bytes=_bound(batch_byte_limit, "batch_byte_limit", 0),
         max_items=_bound(batch_item_limit, "batch_item_limit", 1),
         concurrency=_bound(concurrency, "concurrency", 1),
-        coder=reader(transcoder, defaults, no_format=no_format),
+        coder=reader(transcoder, defaults, no_format=no_format, type=type),
         timeout=TIMEOUT if timeout is None else exact_seconds(timeout),
         retry_strategy=retry_strategy,
     )

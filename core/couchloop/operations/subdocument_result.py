@@ -17,7 +17,10 @@ from couchloop.exceptions import (
 from couchloop.hot.operation import CollectionName, Operation
 from couchloop.hot.result import ContentAs as OneContentAs
 from couchloop.hot.result import OperationResult
+from couchloop.operations.reading import typed_reader
 from couchloop.operations.specs import BINARY, EXISTS, Spec, read_fragment
+from couchloop.transcoder import FMT_JSON
+from couchloop.typed import is_decoded
 from couchloop.wire import Opcode
 
 if TYPE_CHECKING:
@@ -167,6 +170,13 @@ class SubdocResult(OperationResult):
 
     def __getitem__(self, what: int | str) -> Any:
         """Return the value of a spec, by its place or its path, or raise its error."""
+        place = self._succeeded(what)
+        if place not in self._values:
+            self._values[place] = self._value(place)
+        return self._values[place]
+
+    def _succeeded(self, what: int | str) -> int:
+        """Return the place of a spec that has a value; raise the error of another."""
         place = self._place(what)
         error = self._error(place)
         if error is not None:
@@ -175,9 +185,25 @@ class SubdocResult(OperationResult):
             finally:
                 # It must not point to itself by way of this frame.
                 del error
-        if place not in self._values:
-            self._values[place] = self._value(place)
-        return self._values[place]
+        return place
+
+    def decoded(self, what: int | str, kind: Any) -> Any:
+        """Return the value of a spec, as a value of the type *kind* that JSON is decoded into.
+
+        Raises the error of that spec; ValueFormatError if it does not fit, InvalidSettingError for
+        what is no type.
+        """
+        place = self._succeeded(what)
+        spec, data = self._specs[place], self._outcomes[place].data
+        if not data or spec.opcode == EXISTS or (spec.flags & BINARY and spec.is_lookup):
+            return OneContentAs(self.key, self[place])[kind]
+        assert self._transcoder is not None
+        try:
+            return typed_reader(kind, self._transcoder).decode_value(data, FMT_JSON)
+        except CouchbaseError as error:
+            raise self._unread(error) from error.__cause__
+        except Exception as error:
+            raise self._unread(_by_transcoder(error)) from error
 
     def __iter__(self) -> Iterator[Any]:
         """Return the values of all specs in their order; the first that failed raises its error."""
@@ -251,8 +277,7 @@ class SubdocResult(OperationResult):
         except CouchbaseError as error:
             raise self._unread(error) from error.__cause__
         except Exception as error:
-            text = f"the transcoder's decode_value raised {type(error).__name__}"
-            raise self._unread(ValueFormatError(text, inner_cause=error)) from error
+            raise self._unread(_by_transcoder(error)) from error
 
     def _unread(self, error: CouchbaseError) -> CouchbaseError:
         if error.key is None:
@@ -268,6 +293,11 @@ class SubdocResult(OperationResult):
         )
 
 
+def _by_transcoder(error: Exception) -> ValueFormatError:
+    text = f"the transcoder's decode_value raised {type(error).__name__}"
+    return ValueFormatError(text, inner_cause=error)
+
+
 class ContentAs:
     """Values of a result, as a type: `content_as[int](0)`, `content_as[bool]("path")`."""
 
@@ -280,7 +310,8 @@ class ContentAs:
         """Return what gives a value, by the place or path of its spec, as *kind*.
 
         It raises the error of a spec that failed, but of `exists`: that is False as a bool. Raises
-        ValueFormatError unless the value is a *kind* (an int is a float, too).
+        ValueFormatError unless the value is a *kind* (an int is a float, too), or can be decoded
+        into one (`couchloop.typed`).
         """
 
         def content(what: int | str) -> T:
@@ -288,6 +319,9 @@ class ContentAs:
             value: Any
             if kind is bool and result.asks_whether(what):
                 value = result.exists(what)
+            elif is_decoded(kind):
+                value = result.decoded(what, kind)
+                return value  # type: ignore[no-any-return]
             else:
                 value = result[what]
             return OneContentAs(result.key, value)[kind]

@@ -23,11 +23,12 @@ D = defaults()
 
 SIGNATURES = {
     "get_multi": "keys, ttl=0, quiet=None, replica=False, no_format=False, *, "
-    "project=None, with_expiry=False, transcoder=None",
+    "project=None, with_expiry=False, transcoder=None, type=None",
     "exists_multi": "keys, *",
-    "get_and_touch_multi": "keys, expiry=None, quiet=None, *, no_format=False, transcoder=None",
-    "get_and_lock_multi": "keys, lock_time=None, *, no_format=False, transcoder=None",
-    "lock_multi": "keys, ttl=0, quiet=None, *, no_format=False, transcoder=None",
+    "get_and_touch_multi": "keys, expiry=None, quiet=None, *, no_format=False, transcoder=None, "
+    "type=None",
+    "get_and_lock_multi": "keys, lock_time=None, *, no_format=False, transcoder=None, type=None",
+    "lock_multi": "keys, ttl=0, quiet=None, *, no_format=False, transcoder=None, type=None",
     "unlock_multi": "kvs, *",
     "upsert_multi": (
         "keys, ttl=0, format=None, persist_to=0, replicate_to=0, *, expiry=None, "

@@ -1,0 +1,156 @@
+"""The files of methods that `tools/methods.py` writes, and what a method does in each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, NamedTuple
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+
+
+class Target(NamedTuple):
+    """A file of methods: what is said at its top, and what each method does."""
+
+    path: str
+    subject: str
+    about: str
+    imports: str
+    attributes: str
+    """What a class that takes the methods must have."""
+    returns: str
+    """What a method gives; `{}`: what its builder's `result()` gives."""
+    body: str
+    """`{call}`: the call of the builder; `{defaults}` is its first argument."""
+    stream_body: str
+    """Likewise of a method that gives a stream."""
+    stream_returns: str = "ResultStream[{}]"
+    camel_case: bool = False
+    """Whether `get_multi` is called `getMulti`, too."""
+    defaults: str = "self._defaults"
+    ignored: tuple[str, ...] = ("A002",)
+    """Rules of the linter: SDK 2.5 has arguments that are called as built-in functions are."""
+
+    @property
+    def file(self) -> Path:
+        """Where it is."""
+        return ROOT / self.path
+
+
+_STREAM: Final = """\
+try:
+    return ResultStream(self, {call})
+finally:
+    del self
+"""
+
+TARGETS: Final = (
+    Target(
+        "txcouchbase/methods.py",
+        "Methods that return Deferreds, one per builder of the core",
+        """\
+What a builder raises fails the Deferred. WrongLoopError is raised: whoever calls from another
+thread must not touch a Deferred. Frames are part of tracebacks and must not keep a Bucket open, so
+a method that raises lets go of its own.""",
+        """\
+from twisted.internet.defer import Deferred, fail
+from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
+from couchloop.hot.operation import Defaults, placed
+from txcouchbase.driver import TwistedDriver
+from txcouchbase.stream import ResultStream
+""",
+        """\
+_defaults: Defaults
+_driver: TwistedDriver
+""",
+        "Deferred[{}]",
+        """\
+try:
+    pending = {call}
+except CouchbaseError as error:
+    return fail(without_frames(placed(error, self._defaults)))
+try:
+    return self._driver.run(pending, self)
+except WrongLoopError:
+    del self
+    raise
+""",
+        _STREAM,
+        camel_case=True,
+        ignored=("A002", "N815"),
+    ),
+    Target(
+        "gcouchbase/methods.py",
+        "Methods that block the calling greenlet alone, one per builder of the core",
+        """\
+Frames are part of tracebacks and must not keep a Bucket open: a method lets go of its own before it
+waits, and the operation in flight holds it.""",
+        """\
+from couchloop.exceptions import CouchbaseError
+from couchloop.hot.operation import Defaults, placed
+from gcouchbase.driver import GeventDriver
+from gcouchbase.stream import ResultStream
+""",
+        """\
+_defaults: Defaults
+_driver: GeventDriver
+""",
+        "{}",
+        """\
+driver = self._driver
+try:
+    pending = {call}
+    pending.owner = self
+except CouchbaseError as error:
+    placed(error, self._defaults)
+    raise
+finally:
+    del self
+return driver.run(pending)
+""",
+        _STREAM,
+    ),
+    Target(
+        "core/couchloop/client/thread_methods.py",
+        "Methods that block the calling thread alone, one per builder",
+        """\
+Frames are part of tracebacks and must not keep a Bucket open: a method lets go of the handle, and
+then of the Bucket, before it waits. In a forked child a Bucket has another driver, so that each
+call asks for the way to the loop.""",
+        """\
+from collections.abc import Callable
+from typing import Any, NoReturn
+from couchloop.client.crossing import Crossing, Target
+from couchloop.exceptions import CouchbaseError, FeatureNotAvailableError
+from couchloop.hot.operation import placed
+""",
+        """\
+_target: Target
+_cross: Callable[[Any], Crossing]
+""",
+        "{}",
+        """\
+target = self._target
+crossing = self._cross(target._driver)
+del self
+try:
+    crossing.check(target._driver.session)
+    pending = {call}
+    pending.owner = target
+except CouchbaseError as error:
+    placed(error, target._defaults)
+    raise
+finally:
+    del target
+return crossing.run(pending)
+""",
+        """\
+del self
+raise FeatureNotAvailableError(
+    "streams are for the thread of the loop: in other threads use the _multi form"
+)
+""",
+        stream_returns="NoReturn",
+        defaults="target._defaults",
+        ignored=("A002", "ARG002", "SLF001"),
+    ),
+)
