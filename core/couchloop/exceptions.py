@@ -873,6 +873,44 @@ class ProtocolError(CouchbaseNetworkError):
     CODE = 0x16
 
 
+class AnswerError(ProtocolError):
+    """The answer of a service cannot be read to its end.
+
+    Args:
+        message: one sentence.
+        rows: how many rows were given before.
+        offset: bytes of the answer before the fault.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        context: ErrorContext | None = None,
+        rows: int = 0,
+        offset: int = 0,
+    ) -> None:
+        super().__init__(message, context=context)
+        self.rows: int = rows
+        self.offset: int = offset
+
+    def details(self) -> str:
+        """Return what `str(self)` says, and after how many bytes and rows it came to that."""
+        return f"{super().details()} (after {self.offset} bytes, {self.rows} rows)"
+
+
+class BrokenAnswerError(AnswerError):
+    """The answer of a service is not what such a service answers."""
+
+
+class IncompleteAnswerError(AnswerError):
+    """The answer of a service ended before it was complete: rows may be missing."""
+
+
+class AnswerTooLargeError(AnswerError):
+    """A part of a service's answer is larger, or nested more deeply, than the client takes."""
+
+
 class NotMyVbucketError(CouchbaseNetworkError, CouchbaseTransientError):
     """The node does not own the document's vbucket."""
 
