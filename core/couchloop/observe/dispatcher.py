@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from couchloop.exceptions import CouchbaseError, ProtocolError
 from couchloop.hot.frames import Frame
@@ -18,6 +18,14 @@ from couchloop.session.session import GiveTurn, Session
 from couchloop.session.shared import Random, Shared
 from couchloop.settings.values import Settings
 from couchloop.wire import Opcode, server_duration
+
+if TYPE_CHECKING:
+    from couchloop.hot.deadlines import Deadlines
+    from couchloop.session.failures import Failures
+    from couchloop.session.liveness import Liveness
+    from couchloop.session.parking import Parking
+    from couchloop.session.route_table import RouteTable
+    from couchloop.session.strategies import Strategies
 
 _OPCODES: Final = frozenset(int(opcode) for opcode in Opcode)
 _MOST_REMEMBERED: Final = 1024
@@ -38,11 +46,29 @@ _NOWHERE: Final = None, None
 class ObservedDispatcher(Dispatcher):
     """A dispatcher that tells observers of each operation, and logs their reports.
 
-    Takes what `Dispatcher` takes.
+    Args:
+        shared: see `Dispatcher`, as all of them.
+        table: likewise.
+        deadlines: likewise.
+        parking: likewise.
+        failures: likewise.
+        strategies: likewise.
+        liveness: likewise.
+        deliver: likewise.
     """
 
-    def __init__(self, shared: Shared, *parts: Any) -> None:
-        super().__init__(shared, *parts)
+    def __init__(
+        self,
+        shared: Shared,
+        table: RouteTable,
+        deadlines: Deadlines,
+        parking: Parking,
+        failures: Failures,
+        strategies: Strategies,
+        liveness: Liveness,
+        deliver: Callable[[Any], object],
+    ) -> None:
+        super().__init__(shared, table, deadlines, parking, failures, strategies, liveness, deliver)
         settings = shared.settings
         self._now = 0.0
         """The time of whatever completes an operation."""
@@ -72,10 +98,10 @@ class ObservedDispatcher(Dispatcher):
         self._now = now
         super().send_or_park(op, now, is_new=is_new)
 
-    def _send(self, op: Operation[Any], connection: Connection, vbucket: int, now: float) -> None:
-        super()._send(op, connection, vbucket, now)
+    def _send(self, op: Operation[Any], connection: Connection, vbucket: int) -> None:
+        super()._send(op, connection, vbucket)
         if op.connection is not None and op.queue is not None:
-            self._sent[op] = now
+            self._sent[op] = self._now
 
     def send_parked(self, parked: dict[Operation[Any], None], now: float) -> None:
         """See `Dispatcher`."""
@@ -93,10 +119,9 @@ class ObservedDispatcher(Dispatcher):
         self._note_time(op)
         super().fail(op, error)
 
-    def fail_all(self, operations: dict[Any, None], error: CouchbaseError, now: float) -> None:
+    def note_time(self, now: float) -> None:
         """See `Dispatcher`."""
         self._now = max(self._now, now)
-        super().fail_all(operations, error, now)
 
     def _note_time(self, op: Request) -> None:
         """Take note that it is no earlier than something came on the connection of *op*."""
@@ -110,11 +135,6 @@ class ObservedDispatcher(Dispatcher):
         self._observers.clear()
         self._reporters.clear()
         return super().forked()
-
-    def end(self, now: float) -> None:
-        """See `Dispatcher`."""
-        self._now = max(self._now, now)
-        super().end(now)
 
     def ended(self) -> None:
         """See `Dispatcher`: report what was observed since the last time."""

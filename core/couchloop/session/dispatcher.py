@@ -167,7 +167,7 @@ class Dispatcher(Submitter):
                 return
             endpoint, vbucket = self._table.target(op)
             if endpoint is not None and (connection := endpoint.open_to_all) is not None:
-                self._send(op, connection, vbucket, now)
+                self._send(op, connection, vbucket)
                 return
             if endpoint is None:
                 # A newer configuration may tell one.
@@ -222,13 +222,7 @@ class Dispatcher(Submitter):
         error.context = self.failures.context(op)
         self.fail(op, error)
 
-    def _send(
-        self,
-        op: Operation[Any],
-        connection: Connection,
-        vbucket: int,
-        now: float,  # noqa: ARG002 - for those who observe
-    ) -> None:
+    def _send(self, op: Operation[Any], connection: Connection, vbucket: int) -> None:
         if not op.is_plain:
             op.prepare(vbucket, connection.prefix)
         connection.send(op, vbucket)
@@ -287,6 +281,7 @@ class Dispatcher(Submitter):
 
     def resume(self, connection: Connection, now: float) -> None:
         """Send what waits for *connection*, as much as one turn takes; once all is sent, route."""
+        self.note_time(now)
         endpoint = self._table.endpoint_with(connection)
         if (
             endpoint is None
@@ -296,13 +291,11 @@ class Dispatcher(Submitter):
         ):
             # Whatever changes that sends what waits.
             return
-        self._send_some(endpoint.parked, connection, now)
+        self._send_some(endpoint.parked, connection)
         if not connection.is_output_full:
             self._table.go_on(endpoint)
 
-    def _send_some(
-        self, parked: dict[Operation[Any], None], connection: Connection, now: float
-    ) -> None:
+    def _send_some(self, parked: dict[Operation[Any], None], connection: Connection) -> None:
         """Send what waits in *parked* for *connection*, in order, until its output is full."""
         while parked and not connection.is_output_full:
             # As much as fits, roughly: a dict's first entries are slow to be found one by one.
@@ -314,7 +307,7 @@ class Dispatcher(Submitter):
                     break
             for op in some:
                 self.parking.unpark(op)
-                self._send(op, connection, self._table.target(op)[1], now)
+                self._send(op, connection, self._table.target(op)[1])
 
     # Answers, and ends
 
@@ -361,17 +354,15 @@ class Dispatcher(Submitter):
         op.error = error
         self.completed(op)
 
-    def fail_all(
-        self,
-        operations: dict[Any, None],
-        error: CouchbaseError,
-        now: float,  # noqa: ARG002
-    ) -> None:
+    def fail_all(self, operations: dict[Any, None], error: CouchbaseError) -> None:
         """End all of these with *error*, each with an exception of its own."""
         for op in list(operations):
             self.fail(op, fresh(error, op))
 
-    def end(self, now: float) -> None:  # noqa: ARG002 - for those who observe
+    def note_time(self, now: float) -> None:
+        """Take note that it is no earlier than *now*: for those who observe."""
+
+    def end(self) -> None:
         """End all that is under way: the session does."""
         for op in self._deadlines:
             self.fail(op, self.failures.closed(op))

@@ -344,7 +344,8 @@ class Opening:
         """Fail what was to fail, as long as there are no new events."""
         while self._stranded and not self._shared.events:
             error, operations, since = self._stranded.pop(0)
-            self._dispatcher.fail_all(operations, error, since)
+            self._dispatcher.note_time(since)
+            self._dispatcher.fail_all(operations, error)
 
     # All nodes lost
 
