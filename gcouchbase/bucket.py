@@ -208,7 +208,10 @@ class Bucket(
                 "the hub itself must not wait: use _close() there, or spawn a greenlet"
             )
         self._driver.close(check_wait(timeout))
+        services: Any = self._leave_services()
         self._driver.wait_closed()
+        if services is not None:
+            services.wait_closed()
 
     def _get_close_future(self) -> Event:
         """Return an Event that is set once the last connection is gone (SDK 2.5)."""

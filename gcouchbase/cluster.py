@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Unpack
+import os
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
+from gevent import get_hub
 from gevent.ssl import SSLContext
 
 from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuthenticator
 from couchloop.client.cluster import ClusterBase
 from couchloop.client.connection_limits import ConnectionBudget, connection_budget
+from couchloop.hot.operation import Pending
 from couchloop.safety.secret import sealed
 from couchloop.settings.connection_string import ConnectionString
 from gcouchbase.bucket import Bucket, OpenBucketArguments
 from gcouchbase.dialling import SocketFactory
+from gcouchbase.methods import HttpMethods
 
 if TYPE_CHECKING:
     from gcouchbase.dns import Resolver
@@ -20,8 +24,23 @@ if TYPE_CHECKING:
 __all__ = ["CertAuthenticator", "ClassicAuthenticator", "Cluster", "PasswordAuthenticator"]
 
 
-class Cluster(ClusterBase[Bucket]):
-    """Where the nodes are and who connects. Does no I/O before a Bucket is opened.
+T = TypeVar("T")
+
+
+class ServicesDriver:
+    """In the place of a driver for what asks a cluster's services: each call looks for theirs."""
+
+    def run(self, pending: Pending[T]) -> T:
+        """See `GeventDriver.run`."""
+        owner = pending.owner
+        driver = owner._ask_services()._driver  # noqa: SLF001 - ours
+        # It is a part of tracebacks, and must not keep the Cluster's services.
+        del owner
+        return driver.run(pending)  # type: ignore[no-any-return]
+
+
+class Cluster(HttpMethods, ClusterBase[Bucket]):
+    """Where the nodes are and who connects. Does no I/O before a Bucket is opened, or asked for.
 
     Args:
         connection_string: `couchbase://host[,host…]`; names no bucket.
@@ -46,10 +65,16 @@ class Cluster(ClusterBase[Bucket]):
         super().__init__(
             connection_string,
             bucket_class,
+            os.environ,
             socket_factory=socket_factory,
             ssl_context=ssl_context,
             resolver=resolver,
         )
+
+    _driver: Any = ServicesDriver()
+
+    def _here(self) -> Any:
+        return get_hub()
 
     @sealed
     def open_bucket(self, bucket_name: str, **kwargs: Unpack[OpenBucketArguments]) -> Bucket:

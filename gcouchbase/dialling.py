@@ -207,6 +207,12 @@ class Attempt(Transport):
     def write(self, data: bytes) -> None:
         """Do nothing: the session says nothing before it is connected."""
 
+    def pause_reading(self) -> None:
+        """Do nothing: nothing is read yet."""
+
+    def resume_reading(self) -> None:
+        """Do nothing: likewise."""
+
     def finish(self) -> None:
         """Give up connecting."""
         self._driver.connection_lost(self._event.id, None)

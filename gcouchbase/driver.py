@@ -67,8 +67,6 @@ class GeventDriver(Driver):
         self._timer: Any = NoTimer()  # gevent's type lacks `ref`
         self._settled = Event()
         self._ended = Event()
-        self.renew: Callable[[], Callable[[], None] | None] = lambda: None
-        """Gives (weakly) what has the Bucket use a driver made by `renewed`."""
         self._thread_is_over = False
         watch_for_end(self)
 

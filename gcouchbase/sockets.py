@@ -90,6 +90,15 @@ class Socket(Transport):
         else:
             self.abort(None)
 
+    def pause_reading(self) -> None:
+        """See `Transport`."""
+        self._reader.stop()
+
+    def resume_reading(self) -> None:
+        """See `Transport`."""
+        if not self._finishing:
+            start_io(self._reader, self._guarded, self._readable)
+
     def write(self, data: bytes) -> None:
         """Send *data*, or keep what the network does not take yet."""
         self._send(data)

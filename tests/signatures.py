@@ -10,16 +10,21 @@ from tools.docstrings import docstring_of
 from tools.methods import FAMILIES, gives_stream, result_type
 
 
-def check_methods(kind: type, manager: type, returns: Callable[[Any], Any]) -> None:
+def check_methods(
+    kind: type, manager: type, returns: Callable[[Any], Any], cluster: type | None = None
+) -> None:
     """See that there is a method for each builder, and that it tells the truth about itself.
 
     Args:
         kind: the class of Buckets.
         manager: what `collections()` of one gives.
+        cluster: the class of Clusters; None: these are handles for threads, which have none.
         returns: gives the type that a method returns for the type that its builder's result has.
     """
     for family in FAMILIES:
-        owner = manager if family.name == "ManifestMethods" else kind
+        owner = {"ManifestMethods": manager, "HttpMethods": cluster}.get(family.name, kind)
+        if owner is None:
+            continue
         for name, build in family.builders():
             method = getattr(owner, name)
             assert method.__code__.co_name == name

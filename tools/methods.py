@@ -29,6 +29,7 @@ from typing import Any, Final, NamedTuple, TypeVar, Union, get_args, get_origin,
 
 from couchloop.hot.result import ReplicasResult
 from couchloop.hot.result import V as OF_TYPE
+from couchloop.management import http_request
 from couchloop.operations import (
     concatenate,
     counter,
@@ -113,6 +114,7 @@ FAMILIES: Final = (
     ),
     Family("HealthMethods", "What a bucket's connections can be asked", (health,)),
     Family("ManifestMethods", "What can be asked of scopes and collections", (manifest,)),
+    Family("HttpMethods", "What services of the cluster can be asked by HTTP", (http_request,)),
 )
 
 

@@ -224,7 +224,11 @@ class Bucket(
         """
         self._driver.check_thread()
         self._driver.close(check_wait(timeout))
-        return self._driver.when_closed()
+        services: Any = self._leave_services()
+        closed = self._driver.when_closed()
+        if services is not None:
+            closed.addCallback(lambda _: services.when_closed())
+        return closed
 
     def registerDeferred(self, event: str, d: Deferred[None]) -> None:
         """Make *d* fire with None at an event of SDK 2.5, at once if that has been.

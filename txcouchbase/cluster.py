@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Unpack
+import os
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IResolver
@@ -11,11 +12,13 @@ from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuth
 from couchloop.client.cluster import ClusterBase
 from couchloop.client.connection_limits import ConnectionBudget, connection_budget
 from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
+from couchloop.hot.operation import Pending
 from couchloop.safety.secret import sealed
 from couchloop.settings.connection_string import ConnectionString
 from txcouchbase.bucket import Bucket, OpenBucketArguments
 from txcouchbase.connecting import EndpointFactory
-from txcouchbase.driver import TwistedDriver
+from txcouchbase.driver import TwistedDriver, check_reactor
+from txcouchbase.methods import HttpMethods
 
 if TYPE_CHECKING:
     from txcouchbase.tls import TlsFactory
@@ -23,7 +26,25 @@ if TYPE_CHECKING:
 __all__ = ["CertAuthenticator", "ClassicAuthenticator", "Cluster", "PasswordAuthenticator"]
 
 
-class Cluster(ClusterBase[Bucket]):
+T = TypeVar("T")
+
+
+class ServicesDriver:
+    """In the place of a driver for what asks a cluster's services: each call looks for theirs."""
+
+    def run(self, pending: Pending[T], owner: Any) -> Deferred[T]:
+        """See `TwistedDriver.run`; what is wrong with who asks fails the Deferred."""
+        try:
+            driver = owner._ask_services()._driver  # noqa: SLF001 - ours
+        except WrongLoopError:
+            del owner
+            raise
+        except CouchbaseError as error:
+            return fail(without_frames(error))
+        return driver.run(pending, owner)  # type: ignore[no-any-return]
+
+
+class Cluster(HttpMethods, ClusterBase[Bucket]):
     """Where the nodes are and who connects. Does no I/O before a Bucket is opened.
 
     Args:
@@ -51,11 +72,21 @@ class Cluster(ClusterBase[Bucket]):
         super().__init__(
             connection_string,
             bucket_class,
+            os.environ,
             endpoint_factory=endpoint_factory,
             tls_factory=tls_factory,
             resolver=resolver,
         )
         self._reactor = reactor
+
+    _driver: Any = ServicesDriver()
+
+    def _here(self) -> Any:
+        reactor = self._reactor
+        if reactor is None:
+            from twisted.internet import reactor  # noqa: PLC0415 - only where a user wants it
+        check_reactor(reactor)
+        return reactor
 
     @sealed
     def open_bucket(self, bucket_name: str, **kwargs: Unpack[OpenBucketArguments]) -> Bucket:

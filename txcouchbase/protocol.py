@@ -76,6 +76,8 @@ class CouchbaseProtocol(Protocol):
         self._backlog = Backlog()
         self._is_held = False
         """Whether the transport has enough for now."""
+        self._is_paused = False
+        """Whether the transport reads nothing for now."""
 
     def connectionMade(self) -> None:
         """Make the session begin its handshake, unless TLS comes first."""
@@ -165,12 +167,25 @@ class CouchbaseProtocol(Protocol):
             self._writer.write(data)
         return is_small
 
+    def pause_reading(self) -> None:
+        """See `Transport`."""
+        if IPushProducer.providedBy(self._writer):
+            self._is_paused = True
+            self._writer.pauseProducing()
+
+    def resume_reading(self) -> None:
+        """See `Transport`."""
+        if self._is_paused and self._writer is not None:
+            self._is_paused = False
+            self._writer.resumeProducing()
+
     def finish(self) -> None:
         """Close once everything is written; abort if the peer does not take it in time."""
         if self._writer is None or self._grace is not None:
             return
-        if self._is_tls and not self._tls_established:
-            # Nothing can be written yet, and the peer may never let it be.
+        is_handshaking = self._is_tls and not self._tls_established
+        if is_handshaking or self._is_paused:
+            # Nothing can be written yet, and the peer may never let it be; or it is not heard.
             self._abort()
         else:
             # The timer first: connectionLost may come from within.

@@ -961,6 +961,12 @@ class NodeNotAvailableError(CouchbaseTransientError, CouchbaseNetworkError):
     """No connection to the node could take the operation: nothing was done."""
 
 
+class ServiceNotAvailableError(CouchbaseTransientError, CouchbaseNetworkError):
+    """No node of the cluster that can be reached runs the service: nothing was sent."""
+
+    ID = 4
+
+
 class NotDataNodeError(ConnectError):
     """The node does not run the data service."""
 

@@ -115,6 +115,7 @@ SENTENCES: Final = {
     "ServerError": "The server answered with a status that has no class of its own.",
     "ServerInvalidArgumentError": "The server found the request malformed.",
     "ServerSignatureError": "The server did not prove that it knows the password; it may be an impostor.",
+    "ServiceNotAvailableError": "No node of the cluster that can be reached runs the service: nothing was sent.",
     "ServiceNotRunningError": "The service of the Bucket was not started, or has stopped.",
     "SrvLookupError": "The DNS SRV record that is to name the nodes could not be looked up.",
     "StoreLockedError": "The document is locked; only the holder of the lock's CAS can change it.",

@@ -15,6 +15,7 @@ from couchloop.result import MultiResult, OperationResult, ValueResult
 from couchloop.transcoder import FMT_BYTES, FMT_UTF8
 from couchloop.wire import Opcode
 from gcouchbase.bucket import Bucket, BucketArguments, OpenBucketArguments
+from gcouchbase.cluster import Cluster
 from gcouchbase.collection import CollectionManager
 from gcouchbase.testing import ServedCluster
 from tests.gcouchbase.support import PASSWORD
@@ -174,7 +175,7 @@ class TestInterface:
 
     def test_methods(self) -> None:
         """A Bucket has every operation, with the builder's arguments; a method gives the result."""
-        check_methods(Bucket, CollectionManager, lambda result: result)
+        check_methods(Bucket, CollectionManager, lambda result: result, Cluster)
         assert str(inspect.signature(Bucket.get)) == (
             "(self, key: 'Key', ttl: 'Expiry' = 0, quiet: 'bool | None' = None, "
             "replica: 'bool' = False, no_format: 'bool' = False, *, "

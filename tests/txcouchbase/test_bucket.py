@@ -504,7 +504,7 @@ class OperationTests(MemoryTests):
 
     def test_methods(self) -> None:
         """A Bucket has every operation, with the builder's arguments; a method gives a Deferred."""
-        check_methods(Bucket, CollectionManager, lambda result: Deferred[result])  # type: ignore[valid-type]
+        check_methods(Bucket, CollectionManager, lambda result: Deferred[result], Cluster)  # type: ignore[valid-type]
         assert str(inspect.signature(Bucket.touch)) == (
             "(self, key: 'Key', ttl: 'Expiry' = 0, *, expiry: 'Expiry | None' = None, "
             "timeout: 'float | None' = None, "

@@ -24,6 +24,7 @@ from couchloop.durability import (
 from couchloop.exceptions import CouchbaseError
 from couchloop.items import Item, ItemOptionDict
 from couchloop.kv_range_scan import PrefixScan, RangeScan, SamplingScan, ScanTerm
+from couchloop.management.http_request import HttpResult
 from couchloop.mutation_state import MutationState, MutationToken
 from couchloop.operations.key_stream import Summary
 from couchloop.result import (
@@ -103,6 +104,7 @@ def opening(reactor: Any) -> None:
     cluster = Cluster("couchbase://localhost", reactor=reactor)
     cluster.authenticate(PasswordAuthenticator("user", "password"))
     assert_type(cluster.open_bucket("default"), Bucket)
+    assert_type(cluster.http_request("/pools", timeout=5.0), Deferred[HttpResult])
     assert_type(Cluster().connection_string, str)
     assert_type(Bucket("couchbase://host/name", username="u", password="p"), Bucket)
     assert_type(OwnBucket("couchbase://host/name", username="u", password="p"), OwnBucket)

@@ -23,6 +23,7 @@ from couchloop.client.driver import Driver
 from couchloop.client.identity import OneOfEach
 from couchloop.client.registry import Registry
 from couchloop.client.sdk25 import Sdk25Names
+from couchloop.client.services import ClusterKey, ClusterServices, key_of, services_for
 from couchloop.exceptions import BucketAlreadyOpenError
 from couchloop.hot.durable import DurableDefaults
 from couchloop.hot.encoding import Passthrough, transcoder_of
@@ -60,6 +61,8 @@ class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
     _settings: Settings
     _opened_with: dict[str, Any]
     """The constructor's arguments, without who connects."""
+    _held_services: ClusterServices | None = None
+    """What it has asked services through, if it has."""
 
     def __init__(self, connection_string: str | ConnectionString, **keywords: Any) -> None:
         """Open the bucket, or give the Bucket that is there (`_give`)."""
@@ -156,13 +159,47 @@ class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
         wanted = self._make_settings(**{**self._opened_with, "authenticator": authenticator})
         settings = replace(self._settings, login=wanted.login, tls_files=wanted.tls_files)
         renew_driver = self._driver.renewal(settings)
+        services = self._held_services
+        renew_services = None if services is None else services.renewal(settings)
 
         def renew() -> None:
             self._settings = settings
             self._registry.renew(self._loop, settings, self)
             renew_driver()
+            if renew_services is not None:
+                renew_services()
 
         return renew
+
+    @property
+    def _services_key(self) -> ClusterKey:
+        """Which services it asks."""
+        return key_of(self._settings)
+
+    def _ask_services(self) -> ClusterServices:
+        """Return the services of the cluster, which it shares with others who ask them.
+
+        Raises FeatureNotAvailableError where there are none: plain memcached servers.
+        """
+        held = self._held_services
+        if held is None or held.is_closed or held.key != self._services_key:
+            held = self._held_services = services_for(
+                self,
+                self._loop,
+                self._settings,
+                self._opened_with,
+                self._make_driver,
+                self._registry,
+            )
+        return held
+
+    def _leave_services(self) -> Driver | None:
+        """Ask services no more; return what ends with that, and is to be waited for."""
+        held, self._held_services = self._held_services, None
+        if held is None:
+            return None
+        held.leave(self)
+        return held._driver if held.is_closed else None  # noqa: SLF001 - ours
 
     def __repr__(self) -> str:
         seeds = ",".join(map(str, self._settings.places))
@@ -316,4 +353,5 @@ class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
         Raises WrongLoopError in another thread than the loop's.
         """
         self._driver.check_thread()
+        self._leave_services()
         self._driver.close()

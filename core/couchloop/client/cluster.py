@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Generic, NoReturn, TypeVar
-from weakref import ref
+from weakref import WeakKeyDictionary, ref
 
 from couchloop.auth import Authenticator, PasswordAuthenticator
 from couchloop.client.bucket import BucketBase
 from couchloop.client.connection_limits import ConnectionBudget, check_budget, connection_budget
 from couchloop.client.sdk25 import LaterOfClusters
+from couchloop.client.services import ClusterKey, ClusterServices, key_of, services_for
 from couchloop.exceptions import (
     ArgumentError,
+    BadEnvironmentError,
     InvalidConnectionStringError,
     MissingCredentialsError,
     MixedAuthError,
 )
+from couchloop.hot.encoding import transcoder_of
+from couchloop.hot.operation import Defaults
 from couchloop.safety.secret import Secret, sealed
 from couchloop.settings.configure import (
     check_bucket_name,
     read_connection_string,
 )
 from couchloop.settings.connection_string import ConnectionString
+from couchloop.settings.environment import read_environment
+from couchloop.settings.from_options import number
 from couchloop.settings.masking import masked
 from couchloop.settings.options import parse_options
+from couchloop.settings.values import Settings
 
 B = TypeVar("B", bound="BucketBase")
 
@@ -43,6 +51,7 @@ class ClusterBase(LaterOfClusters, Generic[B]):
     Args:
         connection_string: names no bucket.
         bucket_class: what `open_bucket` makes.
+        environment: the process's variables.
         handed_on: further arguments of each Bucket; those that are None are left out.
 
     Raises InvalidConnectionStringError (a ValueError), InvalidOptionError, ArgumentError.
@@ -53,6 +62,7 @@ class ClusterBase(LaterOfClusters, Generic[B]):
         self,
         connection_string: str | ConnectionString,
         bucket_class: type[B],
+        environment: Mapping[str, str],
         **handed_on: Any,
     ) -> None:
         parsed = read_connection_string(connection_string)
@@ -65,7 +75,12 @@ class ClusterBase(LaterOfClusters, Generic[B]):
                 raise InvalidConnectionStringError(
                     f"the connection string of a Cluster must not name {what}", text=parsed.masked()
                 )
-        parse_options(parsed.option_pairs())
+        options = parse_options(parsed.option_pairs())
+        with suppress(BadEnvironmentError):
+            # Whoever connects is told what is wrong with it.
+            read_environment(environment).apply(options, tls_scheme=parsed.tls)
+        self._defaults = Defaults(transcoder_of(None), 0, timeout=number(options, "http_timeout"))
+        """What holds for requests to services."""
         if isinstance(connection_string, ConnectionString):
             connection_string = connection_string.encode()
         self.connection_string = connection_string
@@ -74,6 +89,9 @@ class ClusterBase(LaterOfClusters, Generic[B]):
         self.authenticator: Authenticator | None = None
         self._opened: dict[int, ref[B]] = {}
         """Buckets that log in as the authenticator says, by id(); threads may look, so no set."""
+        self._held_services: WeakKeyDictionary[Any, ClusterServices] = WeakKeyDictionary()
+        """What it has asked services through, by loop."""
+        self._key: tuple[Authenticator | None, ClusterKey] | None = None
 
     def __repr__(self) -> str:
         where = masked(self.connection_string)
@@ -133,6 +151,9 @@ class ClusterBase(LaterOfClusters, Generic[B]):
             )
         buckets = [bucket for bucket in self._buckets() if not bucket.closed]
         renewals = [bucket._renewal(authenticator) for bucket in buckets]  # noqa: SLF001 - ours
+        if self._held_services:
+            settings = self._settings_of(authenticator)
+            renewals += [each.renewal(settings) for each in self._held_services.values()]
         self.authenticator = authenticator
         for renew in renewals:
             renew()
@@ -189,6 +210,43 @@ class ClusterBase(LaterOfClusters, Generic[B]):
             "authenticator": self.authenticator,
             "is_cluster": True,
         }
+
+    # Services
+
+    def _here(self) -> Any:
+        """Return the loop that runs here: the hub of this thread, or the reactor."""
+        raise NotImplementedError
+
+    def _settings_of(self, authenticator: Authenticator | None) -> Settings:
+        arguments = {**self._cluster_arguments(), "authenticator": authenticator}
+        return self.bucket_class._make_settings(**arguments)  # noqa: SLF001 - ours
+
+    @property
+    def _services_key(self) -> ClusterKey:
+        """Which services it asks."""
+        known, authenticator = self._key, self.authenticator
+        if known is None or known[0] is not authenticator:
+            known = self._key = authenticator, key_of(self._settings_of(authenticator))
+        return known[1]
+
+    def _ask_services(self) -> ClusterServices:
+        """Return the services of the cluster on the loop that runs here; others share them.
+
+        Raises ArgumentError if nobody was authenticated.
+        """
+        loop = self._here()
+        held = self._held_services.get(loop)
+        if held is None or held.is_closed or held.key != self._services_key:
+            bucket_class = self.bucket_class
+            held = self._held_services[loop] = services_for(
+                self,
+                loop,
+                self._settings_of(self.authenticator),
+                self._bucket_arguments(),
+                bucket_class._make_driver,  # noqa: SLF001 - ours
+                bucket_class._registry,  # noqa: SLF001 - ours
+            )
+        return held
 
     def _budget(self, loop: object, processes: int, buckets: int) -> ConnectionBudget | None:
         """Count by what a Bucket knows that this Cluster has open on *loop*; None: there is none.

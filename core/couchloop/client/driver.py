@@ -28,7 +28,9 @@ from couchloop.session.events import (
     OpenConnection,
     Opened,
     OpenFailed,
+    PauseReading,
     ResolveSrv,
+    ResumeReading,
     StoreConfig,
 )
 from couchloop.session.session import GiveTurn, SessionState
@@ -61,6 +63,12 @@ class Transport(Protocol):
         The driver hears `paused` when that is too much, and then `resumed`.
         """
 
+    def pause_reading(self) -> object:
+        """Read no more for now, so that the peer comes to wait."""
+
+    def resume_reading(self) -> object:
+        """Read on."""
+
     def finish(self) -> object:
         """Send what was written, then close; or give up connecting."""
 
@@ -89,6 +97,8 @@ class Driver(ABC):
         self.transports: dict[int, Transport] = {}
         self.leave: Callable[[], None] = _nothing
         """Takes the Bucket out of the registry."""
+        self.renew: Callable[[], Callable[[], None] | None] = lambda: None
+        """Gives (weakly) what has its owner use another driver, where a forked child goes on."""
         self.makes_tls = False
         """Whether `make_tls` made what TLS trusts and shows, and the user did not bring it."""
         self._end_lookup: Callable[[], object] = _nothing
@@ -499,6 +509,12 @@ class Driver(ABC):
             case CloseConnection():
                 if event.id in self.transports:
                     self.transports[event.id].finish()
+            case PauseReading():
+                if event.id in self.transports:
+                    self.transports[event.id].pause_reading()
+            case ResumeReading():
+                if event.id in self.transports:
+                    self.transports[event.id].resume_reading()
             case DeriveKey():
                 self._derive(event)
             case ResolveSrv():

@@ -23,6 +23,7 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/operations/scan.py
 - core/couchloop/session/health.py
 - core/couchloop/operations/manifest.py
+- core/couchloop/management/http_request.py
 
 Frames are part of tracebacks and must not keep a Bucket open: a method lets go of the handle, and
 then of the Bucket, before it waits. In a forked child a Bucket has another driver, so that each
@@ -52,6 +53,8 @@ from couchloop.hot.result import (
     V,
     ValueResult,
 )
+from couchloop.management import http_request
+from couchloop.management.http_request import HttpResult
 from couchloop.operations import (
     concatenate,
     counter,
@@ -4623,6 +4626,67 @@ class ManifestMethods:
             crossing.check(target._driver.session)
             pending = manifest.get_all_scopes(
                 target._defaults, timeout=timeout, retry_strategy=retry_strategy
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+
+class HttpMethods:
+    """What services of the cluster can be asked by HTTP."""
+
+    __slots__ = ()
+
+    _target: Target
+    _cross: Callable[[Any], Crossing]
+
+    def http_request(
+        self,
+        path: str,
+        method: str = "GET",
+        content: str | bytes | None = None,
+        content_type: str = "application/json",
+        response_format: int = 33554432,
+        *,
+        service: str = "management",
+        timeout: float | None = None,
+    ) -> HttpResult:
+        """Ask a service of the cluster for *path*, as its REST API has it.
+
+        Args:
+            path: path and query, percent-encoded.
+            method: GET, POST, PUT, PATCH or DELETE.
+            content: the body; a str is sent as UTF-8.
+            content_type: of the body.
+            response_format: FMT_JSON, FMT_UTF8 or FMT_BYTES: what `value` of the result is.
+            service: `management`, `views`, `query`, `search`, `analytics` or `eventing`.
+            timeout: seconds; None: as the option http_timeout says.
+
+        Returns:
+            An HttpResult with status, headers and value.
+
+        Raises HTTPError if the service has refused it (AuthError for 401, NotAuthorizedError for
+        403), ServiceNotAvailableError if no node runs it, CleartextPasswordError if it would be
+        told the password without TLS.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = http_request.http_request(
+                target._defaults,
+                path,
+                method,
+                content,
+                content_type,
+                response_format,
+                service=service,
+                timeout=timeout,
             )
             pending.owner = target
         except CouchbaseError as error:

@@ -11,10 +11,11 @@ A procedure is written in blocking style, and knows neither loop nor clock::
                 yield pause
         raise ContentionError
 
-It yields operations, `Together` (several at once), a `Pause` or `Within`, is given what became of
-them, and returns what its caller is to have. A session carries it out
-(`couchloop.session.procedures`), so that it is the same on both loops and for threads. All its
-steps share the time that its caller gives, unless it says `Within`; what is cancelled ends at once.
+It yields operations, a `ServiceRequest` (for a service, by HTTP), `Together` (several at once), a
+`Pause` or `Within`, is given what became of them, and returns what its caller is to have. A session
+carries it out (`couchloop.session.procedures`), so that it is the same on both loops and for
+threads. All its steps share the time that its caller gives, unless it says `Within`; what is
+cancelled ends at once.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from couchloop.hot.batch import Batch
 from couchloop.hot.encoding import about
 from couchloop.hot.operation import Defaults, Key, Operation
 from couchloop.hot.result import OperationResult
+from couchloop.http.service import ServiceRequest
+from couchloop.operations.service_call import ServiceCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +63,7 @@ class Together(NamedTuple):
     not waited for.
     """
 
-    operations: Sequence[Operation[Any]]
+    operations: Sequence[Operation[Any] | ServiceRequest]
     is_race: bool = False
     """Whether the first success is enough; the others are cancelled then."""
     group: int = 0
@@ -73,7 +76,7 @@ class Within(NamedTuple):
     seconds: float
 
 
-Step = Operation[Any] | Together | Pause | Within
+Step = Operation[Any] | ServiceRequest | Together | Pause | Within
 Steps = Generator[Step, Any, T]
 """What a procedure is written as."""
 
@@ -83,6 +86,15 @@ class Performer(Protocol):
 
     def begin(self, op: Operation[Any], now: float) -> None:
         """Issue *op*."""
+
+    def ask(self, call: ServiceCall, now: float) -> None:
+        """Issue a request to a service."""
+
+    def resume(self, call: ServiceCall, now: float) -> None:
+        """Have more read of an answer whose sink had enough."""
+
+    def give_up(self, call: ServiceCall) -> None:
+        """Forget a request to a service: its answer is of no use."""
 
     def pause(self, procedure: Procedure[Any], seconds: float, now: float) -> None:
         """Run *procedure* again after about so many seconds."""
@@ -262,9 +274,11 @@ class Procedure(Batch[Any], Generic[T]):
             performer.pause(self, min(step.seconds, left), now)
             return
         self._together = step if isinstance(step, Together) else None
-        self.operations = operations = list(
-            step.operations if isinstance(step, Together) else (step,)
-        )
+        asked = step.operations if isinstance(step, Together) else (step,)
+        operations: list[Any] = [
+            ServiceCall(each, left) if isinstance(each, ServiceRequest) else each for each in asked
+        ]
+        self.operations = operations
         self.remaining = len(operations)
         self._lost.clear()
         for place, op in enumerate(operations):
@@ -273,7 +287,11 @@ class Procedure(Batch[Any], Generic[T]):
             op.timeout = min(op.timeout, left)
         for op in operations:
             # One that was issued before may have ended all of it.
-            if op.batch is self:
+            if op.batch is not self:
+                continue
+            if isinstance(op, ServiceCall):
+                performer.ask(op, now)
+            else:
                 performer.begin(op, now)
 
     def member_done(self, op: Operation[Any]) -> bool:

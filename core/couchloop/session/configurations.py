@@ -84,6 +84,8 @@ class ConfigTracker:
         """Called with a configuration that counts now, and that a node has told."""
         self.resend: Callable[[dict[Any, None], float], None] = nobody
         """Sends what waited: another node may have its keys now."""
+        self.on_changed: Callable[[float], None] = nobody
+        """Called with the time when another configuration counts."""
         self._is_from_file = False
         """Whether no node has told the configuration that counts."""
         self._asked = -inf
@@ -98,7 +100,7 @@ class ConfigTracker:
 
     def let_go(self) -> None:
         """Tell nobody any more: the session has ended."""
-        self.on_learned = self.resend = nobody
+        self.on_learned = self.resend = self.on_changed = nobody
 
     # Asking
 
@@ -277,13 +279,12 @@ class ConfigTracker:
             return False
         self._adopt(config, network, from_file=from_file)
         removed = self._place(config, addresses, first)
-        for endpoint in table.endpoints.values():
-            if endpoint.connection is None and endpoint.timer is None:
-                self._connections.connect(endpoint, now)
+        self._connections.connect_missing(now)
         table.change()
         self._resend((*removed, *table.endpoints.values()), now)
         for endpoint in removed:
             self._connections.retire(endpoint, now)
+        self.on_changed(now)
         return True
 
     def _is_wanted(self, config: ClusterConfig, network: str, *, from_file: bool) -> bool:

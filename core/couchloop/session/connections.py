@@ -140,6 +140,24 @@ class Connections:
         self._shared.events.append(OpenConnection(number, address, settings.tls))
         return connection
 
+    @property
+    def _needs_one(self) -> bool:
+        """Whether one connection is enough: no documents are asked for without a bucket."""
+        settings = self._shared.settings
+        return not (settings.bucket or settings.is_plain)
+
+    def connect_missing(self, now: float) -> None:
+        """Have those nodes connected that are to be, and are not."""
+        missing = [
+            each
+            for each in self._table.endpoints.values()
+            if each.connection is None and each.timer is None
+        ]
+        if self._needs_one:
+            missing = missing[:1] if len(missing) == len(self._table.endpoints) else []
+        for endpoint in missing:
+            self.connect(endpoint, now)
+
     def connect(self, endpoint: Endpoint, now: float) -> None:
         """Have a node connected; it has no connection."""
         endpoint.timer = None
@@ -232,6 +250,10 @@ class Connections:
         else:
             delay = _RECONNECT_FIRST * self._random.random()
         endpoint.failures += 1
+        if self._needs_one:
+            # Any other does as well.
+            others = list(self._table.endpoints.values())
+            endpoint = others[(others.index(endpoint) + 1) % len(others)]
         endpoint.timer = shared.timers.call_at(now + delay, lambda at: self.connect(endpoint, at))
         shared.log(
             "warning",

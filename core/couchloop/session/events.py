@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from couchloop.exceptions import CouchbaseError
 from couchloop.kv.scram import KeyDerivation
@@ -23,6 +24,20 @@ class OpenConnection:
 @dataclass(frozen=True, slots=True)
 class CloseConnection:
     """Write what was taken, then close the transport, or give up connecting it."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class PauseReading:
+    """Read no more of the connection for now: what has come is not taken yet."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeReading:
+    """Read on."""
 
     id: int
 
@@ -103,9 +118,22 @@ class LogRecord:
     fields: Mapping[str, object] = field(default_factory=dict)
 
 
+class Output(NamedTuple):
+    """What is to be written on a connection that is no data node's: a session takes it likewise."""
+
+    id: int
+    data: bytes
+
+    def take_output(self) -> bytes:
+        """Return what is to be written."""
+        return self.data
+
+
 Event = (
     OpenConnection
     | CloseConnection
+    | PauseReading
+    | ResumeReading
     | DeriveKey
     | ResolveSrv
     | LoadConfig

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from couchloop.exceptions import CouchbaseError
 from couchloop.session import reopening
 from couchloop.session.bootstrap.config_file import ConfigFileBootstrap
-from couchloop.session.bootstrap.http_stream import ConfigSource, HttpRequest
+from couchloop.session.bootstrap.http_stream import ConfigSource
 from couchloop.session.bootstrap.search import Bootstrap
-from couchloop.session.events import Opened, OpenFailed
+from couchloop.session.events import Opened, OpenFailed, Output
 from couchloop.session.shared import SessionState, Shared, nobody
 from couchloop.settings.values import FILE_ONLY, HTTP, Address, one_forms
 
@@ -55,7 +55,7 @@ class Opening:
         tracker: ConfigTracker,
         dispatcher: Dispatcher,
         random: Random,
-        write: Callable[[HttpRequest], None],
+        write: Callable[[Output], None],
     ) -> None:
         self.admit: Callable[[ClusterConfig], CouchbaseError | None] = nobody
         """Says why the bucket must not be opened, once it is known what it is; None: it may."""
@@ -63,6 +63,8 @@ class Opening:
         """Whether it opens at its first use, and at the next where that fails."""
         self.heals = False
         """Whether it opens again by itself what could not be opened for a cause that passes."""
+        self.on_failed: Callable[[CouchbaseError], None] = nobody
+        """Called with why the opening has ended."""
         self._shared = shared
         self._table = table
         self._connections = connections
@@ -104,6 +106,11 @@ class Opening:
         else:
             self._search(now, now)
 
+    def find(self, now: float) -> None:
+        """Likewise for what is no operation: a pause before the next try is kept."""
+        if self._shared.state is not SessionState.WAITING:
+            self.start(now)
+
     def end(self) -> None:
         """Look no more: the session ends."""
         self._end_bootstrap()
@@ -112,6 +119,7 @@ class Opening:
 
     def let_go(self) -> None:
         """Tell nobody any more: the session has ended."""
+        self.on_failed = nobody
         self.source.let_go()
         self.config_file.let_go()
 
@@ -330,6 +338,7 @@ class Opening:
         parking.until_open = {}
         self.strand(error, self._table.waiters, now)
         self._table.waiters = {}
+        self.on_failed(error)
 
     def forked(self) -> None:
         """Look no more, and forget what was to fail: this is a child process."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from couchloop.exceptions import CouchbaseError
 from couchloop.hot.operation import Operation
+from couchloop.operations.service_call import ServiceCall
 from couchloop.session.shared import SessionState, weakly
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from couchloop.operations.procedure import Procedure
     from couchloop.session.dispatcher import Dispatcher
+    from couchloop.session.services.services import Services
     from couchloop.session.shared import Random, Shared
     from couchloop.session.timers import Timer
 
@@ -29,6 +31,7 @@ class Procedures:
     Args:
         shared: with all parts of the session.
         dispatcher: sends what they ask for.
+        services: asked for what is no operation.
         random: source of jitter.
         deliver: called with each that has ended.
         give_turn: has `go_on` called in the place where user code of a procedure may run; None:
@@ -39,18 +42,29 @@ class Procedures:
 
     """
 
-    __slots__ = ("_active", "_deliver", "_dispatcher", "_give_turn", "_random", "_shared", "wants")
+    __slots__ = (
+        "_active",
+        "_deliver",
+        "_dispatcher",
+        "_give_turn",
+        "_random",
+        "_services",
+        "_shared",
+        "wants",
+    )
 
     def __init__(
         self,
         shared: Shared,
         dispatcher: Dispatcher,
+        services: Services,
         random: Random,
         deliver: Callable[[Any], object],
         give_turn: Callable[[Procedure[Any], float], object] | None,
     ) -> None:
         self._shared = shared
         self._dispatcher = dispatcher
+        self._services = services
         self._random = random
         self._deliver = deliver
         self._give_turn = give_turn
@@ -102,7 +116,7 @@ class Procedures:
             return
         try:
             for op in procedure.unwanted():
-                self._dispatcher.cancel(op)
+                self._cancel(op)
             has_ended = procedure.go_on(self, now)
         except BaseException:
             # User code was interrupted: nobody waits any more.
@@ -117,9 +131,15 @@ class Procedures:
         operations, procedure.operations = procedure.operations, []
         for op in operations:
             op.batch = None
-            self._dispatcher.cancel(op)
+            self._cancel(op)
         self._drop(procedure)
         procedure.let_go()
+
+    def _cancel(self, op: Operation[Any] | ServiceCall) -> None:
+        if not isinstance(op, ServiceCall):
+            self._dispatcher.cancel(op)
+        else:
+            self._services.cancel(op)
 
     def _drop(self, procedure: Procedure[Any]) -> None:
         self.wants.pop(procedure, None)
@@ -144,6 +164,18 @@ class Procedures:
             self._dispatcher.issue(op, now)
         else:
             self._dispatcher.submit(op, now)
+
+    def ask(self, call: ServiceCall, now: float) -> None:
+        """See `couchloop.operations.procedure.Performer`."""
+        self._services.begin(call, now)
+
+    def resume(self, call: ServiceCall, now: float) -> None:
+        """See `couchloop.operations.procedure.Performer`."""
+        self._services.resume(call, now)
+
+    def give_up(self, call: ServiceCall) -> None:
+        """See `couchloop.operations.procedure.Performer`."""
+        self._services.cancel(call)
 
     def pause(self, procedure: Procedure[Any], seconds: float, now: float) -> None:
         """See `couchloop.operations.procedure.Performer`."""

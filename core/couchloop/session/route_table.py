@@ -135,6 +135,10 @@ class RouteTable(Routes):
         """The data service, as configurations call it."""
         return "kvSSL" if self._shared.settings.tls else "kv"
 
+    def topology(self) -> tuple[ClusterConfig, str] | None:
+        """Return the configuration that counts, and the network; None before the bucket is open."""
+        return None if self.config is None else (self.config, self.network)
+
     def data_addresses(self, config: ClusterConfig, network: str) -> list[Address | None]:
         """Return where each data node of *config* is reached on *network*; None: it is not."""
         service = self.service

@@ -27,13 +27,12 @@ from couchloop.kv.connection import Connection, State
 from couchloop.kv.handshake import Negotiated
 from couchloop.kv.scram import KeyDerivation
 from couchloop.operations.procedure import Procedure
-from couchloop.session.bootstrap.http_stream import HttpRequest
 from couchloop.session.bulk import Feeder
 from couchloop.session.collections import Collections
 from couchloop.session.configurations import ConfigReason, ConfigTracker
 from couchloop.session.connections import Connections
 from couchloop.session.dispatcher import Dispatcher
-from couchloop.session.events import Closed, DeriveKey, Event
+from couchloop.session.events import Closed, DeriveKey, Event, Output
 from couchloop.session.failures import Failures
 from couchloop.session.health import HealthView, Waiter
 from couchloop.session.liveness import Liveness
@@ -43,6 +42,7 @@ from couchloop.session.procedures import Procedures
 from couchloop.session.requests import OwnRequests
 from couchloop.session.retrying import Retrying
 from couchloop.session.route_table import RouteTable
+from couchloop.session.services.services import Services
 from couchloop.session.shared import Random, SessionState, Shared
 from couchloop.session.strategies import Strategies
 from couchloop.settings.values import Address, Settings
@@ -110,9 +110,10 @@ class Session:
         self.collections = collections = Collections(shared, table, requests, sends)
         self._retrying = retrying = Retrying(shared, table, tracker, sends, collections)
         self._feeder = Feeder(shared, table, sends, deliver, give_turn)
-        self._procedures = Procedures(shared, sends, random, deliver, give_turn)
+        self.services = services = Services(shared, nodes.new_id, random, self._with_output_of)
+        self._procedures = Procedures(shared, sends, services, random, deliver, give_turn)
         self.health = HealthView(shared, table, nodes, requests, sends)
-        self._with_output: list[Connection | HttpRequest] = []
+        self._with_output: list[Connection | Output] = []
         self._full: dict[Connection, None] = {}
         """Connections that take more once their output is taken."""
         self.opening = opening = Opening(
@@ -126,6 +127,10 @@ class Session:
         tracker.on_learned = opening.config_file.store
         sends.on_new = opening.start
         sends.on_config_needed = tracker.request_config
+        services.find = opening.find
+        services.own = table.topology
+        tracker.on_changed = services.changed
+        opening.on_failed = services.not_found
         # What is called for each operation is called where it is.
         self.submit: Callable[[Operation[Any], float], None] = sends.submit
         self.cancel: Callable[[Request], None] = sends.cancel
@@ -144,6 +149,7 @@ class Session:
         self.opening.fail_stranded()
         if shared.state is SessionState.CLOSED:
             # Inherited by a forked process; or begun by who was told that this is the end.
+            self.services.end_inherited()
             self._end_batches()
         events = shared.events.copy()
         shared.events.clear()
@@ -172,7 +178,12 @@ class Session:
     @property
     def _is_busy(self) -> bool:
         """Whether anything of the user's, or of its own, is under way."""
-        return bool(self._deadlines) or self._feeder.is_active or self._procedures.is_active
+        return (
+            bool(self._deadlines)
+            or self._feeder.is_active
+            or self._procedures.is_active
+            or bool(self.services)
+        )
 
     @property
     def _is_used(self) -> bool:
@@ -308,11 +319,12 @@ class Session:
 
     def heard_since(self, when: float) -> bool:
         """Return whether anything has come from any peer at *when* or later."""
-        return self._connections.heard_since(when)
+        return self._connections.heard_since(when) or self.services.pools.heard_since(when)
 
     def handle_deadline(self, now: float) -> None:
         """Do what is due: expire operations, connect again, retry."""
         self.dispatcher.expire_due(now)
+        self.services.expire_due(now)
         self.shared.timers.fire(now)
         self._feeder.turn(now)
         self._procedures.turn(now)
@@ -337,6 +349,8 @@ class Session:
             connection.opened(self.shared.settings.login, self._connections.nonce, now)
         elif connection_id == self.opening.source.id:
             self.opening.source.connected(now)
+        else:
+            self.services.pools.connected(connection_id, local)
 
     def connect_failed(self, connection_id: int, error: BaseException, now: float) -> None:
         """Take note that the transport could not be connected, and why."""
@@ -353,6 +367,9 @@ class Session:
                 self._procedures.turn(now)
         elif connection_id == self.opening.source.id and data:
             self.opening.source.receive_data(data, now)
+        elif data:
+            self.services.pools.receive_data(connection_id, data, now)
+            self._procedures.turn(now)
 
     def connection_lost(self, connection_id: int, reason: BaseException | None, now: float) -> None:
         """Take note that the transport is gone (None: the peer closed it in order)."""
@@ -361,6 +378,8 @@ class Session:
             connection.lost(reason, now)
         elif connection_id == self.opening.source.id:
             self.opening.source.lost(reason, now)
+        else:
+            self.services.pools.lost(connection_id, reason, now)
 
     def paused(self, connection_id: int) -> None:
         """Take note that the transport takes no more for now: the network, or the node, is slow.
@@ -417,7 +436,7 @@ class Session:
         """See `couchloop.hot.pipe.PipeOwner`."""
         self._with_output.append(connection)
 
-    def _with_output_of(self, request: HttpRequest) -> None:
+    def _with_output_of(self, request: Output) -> None:
         self._with_output.append(request)
 
     def output_full(self, connection: Connection) -> None:
@@ -493,6 +512,7 @@ class Session:
         shared.timers.clear()
         self.dispatcher.note_time(now)
         self.dispatcher.end()
+        self.services.close()
         self._end_batches()
         shared.events.append(Closed())
         self.dispatcher.ended()
@@ -514,6 +534,7 @@ class Session:
         shared.state = SessionState.CLOSED
         opening = self.opening
         opening.forked()
+        self.services.forked()
         self._connections.close()
         shared.timers.clear()
         self._with_output.clear()
@@ -541,6 +562,7 @@ class Session:
             self._liveness,
             self._feeder,
             self._procedures,
+            self.services,
         ):
             part.let_go()
 

@@ -54,6 +54,8 @@ from couchloop.transcoder import FMT_JSON, Transcoder, check_format
 from couchloop.wire import snappy
 
 _LONGEST_BUCKET_NAME: Final = 100
+_IDLE_AT_SERVERS: Final = 4.5
+"""Seconds after which a service may have closed a connection, with some time for the way."""
 _WHO: Final = ("username", "password", "authenticator")
 
 
@@ -283,6 +285,9 @@ def _remarks(connection_string: ConnectionString, options: dict[str, Any]) -> It
     for name in options:
         if reason := OPTIONS[name].reason:
             yield Notice(f"the option {name} has no effect: {reason}", once=True)
+    if options.get("http_pool_timeout", 0.0) > _IDLE_AT_SERVERS:
+        what = "http_pool_timeout is longer than servers keep idle connections (about 5 s)"
+        yield Notice(f"{what}: requests will be lost on closed ones", once=True, level="warning")
     for policy in options.get("retry_policy", ()):
         if policy.partition(":")[0] in {"topochange", "maperr"}:
             what = f"retry_policy={policy} has no effect"

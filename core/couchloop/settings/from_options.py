@@ -9,7 +9,7 @@ from typing import Any
 from couchloop.exceptions import ArgumentError, FeatureNotAvailableError, InvalidOptionError
 from couchloop.retries import BestEffort, Policies, RetryStrategy, check_strategy
 from couchloop.settings.options import OPTIONS, parse_bool
-from couchloop.settings.values import FILE_ONLY, Reports, Rerouting, Settings, Sockets, Wire
+from couchloop.settings.values import FILE_ONLY, Http, Reports, Rerouting, Settings, Sockets, Wire
 from couchloop.wire import snappy
 
 
@@ -41,6 +41,7 @@ def with_options(settings: Settings, options: dict[str, Any]) -> Settings:
         sockets=_sockets(options),
         wire=_wire(options),
         rerouting=_rerouting(options),
+        http=_http(options),
         config_cache=_config_cache(options, bucket) if bucket else "",
         config_cache_ro=parse_bool(str(options.get("config_cache_ro", "false"))) is not False,
         max_queued_operations=int(number(options, "max_queued_operations")),
@@ -99,6 +100,17 @@ def _rerouting(options: dict[str, Any]) -> Rerouting:
         at_once=options.get("retry_nmv_imm", True),
         delay=options.get("retry_nmv_delay"),
         waits=options.get("wait_for_config", False),
+    )
+
+
+def _http(options: dict[str, Any]) -> Http:
+    size = options.get("http_poolsize")
+    return Http(
+        allow_plain=bool(options.get("http_allow_plain") or options.get("sasl_allow_plain")),
+        pool_size=None if size is None else int(size),
+        max_connections=int(number(options, "max_http_connections")),
+        idle_timeout=number(options, "http_pool_timeout"),
+        management_timeout=number(options, "http_timeout"),
     )
 
 

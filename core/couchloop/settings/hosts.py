@@ -19,6 +19,12 @@ def is_address(host: str) -> bool:
     return _address(host) is not None
 
 
+def is_loopback(host: str) -> bool:
+    """Whether what is sent to *host* stays in this machine, by its name or address alone."""
+    address = _address(one_form(host))
+    return one_form(host) == "localhost" if address is None else address.is_loopback
+
+
 def host_to_dial(host: str) -> str:
     """Return the form of *host* that is looked up and dialled: ASCII, names encoded by IDNA.
 

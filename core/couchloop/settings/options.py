@@ -234,7 +234,6 @@ _NO_QUERIES: Final = "nothing uses it yet, for there are no queries here"
 _NO_VIEWS: Final = "nothing uses it yet, for there are no view queries here"
 _NO_SEARCHES: Final = "nothing uses it yet, for there are no searches here"
 _NO_ANALYTICS: Final = "nothing uses it yet, for there are no analytics queries here"
-_HTTP: Final = "nothing uses it yet, for only cluster configs are read over HTTP here"
 
 _TABLE: Final = (
     # Finding the cluster
@@ -464,7 +463,15 @@ _TABLE: Final = (
         name="sasl_allow_plain",
         kind="bool",
         default=False,
-        meaning="Allow PLAIN, which shows the password to the network, without TLS.",
+        meaning="Allow PLAIN, which shows the password to the network, without TLS; and "
+        "http_allow_plain.",
+    ),
+    Option(
+        name="http_allow_plain",
+        kind="bool",
+        default=False,
+        meaning="Ask HTTP services without TLS, which shows the password to the network. Those of "
+        "this machine (localhost) are asked anyway.",
     ),
     Option(
         name="scram_min_iterations",
@@ -558,7 +565,6 @@ _TABLE: Final = (
         minimum=_TICK,
         modern=("management_timeout",),
         meaning="For other HTTP requests, management among them.",
-        reason=_HTTP,
     ),
     Option(
         name="past_expiry",
@@ -744,26 +750,25 @@ _TABLE: Final = (
     Option(
         name="http_poolsize",
         kind="int",
-        default=1,
         minimum=0,
-        meaning="Idle HTTP connections to keep per node; 0: none.",
-        reason=_HTTP,
+        meaning="Idle HTTP connections to keep per service of a node; 0: none. By default all are "
+        "kept, for as long as http_pool_timeout says.",
     ),
     Option(
         name="max_http_connections",
         kind="int",
         default=0,
         minimum=0,
-        meaning="HTTP connections per node at most; 0: no limit.",
-        reason=_HTTP,
+        meaning="HTTP connections per service of a node at most, those of running streams among "
+        "them: more requests wait. 0: no limit.",
     ),
     Option(
         name="http_pool_timeout",
         kind="seconds",
-        default=10.0,
+        default=1.0,
         modern=("idle_http_connection_timeout",),
-        meaning="How long to keep an idle HTTP connection.",
-        reason=_HTTP,
+        meaning="How long to keep an idle HTTP connection. Servers close theirs after about 5 "
+        "seconds: above 4.5 requests get lost on what is closed meanwhile, and the log says so.",
     ),
     # Observation
     Option(

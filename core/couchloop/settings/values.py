@@ -219,6 +219,22 @@ class Wire:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Http:
+    """How services are asked. Times are in seconds."""
+
+    allow_plain: bool = False
+    """Whether services are told the password without TLS, so that the network can see it."""
+    pool_size: int | None = None
+    """Idle connections to keep for each service of a node; None: all."""
+    max_connections: int = 0
+    """Connections to each service of a node at most; 0: no limit."""
+    idle_timeout: float = 1.0
+    """For so long an idle connection is kept."""
+    management_timeout: float = 75.0
+    """For a request to a cluster manager, and whatever has no timeout of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rerouting:
     """What an operation does whose node does not own its key (any more)."""
 
@@ -292,6 +308,7 @@ class Settings:
     sockets: Sockets = Sockets()
     wire: Wire = Wire()
     rerouting: Rerouting = Rerouting()
+    http: Http = Http()
     config_poll_floor: float = 0.05
     """Least seconds between two requests for a configuration (RFC 0024)."""
     max_queued_operations: int = 250_000

@@ -90,6 +90,12 @@ class Transport:
         assert not self.finished
         self.link.receive_data(data)
 
+    def pause_reading(self) -> None:
+        """Do nothing: no test reads so much."""
+
+    def resume_reading(self) -> None:
+        """Do nothing: likewise."""
+
     def finish(self) -> None:
         self.finished = True
 
@@ -219,7 +225,7 @@ class Cluster(ClusterBase[Bucket]):
     """A Cluster on a `Loop`."""
 
     def __init__(self, connection_string: str | ConnectionString, loop: Loop) -> None:
-        super().__init__(connection_string, Bucket)
+        super().__init__(connection_string, Bucket, {})
         self._loop = loop
 
     def open_bucket(self, bucket_name: str, **keywords: Any) -> Bucket:

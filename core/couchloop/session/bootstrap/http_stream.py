@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import quote
 
 from couchloop.exceptions import (
@@ -22,7 +22,7 @@ from couchloop.exceptions import (
     NotDataNodeError,
 )
 from couchloop.http.exchange import Exchange
-from couchloop.session.events import CloseConnection, LogRecord, OpenConnection
+from couchloop.session.events import CloseConnection, LogRecord, OpenConnection, Output
 from couchloop.session.shared import Random, Shared, nobody
 from couchloop.session.standstill import blame
 from couchloop.session.timers import Timer
@@ -39,17 +39,6 @@ _PATIENCE: Final = 5
 """So many times what a node has for its answer, the rest of a configuration may take."""
 _STEADY: Final = 10.0
 """A stream that lasted so many seconds makes earlier failures forgotten."""
-
-
-class HttpRequest(NamedTuple):
-    """What is to be written on a connection; the session takes it as it takes a data node's."""
-
-    id: int
-    data: bytes
-
-    def take_output(self) -> bytes:
-        """Return what is to be written."""
-        return self.data
 
 
 class ConfigSource:
@@ -70,7 +59,7 @@ class ConfigSource:
         shared: Shared,
         new_id: Callable[[], int],
         random: Random,
-        write: Callable[[HttpRequest], None],
+        write: Callable[[Output], None],
         deliver: Callable[[bytes, Address, float], None],
         failed: Callable[[CouchbaseError, float], None],
     ) -> None:
@@ -142,7 +131,7 @@ class ConfigSource:
         self._exchange = Exchange(self._target, self.address, settings.login, settings.agent)
         try:
             # In no variable: the login is in it.
-            self._write(HttpRequest(self.id, self._exchange.request()))
+            self._write(Output(self.id, self._exchange.request()))
         except CouchbaseError as error:
             self._fail(error, now)
 

@@ -1,0 +1,1 @@
+"""What a cluster's manager, and other services, are asked by HTTP: builders of procedures."""

@@ -1,0 +1,158 @@
+"""Any request to a service of the cluster, for what no other method does."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from couchloop.exceptions import (
+    ArgumentError,
+    AuthError,
+    CouchbaseError,
+    ErrorContext,
+    HTTPError,
+    NotAuthorizedError,
+    ValueFormatError,
+)
+from couchloop.hot.operation import Defaults
+from couchloop.hot.result import Result
+from couchloop.http.service import JSON, Service, ServiceAnswer, ServiceRequest
+from couchloop.operations.procedure import Procedure, Steps
+from couchloop.safety.printable import printable
+from couchloop.transcoder import FMT_BYTES, FMT_JSON, FMT_UTF8, decode_json
+
+_METHODS: Final = ("GET", "POST", "PUT", "DELETE", "PATCH")
+_FORMATS: Final = (FMT_JSON, FMT_BYTES, FMT_UTF8)
+_REFUSED: Final = {401: AuthError, 403: NotAuthorizedError}
+_LONGEST_SHOWN: Final = 1024
+"""Characters of a refusal that an error shows."""
+
+
+class HttpResult(Result):
+    """What a service has answered.
+
+    Attributes:
+        key: The path that was asked for.
+        value: The body: an object if it is JSON and that was wanted, else text or bytes.
+        http_status: The status of the answer.
+        headers: Of the answer, by names in lower case.
+        node: The node that has answered, as "host:port".
+
+    """
+
+    __slots__ = ("headers", "http_status", "node", "value")
+
+    def __init__(self, path: str, answer: ServiceAnswer, value: Any) -> None:
+        self.key: Any = path
+        self.rc = 0 if _is_success(answer) else HTTPError.CODE
+        self.value = value
+        self.http_status = answer.status
+        self.headers = dict(answer.headers)
+        self.node = answer.node
+
+    @property
+    def url(self) -> str:
+        """What was asked, without the scheme: the node and the path."""
+        return f"{self.node}{self.key}"
+
+    def __repr__(self) -> str:
+        return f"HttpResult({self.key!r}, http_status={self.http_status}{self._failure()})"
+
+
+def http_request(
+    defaults: Defaults,
+    path: str,
+    method: str = "GET",
+    content: str | bytes | None = None,
+    content_type: str = JSON,
+    response_format: int = FMT_JSON,
+    *,
+    service: str = "management",
+    timeout: float | None = None,
+) -> Procedure[HttpResult]:
+    """Ask a service of the cluster for *path*, as its REST API has it.
+
+    Args:
+        path: path and query, percent-encoded.
+        method: GET, POST, PUT, PATCH or DELETE.
+        content: the body; a str is sent as UTF-8.
+        content_type: of the body.
+        response_format: FMT_JSON, FMT_UTF8 or FMT_BYTES: what `value` of the result is.
+        service: `management`, `views`, `query`, `search`, `analytics` or `eventing`.
+        timeout: seconds; None: as the option http_timeout says.
+
+    Returns:
+        An HttpResult with status, headers and value.
+
+    Raises HTTPError if the service has refused it (AuthError for 401, NotAuthorizedError for 403),
+    ServiceNotAvailableError if no node runs it, CleartextPasswordError if it would be told the
+    password without TLS.
+    """
+    if method not in _METHODS:
+        raise ArgumentError(f"the method is one of {', '.join(_METHODS)}", objextra=method)
+    if response_format not in _FORMATS:
+        raise ArgumentError(
+            "response_format is FMT_JSON, FMT_UTF8 or FMT_BYTES", objextra=response_format
+        )
+    if not isinstance(path, str):
+        raise ArgumentError(f"the path is str, not {type(path).__name__}")
+    asked = ServiceRequest(
+        _service(service),
+        method,
+        path if path.startswith("/") else f"/{path}",
+        _body(content),
+        content_type if content is not None else "",
+        is_idempotent=method == "GET",
+    )
+    steps = _ask(asked, response_format)
+    return Procedure("http_request", defaults, None, timeout, steps, idempotent=asked.is_idempotent)
+
+
+def _service(name: object) -> Service:
+    for service in Service:
+        if service.name.lower() == name:
+            return service
+    names = ", ".join(service.name.lower() for service in Service)
+    raise ArgumentError(f"the service is one of {names}", objextra=name)
+
+
+def _body(content: object) -> bytes:
+    if content is None:
+        return b""
+    if isinstance(content, str):
+        return content.encode()
+    if isinstance(content, bytes | bytearray | memoryview):
+        return bytes(content)
+    raise ArgumentError(f"the content is str or bytes, not {type(content).__name__}")
+
+
+def _ask(asked: ServiceRequest, wanted: int) -> Steps[HttpResult]:
+    answer: ServiceAnswer = yield asked
+    result = HttpResult(asked.path, answer, _value(answer, wanted))
+    if not _is_success(answer):
+        error = _refusal(answer)
+        error.result = result
+        raise error
+    return result
+
+
+def _is_success(answer: ServiceAnswer) -> bool:
+    return 200 <= answer.status < 300
+
+
+def _value(answer: ServiceAnswer, wanted: int) -> Any:
+    if wanted == FMT_BYTES:
+        return answer.body
+    if wanted == FMT_JSON and answer.body:
+        try:
+            return decode_json(answer.body)
+        except ValueFormatError:
+            # Many answers of the cluster manager are no JSON, refusals above all.
+            pass
+    return answer.body.decode("utf-8", "replace")
+
+
+def _refusal(answer: ServiceAnswer) -> CouchbaseError:
+    said = " ".join(answer.body[: 4 * _LONGEST_SHOWN].decode("utf-8", "replace").split())
+    context = ErrorContext(node=answer.node, server_context=printable(said, _LONGEST_SHOWN) or None)
+    kind = _REFUSED.get(answer.status, HTTPError)
+    return kind(f"the service answered HTTP {answer.status}", context=context)

@@ -1,0 +1,94 @@
+"""A request to a service that is under way: a step of a procedure, or what a stream of rows reads.
+
+A procedure yields a `ServiceRequest`, which is a value. What becomes of it is here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from couchloop.exceptions import CouchbaseError, own_copy
+from couchloop.hot.request import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from couchloop.http.service import ServiceAnswer, ServiceRequest
+    from couchloop.settings.values import Address, Login
+
+
+class Sink(Protocol):
+    """Who takes an answer while it comes, in place of keeping the whole of it."""
+
+    def began(self, status: int, headers: Mapping[str, str], node: str) -> None:
+        """Take the head of the answer; nothing is repeated from here on."""
+
+    def piece(self, data: bytes) -> None:
+        """Take a piece of the body."""
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether no more is to be read for now: `Performer.resume` has it read again."""
+
+
+class ServiceCall(Request):
+    """A request to a service, and what became of it.
+
+    Args:
+        asked: what is asked.
+        timeout: seconds that it has.
+        sink: takes the body as it comes; None: all of it is kept, for a `ServiceAnswer`.
+    """
+
+    __slots__ = (
+        "asked",
+        "attempts",
+        "avoided",
+        "channel",
+        "is_unknown",
+        "login",
+        "obstacle",
+        "place",
+        "reply",
+        "sink",
+    )
+
+    name = "service"
+    place: int
+    """Where it stands among those that a procedure issued at once."""
+
+    def __init__(self, asked: ServiceRequest, timeout: float, sink: Sink | None = None) -> None:
+        super().__init__(0, b"", timeout)
+        self.asked = asked
+        self.sink = sink
+        self.reply: ServiceAnswer | None = None
+        self.channel: Any = None
+        """The connection that it is on, or for which it waits to be made."""
+        self.login: Login | None = None
+        """Who it was sent for last."""
+        self.attempts = 0
+        """How often it was sent, or tried to be."""
+        self.avoided: set[Address] = set()
+        """Nodes that it has failed at since it has paused last."""
+        self.is_unknown = False
+        """Whether the service may have carried it out, and nobody knows."""
+        self.obstacle: CouchbaseError | None = None
+        self.place = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether the answer or an error is there."""
+        return self.reply is not None or self.error is not None
+
+    def result(self) -> ServiceAnswer:
+        """Return the answer, or raise why there is none."""
+        error = self.error
+        if error is None:
+            assert self.reply is not None, "it is not complete"
+            return self.reply
+        # What is kept here must not come to point to this frame.
+        self.error = own_copy(error)
+        try:
+            raise error
+        finally:
+            del error

@@ -1,0 +1,112 @@
+"""HTTP services over sockets, on either loop, against the embedded cluster's web ports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from couchloop.exceptions import (
+    ArgumentError,
+    AuthError,
+    HTTPError,
+    ServiceNotAvailableError,
+)
+from couchloop.transcoder import FMT_BYTES
+from tests.conformance.loops import Loop, cluster_of, open_bucket
+
+NODES = "/pools/default/nodeServices"
+
+
+def data_connections(served: Any) -> int:
+    """Count the connections to data ports."""
+    return sum(len(node.connections) for node in served.cluster.nodes)
+
+
+def web_connections(served: Any) -> int:
+    """Count those to web ports."""
+    return sum(len(node.http_connections) for node in served.cluster.nodes)
+
+
+def gone(loop: Loop, served: Any) -> None:
+    """Wait until nothing of ours is connected, as it is when nobody refers to it any more."""
+    loop.until(lambda: not web_connections(served) + data_connections(served))
+
+
+def test_cluster_alone(loop: Loop) -> None:
+    """A Cluster without a Bucket looks for the cluster by itself, over one data connection."""
+    with loop.serving() as served:
+        cluster = cluster_of(loop, served)
+        nodes = len(served.cluster.nodes)
+        asked = set()
+        for _ in range(2 * nodes):
+            result = loop.wait(cluster.http_request(NODES))
+            assert (result.success, result.http_status) == (True, 200)
+            assert len(result.value["nodesExt"]) == nodes
+            asked.add(result.node)
+        # In turn, each over a connection that is kept.
+        assert len(asked) == web_connections(served) == nodes
+        assert data_connections(served) == 1
+        del cluster
+        gone(loop, served)
+
+
+def test_topology_of_a_bucket(loop: Loop) -> None:
+    """With an open Bucket nobody else looks for the cluster; what it learns counts at once."""
+    with loop.serving() as served:
+        cluster = cluster_of(loop, served)
+        bucket = open_bucket(loop, cluster)
+        loop.until(lambda: data_connections(served) == len(served.cluster.nodes))
+        first = loop.wait(cluster.http_request(NODES)).node
+        assert data_connections(served) == len(served.cluster.nodes)
+        served.cluster.add_node()
+        served.cluster.rebalance()
+        loop.until(lambda: len(bucket.server_nodes) == len(served.cluster.nodes))
+        asked = {loop.wait(cluster.http_request(NODES)).node for _ in served.cluster.nodes}
+        assert len(asked | {first}) == len(served.cluster.nodes)
+        loop.wait(bucket.close())
+        # The Bucket has asked nothing: the Cluster still does, and finds the cluster by itself.
+        loop.wait(cluster.http_request(NODES))
+        assert data_connections(served) == 1
+        del cluster
+        gone(loop, served)
+
+
+def test_one_for_all(loop: Loop) -> None:
+    """Buckets and Clusters of one user share the services; another user has others."""
+    with loop.serving() as served:
+        one, two = cluster_of(loop, served), cluster_of(loop, served)
+        bucket = open_bucket(loop, one)
+        assert one._ask_services() is two._ask_services() is bucket._ask_services()
+        loop.wait(one.http_request(NODES))
+        del one, two
+        # The last one holds them, and waits for their end.
+        assert web_connections(served) == 1
+        loop.wait(bucket.close())
+        assert not bucket._held_services
+        gone(loop, served)
+
+
+def test_refusals(loop: Loop) -> None:
+    """What a service refuses is told by the status; what nobody serves names what there is."""
+    embedded = loop.embedded(nodes=0)
+    embedded.add_node(services=())
+    with loop.serving(embedded) as served:
+        cluster = cluster_of(loop, served)
+        with pytest.raises(HTTPError) as raised:
+            loop.wait(cluster.http_request("/no/such/path"))
+        assert raised.value.result.http_status == 404
+        assert not raised.value.result.success
+        del raised
+        assert loop.wait(cluster.http_request(NODES, response_format=FMT_BYTES)).value[:1] == b"{"
+        wrong = cluster_of(loop, served, password="wrong")
+        with pytest.raises(AuthError):
+            loop.wait(wrong.http_request(NODES))
+        with pytest.raises(ServiceNotAvailableError, match="the cluster has management"):
+            loop.wait(cluster.http_request("/", service="eventing"))
+        with pytest.raises(ArgumentError, match="the service is one of"):
+            loop.wait(cluster.http_request("/", service="n1ql"))
+        with pytest.raises(ArgumentError, match="authenticate"):
+            loop.wait(loop.cluster(served.connection_string).http_request("/"))
+        del cluster, wrong
+        gone(loop, served)
