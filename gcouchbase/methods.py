@@ -3619,6 +3619,9 @@ class DocumentMethods:
                     max_bytes=max_bytes,
                 ),
             )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
 
@@ -3661,6 +3664,9 @@ class DocumentMethods:
                     max_bytes=max_bytes,
                 ),
             )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
 
@@ -3731,6 +3737,9 @@ class DocumentMethods:
                     max_bytes=max_bytes,
                 ),
             )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
 
@@ -3797,6 +3806,9 @@ class DocumentMethods:
                     max_bytes=max_bytes,
                 ),
             )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
 
@@ -3866,6 +3878,9 @@ class DocumentMethods:
                     max_bytes=max_bytes,
                 ),
             )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
 
@@ -3922,6 +3937,9 @@ class DocumentMethods:
                     max_bytes=max_bytes,
                 ),
             )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
 
@@ -3978,6 +3996,9 @@ class DocumentMethods:
                     max_bytes=max_bytes,
                 ),
             )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
 
@@ -4037,6 +4058,9 @@ class DocumentMethods:
                     max_bytes=max_bytes,
                 ),
             )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
 
@@ -4088,6 +4112,9 @@ class DocumentMethods:
                     max_bytes=max_bytes,
                 ),
             )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
 
@@ -4155,6 +4182,9 @@ class DocumentMethods:
                     max_bytes=max_bytes,
                 ),
             )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
 
@@ -4247,6 +4277,9 @@ class DocumentMethods:
                     retry_strategy=retry_strategy,
                 ),
             )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
 

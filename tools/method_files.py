@@ -39,6 +39,9 @@ class Target(NamedTuple):
 _STREAM: Final = """\
 try:
     return ResultStream(self, {call})
+except CouchbaseError as error:
+    placed(error, self._defaults)
+    raise
 finally:
     del self
 """

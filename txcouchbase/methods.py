@@ -3559,6 +3559,9 @@ class DocumentMethods:
                     max_bytes=max_bytes,
                 ),
             )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
 
@@ -3601,6 +3604,9 @@ class DocumentMethods:
                     max_bytes=max_bytes,
                 ),
             )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
 
@@ -3671,6 +3677,9 @@ class DocumentMethods:
                     max_bytes=max_bytes,
                 ),
             )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
 
@@ -3737,6 +3746,9 @@ class DocumentMethods:
                     max_bytes=max_bytes,
                 ),
             )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
 
@@ -3806,6 +3818,9 @@ class DocumentMethods:
                     max_bytes=max_bytes,
                 ),
             )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
 
@@ -3862,6 +3877,9 @@ class DocumentMethods:
                     max_bytes=max_bytes,
                 ),
             )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
 
@@ -3918,6 +3936,9 @@ class DocumentMethods:
                     max_bytes=max_bytes,
                 ),
             )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
 
@@ -3977,6 +3998,9 @@ class DocumentMethods:
                     max_bytes=max_bytes,
                 ),
             )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
 
@@ -4028,6 +4052,9 @@ class DocumentMethods:
                     max_bytes=max_bytes,
                 ),
             )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
 
@@ -4095,6 +4122,9 @@ class DocumentMethods:
                     max_bytes=max_bytes,
                 ),
             )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
 
@@ -4187,6 +4217,9 @@ class DocumentMethods:
                     retry_strategy=retry_strategy,
                 ),
             )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
         finally:
             del self
 

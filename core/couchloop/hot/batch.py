@@ -46,7 +46,7 @@ WHOLE_BYTES: Final = 1 << 20
 
 _FILLED: Final = 2048
 """Keys that get a place among the results at once."""
-_TWICE: Final = "duplicate keys in a batch are sent once"
+TWICE: Final = "duplicate keys in a batch are sent once"
 
 Build = Callable[[Any, Any], "Operation[Any]"]
 """Makes the operation of a key and what the batch says of it (None: nothing)."""
@@ -407,7 +407,7 @@ class Bulk(Batch[R]):
             self.remaining -= 1
         if not self._warned:
             self._warned = True
-            warnings.warn(_TWICE, RuntimeWarning, stacklevel=2)
+            warnings.warn(TWICE, RuntimeWarning, stacklevel=2)
 
     def settle(self, place: int, result: Any, error: CouchbaseError | None) -> None:
         """Note what became of a key."""
@@ -503,7 +503,7 @@ def batch_of(
                 f"a batch takes an iterable of keys or a dict: {general(str(error))}"
             ) from error
         if len(keys) < len(given):
-            warnings.warn(_TWICE, RuntimeWarning, stacklevel=4)
+            warnings.warn(TWICE, RuntimeWarning, stacklevel=4)
     if not keys:
         raise ArgumentError("the batch is empty: give at least one key")
     limit = defaults.timeout if timeout is None else exact_seconds(timeout)

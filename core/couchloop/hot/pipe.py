@@ -16,6 +16,7 @@ from couchloop.exceptions import (
     ProtocolError,
 )
 from couchloop.hot.frames import Frame, FrameDecoder
+from couchloop.hot.operation import Operation
 from couchloop.hot.request import JSON_VALUE, UNNUMBERED, Request
 from couchloop.wire import Feature, Magic, snappy
 from couchloop.wire.framing import decode_framing
@@ -215,6 +216,8 @@ class Pipe:
                 context = ErrorContext(
                     operation=op.name, key=op.key, bucket=self.bucket, node=str(self.address)
                 )
+                if isinstance(op, Operation) and op.defaults.collection is not None:
+                    context.scope, context.collection = op.defaults.collection
                 text = f"the node is too old for {what}: nothing was sent"
                 op.error = FeatureNotAvailableError(text, context=context)
                 self._owner.completed(op)

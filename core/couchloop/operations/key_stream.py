@@ -95,6 +95,7 @@ class KeyStream(Stream[R]):
     """One operation for each key of an iterable.
 
     Args:
+        name: of the single form, for errors.
         kind: of the operations.
         defaults: the Bucket's.
         given: the keys, or pairs of a key and what is said of it.
@@ -114,6 +115,7 @@ class KeyStream(Stream[R]):
 
     def __init__(
         self,
+        name: str,
         kind: type[Operation[Any]],
         defaults: Defaults,
         given: Iterable[Any] | AsyncIterable[Any],
@@ -124,7 +126,7 @@ class KeyStream(Stream[R]):
         in_flight: int,
         max_bytes: int,
     ) -> None:
-        super().__init__(kind.name, defaults)
+        super().__init__(name, defaults)
         self.total = len(given) if isinstance(given, Sized) else None
         self.done = self.failed = 0
         self.given: Any = given

@@ -416,9 +416,20 @@ def procedure(
 
     Raises what every builder raises for a key or a timeout that is none.
     """
-    # Its constructor has all checks of a key.
-    Operation[Any](0, defaults, key, timeout)
+    try:
+        # Its constructor has all checks of a key.
+        Operation[Any](0, defaults, key, timeout)
+    except CouchbaseError as error:
+        raise step_of(name, error, key) from error.__cause__
     return Procedure(name, defaults, key, timeout, steps, idempotent=idempotent)
+
+
+def step_of(name: str, error: CouchbaseError, key: Any) -> CouchbaseError:
+    """Have *error*, of an operation that is a step of method *name*, name the method."""
+    about(error, name, key)
+    if error.context is not None:
+        error.context.operation = name
+    return error
 
 
 def perform(pending: Any) -> Steps[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
@@ -18,6 +19,7 @@ from couchloop.exceptions import (
     NotFoundError,
     without_frames,
 )
+from couchloop.hot.batch import TWICE
 from couchloop.hot.frames import Frame
 from couchloop.hot.operation import Defaults, Key
 from couchloop.hot.result import MultiResult, ReplicaResult, ReplicasResult, Result, ValueResult
@@ -457,9 +459,12 @@ def distinct(keys: Iterable[Key]) -> list[Key]:
     if isinstance(keys, str | bytes):
         raise ArgumentError("a batch takes an iterable of keys, not one key")
     try:
-        every = list(dict.fromkeys(keys))
+        given = list(keys)
+        every = list(dict.fromkeys(given))
     except TypeError as error:
         raise ArgumentError("a batch takes an iterable of keys") from error
+    if len(every) < len(given):
+        warnings.warn(TWICE, RuntimeWarning, stacklevel=4)
     if not every:
         raise ArgumentError("the batch is empty: give at least one key")
     return every

@@ -109,6 +109,9 @@ class Streaming(Generic[R]):
         if unknown := named.keys() - set(self.shared):
             raise TypeError(f"{self.__name__}() has no argument {min(unknown)}")
         arguments = self.multi.arguments_of(named)
+        timeout = named.get("timeout")
+        if timeout is not None:
+            exact_seconds(timeout)
         arguments, need = self.multi.durable_arguments(defaults, arguments)
         watched: dict[str, Any] = {}
         stream: Callable[..., KeyStream[R]] = KeyStream
@@ -129,6 +132,7 @@ class Streaming(Generic[R]):
         if isinstance(given, Mapping) and own.is_said:
             given, pairs = _Items(given), True
         return stream(
+            self.single.__name__,
             kind,
             defaults,
             given,
@@ -141,10 +145,7 @@ class Streaming(Generic[R]):
         )
 
     def _time_of(self, defaults: Defaults, need: Need, arguments: tuple[Any, ...]) -> float:
-        """Return the seconds that each change has to reach its copies.
-
-        Raises InvalidTimeoutError.
-        """
+        """Return the seconds that each change has to reach its copies."""
         timeout = arguments[self.multi.shared.index("timeout")]
         if timeout is not None:
             return exact_seconds(timeout)

@@ -23,7 +23,7 @@ from couchloop.hot.encoding import about
 from couchloop.hot.operation import Defaults, Key, Operation
 from couchloop.hot.result import OperationResult, ValueResult
 from couchloop.operations import specs
-from couchloop.operations.procedure import Procedure, Step, Steps, perform
+from couchloop.operations.procedure import Procedure, Step, Steps, perform, step_of
 from couchloop.operations.specs import Spec
 from couchloop.operations.subdocument import lookup_in, mutate_in
 from couchloop.operations.subdocument_result import SubdocResult
@@ -108,20 +108,23 @@ def change_by(
 ) -> Procedure[T]:
     """Return a procedure that changes one path by *steps*."""
     durability, persist_to, replicate_to = durable
-    op = mutate_in(
-        defaults,
-        key,
-        spec,
-        cas=cas,
-        ttl=ttl,
-        preserve_expiry=preserve_expiry,
-        upsert_doc=is_true(create, "create"),
-        persist_to=persist_to,
-        replicate_to=replicate_to,
-        durability=durability,
-        timeout=timeout,
-        retry_strategy=retry_strategy,
-    )
+    try:
+        op = mutate_in(
+            defaults,
+            key,
+            spec,
+            cas=cas,
+            ttl=ttl,
+            preserve_expiry=preserve_expiry,
+            upsert_doc=is_true(create, "create"),
+            persist_to=persist_to,
+            replicate_to=replicate_to,
+            durability=durability,
+            timeout=timeout,
+            retry_strategy=retry_strategy,
+        )
+    except CouchbaseError as error:
+        raise step_of(name, error, key) from error.__cause__
     return Procedure(name, defaults, key, timeout, steps(op))
 
 
@@ -135,9 +138,12 @@ def look_by(
     read_as: Callable[[SubdocResult], T],
 ) -> Procedure[T]:
     """Return a procedure that looks one path up, and reads its result."""
-    op: Any = lookup_in(
-        defaults, key, spec, quiet=False, timeout=timeout, retry_strategy=retry_strategy
-    )
+    try:
+        op: Any = lookup_in(
+            defaults, key, spec, quiet=False, timeout=timeout, retry_strategy=retry_strategy
+        )
+    except CouchbaseError as error:
+        raise step_of(name, error, key) from error.__cause__
     return Procedure(name, defaults, key, timeout, found_by(op, read_as), idempotent=True)
 
 
