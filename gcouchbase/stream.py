@@ -36,8 +36,7 @@ class ResultStream(StreamBase[T]):
             # A result that is asked for is waited for.
             self._driver = self._driver.behind
 
-    @staticmethod
-    def _soon(driver: GeventDriver, call: Callable[[], None]) -> None:
+    def _soon(self, driver: GeventDriver, call: Callable[[], None]) -> None:
         if driver.hub_is_there():
             hub = driver.hub
             hub.loop.run_callback_threadsafe(guarded, hub, driver, call)

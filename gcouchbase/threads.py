@@ -9,7 +9,7 @@ from gevent import Greenlet
 
 from couchloop.client.crossing import Call, Crossing, Lock
 from gcouchbase.driver import GeventDriver
-from gcouchbase.internals import allocate_lock, call_in_hub
+from gcouchbase.internals import allocate_lock, call_in_hub, thread_ident
 
 
 class HubCrossing(Crossing):
@@ -30,6 +30,14 @@ class HubCrossing(Crossing):
     def is_running(self) -> bool:
         """See `Crossing`."""
         return self._driver.hub_is_there()
+
+    def thread(self) -> int:
+        """See `Crossing`."""
+        return thread_ident()
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """See `Crossing`."""
+        call_in_hub(self._driver.hub, self._driver, call)
 
     def send(self, call: Call[Any]) -> None:
         """See `Crossing`."""

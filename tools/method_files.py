@@ -121,9 +121,10 @@ then of the Bucket, before it waits. In a forked child a Bucket has another driv
 call asks for the way to the loop.""",
         """\
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 from couchloop.client.crossing import Crossing, Target
-from couchloop.exceptions import CouchbaseError, FeatureNotAvailableError
+from couchloop.client.thread_stream import ResultStream
+from couchloop.exceptions import CouchbaseError
 from couchloop.hot.operation import placed
 """,
         """\
@@ -147,13 +148,19 @@ finally:
 return crossing.run(pending)
 """,
         """\
+target = self._target
+crossing = self._cross(target._driver)
 del self
-raise FeatureNotAvailableError(
-    "streams are for the thread of the loop: in other threads use the _multi form"
-)
+try:
+    crossing.check(target._driver.session)
+    return ResultStream(target, {call}, crossing)
+except CouchbaseError as error:
+    placed(error, target._defaults)
+    raise
+finally:
+    del target
 """,
-        stream_returns="NoReturn",
         defaults="target._defaults",
-        ignored=("A002", "ARG002", "SLF001"),
+        ignored=("A002", "SLF001"),
     ),
 )

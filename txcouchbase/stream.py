@@ -110,8 +110,7 @@ class ResultStream(StreamBase[T]):
             stream.source = AsyncSource(stream.given, poke)
             stream.given = None
 
-    @staticmethod
-    def _soon(driver: TwistedDriver, call: Callable[[], None]) -> None:
+    def _soon(self, driver: TwistedDriver, call: Callable[[], None]) -> None:
         if IReactorFromThreads.providedBy(driver.reactor):
             driver.reactor.callFromThread(call)
         else:

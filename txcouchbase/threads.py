@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from _thread import allocate_lock
+from _thread import allocate_lock, get_ident
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -40,6 +41,14 @@ class ReactorCrossing(Crossing):
         """See `Crossing`."""
         # One that has not run us yet may be started later.
         return self._driver.in_own_thread() is None or self._reactor.running
+
+    def thread(self) -> int:
+        """See `Crossing`."""
+        return get_ident()
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """See `Crossing`."""
+        self._reactor.callFromThread(call)
 
     def send(self, call: Call[Any]) -> None:
         """See `Crossing`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from _thread import get_ident
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,6 @@ import pytest
 from couchloop.durability import ClientDurability, Durability
 from couchloop.exceptions import (
     ArgumentError,
-    FeatureNotAvailableError,
     InvalidDurabilityError,
     NotFoundError,
     ObjectDestroyedError,
@@ -19,10 +19,23 @@ from couchloop.exceptions import (
     TooFewReplicasError,
     ValueFormatError,
 )
+from couchloop.kv_range_scan import RangeScan
 from couchloop.transcoder import FMT_BYTES
+from couchloop.wire import Opcode
 from tests.conformance.loops import Loop, cluster_of, open_bucket, opened
+from tests.threads import Threads
 
 MANY = 5000
+
+
+class Nothing:
+    """An async iterable."""
+
+    def __aiter__(self) -> Nothing:
+        return self
+
+    async def __anext__(self) -> Any:
+        raise StopAsyncIteration
 
 
 @pytest.fixture
@@ -236,11 +249,160 @@ def test_bounds(loop: Loop, bucket: Any) -> None:
     assert 3 <= most <= 6
 
 
-def test_threads_are_told(loop: Loop, bucket: Any) -> None:
-    """A handle for threads says what to use in place of a stream."""
-    handle = bucket.threadsafe()
-    with pytest.raises(FeatureNotAvailableError, match="_multi"):
-        loop.in_thread(lambda: handle.get_stream(["a"]))
+class TestThreads:
+    """Streams of plain threads, by `bucket.threadsafe()`."""
+
+    def test_import_and_export(self, loop: Loop, bucket: Any) -> None:
+        """What a generator gives is stored and read again; it, and progress, run in the thread."""
+        handle = bucket.threadsafe()
+        told: list[Any] = []
+        places: set[int] = set()
+
+        def given() -> Iterator[tuple[str, Any]]:
+            for key, value in pairs():
+                places.add(get_ident())
+                if value["n"] == 100:
+                    # The loop is free: this waits for it.
+                    assert handle.exists("k0")
+                yield key, value
+
+        def progress(*numbers: Any) -> None:
+            places.add(get_ident())
+            told.append(numbers)
+
+        def work() -> int:
+            results = list(handle.upsert_stream(given(), progress=progress))
+            assert sorted(each.key for each in results) == sorted(dict(pairs()))
+            assert all(each.success for each in results)
+            keys = [key for key, _ in pairs()]
+            with handle.get_stream(keys) as found:
+                assert {each.key: each.value for each in found} == dict(pairs())
+            assert found.closed
+            return get_ident()
+
+        assert {loop.in_thread(work)} == places
+        assert told[-1] == (MANY, 0, None)
+        done = [each for each, _, _ in told]
+        assert done == sorted({*done})
+        loop.until(lambda: bucket._driver.session.in_flight == 0)
+
+    def test_failures(self, loop: Loop, bucket: Any, served: Any) -> None:
+        """A key that fails is a result; what the iterable or progress raises comes last."""
+        served.cluster.create_collection("default", "a.b")
+        handle = bucket.threadsafe().scope("a").collection("b")
+
+        def broken() -> Iterator[Any]:
+            yield from [("a", 1), ("b", {1}), "c", ("d", 2)]
+            raise LookupError
+
+        def slip(*_: Any) -> None:
+            raise ZeroDivisionError
+
+        def work() -> None:
+            stream = handle.upsert_stream(broken())
+            found: list[Any] = []
+            with pytest.raises(LookupError):
+                found.extend(stream)
+            errors = {each.key: type(each.error) for each in found}
+            assert errors == {
+                "a": type(None),
+                "b": ValueFormatError,
+                "c": ArgumentError,
+                "d": type(None),
+            }
+            assert list(stream) == []
+            with pytest.raises(ZeroDivisionError):
+                handle.get_stream(["a", "b", "d"], progress=slip).run()
+            summary = handle.get_stream(["a", "no", "d"]).run()
+            assert (summary.done, summary.failed) == (3, 1)
+            error = summary.failures[0].error
+            assert isinstance(error, NotFoundError)
+            assert error.context is not None
+            assert error.context.collection == "b"
+            assert len(list(handle.scan(RangeScan()))) == 2
+            with pytest.raises(ArgumentError):
+                handle.get_stream(Nothing())
+            with pytest.raises(ArgumentError):
+                handle.get_stream(["a"], in_flight=0)
+
+        loop.in_thread(work)
+
+    def test_bounds(self, loop: Loop, bucket: Any) -> None:
+        """No more is under way, and no more is read ahead, than was said; a pause is one."""
+        handle = bucket.threadsafe()
+        session = bucket._driver.session
+        read = most = 0
+
+        def given() -> Iterator[tuple[str, Any]]:
+            nonlocal read, most
+            for key, value in pairs(200):
+                read += 1
+                most = max(most, session.in_flight)
+                yield key, value
+
+        def work() -> None:
+            stream = handle.upsert_stream(given(), in_flight=7)
+            next(stream)
+            assert read <= 8
+            for got, _ in enumerate(stream, 2):
+                assert read <= got + 7 + len(stream._stream.ready)
+            assert stream.done == 200
+
+        loop.in_thread(work)
+        assert most <= 7
+
+    def test_copies(self, loop: Loop, bucket: Any) -> None:
+        """Streams of threads watch copies, by argument or by the block of their thread."""
+        handle = bucket.threadsafe()
+
+        def work() -> None:
+            assert handle.upsert_stream(pairs(50), replicate_to=1).run().failed == 0
+            with handle.durability(persist_to=1, replicate_to=3):
+                summary = handle.upsert_stream(pairs(5)).run()
+            assert [type(each.error) for each in summary.failures] == [TooFewReplicasError] * 5
+
+        loop.in_thread(work)
+
+    def test_stops(self, loop: Loop, bucket: Any, served: Any) -> None:
+        """A thread that stops leaves nothing under way, by closing the stream or forgetting it."""
+        handle = bucket.threadsafe()
+
+        def work() -> int:
+            with handle.upsert_stream(pairs()) as stream:
+                next(stream)
+            next(handle.upsert_stream(pairs()))
+            gc.collect()
+            return stream.done
+
+        assert loop.in_thread(work) < 2000
+        loop.until(lambda: bucket._driver.session.in_flight == 0)
+        assert served.cluster.operations["SET"] < 4000
+
+    def test_shared(self, loop: Loop, bucket: Any) -> None:
+        """Several threads share a stream: each result is one thread's."""
+        handle = bucket.threadsafe()
+        stream = loop.in_thread(lambda: handle.upsert_stream(pairs(2000)))
+        threads = Threads(lambda _: [each.key for each in stream], 4)
+        loop.until(lambda: threads.ended, "a thread hangs")
+        keys = [key for found in threads.results.values() for key in found]
+        assert sorted(keys) == sorted(dict(pairs(2000)))
+
+    def test_closed_bucket(self, loop: Loop, served: Any) -> None:
+        """A Bucket that is closed ends them: what is there comes first."""
+        bucket = open_bucket(loop, cluster_of(loop, served))
+        handle = bucket.threadsafe()
+        served.cluster.inject(opcode=Opcode.GET, silent=True)
+
+        def work(_: int) -> None:
+            for each in handle.get_stream(map(str, range(10**6)), timeout=60.0):
+                assert isinstance(each.error, RequestCanceledError | ObjectDestroyedError)
+
+        threads = Threads(work, 2)
+        loop.until(lambda: bucket._driver.session.in_flight >= 32)
+        loop.wait(bucket.close(timeout=0))
+        loop.until(lambda: threads.ended, "a thread hangs")
+        for error in threads.results.values():
+            assert isinstance(error, RequestCanceledError | ObjectDestroyedError)
 
 
 def test_length_hint(loop: Loop, bucket: Any) -> None:

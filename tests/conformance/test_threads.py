@@ -149,3 +149,45 @@ def test_lockmodes(loop: Loop, served: Any, mode: int) -> None:
         assert (bucket.lockmode, bucket.unlock_gil) == (0, False)
         with pytest.raises(ArgumentError, match="LOCKMODE_WAIT"):
             cluster.open_bucket("default", lockmode=7)
+
+
+def test_pipeline(loop: Loop, served: Any, bucket: Any) -> None:
+    """In a pipeline a thread's calls are all under way at once, in order; others wait as ever."""
+    served.cluster.create_collection("default", "a.b")
+    handle = bucket.threadsafe()
+    birds = handle.scope("a").collection("b")
+
+    def work() -> Any:
+        with handle.pipeline() as pipeline:
+            assert handle.upsert("k", 1) is None
+            assert birds.upsert("k", {"legs": 2}) is None
+            for _ in range(100):
+                handle.counter("k", 1)
+            handle.get_multi(["k"])
+            birds.map_get("k", "legs")
+            # A stream's results are waited for.
+            assert [each.value for each in birds.get_stream(["k"])] == [{"legs": 2}]
+        stored, _, *counted, many, legs = pipeline.results
+        assert stored.success
+        assert [result.value for result in counted] == list(range(2, 102))
+        assert (many["k"].value, legs.value) == (101, 2)
+        with pytest.raises(NotFoundError) as caught, handle.pipeline() as pipeline:  # noqa: PT012 - a block
+            handle.get("no")
+            handle.get("k")
+        assert caught.value.key == "no"
+        assert [result.value for result in pipeline.results] == [None, 101]
+        return handle.get("k").value
+
+    assert loop.in_thread(work) == 101
+    swallowed = served.cluster.inject(opcode=Opcode.GET, silent=True)
+
+    def waiting(_: int) -> None:
+        with handle.pipeline():
+            for _ in range(50):
+                handle.get("k", timeout=60)
+
+    threads = Threads(waiting, 2)
+    loop.until(lambda: swallowed.hits == 100)
+    loop.wait(bucket.close(timeout=0))
+    for error in ended(loop, threads).values():
+        assert isinstance(error, RequestCanceledError)

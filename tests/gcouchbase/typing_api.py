@@ -5,6 +5,7 @@ An `ignore` that is not needed is an error too, so the lines that must be refuse
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict, assert_type
@@ -13,6 +14,8 @@ from gevent.event import Event
 
 from couchloop import subdocument as sd
 from couchloop.client.connection_limits import ConnectionBudget
+from couchloop.client.thread_pipeline import ThreadPipeline
+from couchloop.client.thread_stream import ResultStream as ThreadStream
 from couchloop.client.threads import ThreadSafeBucket, ThreadSafeCollection
 from couchloop.durability import (
     ClientDurability,
@@ -92,6 +95,13 @@ def threads(bucket: Bucket) -> None:
     assert_type(handle.get("k", timeout=1), ValueResult)
     assert_type(handle.get_multi(["k"]), MultiResult[ValueResult])
     assert_type(handle.ping(), PingReport)
+    assert_type(handle.upsert_stream({"k": 1}, persist_to=1), ThreadStream[OperationResult])
+    with handle.scope("s").collection("c").get_stream(["k"], progress=print) as stream:
+        assert_type(next(stream), ValueResult)
+        assert_type(stream.run(), Summary)
+    with handle.pipeline() as pipeline:
+        assert_type(pipeline, ThreadPipeline)
+        assert_type(pipeline.results, Sequence[Any])
     handle.get(1)  # type: ignore[call-overload]
 
 

@@ -8,7 +8,7 @@ node. Locks and the ways across come from the adapters, as a `Crossing`: the cor
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 from couchloop.client.driver import Driver
@@ -24,6 +24,7 @@ from couchloop.hot.batch import Batch, Bulk
 from couchloop.hot.operation import Defaults, Operation, Pending
 from couchloop.hot.request import Request
 from couchloop.operations.procedure import Procedure
+from couchloop.operations.stream import Pull
 from couchloop.session.health import Waiter
 from couchloop.session.session import Session, SessionState
 
@@ -72,6 +73,14 @@ class Crossing(ABC):
         """Whether the loop may still do what it is handed; any thread may ask."""
 
     @abstractmethod
+    def thread(self) -> int:
+        """Return the number of this thread."""
+
+    @abstractmethod
+    def soon(self, call: Callable[[], None]) -> None:
+        """Make the loop make a call; any thread may ask."""
+
+    @abstractmethod
     def send(self, call: Call[Any]) -> None:
         """Make the loop run `call.pending`, and tell *call* how it went; any thread may ask."""
 
@@ -79,14 +88,23 @@ class Crossing(ABC):
     def withdraw(self, call: Call[Any]) -> None:
         """Make the loop cancel *call*, whose thread has gone; any thread may ask."""
 
+    @property
+    def plain(self) -> Crossing:
+        """The way that waits: this one."""
+        return self
+
     # What a method calls, in the thread
 
-    def check(self, session: Session) -> None:
-        """Raise why this thread must not hand a call to the loop of *session*, if so."""
+    def check_here(self) -> None:
+        """Raise WrongLoopError if this is the thread of the loop."""
         if self.is_here():
             raise WrongLoopError(
                 "threadsafe() is for other threads: in the loop's own use the Bucket itself"
             )
+
+    def check(self, session: Session) -> None:
+        """Raise why this thread must not hand a call to the loop of *session*, if so."""
+        self.check_here()
         if session.state is SessionState.CLOSED:
             # In a forked child the loop is the parent's.
             raise session.failure()
@@ -95,6 +113,10 @@ class Crossing(ABC):
 
     def run(self, pending: Pending[T]) -> T:
         """Make the loop run *pending*, whose owner lives until then; return its result."""
+        return self.begin(pending).wait()
+
+    def begin(self, pending: Pending[T]) -> Call[T]:
+        """Likewise, and return what waits for its result."""
         try:
             if isinstance(pending, Bulk):
                 # Values are encoded here, and not on the loop.
@@ -105,7 +127,7 @@ class Crossing(ABC):
             raise
         call = Call(pending, self)
         self.send(call)
-        return call.wait()
+        return call
 
 
 class Call(Generic[T]):
@@ -148,21 +170,19 @@ class Call(Generic[T]):
 
     # In the thread
 
-    def wait(self) -> T:
+    def wait(self, *, at_once: bool = False) -> T:
         """Wait until the loop has done it; return its result, or raise its error.
 
-        Whatever else ends the wait, KeyboardInterrupt for one, cancels the operation.
+        Whatever else ends the wait, KeyboardInterrupt for one, cancels the operation. With
+        *at_once* there is no time for that: the loop is known to stand still.
 
         Raises RequestCanceledError if the loop stops meanwhile, TimeoutError (either an
         AmbiguousError where the server may have done it) if it stands still.
         """
         try:
-            self._await()
+            self._await(at_once=at_once)
         except BaseException:
-            self.given_up = True
-            # Here, for a loop that has stopped would keep the Bucket for ever.
-            self.pending.owner = None
-            self._crossing.withdraw(self)
+            self.give_up()
             raise
         error, self._error = self._error, None
         if error is None:
@@ -173,9 +193,16 @@ class Call(Generic[T]):
             # As in `Operation.result`: it must not point to itself by way of this frame.
             del error
 
-    def _await(self) -> None:
+    def give_up(self) -> None:
+        """Cancel the operation: nobody waits for it any more."""
+        self.given_up = True
+        # Here, for a loop that has stopped would keep the Bucket for ever.
+        self.pending.owner = None
+        self._crossing.withdraw(self)
+
+    def _await(self, *, at_once: bool) -> None:
         limit, is_safe = _nature(self.pending)
-        limit += _PATIENCE
+        limit = 0.0 if at_once else limit + _PATIENCE
         left, undone = limit, _undone(self.pending)
         while not self._lock.acquire(True, min(_LOOK, left)):
             left -= _LOOK
@@ -230,6 +257,8 @@ def _nature(pending: Pending[Any]) -> tuple[float, bool]:
     """Return the seconds that *pending* has, and whether it changes nothing."""
     if isinstance(pending, Bulk):
         return pending.timeout, pending.kind.idempotent
+    if isinstance(pending, Pull):
+        return max(pending.timeout, pending.patience), True
     if isinstance(pending, Procedure):
         return pending.timeout, pending.idempotent
     if isinstance(pending, Waiter):
@@ -239,4 +268,6 @@ def _nature(pending: Pending[Any]) -> tuple[float, bool]:
 
 
 def _undone(pending: Pending[Any]) -> int:
+    if isinstance(pending, Pull):
+        return -pending.answered
     return pending.remaining if isinstance(pending, Bulk) else 0

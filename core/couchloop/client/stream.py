@@ -83,9 +83,8 @@ class StreamBase(ABC, Generic[T]):
     def _summary(self) -> Summary:
         return Summary(self.done, self.failed, tuple(self._failures))
 
-    @staticmethod
     @abstractmethod
-    def _soon(driver: Any, call: Callable[[], None]) -> None:
+    def _soon(self, driver: Any, call: Callable[[], None]) -> None:
         """Have the loop of *driver* make a call; from any thread."""
 
     def __del__(self) -> None:

@@ -29,18 +29,19 @@ Frames are part of tracebacks and must not keep a Bucket open: a method lets go 
 then of the Bucket, before it waits. In a forked child a Bucket has another driver, so that each
 call asks for the way to the loop.
 """
-# ruff: noqa: A002, ARG002, SLF001
+# ruff: noqa: A002, SLF001
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
-from typing import Any, NoReturn, overload
+from typing import Any, overload
 from warnings import warn
 
 from couchloop.arguments.expiry import Expiry, LockTime
 from couchloop.client.crossing import Crossing, Target
+from couchloop.client.thread_stream import ResultStream
 from couchloop.durability import DurabilityType
-from couchloop.exceptions import CouchbaseError, FeatureNotAvailableError
+from couchloop.exceptions import CouchbaseError
 from couchloop.hot.operation import Key, placed
 from couchloop.hot.result import (
     ExistsResult,
@@ -49,6 +50,7 @@ from couchloop.hot.result import (
     ReplicaResult,
     ReplicasResult,
     Result,
+    ScanResult,
     StatsResult,
     V,
     ValueResult,
@@ -69,9 +71,11 @@ from couchloop.operations import (
     remove,
     replicas,
     retrieve,
+    scan,
     sets,
     stats,
     store,
+    streams,
     subdocument,
     touch,
 )
@@ -3726,6 +3730,25 @@ class DocumentMethods:
             del target
         return crossing.run(pending)
 
+    @overload
+    def get_stream(
+        self,
+        keys: Mapping[Any, Any]
+        | Iterable[Key | tuple[Key, Any]]
+        | AsyncIterable[Key | tuple[Key, Any]],
+        *,
+        ttl: Expiry = 0,
+        quiet: bool | None = None,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        progress: Progress | None = None,
+        in_flight: int = 512,
+        max_bytes: int = 4194304,
+    ) -> ResultStream[ValueResult[V]]: ...
+    @overload
     def get_stream(
         self,
         keys: Mapping[Any, Any]
@@ -3742,7 +3765,24 @@ class DocumentMethods:
         progress: Progress | None = None,
         in_flight: int = 512,
         max_bytes: int = 4194304,
-    ) -> NoReturn:
+    ) -> ResultStream[ValueResult]: ...
+    def get_stream(
+        self,
+        keys: Mapping[Any, Any]
+        | Iterable[Key | tuple[Key, Any]]
+        | AsyncIterable[Key | tuple[Key, Any]],
+        *,
+        ttl: Expiry = 0,
+        quiet: bool | None = None,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        progress: Progress | None = None,
+        in_flight: int = 512,
+        max_bytes: int = 4194304,
+    ) -> ResultStream[ValueResult]:
         """Fetch any number of documents.
 
         Args:
@@ -3767,10 +3807,34 @@ class DocumentMethods:
         False, and `error` is what `get` would have raised. Nothing is sent before the first is
         asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
         """
+        target = self._target
+        crossing = self._cross(target._driver)
         del self
-        raise FeatureNotAvailableError(
-            "streams are for the thread of the loop: in other threads use the _multi form"
-        )
+        try:
+            crossing.check(target._driver.session)
+            return ResultStream(
+                target,
+                streams.get_stream(
+                    target._defaults,
+                    keys,
+                    ttl=ttl,
+                    quiet=quiet,
+                    no_format=no_format,
+                    transcoder=transcoder,
+                    type=type,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                    progress=progress,
+                    in_flight=in_flight,
+                    max_bytes=max_bytes,
+                ),
+                crossing,
+            )
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
 
     def exists_stream(
         self,
@@ -3781,7 +3845,7 @@ class DocumentMethods:
         progress: Progress | None = None,
         in_flight: int = 512,
         max_bytes: int = 4194304,
-    ) -> NoReturn:
+    ) -> ResultStream[ExistsResult]:
         """Return which of any number of documents are there.
 
         Args:
@@ -3798,10 +3862,29 @@ class DocumentMethods:
         False, and `error` is what `exists` would have raised. Nothing is sent before the first is
         asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
         """
+        target = self._target
+        crossing = self._cross(target._driver)
         del self
-        raise FeatureNotAvailableError(
-            "streams are for the thread of the loop: in other threads use the _multi form"
-        )
+        try:
+            crossing.check(target._driver.session)
+            return ResultStream(
+                target,
+                streams.exists_stream(
+                    target._defaults,
+                    keys,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                    progress=progress,
+                    in_flight=in_flight,
+                    max_bytes=max_bytes,
+                ),
+                crossing,
+            )
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
 
     def upsert_stream(
         self,
@@ -3820,7 +3903,7 @@ class DocumentMethods:
         progress: Progress | None = None,
         in_flight: int = 512,
         max_bytes: int = 4194304,
-    ) -> NoReturn:
+    ) -> ResultStream[OperationResult]:
         """Store any number of documents whether they exist or not.
 
         Args:
@@ -3849,10 +3932,37 @@ class DocumentMethods:
         False, and `error` is what `upsert` would have raised. Nothing is sent before the first is
         asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
         """
+        target = self._target
+        crossing = self._cross(target._driver)
         del self
-        raise FeatureNotAvailableError(
-            "streams are for the thread of the loop: in other threads use the _multi form"
-        )
+        try:
+            crossing.check(target._driver.session)
+            return ResultStream(
+                target,
+                streams.upsert_stream(
+                    target._defaults,
+                    pairs,
+                    ttl=ttl,
+                    format=format,
+                    persist_to=persist_to,
+                    replicate_to=replicate_to,
+                    expiry=expiry,
+                    transcoder=transcoder,
+                    preserve_expiry=preserve_expiry,
+                    durability=durability,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                    progress=progress,
+                    in_flight=in_flight,
+                    max_bytes=max_bytes,
+                ),
+                crossing,
+            )
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
 
     def insert_stream(
         self,
@@ -3870,7 +3980,7 @@ class DocumentMethods:
         progress: Progress | None = None,
         in_flight: int = 512,
         max_bytes: int = 4194304,
-    ) -> NoReturn:
+    ) -> ResultStream[OperationResult]:
         """Store any number of documents that must not exist yet.
 
         Args:
@@ -3897,10 +4007,36 @@ class DocumentMethods:
         False, and `error` is what `insert` would have raised. Nothing is sent before the first is
         asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
         """
+        target = self._target
+        crossing = self._cross(target._driver)
         del self
-        raise FeatureNotAvailableError(
-            "streams are for the thread of the loop: in other threads use the _multi form"
-        )
+        try:
+            crossing.check(target._driver.session)
+            return ResultStream(
+                target,
+                streams.insert_stream(
+                    target._defaults,
+                    pairs,
+                    ttl=ttl,
+                    format=format,
+                    persist_to=persist_to,
+                    replicate_to=replicate_to,
+                    expiry=expiry,
+                    transcoder=transcoder,
+                    durability=durability,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                    progress=progress,
+                    in_flight=in_flight,
+                    max_bytes=max_bytes,
+                ),
+                crossing,
+            )
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
 
     def replace_stream(
         self,
@@ -3919,7 +4055,7 @@ class DocumentMethods:
         progress: Progress | None = None,
         in_flight: int = 512,
         max_bytes: int = 4194304,
-    ) -> NoReturn:
+    ) -> ResultStream[OperationResult]:
         """Store any number of documents that must exist.
 
         Args:
@@ -3947,10 +4083,37 @@ class DocumentMethods:
         False, and `error` is what `replace` would have raised. Nothing is sent before the first is
         asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
         """
+        target = self._target
+        crossing = self._cross(target._driver)
         del self
-        raise FeatureNotAvailableError(
-            "streams are for the thread of the loop: in other threads use the _multi form"
-        )
+        try:
+            crossing.check(target._driver.session)
+            return ResultStream(
+                target,
+                streams.replace_stream(
+                    target._defaults,
+                    pairs,
+                    ttl=ttl,
+                    format=format,
+                    persist_to=persist_to,
+                    replicate_to=replicate_to,
+                    expiry=expiry,
+                    transcoder=transcoder,
+                    preserve_expiry=preserve_expiry,
+                    durability=durability,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                    progress=progress,
+                    in_flight=in_flight,
+                    max_bytes=max_bytes,
+                ),
+                crossing,
+            )
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
 
     def append_stream(
         self,
@@ -3965,7 +4128,7 @@ class DocumentMethods:
         progress: Progress | None = None,
         in_flight: int = 512,
         max_bytes: int = 4194304,
-    ) -> NoReturn:
+    ) -> ResultStream[OperationResult]:
         """Put values behind the bytes of any number of documents.
 
         Args:
@@ -3988,10 +4151,33 @@ class DocumentMethods:
         False, and `error` is what `append` would have raised. Nothing is sent before the first is
         asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
         """
+        target = self._target
+        crossing = self._cross(target._driver)
         del self
-        raise FeatureNotAvailableError(
-            "streams are for the thread of the loop: in other threads use the _multi form"
-        )
+        try:
+            crossing.check(target._driver.session)
+            return ResultStream(
+                target,
+                streams.append_stream(
+                    target._defaults,
+                    pairs,
+                    format=format,
+                    persist_to=persist_to,
+                    replicate_to=replicate_to,
+                    durability=durability,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                    progress=progress,
+                    in_flight=in_flight,
+                    max_bytes=max_bytes,
+                ),
+                crossing,
+            )
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
 
     def prepend_stream(
         self,
@@ -4006,7 +4192,7 @@ class DocumentMethods:
         progress: Progress | None = None,
         in_flight: int = 512,
         max_bytes: int = 4194304,
-    ) -> NoReturn:
+    ) -> ResultStream[OperationResult]:
         """Put values before the bytes of any number of documents.
 
         Args:
@@ -4029,10 +4215,33 @@ class DocumentMethods:
         False, and `error` is what `prepend` would have raised. Nothing is sent before the first is
         asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
         """
+        target = self._target
+        crossing = self._cross(target._driver)
         del self
-        raise FeatureNotAvailableError(
-            "streams are for the thread of the loop: in other threads use the _multi form"
-        )
+        try:
+            crossing.check(target._driver.session)
+            return ResultStream(
+                target,
+                streams.prepend_stream(
+                    target._defaults,
+                    pairs,
+                    format=format,
+                    persist_to=persist_to,
+                    replicate_to=replicate_to,
+                    durability=durability,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                    progress=progress,
+                    in_flight=in_flight,
+                    max_bytes=max_bytes,
+                ),
+                crossing,
+            )
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
 
     def remove_stream(
         self,
@@ -4049,7 +4258,7 @@ class DocumentMethods:
         progress: Progress | None = None,
         in_flight: int = 512,
         max_bytes: int = 4194304,
-    ) -> NoReturn:
+    ) -> ResultStream[OperationResult]:
         """Delete any number of documents.
 
         Args:
@@ -4073,10 +4282,33 @@ class DocumentMethods:
         False, and `error` is what `remove` would have raised. Nothing is sent before the first is
         asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
         """
+        target = self._target
+        crossing = self._cross(target._driver)
         del self
-        raise FeatureNotAvailableError(
-            "streams are for the thread of the loop: in other threads use the _multi form"
-        )
+        try:
+            crossing.check(target._driver.session)
+            return ResultStream(
+                target,
+                streams.remove_stream(
+                    target._defaults,
+                    keys,
+                    quiet=quiet,
+                    persist_to=persist_to,
+                    replicate_to=replicate_to,
+                    durability=durability,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                    progress=progress,
+                    in_flight=in_flight,
+                    max_bytes=max_bytes,
+                ),
+                crossing,
+            )
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
 
     def touch_stream(
         self,
@@ -4091,7 +4323,7 @@ class DocumentMethods:
         progress: Progress | None = None,
         in_flight: int = 512,
         max_bytes: int = 4194304,
-    ) -> NoReturn:
+    ) -> ResultStream[OperationResult]:
         """Set the expiry of any number of documents.
 
         Args:
@@ -4111,10 +4343,31 @@ class DocumentMethods:
         False, and `error` is what `touch` would have raised. Nothing is sent before the first is
         asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
         """
+        target = self._target
+        crossing = self._cross(target._driver)
         del self
-        raise FeatureNotAvailableError(
-            "streams are for the thread of the loop: in other threads use the _multi form"
-        )
+        try:
+            crossing.check(target._driver.session)
+            return ResultStream(
+                target,
+                streams.touch_stream(
+                    target._defaults,
+                    keys,
+                    ttl=ttl,
+                    expiry=expiry,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                    progress=progress,
+                    in_flight=in_flight,
+                    max_bytes=max_bytes,
+                ),
+                crossing,
+            )
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
 
     def counter_stream(
         self,
@@ -4134,7 +4387,7 @@ class DocumentMethods:
         progress: Progress | None = None,
         in_flight: int = 512,
         max_bytes: int = 4194304,
-    ) -> NoReturn:
+    ) -> ResultStream[ValueResult]:
         """Change any number of numbers.
 
         Args:
@@ -4160,11 +4413,54 @@ class DocumentMethods:
         False, and `error` is what `counter` would have raised. Nothing is sent before the first is
         asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
         """
+        target = self._target
+        crossing = self._cross(target._driver)
         del self
-        raise FeatureNotAvailableError(
-            "streams are for the thread of the loop: in other threads use the _multi form"
-        )
+        try:
+            crossing.check(target._driver.session)
+            return ResultStream(
+                target,
+                streams.counter_stream(
+                    target._defaults,
+                    keys,
+                    initial=initial,
+                    delta=delta,
+                    ttl=ttl,
+                    expiry=expiry,
+                    persist_to=persist_to,
+                    replicate_to=replicate_to,
+                    durability=durability,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                    progress=progress,
+                    in_flight=in_flight,
+                    max_bytes=max_bytes,
+                ),
+                crossing,
+            )
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
 
+    @overload
+    def scan(
+        self,
+        scan_type: RangeScan | PrefixScan | SamplingScan,
+        *,
+        ids_only: bool = False,
+        consistent_with: Changes | None = None,
+        batch_byte_limit: int = 15000,
+        batch_item_limit: int = 50,
+        concurrency: int = 1,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: type[V],
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ResultStream[ScanResult[V]]: ...
+    @overload
     def scan(
         self,
         scan_type: RangeScan | PrefixScan | SamplingScan,
@@ -4179,7 +4475,22 @@ class DocumentMethods:
         type: Any = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
-    ) -> NoReturn:
+    ) -> ResultStream[ScanResult]: ...
+    def scan(
+        self,
+        scan_type: RangeScan | PrefixScan | SamplingScan,
+        *,
+        ids_only: bool = False,
+        consistent_with: Changes | None = None,
+        batch_byte_limit: int = 15000,
+        batch_item_limit: int = 50,
+        concurrency: int = 1,
+        no_format: bool = False,
+        transcoder: Transcoder | type[Transcoder] | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> ResultStream[ScanResult]:
         """Return the documents of a range of keys, or some of them at random, one after the other.
 
         Args:
@@ -4204,10 +4515,34 @@ class DocumentMethods:
         has no range scans (they need servers from 7.6 on, and are not for ephemeral buckets),
         MutationTokenOutdatedError, CollectionNotFoundError, RangeScanCanceledError.
         """
+        target = self._target
+        crossing = self._cross(target._driver)
         del self
-        raise FeatureNotAvailableError(
-            "streams are for the thread of the loop: in other threads use the _multi form"
-        )
+        try:
+            crossing.check(target._driver.session)
+            return ResultStream(
+                target,
+                scan.scan(
+                    target._defaults,
+                    scan_type,
+                    ids_only=ids_only,
+                    consistent_with=consistent_with,
+                    batch_byte_limit=batch_byte_limit,
+                    batch_item_limit=batch_item_limit,
+                    concurrency=concurrency,
+                    no_format=no_format,
+                    transcoder=transcoder,
+                    type=type,
+                    timeout=timeout,
+                    retry_strategy=retry_strategy,
+                ),
+                crossing,
+            )
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
 
 
 class OldNames(DocumentMethods):

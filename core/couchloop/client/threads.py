@@ -16,6 +16,7 @@ from couchloop.client.thread_methods import (
     ManifestMethods,
     OldNames,
 )
+from couchloop.client.thread_pipeline import ThreadPipeline, Ways
 
 
 class ThreadSafeBucket(OldNames, HealthMethods, DurabilityBlocks):
@@ -34,7 +35,7 @@ class ThreadSafeBucket(OldNames, HealthMethods, DurabilityBlocks):
 
     def __init__(self, bucket: BucketBase, cross: Callable[[Any], Crossing]) -> None:
         self._target: BucketBase = bucket
-        self._cross = cross
+        self._cross: Callable[[Any], Any] = Ways(cross)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._target!r}>"
@@ -43,6 +44,15 @@ class ThreadSafeBucket(OldNames, HealthMethods, DurabilityBlocks):
     def bucket(self) -> str:
         """The bucket's name."""
         return self._target.bucket
+
+    def pipeline(self) -> ThreadPipeline:
+        """Return a context in which this thread's operations do not wait for each other.
+
+        Within it they return None; `results` of the context has what they gave, when it has ended.
+        """
+        ways, target = self._cross, self._target
+        assert isinstance(ways, Ways)
+        return ThreadPipeline(ways, lambda: target._driver)  # noqa: SLF001 - ours
 
     def scope(self, name: str) -> ThreadSafeScope:
         """Return a scope, as the Bucket's own method does, for threads."""

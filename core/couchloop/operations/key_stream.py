@@ -14,13 +14,13 @@ from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Sized
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 from couchloop.exceptions import ArgumentError, CouchbaseError, ValueFormatError
-from couchloop.hot.operation import placed
+from couchloop.hot.operation import Operation, placed
 from couchloop.hot.result import Result
 from couchloop.operations.stream import END, SLICE, Stream, failed
 
 if TYPE_CHECKING:
     from couchloop.hot.batch import Build
-    from couchloop.hot.operation import Defaults, Operation
+    from couchloop.hot.operation import Defaults
     from couchloop.operations.procedure import Performer
 
 R = TypeVar("R", bound=Result)
@@ -89,6 +89,13 @@ class Summary(NamedTuple):
     """Of these, how many failed."""
     failures: tuple[Result, ...]
     """The first of them, 100 at most, each with its `key` and its `error`."""
+
+
+class Refused(NamedTuple):
+    """An item of which no operation is made."""
+
+    key: Any
+    error: CouchbaseError
 
 
 class KeyStream(Stream[R]):
@@ -235,6 +242,18 @@ class KeyStream(Stream[R]):
 
     def _operation(self, item: Any) -> Operation[Any] | None:
         """Build an operation; None: it is refused, and the result says so."""
+        made = item if isinstance(item, Operation | Refused) else self.made(item)
+        if isinstance(made, Operation):
+            return made
+        key, failure = made
+        self._add_failure(key, self._kind.missed(key, failure.rc or -1), failure)
+        return None
+
+    def made(self, item: Any) -> Operation[Any] | Refused:
+        """Return the operation that an item means, or why there is none; in any thread.
+
+        What it gives may take the place of the item.
+        """
         key, said = item, None
         try:
             if self._pairs or (self._pairs is None and type(item) is tuple):
@@ -244,12 +263,21 @@ class KeyStream(Stream[R]):
                 key, said = item
             return self._build(key, said)
         except CouchbaseError as error:
-            failure = error
+            return Refused(key, error)
         except Exception as why:  # noqa: BLE001 - of a key or an argument with methods of its own
             text = f"the key and what goes with it cannot be sent: {type(why).__name__}"
-            failure = ValueFormatError(text, key=key, inner_cause=why.with_traceback(None))
-        self._add_failure(key, self._kind.missed(key, failure.rc or -1), failure)
-        return None
+            inner = why.with_traceback(None)
+            return Refused(key, ValueFormatError(text, key=key, inner_cause=inner))
+
+    @property
+    def room(self) -> int:
+        """How many more operations may be under way."""
+        return self._most - self._held
+
+    def take_progress(self) -> Progress | None:
+        """Return what is to be told of progress: from now on somebody else tells it."""
+        progress, self._progress = self._progress, None
+        return progress
 
     def _stop(self) -> list[Operation[Any]]:
         self._end_source()

@@ -164,6 +164,8 @@ class ScanStream(Stream[ScanResult]):
         """`_most`: vbuckets that are scanned at once now: fewer while the server is busy."""
         self._coder = coder
         self._timeout = timeout
+        # A node that is busy is asked again for as long.
+        self.patience = 2 * timeout
         self._retry_strategy = retry_strategy
         self._snapshots: dict[int, Snapshot] = {}
         self._waiting: dict[int, deque[Part]] | None = None

@@ -81,6 +81,12 @@ class Stream(ABC, Generic[T]):
         """When the slice that is under way has begun."""
         self._has_more = False
         """Whether a slice can do more in the next turn."""
+        self.patience = 0.0
+        """Seconds in which something of what is under way ends, at the latest."""
+        self.grace = 0.0
+        """Seconds that something may take beyond the time of its operation."""
+        self.answered = 0
+        """How many operations have ended."""
         self._is_halted = False
         """Whether the session has ended: nothing can be issued any more."""
 
@@ -180,6 +186,7 @@ class Stream(ABC, Generic[T]):
         """See `couchloop.hot.request.Completion`: it is read in a turn."""
         self._flying.pop(op, None)
         self._finished.append(op)
+        self.answered += 1
         for pull in self._pulls:
             pull.ask()
         return False
@@ -310,13 +317,37 @@ class Pull(Procedure[Any], Generic[T]):
         self.wants_turn = None
         self._stream._pulls.pop(self, None)  # noqa: SLF001 - the two are one
 
+    @property
+    def patience(self) -> float:
+        """See `Stream`."""
+        return self._stream.patience
+
+    @property
+    def answered(self) -> int:
+        """See `Stream`."""
+        return self._stream.answered
+
     def result(self) -> Any:
         """Return what `Stream.take` does."""
+        self._see()
+        return self._stream.take()
+
+    def _see(self) -> None:
+        """See to it that there is something to take."""
         stream = self._stream
         while not stream.can_take:
             # It was refused: what is answered already is all that there will be.
             stream.slice(self, None, 0.0)
-        return stream.take()
+
+
+class Look(Pull[T]):
+    """Likewise a wait, for who takes in another place: it takes nothing by itself."""
+
+    __slots__ = ()
+
+    def result(self) -> None:  # type: ignore[override]  # as with `Procedure`
+        """Return once there is something to take."""
+        self._see()
 
 
 class Cancelled(Procedure[None]):

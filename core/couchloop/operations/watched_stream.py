@@ -88,7 +88,7 @@ class WatchedStream(KeyStream[R]):
     def __init__(self, *arguments: Any, need: Need, seconds: float, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._need = need
-        self._seconds = seconds
+        self._seconds = self.grace = seconds
         self._open = 0
         """Keys that were read, and have no result yet."""
         self._built: list[Operation[Any]] = []

@@ -21,6 +21,7 @@ from couchloop.exceptions import (
     InvalidTimeoutError,
     NotFoundError,
     ObjectDestroyedError,
+    PipelineError,
     RequestCanceledError,
     UnambiguousTimeoutError,
     WrongLoopError,
@@ -41,6 +42,8 @@ class Loop(Crossing):
         self.released = False
         self.calls: list[Call[Any]] = []
         self.withdrawn: list[Call[Any]] = []
+        self.number = 1
+        self.soon_calls: list[Callable[[], None]] = []
 
     def make_lock(self) -> Loop:
         return self
@@ -60,6 +63,12 @@ class Loop(Crossing):
 
     def is_running(self) -> bool:
         return self.running
+
+    def thread(self) -> int:
+        return self.number
+
+    def soon(self, call: Callable[[], None]) -> None:
+        self.soon_calls.append(call)
 
     def send(self, call: Call[Any]) -> None:
         self.calls.append(call)
@@ -253,3 +262,113 @@ def test_methods() -> None:
     assert (own.bucket, own.connected, own.closed) == ("default", True, False)
     assert repr(own).startswith("<ThreadSafeBucket of <")
     check_methods(ThreadSafeBucket, ThreadSafeCollectionManager, lambda result: result)
+
+
+class TestPipeline:
+    """Calls of one thread that do not wait for each other."""
+
+    def test_results(self) -> None:
+        """Within it calls give None; at its end all are waited for, in their order."""
+        loop = Loop()
+        threads = handle(loop)
+        with threads.pipeline() as pipeline:
+            assert cast(Any, threads.get("a")) is None
+            assert cast(Any, threads.get("b")) is None
+            assert [call.pending.key for call in loop.calls] == ["a", "b"]  # type: ignore[attr-defined]
+            for number, call in enumerate(loop.calls):
+                call.succeed(number)
+        assert pipeline.results == [0, 1]
+        with pytest.raises(PipelineError, match="used once"), pipeline:
+            pass
+
+    def test_other_threads(self) -> None:
+        """Another thread's calls wait as ever; one thread has one pipeline at a time."""
+        loop = Loop(lambda _, call: call.succeed(7))
+        threads = handle(loop)
+        with threads.pipeline():
+            with pytest.raises(PipelineError, match="end it first"), threads.pipeline():
+                pass
+            loop.number = 2
+            assert cast(Any, threads.get("k")) == 7
+            loop.number = 1
+        assert cast(Any, threads.get("k")) == 7
+
+    def test_first_failure(self) -> None:
+        """What failed first is raised, unless the body has raised; results have them all."""
+        loop = Loop()
+        threads = handle(loop)
+        with pytest.raises(NotFoundError), threads.pipeline() as pipeline:  # noqa: PT012 - a block
+            threads.get("a")
+            threads.get("b")
+            loop.calls[0].succeed(1)
+            loop.calls[1].fail(NotFoundError("no"))
+        assert pipeline.results == [1, None]
+        with pytest.raises(LookupError), threads.pipeline():  # noqa: PT012 - a block
+            threads.get("a")
+            loop.calls[-1].fail(NotFoundError("no"))
+            raise LookupError
+
+    @pytest.mark.parametrize("runs", [True, False])
+    def test_a_loop_that_does_not_answer(self, runs: bool) -> None:
+        """All calls end within the time of one: the loop would not answer the others either."""
+        loop = Loop()
+        threads = handle(loop)
+        pipeline = threads.pipeline()
+        pipeline.__enter__()
+        for number in range(50):
+            threads.get(f"k{number}", timeout=1)
+        loop.running = runs
+        with pytest.raises(UnambiguousTimeoutError if runs else RequestCanceledError):
+            pipeline.__exit__(None, None, None)
+        assert loop.waited <= 6.0
+        assert pipeline.results == [None] * 50
+        assert loop.withdrawn == loop.calls
+
+
+class TestStream:
+    """A stream whose loop does not answer."""
+
+    @pytest.mark.parametrize("runs", [True, False])
+    def test_a_loop_that_does_not_answer(self, runs: bool) -> None:
+        """It gives up five seconds after the time that its operations have."""
+        loop = Loop()
+        stream = handle(loop).get_stream(["a"], timeout=4)
+        loop.running = runs
+        with pytest.raises(UnambiguousTimeoutError if runs else RequestCanceledError):
+            next(stream)
+        assert loop.waited == pytest.approx(9.0 if runs else 0.5)
+
+    def test_a_loop_that_makes_progress(self) -> None:
+        """It waits as long as anything under way ends, as in a scan of empty vbuckets."""
+
+        def answer(loop: Loop, _: Call[Any]) -> None:
+            stream._stream.answered += loop.waited < 60.0
+
+        loop = Loop(answer)
+        stream = handle(loop).get_stream(["a"], timeout=4)
+        with pytest.raises(UnambiguousTimeoutError):
+            next(stream)
+        assert loop.waited == pytest.approx(69.0, abs=1.0)
+
+    def test_close(self) -> None:
+        """Closing and forgetting a stream is handed to the loop, once."""
+        loop = Loop()
+        stream = handle(loop).get_stream(["a"])
+        stream.close()
+        stream.close()
+        assert stream.closed
+        assert list(stream) == []
+        assert len(loop.soon_calls) == 1
+        handle(loop).get_stream(["a"])
+        gc.collect()
+        assert len(loop.soon_calls) == 2
+
+    def test_wrong_thread(self) -> None:
+        """The loop's own thread is refused, also where the stream was made elsewhere."""
+        loop = Loop()
+        stream = handle(loop).get_stream(["a"])
+        loop.here = True
+        with pytest.raises(WrongLoopError):
+            next(stream)
+        with pytest.raises(WrongLoopError):
+            handle(loop).get_stream(["a"])
