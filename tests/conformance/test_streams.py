@@ -367,7 +367,7 @@ class TestThreads:
         """A thread that stops leaves nothing under way, by closing the stream or forgetting it."""
         handle = bucket.threadsafe()
 
-        def work() -> int:
+        def work() -> Any:
             with handle.upsert_stream(pairs()) as stream:
                 next(stream)
             next(handle.upsert_stream(pairs()))
