@@ -11,7 +11,7 @@ TEST_READY := $(VENV)/ready-for-test
 
 export PYTHON
 
-.PHONY: demo test test-full format methods parity diagrams bench simulate soak clean
+.PHONY: demo test test-full format methods parity diagrams bench guard simulate soak clean
 
 demo: $(DEMO_READY)
 	$(BIN)/python examples/demo.py
@@ -41,6 +41,10 @@ diagrams: $(TEST_READY)
 
 bench: $(TEST_READY)
 	PYTHONPATH=.:core $(BIN)/python -m benchmarks
+
+# tools/guard.json: what an operation costs in instructions. `make test` fails where that has grown.
+guard: $(TEST_READY)
+	PYTHONPATH=.:core $(BIN)/python -m tools.guard --renew
 
 # One world after another, from SEED on: make simulate SEED=1 WORLDS=1000
 SEED := 1

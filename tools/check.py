@@ -1,8 +1,8 @@
 """Run every check of the project, each in a process of its own, and sum up.
 
-    python tools/check.py [--full] [format | lint | types | layers | coverage | trial-REACTOR
-                                    | gevent-LOOP | conformance-LOOP | gevent-oldest | gevent-newest
-                                    | tests/FOLDER ...]
+    python tools/check.py [--full] [format | lint | types | layers | guard | coverage
+                                    | trial-REACTOR | gevent-LOOP | conformance-LOOP
+                                    | gevent-oldest | gevent-newest | tests/FOLDER ...]
 
 Without arguments all steps run, whether or not an earlier one failed, two at a time where the
 machine has two cores; `--full` adds those that take long. The exit status is 1 if any failed. Only
@@ -29,6 +29,7 @@ PROGRAMS: Final[Mapping[str, str]] = {
     "node": "the tests with the official Node.js SDK",
     "npm": "the tests with the official Node.js SDK",
     "memcached": "the tests with plain memcached servers",
+    "valgrind": "instructions of the processor, for which the guard counts those of Python",
 }
 """Outside programs that some tests need, and what is left out without them."""
 
@@ -131,6 +132,7 @@ def all_steps() -> list[Step]:
         Step("lint", _module("ruff", "check")),
         Step("types", _module("mypy")),
         Step("layers", (str(Path(sys.executable).with_name("lint-imports")),)),
+        Step("guard", _module("tools.guard")),
     ]
     for run in TEST_RUNS:
         steps += _measured(run) if run.is_measured else [_pytest(run, run.folders)]
