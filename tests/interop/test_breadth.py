@@ -11,6 +11,7 @@ from typing import Final
 
 import pytest
 
+from tests.interop.conftest import Certificates
 from tests.interop.official import CLIENTS, Outcomes, environment, run
 from tests.interop.served import served
 from tools import peers
@@ -174,18 +175,25 @@ NODE: Final[Outcomes] = {
 }
 
 
-@pytest.fixture
-def address() -> Iterator[str]:
-    """A cluster with collections, and an administrator who changes them."""
-    with served(*PROGRAM) as announced:
-        yield announced["connection_string"]
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+def arguments(request: pytest.FixtureRequest, certificates: Certificates) -> Iterator[list[str]]:
+    """Serve a cluster with collections, and an administrator who changes them; give its address.
+
+    Behind that is what to trust, for TLS.
+    """
+    if request.param:
+        with served(*PROGRAM, *certificates.arguments) as announced:
+            yield [announced["connection_string_tls"], str(certificates.ca)]
+    else:
+        with served(*PROGRAM) as announced:
+            yield [announced["connection_string"]]
 
 
-def test_python_sdk(address: str) -> None:
+def test_python_sdk(arguments: list[str]) -> None:
     """Collections dropped and made again, sub-document, durable writes, replica reads, scans."""
     wanted = SUBDOCUMENT | DURABLE | COPIES | SCANS | COLLECTIONS
     script = str(CLIENTS / "breadth.py")
-    assert run([str(peers.python_sdk()), script, address], environment()) == wanted
+    assert run([str(peers.python_sdk()), script, *arguments], environment()) == wanted
 
 
 def test_python_sdk_while_replicas_lag() -> None:
@@ -197,10 +205,10 @@ def test_python_sdk_while_replicas_lag() -> None:
 
 
 @pytest.mark.skipif(peers.node_program() is None, reason="Node.js and npm are not installed")
-def test_node_sdk(address: str) -> None:
+def test_node_sdk(arguments: list[str]) -> None:
     """The same ground by the official Node.js SDK."""
     folder = peers.node_sdk()
     assert folder is not None
     paths = environment(NODE_PATH=str(folder / "node_modules"))
-    mine = run(["node", str(CLIENTS / "breadth.js"), address], paths)
+    mine = run(["node", str(CLIENTS / "breadth.js"), *arguments], paths)
     assert mine == NODE

@@ -1,6 +1,6 @@
 // More of the official Node.js SDK: what clusters of today are used for.
 //
-//     node breadth.js CONNECTION_STRING
+//     node breadth.js CONNECTION_STRING [TRUST_STORE]
 //
 // The lines are as those of battery.js.
 'use strict'
@@ -106,8 +106,9 @@ async function scans(bucket) {
   await report('sample', ids(new SamplingScan(10, 7)).then((all) => all.length))
 }
 
-async function main(address) {
-  const cluster = await connect(address, { username: 'user', password: 'password' })
+async function main(address, trustStorePath) {
+  const security = trustStorePath ? { trustStorePath } : undefined
+  const cluster = await connect(address, { username: 'user', password: 'password', security })
   const bucket = cluster.bucket('default')
   await collections(bucket)
   await subdocument(bucket.defaultCollection())

@@ -1,6 +1,6 @@
 """More of the official Python SDK: what clusters of today are used for.
 
-    python breadth.py CONNECTION_STRING [lagging]
+    python breadth.py CONNECTION_STRING [TRUST_STORE] [lagging]
 
 Collections that are dropped and made again, all of sub-document, durable writes, replica reads,
 range scans; or (lagging) what becomes of writes and reads while replicas get nothing. The lines are
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import struct
 import sys
 from datetime import timedelta
@@ -56,7 +57,8 @@ def as_it_is(value: object) -> object:
 class Administrator:
     """Gives nodes other scopes and collections, as the cluster manager does."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, trust_store: str | None) -> None:
+        self._tls = ssl.create_default_context(cafile=trust_store) if trust_store else None
         hosts = address.partition("//")[2].partition("?")[0].split(",")
         self._nodes = [host.rpartition(":") for host in hosts]
         self._uid = count(10)
@@ -72,10 +74,14 @@ class Administrator:
         ]
         manifest = json.dumps({"uid": f"{uid:x}", "scopes": scopes}).encode()
         for host, _, port in self._nodes[:nodes]:
-            with socket.create_connection((host, int(port)), timeout=10) as connection:
+            with self._connected(host, int(port)) as connection:
                 self._ask(connection, 0x21, b"PLAIN", b"\0admin\0password")
                 self._ask(connection, 0x89, b"default", b"")
                 self._ask(connection, 0xB9, b"", manifest)
+
+    def _connected(self, host: str, port: int) -> socket.socket:
+        connection = socket.create_connection((host, port), timeout=10)
+        return self._tls.wrap_socket(connection, server_hostname=host) if self._tls else connection
 
     @staticmethod
     def _ask(connection: socket.socket, opcode: int, key: bytes, value: bytes) -> None:
@@ -426,20 +432,21 @@ def lagging(collection: Any) -> None:
     report("it is not there", lambda: collection.exists("pending").exists)
 
 
-def main(address: str, mode: str = "") -> None:
+def main(address: str, *others: str) -> None:
     """Run everything."""
-    cluster = Cluster.connect(address, options("user", "password", None))
+    trust_store = next((each for each in others if each != "lagging"), None)
+    cluster = Cluster.connect(address, options("user", "password", trust_store))
     cluster.wait_until_ready(timedelta(seconds=10), WaitUntilReadyOptions())
     bucket = cluster.bucket("default")
     collection = bucket.default_collection()
-    if mode == "lagging":
+    if "lagging" in others:
         lagging(collection)
         cluster.close()
         return
     subdocument(collection)
     durable(collection)
     copies(collection)
-    administrator = Administrator(address)
+    administrator = Administrator(address, trust_store)
     administrator.collections("c1", "c2", "scanned")
     scans(bucket)
     collections(bucket, administrator)
