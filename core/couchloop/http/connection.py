@@ -163,11 +163,11 @@ class HttpConnection:
         if not data:
             what = "in the middle of its" if self.has_begun else "without an"
             return ConnectionLostError(f"the service closed the connection {what} answer")
-        if self.status:
+        if self._begin == _HTTP:
             return ProtocolError(f"the answer is no valid HTTP{why}")
         if self._begin[:1] in _TLS:
             return WrongProtocolError("the port speaks TLS: use couchbases://")
-        return WrongProtocolError(f"what answers at this port speaks no HTTP{why}")
+        return WrongProtocolError("what answers at this port speaks no HTTP")
 
 
 def _header(text: str) -> str:

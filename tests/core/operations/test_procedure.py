@@ -18,6 +18,7 @@ from couchloop.exceptions import (
 )
 from couchloop.hot.frames import Frame
 from couchloop.hot.operation import Operation
+from couchloop.http.service import Service, ServiceAnswer, ServiceRequest
 from couchloop.operations.procedure import (
     Pause,
     Procedure,
@@ -29,6 +30,7 @@ from couchloop.operations.procedure import (
     perform,
     procedure,
 )
+from couchloop.operations.service_call import ServiceCall
 from couchloop.wire import Opcode
 from tests.core.world import defaults
 
@@ -55,6 +57,7 @@ class Hands:
 
     def __init__(self, steps: Steps[Any], timeout: float = 10.0) -> None:
         self.begun: list[Operation[Any]] = []
+        self.asked: list[ServiceCall] = []
         self.paused: list[float] = []
         self.turns = 0
         self.procedure: Procedure[Any] = Procedure("double", D, "k", timeout, steps)
@@ -68,6 +71,19 @@ class Hands:
         """See `Performer`."""
         del now
         self.begun.append(op)
+
+    def ask(self, call: ServiceCall, now: float) -> None:
+        """See `Performer`."""
+        del now
+        self.asked.append(call)
+
+    def resume(self, call: ServiceCall, now: float) -> None:
+        """See `Performer`: no procedure does that."""
+        raise AssertionError((call, now))
+
+    def give_up(self, call: ServiceCall) -> None:
+        """See `Performer`: likewise."""
+        raise AssertionError(call)
 
     def pause(self, procedure: Procedure[Any], seconds: float, now: float) -> None:
         """See `Performer`."""
@@ -357,3 +373,43 @@ def test_outcomes() -> None:
     error = outcome_of(op)
     assert isinstance(error, NotFoundError)
     assert error.__traceback__ is None
+
+
+def answer(status: int) -> ServiceAnswer:
+    """Return what a service might say."""
+    return ServiceAnswer(status, {}, b"", "host:8091")
+
+
+def test_service() -> None:
+    """A request to a service is a step: its answer is given, whatever the status, or its error."""
+    asked = ServiceRequest(Service.MANAGEMENT, "GET", "/pools")
+
+    def steps() -> Steps[Any]:
+        first = yield asked
+        found = yield Together((echo("a"), asked))
+        try:
+            yield asked
+        except NotFoundError as error:
+            return first, found, type(error)
+
+    hands = Hands(steps(), timeout=7.0)
+    assert not hands.go_on()
+    (call,) = hands.asked
+    assert (call.asked, call.timeout, call.batch) == (asked, 7.0, hands.procedure)
+    call.reply = answer(404)
+    hands.procedure.member_done(call)  # type: ignore[arg-type]
+    assert not hands.go_on(5.0)
+    # Beside an operation, in what is left of the time.
+    (op,) = hands.begun
+    second = hands.asked[1]
+    assert (op.timeout, second.timeout, op.place, second.place) == (2.0, 2.0, 0, 1)
+    op.answer = Frame(0x81, Opcode.GET, 0, 0, 0, 5, b"", b"", b"", b"")
+    second.reply = answer(200)
+    hands.procedure.member_done(op)
+    hands.procedure.member_done(second)  # type: ignore[arg-type]
+    assert not hands.go_on(5.0)
+    third = hands.asked[2]
+    third.error = NotFoundError()
+    hands.procedure.member_done(third)  # type: ignore[arg-type]
+    assert hands.go_on(5.0)
+    assert hands.procedure.result() == (answer(404), [5, answer(200)], NotFoundError)

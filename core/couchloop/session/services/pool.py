@@ -138,9 +138,16 @@ class Pools:
         """Have *call* use a connection to *place*: `PoolOwner.granted` follows, perhaps at once."""
         pool = self._pools.setdefault(place, Pool())
         call.channel = pool
-        if pool.idle:
-            self._grant(pool.idle.pop(), call)
-            return
+        # Where the loop stood still, what is idle for too long is still there.
+        latest = now - self._shared.settings.http.idle_timeout
+        while pool.idle:
+            channel = pool.idle.pop()
+            if channel.since > latest:
+                self._grant(channel, call)
+                return
+            self.drop(channel)
+            # With the last connection its pool has gone.
+            pool = call.channel = self._pools.setdefault(place, pool)
         most = self._shared.settings.http.max_connections
         if most and len(pool.busy) >= most:
             pool.waiting[call] = None

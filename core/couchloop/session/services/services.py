@@ -296,11 +296,10 @@ class Services:
 
     @staticmethod
     def _keep(channel: Channel, call: ServiceCall, pieces: list[bytes]) -> None:
-        for piece in pieces:
-            if call.sink is not None:
-                call.sink.piece(piece)
-            else:
-                channel.body += piece
+        if call.sink is None:
+            channel.body += b"".join(pieces)
+        elif pieces:
+            call.sink.piece(b"".join(pieces))
         if len(channel.body) > LONGEST_ANSWER:
             raise ProtocolError(
                 f"the answer of the service has more than {LONGEST_ANSWER >> 20} MiB"
