@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import socket
 from base64 import b64encode
+from contextlib import ExitStack, suppress
 from functools import partial
+from pathlib import Path
 
 import pytest
 
+from tests.certificates import Certificates
 from tests.conformance.loops import LIMIT, Loop
 
 END = b"\n\n\n\n"
@@ -71,3 +74,18 @@ def test_taken_port(loop: Loop) -> None:
         with pytest.raises(OSError, match="in use"), loop.serving(cluster):
             raise AssertionError("it listens")
         loop.until(lambda: is_refused(cluster.nodes[0].ports["kv"]), "it listens")
+
+
+@pytest.mark.parametrize("service", ["kvSSL", "mgmtSSL"])
+def test_stop_does_not_wait_for_handshakes(loop: Loop, service: str, tmp_path: Path) -> None:
+    """A client that never says anything does not keep a cluster with TLS from stopping."""
+    with ExitStack() as stack:
+        served = stack.enter_context(loop.serving(tls=Certificates(tmp_path).server()))
+        address = ("127.0.0.1", served.cluster.nodes[0].ports[service])
+        with socket.create_connection(address, LIMIT) as client:
+            begun = served.protocols if loop.name == "twisted" else served._in_handshake
+            loop.until(lambda: begun, "it was not accepted")
+            # It stops.
+            stack.close()
+            with suppress(ConnectionResetError):
+                assert not client.recv(1)

@@ -1,32 +1,13 @@
-"""What `serve` listens for on a hub: TLS that ends when it must, sockets that answer at once."""
+"""What `serve` listens for on a hub: sockets that answer at once; all else: tests/conformance."""
 
 from __future__ import annotations
 
 import gc
-from pathlib import Path
 
-import pytest
-import trustme
 from gevent import socket
 
-from couchloop.embedded.hosting import ServerCertificate
 from gcouchbase.bucket import Bucket
-from gcouchbase.testing import ServedCluster, serve
-from tests.gcouchbase.support import LIMIT, until
-
-
-@pytest.mark.parametrize("service", ["kvSSL", "mgmtSSL"])
-def test_stop_does_not_wait_for_handshakes(service: str, tmp_path: Path) -> None:
-    """A client that never says anything does not keep a cluster with TLS from stopping."""
-    issued = trustme.CA().issue_cert("127.0.0.1")
-    path = tmp_path / "both.pem"
-    issued.private_key_and_cert_chain_pem.write_to_path(path)
-    served = serve(tls=ServerCertificate(path, path))
-    address = ("127.0.0.1", served.cluster.nodes[0].ports[service])
-    with socket.create_connection(address, LIMIT) as client:
-        until(lambda: served._in_handshake)
-        served.stop()
-        assert not client.recv(1)
+from gcouchbase.testing import ServedCluster
 
 
 def test_answers_do_not_wait_for_one_another(served: ServedCluster, bucket: Bucket) -> None:

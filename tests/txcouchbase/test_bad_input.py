@@ -1,6 +1,7 @@
-"""What is wrong in the input or at the other end: a clear error, and nothing left open.
+"""What is wrong at the other end of a Bucket that exists before it is open, as on Twisted alone.
 
-The fixture `logged_errors` looks for sockets and timers that are left in the reactor.
+What waits for its opening fails, or waits and tells why; what is told of each cause on either loop
+is in tests/conformance. The fixture `logged_errors` looks for sockets and timers that are left.
 """
 
 from __future__ import annotations

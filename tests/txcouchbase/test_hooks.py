@@ -1,6 +1,6 @@
 """What raises where nobody expects it is logged, as Twisted does, and spoils nothing else.
 
-`trial --reactor=NAME` runs this on each reactor.
+gevent prints it. `trial --reactor=NAME` runs this on each reactor.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A Bucket that could not be opened opens by itself once the cluster is there."""
+"""A Bucket that could not be opened opens by itself once the cluster is there.
+
+On gevent a constructor waits and raises: only what a forked child inherits heals (test_fork).
+"""
 
 from __future__ import annotations
 
