@@ -98,7 +98,7 @@ class TestDeadlines:
         """A great many deadlines at once are dealt with in one pass."""
         w = World()
         w.unanswering.update(w.nodes)
-        count = 30_000
+        count = 10_000
         for _ in range(count):
             w.session.submit(ops.get(w.defaults, "k", timeout=1), 0.0)
         w.session.handle_deadline(1.0)

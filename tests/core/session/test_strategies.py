@@ -29,6 +29,8 @@ from tests.core.session.support import Scripted, error_of, opened
 from tests.core.world import World
 
 UNKNOWN_STATUS = 0x7E
+KEY = "key1"
+"""Of a document on the first node, with which things happen."""
 
 
 class TestAnswers:
@@ -99,6 +101,13 @@ class TestAnyStrategy:
         "time",
     )
 
+    def test_its_node(self) -> None:
+        """The first node, with which things happen below, has the document."""
+        w = opened(EmbeddedCluster(nodes=2, replicas=0, vbuckets=16, clock=ManualClock()))
+        config = w.session.config
+        assert config is not None
+        assert config.active[config.vbucket(KEY.encode())] == 0
+
     @settings(max_examples=80, deadline=None)
     @given(
         st.lists(st.sampled_from(ANSWERS), min_size=1, max_size=8),
@@ -115,11 +124,11 @@ class TestAnyStrategy:
                 raise said
             return said
 
-        w = World(EmbeddedCluster(nodes=2, replicas=0, clock=ManualClock()))
+        w = World(EmbeddedCluster(nodes=2, replicas=0, vbuckets=16, clock=ManualClock()))
         w.session.start(w.now)
         if not early:
             w.settle()
-        strategy, node, key = Scripted(answer), w.cluster.nodes[0], "key0"
+        strategy, node, key = Scripted(answer), w.cluster.nodes[0], KEY
         address = next(iter(w.nodes))
         counts = []
         for fault in (*faults, "restart", "time"):
