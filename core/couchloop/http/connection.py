@@ -66,7 +66,7 @@ class HttpConnection:
         """Whether another request may follow on this connection."""
         http = self._http
         is_over = http.our_state is h11.DONE and http.their_state is h11.DONE
-        return is_over and not http.trailing_data[0]
+        return is_over and http.trailing_data == (b"", False)
 
     @sealed
     def request(self, asked: ServiceRequest, login: Login | None) -> bytes:

@@ -90,18 +90,6 @@ class Hands:
         del procedure, now
         self.paused.append(seconds)
 
-    def ask(self, call: object, now: float) -> None:
-        """See `Performer`: no service is asked here."""
-        raise AssertionError(call, now)
-
-    def resume(self, call: object, now: float) -> None:
-        """Likewise."""
-        raise AssertionError(call, now)
-
-    def give_up(self, call: object) -> None:
-        """Likewise."""
-        raise AssertionError(call)
-
     def go_on(self, now: float = 0.0) -> bool:
         """Give it a turn."""
         return self.procedure.go_on(self, now)
