@@ -114,6 +114,7 @@ class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
             settings.operation_timeout,
             self._wall_clock,
             settings.past_expiry != "send",
+            pauses_collector=not settings.gc_while_decoding,
             durable=DurableDefaults(
                 settings.durable_timeout,
                 settings.watch_timeout,

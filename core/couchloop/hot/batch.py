@@ -30,6 +30,7 @@ from couchloop.exceptions import (
     own_copy,
     without_frames,
 )
+from couchloop.hot.collector import paused
 from couchloop.hot.result import MultiResult, Result
 from couchloop.safety.printable import general
 from couchloop.transcoder import Transcoder
@@ -69,12 +70,21 @@ else:
 class Batch(_Typed[R]):
     """Operations that complete together."""
 
-    __slots__ = ("_outcome", "error", "operations", "owner", "remaining", "waiter")
+    __slots__ = (
+        "_outcome",
+        "error",
+        "operations",
+        "owner",
+        "pauses_collector",
+        "remaining",
+        "waiter",
+    )
 
     def __init__(self, operations: list[Operation[Any]]) -> None:
         self._outcome: tuple[MultiResult[R], CouchbaseError | None] | None = None
         self.operations = operations
         self.remaining = len(operations)
+        self.pauses_collector = False
         self.error: CouchbaseError | None = None
         self.waiter: Any = None
         self.owner: Any = None
@@ -94,7 +104,7 @@ class Batch(_Typed[R]):
     def result(self) -> MultiResult[R]:
         """Return all results by key; raise the first error, with `all_results`, if there is one."""
         if self._outcome is None:
-            self._outcome = self._read()
+            self._outcome = paused(self._read) if self.pauses_collector else self._read()
         results, first = self._outcome
         if first is None:
             return results
@@ -365,6 +375,11 @@ class Bulk(Batch[R]):
 
     def read(self, most: int) -> int:
         """Read the answers of so many operations; return how many there were."""
+        if self.defaults.pauses_collector:
+            return paused(lambda: self._read_some(most))
+        return self._read_some(most)
+
+    def _read_some(self, most: int) -> int:
         finished = self.finished
         count = min(most, len(finished))
         for op in finished[:count]:
@@ -526,6 +541,7 @@ def batch_of(
         if size > WHOLE_BYTES and len(operations) < len(keys):
             return bulk_class(kind, keys, values, build, defaults, limit, operations)
     batch = batch_class(operations)
+    batch.pauses_collector = defaults.pauses_collector
     if refused:
         batch.remaining -= refused
         for op in operations:

@@ -74,6 +74,8 @@ class Defaults:
     """Where the documents are; None: in the default collection."""
     prefix: bytes | None = None
     """See `Request.prefix`; the session keeps it up to date."""
+    pauses_collector: bool = False
+    """Whether the garbage collector is paused while answers of a batch are decoded."""
     durable: DurableDefaults = field(default_factory=DurableDefaults)
     """What holds for changes that must be durable, and what is known of changes."""
 

@@ -48,6 +48,7 @@ def with_options(settings: Settings, options: dict[str, Any]) -> Settings:
         max_queued_bytes=int(number(options, "max_queued_bytes")),
         when_overloaded=str(options.get("when_overloaded") or "fail"),
         past_expiry=str(options.get("past_expiry") or "refuse"),
+        gc_while_decoding=bool(options.get("gc_while_decoding", True)),
     )
 
 

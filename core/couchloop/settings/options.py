@@ -575,6 +575,13 @@ _TABLE: Final = (
         "as 40 days in seconds are: InvalidTtlError (refuse), or it is sent, and the document is "
         "gone at once (send), as in SDK 2.5.",
     ),
+    Option(
+        name="gc_while_decoding",
+        kind="bool",
+        default=True,
+        meaning="off pauses Python's garbage collector while a slice of a batch is decoded (a "
+        "thousand documents at most, some milliseconds), if it is on: see performance.md.",
+    ),
     # Retries
     Option(
         name="error_thresh_count",

@@ -319,6 +319,8 @@ class Settings:
     """What becomes of operations beyond that: `fail` at once, or `wait` like the others."""
     past_expiry: str = "refuse"
     """What becomes of a number as expiry that is a moment in the past: `refuse`, or `send`."""
+    gc_while_decoding: bool = True
+    """Whether the garbage collector goes on while answers of a batch are decoded."""
     is_plain: bool = False
     """Whether *seeds* are plain memcached servers: all that there is, and nobody logs in."""
     notices: tuple[Notice, ...] = field(default=(), compare=False, repr=False)

@@ -87,6 +87,7 @@ TEXTS = {
     "max_queued_bytes": "9",
     "when_overloaded": "wait",
     "past_expiry": "send",
+    "gc_while_decoding": "off",
     "http_allow_plain": "true",
     "http_timeout": "9",
     "http_poolsize": "9",
