@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -52,7 +53,7 @@ def test_it_goes_on_after_a_failure() -> None:
 
     for error in (ValueError(), KeyboardInterrupt()):
         with pytest.raises(type(error)):
-            paused(lambda error=error: read(error))
+            paused(partial(read, error))
         assert gc.get_threshold() == (700, 11, 12)
 
 
