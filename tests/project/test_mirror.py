@@ -50,7 +50,6 @@ SUBJECTS: Final = {
     "doctor/requests.py": "core/doctor/test_diagnosis.py",
     "doctor/serving.py": "conformance/test_doctor.py",
     "doctor/table.py": "core/doctor/test_report.py",
-    "http/connection.py": "conformance/test_hostile_services.py",
     "http/json_value.py": "core/http/test_rows.py",
     "http/service.py": "conformance/test_http.py",
     "management/http_request.py": "conformance/test_services.py",
