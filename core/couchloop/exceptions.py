@@ -856,6 +856,49 @@ class DurabilityTimeoutError(DurabilityAmbiguousError, AmbiguousTimeoutError):
     """The change was made, and in the time given too few copies were known to have it."""
 
 
+# Management ---------------------------------------------------------------------------------------
+
+
+class BucketExistsError(HTTPError, CouchbaseInputError):
+    """There is a bucket of that name already."""
+
+    ID = 605
+
+
+class BucketNotFlushableError(HTTPError, CouchbaseInputError):
+    """The bucket must not be flushed."""
+
+    ID = 607
+
+
+class NotReadyError(UnambiguousTimeoutError):
+    """The bucket was not ready in time."""
+
+
+class ScopeExistsError(HTTPError, CouchbaseInputError):
+    """There is a scope of that name already."""
+
+    ID = 602
+
+
+class CollectionExistsError(HTTPError, CouchbaseInputError):
+    """There is a collection of that name already."""
+
+    ID = 601
+
+
+class UserNotFoundError(HTTPError, CouchbaseInputError):
+    """There is no such user."""
+
+    ID = 603
+
+
+class GroupNotFoundError(HTTPError, CouchbaseInputError):
+    """There is no such group."""
+
+    ID = 604
+
+
 class LoopBlockedError(CouchbaseError):
     """The event loop stood still: something in this program kept it from reading answers.
 
