@@ -31,7 +31,7 @@ from couchloop.settings.configure import CommonArguments, make_settings
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.values import Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
-from gcouchbase.collection import Collection, CollectionManager, Scope
+from gcouchbase.collection import Collection, Scope
 from gcouchbase.dialling import SocketFactory
 from gcouchbase.driver import GeventDriver
 from gcouchbase.methods import HealthMethods, OldNames
@@ -40,6 +40,7 @@ from gcouchbase.threads import HubCrossing
 
 if TYPE_CHECKING:
     from gcouchbase.dns import Resolver
+    from gcouchbase.management import CollectionManager
 
 __all__ = ["Bucket"]
 
@@ -70,7 +71,10 @@ class OpenBucketArguments(BucketArguments, total=False):
 
 
 class Bucket(
-    OldNames, HealthMethods, ScopesAndCollections[Scope, Collection, CollectionManager], BucketBase
+    OldNames,
+    HealthMethods,
+    ScopesAndCollections[Scope, Collection, "CollectionManager"],
+    BucketBase,
 ):
     """One open bucket. The constructor returns when it is connected, or raises.
 
@@ -110,10 +114,16 @@ class Bucket(
 
     _scope_class = Scope
     _collection_class = Collection
-    _manager_class = CollectionManager
     _registry = Registry["Bucket"](__name__.partition(".")[0])
     _driver: GeventDriver
     _wall_clock = staticmethod(time)
+
+    @staticmethod
+    def _manager(bucket: Any) -> CollectionManager:
+        # Who manages nothing need not load it.
+        from gcouchbase.management import CollectionManager  # noqa: PLC0415
+
+        return CollectionManager(bucket)
 
     @sealed
     def __init__(

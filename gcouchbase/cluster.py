@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from gevent import get_hub
 from gevent.ssl import SSLContext
@@ -11,32 +11,18 @@ from gevent.ssl import SSLContext
 from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuthenticator
 from couchloop.client.cluster import ClusterBase
 from couchloop.client.connection_limits import ConnectionBudget, connection_budget
-from couchloop.hot.operation import Pending
 from couchloop.safety.secret import sealed
 from couchloop.settings.connection_string import ConnectionString
 from gcouchbase.bucket import Bucket, OpenBucketArguments
 from gcouchbase.dialling import SocketFactory
 from gcouchbase.methods import HttpMethods
+from gcouchbase.services import ServicesDriver
 
 if TYPE_CHECKING:
     from gcouchbase.dns import Resolver
+    from gcouchbase.management import Admin, BucketManager, UserManager
 
 __all__ = ["CertAuthenticator", "ClassicAuthenticator", "Cluster", "PasswordAuthenticator"]
-
-
-T = TypeVar("T")
-
-
-class ServicesDriver:
-    """In the place of a driver for what asks a cluster's services: each call looks for theirs."""
-
-    def run(self, pending: Pending[T]) -> T:
-        """See `GeventDriver.run`."""
-        owner = pending.owner
-        driver = owner._ask_services()._driver  # noqa: SLF001 - ours
-        # It is a part of tracebacks, and must not keep the Cluster's services.
-        del owner
-        return driver.run(pending)  # type: ignore[no-any-return]
 
 
 class Cluster(HttpMethods, ClusterBase[Bucket]):
@@ -72,6 +58,26 @@ class Cluster(HttpMethods, ClusterBase[Bucket]):
         )
 
     _driver: Any = ServicesDriver()
+
+    # Who manages nothing need not load the managers.
+
+    def buckets(self) -> BucketManager:
+        """Return what makes, changes, flushes and drops buckets, without any I/O."""
+        from gcouchbase.management import BucketManager  # noqa: PLC0415
+
+        return BucketManager(self)
+
+    def users(self) -> UserManager:
+        """Return what makes, changes and drops users and groups, without any I/O."""
+        from gcouchbase.management import UserManager  # noqa: PLC0415
+
+        return UserManager(self)
+
+    def cluster_manager(self) -> Admin:
+        """Return what SDK 2.5 has for buckets and users, without any I/O."""
+        from gcouchbase.management import Admin  # noqa: PLC0415
+
+        return Admin(self)
 
     def _here(self) -> Any:
         return get_hub()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from couchloop.client.collections import CollectionBase, CollectionManagerBase, ScopeBase
+from couchloop.client.collections import CollectionBase, ScopeBase
 from gcouchbase.driver import GeventDriver
-from gcouchbase.methods import DocumentMethods, ManifestMethods
+from gcouchbase.methods import DocumentMethods
 
-__all__ = ["Collection", "CollectionManager", "Scope"]
+__all__ = ["Collection", "Scope"]
 
 
 class Collection(DocumentMethods, CollectionBase):
@@ -24,13 +24,3 @@ class Scope(ScopeBase[Collection]):
     """A scope of a bucket: `bucket.scope(name)`."""
 
     __slots__ = ()
-
-
-class CollectionManager(ManifestMethods, CollectionManagerBase):
-    """The scopes and collections that a bucket has: `bucket.collections()`.
-
-    Creating and dropping them comes with a later version.
-    """
-
-    __slots__ = ()
-    _driver: GeventDriver

@@ -24,6 +24,7 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/session/health.py
 - core/couchloop/operations/manifest.py
 - core/couchloop/management/http_request.py
+- core/couchloop/management/cluster.py
 
 Frames are part of tracebacks and must not keep a Bucket open: a method lets go of its own before it
 waits, and the operation in flight holds it.
@@ -52,7 +53,8 @@ from couchloop.hot.result import (
     V,
     ValueResult,
 )
-from couchloop.management import http_request
+from couchloop.management import cluster, http_request
+from couchloop.management.cluster import ClusterInfo
 from couchloop.management.http_request import HttpResult
 from couchloop.operations import (
     concatenate,
@@ -4750,6 +4752,25 @@ class HttpMethods:
                 service=service,
                 timeout=timeout,
             )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def cluster_info(self, *, timeout: float | None = None) -> ClusterInfo:
+        """Return the cluster's nodes, their versions and services, and the names of its buckets.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises NotAuthorizedError.
+        """
+        driver = self._driver
+        try:
+            pending = cluster.cluster_info(self._defaults, timeout=timeout)
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from tools.docstrings import docstring_of
@@ -11,7 +12,11 @@ from tools.methods import FAMILIES, gives_stream, result_type
 
 
 def check_methods(
-    kind: type, manager: type, returns: Callable[[Any], Any], cluster: type | None = None
+    kind: type,
+    manager: type,
+    returns: Callable[[Any], Any],
+    cluster: type | None = None,
+    managers: Mapping[str, type] = MappingProxyType({}),
 ) -> None:
     """See that there is a method for each builder, and that it tells the truth about itself.
 
@@ -19,10 +24,14 @@ def check_methods(
         kind: the class of Buckets.
         manager: what `collections()` of one gives.
         cluster: the class of Clusters; None: these are handles for threads, which have none.
+        managers: what has the methods of management, by the name of the family.
         returns: gives the type that a method returns for the type that its builder's result has.
     """
     for family in FAMILIES:
         owner = {"ManifestMethods": manager, "HttpMethods": cluster}.get(family.name, kind)
+        if family.is_management:
+            # Those of managers are made by the same builders, and are not on Buckets.
+            owner = managers.get(family.name)
         if owner is None:
             continue
         for name, build in family.builders():

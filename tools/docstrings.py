@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+from couchloop.management.arguments import ARGUMENTS as OF_MANAGERS
 from couchloop.operations.arguments import ARGUMENTS
 from couchloop.operations.multi import Multi
 from couchloop.operations.streaming import MEANINGS, Streaming
@@ -68,6 +69,8 @@ def _layout(indentation: str) -> dict[str, Any]:
 def _meanings(build: Builder, names: Sequence[str]) -> Iterator[str]:
     own = _documented(build)
     known = {**ARGUMENTS, **own}
+    if build.__module__.startswith("couchloop.management."):
+        known = {**OF_MANAGERS, **own}
     if isinstance(build, Multi):
         own = {}
         shared = {build.argument: "for keys without one of their own."} if build.argument else {}

@@ -27,6 +27,8 @@ class Target(NamedTuple):
     camel_case: bool = False
     """Whether `get_multi` is called `getMulti`, too."""
     defaults: str = "self._defaults"
+    is_management: bool = False
+    """Whether it has the families of management, and no others."""
     ignored: tuple[str, ...] = ("A002",)
     """Rules of the linter: SDK 2.5 has arguments that are called as built-in functions are."""
 
@@ -46,7 +48,7 @@ finally:
     del self
 """
 
-TARGETS: Final = (
+_OF_BUCKETS: Final = (
     Target(
         "txcouchbase/methods.py",
         "Methods that return Deferreds, one per builder of the core",
@@ -163,4 +165,21 @@ finally:
         defaults="target._defaults",
         ignored=("A002", "SLF001"),
     ),
+)
+
+
+def _for_managers(target: Target, path: str) -> Target:
+    """Return the file of the same loop that has the methods of managers."""
+    imports = "\n".join(
+        line for line in target.imports.splitlines() if not line.endswith("ResultStream")
+    )
+    return target._replace(
+        path=path, imports=imports, camel_case=False, ignored=(), is_management=True
+    )
+
+
+TARGETS: Final = (
+    *_OF_BUCKETS,
+    _for_managers(_OF_BUCKETS[0], "txcouchbase/management_methods.py"),
+    _for_managers(_OF_BUCKETS[1], "gcouchbase/management_methods.py"),
 )

@@ -29,7 +29,8 @@ from typing import Any, Final, NamedTuple, TypeVar, Union, get_args, get_origin,
 
 from couchloop.hot.result import ReplicasResult
 from couchloop.hot.result import V as OF_TYPE
-from couchloop.management import http_request
+from couchloop.management import admin, buckets, cluster, http_request, users
+from couchloop.management import collections as scopes
 from couchloop.operations import (
     concatenate,
     counter,
@@ -77,6 +78,10 @@ class Family(NamedTuple):
     """Of the class."""
     meaning: str
     modules: tuple[ModuleType, ...]
+    asks_services: bool = False
+    """Whether its methods ask services, and stand beside others that do not."""
+    is_management: bool = False
+    """Whether they stand in files of their own, which only who manages needs."""
 
     def builders(self) -> Iterator[tuple[str, Builder]]:
         """Return each builder and its name, in the order in which they are written."""
@@ -114,8 +119,25 @@ FAMILIES: Final = (
     ),
     Family("HealthMethods", "What a bucket's connections can be asked", (health,)),
     Family("ManifestMethods", "What can be asked of scopes and collections", (manifest,)),
-    Family("HttpMethods", "What services of the cluster can be asked by HTTP", (http_request,)),
+    Family(
+        "HttpMethods", "What services of the cluster can be asked by HTTP", (http_request, cluster)
+    ),
+    Family(
+        "BucketManagerMethods", "What can be asked about buckets", (buckets,), is_management=True
+    ),
+    Family("UserManagerMethods", "What can be asked about users", (users,), is_management=True),
+    Family("AdminMethods", "What SDK 2.5's Admin can ask", (admin,), is_management=True),
+    Family(
+        "CollectionManagerMethods",
+        "How scopes and collections are made and dropped",
+        (scopes,),
+        asks_services=True,
+        is_management=True,
+    ),
 )
+
+
+_FIRST: Final = ("Defaults", "BucketDefaults")
 
 
 def is_builder(name: str, member: object, module: ModuleType) -> bool:
@@ -123,7 +145,7 @@ def is_builder(name: str, member: object, module: ModuleType) -> bool:
     if name.startswith("_") or not isinstance(member, FunctionType | Multi | Streaming):
         return False
     first = next(iter(inspect.signature(member).parameters.values()), None)
-    return member.__module__ == module.__name__ and getattr(first, "annotation", "") == "Defaults"
+    return member.__module__ == module.__name__ and getattr(first, "annotation", "") in _FIRST
 
 
 def result_type(build: Builder) -> Any:
@@ -193,17 +215,19 @@ class Module:
     def text(self) -> str:
         """Return it, formatted."""
         target = self.target
-        classes = [self._class(family) for family in FAMILIES]
-        classes.insert(1, self._old_names(FAMILIES[0]))
+        families = [each for each in FAMILIES if each.is_management is target.is_management]
+        classes = [self._class(family) for family in families]
+        if not target.is_management:
+            classes.insert(1, self._old_names(families[0]))
         imports = [f"from {module} import {name}" for module, name in self.imports]
-        paths = dict.fromkeys(path for family in FAMILIES for path in _paths(family))
+        paths = dict.fromkeys(path for family in families for path in _paths(family))
         sources = "\n".join(f"- {path}" for path in paths)
         head = (
             f'"""{target.subject}.\n\n'
             "Made by `make methods` (tools/methods.py) from these builders: change them.\n\n"
             f"{sources}\n\n"
             f'{target.about}\n"""\n'
-            f"# ruff: noqa: {', '.join(target.ignored)}\n"
+            + (f"# ruff: noqa: {', '.join(target.ignored)}\n" if target.ignored else "")
         )
         return _formatted(
             "\n".join(
@@ -222,6 +246,12 @@ class Module:
         methods = [self._method(name, build) for name, build in family.builders()]
         head = f'"""{family.meaning}."""\n\n__slots__ = ()\n'
         body = "\n".join([head, self.target.attributes, *methods])
+        if family.asks_services:
+            body = re.sub(r"\b_(defaults|driver)\b", r"_services_\1", body)
+            body = body.replace(
+                "_services_defaults: Defaults", "_services_defaults: BucketDefaults"
+            )
+            self.imports.add(("couchloop.management.defaults", "BucketDefaults"))
         return f"class {family.name}:\n{textwrap.indent(body, '    ')}"
 
     def _old_names(self, family: Family) -> str:
@@ -355,7 +385,7 @@ class Module:
 
     def _type(self, kind: Any, of: str = "") -> str:
         """Return the source of a type; *of*: the type of the values that its results have."""
-        if kind is NoneType:
+        if kind is None or kind is NoneType:
             return "None"
         arguments: tuple[Any, ...] = get_args(kind)
         origin = get_origin(kind) or kind

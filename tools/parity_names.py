@@ -207,7 +207,7 @@ QueueEmpty
 MixedAuthError
 NoBucketError
 MissingTokenError
-NotReadyError | | management comes with a wave of its own
+NotReadyError
 ViewEngineError | | queries come with the wave after documents
 N1QLError | | queries come with the wave after documents
 SearchError | | queries come with the wave after documents
@@ -239,7 +239,7 @@ Cluster | | | gcouchbase.cluster.Cluster txcouchbase.cluster.Cluster
 authenticate(authenticator, username, password)
 open_bucket(bucket_name) | the same object for the same bucket
 n1ql_query | | {_QUERIES}
-cluster_manager | | {_MANAGEMENT}
+cluster_manager
 Authenticator | | | couchloop.auth.Authenticator
 PasswordAuthenticator(username, password, cert_path) | | | couchloop.auth.PasswordAuthenticator
 ClassicAuthenticator | | | couchloop.auth.ClassicAuthenticator
@@ -276,7 +276,7 @@ OperationResult
 ValueResult | content_as
 SubdocResult | content_as
 MultiResult | split_results()
-HttpResult | | management comes with a wave of its own
+HttpResult | | | couchloop.management.http_request.HttpResult
 ObserveInfo
 AsyncResult | | | txcouchbase.bucket.AsyncResult
 Item | | | couchloop.items.Item
@@ -375,7 +375,7 @@ analytics | | {_QUERIES}
 analytics_ingester | | {_QUERIES}
 views | | {_QUERIES}
 fulltext | | {_QUERIES}
-admin | | {_MANAGEMENT}
+admin | `Admin` comes from `cluster.cluster_manager()` | | gcouchbase.management.Admin txcouchbase.management.Admin
 bucketmanager | | {_MANAGEMENT}
 crypto | | encryption of fields has a wave of its own
 experimental | | out: nothing here is hidden behind a gate
@@ -398,8 +398,8 @@ query | | {_QUERIES}
 analytics_query | | {_QUERIES}
 search_query | | {_QUERIES}
 search | | {_QUERIES}
-buckets | | {_MANAGEMENT}
-users | | {_MANAGEMENT}
+buckets
+users
 query_indexes | | {_MANAGEMENT}
 search_indexes | | {_MANAGEMENT}
 analytics_indexes | | {_MANAGEMENT}
@@ -411,12 +411,12 @@ Bucket.default_scope | | {_COLLECTIONS} | gcouchbase.bucket.Bucket.default_scope
 Bucket.collection | | {_COLLECTIONS} | gcouchbase.bucket.Bucket.collection txcouchbase.bucket.Bucket.collection
 Bucket.default_collection | | {_COLLECTIONS} | gcouchbase.bucket.Bucket.default_collection txcouchbase.bucket.Bucket.default_collection
 Bucket.collections | | {_COLLECTIONS} | gcouchbase.bucket.Bucket.collections txcouchbase.bucket.Bucket.collections
-CollectionManager.get_all_scopes | over key-value, so that every user can | {_COLLECTIONS} | gcouchbase.collection.CollectionManager.get_all_scopes txcouchbase.collection.CollectionManager.get_all_scopes
-CollectionManager.create_scope | | {_MANAGEMENT}
-CollectionManager.drop_scope | | {_MANAGEMENT}
-CollectionManager.create_collection | | {_MANAGEMENT}
-CollectionManager.update_collection | | {_MANAGEMENT}
-CollectionManager.drop_collection | | {_MANAGEMENT}
+CollectionManager.get_all_scopes | over key-value, so that every user can | {_COLLECTIONS} | gcouchbase.management.CollectionManager.get_all_scopes txcouchbase.management.CollectionManager.get_all_scopes
+CollectionManager.create_scope | waits until all nodes know it | | gcouchbase.management.CollectionManager.create_scope txcouchbase.management.CollectionManager.create_scope
+CollectionManager.drop_scope | | | gcouchbase.management.CollectionManager.drop_scope txcouchbase.management.CollectionManager.drop_scope
+CollectionManager.create_collection | waits until all nodes know it | | gcouchbase.management.CollectionManager.create_collection txcouchbase.management.CollectionManager.create_collection
+CollectionManager.update_collection | waits until all nodes know it | | gcouchbase.management.CollectionManager.update_collection txcouchbase.management.CollectionManager.update_collection
+CollectionManager.drop_collection | | | gcouchbase.management.CollectionManager.drop_collection txcouchbase.management.CollectionManager.drop_collection
 Bucket.view_query | | {_QUERIES}
 Bucket.ping | | | gcouchbase.bucket.Bucket.ping txcouchbase.bucket.Bucket.ping
 Bucket.wait_until_ready | | | gcouchbase.bucket.Bucket.wait_until_ready txcouchbase.bucket.Bucket.wait_until_ready

@@ -34,7 +34,7 @@ from couchloop.settings.configure import CommonArguments, make_settings
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.values import Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
-from txcouchbase.collection import Collection, CollectionManager, Scope
+from txcouchbase.collection import Collection, Scope
 from txcouchbase.connecting import EndpointFactory
 from txcouchbase.driver import TwistedDriver, check_reactor
 from txcouchbase.methods import HealthMethods, OldNames
@@ -43,6 +43,7 @@ from txcouchbase.raw import RawOperations
 from txcouchbase.threads import ReactorCrossing, check_threads
 
 if TYPE_CHECKING:
+    from txcouchbase.management import CollectionManager
     from txcouchbase.tls import TlsFactory
 
 __all__ = ["AsyncResult", "Bucket", "RawBucket"]
@@ -65,7 +66,7 @@ class OpenBucketArguments(BucketArguments, total=False):
 class Bucket(
     OldNames,
     HealthMethods,
-    ScopesAndCollections[Scope, Collection, CollectionManager],
+    ScopesAndCollections[Scope, Collection, "CollectionManager"],
     LaterOnTwisted,
     BucketBase,
 ):
@@ -115,11 +116,17 @@ class Bucket(
 
     _scope_class = Scope
     _collection_class = Collection
-    _manager_class = CollectionManager
     _registry = Registry["Bucket"](__name__.partition(".")[0])
     _driver: TwistedDriver
     _wall_clock = staticmethod(time)
     _producers: Producers | None = None
+
+    @staticmethod
+    def _manager(bucket: Any) -> CollectionManager:
+        # Who manages nothing need not load it.
+        from txcouchbase.management import CollectionManager  # noqa: PLC0415
+
+        return CollectionManager(bucket)
 
     @sealed
     def __init__(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IResolver
@@ -12,36 +12,19 @@ from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuth
 from couchloop.client.cluster import ClusterBase
 from couchloop.client.connection_limits import ConnectionBudget, connection_budget
 from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
-from couchloop.hot.operation import Pending
 from couchloop.safety.secret import sealed
 from couchloop.settings.connection_string import ConnectionString
 from txcouchbase.bucket import Bucket, OpenBucketArguments
 from txcouchbase.connecting import EndpointFactory
 from txcouchbase.driver import TwistedDriver, check_reactor
 from txcouchbase.methods import HttpMethods
+from txcouchbase.services import ServicesDriver
 
 if TYPE_CHECKING:
+    from txcouchbase.management import Admin, BucketManager, UserManager
     from txcouchbase.tls import TlsFactory
 
 __all__ = ["CertAuthenticator", "ClassicAuthenticator", "Cluster", "PasswordAuthenticator"]
-
-
-T = TypeVar("T")
-
-
-class ServicesDriver:
-    """In the place of a driver for what asks a cluster's services: each call looks for theirs."""
-
-    def run(self, pending: Pending[T], owner: Any) -> Deferred[T]:
-        """See `TwistedDriver.run`; what is wrong with who asks fails the Deferred."""
-        try:
-            driver = owner._ask_services()._driver  # noqa: SLF001 - ours
-        except WrongLoopError:
-            del owner
-            raise
-        except CouchbaseError as error:
-            return fail(without_frames(error))
-        return driver.run(pending, owner)  # type: ignore[no-any-return]
 
 
 class Cluster(HttpMethods, ClusterBase[Bucket]):
@@ -80,6 +63,26 @@ class Cluster(HttpMethods, ClusterBase[Bucket]):
         self._reactor = reactor
 
     _driver: Any = ServicesDriver()
+
+    # Who manages nothing need not load the managers.
+
+    def buckets(self) -> BucketManager:
+        """Return what makes, changes, flushes and drops buckets, without any I/O."""
+        from txcouchbase.management import BucketManager  # noqa: PLC0415
+
+        return BucketManager(self)
+
+    def users(self) -> UserManager:
+        """Return what makes, changes and drops users and groups, without any I/O."""
+        from txcouchbase.management import UserManager  # noqa: PLC0415
+
+        return UserManager(self)
+
+    def cluster_manager(self) -> Admin:
+        """Return what SDK 2.5 has for buckets and users, without any I/O."""
+        from txcouchbase.management import Admin  # noqa: PLC0415
+
+        return Admin(self)
 
     def _here(self) -> Any:
         reactor = self._reactor

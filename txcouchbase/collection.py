@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from twisted.internet.defer import fail
-
-from couchloop.client.collections import CollectionBase, CollectionManagerBase, ScopeBase
-from couchloop.exceptions import CouchbaseError, without_frames
+from couchloop.client.collections import CollectionBase, ScopeBase
 from txcouchbase.driver import TwistedDriver
-from txcouchbase.methods import DocumentMethods, ManifestMethods
+from txcouchbase.methods import DocumentMethods
 
-__all__ = ["Collection", "CollectionManager", "Scope"]
+__all__ = ["Collection", "Scope"]
 
 
 class Collection(DocumentMethods, CollectionBase):
@@ -29,17 +24,3 @@ class Scope(ScopeBase[Collection]):
     """A scope of a bucket: `bucket.scope(name)`."""
 
     __slots__ = ()
-
-
-class CollectionManager(ManifestMethods, CollectionManagerBase):
-    """The scopes and collections that a bucket has: `bucket.collections()`.
-
-    Creating and dropping them comes with a later version.
-    """
-
-    __slots__ = ()
-    _driver: TwistedDriver
-
-    @staticmethod
-    def _not_available(error: CouchbaseError) -> Any:
-        return fail(without_frames(error))

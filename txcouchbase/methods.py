@@ -24,6 +24,7 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/session/health.py
 - core/couchloop/operations/manifest.py
 - core/couchloop/management/http_request.py
+- core/couchloop/management/cluster.py
 
 What a builder raises fails the Deferred. WrongLoopError is raised: whoever calls from another
 thread must not touch a Deferred. Frames are part of tracebacks and must not keep a Bucket open, so
@@ -55,7 +56,8 @@ from couchloop.hot.result import (
     V,
     ValueResult,
 )
-from couchloop.management import http_request
+from couchloop.management import cluster, http_request
+from couchloop.management.cluster import ClusterInfo
 from couchloop.management.http_request import HttpResult
 from couchloop.operations import (
     concatenate,
@@ -4713,6 +4715,24 @@ class HttpMethods:
                 service=service,
                 timeout=timeout,
             )
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def cluster_info(self, *, timeout: float | None = None) -> Deferred[ClusterInfo]:
+        """Return the cluster's nodes, their versions and services, and the names of its buckets.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises NotAuthorizedError.
+        """
+        try:
+            pending = cluster.cluster_info(self._defaults, timeout=timeout)
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:

@@ -13,7 +13,11 @@ from typing import Any, Final
 
 import pytest
 
-from tests.conformance.loops import Loop, cluster_at, opened
+from couchloop.auth import PasswordAuthenticator
+from couchloop.embedded import administrator
+from couchloop.management.buckets import BucketSettings
+from couchloop.management.users import Role, User
+from tests.conformance.loops import PASSWORD, Loop, cluster_at, opened
 
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
 PAGES: Final = (
@@ -27,26 +31,51 @@ OPTIONS: Final = "fetch_mutation_tokens=true"
 _BLOCK: Final = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_examples(loop: Loop, page: str) -> None:
-    """Each block of this loop's runs, and what it asserts holds."""
+def blocks_of(loop: Loop, page: str) -> list[str]:
+    """Return the blocks of a page that are for this loop."""
     text = (DOCS / page).read_text(encoding="utf-8")
-    blocks = [
+    blocks: list[str] = [
         block
         for block in _BLOCK.findall(text)
         if ("async def example" in block) is (loop.name == "twisted")
     ]
     assert blocks
+    return blocks
+
+
+def run(loop: Loop, page: str, names: dict[str, Any], given: str) -> None:
+    """Run the blocks of a page; those for Twisted are given what is called *given*."""
+    for block in blocks_of(loop, page):
+        exec(compile(block, page, "exec"), names)  # noqa: S102 - our own pages
+        if loop.name == "twisted":
+            from twisted.internet.defer import ensureDeferred  # noqa: PLC0415 - that loop's
+
+            loop.wait(ensureDeferred(names["example"](names[given])))
+    names.clear()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_examples(loop: Loop, page: str) -> None:
+    """Each block of this loop's runs, and what it asserts holds."""
     with (
         loop.serving() as served,
         opened(loop, cluster_at(loop, f"{served.connection_string}?{OPTIONS}")) as bucket,
     ):
         served.cluster.create_collection("default", "inventory.hotels")
-        names: dict[str, Any] = {"bucket": bucket, "json": json}
-        for block in blocks:
-            exec(compile(block, page, "exec"), names)  # noqa: S102 - our own pages
-            if loop.name == "twisted":
-                from twisted.internet.defer import ensureDeferred  # noqa: PLC0415 - that loop's
+        run(loop, page, {"bucket": bucket, "json": json}, "bucket")
 
-                loop.wait(ensureDeferred(names["example"](bucket)))
-        names.clear()
+
+def test_management(loop: Loop) -> None:
+    """Likewise where an administrator asks the cluster manager."""
+    embedded = loop.embedded(users=[administrator("boss", PASSWORD)])
+    with loop.serving(embedded) as served:
+        cluster = loop.cluster(served.connection_string)
+        cluster.authenticate(PasswordAuthenticator("boss", PASSWORD))
+        names = {
+            "cluster": cluster,
+            "BucketSettings": BucketSettings,
+            "Role": Role,
+            "User": User,
+        }
+        run(loop, "management.md", names, "cluster")
+        del cluster

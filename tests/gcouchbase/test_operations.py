@@ -16,7 +16,7 @@ from couchloop.transcoder import FMT_BYTES, FMT_UTF8
 from couchloop.wire import Opcode
 from gcouchbase.bucket import Bucket, BucketArguments, OpenBucketArguments
 from gcouchbase.cluster import Cluster
-from gcouchbase.collection import CollectionManager
+from gcouchbase.management import Admin, BucketManager, CollectionManager, UserManager
 from gcouchbase.testing import ServedCluster
 from tests.gcouchbase.support import PASSWORD
 from tests.signatures import check_arguments, check_methods
@@ -175,7 +175,18 @@ class TestInterface:
 
     def test_methods(self) -> None:
         """A Bucket has every operation, with the builder's arguments; a method gives the result."""
-        check_methods(Bucket, CollectionManager, lambda result: result, Cluster)
+        check_methods(
+            Bucket,
+            CollectionManager,
+            lambda result: result,
+            Cluster,
+            {
+                "AdminMethods": Admin,
+                "BucketManagerMethods": BucketManager,
+                "CollectionManagerMethods": CollectionManager,
+                "UserManagerMethods": UserManager,
+            },
+        )
         assert str(inspect.signature(Bucket.get)) == (
             "(self, key: 'Key', ttl: 'Expiry' = 0, quiet: 'bool | None' = None, "
             "replica: 'bool' = False, no_format: 'bool' = False, *, "

@@ -27,7 +27,10 @@ from couchloop.durability import (
 from couchloop.exceptions import CouchbaseError
 from couchloop.items import Item, ItemOptionDict
 from couchloop.kv_range_scan import PrefixScan, RangeScan, SamplingScan, ScanTerm
+from couchloop.management.buckets import BucketInfo
+from couchloop.management.cluster import ClusterInfo
 from couchloop.management.http_request import HttpResult
+from couchloop.management.users import UserAndMetadata
 from couchloop.mutation_state import MutationState, MutationToken
 from couchloop.operations.key_stream import Summary
 from couchloop.result import (
@@ -47,8 +50,9 @@ from couchloop.session.health import ClusterState, DiagnosticsReport, PingReport
 from couchloop.transcoder import FMT_UTF8, Transcoder
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
-from gcouchbase.collection import Collection, CollectionManager, Scope
+from gcouchbase.collection import Collection, Scope
 from gcouchbase.datastructures import CouchbaseList, CouchbaseMap, CouchbaseQueue, CouchbaseSet
+from gcouchbase.management import CollectionManager
 from gcouchbase.pool import BucketPool
 from gcouchbase.stream import ResultStream
 from gcouchbase.testing import ServedCluster, serve
@@ -63,6 +67,11 @@ def opening() -> None:
     cluster = Cluster("couchbase://localhost")
     cluster.authenticate(PasswordAuthenticator("user", "password"))
     assert_type(cluster.open_bucket("default"), Bucket)
+    assert_type(cluster.cluster_info(), ClusterInfo)
+    assert_type(cluster.buckets().get_bucket("b"), BucketInfo)
+    assert_type(cluster.buckets().get_all_buckets(), list[BucketInfo])
+    assert_type(cluster.users().get_user("u"), UserAndMetadata)
+    assert_type(cluster.cluster_manager().bucket_info("b"), HttpResult)
     assert_type(cluster.http_request("/pools", timeout=5.0), HttpResult)
     assert_type(Cluster().connection_string, str)
     assert_type(Bucket("couchbase://host/name", username="u", password="p"), Bucket)

@@ -43,7 +43,7 @@ from tests.txcouchbase import support
 from tests.txcouchbase.support import Memory, error_of, in_thread, outcome
 from txcouchbase.bucket import Bucket, BucketArguments, OpenBucketArguments
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
-from txcouchbase.collection import CollectionManager
+from txcouchbase.management import Admin, BucketManager, CollectionManager, UserManager
 
 
 class MemoryTests(SynchronousTestCase):
@@ -504,7 +504,18 @@ class OperationTests(MemoryTests):
 
     def test_methods(self) -> None:
         """A Bucket has every operation, with the builder's arguments; a method gives a Deferred."""
-        check_methods(Bucket, CollectionManager, lambda result: Deferred[result], Cluster)  # type: ignore[valid-type]
+        check_methods(
+            Bucket,
+            CollectionManager,
+            lambda result: Deferred[result],  # type: ignore[valid-type]
+            Cluster,
+            {
+                "AdminMethods": Admin,
+                "BucketManagerMethods": BucketManager,
+                "CollectionManagerMethods": CollectionManager,
+                "UserManagerMethods": UserManager,
+            },
+        )
         assert str(inspect.signature(Bucket.touch)) == (
             "(self, key: 'Key', ttl: 'Expiry' = 0, *, expiry: 'Expiry | None' = None, "
             "timeout: 'float | None' = None, "

@@ -27,7 +27,10 @@ from couchloop.durability import (
 from couchloop.exceptions import CouchbaseError
 from couchloop.items import Item, ItemOptionDict
 from couchloop.kv_range_scan import PrefixScan, RangeScan, SamplingScan, ScanTerm
+from couchloop.management.buckets import BucketInfo
+from couchloop.management.cluster import ClusterInfo
 from couchloop.management.http_request import HttpResult
+from couchloop.management.users import UserAndMetadata
 from couchloop.mutation_state import MutationState, MutationToken
 from couchloop.operations.key_stream import Summary
 from couchloop.result import (
@@ -47,8 +50,9 @@ from couchloop.session.health import ClusterState, PingReport
 from couchloop.transcoder import FMT_UTF8, Transcoder
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
-from txcouchbase.collection import Collection, CollectionManager, Scope
+from txcouchbase.collection import Collection, Scope
 from txcouchbase.datastructures import CouchbaseList, CouchbaseMap, CouchbaseQueue, CouchbaseSet
+from txcouchbase.management import CollectionManager
 from txcouchbase.pool import BucketPool
 from txcouchbase.service import BucketService
 from txcouchbase.stream import ResultStream
@@ -114,6 +118,11 @@ def opening(reactor: Any) -> None:
     cluster = Cluster("couchbase://localhost", reactor=reactor)
     cluster.authenticate(PasswordAuthenticator("user", "password"))
     assert_type(cluster.open_bucket("default"), Bucket)
+    assert_type(cluster.cluster_info(), Deferred[ClusterInfo])
+    assert_type(cluster.buckets().get_bucket("b"), Deferred[BucketInfo])
+    assert_type(cluster.buckets().get_all_buckets(), Deferred[list[BucketInfo]])
+    assert_type(cluster.users().get_user("u"), Deferred[UserAndMetadata])
+    assert_type(cluster.cluster_manager().bucket_info("b"), Deferred[HttpResult])
     assert_type(cluster.http_request("/pools", timeout=5.0), Deferred[HttpResult])
     assert_type(Cluster().connection_string, str)
     assert_type(Bucket("couchbase://host/name", username="u", password="p"), Bucket)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final, Generic, NoReturn, Protocol, TypeVar, c
 from weakref import WeakValueDictionary
 
 from couchloop.client.driver import Driver
-from couchloop.client.sdk25 import LaterOfCollections
+from couchloop.client.managers import defaults_of_bucket
 from couchloop.exceptions import InvalidNameError
 from couchloop.hot.operation import MAX_KEY_IN_COLLECTION, CollectionName, Defaults
 
@@ -156,18 +156,24 @@ class ScopeBase(_Part, Generic[C_co]):
         return cast("C_co", _collection_of(self._bucket, self.name, name))
 
 
-class CollectionManagerBase(LaterOfCollections):
+class CollectionManagerBase:
     """The scopes and collections that a bucket has; it keeps its Bucket open."""
 
-    __slots__ = ("_bucket", "_defaults", "_driver")
+    __slots__ = ("_bucket", "_defaults", "_driver", "_services_defaults")
 
     _defaults: Defaults
     _driver: Any
 
-    def __init__(self, bucket: Parent) -> None:
+    _services_defaults: Any
+
+    def __init__(self, bucket: Any) -> None:
         self._bucket = bucket
         self._defaults = bucket._defaults  # noqa: SLF001 - ours
         self._driver = bucket._driver  # noqa: SLF001
+        self._services_defaults = defaults_of_bucket(bucket._settings)  # noqa: SLF001
+
+    def _ask_services(self) -> Any:
+        return self._bucket._ask_services()  # noqa: SLF001 - ours
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._bucket!r}>"
@@ -205,7 +211,11 @@ class ScopesAndCollections(Generic[S_co, C_co, M_co]):
     """The methods of a Bucket that give its scopes and collections."""
 
     _scope_class: ClassVar[type[ScopeBase[Any]]]
-    _manager_class: ClassVar[type[CollectionManagerBase]]
+
+    @staticmethod
+    def _manager(bucket: Any) -> M_co:
+        """Return the manager of a bucket's scopes and collections."""
+        raise NotImplementedError
 
     def scope(self, name: str) -> S_co:
         """Return a scope, without any I/O: whether it exists is seen when it is used.
@@ -234,7 +244,7 @@ class ScopesAndCollections(Generic[S_co, C_co, M_co]):
 
     def collections(self) -> M_co:
         """Return what tells which scopes and collections there are, without any I/O."""
-        return cast("M_co", self._manager_class(cast("Parent", self)))
+        return self._manager(self)
 
 
 def _collection_of(bucket: Any, scope: str, name: str) -> Any:

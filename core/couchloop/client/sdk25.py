@@ -44,7 +44,8 @@ _VIEWS: Final = "views are not there yet"
 _QUERIES: Final = "queries are not there yet"
 _ANALYTICS: Final = "analytics queries are not there yet"
 _SEARCHES: Final = "searches are not there yet"
-_MANAGEMENT: Final = "management of buckets, collections, designs and indexes is not there yet"
+_MANAGEMENT: Final = "management of designs and indexes is not there yet"
+_OF_THE_LOOP: Final = "in threads there is no management yet: ask for it in the thread of the loop"
 _CRYPTO: Final = "encryption of fields is not there yet: encrypt values in a transcoder"
 
 
@@ -127,24 +128,20 @@ class LaterOfClusters(LaterNames):
     analytics_query = _NotYet(_ANALYTICS)
     search = _NotYet(_SEARCHES)
     search_query = _NotYet(_SEARCHES)
-    cluster_manager = _NotYet(_MANAGEMENT)
-    buckets = _NotYet(_MANAGEMENT)
-    users = _NotYet(_MANAGEMENT)
     query_indexes = _NotYet(_MANAGEMENT)
     search_indexes = _NotYet(_MANAGEMENT)
     analytics_indexes = _NotYet(_MANAGEMENT)
     eventing_functions = _NotYet(_MANAGEMENT)
-    cluster_info = _NotYet(_MANAGEMENT)
 
 
 class LaterOfCollections(LaterNames):
-    """Names of SDK 4's CollectionManager that come with a later version."""
+    """Names of SDK 4's CollectionManager that handles for threads lack so far."""
 
-    create_scope = _NotYet(_MANAGEMENT)
-    drop_scope = _NotYet(_MANAGEMENT)
-    create_collection = _NotYet(_MANAGEMENT)
-    update_collection = _NotYet(_MANAGEMENT)
-    drop_collection = _NotYet(_MANAGEMENT)
+    create_scope = _NotYet(_OF_THE_LOOP)
+    drop_scope = _NotYet(_OF_THE_LOOP)
+    create_collection = _NotYet(_OF_THE_LOOP)
+    update_collection = _NotYet(_OF_THE_LOOP)
+    drop_collection = _NotYet(_OF_THE_LOOP)
 
 
 class LaterOnTwisted(LaterNames):

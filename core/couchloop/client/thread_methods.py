@@ -24,6 +24,7 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/session/health.py
 - core/couchloop/operations/manifest.py
 - core/couchloop/management/http_request.py
+- core/couchloop/management/cluster.py
 
 Frames are part of tracebacks and must not keep a Bucket open: a method lets go of the handle, and
 then of the Bucket, before it waits. In a forked child a Bucket has another driver, so that each
@@ -55,7 +56,8 @@ from couchloop.hot.result import (
     V,
     ValueResult,
 )
-from couchloop.management import http_request
+from couchloop.management import cluster, http_request
+from couchloop.management.cluster import ClusterInfo
 from couchloop.management.http_request import HttpResult
 from couchloop.operations import (
     concatenate,
@@ -5023,6 +5025,28 @@ class HttpMethods:
                 service=service,
                 timeout=timeout,
             )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def cluster_info(self, *, timeout: float | None = None) -> ClusterInfo:
+        """Return the cluster's nodes, their versions and services, and the names of its buckets.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = cluster.cluster_info(target._defaults, timeout=timeout)
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)

@@ -147,6 +147,9 @@ _NOT_FLUSHABLE: Final = Refusal(
     "the bucket must not be flushed: its setting flush_enabled is off",
 )
 
+REFUSALS: Final = (_EXISTS, _NOT_FLUSHABLE, _NOT_FOUND)
+"""What requests about one bucket may meet."""
+
 
 def _asked(
     request: ServiceRequest, refusals: tuple[Refusal, ...], bucket: str
@@ -186,7 +189,7 @@ def update_bucket(
     """
     given = _checked(settings)
     form = _form(given, is_new=False)
-    request = send_form(Service.MANAGEMENT, "POST", _path(given.name), form)
+    request = send_form(Service.MANAGEMENT, "POST", path_of(given.name), form)
     steps = _done(request, (_NOT_FOUND,), given.name)
     return Procedure("update_bucket", defaults, None, timeout, steps)
 
@@ -198,7 +201,7 @@ def drop_bucket(
 
     Raises BucketNotFoundError, NotAuthorizedError, TemporaryFailError (during a rebalance).
     """
-    request = delete(Service.MANAGEMENT, _path(bucket_name))
+    request = delete(Service.MANAGEMENT, path_of(bucket_name))
     steps = _done(request, (_NOT_FOUND,), bucket_name)
     return Procedure("drop_bucket", defaults, None, timeout, steps)
 
@@ -210,7 +213,7 @@ def get_bucket(
 
     Raises BucketNotFoundError, NotAuthorizedError.
     """
-    steps = _described(_path(bucket_name), bucket_name)
+    steps = _described(path_of(bucket_name), bucket_name)
     return Procedure("get_bucket", defaults, None, timeout, steps, idempotent=True)
 
 
@@ -229,7 +232,7 @@ def flush_bucket(
     Raises BucketNotFlushableError unless its setting `flush_enabled` is on, BucketNotFoundError,
     NotAuthorizedError, TemporaryFailError.
     """
-    path = f"{_path(bucket_name)}/controller/doFlush"
+    path = f"{path_of(bucket_name)}/controller/doFlush"
     request = ServiceRequest(Service.MANAGEMENT, "POST", path)
     steps = _done(request, (_NOT_FLUSHABLE, _NOT_FOUND), bucket_name)
     return Procedure("flush_bucket", defaults, None, timeout, steps)
@@ -252,7 +255,7 @@ def wait_ready(
 
     Raises NotReadyError if it is not ready by then, NotAuthorizedError.
     """
-    steps = _ready(_path(bucket_name), bucket_name, exact_seconds(sleep_interval), progress)
+    steps = _ready(path_of(bucket_name), bucket_name, exact_seconds(sleep_interval), progress)
     return Procedure("wait_ready", defaults, None, timeout, steps, idempotent=True)
 
 
@@ -349,7 +352,8 @@ def _seconds(given: int | None) -> timedelta | None:
     return None if given is None else timedelta(seconds=given)
 
 
-def _path(name: str) -> str:
+def path_of(name: str) -> str:
+    """Return where a bucket is described. Raises InvalidNameError if none can be called so."""
     if not isinstance(name, str) or not name:
         raise InvalidNameError("the name of a bucket is a text that is not empty", objextra=name)
     return f"{_BUCKETS}/{segment(name)}"
@@ -361,7 +365,7 @@ def _checked(settings: BucketSettings) -> BucketSettings:
         raise InvalidSettingError(
             f"settings are BucketSettings, not {type(settings).__name__}", objextra=settings
         )
-    _path(settings.name)
+    path_of(settings.name)
     for what, kind in (
         ("bucket_type", BucketType),
         ("compression_mode", CompressionMode),

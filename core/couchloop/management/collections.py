@@ -15,7 +15,6 @@ from couchloop.exceptions import (
     ScopeExistsError,
     ScopeNotFoundError,
 )
-from couchloop.hot.operation import Defaults
 from couchloop.http.service import Service, ServiceRequest
 from couchloop.management.answers import (
     Refusal,
@@ -26,6 +25,7 @@ from couchloop.management.answers import (
     send_form,
     unreadable,
 )
+from couchloop.management.defaults import BucketDefaults
 from couchloop.operations.procedure import Procedure, Steps
 
 _LONGEST_TTL: Final = 2147483647
@@ -65,32 +65,33 @@ _REFUSALS: Final = (
 
 
 def create_scope(
-    defaults: Defaults, bucket_name: str, scope_name: str, *, timeout: float | None = None
+    defaults: BucketDefaults, scope_name: str, *, timeout: float | None = None
 ) -> Procedure[None]:
     """Make a scope, and wait until all nodes know it.
 
     Raises ScopeExistsError, BucketNotFoundError, InvalidNameError, ServerInvalidArgumentError,
     NotAuthorizedError, FeatureNotAvailableError.
     """
-    path = _scopes(bucket_name)
+    path = _scopes(defaults.bucket)
     request = send_form(Service.MANAGEMENT, "POST", path, {"name": _checked(scope_name, "scope")})
-    return Procedure("create_scope", defaults, None, timeout, _change(request, bucket_name))
+    steps = _change(request, defaults.bucket)
+    return Procedure("create_scope", defaults, None, timeout, steps)
 
 
 def drop_scope(
-    defaults: Defaults, bucket_name: str, scope_name: str, *, timeout: float | None = None
+    defaults: BucketDefaults, scope_name: str, *, timeout: float | None = None
 ) -> Procedure[None]:
     """Drop a scope with all its collections and documents.
 
     Raises ScopeNotFoundError, BucketNotFoundError, NotAuthorizedError, FeatureNotAvailableError.
     """
-    request = delete(Service.MANAGEMENT, _scope(bucket_name, scope_name))
-    return Procedure("drop_scope", defaults, None, timeout, _change(request, bucket_name))
+    request = delete(Service.MANAGEMENT, _scope(defaults.bucket, scope_name))
+    steps = _change(request, defaults.bucket)
+    return Procedure("drop_scope", defaults, None, timeout, steps)
 
 
 def create_collection(
-    defaults: Defaults,
-    bucket_name: str,
+    defaults: BucketDefaults,
     scope_name: str,
     collection_name: str,
     *,
@@ -109,14 +110,15 @@ def create_collection(
     ServerInvalidArgumentError, NotAuthorizedError, FeatureNotAvailableError.
     """
     form = {"name": _checked(collection_name, "collection"), **_settings(max_expiry, history)}
-    path = f"{_scope(bucket_name, scope_name)}/collections"
+    path = f"{_scope(defaults.bucket, scope_name)}/collections"
     request = send_form(Service.MANAGEMENT, "POST", path, form)
-    return Procedure("create_collection", defaults, None, timeout, _change(request, bucket_name))
+    return Procedure(
+        "create_collection", defaults, None, timeout, _change(request, defaults.bucket)
+    )
 
 
 def update_collection(
-    defaults: Defaults,
-    bucket_name: str,
+    defaults: BucketDefaults,
     scope_name: str,
     collection_name: str,
     *,
@@ -129,14 +131,15 @@ def update_collection(
     Raises CollectionNotFoundError, ScopeNotFoundError, BucketNotFoundError, NotAuthorizedError,
     ServerInvalidArgumentError, FeatureNotAvailableError.
     """
-    path = f"{_scope(bucket_name, scope_name)}/collections/{_named(collection_name)}"
+    path = f"{_scope(defaults.bucket, scope_name)}/collections/{_named(collection_name)}"
     request = send_form(Service.MANAGEMENT, "PATCH", path, _settings(max_expiry, history))
-    return Procedure("update_collection", defaults, None, timeout, _change(request, bucket_name))
+    return Procedure(
+        "update_collection", defaults, None, timeout, _change(request, defaults.bucket)
+    )
 
 
 def drop_collection(
-    defaults: Defaults,
-    bucket_name: str,
+    defaults: BucketDefaults,
     scope_name: str,
     collection_name: str,
     *,
@@ -147,9 +150,10 @@ def drop_collection(
     Raises CollectionNotFoundError, ScopeNotFoundError, BucketNotFoundError, NotAuthorizedError,
     FeatureNotAvailableError.
     """
-    path = f"{_scope(bucket_name, scope_name)}/collections/{_named(collection_name)}"
+    path = f"{_scope(defaults.bucket, scope_name)}/collections/{_named(collection_name)}"
     request = delete(Service.MANAGEMENT, path)
-    return Procedure("drop_collection", defaults, None, timeout, _change(request, bucket_name))
+    steps = _change(request, defaults.bucket)
+    return Procedure("drop_collection", defaults, None, timeout, steps)
 
 
 def _change(request: ServiceRequest, bucket: str) -> Steps[None]:
@@ -197,7 +201,7 @@ def _named(name: str) -> str:
 
 
 def _scopes(bucket: str) -> str:
-    return f"/pools/default/buckets/{segment(_checked(bucket, 'bucket'))}/scopes"
+    return f"/pools/default/buckets/{segment(bucket)}/scopes"
 
 
 def _scope(bucket: str, scope: str) -> str:

@@ -135,6 +135,11 @@ def _ask(asked: ServiceRequest, wanted: int) -> Steps[HttpResult]:
     return result
 
 
+def result_of(asked: ServiceRequest, answer: ServiceAnswer) -> HttpResult:
+    """Return an answer as SDK 2.5 gives it: its body as JSON where it is any."""
+    return HttpResult(asked.path, answer, _value(answer, FMT_JSON))
+
+
 def _is_success(answer: ServiceAnswer) -> bool:
     return 200 <= answer.status < 300
 

@@ -31,7 +31,7 @@ from couchloop.management.answers import (
 from couchloop.operations.procedure import Procedure, Steps
 from couchloop.safety.secret import Secret, as_secret, sealed
 
-_USERS: Final = "/settings/rbac/users"
+USERS: Final = "/settings/rbac/users"
 _GROUPS: Final = "/settings/rbac/groups"
 _ANY: Final = "*"
 
@@ -128,7 +128,7 @@ class Group:
     ldap_group_reference: str = ""
 
 
-_NO_USER: Final = (Refusal(UserNotFoundError, 404, "user", "there is no such user in this domain"),)
+NO_USER: Final = (Refusal(UserNotFoundError, 404, "user", "there is no such user in this domain"),)
 _NO_GROUP: Final = (
     Refusal(GroupNotFoundError, 404, "group", "there is no such group"),
     Refusal(FeatureNotAvailableError, 404, "", "the server has no groups"),
@@ -143,7 +143,7 @@ def get_user(
     timeout: float | None = None,
 ) -> Procedure[UserAndMetadata]:
     """Return a user with its roles. Raises UserNotFoundError, NotAuthorizedError."""
-    steps = _user(_user_path(domain_name, username))
+    steps = _user(path_of(domain_name, username))
     return Procedure("get_user", defaults, None, timeout, steps, idempotent=True)
 
 
@@ -154,7 +154,7 @@ def get_all_users(
     timeout: float | None = None,
 ) -> Procedure[list[UserAndMetadata]]:
     """Return the users of a domain. Raises NotAuthorizedError."""
-    steps = _all_users(f"{_USERS}/{_domain(domain_name).value}")
+    steps = _all_users(f"{USERS}/{domain_of(domain_name).value}")
     return Procedure("get_all_users", defaults, None, timeout, steps, idempotent=True)
 
 
@@ -173,7 +173,7 @@ def upsert_user(
     """
     if not isinstance(user, User):
         raise InvalidSettingError(f"user is a User, not {type(user).__name__}", objextra=user)
-    domain = _domain(domain_name)
+    domain = domain_of(domain_name)
     password = user.password
     if domain is AuthDomain.External and password is not None:
         raise ArgumentError("an external user has no password here: it is kept elsewhere")
@@ -183,7 +183,7 @@ def upsert_user(
         "groups": ",".join(user.groups),
         "password": None if password is None else as_secret(password).text(),
     }
-    request = send_form(Service.MANAGEMENT, "PUT", _user_path(domain, user.username), form)
+    request = send_form(Service.MANAGEMENT, "PUT", path_of(domain, user.username), form)
     return Procedure("upsert_user", defaults, None, timeout, _done(request))
 
 
@@ -195,8 +195,8 @@ def drop_user(
     timeout: float | None = None,
 ) -> Procedure[None]:
     """Remove a user. Raises UserNotFoundError, NotAuthorizedError."""
-    request = delete(Service.MANAGEMENT, _user_path(domain_name, username))
-    return Procedure("drop_user", defaults, None, timeout, _done(request, _NO_USER))
+    request = delete(Service.MANAGEMENT, path_of(domain_name, username))
+    return Procedure("drop_user", defaults, None, timeout, _done(request, NO_USER))
 
 
 @sealed
@@ -272,7 +272,7 @@ def _read(path: str, refusals: Sequence[Refusal] = ()) -> Steps[tuple[Any, Servi
 
 
 def _user(path: str) -> Steps[UserAndMetadata]:
-    document, answer = yield from _read(path, _NO_USER)
+    document, answer = yield from _read(path, NO_USER)
     return read_user(document, answer)
 
 
@@ -369,15 +369,17 @@ def _roles(roles: Iterable[Role]) -> Iterable[Role]:
         yield role
 
 
-def _domain(given: AuthDomain | str) -> AuthDomain:
+def domain_of(given: AuthDomain | str) -> AuthDomain:
+    """Return the domain that is meant. Raises ArgumentError if there is none such."""
     try:
         return AuthDomain(given)
     except ValueError:
         raise ArgumentError("the domain of a user is local or external", objextra=given) from None
 
 
-def _user_path(domain: AuthDomain | str, username: str) -> str:
-    return f"{_USERS}/{_domain(domain).value}/{segment(_checked(username, 'user'))}"
+def path_of(domain: AuthDomain | str, username: str) -> str:
+    """Return where a user is described. Raises InvalidNameError, ArgumentError."""
+    return f"{USERS}/{domain_of(domain).value}/{segment(_checked(username, 'user'))}"
 
 
 def _group_path(name: str) -> str:

@@ -1,0 +1,858 @@
+"""Methods that block the calling greenlet alone, one per builder of the core.
+
+Made by `make methods` (tools/methods.py) from these builders: change them.
+
+- core/couchloop/management/buckets.py
+- core/couchloop/management/users.py
+- core/couchloop/management/admin.py
+- core/couchloop/management/collections.py
+
+Frames are part of tracebacks and must not keep a Bucket open: a method lets go of its own before it
+waits, and the operation in flight holds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from couchloop.exceptions import CouchbaseError
+from couchloop.hot.operation import Defaults, placed
+from couchloop.management import admin, buckets, collections, users
+from couchloop.management.buckets import BucketInfo, BucketSettings, Progress
+from couchloop.management.defaults import BucketDefaults
+from couchloop.management.http_request import HttpResult
+from couchloop.management.users import AuthDomain, Group, RoleAndDescription, User, UserAndMetadata
+from couchloop.safety.secret import Secret
+from gcouchbase.driver import GeventDriver
+
+
+class BucketManagerMethods:
+    """What can be asked about buckets."""
+
+    __slots__ = ()
+
+    _defaults: Defaults
+    _driver: GeventDriver
+
+    def create_bucket(self, settings: BucketSettings, *, timeout: float | None = None) -> None:
+        """Make a bucket. It takes documents a little later: see `wait_until_ready`.
+
+        Args:
+            settings: its name, and what else is wanted; without `ram_quota_mb` 100 MiB.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises BucketExistsError, ServerInvalidArgumentError, NotAuthorizedError, TemporaryFailError
+        (during a rebalance).
+        """
+        driver = self._driver
+        try:
+            pending = buckets.create_bucket(self._defaults, settings, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def update_bucket(self, settings: BucketSettings, *, timeout: float | None = None) -> None:
+        """Change settings of a bucket: those that are not None.
+
+        Args:
+            settings: its name, and what is to change.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises BucketNotFoundError, ServerInvalidArgumentError, NotAuthorizedError.
+        """
+        driver = self._driver
+        try:
+            pending = buckets.update_bucket(self._defaults, settings, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def drop_bucket(self, bucket_name: str, *, timeout: float | None = None) -> None:
+        """Delete a bucket with all its documents.
+
+        Args:
+            bucket_name: the bucket's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises BucketNotFoundError, NotAuthorizedError, TemporaryFailError (during a rebalance).
+        """
+        driver = self._driver
+        try:
+            pending = buckets.drop_bucket(self._defaults, bucket_name, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def get_bucket(self, bucket_name: str, *, timeout: float | None = None) -> BucketInfo:
+        """Return a bucket's settings, and how it is.
+
+        Args:
+            bucket_name: the bucket's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises BucketNotFoundError, NotAuthorizedError.
+        """
+        driver = self._driver
+        try:
+            pending = buckets.get_bucket(self._defaults, bucket_name, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def get_all_buckets(self, *, timeout: float | None = None) -> list[BucketInfo]:
+        """Return the buckets that the user may see. Raises NotAuthorizedError.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        driver = self._driver
+        try:
+            pending = buckets.get_all_buckets(self._defaults, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def flush_bucket(self, bucket_name: str, *, timeout: float | None = None) -> None:
+        """Delete all documents of a bucket, which takes some seconds.
+
+        Args:
+            bucket_name: the bucket's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises BucketNotFlushableError unless its setting `flush_enabled` is on,
+        BucketNotFoundError, NotAuthorizedError, TemporaryFailError.
+        """
+        driver = self._driver
+        try:
+            pending = buckets.flush_bucket(self._defaults, bucket_name, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def wait_ready(
+        self,
+        bucket_name: str,
+        timeout: float = 5.0,
+        sleep_interval: float = 0.2,
+        *,
+        progress: Progress | None = None,
+    ) -> BucketInfo:
+        """Wait until all nodes have a bucket that was just made; return it.
+
+        Args:
+            bucket_name: the bucket's name.
+            timeout: seconds for all of it.
+            sleep_interval: seconds between two questions.
+            progress: called with how many nodes are ready, 0, and how many there are.
+
+        Raises NotReadyError if it is not ready by then, NotAuthorizedError.
+        """
+        driver = self._driver
+        try:
+            pending = buckets.wait_ready(
+                self._defaults, bucket_name, timeout, sleep_interval, progress=progress
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+
+class UserManagerMethods:
+    """What can be asked about users."""
+
+    __slots__ = ()
+
+    _defaults: Defaults
+    _driver: GeventDriver
+
+    def get_user(
+        self,
+        username: str,
+        *,
+        domain_name: AuthDomain | str = AuthDomain.Local,
+        timeout: float | None = None,
+    ) -> UserAndMetadata:
+        """Return a user with its roles. Raises UserNotFoundError, NotAuthorizedError.
+
+        Args:
+            username: who logs in.
+            domain_name: who keeps the user's password: the cluster (`local`), or somebody else.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        driver = self._driver
+        try:
+            pending = users.get_user(
+                self._defaults, username, domain_name=domain_name, timeout=timeout
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def get_all_users(
+        self, *, domain_name: AuthDomain | str = AuthDomain.Local, timeout: float | None = None
+    ) -> list[UserAndMetadata]:
+        """Return the users of a domain. Raises NotAuthorizedError.
+
+        Args:
+            domain_name: who keeps the user's password: the cluster (`local`), or somebody else.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        driver = self._driver
+        try:
+            pending = users.get_all_users(self._defaults, domain_name=domain_name, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def upsert_user(
+        self,
+        user: User,
+        *,
+        domain_name: AuthDomain | str = AuthDomain.Local,
+        timeout: float | None = None,
+    ) -> None:
+        """Make a user, or give one other roles, groups and name; connections have them at once.
+
+        Args:
+            user: who logs in, with its roles, groups and password.
+            domain_name: who keeps the user's password: the cluster (`local`), or somebody else.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises ArgumentError (a password for somebody external), ServerInvalidArgumentError (unknown
+        roles, a password that is too weak), NotAuthorizedError.
+        """
+        driver = self._driver
+        try:
+            pending = users.upsert_user(
+                self._defaults, user, domain_name=domain_name, timeout=timeout
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def drop_user(
+        self,
+        username: str,
+        *,
+        domain_name: AuthDomain | str = AuthDomain.Local,
+        timeout: float | None = None,
+    ) -> None:
+        """Remove a user. Raises UserNotFoundError, NotAuthorizedError.
+
+        Args:
+            username: who logs in.
+            domain_name: who keeps the user's password: the cluster (`local`), or somebody else.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        driver = self._driver
+        try:
+            pending = users.drop_user(
+                self._defaults, username, domain_name=domain_name, timeout=timeout
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def change_password(self, new_password: str | Secret, *, timeout: float | None = None) -> None:
+        """Change the password of the user who is logged in; open Buckets go on.
+
+        Args:
+            new_password: the password from now on; a Secret, or a text.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Give the new one to `cluster.set_authenticator` after that: new connections need it.
+
+        Raises ServerInvalidArgumentError if it is too weak.
+        """
+        driver = self._driver
+        try:
+            pending = users.change_password(self._defaults, new_password, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def get_roles(self, *, timeout: float | None = None) -> list[RoleAndDescription]:
+        """Return the roles that there are. Raises NotAuthorizedError.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        driver = self._driver
+        try:
+            pending = users.get_roles(self._defaults, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def get_group(self, group_name: str, *, timeout: float | None = None) -> Group:
+        """Return a group. Raises GroupNotFoundError, NotAuthorizedError.
+
+        Args:
+            group_name: the group's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        driver = self._driver
+        try:
+            pending = users.get_group(self._defaults, group_name, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def get_all_groups(self, *, timeout: float | None = None) -> list[Group]:
+        """Return all groups. Raises NotAuthorizedError.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        driver = self._driver
+        try:
+            pending = users.get_all_groups(self._defaults, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def upsert_group(self, group: Group, *, timeout: float | None = None) -> None:
+        """Make a group, or change one: who is in it has its roles at once.
+
+        Args:
+            group: its name, and the roles that its users have.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises ServerInvalidArgumentError (unknown roles), NotAuthorizedError.
+        """
+        driver = self._driver
+        try:
+            pending = users.upsert_group(self._defaults, group, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def drop_group(self, group_name: str, *, timeout: float | None = None) -> None:
+        """Remove a group. Raises GroupNotFoundError, NotAuthorizedError.
+
+        Args:
+            group_name: the group's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        driver = self._driver
+        try:
+            pending = users.drop_group(self._defaults, group_name, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+
+class AdminMethods:
+    """What SDK 2.5's Admin can ask."""
+
+    __slots__ = ()
+
+    _defaults: Defaults
+    _driver: GeventDriver
+
+    def bucket_create(
+        self,
+        name: str,
+        bucket_type: str = "couchbase",
+        bucket_password: str = "",
+        replicas: int = 0,
+        ram_quota: int = 1024,
+        flush_enabled: bool = False,
+        *,
+        timeout: float | None = None,
+    ) -> HttpResult:
+        """Make a bucket; see `wait_ready`.
+
+        Args:
+            name: the bucket's name.
+            bucket_type: `couchbase`, `ephemeral` or `memcached`.
+            bucket_password: empty: servers have none any more.
+            replicas: copies of each document beside the active one.
+            ram_quota: MiB on each node.
+            flush_enabled: whether it may be flushed.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises BucketExistsError, ServerInvalidArgumentError, NotAuthorizedError.
+        """
+        driver = self._driver
+        try:
+            pending = admin.bucket_create(
+                self._defaults,
+                name,
+                bucket_type,
+                bucket_password,
+                replicas,
+                ram_quota,
+                flush_enabled,
+                timeout=timeout,
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def bucket_update(
+        self,
+        name: str,
+        current: Mapping[str, Any] | HttpResult | BucketInfo,
+        bucket_password: str | None = None,
+        replicas: int | None = None,
+        ram_quota: int | None = None,
+        flush_enabled: bool | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> HttpResult:
+        """Change settings of a bucket: those that are not None.
+
+        Args:
+            name: the bucket's name.
+            current: what `bucket_info` gave, as SDK 2.5 wants it; servers need it no more.
+            bucket_password: empty: servers have none any more.
+            replicas: copies of each document beside the active one.
+            ram_quota: MiB on each node.
+            flush_enabled: whether it may be flushed.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises BucketNotFoundError, ServerInvalidArgumentError, NotAuthorizedError.
+        """
+        driver = self._driver
+        try:
+            pending = admin.bucket_update(
+                self._defaults,
+                name,
+                current,
+                bucket_password,
+                replicas,
+                ram_quota,
+                flush_enabled,
+                timeout=timeout,
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def bucket_remove(self, name: str, *, timeout: float | None = None) -> HttpResult:
+        """Delete a bucket with all its documents. Raises BucketNotFoundError, NotAuthorizedError.
+
+        Args:
+            name: the bucket's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        driver = self._driver
+        try:
+            pending = admin.bucket_remove(self._defaults, name, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def bucket_delete(self, name: str, *, timeout: float | None = None) -> HttpResult:
+        """Delete a bucket, as `bucket_remove` does.
+
+        Args:
+            name: the bucket's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        driver = self._driver
+        try:
+            pending = admin.bucket_delete(self._defaults, name, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def bucket_info(self, name: str, *, timeout: float | None = None) -> HttpResult:
+        """Return a bucket's description as the server writes it: the result's `value` is a dict.
+
+        Args:
+            name: the bucket's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises BucketNotFoundError, NotAuthorizedError.
+        """
+        driver = self._driver
+        try:
+            pending = admin.bucket_info(self._defaults, name, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def buckets_list(self, *, timeout: float | None = None) -> list[BucketInfo]:
+        """Return the buckets that the user may see. Raises NotAuthorizedError.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        driver = self._driver
+        try:
+            pending = admin.buckets_list(self._defaults, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def wait_ready(
+        self, name: str, timeout: float = 5.0, sleep_interval: float = 0.2
+    ) -> BucketInfo:
+        """Wait until all nodes have a bucket that was just made.
+
+        Args:
+            name: the bucket's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+            sleep_interval: seconds between two questions.
+
+        Raises NotReadyError if it is not ready by then, NotAuthorizedError.
+        """
+        driver = self._driver
+        try:
+            pending = admin.wait_ready(self._defaults, name, timeout, sleep_interval)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def users_get(self, domain: AuthDomain | str, *, timeout: float | None = None) -> HttpResult:
+        """Return the users of a domain as the server writes them. Raises NotAuthorizedError.
+
+        Args:
+            domain: who keeps the user's password: AuthDomain.Local or AuthDomain.External.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        driver = self._driver
+        try:
+            pending = admin.users_get(self._defaults, domain, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def user_get(
+        self, domain: AuthDomain | str, userid: str, *, timeout: float | None = None
+    ) -> HttpResult:
+        """Return a user as the server writes it. Raises UserNotFoundError, NotAuthorizedError.
+
+        Args:
+            domain: who keeps the user's password: AuthDomain.Local or AuthDomain.External.
+            userid: who logs in.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        driver = self._driver
+        try:
+            pending = admin.user_get(self._defaults, domain, userid, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def user_upsert(
+        self,
+        domain: AuthDomain | str,
+        userid: str,
+        password: str | Secret | None = None,
+        roles: Sequence[str | tuple[str, str]] | None = None,
+        name: str | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> HttpResult:
+        """Make a user, or change one.
+
+        Args:
+            domain: AuthDomain.Local or AuthDomain.External.
+            userid: who logs in.
+            password: of a local user.
+            roles: names, or pairs of a name and a bucket.
+            name: what the user is called.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises ArgumentError (a password for somebody external, or no role),
+        ServerInvalidArgumentError, NotAuthorizedError.
+        """
+        driver = self._driver
+        try:
+            pending = admin.user_upsert(
+                self._defaults, domain, userid, password, roles, name, timeout=timeout
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def user_remove(
+        self, domain: AuthDomain | str, userid: str, *, timeout: float | None = None
+    ) -> HttpResult:
+        """Remove a user. Raises UserNotFoundError, NotAuthorizedError.
+
+        Args:
+            domain: who keeps the user's password: AuthDomain.Local or AuthDomain.External.
+            userid: who logs in.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        driver = self._driver
+        try:
+            pending = admin.user_remove(self._defaults, domain, userid, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+
+class CollectionManagerMethods:
+    """How scopes and collections are made and dropped."""
+
+    __slots__ = ()
+
+    _services_defaults: BucketDefaults
+    _services_driver: GeventDriver
+
+    def create_scope(self, scope_name: str, *, timeout: float | None = None) -> None:
+        """Make a scope, and wait until all nodes know it.
+
+        Args:
+            scope_name: the scope's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises ScopeExistsError, BucketNotFoundError, InvalidNameError, ServerInvalidArgumentError,
+        NotAuthorizedError, FeatureNotAvailableError.
+        """
+        driver = self._services_driver
+        try:
+            pending = collections.create_scope(self._services_defaults, scope_name, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._services_defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def drop_scope(self, scope_name: str, *, timeout: float | None = None) -> None:
+        """Drop a scope with all its collections and documents.
+
+        Args:
+            scope_name: the scope's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises ScopeNotFoundError, BucketNotFoundError, NotAuthorizedError,
+        FeatureNotAvailableError.
+        """
+        driver = self._services_driver
+        try:
+            pending = collections.drop_scope(self._services_defaults, scope_name, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._services_defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def create_collection(
+        self,
+        scope_name: str,
+        collection_name: str,
+        *,
+        max_expiry: timedelta | None = None,
+        history: bool | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Make a collection, and wait until all nodes know it.
+
+        Args:
+            scope_name: the scope's name.
+            collection_name: the collection's name.
+            max_expiry: how long its documents live at most. None or 0: as the bucket says;
+                negative: for ever, whatever the bucket says.
+            history: whether changes are kept apart; None: as the bucket says.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises CollectionExistsError, ScopeNotFoundError, BucketNotFoundError, InvalidNameError,
+        ServerInvalidArgumentError, NotAuthorizedError, FeatureNotAvailableError.
+        """
+        driver = self._services_driver
+        try:
+            pending = collections.create_collection(
+                self._services_defaults,
+                scope_name,
+                collection_name,
+                max_expiry=max_expiry,
+                history=history,
+                timeout=timeout,
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._services_defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def update_collection(
+        self,
+        scope_name: str,
+        collection_name: str,
+        *,
+        max_expiry: timedelta | None = None,
+        history: bool | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Change what a collection was made with: what is None stays.
+
+        Args:
+            scope_name: the scope's name.
+            collection_name: the collection's name.
+            max_expiry: how long its documents live at most; 0: as the bucket says; negative: for
+                ever. None: it is not said.
+            history: whether changes of its documents are kept apart. None: it is not said.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises CollectionNotFoundError, ScopeNotFoundError, BucketNotFoundError, NotAuthorizedError,
+        ServerInvalidArgumentError, FeatureNotAvailableError.
+        """
+        driver = self._services_driver
+        try:
+            pending = collections.update_collection(
+                self._services_defaults,
+                scope_name,
+                collection_name,
+                max_expiry=max_expiry,
+                history=history,
+                timeout=timeout,
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._services_defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def drop_collection(
+        self, scope_name: str, collection_name: str, *, timeout: float | None = None
+    ) -> None:
+        """Drop a collection with all its documents.
+
+        Args:
+            scope_name: the scope's name.
+            collection_name: the collection's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises CollectionNotFoundError, ScopeNotFoundError, BucketNotFoundError, NotAuthorizedError,
+        FeatureNotAvailableError.
+        """
+        driver = self._services_driver
+        try:
+            pending = collections.drop_collection(
+                self._services_defaults, scope_name, collection_name, timeout=timeout
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._services_defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)

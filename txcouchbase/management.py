@@ -1,0 +1,50 @@
+"""Managers of buckets, users, scopes and collections: their methods return Deferreds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from couchloop.client.collections import CollectionManagerBase
+from couchloop.client.managers import ManagerBase
+from txcouchbase.driver import TwistedDriver
+from txcouchbase.management_methods import (
+    AdminMethods,
+    BucketManagerMethods,
+    CollectionManagerMethods,
+    UserManagerMethods,
+)
+from txcouchbase.methods import HttpMethods, ManifestMethods
+from txcouchbase.services import ServicesDriver
+
+__all__ = ["Admin", "BucketManager", "CollectionManager", "UserManager"]
+
+_services: Any = ServicesDriver()
+
+
+class BucketManager(BucketManagerMethods, ManagerBase):
+    """The buckets of a cluster: `cluster.buckets()`."""
+
+    __slots__ = ()
+    _driver = _services
+
+
+class UserManager(UserManagerMethods, ManagerBase):
+    """The users, groups and roles of a cluster: `cluster.users()`."""
+
+    __slots__ = ()
+    _driver = _services
+
+
+class Admin(HttpMethods, AdminMethods, ManagerBase):
+    """What SDK 2.5 has for buckets and users: `cluster.cluster_manager()`."""
+
+    __slots__ = ()
+    _driver = _services
+
+
+class CollectionManager(ManifestMethods, CollectionManagerMethods, CollectionManagerBase):
+    """The scopes and collections that a bucket has: `bucket.collections()`."""
+
+    __slots__ = ()
+    _driver: TwistedDriver
+    _services_driver = _services
