@@ -102,7 +102,7 @@ def test_a_stale_file_is_found(
 def test_every_builder_is_there() -> None:
     """The families hold what SDK 2.5 calls operations, and what asks about connections."""
     names = [name for name, _ in BUILDERS]
-    for family in FAMILIES:
+    for family in methods.FAMILIES:
         own = [name for name, _ in family.builders()]
         assert len(set(own)) == len(own)
     assert {"get", "upsert_multi", "counter", "touch_multi", "ping"} <= set(names)
