@@ -71,7 +71,7 @@ class Peer:
                 session.receive_data(number, b"".join(made), now)
 
 
-def _one_by_one(build: Any, peer: Peer, rounds: int, *given: Any) -> None:
+def _one_by_one(build: Any, peer: Peer, rounds: int, first: Any, *given: Any) -> None:
     """Have 64 operations in flight, as the methods of a Bucket build them."""
     world = peer.world
     done: list[Any] = []
@@ -80,7 +80,7 @@ def _one_by_one(build: Any, peer: Peer, rounds: int, *given: Any) -> None:
     usual: Callable[..., Any] = build.usual
     for _ in range(rounds):
         for number in range(IN_FLIGHT):
-            submit(usual(f"key{number}", defaults, *given), now)
+            submit(usual(f"key{number}", first, defaults, *given), now)
         peer.answer_all()
         world.delivered.clear()
     assert len(done) == rounds * IN_FLIGHT

@@ -187,7 +187,7 @@ class DocumentMethods:
                 and type is None
                 and retry_strategy is None
             ):
-                pending = retrieve.usual_get(key, self._defaults, ttl, quiet, timeout)
+                pending = retrieve.usual_get(key, ttl, self._defaults, quiet, timeout)
             else:
                 pending = retrieve.get(
                     self._defaults,
@@ -559,7 +559,7 @@ class DocumentMethods:
                 and durability is None
                 and retry_strategy is None
             ):
-                pending = store.usual_upsert(key, self._defaults, value, cas, ttl, format, timeout)
+                pending = store.usual_upsert(key, value, self._defaults, cas, ttl, format, timeout)
             else:
                 pending = store.upsert(
                     self._defaults,
@@ -630,7 +630,7 @@ class DocumentMethods:
                 and durability is None
                 and retry_strategy is None
             ):
-                pending = store.usual_insert(key, self._defaults, value, ttl, format, timeout)
+                pending = store.usual_insert(key, value, self._defaults, ttl, format, timeout)
             else:
                 pending = store.insert(
                     self._defaults,
@@ -705,7 +705,7 @@ class DocumentMethods:
                 and durability is None
                 and retry_strategy is None
             ):
-                pending = store.usual_replace(key, self._defaults, value, cas, ttl, format, timeout)
+                pending = store.usual_replace(key, value, self._defaults, cas, ttl, format, timeout)
             else:
                 pending = store.replace(
                     self._defaults,

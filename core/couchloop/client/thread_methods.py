@@ -189,7 +189,7 @@ class DocumentMethods:
                 and type is None
                 and retry_strategy is None
             ):
-                pending = retrieve.usual_get(key, target._defaults, ttl, quiet, timeout)
+                pending = retrieve.usual_get(key, ttl, target._defaults, quiet, timeout)
             else:
                 pending = retrieve.get(
                     target._defaults,
@@ -586,7 +586,7 @@ class DocumentMethods:
                 and retry_strategy is None
             ):
                 pending = store.usual_upsert(
-                    key, target._defaults, value, cas, ttl, format, timeout
+                    key, value, target._defaults, cas, ttl, format, timeout
                 )
             else:
                 pending = store.upsert(
@@ -662,7 +662,7 @@ class DocumentMethods:
                 and durability is None
                 and retry_strategy is None
             ):
-                pending = store.usual_insert(key, target._defaults, value, ttl, format, timeout)
+                pending = store.usual_insert(key, value, target._defaults, ttl, format, timeout)
             else:
                 pending = store.insert(
                     target._defaults,
@@ -742,7 +742,7 @@ class DocumentMethods:
                 and retry_strategy is None
             ):
                 pending = store.usual_replace(
-                    key, target._defaults, value, cas, ttl, format, timeout
+                    key, value, target._defaults, cas, ttl, format, timeout
                 )
             else:
                 pending = store.replace(

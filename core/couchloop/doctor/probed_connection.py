@@ -30,6 +30,10 @@ class HandshakeProgress:
     derivation: KeyDerivation | None = None
     error: CouchbaseError | None = None
 
+    @property
+    def delivers(self) -> None:
+        """Nobody waits for an operation."""
+
     def has_output(self, connection: Connection) -> None:
         """Do nothing: it is asked for before each wait."""
 

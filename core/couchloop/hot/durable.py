@@ -11,7 +11,6 @@ from couchloop.exceptions import ProtocolError
 from couchloop.wire import Feature
 
 if TYPE_CHECKING:
-    from couchloop.hot.frames import Frame
     from couchloop.hot.request import Request
 
 _TOKEN: Final = Struct(">QQ")
@@ -114,20 +113,20 @@ class DurableDefaults:
     """Whether `durability()` was ever called: only then stores look whether they are in one."""
 
 
-def token_of(op: Request, tokens: Tokens, answer: Frame) -> MutationToken | None:
-    """Return the token that came with the answer to *op*, and note it in *tokens*; None: none came.
+def token_of(op: Request, tokens: Tokens, extras: bytes) -> MutationToken | None:
+    """Return the token that is the *extras* of the answer to *op*; None: that has none.
 
-    Raises ProtocolError for extras that are none.
+    It is noted in *tokens*. Raises ProtocolError for extras that are none.
     """
     connection = op.connection
     if connection is None:
         return None
-    if len(answer.extras) != _TOKEN.size:
+    if len(extras) != _TOKEN.size:
         if Feature.MUTATION_SEQNO not in connection.features:
             # Plain memcached servers answer TOUCH with flags.
             return None
         raise ProtocolError(f"{op.name}: the extras are no mutation token", key=op.key)
-    uuid, seqno = _TOKEN.unpack(answer.extras)
+    uuid, seqno = _TOKEN.unpack(extras)
     if not seqno:
         # Buckets of type memcached have no history.
         return None

@@ -50,6 +50,9 @@ class Frame(NamedTuple):
         return _encode(*self)
 
 
+Fields = tuple[int, int, int, int, int, int, bytes, bytes, bytes, bytes]
+"""What a Frame is made of, in its order; a Frame is one, too."""
+
 RequestFrame: Final = frozenset({Magic.REQUEST, Magic.ALT_REQUEST, Magic.SERVER_RESPONSE})
 """Magics that a server reads."""
 
@@ -141,22 +144,45 @@ class FrameDecoder:
         """Bytes held of a frame that is not yet whole."""
         return self._size
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the next byte begins a frame."""
+        return not self._chunks and self.error is None
+
+    def gather(self, data: bytes) -> bytes:
+        """Return *data* behind what was kept, if that may complete a frame; else keep it.
+
+        Nothing is kept then; what is returned is to be decoded. Raises ProtocolError after a fault.
+        """
+        if self.error is not None:
+            raise self.error
+        chunks = self._chunks
+        if chunks:
+            self._size += len(data)
+            if self._size < self._needed:
+                self._keep(data)
+                return b""
+            chunks.append(data)
+            data = b"".join(chunks)
+            chunks.clear()
+            self._size = 0
+        return data
+
+    def put_back(self, data: bytes) -> None:
+        """Keep what `gather` has returned and nobody could decode: the next bytes follow it."""
+        self._chunks.append(data)
+        self._size = len(data)
+        self._needed = 1
+
     def receive(self, data: bytes) -> list[Frame]:
         """Receive bytes; return the frames that they complete.
 
         Frames before a fault are given; the fault then stands in `error`. Raises
         ProtocolError if nothing precedes the fault, and on every call after it.
         """
-        if self.error is not None:
-            raise self.error
-        if self._chunks:
-            self._size += len(data)
-            if self._size < self._needed:
-                self._keep(data)
-                return []
-            self._chunks.append(data)
-            data = b"".join(self._chunks)
-            self._chunks.clear()
+        data = self.gather(data)
+        if not data:
+            return []
         frames: list[Frame] = []
         position, end = 0, len(data)
         unpack, accept, max_body = HEADER.unpack_from, self._accept, self._max_body

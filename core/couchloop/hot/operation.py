@@ -145,6 +145,8 @@ class Operation(_Typed[T]):
     idempotent = False
     gives_value: ClassVar[bool] = False
     """Whether its answer may be a document."""
+    reads_fields: ClassVar[bool] = False
+    """Whether `decode` can do without a Frame."""
     answers: ClassVar[frozenset[int]] = frozenset()
     """Statuses beside success that are answers, and no errors."""
     final: ClassVar[frozenset[int]] = frozenset()
@@ -173,16 +175,24 @@ class Operation(_Typed[T]):
             raise _bad_key(key, raw, defaults)
         timeout = defaults.timeout if timeout is None else exact_seconds(timeout, key)
         cas = _cas(cas, key) if cas != 0 else 0
-        _init(self, opcode, raw, timeout, extras, value, cas, quiet)
-        prefix = defaults.prefix
-        if prefix is not None:
-            self.prefix = prefix
-        self.defaults = defaults
-        self.key = key
         if retry_strategy is not None:
             check_strategy(retry_strategy, key)
+        # What Request's constructor does stands here once more: the call takes as long as all this.
+        self.opcode = opcode
+        self.raw = raw
+        self.timeout = timeout
+        self.extras = extras
+        self.value = value
+        self.cas = cas
+        self.quiet = quiet
+        self.framing = b""
+        self.prefix = defaults.prefix
+        self.queue = self.parked = self.connection = self.batch = self.fields = self.error = None
+        self.deadline = 0.0
+        self.opaque = self.attempts = 0
+        self.defaults = defaults
+        self.key = key
         self.retry_strategy = retry_strategy
-        self.attempts = 0
         self.reasons = ()
         self.obstacle = None
         self.waiter: Any = None
@@ -200,8 +210,8 @@ class Operation(_Typed[T]):
 
         Raises RuntimeError if it is not complete.
         """
-        answer = self.answer
-        if answer is None or self.error is not None:
+        fields = self.fields
+        if fields is None or self.error is not None:
             error = self._failure()
             try:
                 raise error
@@ -209,7 +219,7 @@ class Operation(_Typed[T]):
                 # An exception whose own frames point to it, and with it the frames of its callers
                 # and their Bucket, would live until a gc run.
                 del error
-        return self.decode(answer)
+        return self.decode(fields if self.reads_fields else Frame._make(fields))
 
     def _failure(self) -> CouchbaseError | RuntimeError:
         """Return what to raise, with what SDK 2.5 has in it; what is kept gets no traceback."""
@@ -223,8 +233,11 @@ class Operation(_Typed[T]):
             error.all_results = MultiResult({self.key: error.result})
         return error
 
-    def decode(self, answer: Frame) -> T:
-        """Read the answer of a success, or of a miss that the caller asked to be quiet about."""
+    def decode(self, answer: Any) -> T:
+        """Read the answer of a success, or of a miss that the caller asked to be quiet about.
+
+        It is a Frame, or with `reads_fields` its parts alone.
+        """
         raise NotImplementedError
 
     def explained(self, error: CouchbaseError, answer: Frame) -> CouchbaseError:  # noqa: ARG002
@@ -274,5 +287,10 @@ def body(answer: Frame) -> bytes:
     Raises ProtocolError if it is corrupt or would exceed 20 MiB.
     """
     if answer.datatype & Datatype.SNAPPY:
-        return snappy.decompress(answer.value, MAX_VALUE)
+        return inflated(answer.value)
     return answer.value
+
+
+def inflated(value: bytes) -> bytes:
+    """Return what *value* is compressed of; raise ProtocolError as `body` does."""
+    return snappy.decompress(value, MAX_VALUE)

@@ -5,7 +5,7 @@ What comes before (the handshake), and what ends it, is in `couchloop.kv.connect
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from struct import Struct
 from typing import Any, Final, Protocol
 
@@ -15,19 +15,25 @@ from couchloop.exceptions import (
     FeatureNotAvailableError,
     ProtocolError,
 )
-from couchloop.hot.frames import Frame, FrameDecoder
+from couchloop.hot.frames import HEADER, MAX_BODY, Frame, FrameDecoder
 from couchloop.hot.operation import Operation
 from couchloop.hot.request import JSON_VALUE, UNNUMBERED, Request
 from couchloop.wire import Feature, Magic, snappy
 from couchloop.wire.framing import decode_framing
 
-_HEADER: Final = Struct(">BBHBBHIIQ")
-_HEADER_SIZE: Final = _HEADER.size
+_HEADER_SIZE: Final = HEADER.size
+_ANSWER: Final = Struct(">BBHBBHIIQ3s4s")
+"""A header, and what follows it in most answers to a GET: how long the node took, and flags."""
+_ANSWER_SIZE: Final = _ANSWER.size
+_BARE: Final = Struct(">HH2xHII8x")
+"""The header of a request with neither extras nor CAS: fewer numbers take less time."""
 _DATATYPE: Final = 5
 """Where the datatype stands in a header."""
 _MAX_OPAQUE: Final = 0xFFFFFFFF
 _SERVER_REQUEST: Final = int(Magic.SERVER_REQUEST)
 """A member of an enumeration takes longer to name, and to compare."""
+_RESPONSE: Final = int(Magic.RESPONSE)
+_ALT_RESPONSE: Final = int(Magic.ALT_RESPONSE)
 _LARGE: Final = 4096
 """Values from this many bytes are not copied into the request but written behind it."""
 ROOM: Final = 2 << 20
@@ -50,16 +56,23 @@ def _framed(header: bytes, framing: bytes) -> bytes:
     """
     if framing is JSON_VALUE:
         return b"%b\x01%b" % (header[:_DATATYPE], header[_DATATYPE + 1 :])
-    _, opcode, key, extras, datatype, vbucket, body, opaque, cas = _HEADER.unpack(header)
+    _, opcode, key, extras, datatype, vbucket, body, opaque, cas = HEADER.unpack(header)
     lengths = len(framing) << 8 | key
     body += len(framing)
     return (
-        _HEADER.pack(0x08, opcode, lengths, extras, datatype, vbucket, body, opaque, cas) + framing
+        HEADER.pack(0x08, opcode, lengths, extras, datatype, vbucket, body, opaque, cas) + framing
     )
 
 
 class PipeOwner(Protocol):
     """Who is told what the hot half of a connection has to tell."""
+
+    @property
+    def delivers(self) -> Callable[[Any], object] | None:
+        """What hands over what is complete, where `completed` does no more than all do.
+
+        None: it does, and has to be called.
+        """
 
     def has_output(self, connection: Any, /) -> None:
         """Take note that there is output where there was none."""
@@ -174,16 +187,29 @@ class Pipe:
         op.opaque = opaque
         op.connection = self
         op.vbucket = vbucket
-        key = prefix + op.raw if op.raw else b""
-        extras, value = op.extras, op.value
+        raw, extras, value, cas = op.raw, op.extras, op.value, op.cas
+        key = prefix + raw if raw else raw
+        if not (extras or value or cas or framing):
+            length = len(key)
+            self._out.append(_BARE.pack(0x8000 | op.opcode, length, vbucket, length, opaque) + key)
+        else:
+            length = self._encode(op, key, value, vbucket)
+        self._room = room = self._room - length - _HEADER_SIZE
+        if room < 0:
+            self._used_up(length + _HEADER_SIZE)
+
+    def _encode(self, op: Request, key: bytes, value: bytes, vbucket: int) -> int:
+        """Write a request of any kind; return the length of its body in bytes."""
+        extras, framing = op.extras, op.framing
         datatype = 0
-        if self._snappy and len(value) >= self._compress_from and op.opcode in _STORES:
-            compressed = snappy.compress(value)
-            if len(compressed) <= len(value) * self._compress_ratio:
-                value, datatype = compressed, 2
         size = len(value)
+        if self._snappy and size >= self._compress_from and op.opcode in _STORES:
+            compressed = snappy.compress(value)
+            if len(compressed) <= size * self._compress_ratio:
+                value, datatype = compressed, 2
+                size = len(value)
         length = len(extras) + len(key) + size
-        header = _HEADER.pack(
+        header = HEADER.pack(
             0x80,
             op.opcode,
             len(key),
@@ -191,20 +217,18 @@ class Pipe:
             datatype,
             vbucket,
             length,
-            opaque,
+            op.opaque,
             op.cas,
         )
         if framing:
             header = _framed(header, framing)
             length += len(header) - _HEADER_SIZE
         if size < _LARGE:
-            self._out.append(header + extras + key + value)
+            self._out.append(b"%b%b%b%b" % (header, extras, key, value))
         else:
             self._out.append(header + extras + key)
             self._out.append(value)
-        self._room = room = self._room - length - _HEADER_SIZE
-        if room < 0:
-            self._used_up(length + _HEADER_SIZE)
+        return length
 
     def _refuses(self, op: Request, framing: bytes) -> bool:
         """Whether the node does not know what *framing* asks of it: *op* has failed then."""
@@ -271,14 +295,135 @@ class Pipe:
             self.receive_early(data, now)
             return
         decoder = self._decoder
+        if not decoder.is_fresh:
+            try:
+                data = decoder.gather(data)
+            except ProtocolError as error:
+                self.fail(error, now)
+                return
+            if not data:
+                self.received_part(now)
+                return
+        position = self._complete(data, now)
+        if position < len(data):
+            self._receive_rest(data, position, now)
+
+    def _complete(self, data: bytes, now: float) -> int:
+        """Complete what plain answers at the beginning of *data* are for; return how long they are.
+
+        That is nearly all that ever comes: decoded and handed over in one step. What is anything
+        else is left to `dispatch`, with what follows it.
+        """
+        owner, pending = self._owner, self.pending
+        completed, deliver = owner.completed, owner.delivers
+        unpack = _ANSWER.unpack_from
+        size = len(data)
+        last, safe = size - _HEADER_SIZE, size - _ANSWER_SIZE
+        position = 0
         try:
-            frames = decoder.receive(data)
+            while position <= last:
+                (
+                    magic,
+                    opcode,
+                    lengths,
+                    extras_length,
+                    datatype,
+                    status,
+                    body,
+                    opaque,
+                    cas,
+                    framing,
+                    extras,
+                ) = (
+                    unpack(data, position)
+                    if position <= safe
+                    else unpack(data[position:].ljust(_ANSWER_SIZE))
+                )
+                start = position + _HEADER_SIZE
+                end = start + body
+                op = pending.get(opaque)
+                if (
+                    op is None
+                    or op.opcode != opcode
+                    or (status and not (status == 1 and op.quiet))
+                    or op.has_many_answers
+                    or end > size
+                ):
+                    break
+                key = b""
+                if magic == _ALT_RESPONSE and lengths == 0x300:
+                    start += 3
+                    if extras_length == 4:
+                        start += 4
+                    else:
+                        extras = b""
+                        if extras_length:
+                            extras = data[start : start + extras_length]
+                            start += extras_length
+                else:
+                    framing = b""
+                    if magic == _ALT_RESPONSE:
+                        framing = data[start : start + (lengths >> 8)]
+                        start += lengths >> 8
+                        lengths &= 0xFF
+                    elif magic != _RESPONSE:
+                        break
+                    extras = data[start : start + extras_length]
+                    start += extras_length
+                    if lengths:
+                        key = data[start : start + lengths]
+                        start += lengths
+                if start > end or body > MAX_BODY:
+                    break
+                value = data[start:end]
+                self.last_activity = now
+                position = end
+                del pending[opaque]
+                op.fields = (
+                    magic,
+                    opcode,
+                    datatype,
+                    status,
+                    opaque,
+                    cas,
+                    framing,
+                    extras,
+                    key,
+                    value,
+                )
+                if deliver is None:
+                    completed(op)
+                    continue
+                # What that does, without the call: `couchloop.hot.submit`.
+                queue = op.queue
+                if queue is not None:
+                    del queue[op]
+                    op.queue = None
+                batch = op.batch
+                if batch is None:
+                    deliver(op)
+                else:
+                    op.batch = None
+                    if batch.member_done(op):
+                        deliver(batch)
+        except BaseException:
+            # Whatever interrupts user code must not take away what came behind.
+            if position < size:
+                self._decoder.put_back(data[position:])
+            raise
+        return position
+
+    def _receive_rest(self, data: bytes, position: int, now: float) -> None:
+        """Take the part of *data* that is from *position* on, whatever it is."""
+        decoder = self._decoder
+        try:
+            frames = decoder.receive(data[position:] if position else data)
         except ProtocolError as error:
             self.fail(error, now)
             return
         if frames:
             self.last_activity = now
-        else:
+        elif not position:
             self.received_part(now)
         self.dispatch(frames, now)
         if decoder.error is not None:
@@ -317,7 +462,7 @@ class Pipe:
             elif not frame[3] or (op.quiet and frame[3] == 1):
                 if op.has_many_answers and self._goes_on(op, frame, now):
                     continue
-                op.answer = frame
+                op.fields = frame
                 completed(op)
             else:
                 owner.refused(op, frame, now)

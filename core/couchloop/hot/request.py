@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
+from couchloop.hot.frames import Fields, Frame
+
 if TYPE_CHECKING:
     from couchloop.exceptions import CouchbaseError
-    from couchloop.hot.frames import Frame
 
 
 UNNUMBERED: Final = b"\x80" * 5
@@ -81,13 +82,13 @@ class Request:
     """
 
     __slots__ = (
-        "answer",
         "batch",
         "cas",
         "connection",
         "deadline",
         "error",
         "extras",
+        "fields",
         "framing",
         "opaque",
         "opcode",
@@ -155,7 +156,8 @@ class Request:
         self.opaque = 0
         self.batch: Completion | None = None
         """What it is part of, as long as it is under way."""
-        self.answer: Frame | None = None
+        self.fields: Fields | None = None
+        """The parts of its answer, in a Frame's order: making one costs more than reading these."""
         self.error: CouchbaseError | None = None
 
     if not TYPE_CHECKING:
@@ -163,9 +165,19 @@ class Request:
         """What an operation gives is for type checkers: no class is generic at run time."""
 
     @property
+    def answer(self) -> Frame | None:
+        """The answer, once it is there."""
+        fields = self.fields
+        return None if fields is None else Frame._make(fields)
+
+    @answer.setter
+    def answer(self, answer: Frame) -> None:
+        self.fields = answer
+
+    @property
     def done(self) -> bool:
         """Whether the answer or an error is there."""
-        return self.answer is not None or self.error is not None
+        return self.fields is not None or self.error is not None
 
     def target(self, vbuckets: VbucketMap) -> tuple[int, int]:
         """Return the node that it is for, and the vbucket that it names.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from couchloop.exceptions import CouchbaseError, ProtocolError
@@ -93,6 +93,12 @@ class ObservedDispatcher(Dispatcher):
         if op.connection is not None and op.queue is not None:
             self._sent[op] = now
 
+    def submit_all(self, operations: Sequence[Operation[Any]], now: float) -> None:
+        """See `Dispatcher`."""
+        for op in operations:
+            if op.error is None:
+                self.submit(op, now)
+
     def send_or_park(self, op: Operation[Any], now: float, *, is_new: bool = True) -> None:
         """See `Dispatcher`."""
         self._now = now
@@ -142,6 +148,10 @@ class ObservedDispatcher(Dispatcher):
             self._report(reporter)
 
     # What is observed
+
+    @property
+    def delivers(self) -> None:
+        """See `Dispatcher`: who completes an operation has to call `completed`."""
 
     def completed(self, op: Request) -> None:
         """See `Dispatcher`."""

@@ -34,7 +34,9 @@ class Counter(Operation[ValueResult]):
         """Read the new number."""
         if len(answer.value) != _NUMBER.size:
             raise ProtocolError("counter: the answer is not a number of 8 bytes", key=self.key)
-        token = token_of(self, self.defaults.durable.tokens, answer) if answer.extras else None
+        token = (
+            token_of(self, self.defaults.durable.tokens, answer.extras) if answer.extras else None
+        )
         return ValueResult(self.key, int.from_bytes(answer.value), answer.cas, 0, 0, token)
 
     @classmethod

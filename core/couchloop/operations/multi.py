@@ -175,6 +175,8 @@ class Multi(Generic[R]):
         self._names = [*(single.__kwdefaults__ or {})]
         self._named = [places.index(name) for name in self._names]
         """Likewise those that are given by name."""
+        quick = getattr(single, "usual", None)
+        self._shortcut = None if quick is None else self._to_shorten(quick)
         keys = inspect.Parameter(own.keys, first.kind, annotation=own.kind)
         self.__signature__ = signature.replace(
             parameters=[first, keys, *shared], return_annotation="Batch"
@@ -319,11 +321,16 @@ class Multi(Generic[R]):
             arguments = self._with_reader(arguments, self._type, defaults)
         if not all(map(is_, arguments, self._usual)):
             single = self._preset(arguments)
+            shortened = None
+        else:
+            shortened = self._shortcut
         kind = self._kind
         if self._own_kind is not None and (is_dict or arguments[0]):
             kind = self._own_kind
         build: Build
-        if own.is_needed and own.read is None:
+        if shortened is not None and is_dict == own.is_needed and own.read is None:
+            build = shortened(defaults)
+        elif own.is_needed and own.read is None:
 
             def build(key: Any, value: Any) -> Operation[R]:
                 return single(defaults, key, value)
@@ -404,6 +411,19 @@ class Multi(Generic[R]):
         made = FunctionType(code, scope, name, tuple(map(value, self._last)))
         made.__kwdefaults__ = dict(zip(self._names, map(value, self._named), strict=True))
         return made
+
+    def _to_shorten(self, usual: Callable[..., object]) -> Callable[[Defaults], Build]:
+        """Return what makes *usual* the builder of a batch that is given nothing else.
+
+        *usual* takes the key, what a batch may say of it, the defaults, and some of `shared`.
+        """
+        assert isinstance(usual, FunctionType)
+        shared = {**dict(zip(self.shared, self._usual, strict=True)), "cas": 0}
+        _, own, _, *names = inspect.signature(usual).parameters
+        assert own == self.argument
+        rest = tuple(shared[name] for name in names)
+        code, scope, name = usual.__code__, usual.__globals__, usual.__name__
+        return lambda defaults: FunctionType(code, scope, name, (defaults, *rest))
 
     def _unsaid(self, key: Any) -> ArgumentError:
         what = self.argument

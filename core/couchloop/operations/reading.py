@@ -7,8 +7,8 @@ from typing import Any, Final, cast
 
 from couchloop.exceptions import ArgumentError, CouchbaseError, ProtocolError, ValueFormatError
 from couchloop.hot.encoding import Passthrough, not_encoded, value_transcoder_of
-from couchloop.hot.frames import Frame
-from couchloop.hot.operation import Defaults, Operation, body
+from couchloop.hot.frames import Fields
+from couchloop.hot.operation import Defaults, Operation, inflated
 from couchloop.hot.result import Result, ValueResult
 from couchloop.transcoder import (
     FMT_JSON,
@@ -24,6 +24,7 @@ from couchloop.typed import TYPES, convert, decoder_of, is_about_type, misfit
 _NOT_FOUND_RC: Final = 0x0D
 _FLAGS = Struct(">I")
 _unpack_flags = _FLAGS.unpack_from
+_new = object.__new__
 
 
 class Get(Operation[ValueResult]):
@@ -33,10 +34,11 @@ class Get(Operation[ValueResult]):
     name = "get"
     idempotent = True
     gives_value = True
+    reads_fields = True
     transcoder: Transcoder | None
     """What reads the value; None: it is given as bytes."""
 
-    def decode(self, answer: Frame) -> ValueResult:
+    def decode(self, answer: Fields) -> ValueResult:
         """Decode the value by its flags; a quiet miss has value None and rc 0x0d."""
         # One unpacking takes half as long as six attributes of a tuple.
         _, _, datatype, status, _, cas, _, extras, _, value = answer
@@ -45,7 +47,7 @@ class Get(Operation[ValueResult]):
         if len(extras) < 4:
             raise ProtocolError(f"{self.name}: the answer has no flags", key=self.key)
         if datatype & 2:
-            value = body(answer)
+            value = inflated(value)
         (flags,) = _unpack_flags(extras)
         transcoder = self.transcoder
         if transcoder is not None:
@@ -53,7 +55,15 @@ class Get(Operation[ValueResult]):
                 value = transcoder.decode_value(value, flags)
             except Exception as error:  # noqa: BLE001 - a transcoder may be anybody's
                 not_encoded(error, "decode_value", self.name, self.key, self.connection)
-        return ValueResult(self.key, value, cas, flags)
+        # What its constructor does, without the call.
+        result = _new(ValueResult)
+        result.key = self.key
+        result.value = value
+        result.cas = cas
+        result.flags = flags
+        result.rc = 0
+        result.token = None
+        return result
 
     @classmethod
     def missed(cls, key: Any, rc: int) -> Result:

@@ -20,7 +20,7 @@ from couchloop.exceptions import (
     without_frames,
 )
 from couchloop.hot.batch import TWICE
-from couchloop.hot.frames import Frame
+from couchloop.hot.frames import Fields
 from couchloop.hot.operation import Defaults, Key
 from couchloop.hot.result import MultiResult, ReplicaResult, ReplicasResult, Result, ValueResult
 from couchloop.operations.copies import ACTIVE, MAX_REPLICAS, OfOneCopy
@@ -42,7 +42,7 @@ class GetCopy(OfOneCopy, Get):
     __slots__ = ("copy",)
     name = "get_replica"
 
-    def decode(self, answer: Frame) -> ReplicaResult:
+    def decode(self, answer: Fields) -> ReplicaResult:
         """See `Get`."""
         found = super().decode(answer)
         return ReplicaResult(

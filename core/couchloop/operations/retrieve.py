@@ -62,7 +62,7 @@ class Exists(Operation[ExistsResult]):
 
 
 def usual_get(
-    key: Key, defaults: Defaults, ttl: Expiry, quiet: bool | None, timeout: float | None
+    key: Key, ttl: Expiry | None, defaults: Defaults, quiet: bool | None, timeout: float | None
 ) -> Operation[ValueResult]:
     """Return what `get` builds of these arguments alone, in less time."""
     quietly = defaults.quiet if quiet is None else is_quiet(quiet, key)

@@ -59,8 +59,8 @@ class Replace(Mutation):
 
 def usual_upsert(
     key: Key,
-    defaults: Defaults,
     value: Any,
+    defaults: Defaults,
     cas: int,
     ttl: Expiry,
     format: int | None,  # noqa: A002 - 2.5's name
@@ -135,8 +135,8 @@ def upsert(
 
 def usual_insert(
     key: Key,
-    defaults: Defaults,
     value: Any,
+    defaults: Defaults,
     ttl: Expiry,
     format: int | None,  # noqa: A002 - 2.5's name
     timeout: float | None,
@@ -200,8 +200,8 @@ def insert(
 
 def usual_replace(
     key: Key,
-    defaults: Defaults,
     value: Any,
+    defaults: Defaults,
     cas: int,
     ttl: Expiry,
     format: int | None,  # noqa: A002 - 2.5's name

@@ -91,7 +91,9 @@ class SubdocOperation(Operation[SubdocResult]):
             transcoder=self.defaults.transcoder,
             origin=origin,
             deleted=answer.status in _OF_DELETED,
-            token=token_of(self, self.defaults.durable.tokens, answer) if answer.extras else None,
+            token=token_of(self, self.defaults.durable.tokens, answer.extras)
+            if answer.extras
+            else None,
         )
 
     def _malformed(self) -> ProtocolError:

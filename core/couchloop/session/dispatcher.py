@@ -101,12 +101,6 @@ class Dispatcher(Submitter):
         """Whether nothing new is taken."""
         return self._is_closing
 
-    def submit_all(self, operations: Sequence[Operation[Any]], now: float) -> None:
-        """Send the operations of a batch; those that have failed already are left out."""
-        for op in operations:
-            if op.error is None:
-                self.submit(op, now)
-
     def issue(self, op: Operation[Any], now: float) -> None:
         """Send *op*, or park it, even if the session takes nothing new."""
         if op.prefix:

@@ -76,7 +76,7 @@ class Session:
         submit: sends an operation, or parks it until it can be sent; it is delivered then, perhaps
             at once.
         cancel: forgets an operation whose caller has gone; a later answer counts as an orphan.
-        completed, refused, orphaned, unnumbered: see `couchloop.hot.pipe.PipeOwner`.
+        completed, delivers, refused, orphaned, unnumbered: see `couchloop.hot.pipe.PipeOwner`.
 
     """
 
@@ -135,6 +135,7 @@ class Session:
         self.submit: Callable[[Operation[Any], float], None] = sends.submit
         self.cancel: Callable[[Request], None] = sends.cancel
         self.completed: Callable[[Request], None] = sends.completed
+        self.delivers = sends.delivers
         self.refused: Callable[[Request, Frame, float], None] = retrying.refused
         self.orphaned: Callable[[Connection, Frame, float], None] = sends.orphaned
         self.unnumbered: Callable[[Request, Connection, int], bool] = collections.unnumbered
@@ -565,6 +566,7 @@ class Session:
             self.services,
         ):
             part.let_go()
+        self.delivers = self.dispatcher.delivers
 
     def _end_batches(self) -> None:
         """End what is made of several operations; those have failed already."""

@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from couchloop.durability import Durability
 from couchloop.exceptions import FeatureNotAvailableError, ProtocolError
 from couchloop.hot.frames import Frame, FrameDecoder, RequestFrame, encode_response
 from couchloop.hot.operation import Operation
-from couchloop.hot.pipe import ROOM
+from couchloop.hot.pipe import ROOM, Pipe
 from couchloop.operations import document as ops
 from couchloop.wire import Feature, Opcode
 from couchloop.wire.framing import encode_framing
+from tests.core.hot.test_frames import splits
 from tests.core.kv.test_connection import Owner, ready, requests
+from tests.core.session.support import push
 from tests.core.world import defaults
 
 D = defaults()
@@ -179,3 +183,82 @@ def test_decoded_as_written() -> None:
     connection.send(op, 1023)
     (frame,) = FrameDecoder(RequestFrame).receive(connection.take_output())
     assert (len(frame.key), frame.framing, frame.vbucket, frame.cas) == (255, DURABLE, 1023, 3)
+
+
+FRAMINGS = (b"", b"\x02\x00\x01", b"\x01\x00", b"\x02\x00\x01\x11\x00")
+
+
+@st.composite
+def exchanges(draw: st.DrawFn) -> list[tuple[bool, bytes]]:
+    """Give for each request whether it is quiet, and its answer without its opaque."""
+    return [
+        (
+            draw(st.booleans()),
+            encode_response(
+                draw(st.sampled_from([0, 0, 0, 1])),
+                draw(st.sampled_from([0, 0, 0, 1, 0x86])),
+                key=draw(st.sampled_from([b"", b"", b"key"])),
+                extras=draw(st.sampled_from([b"", b"\2\0\0\0", b"\2\0\0", bytes(16)])),
+                value=draw(st.binary(max_size=9)),
+                cas=draw(st.integers(0, 2**64 - 1)),
+                framing=draw(st.sampled_from(FRAMINGS)),
+            ),
+        )
+        for _ in range(draw(st.integers(1, 6)))
+    ]
+
+
+class TestTwoWays:
+    """Answers are completed in one loop, or frame by frame where one is no plain answer."""
+
+    @given(exchanges(), st.lists(st.integers(0)), st.sampled_from([b"", b"\x18", b"\x80", b"GET "]))
+    def test_alike(self, exchanges: list[tuple[bool, bytes]], cuts: list[int], tail: bytes) -> None:
+        """Both give the same results, refusals and errors in one order, and leave the same."""
+        told = []
+        for is_quick in (True, False):
+            owner = Owner()
+            connection = ready(owner)
+            operations = [ops.get(D, f"{n}", quiet=quiet) for n, (quiet, _) in enumerate(exchanges)]
+            data = b""
+            for op, (_, answer) in zip(operations, exchanges, strict=True):
+                connection.send(op, 0)
+                data += answer[:12] + op.opaque.to_bytes(4, "big") + answer[16:]
+            data += tail
+            with pytest.MonkeyPatch.context() as patched:
+                if not is_quick:
+                    patched.setattr(Pipe, "_complete", lambda self, data, now: 0)
+                for piece in splits(data, cuts):
+                    connection.receive_data(piece, 1.0)
+            told.append(
+                (
+                    [(op.key, op.answer, connection.last_activity) for op in owner.done],
+                    [(op.key, status) for op, status in owner.refusals],
+                    [(type(error), str(error)) for error in owner.errors],
+                    [op.key for op in connection.pending.values()],
+                    connection._decoder.buffered,
+                )
+            )
+        assert told[0] == told[1]
+
+    @pytest.mark.parametrize("cut", [0, 1, 30])
+    def test_interrupted(self, cut: int) -> None:
+        """What interrupts the code of a user takes nothing away of what came behind its answer."""
+        owner = Owner()
+        connection = ready(owner)
+        operations = [ops.get(D, key) for key in "abc"]
+        for op in operations:
+            connection.send(op, 0)
+        data = b"".join(
+            encode_response(0, opaque=op.opaque, extras=bytes(4), value=b"1") for op in operations
+        )
+
+        def interrupt(op: Operation[Any]) -> None:
+            if op is operations[0]:
+                raise KeyboardInterrupt
+
+        owner.on_completed = interrupt
+        with pytest.raises(KeyboardInterrupt):
+            connection.receive_data(data[: len(data) - cut], 1.0)
+        assert owner.done == operations[:1]
+        connection.receive_data(data[len(data) - cut :] or push(b"{}"), 1.0)
+        assert owner.done == operations

@@ -28,6 +28,8 @@ D = defaults()
 class Owner:
     """A session that only takes note."""
 
+    delivers = None
+
     def __init__(self) -> None:
         self.outputs = 0
         self.done: list[Operation[Any]] = []

@@ -55,6 +55,8 @@ ERROR_MAP = {
 class Owner:
     """A session that only takes note of what it is told."""
 
+    delivers = None
+
     def __init__(self) -> None:
         self.derivations: list[KeyDerivation] = []
         self.ready: list[Negotiated] = []

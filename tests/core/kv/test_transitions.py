@@ -19,6 +19,8 @@ _LONGEST: Final = 4
 class Owner:
     """A session that closes what has failed, as sessions do."""
 
+    delivers = None
+
     def has_output(self, connection: Connection) -> None:
         """Output is asked for by the peer."""
 

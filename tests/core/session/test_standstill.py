@@ -252,7 +252,7 @@ class TestDriver:
                     loop.world.cluster.hang(node)
                 loop.world.clock.advance(2.0)
 
-        driver.session.dispatcher._deliver = deliver
+        driver.session.delivers = deliver
         driver.submit(ops.get(bucket._defaults, "a", quiet=True))
         loop.run(2.01)
         assert isinstance(later.error, UnambiguousTimeoutError)
