@@ -95,6 +95,8 @@ def http_request(
         )
     if not isinstance(path, str):
         raise ArgumentError(f"the path is str, not {type(path).__name__}")
+    if not isinstance(content_type, str):
+        raise ArgumentError(f"the content type is str, not {type(content_type).__name__}")
     asked = ServiceRequest(
         _service(service),
         method,

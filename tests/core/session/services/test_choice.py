@@ -1,0 +1,94 @@
+"""Which node is asked."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from couchloop.exceptions import NodeNotAvailableError
+from couchloop.http.service import Service
+from couchloop.session.services.choice import Rotation, key_of, named, nodes_of, unavailable
+from couchloop.settings.values import Address
+from couchloop.topology.configuration import parse_config
+from tests.core.session.services.parts import ONE, THREE, TWO, config_of
+
+
+def test_keys() -> None:
+    """With TLS there is another key, and no way back."""
+    assert [key_of(each, tls=False) for each in Service] == [
+        "mgmt",
+        "capi",
+        "n1ql",
+        "fts",
+        "cbas",
+        "eventingAdminPort",
+    ]
+    assert [key_of(each, tls=True) for each in Service] == [
+        "mgmtSSL",
+        "capiSSL",
+        "n1qlSSL",
+        "ftsSSL",
+        "cbasSSL",
+        "eventingSSL",
+    ]
+
+
+def test_nodes() -> None:
+    """Those with the service, on the network that is in use; TLS wants the TLS port."""
+    config = config_of({"n1ql": 1}, {"mgmt": 2}, {"n1ql": 3, "n1qlSSL": 4, "host": "b"})
+    plain = nodes_of(config, "default", Service.QUERY, tls=False)
+    assert plain == [Address("127.0.0.1", 1), Address("b", 3)]
+    assert nodes_of(config, "default", Service.QUERY, tls=True) == [Address("b", 4)]
+    assert nodes_of(config, "external", Service.QUERY, tls=False) == []
+
+
+def test_alternate_addresses() -> None:
+    """What a network lists is all that is reached there; no ports listed: those inside."""
+    text = b"""{"rev": 1, "nodesExt": [
+      {"hostname": "a", "services": {"n1ql": 1, "fts": 2},
+       "alternateAddresses": {"external": {"hostname": "A", "ports": {"n1ql": 11}}}},
+      {"hostname": "b", "services": {"n1ql": 1, "fts": 2},
+       "alternateAddresses": {"external": {"hostname": "B"}}}]}"""
+    config = parse_config(text, "a")
+    found = nodes_of(config, "external", Service.QUERY, tls=False)
+    assert found == [Address("A", 11), Address("B", 1)]
+    assert nodes_of(config, "external", Service.SEARCH, tls=False) == [Address("B", 2)]
+
+
+def test_unavailable() -> None:
+    """Why nobody can be asked names what there is, so that the text is equal for equal clusters."""
+    config = config_of({"mgmt": 1, "n1ql": 2, "fts": 3, "kv": 4})
+    text = str(unavailable(config, "default", Service.ANALYTICS, tls=False))
+    assert text == (
+        "no node runs the analytics service, as reached on network 'default' without TLS: the "
+        "cluster has management, query, search"
+    )
+    text = str(unavailable(config, "default", Service.ANALYTICS, tls=True))
+    assert text.endswith("with TLS: the cluster has no service at all")
+
+
+def test_rotation() -> None:
+    """Nodes are taken in turn, each service for itself, and without those that are avoided."""
+    rotation = Rotation(Random(1))
+    nodes = [ONE, TWO, THREE]
+    taken = [rotation.next(Service.QUERY, nodes, ()) for _ in range(6)]
+    assert set(taken[:3]) == set(nodes)
+    assert taken[:3] == taken[3:]
+    other = [rotation.next(Service.SEARCH, nodes, ()) for _ in range(3)]
+    assert set(other) == set(nodes)
+    assert {rotation.next(Service.QUERY, nodes, {ONE}) for _ in range(6)} == {TWO, THREE}
+    assert rotation.next(Service.QUERY, nodes, nodes) is None
+
+
+def test_first_node_is_random() -> None:
+    """Many clients do not begin with the same node."""
+    first = {Rotation(Random(seed)).next(Service.QUERY, [ONE, TWO], ()) for seed in range(20)}
+    assert first == {ONE, TWO}
+
+
+def test_named() -> None:
+    """A node that is named must be one of the cluster's: nobody else hears the password."""
+    assert named([ONE, TWO], "127.0.0.1:8094", Service.QUERY) == TWO
+    with pytest.raises(NodeNotAvailableError, match="none of those that run the query service"):
+        named([ONE, TWO], "evil.test:8094", Service.QUERY)
