@@ -460,10 +460,11 @@ class Collections:
             self._ask(wait, now)
             return
         wait.rounds += 1
-        if error is not None:
-            self._tell_missing(wait, error)
         pause = controlled_backoff(wait.rounds)
         wait.timer = self._timers.call_at(now + pause, lambda at: self._ask(wait, at))
+        if error is not None:
+            # User code that runs now finds that somebody sees to it already.
+            self._tell_missing(wait, error)
 
     @staticmethod
     def _read(answer: Frame, connection: Connection, now: float) -> Number | None:

@@ -467,6 +467,26 @@ class TestMissing:
         w.advance(0.0)
         assert str(error_of(ops[0])) == str(error_of(ops[1]))
 
+    def test_asked_for_again_at_once(self) -> None:
+        """Who asks again as soon as it failed finds a question due: there is one at a time."""
+        w = world(3, path=None)
+        c = of(w)
+        left = iter(range(20))
+
+        def again(_: Any) -> None:
+            if next(left, None) is not None:
+                w.session.submit(get(c, "k", quiet=True, retry_strategy=FailFast()), w.now)
+
+        w.on_delivered = again
+        again(None)
+        w.advance(0.0)
+        assert len(sent(w, Opcode.COLLECTIONS_GET_ID)) == 3
+        w.advance(1.0)
+        w.cluster.create_collection("default", PATH)
+        w.advance(10.0)
+        assert len(w.delivered) == 20
+        w.assert_idle()
+
     def test_made_meanwhile(self) -> None:
         """What waits is done as soon as the collection is there."""
         w = world(path=None)
