@@ -29,6 +29,7 @@ from couchloop.session.session import Session
 from couchloop.session.standstill import CatchUp
 from couchloop.topology.configuration import Revision
 from couchloop.wire import Magic, Opcode, Status
+from tests.simulation import bugs_of_streams as streams
 
 
 def skip_deadlines(patch: pytest.MonkeyPatch) -> None:
@@ -334,6 +335,10 @@ class Catch(NamedTuple):
     """Of these worlds, see `tests.simulation.world`; None: what their seeds say."""
 
 
+def _of(kind: str, worlds: int, *rules: str, faults: tuple[str, ...] | None = None) -> Catch:
+    return Catch(worlds, frozenset(rules), faults, kind)
+
+
 def _catch(worlds: int, *rules: str, faults: tuple[str, ...] | None = None) -> Catch:
     return Catch(worlds, frozenset(rules), faults)
 
@@ -342,15 +347,18 @@ def _of_documents(worlds: int, *rules: str, faults: tuple[str, ...] | None = Non
     return Catch(worlds, frozenset(rules), faults, "documents")
 
 
+_RESETS: Final = ("reset", "reset_all", "drop_by_server", "lose_answers")
+_BROKEN_OFF: Final = ("rebalance_in_steps", "reset_all", "drop_by_server")
+
 PLANTED: Final[Mapping[Callable[[pytest.MonkeyPatch], None], Catch]] = {
     skip_deadlines: _catch(20, "late"),
     wake_late: _catch(20, "late"),
     retry_inserts_blindly: _catch(40, "error class"),
     retry_counters_blindly: _catch(60, "counter", "done twice"),
-    ignore_epochs: _catch(100, "old configuration", "given up"),
+    ignore_epochs: _of("", 30, "old configuration", "given up", faults=("new_epoch",)),
     ignore_revisions: _catch(5, "old configuration"),
     reuse_opaques: _catch(5, "wrong caller"),
-    drop_requeue: _catch(100, "given up"),
+    drop_requeue: _of("", 40, "given up", faults=_RESETS),
     deliver_to_wrong_waiter: _catch(10, "wrong caller"),
     answer_cancelled: _catch(20, "answered twice"),
     call_all_ambiguous_sure: _catch(40, "error class"),
@@ -371,5 +379,22 @@ PLANTED: Final[Mapping[Callable[[pytest.MonkeyPatch], None], Catch]] = {
     lock_nothing: _of_documents(10, "lock"),
     forget_cas_in_loops: _of_documents(40, "half", "done twice"),
     overtake_batches: _of_documents(60, "order"),
+    streams.lose_a_result: _of("streams", 5, "forgotten"),
+    streams.give_a_result_twice: _of("streams", 5, "answered twice"),
+    streams.read_on_and_on: _of("streams", 20, "backpressure"),
+    streams.sleep_through_answers: _of("streams", 5, "late", "never answered"),
+    streams.end_with_the_wait: _of("streams", 10, "forgotten", "late", "never answered"),
+    streams.forget_nothing: _of("streams", 20, "after cancel"),
+    streams.begin_scans_anew: _of("streams", 30, "given twice", faults=_BROKEN_OFF),
+    streams.skip_what_broke_off: _of("streams", 30, "missed", faults=_BROKEN_OFF),
+    streams.take_a_piece_for_all: _of("streams", 5, "missed"),
+    streams.ignore_open_bounds: _of("streams", 5, "out of range"),
+    streams.exceed_samples: _of("streams", 10, "too many"),
+    streams.ignore_tokens: _of("streams", 20, "missed"),
+    streams.ask_for_memory: _of("documents", 40, "lost", faults=("crash_in_doubt",)),
+    streams.miscount_points: _of("plain", 5, "wrong node"),
+    streams.give_old_values: _of("memcached", 5, "phantom"),
+    streams.ask_no_web_ports: _of("memcached", 40, "old configuration", faults=("blackout",)),
+    streams.send_whatever: _of("plain", 5, "error class", "never done"),
 }
 """The numbers leave room: which worlds catch a bug changes whenever the client does."""

@@ -84,8 +84,8 @@ class Faults:
         self._clients = clients
         self._until = until
         self._going_on = 0
-        self._doubts = 0
-        """How many nodes are to be failed over when they commit something."""
+        self._doubts: list[Callable[[Node], None]] = []
+        """What is to become of nodes when they commit something."""
         self._last = 0.0
         self._ended = False
         self.kinds: tuple[Callable[[], None], ...] = (
@@ -317,7 +317,9 @@ class Faults:
 
     def crash(self) -> None:
         """Kill a node; start it again later."""
-        node = self._node()
+        self._crash(self._node())
+
+    def _crash(self, node: Node) -> None:
         self._cluster.stop(node)
         self._lasting(self._while(), lambda: self._restart(node))
 
@@ -340,19 +342,25 @@ class Faults:
 
     def fail_over_in_doubt(self) -> None:
         """Fail a node over when it has just committed something of which replicas do not know."""
-        self._doubts += 1
+        self._doubts.append(partial(self._fail_over, pause=0.0))
+        self._lasting(self._while(), lambda: None)
+
+    def crash_in_doubt(self) -> None:
+        """Kill a node when it has just committed something; it is back before a failover."""
+        self._doubts.append(self._crash)
         self._lasting(self._while(), lambda: None)
 
     def committed(self, node_id: int) -> None:
         """Take note that a node has committed a durable write."""
         if self._doubts:
-            self._doubts -= 1
-            self._loop.after(self._rng.uniform(0.0, 0.2), self._fail_over_by_id, node_id)
+            befall = self._doubts.pop(0)
+            self._loop.after(self._rng.uniform(0.0, 0.2), self._befall, befall, node_id)
 
-    def _fail_over_by_id(self, node_id: int) -> None:
+    def _befall(self, befall: Callable[[Node], None], node_id: int) -> None:
         for node in self._cluster.nodes:
             if node.node_id == node_id and self._loop.now() < self._until:
-                self._fail_over(node, 0.0)
+                befall(node)
+                return
 
     def _fail_over(self, node: Node, pause: float) -> None:
         self._cluster.stop(node)

@@ -93,7 +93,12 @@ class Call:
     """Number of the call whose value the caller read, if this one has that value's CAS."""
     ended: int | None = None
     """Tick of the answer, or of the cancellation."""
+    ended_at: float = 0.0
+    """Seconds; what a stream has is taken, and judged, later."""
+    unread: int = 0
+    """What had come for its client then, and was not read yet."""
     canceled: bool = False
+    canceled_at: float = 0.0
     sent: int = 0
     executed: list[State] = field(default_factory=list)
     is_undone: bool = False
@@ -240,6 +245,8 @@ class History:
         call = self._identify(client, frame)
         if call is None:
             return
+        if call.canceled and not call.sent and self._loop.now() > call.canceled_at:
+            self.violate("after cancel", f"{call} was first sent when it was cancelled")
         call.sent += 1
         place = call.key
         if call.act is not None:
@@ -269,7 +276,7 @@ class History:
 
     def cancel(self, call: Call) -> None:
         """Take note that the caller has gone."""
-        call.canceled = True
+        call.canceled, call.canceled_at = True, self._loop.now()
         call.ended = self._loop.tick()
         del self.open[call.number]
         self.outcomes["cancelled"] += 1
@@ -285,7 +292,8 @@ class History:
             return False
         del self.open[call.number]
         call.ended = self._loop.tick()
-        now = self._loop.now()
+        call.ended_at = now = self._loop.now()
+        call.unread = self.unread[call.client]
         if now > self._latest_end(call) + INSTANT:
             self.violate("late", f"{call} ended {now - call.deadline:.6f} s after its deadline")
         return True
@@ -389,10 +397,10 @@ class History:
 
     def _judge_fault(self, call: Call, error: CouchbaseError) -> None:
         """Judge an error that only faults can cause."""
-        now = self._loop.now()
+        now = call.ended_at
         is_timeout = isinstance(error, TimeoutError)
         # A loop that is later than its timers by less has not stood still.
-        if is_timeout and self.unread[call.client] and now >= call.deadline + LATE:
+        if is_timeout and call.unread and now >= call.deadline + LATE:
             self.violate("unread", f"{call} timed out before all was read that had come")
         begun = call.deadline - (call.op.timeout if call.act is None else call.act.seconds)
         has_failed = begun <= self.failed_until.get(call.client, -1.0)
@@ -421,8 +429,15 @@ class History:
         """Whether there was a fault that explains how a scan has failed which began then."""
         if not isinstance(error, _OF_SCANS):
             return False
+        assert call.act is not None
         calm = self._calm_since()
-        if calm is not None and began - calm > CALM and (call.client, "") not in self._silenced:
+        if calm is None or (call.client, "") in self._silenced:
+            return True
+        since = began
+        if isinstance(error, TimeoutError):
+            # A request may wait behind durable writes for longer than it has time.
+            since, calm = call.ended_at, max(calm, call.deadline - call.act.seconds)
+        if since - calm > CALM:
             self.violate("given up", f"{call} failed in calm weather: {error!r}")
         return True
 

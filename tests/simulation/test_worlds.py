@@ -139,6 +139,27 @@ def test_worlds_use_documents_in_all_ways() -> None:
         "unlock of lock",
         "upsert of doc",
         "watched upsert of doc",
+        # Streams and scans
+        "durable upsert of stream of flow",
+        "get of stream of flow",
+        "remove of flow",
+        "remove of stream of flow",
+        "result of get of flow",
+        "result of remove of flow",
+        "result of scan of flow",
+        "result of upsert of flow",
+        "upsert of flow",
+        "upsert of stream of flow",
+        # Servers without vbuckets
+        "append of cached log",
+        "counter of cached num",
+        "get of cached doc",
+        "get of stream of cached doc",
+        "insert of cached doc",
+        "prepend of cached log",
+        "remove of cached doc",
+        "replace of cached doc",
+        "upsert of cached doc",
     } <= set(deeds)
 
 

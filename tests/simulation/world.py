@@ -185,7 +185,9 @@ class World:
             )
             for names in COLLECTIONS:
                 self.manifests.make(names)
-            self.faults.add(self.manifests.change, self.faults.fail_over_in_doubt)
+            self.faults.add(
+                self.manifests.change, self.faults.fail_over_in_doubt, self.faults.crash_in_doubt
+            )
             truth.on_durable = self.faults.committed
         self.keys = [f"k{number}" for number in range(rng.choice((2, 10)))]
         self.counters = [f"n{number}" for number in range(rng.choice((1, 4)))]
