@@ -22,6 +22,10 @@ from couchloop.exceptions import AmbiguousError, ForkedProcessError
 
 KEYS: Final = [f"key-{number}" for number in range(30)]
 """On every node there are some of these."""
+PATH: Final = "/pools/default/nodeServices"
+"""What a service is asked for."""
+SLOW: Final = "/pools/default/buckets"
+"""What it takes a while to answer."""
 CHILDREN: Final = 4
 """So many fork from a parent at work."""
 
@@ -68,6 +72,10 @@ class Program(ABC):
     @abstractmethod
     def open(self, at: str = "") -> Any:
         """Open the bucket, or give the one that is open; *at*: of another address."""
+
+    @abstractmethod
+    def cluster(self) -> Any:
+        """Return a Cluster."""
 
     @abstractmethod
     def wait(self, result: Any) -> Any:
@@ -161,6 +169,10 @@ class Program(ABC):
         self.until(look)
         assert os.waitstatus_to_exitcode(statuses[0]) == 0, statuses
 
+    @abstractmethod
+    def ask_in_child(self, cluster: Any) -> None:
+        """Ask a service in a child, by a connection of its own."""
+
     # Scenarios
 
     def silent(self) -> None:
@@ -187,6 +199,39 @@ class Program(ABC):
         say("closed")
         self.wait_for(pid)
         self.end()
+
+    def services(self) -> None:
+        """Fork with connections to services, idle and in use."""
+        before = sockets()
+        self.fork_amid_requests(self.cluster(), before)
+        step()
+        self.wait(self.bucket.close())
+        say("done")
+        self.end()
+
+    def fork_amid_requests(self, cluster: Any, before: set[str]) -> None:
+        """Fork while one is under way; *before*: the sockets that there were before any."""
+        self.wait(cluster.http_request(PATH))
+        under_way = self.start(cluster.http_request, SLOW)
+        pools = cluster._ask_services()._driver.session.services.pools
+
+        def is_sent() -> bool:
+            channels = list(pools.by_id.values())
+            return all(each.timer is None for each in channels) and any(c.call for c in channels)
+
+        self.until(is_sent)
+        # The loop writes it in a turn of its own.
+        self.wait(self.bucket.get(KEYS[0]))
+        self.own_sockets |= sockets() - before
+        say("asked")
+        step()
+        self.wait_for(self.in_child(lambda: self.ask_in_child(cluster)))
+        say("child")
+        step()
+        self.until(lambda: under_way)
+        assert under_way[0].http_status == 200, under_way
+        self.wait(cluster.http_request(PATH))
+        say("parent")
 
     def load(self) -> None:
         """Fork while work goes on."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pytest
 
 from tests.certificates import Certificates
-from tests.conformance.forking import CHILDREN
+from tests.conformance.forking import CHILDREN, SLOW
 from tests.conformance.loops import Loop
 from tests.conformance.programs import Program, running
 from tests.received import Received
@@ -32,6 +32,7 @@ WAYS: Final[dict[str, dict[str, list[tuple[str, bool]]]]] = {
             ("asyncio", True),
             ("poll", False),
         ],
+        "test_services": [("epoll", False), ("asyncio", True)],
         "test_the_parent_works_on": [("epoll", True), ("asyncio", False)],
         "test_what_is_under_way": [("poll", False)],
         "test_a_connection_that_is_being_made": [("epoll", False), ("asyncio", False)],
@@ -43,6 +44,7 @@ WAYS: Final[dict[str, dict[str, list[tuple[str, bool]]]]] = {
             ("gevent,libuv-cffi", True),
             ("patched,libev-cext", False),
         ],
+        "test_services": [("os,libev-cext", True), ("gevent,libuv-cffi", False)],
         "test_the_parent_works_on": [
             ("os,libuv-cffi", False),
             ("gevent,libuv-cffi", True),
@@ -75,7 +77,9 @@ def forking(
         served.cluster.create_collection("default", "app.c")
         address = served.connection_string
         # A client that never speaks unasked, and has the time that a busy machine takes.
-        options = "config_poll_interval=0&operation_timeout=30&config_node_timeout=30"
+        options = (
+            "config_poll_interval=0&operation_timeout=30&config_node_timeout=30&http_pool_timeout=4"
+        )
         if tls:
             address = served.connection_string_tls
             options += f"&certpath={certificates.ca}"
@@ -119,6 +123,28 @@ def test_children_are_silent(
         loop.until(lambda: not served.cluster.connections(), "a child holds the connections")
         assert not program.has_ended
         program.go_on()
+
+
+def test_services(
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, tls: bool
+) -> None:
+    """A child says nothing on connections to services, and asks on some of its own.
+
+    A request that was under way goes on in the parent.
+    """
+    received = Received(monkeypatch)
+    with forking(loop, tmp_path, "services", way, tls=tls) as (served, program):
+        fault = served.cluster.inject_http(path=SLOW, delay=1.0)
+        program.says("asked")
+        loop.until(lambda: fault.hits == 1)
+        before = received.by_those_open()
+        program.go_on()
+        program.says("child")
+        assert received.by_those_open().items() >= before.items()
+        program.go_on()
+        program.says("parent")
+        program.go_on()
+        program.says("done")
 
 
 def test_the_parent_works_on(loop: Loop, tmp_path: Path, way: str, tls: bool) -> None:

@@ -36,14 +36,19 @@ from couchloop.exceptions import (
 )
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
-from tests.conformance.forking import CHILDREN, KEYS, Outcome, Program, run, say, step
+from tests.conformance.forking import CHILDREN, KEYS, PATH, Outcome, Program, run, say, step
+
+
+def cluster_at(connection_string: str) -> Cluster:
+    """Return a Cluster."""
+    cluster = Cluster(connection_string)
+    cluster.authenticate(PasswordAuthenticator("user", "password"))
+    return cluster
 
 
 def open_bucket(connection_string: str) -> Bucket:
     """Open the bucket, or give the one that is open."""
-    cluster = Cluster(connection_string)
-    cluster.authenticate(PasswordAuthenticator("user", "password"))
-    return cluster.open_bucket("default")
+    return cluster_at(connection_string).open_bucket("default")
 
 
 def use(bucket: Bucket) -> None:
@@ -71,6 +76,15 @@ class OnHub(Program):
     def open(self, at: str = "") -> Bucket:
         """Wait until it is open."""
         return open_bucket(at or self.address)
+
+    def cluster(self) -> Cluster:
+        """See `Program`."""
+        return cluster_at(self.address)
+
+    def ask_in_child(self, cluster: Cluster) -> None:
+        """By the same Cluster: greenlets of the parent's are not to be waited for."""
+        assert cluster.http_request(PATH).http_status == 200
+        os._exit(0)
 
     def wait(self, result: Any) -> Any:
         """It has been waited for."""

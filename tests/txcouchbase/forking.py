@@ -20,7 +20,7 @@ if __name__ == "__main__":
 from twisted.internet.defer import Deferred
 
 from couchloop.exceptions import AmbiguousError, ForkedProcessError
-from tests.conformance.forking import KEYS, Outcome, Program, run
+from tests.conformance.forking import KEYS, PATH, Outcome, Program, run
 from tests.txcouchbase.support import outcome
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
@@ -70,9 +70,26 @@ class OnReactor(Program):
 
     def open_on(self, reactor: Any, at: str = "") -> Bucket:
         """Begin to open the bucket, or give the one that is open."""
+        return self.cluster_on(reactor, at).open_bucket("default")
+
+    def cluster(self) -> Cluster:
+        """See `Program`."""
+        return self.cluster_on(self.reactor)
+
+    def cluster_on(self, reactor: Any, at: str = "") -> Cluster:
+        """Return a Cluster on that reactor."""
         cluster = Cluster(at or self.address, reactor=reactor)
         cluster.authenticate(PasswordAuthenticator("user", "password"))
-        return cluster.open_bucket("default")
+        return cluster
+
+    def ask_in_child(self, cluster: Cluster) -> None:
+        """By one on a reactor of the child's: that of the parent's says why it does not."""
+        (error,) = outcome(cluster.http_request(PATH))
+        assert isinstance(error, ForkedProcessError), error
+        own = new_reactor(self.reactor)
+        answer = self.wait_on(own, self.cluster_on(own).http_request(PATH))
+        assert answer.http_status == 200
+        os._exit(0)
 
     def wait(self, result: Deferred[Any]) -> Any:
         """Turn the reactor."""

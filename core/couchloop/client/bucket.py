@@ -183,7 +183,7 @@ class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
         Raises FeatureNotAvailableError where there are none: plain memcached servers.
         """
         held = self._held_services
-        if held is None or held.is_closed or held.key != self._services_key:
+        if held is None or not held.serves(self._services_key):
             held = self._held_services = services_for(
                 self,
                 self._loop,

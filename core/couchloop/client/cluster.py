@@ -236,7 +236,7 @@ class ClusterBase(LaterOfClusters, Generic[B]):
         """
         loop = self._here()
         held = self._held_services.get(loop)
-        if held is None or held.is_closed or held.key != self._services_key:
+        if held is None or not held.serves(self._services_key):
             bucket_class = self.bucket_class
             held = self._held_services[loop] = services_for(
                 self,

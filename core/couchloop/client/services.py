@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary, WeakMethod, finalize, ref
 
 from couchloop.client.driver import Driver
-from couchloop.exceptions import FeatureNotAvailableError
+from couchloop.exceptions import FeatureNotAvailableError, ForkedProcessError
 from couchloop.hot.encoding import transcoder_of
 from couchloop.hot.operation import Defaults
 from couchloop.session.session import SessionState
@@ -122,6 +122,8 @@ class ClusterServices:
         self._driver = driver
         borrow = WeakMethod(self._borrow)
         driver.session.services.borrow = lambda: None if (method := borrow()) is None else method()
+        # It looks for the cluster where no Bucket knows it, and again where it is not found.
+        driver.session.opening.lazy = True
         driver.renew = WeakMethod(self._renew)
         self._finalizer = finalize(self, driver.abandon)
         self._finalizer.atexit = False
@@ -136,6 +138,16 @@ class ClusterServices:
     def is_closed(self) -> bool:
         """Whether it asks no more."""
         return self._driver.session.state is SessionState.CLOSED
+
+    def serves(self, key: ClusterKey) -> bool:
+        """Whether who has that *key* can ask through it.
+
+        Raises ForkedProcessError in a child process that has no loop of its own for it.
+        """
+        error = self._driver.session.error
+        if self.is_closed and isinstance(error, ForkedProcessError):
+            raise self._driver.session.failure()
+        return not self.is_closed and self.key == key
 
     # Whose topology
 
