@@ -24,6 +24,7 @@ from twisted.internet.interfaces import (
     ITCPTransport,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.tcp import Connection
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -40,6 +41,8 @@ from txcouchbase.patience import PatientCall
 if TYPE_CHECKING:
     from txcouchbase.tls import TlsAttempt
 
+_AT_ONCE: Final = 1 << 16
+"""Most bytes that are sent at once: what does not fit is copied."""
 _PIECE: Final = 1 << 18
 """Bytes that a transport is given at once: it says that it has written them only when all are."""
 
@@ -76,6 +79,8 @@ class CouchbaseProtocol(Protocol):
         self._backlog = Backlog()
         self._is_held = False
         """Whether the transport has enough for now."""
+        self._is_direct = False
+        """Whether bytes can be sent without the transport's buffer."""
         self._is_paused = False
         """Whether the transport reads nothing for now."""
 
@@ -83,6 +88,7 @@ class CouchbaseProtocol(Protocol):
         """Make the session begin its handshake, unless TLS comes first."""
         transport: Any = self.transport
         self._writer = transport
+        self._is_direct = isinstance(transport, Connection) and hasattr(transport, "_tempDataLen")
         if self.connection_id not in self._driver.transports:
             # Given up meanwhile.
             self._abort()
@@ -149,13 +155,36 @@ class CouchbaseProtocol(Protocol):
         if self._writer is None:
             return
         if not self._is_held and len(data) <= _PIECE:
-            self._writer.write(data)
+            if self._is_direct and len(data) <= _AT_ONCE:
+                self._send(data)
+            else:
+                self._writer.write(data)
             return
         is_large = self._backlog.add(data)
         if not self._is_held:
             is_large = not self._write_kept() and is_large
         if is_large:
             self._driver.paused(self.connection_id)
+
+    def _send(self, data: bytes) -> None:
+        """Send *data* at once if nothing waits before it; the transport keeps what does not fit.
+
+        To have the transport keep it first takes a turn of the loop, and three system calls more.
+        """
+        writer = self._writer
+        # Whether anything waits is told by nobody else; TLS may have come by startTLS.
+        if writer._tempDataLen or writer.dataBuffer or writer.TLS or not writer.connected:  # noqa: SLF001
+            writer.write(data)
+            return
+        try:
+            sent = writer.writeSomeData(data)
+        except BaseException:
+            # Interrupted: how much of it has gone is not known, so nothing may follow it.
+            self._abort()
+            raise
+        if sent != len(data):
+            # What is lost is told in a turn of its own: the transport meets it once more.
+            writer.write(data[sent:] if isinstance(sent, int) else data)
 
     def _write_kept(self) -> bool:
         """Write what was kept, until the transport has enough; return whether little is left."""

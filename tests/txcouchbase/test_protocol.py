@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+from twisted.internet import main
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.tcp import Connection
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -17,6 +22,7 @@ from couchloop.exceptions import (
     TlsError,
     WrongProtocolError,
 )
+from couchloop.settings.values import Sockets
 from couchloop.wire import Magic, Opcode
 from tests.txcouchbase.support import Memory, error_of, outcome
 from txcouchbase.protocol import CouchbaseProtocol
@@ -169,3 +175,112 @@ class ProtocolTests(SynchronousTestCase):
     def test_log_prefix(self) -> None:
         """Twisted's log lines name the connection."""
         assert self.protocol.logPrefix() == f"couchbase-{self.protocol.connection_id}"
+
+
+class Watchers:
+    """Stands for a reactor, and takes note of who wants to write."""
+
+    def __init__(self) -> None:
+        self.writers: list[Any] = []
+
+    def addReader(self, reader: Any) -> None: ...
+
+    def removeReader(self, reader: Any) -> None: ...
+
+    def addWriter(self, writer: Any) -> None:
+        if writer not in self.writers:
+            self.writers.append(writer)
+
+    def removeWriter(self, writer: Any) -> None:
+        if writer in self.writers:
+            self.writers.remove(writer)
+
+
+class DirectTests(SynchronousTestCase):
+    """Bytes for a TCP socket of Twisted's, whose buffer they need not pass through."""
+
+    def setUp(self) -> None:
+        self.told: list[Any] = []
+        driver: Any = SimpleNamespace(
+            transports={1: None},
+            connected=lambda *told: None,
+            paused=self.told.append,
+            resumed=self.told.append,
+            progressed=lambda *told: None,
+            session=SimpleNamespace(settings=SimpleNamespace(tls=False, sockets=Sockets())),
+        )
+        self.ours, self.theirs = socket.socketpair()
+        self.addCleanup(self.ours.close)
+        self.addCleanup(self.theirs.close)
+        for each in (self.ours, self.theirs):
+            each.setblocking(False)
+        self.reactor = Watchers()
+        self.protocol = CouchbaseProtocol(driver, 1)
+        self.transport: Any = Connection(self.ours, self.protocol, self.reactor)  # type: ignore[arg-type]
+        self.transport.connected = True
+        for name in ("getHost", "getPeer"):
+            setattr(self.transport, name, lambda: None)
+        self.protocol.makeConnection(self.transport)  # type: ignore[no-untyped-call]
+
+    def receive(self) -> bytes:
+        got = b""
+        while True:
+            try:
+                got += self.theirs.recv(1 << 20)
+            except BlockingIOError:
+                return got
+
+    def test_at_once(self) -> None:
+        """What the network takes is there when the call returns: the loop has nothing to do."""
+        self.protocol.write(b"one")
+        self.protocol.write(b"two")
+        assert self.receive() == b"onetwo"
+        assert self.reactor.writers == []
+
+    def test_in_order(self) -> None:
+        """What the network does not take is kept, and what comes then stays behind it."""
+        written = b""
+        for number in range(100):
+            piece = bytes([number]) * 50_000
+            self.protocol.write(piece)
+            written += piece
+        assert self.reactor.writers == [self.transport]
+        got = self.receive()
+        assert len(got) < len(written)
+        self.protocol.write(b"last")
+        while self.reactor.writers:
+            self.transport.doWrite()
+            got += self.receive()
+        assert got == written + b"last"
+        assert self.told == [1, 1]
+        self.protocol.write(b"after")
+        assert (self.receive(), self.reactor.writers) == (b"after", [])
+
+    def test_tls_from_the_middle(self) -> None:
+        """Nothing bypasses TLS that was begun on a connection which is there."""
+        sent: list[bytes] = []
+        self.transport.TLS = True
+        self.transport.protocol = SimpleNamespace(write=sent.append)
+        self.protocol.write(b"secret")
+        assert (sent, self.receive()) == ([b"secret"], b"")
+
+    def test_peer_is_gone(self) -> None:
+        """The transport meets that by itself, as if it had kept the bytes."""
+        self.theirs.close()
+        self.protocol.write(b"one")
+        self.protocol.write(b"two")
+        assert self.reactor.writers == [self.transport]
+        assert self.transport.doWrite() is main.CONNECTION_LOST
+
+    def test_interrupted(self) -> None:
+        """A connection of which nobody knows what it has sent is used no more."""
+
+        def interrupted(data: bytes) -> int:
+            raise KeyboardInterrupt
+
+        aborted: list[bool] = []
+        self.transport.writeSomeData = interrupted
+        self.transport.abortConnection = lambda: aborted.append(True)
+        with pytest.raises(KeyboardInterrupt):
+            self.protocol.write(b"one")
+        assert aborted == [True]
