@@ -26,6 +26,7 @@ from couchloop.exceptions import (
 from couchloop.http.rows import QUERY_ROWS
 from couchloop.http.service import JSON, Service, ServiceRequest
 from couchloop.operations.rows import RowStream
+from tests import standstill
 from tests.conformance.loops import Loop, cluster_of
 from tests.webserver import Asked, Script, WebServer, in_chunks, rows_of, web_server
 
@@ -212,6 +213,24 @@ def test_silence(loop: Loop) -> None:
         error = there.error(there.get, timeout=SHORT)
         assert "the query service did not answer in time" in str(error)
         assert isinstance(there.error(there.post, timeout=SHORT), AmbiguousTimeoutError)
+
+
+def test_standstill(loop: Loop) -> None:
+    """What has arrived while code kept the loop from reading is no reason to time out."""
+
+    def late(asked: Asked) -> None:
+        blocking.wait()
+        asked.answer(b"{}")
+
+    blocking = threading.Event()
+    with asking(loop, late) as there:
+        started = loop.start(
+            there.cluster.http_request, "/", service="query", timeout=standstill.TIMEOUT
+        )
+        loop.until(lambda: there.server.asked)
+        blocking.set()
+        standstill.block()
+        assert started.outcome().success
 
 
 def test_gzip(loop: Loop) -> None:

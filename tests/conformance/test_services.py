@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from couchloop.auth import CertAuthenticator, PasswordAuthenticator
+from couchloop.embedded import User
 from couchloop.exceptions import (
     ArgumentError,
     AuthError,
     HTTPError,
     ServiceNotAvailableError,
+    TlsError,
 )
 from couchloop.transcoder import FMT_BYTES
-from tests.conformance.loops import Loop, cluster_of, open_bucket
+from tests.certificates import Certificates
+from tests.conformance.loops import Loop, cluster_at, cluster_of, open_bucket
 
 NODES = "/pools/default/nodeServices"
 
@@ -84,6 +89,63 @@ def test_one_for_all(loop: Loop) -> None:
         assert web_connections(served) == 1
         loop.wait(bucket.close())
         assert not bucket._held_services
+        gone(loop, served)
+
+
+def test_tls(loop: Loop, tmp_path: Path) -> None:
+    """With TLS services are asked on their TLS ports, verified as data ports are."""
+    certificates = Certificates(tmp_path)
+    with loop.serving(tls=certificates.server(clients=True)) as served:
+        text = served.connection_string_tls
+        cluster = cluster_at(loop, f"{text}?certpath={certificates.ca}")
+        result = loop.wait(cluster.http_request(NODES))
+        ports = {node.ports["mgmtSSL"] for node in served.cluster.nodes}
+        assert int(result.node.rpartition(":")[2]) in ports
+        with pytest.raises(TlsError):
+            loop.wait(cluster_at(loop, text).http_request(NODES))
+        # Who connects is told by a certificate, and by nothing else.
+        cert, key = certificates.client()
+        by_certificate = loop.cluster(text)
+        by_certificate.authenticate(CertAuthenticator(cert, key, certificates.ca))
+        assert loop.wait(by_certificate.http_request(NODES)).success
+        del cluster, by_certificate
+        gone(loop, served)
+
+
+def test_new_credentials(loop: Loop) -> None:
+    """Credentials that are replaced count for the next request, also of the Buckets."""
+    with loop.serving() as served:
+        cluster = cluster_of(loop, served)
+        bucket = open_bucket(loop, cluster)
+        services = cluster._ask_services()
+        assert bucket._ask_services() is services
+        loop.wait(cluster.http_request(NODES))
+        served.cluster.users.put(User("user", "renewed"))
+        with pytest.raises(AuthError):
+            loop.wait(cluster.http_request(NODES))
+        cluster.set_authenticator(PasswordAuthenticator("user", "renewed"))
+        assert loop.wait(cluster.http_request(NODES)).success
+        # All who ask there have them now.
+        assert cluster._ask_services() is bucket._ask_services() is services
+        loop.wait(bucket.close())
+        del cluster, bucket, services
+        gone(loop, served)
+
+
+def test_credentials_of_others(loop: Loop) -> None:
+    """Who has other credentials now asks elsewhere; the others go on with the old ones."""
+    with loop.serving() as served:
+        served.cluster.users.put(User("second", "password"))
+        one, two = cluster_of(loop, served), cluster_of(loop, served)
+        services = one._ask_services()
+        assert two._ask_services() is services
+        one.set_authenticator(PasswordAuthenticator("second", "password"))
+        assert one._ask_services() is not services
+        assert two._ask_services() is services
+        assert services._driver.session.settings.login.username == "user"
+        for each in (one, two):
+            assert loop.wait(each.http_request(NODES)).success
+        del each, one, two, services
         gone(loop, served)
 
 
