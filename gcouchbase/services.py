@@ -16,8 +16,10 @@ class ServicesDriver:
 
     def run(self, pending: Pending[T]) -> T:
         """See `GeventDriver.run`."""
-        owner = pending.owner
-        driver = owner._ask_services()._driver  # noqa: SLF001 - ours
-        # It is a part of tracebacks, and must not keep the Cluster's services.
-        del owner
-        return driver.run(pending)  # type: ignore[no-any-return]
+        services = pending.owner._ask_services()  # noqa: SLF001 - ours
+        try:
+            # They stay there until it is answered, whatever becomes of the owner's login.
+            return services._driver.run(pending)  # type: ignore[no-any-return]  # noqa: SLF001
+        finally:
+            # This frame is a part of tracebacks, and must not keep them.
+            del services

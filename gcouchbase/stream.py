@@ -13,6 +13,7 @@ from gcouchbase.internals import guarded
 from gcouchbase.pipeline import PipelinedDriver
 
 if TYPE_CHECKING:
+    from couchloop.client.services import ClusterServices
     from gcouchbase.driver import GeventDriver
 
 __all__ = ["ResultStream"]
@@ -28,10 +29,12 @@ class ResultStream(StreamBase[T]):
     of the `with`, or by forgetting it. Several greenlets may share one.
     """
 
-    def __init__(self, owner: Any, stream: Stream[T]) -> None:
+    def __init__(
+        self, owner: Any, stream: Stream[T], services: ClusterServices | None = None
+    ) -> None:
         if isinstance(stream, KeyStream) and isinstance(stream.given, AsyncIterable):
             raise ArgumentError("on gevent a stream takes an iterable, not an async one")
-        super().__init__(owner, stream)
+        super().__init__(owner, stream, services)
         if isinstance(self._driver, PipelinedDriver):
             # A result that is asked for is waited for.
             self._driver = self._driver.behind

@@ -20,10 +20,12 @@ class ServicesDriver:
     def run(self, pending: Pending[T], owner: Any) -> Deferred[T]:
         """See `TwistedDriver.run`; what is wrong with who asks fails the Deferred."""
         try:
-            driver = owner._ask_services()._driver  # noqa: SLF001 - ours
+            services = owner._ask_services()  # noqa: SLF001 - ours
         except WrongLoopError:
             del owner
             raise
         except CouchbaseError as error:
             return fail(without_frames(error))
-        return driver.run(pending, owner)  # type: ignore[no-any-return]
+        # They stay there until it is answered, whatever becomes of the owner's login.
+        driver = services._driver  # noqa: SLF001 - ours
+        return driver.run(pending, (owner, services))  # type: ignore[no-any-return]

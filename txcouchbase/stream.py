@@ -15,6 +15,7 @@ from couchloop.operations.stream import END, Stream
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
+    from couchloop.client.services import ClusterServices
     from txcouchbase.driver import TwistedDriver
 
 __all__ = ["ResultStream"]
@@ -98,8 +99,10 @@ class ResultStream(StreamBase[T]):
     or by forgetting it. Without coroutines there are `next` and `run`.
     """
 
-    def __init__(self, owner: Any, stream: Stream[T]) -> None:
-        super().__init__(owner, stream)
+    def __init__(
+        self, owner: Any, stream: Stream[T], services: ClusterServices | None = None
+    ) -> None:
+        super().__init__(owner, stream, services)
         if isinstance(stream, KeyStream) and isinstance(stream.given, AsyncIterable):
             driver = self._driver
 

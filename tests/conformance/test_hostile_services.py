@@ -6,6 +6,8 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -28,6 +30,7 @@ from couchloop.http.service import JSON, Service, ServiceRequest
 from couchloop.operations.rows import RowStream
 from tests import standstill
 from tests.conformance.loops import Loop, cluster_of
+from tests.conformance.test_cycles import done, nothing_left
 from tests.webserver import Asked, Script, WebServer, in_chunks, rows_of, web_server
 
 SHORT = 0.3
@@ -66,11 +69,11 @@ class Asking:
 
     def rows(self, timeout: float = 20.0) -> Any:
         """Return a stream of a query's rows."""
-        services = self.services
         asked = ServiceRequest(Service.QUERY, "POST", "/query/service", b"{}", JSON)
-        stream = Rows("query", services._defaults, asked, QUERY_ROWS, timeout)
-        module = f"{services._driver.__module__.partition('.')[0]}.stream"
-        return __import__(module, fromlist=["ResultStream"]).ResultStream(services, stream)
+        stream = Rows("query", self.services._defaults, asked, QUERY_ROWS, timeout)
+        package = type(self.cluster).__module__.partition(".")[0]
+        module = import_module(f"{package}.stream")
+        return module.ResultStream(self.cluster, stream, self.services)
 
 
 class Rows(RowStream[Any]):
@@ -446,3 +449,28 @@ def test_rows_in_time(loop: Loop) -> None:
         assert loop.wait(loop.next(stream)) == 1
         with pytest.raises(TimeoutError):
             loop.wait(loop.next(stream))
+
+
+def test_no_circles(loop: Loop) -> None:
+    """Nothing of streams that end, fail, are closed or forgotten waits for the collector."""
+
+    def half(asked: Asked) -> None:
+        asked.begin()
+        asked.chunk(b'{"results":[1,2')
+        asked.close()
+
+    with (
+        asking(loop, *[in_chunks(rows_of(100)) for _ in range(3)], half) as there,
+        nothing_left(),
+    ):
+        assert len(loop.take(there.rows())) == 100
+        for _ in range(2):
+            stream = there.rows()
+            loop.wait(loop.next(stream))
+            stream.close()
+        for _ in range(2):
+            stream = there.rows()
+            loop.wait(loop.next(stream))
+            done(loop, partial(loop.next, stream))
+        del stream
+        loop.until(lambda: not there.connections)

@@ -19,6 +19,7 @@ from couchloop.exceptions import (
 from couchloop.transcoder import FMT_BYTES
 from tests.certificates import Certificates
 from tests.conformance.loops import Loop, cluster_at, cluster_of, open_bucket
+from tests.conformance.test_cycles import done, nothing_left
 
 NODES = "/pools/default/nodeServices"
 
@@ -146,6 +147,39 @@ def test_credentials_of_others(loop: Loop) -> None:
         for each in (one, two):
             assert loop.wait(each.http_request(NODES)).success
         del each, one, two, services
+        gone(loop, served)
+
+
+def test_request_outlives_login(loop: Loop) -> None:
+    """A request that is under way when its Cluster gets other credentials ends as it would have."""
+    with loop.serving() as served:
+        served.cluster.users.put(User("second", "password"))
+        one, two = cluster_of(loop, served), cluster_of(loop, served)
+        assert one._ask_services() is two._ask_services()
+        fault = served.cluster.inject_http(path="/pools/default/buckets", delay=0.2)
+        started = loop.start(one.http_request, "/pools/default/buckets")
+        loop.until(lambda: fault.hits)
+        one.set_authenticator(PasswordAuthenticator("second", "password"))
+        del two
+        # Its Cluster has other services from here on.
+        assert loop.wait(one.http_request(NODES)).success
+        assert not started.done
+        assert started.outcome().success
+        del started, one
+        gone(loop, served)
+
+
+def test_no_circles(loop: Loop) -> None:
+    """Nothing of requests, answers and errors waits for the garbage collector."""
+    with loop.serving() as served, nothing_left():
+        cluster = cluster_of(loop, served)
+        wrong = cluster_of(loop, served, password="wrong")
+        for _ in range(2):
+            done(loop, lambda: cluster.http_request(NODES))
+            done(loop, lambda: cluster.http_request("/no/such/path"))
+            done(loop, lambda: cluster.http_request(NODES, timeout=1e-9))
+            done(loop, lambda: wrong.http_request(NODES))
+        cluster = wrong = None
         gone(loop, served)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from couchloop.client.driver import Driver
+    from couchloop.client.services import ClusterServices
     from couchloop.hot.result import Result
 
 T = TypeVar("T")
@@ -40,12 +41,17 @@ class StreamBase(ABC, Generic[T]):
     Args:
         owner: the Bucket, or a collection of it.
         stream: the core's.
+        services: those that are asked; None: what the Bucket's own driver does.
     """
 
-    def __init__(self, owner: Any, stream: Stream[T]) -> None:
+    def __init__(
+        self, owner: Any, stream: Stream[T], services: ClusterServices | None = None
+    ) -> None:
         self._owner = owner
+        self._services = services
+        """They stay there for as long as the stream, whatever becomes of the owner's login."""
         self._stream = stream
-        self._driver: Any = owner._driver  # noqa: SLF001 - ours
+        self._driver: Any = (owner if services is None else services)._driver  # noqa: SLF001 - ours
         self._failures: list[Result] = []
 
     @property

@@ -335,6 +335,8 @@ class Services:
         self._deadlines.remove(call)
         self._calls.pop(call, None)
         self._homeless.pop(call, None)
+        # A stream of rows and its call would point to each other.
+        call.sink = None
 
     def _complete(self, call: ServiceCall) -> None:
         self._forget(call)
