@@ -25,6 +25,8 @@ UNTESTED: Final = {
     "operations/mutation.py": "a base class of those that are tested",
     "operations/reading.py": "a base class of those that are tested",
     "operations/streams.py": "it lists what is tested",
+    "management/arguments.py": "texts, without logic",
+    "management/defaults.py": "a value, without logic",
 }
 """What there is nothing of to test, and why."""
 
@@ -34,6 +36,7 @@ SUBJECTS: Final = {
     "client/collections.py": "conformance/test_collections.py",
     "client/crossing.py": "core/client/test_threads.py",
     "client/derivations.py": "core/client/test_driver.py",
+    "client/managers.py": "conformance/test_management.py",
     "client/notices.py": "core/client/test_driver.py",
     "client/pool.py": "conformance/test_pool.py",
     "client/services.py": "conformance/test_services.py",
