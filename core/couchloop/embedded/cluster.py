@@ -9,7 +9,10 @@ from couchloop.embedded.http import (
     buckets,
     collections,
     configurations,
+    design_documents,
+    eventing_functions,
     pools,
+    search_indexes,
     services,
     users,
 )
@@ -24,13 +27,20 @@ from couchloop.embedded.topology.node import Node
 _COMMANDS: Final = {**KEY_VALUE, **SUBDOCUMENT}
 _ROUTERS: Final = {
     "mgmt": Router(
-        (*configurations.ROUTES, *pools.ROUTES, *buckets.ROUTES, *collections.ROUTES, *users.ROUTES)
+        (
+            *configurations.ROUTES,
+            *pools.ROUTES,
+            *buckets.ROUTES,
+            *collections.ROUTES,
+            *users.ROUTES,
+            *design_documents.MANAGEMENT,
+        )
     ),
-    "capi": Router(services.VIEWS),
+    "capi": Router((*services.VIEWS, *design_documents.VIEWS)),
     "n1ql": Router(services.QUERY),
-    "fts": Router(services.SEARCH),
+    "fts": Router((*services.SEARCH, *search_indexes.ROUTES)),
     "cbas": Router(services.ANALYTICS),
-    "eventingAdminPort": Router(services.EVENTING),
+    "eventingAdminPort": Router((*services.EVENTING, *eventing_functions.ROUTES)),
 }
 """Who answers on the ports of which service."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from couchloop.embedded.clock import Clock
 from couchloop.embedded.generator import Generator
+from couchloop.embedded.storage.design_documents import DesignDocuments
 from couchloop.embedded.storage.manifest import Collection, Manifest
 from couchloop.embedded.storage.partition import NO_NODE, Conditions, Partition
 from couchloop.embedded.storage.properties import BucketProperties
@@ -75,6 +76,7 @@ class Bucket:
         self.ingress_refusal: Status | None = None
         """What is answered to writes while the cluster manager has stopped them."""
         self.paused = False
+        self.design_documents = DesignDocuments()
 
     @property
     def chains(self) -> list[list[int]]:

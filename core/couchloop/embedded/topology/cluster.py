@@ -15,8 +15,10 @@ from couchloop.embedded.access.users import User, UserDatabase
 from couchloop.embedded.clock import Clock, ManualClock
 from couchloop.embedded.generator import Generator
 from couchloop.embedded.storage.bucket import Bucket, BucketSettings
+from couchloop.embedded.storage.eventing_functions import EventingFunctions
 from couchloop.embedded.storage.manifest import Manifest
 from couchloop.embedded.storage.partition import NO_NODE
+from couchloop.embedded.storage.search_indexes import SearchIndexes
 from couchloop.embedded.storage.vbucket import Lag, State
 from couchloop.embedded.topology.cluster_map import AlternateAddress, Configuration
 from couchloop.embedded.topology.connections import Connection, ServerConnection
@@ -77,6 +79,8 @@ class Cluster(Faults, ABC):
         self._seen = False
         self.nodes: list[Node] = [self._new_node(host) for _ in range(nodes)]
         self.buckets: dict[str, Bucket] = {}
+        self.search_indexes = SearchIndexes(self._ids)
+        self.eventing_functions = EventingFunctions(self.clock)
         for settings in buckets:
             self._new_bucket(settings)
         self._distribute(self.nodes, push=False)
