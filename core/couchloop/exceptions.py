@@ -899,6 +899,82 @@ class GroupNotFoundError(HTTPError, CouchbaseInputError):
     ID = 604
 
 
+class DesignDocumentNotFoundError(HTTPError, CouchbaseInputError):
+    """The bucket has no such design document."""
+
+    ID = 502
+
+
+class IndexNotFoundError(HTTPError, CouchbaseInputError):
+    """There is no such index."""
+
+    ID = 17
+
+
+class SearchIndexNotFoundError(IndexNotFoundError):
+    """There is no such search index."""
+
+
+class IndexExistsError(HTTPError, CouchbaseInputError):
+    """There is an index of that name already."""
+
+    ID = 18
+
+
+class IndexChangedError(HTTPError, CouchbaseInputError):
+    """The index was changed since its definition was read."""
+
+
+class IndexNotReadyError(HTTPError, CouchbaseTransientError):
+    """The index was just made: its partitions are not there yet."""
+
+    ID = 401
+
+
+class EventingFunctionNotFoundError(HTTPError, CouchbaseInputError):
+    """There is no such eventing function."""
+
+    ID = 608
+
+
+class EventingFunctionNotDeployedError(HTTPError, CouchbaseInputError):
+    """The eventing function is not deployed."""
+
+    ID = 609
+
+
+class EventingFunctionCompilationFailureError(HTTPError, CouchbaseInputError):
+    """The code of the eventing function cannot be compiled."""
+
+    ID = 610
+
+
+class EventingFunctionIdenticalKeyspaceError(HTTPError, CouchbaseInputError):
+    """The eventing function keeps its own data in the collection that it listens to."""
+
+    ID = 611
+
+
+class EventingFunctionNotBootstrappedError(HTTPError, CouchbaseTransientError):
+    """The eventing function does not run yet, or not any more."""
+
+    ID = 612
+
+
+class EventingFunctionNotUnDeployedError(HTTPError, CouchbaseInputError):
+    """The eventing function has to be undeployed first."""
+
+    ID = 613
+
+
+class EventingFunctionAlreadyDeployedError(EventingFunctionNotUnDeployedError):
+    """The eventing function is deployed already."""
+
+
+class EventingFunctionPausedError(HTTPError, CouchbaseInputError):
+    """The eventing function is paused: it can be resumed, or undeployed."""
+
+
 class LoopBlockedError(CouchbaseError):
     """The event loop stood still: something in this program kept it from reading answers.
 

@@ -167,10 +167,21 @@ def _words(document: object) -> str:
     elif isinstance(document.get("permissions"), list):
         permissions = ", ".join(sorted(map(str, document["permissions"])))
         return f"{document.get('message', 'Forbidden')}: {permissions}"
-    return "; ".join(
+    said = [
         str(value)
         if name in {"_", "name", "error", "reason", "description"}
         else f"{name}: {value}"
         for name, value in sorted(document.items())
         if isinstance(value, str)
-    ) or json.dumps(document)
+    ]
+    runtime = document.get("runtime_info")
+    if isinstance(runtime, dict):
+        said.append(_beside(runtime.get("info")))
+    return "; ".join(said) or json.dumps(document)
+
+
+def _beside(info: object) -> str:
+    """Return what the eventing service says beside an error's name: a text, or a compiler's."""
+    if not isinstance(info, dict):
+        return info if isinstance(info, str) else json.dumps(info)
+    return f"line {info.get('line_number')}: {info.get('description')}"

@@ -28,6 +28,13 @@ ARGUMENTS: Final = {
     "ram_quota": "MiB on each node.",
     "flush_enabled": "whether it may be flushed.",
     "sleep_interval": "seconds between two questions.",
+    "design_doc_name": "the design document's name, without `_design/` and `dev_`.",
+    "design_doc_data": "its name, and its views by name.",
+    "namespace": "DesignDocumentNamespace.DEVELOPMENT or DesignDocumentNamespace.PRODUCTION.",
+    "use_devmode": "whether it is one for development, `dev_…`.",
+    "index": "its definition.",
+    "index_name": "the index' name.",
+    "function": "what it is called, runs and hears of.",
     "timeout": "seconds for all of it. None: as the option http_timeout says.",
 }
 """The generator of methods (`tools/methods.py`) adds these to docstrings."""

@@ -6,13 +6,25 @@ from collections.abc import Iterable
 from typing import Any
 
 from couchloop.embedded import EmbeddedCluster, ManualClock, User, administrator
+from couchloop.exceptions import UnambiguousTimeoutError
 from couchloop.hot.encoding import transcoder_of
 from couchloop.hot.operation import Defaults
 from couchloop.http.service import ServiceAnswer, ServiceRequest
-from couchloop.operations.procedure import Pause, Procedure
+from couchloop.management.defaults import BucketDefaults, ScopeDefaults
+from couchloop.operations.procedure import Pause, Procedure, Within
 from tests.embedded.web import ADMIN, Client
 
 DEFAULTS = Defaults(transcoder_of(None), 0, False, 75.0, lambda: 0.0)
+
+
+def of_bucket(name: str) -> BucketDefaults:
+    """Return what a bucket's manager has."""
+    return BucketDefaults(transcoder_of(None), 0, timeout=75.0, bucket=name)
+
+
+def of_scope(bucket: str, scope: str) -> ScopeDefaults:
+    """Return what a scope's manager has."""
+    return ScopeDefaults(transcoder_of(None), 0, timeout=75.0, bucket=bucket, scope=scope)
 
 
 class Manager:
@@ -21,6 +33,7 @@ class Manager:
     Attributes:
         asked: what was asked, in order.
         pauses: how long was waited between that.
+        limits: times that steps were given of their own.
 
     """
 
@@ -32,6 +45,7 @@ class Manager:
         self.cluster.changed()
         self.asked: list[ServiceRequest] = []
         self.pauses: list[float] = []
+        self.limits: list[float] = []
         self.login = ADMIN
 
     def do(self, procedure: Procedure[Any]) -> Any:
@@ -46,6 +60,9 @@ class Manager:
             if isinstance(step, Pause):
                 self.pauses.append(step.seconds)
                 answer = None
+            elif isinstance(step, Within):
+                self.limits.append(step.seconds)
+                answer = None
             else:
                 answer = self._ask(step)
 
@@ -56,14 +73,20 @@ class Manager:
         return ServiceAnswer(status, headers, body, "127.0.0.1:2000")
 
 
-def answered(procedure: Procedure[Any], answers: Iterable[tuple[int, bytes]]) -> Any:
-    """Carry out a procedure whose requests are answered so."""
+def answered(
+    procedure: Procedure[Any], answers: Iterable[tuple[int, bytes]], *, late: bool = False
+) -> Any:
+    """Carry out a procedure whose requests are answered so; *late*: the time is over then."""
     steps: Any = procedure.take_over()
     step = next(steps)
     try:
         for status, body in answers:
+            while isinstance(step, Pause | Within):
+                step = steps.send(None)
             assert isinstance(step, ServiceRequest), step
             step = steps.send(ServiceAnswer(status, {}, body, "127.0.0.1:8091"))
+        if late:
+            steps.throw(UnambiguousTimeoutError())
     except StopIteration as end:
         return end.value
     raise AssertionError(step)

@@ -20,15 +20,10 @@ from couchloop.exceptions import (
     ScopeNotFoundError,
     ServerInvalidArgumentError,
 )
-from couchloop.hot.encoding import transcoder_of
 from couchloop.management import collections
-from couchloop.management.defaults import BucketDefaults
-from tests.core.management.manager import Manager, answered
+from tests.core.management.manager import Manager, answered, of_bucket
 
-OF_DEFAULT, OF_NONE = (
-    BucketDefaults(transcoder_of(None), 0, timeout=75.0, bucket=name)
-    for name in ("default", "nosuch")
-)
+OF_DEFAULT, OF_NONE = of_bucket("default"), of_bucket("nosuch")
 
 
 @pytest.fixture
