@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from couchloop.embedded import EmbeddedCluster, ManualClock, User, administrator
@@ -173,6 +173,7 @@ def test_bucket_admin(cluster: EmbeddedCluster, web: Client) -> None:
 _NAME = st.text("abz_", min_size=1, max_size=4)
 
 
+@example(name="data_reader", where=["a", "*", "b"])
 @given(
     name=st.sampled_from(sorted(KINDS)),
     where=st.lists(_NAME | st.just("*"), max_size=4),

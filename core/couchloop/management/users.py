@@ -56,11 +56,10 @@ class Role:
         """Return it as the server writes it: `data_reader[bucket:scope:collection]`."""
         if self.bucket is None:
             return self.name
-        where = [self.bucket]
-        if self.scope not in (None, _ANY):
-            where.append(str(self.scope))
-            if self.collection not in (None, _ANY):
-                where.append(str(self.collection))
+        where = [self.bucket, self.scope or _ANY, self.collection or _ANY]
+        # A star is left out where nothing follows it, else the role would hold further.
+        while len(where) > 1 and where[-1] == _ANY:
+            where.pop()
         return f"{self.name}[{':'.join(where)}]"
 
 

@@ -106,6 +106,8 @@ def test_roles(manager: Manager) -> None:
         (Role("data_reader", "b", "*", "*"), "data_reader[b]"),
         (Role("data_reader", "b", "s"), "data_reader[b:s]"),
         (Role("data_reader", "b", "s", "c"), "data_reader[b:s:c]"),
+        (Role("data_reader", "b", "*", "c"), "data_reader[b:*:c]"),
+        (Role("data_reader", "b", None, "c"), "data_reader[b:*:c]"),
     ],
 )
 def test_how_roles_are_written(role: Role, text: str) -> None:

@@ -89,11 +89,10 @@ class Role(NamedTuple):
         """Return it as forms have it: `data_reader[b:s:c]`."""
         if not self.bucket:
             return self.name
-        where = [self.bucket]
-        if self.scope not in ("", ANY):
-            where.append(self.scope)
-            if self.collection not in ("", ANY):
-                where.append(self.collection)
+        where = [self.bucket, self.scope, self.collection]
+        # A star is left out where nothing follows it, else the role would hold further.
+        while len(where) > 1 and where[-1] in ("", ANY):
+            where.pop()
         return f"{self.name}[{':'.join(where)}]"
 
     @property
