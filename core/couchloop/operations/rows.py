@@ -125,8 +125,10 @@ class RowStream(Stream[T], Generic[T]):
 
     # See `Stream`
 
-    def _given(self, item: Any) -> T:
-        return self._row(item)
+    def take(self) -> T | Any:
+        """See `Stream`; what `_given` would do is done here, for there are many rows."""
+        ready: deque[Any] = self.ready
+        return self._row(ready.popleft()) if ready else super().take()
 
     def _settle(self, op: Operation[Any]) -> None:
         self._has_ended = True
@@ -164,7 +166,7 @@ class RowStream(Stream[T], Generic[T]):
 
     def _look(self, piece: bytes) -> None:
         if self.status == _OK:
-            self.ready.extend(self.scanner.feed(piece))  # type: ignore[arg-type]  # see `_given`
+            self.ready.extend(self.scanner.feed(piece))  # type: ignore[arg-type]  # see `take`
         else:
             self._refused += piece[: _LONGEST_REFUSAL - len(self._refused)]
 
