@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from couchloop.exceptions import RequestCanceledError, ValueFormatError
+from couchloop.exceptions import ObjectDestroyedError, RequestCanceledError, ValueFormatError
 from couchloop.transcoder import FMT_JSON, Transcoder
 from tests.conformance.loops import Loop, cluster_of, open_bucket, opened
 
@@ -89,6 +89,17 @@ def test_closed(loop: Loop, served: Any) -> None:
     assert isinstance(error, RequestCanceledError)
     assert len(error.all_results or ()) == MANY
     loop.wait(bucket.close())
+
+
+def test_after_the_close(loop: Loop, served: Any) -> None:
+    """A large batch of a Bucket that is closed fails, with a result for each key."""
+    bucket = open_bucket(loop, cluster_of(loop, served))
+    loop.wait(bucket.close())
+    for call in (bucket.upsert_multi, bucket.get_multi):
+        issued = loop.start(call, documents())
+        error = issued.outcome()
+        assert isinstance(error, ObjectDestroyedError)
+        assert len(error.all_results or ()) == MANY
 
 
 def test_from_a_thread(loop: Loop, served: Any) -> None:

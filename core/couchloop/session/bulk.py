@@ -136,6 +136,10 @@ class Feeder:
             bulk.ended = self._shared.failure()
         try:
             self.take(bulk, now)
+            if self._shared.state is SessionState.CLOSED:
+                # No turn comes any more.
+                while bulk in self._active:
+                    self.go_on(bulk, now)
         except Exception as error:  # noqa: BLE001 - of keys with methods of their own
             self.break_off(bulk, error)
         except BaseException:
