@@ -16,6 +16,7 @@ from couchloop.exceptions import (
     NotFoundError,
     QueueEmpty,
     RequestCanceledError,
+    SubdocCantInsertValueError,
     SubdocPathExistsError,
     SubdocPathMismatchError,
     SubdocPathNotFoundError,
@@ -254,6 +255,25 @@ def test_bad_values(loop: Loop) -> None:
         with pytest.raises(ValueFormatError):
             loop.wait(items.insert(0, {1}))
         assert loop.wait(items.get_all()) == [1]
+        names = classes(loop).CouchbaseMap("m", bucket)
+        loop.wait(names.update({"1": "one"}))
+        for name in (1, None, True, ""):
+            # JSON would have the first three as texts: "1" would be there twice.
+            with pytest.raises(ArgumentError) as caught:
+                loop.wait(names.update({name: "other"}))
+            assert caught.value.key == "m"
+            with pytest.raises(ArgumentError):
+                loop.wait(names.setdefault(name, "other"))
+        assert loop.wait(bucket.get("m", no_format=True)).value == b'{"1":"one"}'
+        values = classes(loop).CouchbaseSet("s", bucket)
+        loop.wait(values.add(1))
+        unhashable: list[Any] = [[2], {}, (2,)]
+        for value in unhashable:
+            for put, given in ((values.add, value), (values.update, [value])):
+                with pytest.raises(SubdocCantInsertValueError) as refused:
+                    loop.wait(put(given))
+                assert refused.value.key == "s"
+        assert loop.wait(values.values()) == {1}
         assert repr(items).startswith("<CouchbaseList 'k' of <")
 
 
@@ -283,6 +303,10 @@ def test_in_a_collection(loop: Loop) -> None:
                 lambda: stuff.mutate_in("no", sd.upsert("a", 1)),
                 lambda: stuff.lookup_in("no", *[sd.get("a")] * 20),
             ]
+            with pytest.raises(ValueFormatError) as unsent:
+                wait(items.append({1}))
+            assert unsent.value.context is not None
+            assert unsent.value.context.collection == "stuff"
             for call in calls:
                 with pytest.raises(NotFoundError) as caught:
                     wait(call())

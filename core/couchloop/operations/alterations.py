@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from couchloop.exceptions import ArgumentError, SubdocCantInsertValueError
 from couchloop.operations.containers import UNCHANGED
 from couchloop.operations.structures import index_of
+from couchloop.typed import is_record
 
 Alteration = Callable[[Any], tuple[Any, Any]]
 
@@ -91,6 +93,15 @@ def reversed_order(values: list[Any]) -> tuple[Any, None]:
 # Maps
 
 
+def _check_name(mapkey: object) -> None:
+    """Raise ArgumentError for what is no key: JSON would have it as text, beside one that is."""
+    if not isinstance(mapkey, str):
+        text = f"a map has texts as keys, not {type(mapkey).__name__}"
+        raise ArgumentError(text, objextra=mapkey)
+    if not mapkey:
+        raise ArgumentError("no path leads to an empty name")
+
+
 def popped_member(mapkey: str, default: Any) -> Alteration:
     """Remove a value; it is returned, or *default* if there is one."""
 
@@ -117,6 +128,7 @@ def with_default(mapkey: str, default: Any) -> Alteration:
     def alter(members: dict[str, Any]) -> tuple[Any, Any]:
         if mapkey in members:
             return UNCHANGED, members[mapkey]
+        _check_name(mapkey)
         members[mapkey] = default
         return members, default
 
@@ -125,7 +137,13 @@ def with_default(mapkey: str, default: Any) -> Alteration:
 
 def updated(added: dict[str, Any]) -> Alteration:
     """Store many values."""
-    return lambda members: ({**members, **added} if added else UNCHANGED, None)
+
+    def alter(members: dict[str, Any]) -> tuple[Any, None]:
+        for mapkey in added:
+            _check_name(mapkey)
+        return ({**members, **added} if added else UNCHANGED), None
+
+    return alter
 
 
 # Sets
@@ -138,6 +156,10 @@ def united(others: Iterable[Iterable[Any]]) -> Alteration:
     def alter(values: list[Any]) -> tuple[Any, None]:
         count = len(values)
         for value in added:
+            if isinstance(value, dict | list | tuple) or is_record(type(value)):
+                # Nothing could be put into it any more, nor its values be given as a set.
+                text = f"values of a set are no lists or objects, as {type(value).__name__} is one"
+                raise SubdocCantInsertValueError(text)
             if index_of(values, value) is None:
                 values.append(value)
         return (values if len(values) > count else UNCHANGED), None

@@ -6,17 +6,19 @@ What is not there is an error of Python's own containers.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from couchloop.arguments.exact import is_true
 from couchloop.arguments.expiry import Expiry
-from couchloop.exceptions import NotFoundError, QueueEmpty
-from couchloop.hot.operation import Defaults, Key
+from couchloop.exceptions import CouchbaseError, NotFoundError, QueueEmpty
+from couchloop.hot.operation import Defaults, Key, placed
 from couchloop.hot.result import OperationResult, ValueResult
 from couchloop.operations import lists, maps, queues, sets
 from couchloop.operations.alterations import Alteration
 from couchloop.operations.containers import change, read
 from couchloop.operations.procedure import Procedure
+
+T = TypeVar("T")
 
 
 class ContainerBase:
@@ -59,11 +61,20 @@ class ContainerBase:
 
     def _built(self, build: Callable[..., Procedure[Any]], *given: Any, **named: Any) -> Any:
         """Return what *build* builds for a change of the document."""
-        return build(self._defaults, self.key, *given, **named, **self._expiry)
+        return self._of(build, *given, **named, **self._expiry)
+
+    def _of(self, build: Callable[..., Procedure[T]], *given: Any, **named: Any) -> Procedure[T]:
+        """Return what *build* builds for the document; its errors name the collection."""
+        defaults = self._defaults
+        try:
+            return build(defaults, self.key, *given, **named)
+        except CouchbaseError as error:
+            placed(error, defaults)
+            raise
 
     def _counting(self) -> Procedure[int]:
         """Return what counts the values."""
-        return type(self).size_of(self._defaults, self.key).rescue(NotFoundError, int)
+        return self._of(type(self).size_of).rescue(NotFoundError, int)
 
     def _reading(self, look: Callable[[Any], Any]) -> Procedure[Any]:
         """Return what gives that which *look* makes of the value."""
@@ -98,7 +109,7 @@ class ListBase(ContainerBase):
 
     def _getting(self, index: int) -> Procedure[ValueResult]:
         """Return what reads a value; IndexError."""
-        found = lists.list_get(self._defaults, self.key, index)
+        found = self._of(lists.list_get, index)
         return found.rescue(NotFoundError, _no_element)
 
     def _setting(self, index: int, value: Any) -> Procedure[OperationResult]:
@@ -130,7 +141,7 @@ class MapBase(ContainerBase):
 
     def _getting(self, mapkey: str) -> Procedure[ValueResult]:
         """Return what reads a value; KeyError."""
-        found = maps.map_get(self._defaults, self.key, mapkey)
+        found = self._of(maps.map_get, mapkey)
         return found.rescue(NotFoundError, lambda: _no_member(mapkey))
 
     def _removing(self, mapkey: str) -> Procedure[OperationResult]:
