@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 
 from couchloop import exceptions as E  # noqa: N812 - a short name for a long list
+from couchloop import subdocument as sd
 from couchloop.auth import PasswordAuthenticator
 from couchloop.transcoder import FMT_BYTES, FMT_UTF8
 from couchloop.wire import Opcode, Status
@@ -288,6 +289,22 @@ class TestArguments:
             (lambda b: b.counter("k", initial=-1), E.InvalidDeltaError, "-1"),
             (lambda b: b.get("k", timeout=0), E.InvalidTimeoutError, "0"),
             (lambda b: b.append("k", "x", format=0), E.ArgumentError, "FMT_UTF8"),
+            (lambda b: b.get("k", no_format="false"), E.InvalidSettingError, "false"),
+            (lambda b: b.observe("k", master_only="no"), E.InvalidSettingError, "no"),
+            (lambda b: b.observe_multi(["k"], master_only="no"), E.InvalidSettingError, "no"),
+            (
+                lambda b: b.lookup_in("k", sd.get("a"), access_deleted="no"),
+                E.InvalidSettingError,
+                "key 'k'",
+            ),
+            (
+                lambda b: b.mutate_in("k", sd.upsert("a", 1), upsert_doc="no"),
+                E.InvalidSettingError,
+                "key 'k'",
+            ),
+            (lambda b: b.get("k", project=[f"[{'9' * 5000}]"]), E.SubdocPathInvalidError, "path"),
+            (lambda b: b.get("k", project=["[\u0663]"]), E.SubdocPathInvalidError, "path"),
+            (lambda b: b.list_get("k", 10**5000), E.ArgumentError, "index"),
         ],
     )
     def test_bad_argument(

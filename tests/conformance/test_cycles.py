@@ -10,6 +10,7 @@ from weakref import ref
 
 import pytest
 
+from couchloop import subdocument as sd
 from couchloop.durability import Durability
 from couchloop.exceptions import CouchbaseError
 from couchloop.kv_range_scan import RangeScan
@@ -82,6 +83,10 @@ FAILURES: dict[str, Callable[[Any], Any]] = {
     "encoding": lambda b: b.upsert("k1", "bad"),
     "decoding": lambda b: b.get("worse"),
     "a bad key": lambda b: b.get(5),
+    "a path that is malformed": lambda b: b.get("k1", project=["a..b"]),
+    "a path of another type": lambda b: b.retrieve_in("k1", 5),
+    "a path that is no text": lambda b: b.retrieve_in("k1", "\ud800"),
+    "a path that is empty": lambda b: b.mutate_in("k1", sd.array_insert("", 1)),
     "a collection": lambda b: b.collection("no").get("k1", retry_strategy=FailFast()),
     "no such level": lambda b: b.upsert("k1", 1, durability=1),
     "no such copies": lambda b: b.upsert("k1", 1, replicate_to=2),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -88,6 +88,30 @@ def test_in_a_batch(loop: Loop, served: Any) -> None:
             loop.wait(bucket.get_multi(["a", "c"]))
         good, bad = caught.value.split_results()
         assert (good["a"].value, set(bad)) == (1, {"c"})
+
+
+def test_in_a_collection(loop: Loop, served: Any) -> None:
+    """The error names scope and collection: of one key, in a batch, and in one sent in slices."""
+    served.cluster.create_collection("default", "app.stuff")
+    with opened(loop, cluster_of(loop, served), transcoder=Broken()) as bucket:
+        stuff = bucket.scope("app").collection("stuff")
+        loop.wait(stuff.upsert("a", "unreadable"))
+        many = dict.fromkeys(map(str, range(1100)), 1)
+        calls: list[Callable[[], Any]] = [
+            lambda: stuff.get("a"),
+            lambda: stuff.get_and_touch("a", 0),
+            lambda: stuff.get_multi(["a", "b"]),
+            lambda: stuff.get_multi(["a", *many], quiet=True),
+            lambda: stuff.upsert("b", RuntimeError()),
+            lambda: stuff.upsert_multi({"b": RuntimeError(), "c": 1}),
+            lambda: stuff.upsert_multi({"b": RuntimeError(), **many}),
+        ]
+        for call in calls:
+            with pytest.raises(ValueFormatError) as caught:
+                loop.wait(call())
+            context = caught.value.context
+            assert context is not None
+            assert (context.scope, context.collection) == ("app", "stuff")
 
 
 @pytest.mark.timeout(120)

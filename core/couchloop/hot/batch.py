@@ -31,6 +31,7 @@ from couchloop.exceptions import (
     without_frames,
 )
 from couchloop.hot.collector import paused
+from couchloop.hot.operation import placed
 from couchloop.hot.result import MultiResult, Result
 from couchloop.safety.printable import general
 from couchloop.transcoder import Transcoder
@@ -410,9 +411,7 @@ class Bulk(Batch[R]):
                     else:
                         self.results[key] = None  # type: ignore[assignment]
             except TypeError as error:
-                raise ArgumentError(
-                    f"a batch takes an iterable of keys or a dict: {general(str(error))}"
-                ) from error
+                raise _no_batch(error) from error
 
     def _drop(self, place: int) -> None:
         """Leave out a key that was named before."""
@@ -466,6 +465,7 @@ class Bulk(Batch[R]):
             error.context.operation = self.kind.name
         else:
             error.context = ErrorContext(operation=self.kind.name, key=key)
+        placed(error, self.defaults)
         error.result = self.results[key]
         error.all_results = self.results
         try:
@@ -510,13 +510,16 @@ def batch_of(
             keys, values = [key for key, _ in pairs], [value for _, value in pairs]
     else:
         try:
-            keys = given = list(what)
-            if len(given) <= WHOLE:
-                keys = list(dict.fromkeys(given))
+            each = iter(what)
         except TypeError as error:
-            raise ArgumentError(
-                f"a batch takes an iterable of keys or a dict: {general(str(error))}"
-            ) from error
+            raise _no_batch(error) from error
+        # What it raises from here on is the user's own.
+        keys = given = list(each)
+        if len(given) <= WHOLE:
+            try:
+                keys = list(dict.fromkeys(given))
+            except TypeError as error:
+                raise _no_batch(error) from error
         if len(keys) < len(given):
             warnings.warn(TWICE, RuntimeWarning, stacklevel=4)
     if not keys:
@@ -533,7 +536,7 @@ def batch_of(
             if isinstance(error, ArgumentError) and not isinstance(error, InvalidKeyError):
                 raise
             refused += 1
-            op = _refusal(kind, key, error)
+            op = _refusal(kind, key, placed(error, defaults))
         else:
             if op.value is not value:
                 size += len(op.value)
@@ -552,6 +555,11 @@ def batch_of(
         # Nothing is to be sent: as for one operation, it is refused at the call.
         batch.result()
     return batch
+
+
+def _no_batch(error: TypeError) -> ArgumentError:
+    """Return what it means that keys cannot be iterated, or be keys of a dict."""
+    return ArgumentError(f"a batch takes an iterable of keys or a dict: {general(str(error))}")
 
 
 def _refusal(kind: type[Operation[Any]], key: Any, error: CouchbaseError) -> Operation[Any]:

@@ -219,7 +219,11 @@ class Operation(_Typed[T]):
                 # An exception whose own frames point to it, and with it the frames of its callers
                 # and their Bucket, would live until a gc run.
                 del error
-        return self.decode(fields if self.reads_fields else Frame._make(fields))
+        try:
+            return self.decode(fields if self.reads_fields else Frame._make(fields))
+        except CouchbaseError as error:
+            placed(error, self.defaults)
+            raise
 
     def _failure(self) -> CouchbaseError | RuntimeError:
         """Return what to raise, with what SDK 2.5 has in it; what is kept gets no traceback."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from struct import Struct
 from typing import Any, Final
 
+from couchloop.arguments.exact import is_true
 from couchloop.exceptions import CouchbaseError, NoReplicaError, ProtocolError
 from couchloop.hot.frames import Frame
 from couchloop.hot.operation import Defaults, Key, Operation
@@ -99,8 +100,8 @@ def _many(parts: Sequence[tuple[Key, list[ObserveCopy]]]) -> Steps[MultiResult[V
         del first
 
 
-def _wanted(*, master_only: bool) -> Sequence[int]:
-    return (ACTIVE,) if master_only else range(ACTIVE, MAX_REPLICAS)
+def _wanted(master_only: object, key: Key | None) -> Sequence[int]:
+    return (ACTIVE,) if is_true(master_only, "master_only", key) else range(ACTIVE, MAX_REPLICAS)
 
 
 def observe(
@@ -119,7 +120,7 @@ def observe(
     Args:
         master_only: ask the active copy alone.
     """
-    copies = _wanted(master_only=master_only)
+    copies = _wanted(master_only, key)
     steps = _one(key, _copies(defaults, key, copies, timeout, retry_strategy))
     return procedure("observe", defaults, key, timeout, steps, idempotent=True)
 
@@ -142,7 +143,7 @@ def observe_multi(
     Raises what `observe` raises, with the results of all keys in the exception's `all_results`;
     ArgumentError for an empty batch.
     """
-    copies = _wanted(master_only=master_only)
+    copies = _wanted(master_only, None)
     every = distinct(keys)
     parts = [(key, _copies(defaults, key, copies, timeout, retry_strategy)) for key in every]
     return procedure("observe_multi", defaults, every[0], timeout, _many(parts), idempotent=True)

@@ -40,7 +40,9 @@ _FLAGS: Final = paths.get("$document.flags", xattr=True)
 _WHOLE: Final = paths.get("")
 _ABSENT: Final = frozenset({int(Status.SUBDOC_PATH_ENOENT), int(Status.SUBDOC_PATH_MISMATCH)})
 """Of a path that leads nowhere."""
-_COMPONENT: Final = re.compile(r"`((?:[^`]|``)+)`|\[(-1|\d*)\]|((?:[^\x00-\x1f\"\\`.\[\]]|\\.)+)")
+_COMPONENT: Final = re.compile(
+    r"`((?:[^`]|``)+)`|\[(-1|[0-9]{0,19})\]|((?:[^\x00-\x1f\"\\`.\[\]]|\\.)+)"
+)
 
 Component = str | int
 
@@ -227,8 +229,9 @@ def _all_components(project: Sequence[str], key: Key) -> dict[str, list[Componen
             raise _refused(f"a path is a text, not {type(text).__name__}", key)
         components = components_of(text)
         if not components:
-            malformed = SubdocPathInvalidError("a path of project is malformed", objextra=text)
-            raise about(malformed, GetParts.name, key)
+            # Nothing in this frame may point to the error, which has it in its traceback.
+            why = "a path of project is malformed"
+            raise about(SubdocPathInvalidError(why, objextra=text), GetParts.name, key)
         found[text] = components
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import Any, Final, cast
 
+from couchloop.arguments.exact import is_true
 from couchloop.exceptions import ArgumentError, CouchbaseError, ProtocolError, ValueFormatError
 from couchloop.hot.encoding import Passthrough, not_encoded, value_transcoder_of
 from couchloop.hot.frames import Fields
@@ -138,6 +139,8 @@ def reader(
 
     Raises ArgumentError if *transcoder* is none, or *type* no type.
     """
+    if no_format:
+        no_format = is_true(no_format, "no_format", key)
     if type is not None:
         if no_format or transcoder is not None:
             text = "give type, or one of transcoder and no_format: each says how the value is read"

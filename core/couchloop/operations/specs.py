@@ -38,6 +38,8 @@ _LONGEST_PATH: Final = 1024
 _LOOKUP_HEAD: Final = Struct(">BBH")
 _MUTATION_HEAD: Final = Struct(">BBHI")
 _MOST_DELTA: Final = 2**63 - 1
+_MOST_INDEX: Final = 2**63 - 1
+"""The server takes no greater one for a path."""
 
 CREATE_PARENTS: Final = 0x01
 XATTR: Final = 0x04
@@ -197,8 +199,9 @@ def path(*components: str | int) -> str:
             text += f".{_name(each)}" if text else _name(each)
             continue
         index = exact_integer(each)
-        if index is None or index < -1:
-            raise ArgumentError("a path has names and indexes from 0, or -1", objextra=each)
+        if index is None or not -1 <= index <= _MOST_INDEX:
+            text = "a path has names, and indexes from 0 to 2**63-1, or -1"
+            raise ArgumentError(text, objextra=each)
         text += f"[{index}]"
     return text
 
@@ -447,18 +450,17 @@ def _encoded_path(spec: Spec, operation: str, key: Key) -> bytes:
     Raises (with *key*) ArgumentError where it is no text, SubdocPathInvalidError where it has no
     bytes, SubdocEmptyPathError, SubdocPathTooBigError above 1024 bytes.
     """
-    error: CouchbaseError
     if not isinstance(spec.path, str):
-        error = ArgumentError(f"a path is a text, not {type(spec.path).__name__}")
-        raise _wrong(error, operation, key)
+        text = f"a path is a text, not {type(spec.path).__name__}"
+        raise _wrong(ArgumentError(text), operation, key)
     try:
         raw = str.encode(spec.path)
     except UnicodeEncodeError as why:
-        error = SubdocPathInvalidError("the path is not valid Unicode text", objextra=spec.path)
-        raise _wrong(error, operation, key) from why
+        text = "the path is not valid Unicode text"
+        raise _wrong(SubdocPathInvalidError(text, objextra=spec.path), operation, key) from why
     if not raw and not spec.is_xattr and spec.opcode not in _ROOTS.keys() | _MAY_BE_ROOT:
-        error = SubdocEmptyPathError("this spec needs a path: it is not for the whole document")
-        raise _wrong(error, operation, key)
+        text = "this spec needs a path: it is not for the whole document"
+        raise _wrong(SubdocEmptyPathError(text), operation, key)
     if len(raw) > _LONGEST_PATH:
         text = f"the path takes more than {_LONGEST_PATH} bytes, which are the most (UTF-8)"
         raise _wrong(SubdocPathTooBigError(text, objextra=spec.path), operation, key)

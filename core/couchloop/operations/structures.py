@@ -164,7 +164,10 @@ def element_path(index: object, operation: str, key: Key) -> str:
     if number is None or number < -1:
         text = "an index is an integer from 0, or -1 for the last element"
         raise about(ArgumentError(text, objextra=index), operation, key)
-    return specs.path(number)
+    try:
+        return specs.path(number)
+    except ArgumentError as error:
+        raise about(error, operation, key) from None
 
 
 COUNT: Final = specs.get_count("")

@@ -230,8 +230,8 @@ def lookup_in(
     between requests each time.
     """
     found = checked(specs, lookups=True, operation=LookupIn.name, key=key)
-    flags = ACCESS_DELETED * is_true(access_deleted, "access_deleted")
-    quietly = defaults.quiet if quiet is None else is_quiet(quiet)
+    flags = ACCESS_DELETED * is_true(access_deleted, "access_deleted", key)
+    quietly = defaults.quiet if quiet is None else is_quiet(quiet, key)
 
     def part(some: Sequence[Spec]) -> LookupIn:
         return LookupIn.of(defaults, key, some, flags, timeout, retry_strategy, quiet=quietly)
@@ -333,16 +333,16 @@ def mutate_in(
     flags = _semantics(
         key,
         store_semantics,
-        upsert_doc=is_true(upsert_doc, "upsert_doc"),
-        insert_doc=is_true(insert_doc, "insert_doc"),
+        upsert_doc=is_true(upsert_doc, "upsert_doc", key),
+        insert_doc=is_true(insert_doc, "insert_doc", key),
     )
-    if is_true(access_deleted, "access_deleted"):
+    if is_true(access_deleted, "access_deleted", key):
         flags |= ACCESS_DELETED
-    if is_true(create_as_deleted, "create_as_deleted"):
+    if is_true(create_as_deleted, "create_as_deleted", key):
         if not flags & (MAKE | ADD):
             raise _refused("create_as_deleted needs upsert_doc or insert_doc", key)
         flags |= CREATE_AS_DELETED
-    if is_true(revive_document, "revive_document"):
+    if is_true(revive_document, "revive_document", key):
         if flags & CREATE_AS_DELETED:
             raise _refused("give create_as_deleted or revive_document, not both", key)
         flags |= REVIVE | ACCESS_DELETED
@@ -363,7 +363,7 @@ def mutate_in(
         retry_strategy,
     )
     op.specs, op.order = found, order
-    if preserve_expiry and is_true(preserve_expiry, "preserve_expiry"):
+    if preserve_expiry and is_true(preserve_expiry, "preserve_expiry", key):
         op.framing = PRESERVE_EXPIRY
     if durability is not None or persist_to or replicate_to or defaults.durable.has_blocks:
         return cast("MutateIn", durably(op, durability, persist_to, replicate_to, timeout))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -110,6 +111,17 @@ class TestWhole:
         for nothing in wrong:
             with pytest.raises(ArgumentError):
                 batch(nothing)
+
+    def test_an_iterable_that_raises(self) -> None:
+        """What it raises reaches the caller as it is, also where that is a TypeError."""
+
+        def keys() -> Iterator[str]:
+            yield "a"
+            raise TypeError("by the user")
+
+        with pytest.raises(TypeError, match="by the user") as caught:
+            batch(keys())
+        assert not isinstance(caught.value, ArgumentError)
 
     def test_duplicates(self) -> None:
         """A key that is named twice is sent once, and that is warned of."""

@@ -177,7 +177,7 @@ class TestPaths:
         start, end = server.find(text, server.parse(sd.path(name)))
         assert json.loads(text[start:end]) == value
 
-    @pytest.mark.parametrize("component", ["", -2, 1.5, None, True, b"a"])
+    @pytest.mark.parametrize("component", ["", -2, 2**63, 1.5, None, True, b"a"])
     def test_what_is_no_component(self, component: Any) -> None:
         """Other types, negative indexes and empty names are refused."""
         with pytest.raises(ArgumentError):
