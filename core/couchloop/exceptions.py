@@ -974,6 +974,8 @@ class EventingFunctionAlreadyDeployedError(EventingFunctionNotUnDeployedError):
 class EventingFunctionPausedError(HTTPError, CouchbaseInputError):
     """The eventing function is paused: it can be resumed, or undeployed."""
 
+    ID = 614
+
 
 class LoopBlockedError(CouchbaseError):
     """The event loop stood still: something in this program kept it from reading answers.
