@@ -15,7 +15,7 @@ from couchloop.safety.secret import sealed
 from couchloop.settings.connection_string import ConnectionString
 from gcouchbase.bucket import Bucket, OpenBucketArguments
 from gcouchbase.dialling import SocketFactory
-from gcouchbase.methods import HttpMethods
+from gcouchbase.methods import HealthMethods, HttpMethods
 from gcouchbase.services import ServicesDriver
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["CertAuthenticator", "ClassicAuthenticator", "Cluster", "PasswordAuthenticator"]
 
 
-class Cluster(HttpMethods, ClusterBase[Bucket]):
+class Cluster(HealthMethods, HttpMethods, ClusterBase[Bucket]):
     """Where the nodes are and who connects. Does no I/O before a Bucket is opened, or asked for.
 
     Args:

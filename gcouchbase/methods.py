@@ -22,6 +22,7 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/operations/streams.py
 - core/couchloop/operations/scan.py
 - core/couchloop/session/health.py
+- core/couchloop/session/ping.py
 - core/couchloop/operations/manifest.py
 - core/couchloop/management/http_request.py
 - core/couchloop/management/cluster.py
@@ -86,8 +87,10 @@ from couchloop.operations.scan_requests import PrefixScan, RangeScan, SamplingSc
 from couchloop.operations.specs import Spec, StoreSemantics
 from couchloop.operations.subdocument_result import SubdocResult
 from couchloop.retries import RetryStrategy
-from couchloop.session import health
-from couchloop.session.health import ClusterState, PingReport
+from couchloop.session import health, ping
+from couchloop.session.health import ClusterState
+from couchloop.session.ping import PingReport
+from couchloop.session.services.pings import ServiceType
 from couchloop.transcoder import Transcoder
 from gcouchbase.driver import GeventDriver
 from gcouchbase.stream import ResultStream
@@ -4613,7 +4616,7 @@ class OldNames(DocumentMethods):
 
 
 class HealthMethods:
-    """What a bucket's connections can be asked."""
+    """How the nodes are, and when they are ready."""
 
     __slots__ = ()
 
@@ -4621,21 +4624,32 @@ class HealthMethods:
     _driver: GeventDriver
 
     def wait_until_ready(
-        self, timeout: float, desired_state: ClusterState = ClusterState.ONLINE
+        self,
+        timeout: float,
+        desired_state: ClusterState = ClusterState.ONLINE,
+        *,
+        services: Iterable[ServiceType | str] | None = None,
     ) -> None:
-        """Wait until the data nodes can be used (RFC 0061).
+        """Wait until nodes can be used (RFC 0061): the data nodes, or those of some services.
 
         Args:
             timeout: seconds.
-            desired_state: ONLINE: all of them; DEGRADED: at least one.
+            desired_state: ONLINE: all of them; DEGRADED: at least one, of each service.
+            services: which, as ServiceType or by name ("kv", "query"); None: the data service.
 
-        Raises ArgumentError for OFFLINE, InvalidTimeoutError; UnambiguousTimeoutError, whose
-        `context.seeds` names what each node met last; what opening the bucket met, once that has
-        failed for good.
+        A service can be used that answers as it does when it is well. One that no node has is
+        waited for: it may be added.
+
+        Raises ArgumentError for OFFLINE, or a service that does not exist; InvalidTimeoutError;
+        UnambiguousTimeoutError, whose `context.seeds` names what each node met last;
+        CleartextPasswordError at once if a service would be told the password without TLS; what
+        opening the bucket met, once that has failed for good.
         """
         driver = self._driver
         try:
-            pending = health.wait_until_ready(self._defaults, timeout, desired_state)
+            pending = health.wait_until_ready(
+                self._defaults, timeout, desired_state, services=services
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -4644,19 +4658,31 @@ class HealthMethods:
             del self
         return driver.run(pending)
 
-    def ping(self, *, timeout: float | None = None, report_id: str | None = None) -> PingReport:
-        """Send a NOOP to each data node of the configuration (RFC 0061).
+    def ping(
+        self,
+        *,
+        services: Iterable[ServiceType | str] | None = None,
+        timeout: float | None = None,
+        report_id: str | None = None,
+    ) -> PingReport:
+        """Ask each data node for a sign of life, and each node of every other service (RFC 0061).
 
         Args:
+            services: which are asked, as ServiceType or by name ("kv", "query"); None: all that the
+                cluster has.
             timeout: seconds that each node has; None: as operations.
             report_id: goes into the report; None: one that nobody else has.
 
-        Raises InvalidTimeoutError; what opening the bucket met, once that has failed. A node that
-        does not answer, or is not connected, raises nothing: the report says so.
+        Raises ArgumentError for a service that does not exist; InvalidTimeoutError; what opening
+        the bucket met, once that has failed. A node that does not answer, or is not connected,
+        raises nothing: the report says so, and which services would have been told the password in
+        clear text.
         """
         driver = self._driver
         try:
-            pending = health.ping(self._defaults, timeout=timeout, report_id=report_id)
+            pending = ping.ping(
+                self._defaults, services=services, timeout=timeout, report_id=report_id
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)

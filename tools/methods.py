@@ -58,7 +58,7 @@ from couchloop.operations.old_names import OLD_NAMES, OldName
 from couchloop.operations.stream import Stream, T
 from couchloop.operations.streaming import Streaming
 from couchloop.result import MultiResult, ValueResult
-from couchloop.session import health
+from couchloop.session import health, ping
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 if __name__ == "__main__":
@@ -117,7 +117,7 @@ FAMILIES: Final = (
             scan,
         ),
     ),
-    Family("HealthMethods", "What a bucket's connections can be asked", (health,)),
+    Family("HealthMethods", "How the nodes are, and when they are ready", (health, ping)),
     Family("ManifestMethods", "What can be asked of scopes and collections", (manifest,)),
     Family(
         "HttpMethods", "What services of the cluster can be asked by HTTP", (http_request, cluster)

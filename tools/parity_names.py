@@ -391,9 +391,9 @@ connect | | out: `Cluster(...)`, `authenticate` and `open_bucket` do no I/O or w
 bucket | | out: open_bucket
 close | | out: each Bucket closes by itself, or by `close()`
 set_authenticator(authenticator)
-ping | | out: of a Bucket
-diagnostics | | out: of a Bucket
-wait_until_ready | | out: of a Bucket
+ping
+diagnostics
+wait_until_ready
 query | | {_QUERIES}
 analytics_query | | {_QUERIES}
 search_query | | {_QUERIES}

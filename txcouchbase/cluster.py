@@ -17,7 +17,7 @@ from couchloop.settings.connection_string import ConnectionString
 from txcouchbase.bucket import Bucket, OpenBucketArguments
 from txcouchbase.connecting import EndpointFactory
 from txcouchbase.driver import TwistedDriver, check_reactor
-from txcouchbase.methods import HttpMethods
+from txcouchbase.methods import HealthMethods, HttpMethods
 from txcouchbase.services import ServicesDriver
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["CertAuthenticator", "ClassicAuthenticator", "Cluster", "PasswordAuthenticator"]
 
 
-class Cluster(HttpMethods, ClusterBase[Bucket]):
+class Cluster(HealthMethods, HttpMethods, ClusterBase[Bucket]):
     """Where the nodes are and who connects. Does no I/O before a Bucket is opened.
 
     Args:

@@ -1,13 +1,17 @@
-"""Reports of a Bucket's health: what `ping`, `diagnostics` and `cluster_state` give."""
+"""Reports of health: what `ping`, `diagnostics` and `cluster_state` give."""
 
 from __future__ import annotations
 
-from couchloop.session.health import (
-    ClusterState,
-    DiagnosticsReport,
-    EndpointState,
-    PingReport,
-    PingStatus,
-)
+from couchloop.session.diagnostics import DiagnosticsReport, EndpointState
+from couchloop.session.health import ClusterState
+from couchloop.session.ping import PingReport
+from couchloop.session.services.pings import PingStatus, ServiceType
 
-__all__ = ["ClusterState", "DiagnosticsReport", "EndpointState", "PingReport", "PingStatus"]
+__all__ = [
+    "ClusterState",
+    "DiagnosticsReport",
+    "EndpointState",
+    "PingReport",
+    "PingStatus",
+    "ServiceType",
+]

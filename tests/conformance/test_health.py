@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from couchloop.exceptions import ArgumentError, UnambiguousTimeoutError
+from couchloop.health import ClusterState, PingStatus, ServiceType
 from couchloop.observation import Completed, LateAnswer
-from couchloop.session.health import ClusterState, PingStatus
 from tests.conformance.loops import LIMIT, Loop, cluster_of, opened, opened_at
 
 
@@ -28,9 +28,9 @@ def bucket(loop: Loop, served: Any) -> Iterator[Any]:
         yield bucket
 
 
-def statuses(report: Any) -> list[PingStatus]:
+def statuses(report: Any, service: str = "kv") -> list[PingStatus]:
     """Return what a ping says of the nodes."""
-    return sorted(entry["status"] for entry in report["kv"])
+    return sorted(entry["status"] for entry in report[service])
 
 
 def test_ping(loop: Loop, bucket: Any) -> None:
@@ -50,6 +50,150 @@ def test_hung_node(loop: Loop, served: Any, bucket: Any) -> None:
         loop.until(lambda: ticker.ticks >= seen + 10)
         report = asking.outcome()
     assert statuses(report) == [PingStatus.OK, PingStatus.OK, PingStatus.TIMEOUT]
+
+
+SERVICES = ("views", "n1ql", "fts", "analytics", "mgmt", "eventing")
+
+
+def test_ping_services(loop: Loop, bucket: Any) -> None:
+    """Each node of each service is asked: by SDK 2.5's names, and in the JSON by RFC 0061's."""
+    report = loop.wait(bucket.ping())
+    assert set(report) == {"kv", *SERVICES}
+    for entries in report.values():
+        assert [entry["status"] for entry in entries] == [PingStatus.OK] * 3
+        assert all(entry["latency"] >= 0 for entry in entries)
+    written = json.loads(report.as_json())["services"]
+    assert set(written) == {"kv", "views", "query", "search", "analytics", "mgmt", "eventing"}
+    assert {entry["state"] for entries in written.values() for entry in entries} == {"ok"}
+    some = loop.wait(bucket.ping(services=["n1ql", ServiceType.SEARCH]))
+    assert set(some) == {"n1ql", "fts"}
+    with pytest.raises(ArgumentError, match=r"eventing.*n1ql"):
+        loop.wait(bucket.ping(services=["telepathy"]))
+
+
+def test_ping_from_a_thread(loop: Loop, bucket: Any) -> None:
+    """A thread asks the same."""
+    handle = bucket.threadsafe()
+    report = loop.in_thread(lambda: handle.ping(services="query"))
+    assert statuses(report, "n1ql") == [PingStatus.OK] * 3
+    loop.in_thread(lambda: handle.wait_until_ready(LIMIT, services=["query"]))
+
+
+def test_services_that_are_not_well(loop: Loop, served: Any, bucket: Any) -> None:
+    """What is refused, not there, cut off or silent is in the report; nothing is raised."""
+    cluster = served.cluster
+    first = cluster.nodes[0]
+    cluster.inject_http(service="n1ql", node=first, status=401)
+    cluster.inject_http(service="fts", node=first, status=404)
+    cluster.inject_http(service="cbas", node=first, close=True)
+    cluster.inject_http(service="capi", node=first, delay=60.0)
+    cluster.inject_http(service="mgmt", node=first, status=503)
+    report = loop.wait(bucket.ping(timeout=0.5))
+    expected = {
+        "n1ql": (PingStatus.ERROR, "HTTP 401"),
+        "fts": (PingStatus.ERROR, "HTTP 404"),
+        "analytics": (PingStatus.ERROR, "answer"),
+        "views": (PingStatus.TIMEOUT, "did not answer in time"),
+        "mgmt": (PingStatus.ERROR, "HTTP 503"),
+    }
+    for service, (status, details) in expected.items():
+        assert statuses(report, service) == [PingStatus.OK, PingStatus.OK, status]
+        (entry,) = [entry for entry in report[service] if entry["status"] is status]
+        assert entry["server"] == f"127.0.0.1:{first.ports[KEYS.get(service, service)]}"
+        assert details in entry["details"]
+    # Nothing is known of what this one should say.
+    assert statuses(report, "eventing") == [PingStatus.OK] * 3
+
+
+KEYS = {"analytics": "cbas", "views": "capi"}
+
+
+def test_pooled_connections(loop: Loop, bucket: Any) -> None:
+    """Connections to services are listed as long as they are kept, idle or busy."""
+    assert set(bucket.diagnostics()["services"]) == {"kv"}
+    loop.wait(bucket.ping(services=["query"]))
+    (entry, *_) = bucket.diagnostics()["services"]["query"]
+    assert (entry["state"], entry["details"]) == ("connected", "idle")
+    assert entry["local"] != entry["remote"]
+    assert set(bucket.diagnostics(version=1)["services"]) == {"kv", "n1ql"}
+    loop.until(lambda: set(bucket.diagnostics()["services"]) == {"kv"})
+
+
+def test_busy_connection(loop: Loop, served: Any) -> None:
+    """Who asks a service is told of by the Cluster, and by Buckets that ask through the same."""
+    cluster = cluster_of(loop, served)
+    served.cluster.inject_http(service="n1ql", delay=60.0)
+    with opened(loop, cluster) as bucket:
+        asking = loop.start(cluster.http_request, "/admin/ping", service="query")
+
+        def details() -> list[str]:
+            services = cluster.diagnostics()["services"]
+            assert len(services["kv"]) == 3
+            return [entry["details"] for entry in services.get("query", ()) if "details" in entry]
+
+        loop.until(lambda: details() == ["busy"])
+        asking.cancel()
+        loop.until(lambda: details() == [])
+        assert cluster.diagnostics().state is bucket.cluster_state
+
+
+def test_cluster(loop: Loop, served: Any) -> None:
+    """A Cluster alone connects to each data node to ask it; later one connection is enough."""
+    cluster = cluster_of(loop, served)
+    assert cluster.diagnostics().state is ClusterState.OFFLINE
+    loop.wait(cluster.wait_until_ready(LIMIT, services=["mgmt", "query"]))
+    report = loop.wait(cluster.ping(timeout=LIMIT))
+    assert set(report) == {"kv", *SERVICES}
+    for service in report:
+        assert statuses(report, service) == [PingStatus.OK] * 3
+    assert "namespace" not in report["kv"][0]
+    found = cluster.diagnostics("mine")
+    assert (found["id"], found.state) == ("mine", ClusterState.ONLINE)
+    assert [entry["state"] for entry in found["services"]["kv"]] == ["connected"] * 3
+    served.cluster.stop(served.cluster.nodes[0])
+    loop.until(lambda: len(connected(cluster)) == 2)
+    report = loop.wait(cluster.ping(timeout=LIMIT, services=["kv"]))
+    assert statuses(report) == [PingStatus.OK, PingStatus.OK, PingStatus.ERROR]
+    with pytest.raises(UnambiguousTimeoutError, match="data service was degraded, not online"):
+        loop.wait(cluster.wait_until_ready(0.3))
+    served.cluster.restart(served.cluster.nodes[0])
+    loop.wait(cluster.wait_until_ready(LIMIT))
+
+
+def connected(cluster: Any) -> list[Any]:
+    """Return what diagnostics say of data nodes that are connected."""
+    entries = cluster.diagnostics()["services"]["kv"]
+    return [entry for entry in entries if entry["state"] == "connected"]
+
+
+def test_services_become_ready(loop: Loop, served: Any, bucket: Any) -> None:
+    """Waiting ends when each node of the services is well, or one of each, or time is up."""
+    cluster = served.cluster
+    cluster.inject_http(service="n1ql", node=cluster.nodes[1], status=503, count=2)
+    loop.wait(bucket.wait_until_ready(LIMIT, services=["query", "kv"]))
+    away = cluster.inject_http(service="n1ql", node=cluster.nodes[1], status=503)
+    loop.wait(bucket.wait_until_ready(LIMIT, ClusterState.DEGRADED, services=["query"]))
+    with pytest.raises(UnambiguousTimeoutError, match="query service was degraded") as caught:
+        loop.wait(bucket.wait_until_ready(0.5, services=["query"]))
+    assert caught.value.context is not None
+    ((server, why),) = caught.value.context.seeds
+    assert server == f"127.0.0.1:{cluster.nodes[1].ports['n1ql']}"
+    assert "HTTP 503" in str(why)
+    away.remove()
+    loop.wait(bucket.wait_until_ready(LIMIT, services=["query"]))
+
+
+def test_no_such_service(loop: Loop) -> None:
+    """A service that no node runs is in no report, and is waited for in vain."""
+    embedded = loop.embedded(nodes=0)
+    embedded.add_node(services=())
+    embedded.rebalance()
+    with loop.serving(embedded) as served, opened(loop, cluster_of(loop, served)) as bucket:
+        assert set(loop.wait(bucket.ping())) == {"kv", "mgmt"}
+        with pytest.raises(UnambiguousTimeoutError, match="search service was offline") as caught:
+            loop.wait(bucket.wait_until_ready(0.3, services=["search"]))
+    assert caught.value.context is not None
+    assert [where for where, _ in caught.value.context.seeds] == ["search"]
 
 
 def test_diagnostics(loop: Loop, served: Any, bucket: Any) -> None:

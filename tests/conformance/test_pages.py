@@ -26,6 +26,7 @@ PAGES: Final = (
     "subdocument.md",
     "datastructures.md",
     "durability.md",
+    "health.md",
 )
 OPTIONS: Final = "fetch_mutation_tokens=true"
 _BLOCK: Final = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -25,6 +25,7 @@ from couchloop.durability import (
     ServerDurability,
 )
 from couchloop.exceptions import CouchbaseError
+from couchloop.health import ClusterState, DiagnosticsReport, PingReport
 from couchloop.items import Item, ItemOptionDict
 from couchloop.kv_range_scan import PrefixScan, RangeScan, SamplingScan, ScanTerm
 from couchloop.management.buckets import BucketInfo
@@ -46,7 +47,6 @@ from couchloop.result import (
     ValueResult,
 )
 from couchloop.retries import BestEffort, FailFast
-from couchloop.session.health import ClusterState, DiagnosticsReport, PingReport
 from couchloop.transcoder import FMT_UTF8, Transcoder
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
@@ -174,7 +174,7 @@ def operations(bucket: Bucket) -> None:
     bucket.wait_until_ready(5, ClusterState.DEGRADED)
     _: int = bucket.wait_until_ready(5)  # type: ignore[assignment, func-returns-value]
     bucket.get()  # type: ignore[call-overload]
-    bucket.ping(1, "mine")  # type: ignore[call-arg]
+    bucket.ping(1, "mine")  # type: ignore[call-arg, arg-type]
     bucket.get(1)  # type: ignore[call-overload]
     bucket.get("k", ttl="10")  # type: ignore[call-overload]
     bucket.get("k", nosuch=1)  # type: ignore[call-overload]

@@ -28,7 +28,8 @@ from couchloop.exceptions import BucketAlreadyOpenError
 from couchloop.hot.durable import DurableDefaults
 from couchloop.hot.encoding import Passthrough, transcoder_of
 from couchloop.hot.operation import Defaults
-from couchloop.session.health import ClusterState, DiagnosticsReport, cluster_state, diagnostics
+from couchloop.session.diagnostics import DiagnosticsReport, diagnostics_of
+from couchloop.session.health import ClusterState, cluster_state
 from couchloop.session.parking import Queued
 from couchloop.session.session import SessionState
 from couchloop.settings.configure import (
@@ -343,7 +344,11 @@ class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
         Raises ArgumentError for another version, WrongLoopError in another thread than the loop's.
         """
         self._driver.check_thread()
-        return diagnostics(self._driver.session.health, self._driver.now(), report_id, version)
+        own = self._driver.session.health
+        held = self._held_services
+        # Services are asked by the cluster's session, and pinged by the Bucket's.
+        services = [own] if held is None or held.is_closed else [own, held.health]
+        return diagnostics_of([own], services, self._driver.now(), report_id, version)
 
     def _close(self) -> None:
         """Close at once: SDK 2.5's last resort.

@@ -22,6 +22,7 @@ from couchloop.exceptions import (
 from couchloop.hot.encoding import transcoder_of
 from couchloop.hot.operation import Defaults
 from couchloop.safety.secret import Secret, sealed
+from couchloop.session.diagnostics import DiagnosticsReport, diagnostics_of
 from couchloop.settings.configure import (
     check_bucket_name,
     read_connection_string,
@@ -247,6 +248,27 @@ class ClusterBase(LaterOfClusters, Generic[B]):
                 bucket_class._registry,  # noqa: SLF001 - ours
             )
         return held
+
+    def diagnostics(self, report_id: str | None = None, *, version: int = 2) -> DiagnosticsReport:
+        """Return how each connection is, without any I/O (RFC 0061).
+
+        Those of the Buckets are told of that this Cluster has open on the loop that runs here, and
+        those with which the Cluster itself asks. Without any the state is OFFLINE.
+
+        Args:
+            report_id: goes into the report; None: one that nobody else has.
+            version: of the report's form; 1 is SDK 2.5's.
+
+        Raises ArgumentError for another version, or if nobody was authenticated.
+        """
+        held = self._ask_services()
+        loop = self._here()
+        here = [bucket for bucket in self._buckets() if bucket._loop is loop and not bucket.closed]  # noqa: SLF001
+        data = [bucket._driver.session.health for bucket in here]  # noqa: SLF001 - ours
+        services = [*data, held.health]
+        if not held.is_unused:
+            data.append(held.health)
+        return diagnostics_of(data, services, held.now(), report_id, version)
 
     def _budget(self, loop: object, processes: int, buckets: int) -> ConnectionBudget | None:
         """Count by what a Bucket knows that this Cluster has open on *loop*; None: there is none.

@@ -22,6 +22,7 @@ from couchloop.settings.values import Address, Http, Login, Settings, Tls, one_f
 
 if TYPE_CHECKING:
     from couchloop.client.registry import Registry
+    from couchloop.session.health import HealthView
     from couchloop.session.services.services import Topology
 
 MakeDriver = Callable[[Any, Settings, Mapping[str, Any]], Driver]
@@ -148,6 +149,20 @@ class ClusterServices:
         if self.is_closed and isinstance(error, ForkedProcessError):
             raise self._driver.session.failure()
         return not self.is_closed and self.key == key
+
+    @property
+    def health(self) -> HealthView:
+        """How its session is."""
+        return self._driver.session.health
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether its session has looked for no cluster by itself: a Bucket's topology is used."""
+        return self._driver.session.state is SessionState.NEW
+
+    def now(self) -> float:
+        """Return the loop's monotonic time in seconds."""
+        return self._driver.now()
 
     # Whose topology
 

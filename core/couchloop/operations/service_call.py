@@ -41,6 +41,7 @@ class ServiceCall(Request):
     """
 
     __slots__ = (
+        "answered_at",
         "asked",
         "attempts",
         "avoided",
@@ -54,6 +55,8 @@ class ServiceCall(Request):
     )
 
     name = "service"
+    is_probe = False
+    """Whether it is asked how a node is: a failure is the answer then, and nothing is repeated."""
     place: int
     """Where it stands among those that a procedure issued at once."""
 
@@ -62,6 +65,8 @@ class ServiceCall(Request):
         self.asked = asked
         self.sink = sink
         self.reply: ServiceAnswer | None = None
+        self.answered_at = 0.0
+        """When the answer was there."""
         self.channel: Any = None
         """The connection that it is on, or for which it waits to be made."""
         self.login: Login | None = None

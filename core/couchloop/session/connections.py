@@ -107,6 +107,10 @@ class Connections:
         """Return a connection's number."""
         return next(self._ids)
 
+    def name_of(self, number: int) -> str:
+        """Return how reports, and the log of a data node, call the connection of that number."""
+        return f"{self._client_id}/{number:016x}"
+
     def new_endpoint(self, address: Address) -> Endpoint:
         """Return a node that a configuration lists anew; it takes over what still drains."""
         endpoint = Endpoint(address, f"{self._client_id}/node-{next(self._endpoint_ids)}")
@@ -122,7 +126,7 @@ class Connections:
         settings = self._shared.settings
         hello = Hello(
             settings.agent,
-            f"{self._client_id}/{number:016x}",
+            self.name_of(number),
             tracing=settings.is_observed,
             wire=settings.wire,
             is_plain=settings.is_plain,
@@ -141,7 +145,7 @@ class Connections:
         return connection
 
     @property
-    def _needs_one(self) -> bool:
+    def needs_one(self) -> bool:
         """Whether one connection is enough: no documents are asked for without a bucket."""
         settings = self._shared.settings
         return not (settings.bucket or settings.is_plain)
@@ -153,7 +157,7 @@ class Connections:
             for each in self._table.endpoints.values()
             if each.connection is None and each.timer is None
         ]
-        if self._needs_one:
+        if self.needs_one:
             missing = missing[:1] if len(missing) == len(self._table.endpoints) else []
         for endpoint in missing:
             self.connect(endpoint, now)
@@ -250,9 +254,12 @@ class Connections:
         else:
             delay = _RECONNECT_FIRST * self._random.random()
         endpoint.failures += 1
-        if self._needs_one:
+        others = list(self._table.endpoints.values())
+        if self.needs_one:
+            if any(each.connection is not None or each.timer is not None for each in others):
+                # As after a ping, for which each node is connected.
+                return
             # Any other does as well.
-            others = list(self._table.endpoints.values())
             endpoint = others[(others.index(endpoint) + 1) % len(others)]
         endpoint.timer = shared.timers.call_at(now + delay, lambda at: self.connect(endpoint, at))
         shared.log(

@@ -1,4 +1,4 @@
-"""How a bucket's connections are: diagnostics, ping, waiting until it is ready (RFC 0034, 0061).
+"""How many nodes can be used, and what waits for them: waiting until all is ready (RFC 0061).
 
 A `Waiter` goes through an adapter like a batch. Its one member that the session counts down is
 its time limit; the session has it look again whenever a connection or the configuration changes.
@@ -6,8 +6,8 @@ its time limit; the session has it look again whenever a connection or the confi
 
 from __future__ import annotations
 
-import json
-from enum import Enum, IntEnum
+from collections.abc import Iterable
+from enum import Enum
 from typing import Any, Final
 
 from couchloop.arguments.times import exact_seconds
@@ -17,19 +17,31 @@ from couchloop.exceptions import (
     ErrorContext,
     NodeTimeoutError,
     UnambiguousTimeoutError,
+    own_copy,
 )
 from couchloop.hot.batch import Batch
 from couchloop.hot.operation import Defaults
 from couchloop.hot.request import Request
-from couchloop.kv.connection import Connection, State
+from couchloop.http.service import Service
 from couchloop.session.connections import Connections
 from couchloop.session.dispatcher import Dispatcher
 from couchloop.session.requests import OwnRequest, OwnRequests, WaitLimit
-from couchloop.session.route_table import Endpoint, RouteTable
-from couchloop.session.shared import Shared
-from couchloop.session.standstill import STOOD_STILL, blame, blocked_for
+from couchloop.session.route_table import RouteTable
+from couchloop.session.services.pings import (
+    PingStatus,
+    ServicePings,
+    ServiceType,
+    chosen,
+)
+from couchloop.session.services.services import Services
+from couchloop.session.shared import SessionState, Shared
+from couchloop.session.standstill import blame, blocked_for
+from couchloop.session.timers import Timer
 from couchloop.settings.values import Address
-from couchloop.wire import Opcode
+
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 1.0
+"""Seconds between two rounds in which services are asked that were not well."""
 
 
 class ClusterState(Enum):
@@ -43,37 +55,6 @@ class ClusterState(Enum):
     """None."""
 
 
-class EndpointState(Enum):
-    """How the connection to one node is."""
-
-    NEW = "new"
-    CONNECTING = "connecting"
-    AUTHENTICATING = "authenticating"
-    CONNECTED = "connected"
-    DISCONNECTED = "disconnected"
-    RECONNECTING = "reconnecting"
-    """It was lost, or could not be made, and is to be made again."""
-    DISCONNECTING = "disconnecting"
-    """The node is no longer in the configuration; what is in flight may still be answered."""
-
-
-class PingStatus(IntEnum):
-    """How a node answered a ping (SDK 2.5)."""
-
-    OK = 0
-    TIMEOUT = 1
-    ERROR = 2
-
-
-_BY_STATE: Final = {
-    State.OPENING: EndpointState.CONNECTING,
-    State.HANDSHAKE: EndpointState.AUTHENTICATING,
-    State.READY: EndpointState.CONNECTED,
-    State.CLOSED: EndpointState.DISCONNECTED,
-}
-_RFC_PING: Final = ("id", "latency_us", "remote", "state", "namespace", "details")
-
-
 class HealthView:
     """What is needed of a session for reports, and for what waits for nodes.
 
@@ -83,9 +64,10 @@ class HealthView:
         connections: to them.
         requests: asks nodes for a sign of life.
         dispatcher: has what waits end in time.
+        services: asks services for one.
     """
 
-    __slots__ = ("connections", "dispatcher", "requests", "shared", "table")
+    __slots__ = ("connections", "dispatcher", "requests", "services", "shared", "table")
 
     def __init__(
         self,
@@ -94,16 +76,21 @@ class HealthView:
         connections: Connections,
         requests: OwnRequests,
         dispatcher: Dispatcher,
+        services: Services,
     ) -> None:
         self.shared = shared
         self.table = table
         self.connections = connections
         self.requests = requests
         self.dispatcher = dispatcher
+        self.services = services
 
     def begin(self, waiter: Waiter, now: float) -> None:
         """Have *waiter* wait for what it waits for."""
         waiter.view = self
+        if self.connections.needs_one and self.shared.state is SessionState.FAILED:
+            # A Bucket that could not be opened stays so; a Cluster tries again.
+            self.dispatcher.on_new(now)
         if self.dispatcher.wait(waiter.limit, self.table.waiters, now):
             waiter.look(now)
 
@@ -114,128 +101,37 @@ class HealthView:
             self.dispatcher.cancel(request)
         waiter.let_go()
 
+    def connect_all(self, dialled: set[Address], now: float) -> None:
+        """Have every data node connected, also without a bucket, when one is enough for the rest.
 
-# Diagnostics
-
-
-class DiagnosticsReport(dict[str, Any]):
-    """What `diagnostics` gives: a dict that can be written as JSON."""
-
-    def __init__(self, content: dict[str, Any], state: ClusterState) -> None:
-        super().__init__(content)
-        self.state = state
-        """Of the whole cluster."""
-
-    def as_json(self) -> str:
-        """Return it as JSON text."""
-        return json.dumps(self)
+        But for those that were *dialled* for the same purpose already.
+        """
+        if not self.connections.needs_one:
+            return
+        for address, endpoint in self.table.endpoints.items():
+            if address in dialled:
+                continue
+            dialled.add(address)
+            if endpoint.connection is None and endpoint.timer is None:
+                self.connections.connect(endpoint, now)
 
 
 def cluster_state(view: HealthView) -> ClusterState:
-    """Return whether all data nodes, some or none can be used."""
+    """Return whether all data nodes that are to be connected can be used, some or none."""
     endpoints = view.table.endpoints.values()
     ready = sum(endpoint.ready is not None for endpoint in endpoints)
-    if not view.shared.is_open or not ready:
+    wanted = 1 if view.connections.needs_one else len(endpoints)
+    return _state(ready, wanted) if view.shared.is_open else ClusterState.OFFLINE
+
+
+def _state(ready: int, wanted: int) -> ClusterState:
+    if not ready:
         return ClusterState.OFFLINE
-    return ClusterState.ONLINE if ready == len(endpoints) else ClusterState.DEGRADED
+    return ClusterState.ONLINE if ready >= wanted else ClusterState.DEGRADED
 
 
-def diagnostics(
-    view: HealthView, now: float, report_id: str | None = None, version: int = 2
-) -> DiagnosticsReport:
-    """Return how each connection is, without any I/O.
-
-    Args:
-        view: the session.
-        now: monotonic seconds.
-        report_id: goes into the report; None: one that nobody else has.
-        version: 2 (RFC 0061), or 1: the lists of SDK 2.5 (`config`) and of RFC 0034 (`services`).
-
-    Raises ArgumentError for another version.
-    """
-    if version not in {1, 2}:
-        raise ArgumentError("version must be 1 or 2", objextra=version)
-    if report_id is None:
-        report_id = view.connections.nonce()
-    entries = [_entry(view, endpoint, now) for endpoint in view.table.endpoints.values()]
-    entries += [_draining(view, connection, now) for connection in view.connections.draining]
-    if not view.shared.is_open:
-        entries += _seeds(view, now)
-    report: dict[str, Any] = {
-        "version": version,
-        "id": report_id,
-        "sdk": view.shared.settings.agent,
-    }
-    if version == 1:
-        for entry in entries:
-            entry["scope"] = entry.pop("namespace")
-            entry["status"] = entry["state"]
-        report["config"] = entries
-    report["services"] = {"kv": entries} if entries else {}
-    return DiagnosticsReport(report, cluster_state(view))
-
-
-def _entry(view: HealthView, endpoint: Endpoint, now: float) -> dict[str, Any]:
-    connection = endpoint.connection
-    state = EndpointState.RECONNECTING if connection is None else _BY_STATE[connection.state]
-    entry = _connection_entry(view, endpoint.address, connection, state, now)
-    entry["id"] = endpoint.id
-    if endpoint.last_error is not None and state is not EndpointState.CONNECTED:
-        entry["details"] = endpoint.last_error.message
-    return entry
-
-
-def _draining(view: HealthView, connection: Connection, now: float) -> dict[str, Any]:
-    state = EndpointState.DISCONNECTING
-    return _connection_entry(view, connection.address, connection, state, now)
-
-
-def _seeds(view: HealthView, now: float) -> list[dict[str, Any]]:
-    """Return what happened at the seeds so far: nodes are not known yet."""
-    attempts = dict(view.shared.attempts)
-    searching = view.shared.searching
-    entries = []
-    for number, seed in enumerate(view.shared.settings.seeds):
-        connection = None
-        state = EndpointState.NEW
-        if searching is not None and searching.address == seed:
-            connection = searching
-            state = _BY_STATE[connection.state]
-        elif str(seed) in attempts:
-            state = EndpointState.DISCONNECTED
-        entry = _connection_entry(view, seed, connection, state, now)
-        entry.setdefault("id", f"seed-{number}")
-        if state is EndpointState.DISCONNECTED:
-            entry["details"] = _why(attempts[str(seed)])
-        entries.append(entry)
-    return entries
-
-
-def _connection_entry(
-    view: HealthView,
-    address: Address,
-    connection: Connection | None,
-    state: EndpointState,
-    now: float,
-) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        "remote": str(address),
-        "state": state.value,
-        "namespace": view.shared.settings.bucket,
-    }
-    if connection is not None:
-        entry["id"] = connection.hello.connection_id
-        if connection.local is not None:
-            entry["local"] = connection.local
-        if connection.state is not State.OPENING:
-            entry["last_activity_us"] = max(0, round((now - connection.last_activity) * 1e6))
-        if state is EndpointState.CONNECTED:
-            # By this name the server's log knows it.
-            entry["details"] = f"connection {connection.hello.connection_id}"
-    return entry
-
-
-def _why(error: BaseException) -> str:
+def why(error: BaseException) -> str:
+    """Return what an entry of a report says of *error*."""
     return error.message if isinstance(error, CouchbaseError) else str(error)
 
 
@@ -247,16 +143,28 @@ def _look_no_more(now: float) -> None:
 
 
 class Waiter(Batch[Any]):
-    """Something that waits for the nodes."""
+    """Something that waits for the nodes.
 
-    __slots__ = ("limit", "requests", "timeout", "view")
+    Args:
+        name: of the method.
+        timeout: seconds until it ends.
+        services: whether the data service is looked at, and which others.
+    """
 
-    def __init__(self, name: str, timeout: float) -> None:
+    __slots__ = ("dialled", "limit", "pings", "requests", "timeout", "view", "with_data")
+
+    def __init__(
+        self, name: str, timeout: float, services: tuple[bool, tuple[Service, ...]]
+    ) -> None:
         self.timeout = exact_seconds(timeout)
+        self.with_data, others = services
+        self.pings = ServicePings(others, self.timeout, self.look_closer)
         self.limit = WaitLimit(name, self.timeout, self.look)
         super().__init__([])
         self.remaining = 1
         self.limit.batch = self
+        self.dialled: set[Address] = set()
+        """Data nodes that it has had connected, if they were to be."""
         self.requests: list[OwnRequest] = []
         """What it has asked of nodes."""
         self.view: HealthView
@@ -264,6 +172,10 @@ class Waiter(Batch[Any]):
 
     def look(self, now: float) -> None:
         """See whether what is waited for has come."""
+        raise NotImplementedError
+
+    def look_closer(self) -> None:
+        """See whether it has come with what a service has answered."""
         raise NotImplementedError
 
     def finish(self) -> None:
@@ -296,6 +208,7 @@ class Waiter(Batch[Any]):
         self.limit.batch = None
         self.limit.look = _look_no_more
         self.requests = []
+        self.pings.let_go(self.view.services)
 
     def raise_error(self) -> None:
         """Raise its error, if there is one, and forget it: its frames would hold the Bucket."""
@@ -310,35 +223,93 @@ class Waiter(Batch[Any]):
 class Readiness(Waiter):
     """Waits until as many nodes as wanted can be used."""
 
-    __slots__ = ("desired",)
+    __slots__ = ("_again", "_pause", "desired")
 
-    def __init__(self, timeout: float, desired: ClusterState) -> None:
-        super().__init__("wait_until_ready", timeout)
+    def __init__(
+        self, timeout: float, desired: ClusterState, services: tuple[bool, tuple[Service, ...]]
+    ) -> None:
+        super().__init__("wait_until_ready", timeout, services)
         self.desired = desired
+        self._pause = _FIRST_PAUSE
+        self._again: Timer | None = None
+        """Asks those services again that were not well."""
 
-    def look(self, now: float) -> None:  # noqa: ARG002 - see Waiter
+    def look(self, now: float) -> None:
         """See `Waiter`."""
-        state = cluster_state(self.view)
-        if state is ClusterState.ONLINE or state is self.desired:
+        view = self.view
+        if not view.shared.is_open:
+            return
+        if self.with_data:
+            view.connect_all(self.dialled, now)
+        if self.pings.kinds:
+            # Who hangs is asked again, once this node's time is up.
+            self.pings.ask(view.services, now, view.shared.settings.config_node_timeout)
+        self.look_closer()
+        is_over = self.limit.queue is None
+        if self._again is None and not is_over and (self.pings.kinds or self.dialled):
+            self._again = view.shared.timers.call_at(now + self._pause, self._ask_again)
+
+    def _ask_again(self, now: float) -> None:
+        self._again = None
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        self.dialled.clear()
+        self.pings.ask_anew()
+        self.look(now)
+
+    def look_closer(self) -> None:
+        """See `Waiter`."""
+        for outcome in self.pings.outcomes.values():
+            if outcome.status is PingStatus.NOT_ASKED:
+                assert outcome.error is not None
+                # It would never be.
+                self.view.dispatcher.fail(self.limit, own_copy(outcome.error))
+                return
+        if not self._missing():
             self.finish()
+
+    def _missing(self) -> list[tuple[str, ClusterState]]:
+        """Return what is not as wanted, and how it is instead."""
+        view = self.view
+        found: list[tuple[str, ClusterState]] = []
+        if self.with_data:
+            endpoints = view.table.endpoints.values()
+            ready = sum(endpoint.ready is not None for endpoint in endpoints)
+            is_open = view.shared.is_open
+            name = "bucket" if view.shared.settings.bucket else "data service"
+            found.append((name, _state(ready, len(endpoints)) if is_open else ClusterState.OFFLINE))
+        for service in self.pings.kinds:
+            places = view.services.places((service,))
+            well = sum(self.pings.is_well(place) for place in places)
+            found.append((f"{service.name.lower()} service", _state(well, len(places))))
+        return [
+            (name, state)
+            for name, state in found
+            if state is not ClusterState.ONLINE and state is not self.desired
+        ]
 
     def expired(self, standstill: float) -> None:
         """Return for each node what is wrong with it."""
         view = self.view
-        waiting = [endpoint for endpoint in view.table.endpoints.values() if not endpoint.ready]
-        attempts: list[tuple[str, BaseException]] = [
-            (str(endpoint.address), endpoint.last_error or _nothing_yet()) for endpoint in waiting
-        ]
-        attempts += view.shared.attempts
+        self.pings.expire()
+        attempts: list[tuple[str, BaseException]] = []
+        if self.with_data or not view.shared.is_open:
+            attempts += [
+                (str(endpoint.address), endpoint.last_error or _nothing_yet())
+                for endpoint in view.table.endpoints.values()
+                if not endpoint.ready
+            ]
+            attempts += view.shared.attempts
+        attempts += self.pings.failures(view.services)
         searching = view.shared.searching
         if searching is not None:
             attempts.append((str(searching.address), _nothing_yet()))
-        state = cluster_state(view).value
+        missing = self._missing()
+        states = " and ".join(f"the {name} was {state.value}" for name, state in missing)
         self.error = UnambiguousTimeoutError(
-            f"the bucket was {state}, not {self.desired.value}, in the time given",
+            f"{states}, not {self.desired.value}, in the time given",
             context=ErrorContext(
                 operation=self.limit.name,
-                bucket=view.shared.settings.bucket,
+                bucket=view.shared.settings.bucket or None,
                 timeout=self.timeout,
                 seeds=tuple(attempts),
             ),
@@ -346,6 +317,13 @@ class Readiness(Waiter):
         if attempts:
             self.error.__cause__ = attempts[-1][1]
         blame(self.error, standstill)
+
+    def let_go(self) -> None:
+        """See `Waiter`."""
+        super().let_go()
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
 
     def result(self) -> None:  # type: ignore[override]  # not one of documents
         """Raise why it is not ready."""
@@ -360,185 +338,26 @@ def wait_until_ready(
     defaults: Defaults,  # noqa: ARG001 - every builder has it
     timeout: float,
     desired_state: ClusterState = ClusterState.ONLINE,
+    *,
+    services: Iterable[ServiceType | str] | None = None,
 ) -> Readiness:
-    """Wait until the data nodes can be used (RFC 0061).
+    """Wait until nodes can be used (RFC 0061): the data nodes, or those of some services.
 
     Args:
         timeout: seconds.
-        desired_state: ONLINE: all of them; DEGRADED: at least one.
+        desired_state: ONLINE: all of them; DEGRADED: at least one, of each service.
+        services: which, as ServiceType or by name ("kv", "query"); None: the data service.
 
-    Raises ArgumentError for OFFLINE, InvalidTimeoutError; UnambiguousTimeoutError, whose
-    `context.seeds` names what each node met last; what opening the bucket met, once that has
-    failed for good.
+    A service can be used that answers as it does when it is well. One that no node has is waited
+    for: it may be added.
+
+    Raises ArgumentError for OFFLINE, or a service that does not exist; InvalidTimeoutError;
+    UnambiguousTimeoutError, whose `context.seeds` names what each node met last;
+    CleartextPasswordError at once if a service would be told the password without TLS; what
+    opening the bucket met, once that has failed for good.
     """
     if desired_state not in {ClusterState.ONLINE, ClusterState.DEGRADED}:
         raise ArgumentError(
             f"wait for ClusterState.ONLINE or ClusterState.DEGRADED, not for {desired_state!r}"
         )
-    return Readiness(timeout, desired_state)
-
-
-# Ping
-
-
-class PingReport(dict[str, list[dict[str, Any]]]):
-    """What `ping` gives: lists of nodes by service, as SDK 2.5 does and with RFC 0061's names too.
-
-    Each node has `server`, `status` (a PingStatus) and `latency` (nanoseconds); `id`, `remote`,
-    `state`, `latency_us` and `namespace`; and `details` where something is wrong.
-    """
-
-    version: int = 2
-
-    def __init__(
-        self,
-        services: dict[str, list[dict[str, Any]]],
-        report_id: str,
-        sdk: str,
-        config_rev: int | None,
-    ) -> None:
-        super().__init__(services)
-        self.id = report_id
-        self.sdk = sdk
-        self.config_rev = config_rev
-        """Revision of the configuration that lists the nodes; None: there is none yet."""
-
-    def as_json(self) -> str:
-        """Return RFC 0061's JSON."""
-        report: dict[str, Any] = {"version": self.version, "id": self.id, "sdk": self.sdk}
-        if self.config_rev is not None:
-            report["config_rev"] = self.config_rev
-        report["services"] = {
-            service: [{name: entry[name] for name in _RFC_PING if name in entry} for entry in nodes]
-            for service, nodes in self.items()
-        }
-        return json.dumps(report)
-
-
-class Ping(Waiter):
-    """A NOOP (0x0a) to each data node. A node that is being connected is waited for."""
-
-    __slots__ = ("_found", "_report", "_report_id", "_sent")
-
-    def __init__(self, timeout: float, report_id: str | None) -> None:
-        super().__init__("ping", timeout)
-        self._report_id = report_id
-        self._report: PingReport | None = None
-        self._sent: dict[Address, OwnRequest] = {}
-        self._found: dict[Address, dict[str, Any]] = {}
-
-    def look(self, now: float) -> None:
-        """Ask those nodes that can be asked now."""
-        view = self.view
-        if not view.shared.is_open:
-            return
-        for address, endpoint in view.table.endpoints.items():
-            if address in self._sent or address in self._found:
-                continue
-            if endpoint.ready is not None:
-                self._ask(endpoint, endpoint.ready, now)
-            elif endpoint.connection is None and endpoint.last_error is not None:
-                self._note(address, PingStatus.ERROR, 0.0, endpoint.last_error.message)
-        self._check()
-
-    def _ask(self, endpoint: Endpoint, connection: Connection, now: float) -> None:
-        address = endpoint.address
-
-        def answered(probe: OwnRequest) -> None:
-            latency = max(0.0, connection.last_activity - now)
-            if probe.answer is None:
-                cause = endpoint.last_error or probe.error
-                self._note(address, PingStatus.ERROR, latency, _why(cause) if cause else "")
-            elif probe.answer.status:
-                reason = f"the server answered status 0x{probe.answer.status:02x}"
-                self._note(address, PingStatus.ERROR, latency, reason)
-            else:
-                self._note(address, PingStatus.OK, latency)
-            self._check()
-
-        # The limit of the ping is what ends it.
-        probe = self.view.requests.send(
-            connection, Opcode.NOOP, answered, now, timeout=self.timeout
-        )
-        self._sent[address] = probe
-        self.requests.append(probe)
-
-    def _note(
-        self, address: Address, status: PingStatus, latency: float, details: str = ""
-    ) -> None:
-        view = self.view
-        endpoint = view.table.endpoints.get(address)
-        entry: dict[str, Any] = {
-            "server": str(address),
-            "status": status,
-            "latency": round(latency * 1e9),
-            "remote": str(address),
-            "state": status.name.lower(),
-            "latency_us": round(latency * 1e6),
-            "namespace": view.shared.settings.bucket,
-        }
-        if endpoint is not None:
-            entry["id"] = endpoint.id
-        if details:
-            entry["details"] = details
-        self._found.setdefault(address, entry)
-
-    def _check(self) -> None:
-        if all(address in self._found for address in self.view.table.endpoints):
-            self.finish()
-
-    def member_done(self, op: Request) -> bool:
-        """See `Waiter`."""
-        is_over = super().member_done(op)
-        if is_over and self.error is None:
-            self._report = self._made()
-        return is_over
-
-    def let_go(self) -> None:
-        """See `Waiter`."""
-        super().let_go()
-        self._sent.clear()
-
-    def expired(self, standstill: float) -> None:
-        """Note who has not answered."""
-        view = self.view
-        attempts = {} if view.shared.is_open else dict(view.shared.attempts)
-        for address in view.table.endpoints if view.shared.is_open else view.shared.settings.seeds:
-            if str(address) in attempts:
-                self._note(address, PingStatus.ERROR, 0.0, _why(attempts[str(address)]))
-            elif address not in self._found:
-                details = "" if address in self._sent else "the node is not connected"
-                if standstill:
-                    details = "; ".join(filter(None, (details, STOOD_STILL)))
-                self._note(address, PingStatus.TIMEOUT, self.timeout, details)
-        for probe in self._sent.values():
-            view.dispatcher.cancel(probe)
-
-    def _made(self) -> PingReport:
-        view = self.view
-        config = view.table.config
-        return PingReport(
-            {"kv": list(self._found.values())},
-            view.connections.nonce() if self._report_id is None else self._report_id,
-            view.shared.settings.agent,
-            None if config is None else config.revision.rev,
-        )
-
-    def result(self) -> PingReport:  # type: ignore[override]  # not one of documents
-        """Return the report, or raise why the bucket is not open."""
-        self.raise_error()
-        assert self._report is not None
-        return self._report
-
-
-def ping(defaults: Defaults, *, timeout: float | None = None, report_id: str | None = None) -> Ping:
-    """Send a NOOP to each data node of the configuration (RFC 0061).
-
-    Args:
-        timeout: seconds that each node has; None: as operations.
-        report_id: goes into the report; None: one that nobody else has.
-
-    Raises InvalidTimeoutError; what opening the bucket met, once that has failed. A node that does
-    not answer, or is not connected, raises nothing: the report says so.
-    """
-    return Ping(defaults.timeout if timeout is None else timeout, report_id)
+    return Readiness(timeout, desired_state, (True, ()) if services is None else chosen(services))

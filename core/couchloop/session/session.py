@@ -112,7 +112,7 @@ class Session:
         self._feeder = Feeder(shared, table, sends, deliver, give_turn)
         self.services = services = Services(shared, nodes.new_id, random, self._with_output_of)
         self._procedures = Procedures(shared, sends, services, random, deliver, give_turn)
-        self.health = HealthView(shared, table, nodes, requests, sends)
+        self.health = HealthView(shared, table, nodes, requests, sends, services)
         self._with_output: list[Connection | Output] = []
         self._full: dict[Connection, None] = {}
         """Connections that take more once their output is taken."""

@@ -13,6 +13,7 @@ from couchloop.observation import Completed
 from couchloop.observe.dispatcher import ObservedDispatcher
 from couchloop.operations import document as operations
 from couchloop.session import health
+from couchloop.session.ping import ping
 from couchloop.wire import Feature, Opcode, Status
 from tests.core.observe.test_reports import Notes
 from tests.core.world import World
@@ -79,7 +80,7 @@ class TestObserver:
     def test_own_requests(self) -> None:
         """What the session asks by itself is no operation of the user's."""
         w, notes = observed(config_poll_interval=2.5)
-        w.do(health.ping(w.defaults))
+        w.do(ping(w.defaults))
         w.do(health.wait_until_ready(w.defaults, 1.0))
         w.advance(10.0)
         assert notes.done == []

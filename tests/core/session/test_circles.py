@@ -12,6 +12,7 @@ import pytest
 from couchloop.operations import document as ops
 from couchloop.retries import FailFast
 from couchloop.session import health
+from couchloop.session.ping import ping
 from couchloop.session.session import SessionState
 from couchloop.settings.values import Address
 from tests.core.session.bootstrap.web import web_world
@@ -68,7 +69,7 @@ def test_closed(kind: str) -> None:
     w = WORLDS[kind]()
     w.open()
     w.do(ops.upsert(w.defaults, "k", 1))
-    w.do(health.ping(w.defaults))
+    w.do(ping(w.defaults))
     w.do(ops.get_multi(w.defaults, [f"k{number}" for number in range(500)], quiet=True))
     w.session.close(w.now)
     w.settle()
@@ -132,7 +133,7 @@ def test_still_refuses() -> None:
         ops.get_multi(w.defaults, ["a", "b"]),
         ops.get_multi(w.defaults, [f"k{number}" for number in range(3000)]),
         ops.get_any_replica(w.defaults, "k"),
-        health.ping(w.defaults),
+        ping(w.defaults),
         health.wait_until_ready(w.defaults, 1),
     ]
     for pending in asked:

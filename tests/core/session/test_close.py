@@ -14,6 +14,7 @@ from couchloop.operations import document as ops
 from couchloop.session import health
 from couchloop.session.configurations import ConfigReason
 from couchloop.session.events import CloseConnection, Closed, OpenFailed
+from couchloop.session.ping import ping
 from couchloop.session.session import SessionState
 from couchloop.settings.values import Login
 from couchloop.wire import Opcode
@@ -108,7 +109,7 @@ class TestClose:
         op = w.submit(ops.upsert(w.defaults, "k", 1, timeout=6.0)) if waits else None
         w.advance(3.0)
         w.session.tracker.request_config(ConfigReason.POLL, w.now)
-        ping = w.submit(health.ping(w.defaults, timeout=100.0))
+        pinging = w.submit(ping(w.defaults, timeout=100.0))
         ready = w.submit(health.wait_until_ready(w.defaults, 100.0))
         assert w.session.in_flight
         w.session.close(w.now, 30.0)
@@ -124,7 +125,7 @@ class TestClose:
             assert state(w) is SessionState.CLOSED
         assert ready.done
         with pytest.raises(RequestCanceledError):
-            ping.result()
+            pinging.result()
 
     def test_waiting_cut_short(self) -> None:
         """A second close without time ends a waiting one."""

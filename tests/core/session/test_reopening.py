@@ -24,6 +24,7 @@ from couchloop.operations import document as ops
 from couchloop.retries import FailFast
 from couchloop.session import health, reopening
 from couchloop.session.events import OpenFailed
+from couchloop.session.ping import ping
 from couchloop.session.session import SessionState
 from couchloop.settings.values import Address, Login
 from couchloop.transport.connecting import wrong_family
@@ -234,7 +235,7 @@ class TestWaiting:
         tries = len(w.attempts)
         for number in range(100):
             w.submit(ops.get(w.defaults, f"k{number}"))
-        w.submit(health.ping(w.defaults))
+        w.submit(ping(w.defaults))
         w.settle()
         assert len(w.attempts) == tries
 

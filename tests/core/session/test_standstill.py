@@ -16,7 +16,7 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
 )
 from couchloop.operations import document as ops
-from couchloop.session.health import ping
+from couchloop.session.ping import ping
 from couchloop.session.standstill import LATE, CatchUp, blame, blocked_for
 from couchloop.session.timers import Limit, Timers
 from tests.core.client.loop import Bucket, Loop, ManualDriver, Transport, opened

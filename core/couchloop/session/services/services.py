@@ -6,7 +6,7 @@ whole waits and is tried on other nodes, as long as its caller has given it time
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from couchloop.exceptions import (
@@ -134,15 +134,9 @@ class Services:
         self.on_changed(now)
         if not (self._calls or self.pools.by_id):
             return
-        topology = self._topology()
-        if topology is None:
+        if self._topology() is None:
             return
-        tls = self._shared.settings.tls
-        places = {
-            Place(service, address)
-            for service in Service
-            for address in nodes_of(*topology, service, tls=tls)
-        }
+        places = set(self.places())
         self.pools.keep_only(places)
         homeless, self._homeless = self._homeless, {}
         for call in self.pools.waiting_elsewhere(places):
@@ -150,6 +144,24 @@ class Services:
             homeless[call] = None
         for call in homeless:
             self._route(call, now)
+
+    def places(self, services: Iterable[Service] = Service) -> list[Place]:
+        """Return where *services* are; none as long as nobody knows."""
+        topology, tls = self._topology(), self._shared.settings.tls
+        if topology is None:
+            return []
+        return [
+            Place(service, address)
+            for service in services
+            for address in nodes_of(*topology, service, tls=tls)
+        ]
+
+    def unavailable(self, service: Service) -> CouchbaseError | None:
+        """Return why nobody can be asked for *service*; None: nobody knows where services are."""
+        topology = self._topology()
+        if topology is None:
+            return None
+        return unavailable(*topology, service, tls=self._shared.settings.tls)
 
     def _topology(self) -> Topology | None:
         return self.borrow() or self.own()
@@ -239,7 +251,7 @@ class Services:
     def not_made(self, call: ServiceCall, place: Place, error: CouchbaseError, now: float) -> None:
         """Try another node: nothing was sent."""
         _note(call, place, error)
-        if reopening.passes(error):
+        if reopening.passes(error) and not call.is_probe:
             call.avoided.add(place.address)
             self._route(call, now)
         else:
@@ -308,6 +320,7 @@ class Services:
     def _answered(self, channel: Channel, call: ServiceCall, now: float) -> None:
         http = channel.http
         node = str(channel.place.address)
+        call.answered_at = now
         call.reply = ServiceAnswer(http.status, http.headers, bytes(channel.body), node)
         call.channel = None
         self.pools.give_back(channel, now)
@@ -321,7 +334,8 @@ class Services:
         is_given = call.sink is not None and bool(http.status)
         self.pools.withdraw(call)
         _note(call, channel.place, error)
-        if call.is_unknown or is_given or not isinstance(error, NetworkError):
+        is_final = call.is_unknown or is_given or (call.is_probe and not is_stale)
+        if is_final or not isinstance(error, NetworkError):
             self._fail(call, _final(call, error))
             return
         if not is_stale:
@@ -355,7 +369,7 @@ class Services:
         timers.wakeup = min(timers.wakeup, following)
         for call in expired:
             if isinstance(call, ServiceCall) and call in self._calls:
-                error = _out_of_time(call)
+                error = out_of_time(call)
                 excuse = timers.excuse(call.deadline - call.timeout, now, call.timeout)
                 self.pools.withdraw(call)
                 self._fail(call, blame(error, excuse))
@@ -403,7 +417,8 @@ def _final(call: ServiceCall, error: CouchbaseError) -> CouchbaseError:
     return final
 
 
-def _out_of_time(call: ServiceCall) -> CouchbaseError:
+def out_of_time(call: ServiceCall) -> CouchbaseError:
+    """Return why *call* is not answered, whose time is up."""
     channel = call.channel
     service = call.asked.service.name.lower()
     context = ErrorContext(timeout=call.timeout, attempts=call.attempts)
