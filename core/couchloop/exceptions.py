@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from couchloop.later import pattern
 from couchloop.safety.printable import general, printable
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ SUBDOC: Final = 512
 
 _LONGEST_SHOWN: Final = 256
 """Characters of one context value that is shown: room for any legal key."""
-_OBJECT: Final = re.compile(r" at 0x[0-9a-fA-F]+")
+_OBJECT: Final = pattern(r" at 0x[0-9a-fA-F]+")
 """Where an object is, in its repr."""
 
 

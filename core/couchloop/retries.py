@@ -8,13 +8,13 @@ whatever a strategy says. What a refusal of the server means is in `couchloop.se
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 from typing import Any, Final, NamedTuple, Protocol
 
 from couchloop.arguments.times import LONGEST
 from couchloop.exceptions import ArgumentError
+from couchloop.records import record
 
 
 class RetryReason(StrEnum):
@@ -90,7 +90,7 @@ class RetryStrategy(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class BestEffort:
     """Try again until the deadline, with pauses that grow. The default (RFC 0049).
 
@@ -119,7 +119,7 @@ class BestEffort:
         return min(self.first * self.growth ** min(max(request.attempts, 1) - 1, 64), self.longest)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Policies:
     """Best effort, but only for the operations that the option retry_policy names (SDK 2.5).
 
@@ -148,7 +148,7 @@ class Policies:
         return self.pauses.retry_after(request, reason)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class FailFast:
     """Never try again where there is a choice, and never wait for a node."""
 

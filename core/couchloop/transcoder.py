@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import json
 import marshal
-import pickle
 import warnings
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from couchloop.arguments.exact import exact_bytes, exact_integer
 from couchloop.exceptions import (
@@ -21,8 +20,14 @@ from couchloop.exceptions import (
     InvalidSettingError,
     ValueFormatError,
 )
+from couchloop.later import Module
 from couchloop.safety.printable import general, printable
 from couchloop.typed import encode_record, is_record, plain
+
+if TYPE_CHECKING:
+    import pickle
+else:
+    pickle = Module("pickle")
 
 FMT_JSON: Final = 0x02000000
 """JSON."""

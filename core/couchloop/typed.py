@@ -102,8 +102,6 @@ def decoder_of(kind: Any) -> Callable[[Any], Any]:
 
 @lru_cache(TYPES)
 def _decoder_of(kind: Any) -> Callable[[Any], Any]:
-    import msgspec.inspect  # noqa: PLC0415 - nobody else needs it, and it takes its time
-
     try:
         made = msgspec.json.Decoder(kind)
         is_foreign = isinstance(msgspec.inspect.type_info(kind), msgspec.inspect.CustomType)

@@ -123,8 +123,8 @@ def test_what_counts_as_growth(count: float, is_worse: bool) -> None:
 def test_each_twin_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The compiled twin of the hot path is counted where there is one, and the pure one once."""
 
-    def run(_: Path, twin: str, what: str, before: Any = ()) -> Any:
-        del before
+    def run(_: Path, twin: str, what: str, *others: Any) -> Any:
+        del others
         if what == "key":
             return {"twin": built[twin], "key": "k"}
         return {"bytecodes": {"get": float(twin)}}

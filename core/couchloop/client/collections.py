@@ -5,7 +5,6 @@ They are handles: making one does no I/O, and tells nothing of whether there is 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Final, Generic, NoReturn, Protocol, TypeVar, cast
@@ -15,6 +14,7 @@ from couchloop.client.driver import Driver
 from couchloop.client.managers import defaults_of_bucket
 from couchloop.exceptions import InvalidNameError
 from couchloop.hot.operation import MAX_KEY_IN_COLLECTION, CollectionName, Defaults
+from couchloop.later import pattern
 
 C_co = TypeVar("C_co", covariant=True)
 S_co = TypeVar("S_co", covariant=True)
@@ -23,7 +23,7 @@ M_co = TypeVar("M_co", covariant=True)
 DEFAULT: Final = "_default"
 """The name of the default scope, and of its default collection."""
 _LONGEST: Final = 251
-_NAME: Final = re.compile(r"[A-Za-z0-9-][A-Za-z0-9_%-]*")
+_NAME: Final = pattern(r"[A-Za-z0-9-][A-Za-z0-9_%-]*")
 _DEFAULT_COLLECTION: Final = CollectionName(DEFAULT, DEFAULT)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from couchloop.exceptions import ArgumentError
 from couchloop.kv.connection import State
+from couchloop.records import record
 from couchloop.session.session import Session
 from couchloop.settings.values import Address
 from couchloop.wire import Status
@@ -19,7 +19,7 @@ RESERVED: Final = 5_000
 """Of these, the ones that it keeps for the cluster's own use."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ConnectionBudget:
     """The connections of a program; `cluster.connection_budget()` gives it.
 

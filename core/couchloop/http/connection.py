@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import h11
-
 from couchloop.exceptions import (
     ArgumentError,
     ConnectionLostError,
     ProtocolError,
     WrongProtocolError,
 )
+from couchloop.later import Module
 from couchloop.safety.printable import general, printable
 from couchloop.safety.secret import sealed
+
+if TYPE_CHECKING:
+    import h11
+else:
+    h11 = Module("h11")
 
 if TYPE_CHECKING:
     from couchloop.http.service import ServiceRequest

@@ -7,9 +7,7 @@ says what the server said.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
-
-import h11
+from typing import TYPE_CHECKING, Final
 
 from couchloop.exceptions import (
     AuthError,
@@ -20,9 +18,15 @@ from couchloop.exceptions import (
     ProtocolError,
     WrongProtocolError,
 )
+from couchloop.later import Module
 from couchloop.safety.printable import general, printable
 from couchloop.safety.secret import sealed
 from couchloop.settings.values import Address, Login
+
+if TYPE_CHECKING:
+    import h11
+else:
+    h11 = Module("h11")
 
 IS_IT_A_WEB_PORT: Final = "is this the web port of a Couchbase node (8091, or 18091 with TLS)?"
 """The likely cause where something else answers."""

@@ -6,9 +6,11 @@ These are values. Nodes, connections and deadlines are the session's (`session/s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Final
+
+from couchloop.records import record
 
 
 class Service(Enum):
@@ -26,7 +28,7 @@ JSON: Final = "application/json"
 FORM: Final = "application/x-www-form-urlencoded"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ServiceRequest:
     """What is asked of a service: a step of a procedure, which is given a `ServiceAnswer`.
 
@@ -50,7 +52,7 @@ class ServiceRequest:
     """`host:port` of the node that is to be asked; empty: any that has the service."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ServiceAnswer:
     """What a service has answered, whatever its status."""
 

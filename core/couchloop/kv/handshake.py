@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from struct import Struct
 from typing import Any, Final, NamedTuple
@@ -37,6 +37,7 @@ from couchloop.exceptions import (
 )
 from couchloop.hot.frames import Frame, encode_request
 from couchloop.kv.scram import MECHANISMS, KeyDerivation, ScramClient
+from couchloop.records import record
 from couchloop.safety.printable import printable
 from couchloop.safety.secret import sealed
 from couchloop.settings.values import Login, Wire
@@ -87,7 +88,7 @@ class ErrorMapEntry(NamedTuple):
 ErrorMap = Mapping[int, ErrorMapEntry]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Hello:
     """How we introduce ourselves on one connection."""
 
@@ -120,7 +121,7 @@ class Hello:
         return (*(feature for feature in supported if feature not in refused), *added)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Negotiated:
     """What the handshake has brought."""
 

@@ -15,11 +15,13 @@ import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Final
 
 from couchloop.exceptions import ArgumentError, AuthError, ProtocolError, ServerSignatureError
+from couchloop.later import pattern
+from couchloop.records import record
 from couchloop.safety.printable import printable
 from couchloop.safety.secret import Secret, as_secret, sealed
 
@@ -46,11 +48,11 @@ _LONGEST_SALT: Final = 1024
 GS2_HEADER: Final = b"n,,"
 """How a client's first message begins: no channel binding, no other identity."""
 
-_NUMBER: Final = re.compile(rb"[1-9][0-9]*")
+_NUMBER: Final = pattern(rb"[1-9][0-9]*")
 _LONGEST_NUMBER: Final = 10
 _SHOWN: Final = 100
 """Characters of a server's reason that stand in a message."""
-_NONCE: Final = re.compile(rb"[\x21-\x2b\x2d-\x7e]+")
+_NONCE: Final = pattern(rb"[\x21-\x2b\x2d-\x7e]+")
 
 
 # Arithmetic, for both sides -----------------------------------------------------------------------
@@ -169,7 +171,7 @@ def decode_base64(value: bytes) -> bytes:
 # The client ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class KeyDerivation:
     """A salted password to be computed, by whoever has the time."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from http import HTTPStatus
@@ -35,6 +34,7 @@ from couchloop.management.answers import (
     unreadable,
 )
 from couchloop.operations.procedure import Pause, Procedure, Steps
+from couchloop.records import record
 
 _BUCKETS: Final = "/pools/default/buckets"
 _MIB: Final = 1 << 20
@@ -95,7 +95,7 @@ _LEVELS: Final = {
 _LEVEL_NAMES: Final = {level: name for name, level in _LEVELS.items()}
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class BucketSettings:
     """Settings of a bucket; None: the server decides, or the setting stays as it is.
 
@@ -123,7 +123,7 @@ class BucketSettings:
     num_vbuckets: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class BucketInfo(BucketSettings):
     """A bucket, as the cluster manager describes it."""
 

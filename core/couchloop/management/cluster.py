@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from couchloop.hot.operation import Defaults
 from couchloop.http.service import Service
 from couchloop.management.answers import check, get, read_json, unreadable
 from couchloop.operations.procedure import Procedure, Steps
+from couchloop.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class NodeInfo:
     """A node, as the cluster manager describes it."""
 
@@ -26,7 +26,7 @@ class NodeInfo:
     os: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ClusterInfo:
     """A cluster, as its manager describes it."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import Enum
 from typing import Any, Final
@@ -29,6 +29,7 @@ from couchloop.management.answers import (
     unreadable,
 )
 from couchloop.operations.procedure import Procedure, Steps
+from couchloop.records import record
 from couchloop.safety.secret import Secret, as_secret, sealed
 
 USERS: Final = "/settings/rbac/users"
@@ -43,7 +44,7 @@ class AuthDomain(Enum):
     External = "external"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Role:
     """A role, and where it holds; `*`: everywhere; None: that does not apply."""
 
@@ -63,7 +64,7 @@ class Role:
         return f"{self.name}[{':'.join(where)}]"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RoleAndDescription:
     """A role that there is, and what it is for."""
 
@@ -72,7 +73,7 @@ class RoleAndDescription:
     description: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Origin:
     """Where a user has a role from: `user` (its own), or a `group` and its name."""
 
@@ -80,7 +81,7 @@ class Origin:
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RoleAndOrigins:
     """A role that a user has, and where from."""
 
@@ -88,7 +89,7 @@ class RoleAndOrigins:
     origins: tuple[Origin, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class User:
     """A user, as it is to be."""
 
@@ -105,7 +106,7 @@ class User:
             object.__setattr__(self, "password", as_secret(self.password))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class UserAndMetadata:
     """A user, as the cluster knows it."""
 
@@ -117,7 +118,7 @@ class UserAndMetadata:
     external_groups: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Group:
     """Roles that several users have."""
 

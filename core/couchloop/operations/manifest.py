@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
@@ -18,13 +17,14 @@ from couchloop.hot.operation import Defaults, Operation, body
 from couchloop.hot.request import VbucketMap
 from couchloop.operations.copies import Survey
 from couchloop.operations.procedure import Procedure, Steps, Together
+from couchloop.records import record
 from couchloop.retries import RetryStrategy
 from couchloop.wire import Opcode
 
 _LONGEST_TTL: Final = 0x7FFFFFFF
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CollectionSpec:
     """A collection, as a manifest has it."""
 
@@ -36,7 +36,7 @@ class CollectionSpec:
     """Whether changes are kept apart; None: the server does not tell."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ScopeSpec:
     """A scope, as a manifest has it."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from operator import is_
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
@@ -22,6 +21,7 @@ from couchloop.hot.result import Result
 from couchloop.operations.durable import all_durably, wanted
 from couchloop.operations.items import OF_ITEMS, ItemCollection, by_key, kinds_of_batches
 from couchloop.operations.reading import typed_reader
+from couchloop.records import record
 
 if TYPE_CHECKING:
     from couchloop.hot.operation import Defaults, Operation
@@ -36,7 +36,7 @@ _WEIGHT: Final = 32 << 10
 """Bytes for which each of them counts in a larger one, so that some thirty are under way."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class OwnArgument:
     """What a batch may say of each key by itself."""
 

@@ -7,7 +7,6 @@ document is fetched, and its parts are taken here.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
@@ -24,6 +23,7 @@ from couchloop.hot.encoding import about, not_encoded
 from couchloop.hot.frames import Frame
 from couchloop.hot.operation import Defaults, Key, Operation, body
 from couchloop.hot.result import Result, ValueResult
+from couchloop.later import pattern
 from couchloop.operations import specs as paths
 from couchloop.operations.reading import TypedReader
 from couchloop.operations.specs import MOST_SPECS, Spec, encode_lookups, order_of, read_fragment
@@ -40,7 +40,7 @@ _FLAGS: Final = paths.get("$document.flags", xattr=True)
 _WHOLE: Final = paths.get("")
 _ABSENT: Final = frozenset({int(Status.SUBDOC_PATH_ENOENT), int(Status.SUBDOC_PATH_MISMATCH)})
 """Of a path that leads nowhere."""
-_COMPONENT: Final = re.compile(
+_COMPONENT: Final = pattern(
     r"`((?:[^`]|``)+)`|\[(-1|[0-9]{0,19})\]|((?:[^\x00-\x1f\"\\`.\[\]]|\\.)+)"
 )
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Iterator
-from dataclasses import dataclass
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -21,6 +20,7 @@ from couchloop.hot.frames import Frame
 from couchloop.hot.operation import MAX_KEY, Defaults, Operation, body
 from couchloop.hot.request import JSON_VALUE, Request, VbucketMap
 from couchloop.operations.copies import Survey
+from couchloop.records import record
 from couchloop.wire import Datatype, Opcode, Status, snappy
 from couchloop.wire.keys import decode_leb128
 
@@ -59,7 +59,7 @@ def _term(value: object) -> bytes:
     return raw
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ScanTerm:
     """A bound of a range.
 
@@ -93,7 +93,7 @@ class Bounds(NamedTuple):
         }
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RangeScan:
     """All documents whose keys are from *start* to *end*, as bytes of UTF-8 are compared.
 
@@ -120,7 +120,7 @@ class RangeScan:
         return Bounds(first, last, has_first, has_last)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PrefixScan:
     """All documents whose keys begin with *prefix* (text or bytes)."""
 
@@ -134,7 +134,7 @@ class PrefixScan:
         return Bounds(prefix or _BOTTOM, (prefix + _TOP)[:MAX_KEY])
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SamplingScan:
     """Some documents, chosen at random.
 

@@ -6,13 +6,14 @@ terminal, line ends that forge a line of a log, a megabyte.
 
 from __future__ import annotations
 
-import re
 from typing import Final
+
+from couchloop.later import pattern
 
 LONGEST: Final = 256
 """Characters of a peer's text that are kept."""
 _MARK: Final = "…"
-_COUNTED: Final = re.compile(
+_COUNTED: Final = pattern(
     r"\b[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\b|\b0x[0-9A-Fa-f]+|[0-9]+"
 )
 """UUIDs, addresses of objects, and numbers."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from couchloop.exceptions import CouchbaseError
 from couchloop.kv.scram import KeyDerivation
+from couchloop.records import record
 from couchloop.settings.values import Address
 from couchloop.topology.configuration import ClusterConfig
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class OpenConnection:
     """Connect to *address*; answer with `connected` or `connect_failed`."""
 
@@ -21,28 +22,28 @@ class OpenConnection:
     tls: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CloseConnection:
     """Write what was taken, then close the transport, or give up connecting it."""
 
     id: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PauseReading:
     """Read no more of the connection for now: what has come is not taken yet."""
 
     id: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ResumeReading:
     """Read on."""
 
     id: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class DeriveKey:
     """Run `derivation.derive()` off the loop's thread; answer with `key_derived`."""
 
@@ -50,7 +51,7 @@ class DeriveKey:
     derivation: KeyDerivation
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ResolveSrv:
     """Look up the DNS SRV record *name*; answer with `srv_resolved` or `srv_failed`."""
 
@@ -59,7 +60,7 @@ class ResolveSrv:
     """Seconds after which nobody waits for the answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class LoadConfig:
     """Read the configuration that a file keeps (config_cache.read), off the loop's thread.
 
@@ -74,7 +75,7 @@ class LoadConfig:
     """When the file was written that is known already (st_mtime_ns)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class StoreConfig:
     """Keep *config* in a file (config_cache.write), likewise; answer with `config_stored`."""
 
@@ -84,31 +85,31 @@ class StoreConfig:
     """When a file was written that is to be replaced, however new (st_mtime_ns)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Opened:
     """The first configuration is there: the bucket can be used."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class OpenFailed:
     """No seed would have us. Operations fail with *error* until `start` is called again."""
 
     error: CouchbaseError
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Closed:
     """The session has ended; it follows the last `CloseConnection`."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Load:
     """So much waits to be sent that producers should pause; or no longer so much."""
 
     is_high: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class LogRecord:
     """Something an operator may want to know; `text` is to be formatted with `fields`."""
 

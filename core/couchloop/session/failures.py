@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +27,7 @@ from couchloop.exceptions import (
 from couchloop.hot.operation import Operation
 from couchloop.kv.connection import Connection, connection_of
 from couchloop.kv.handshake import read_error_body
+from couchloop.later import pattern
 from couchloop.session.parking import Queued
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from couchloop.session.route_table import Endpoint
     from couchloop.session.shared import Shared
 
-_PRIVILEGE: Final = re.compile(r"without the (\w+) privilege")
+_PRIVILEGE: Final = pattern(r"without the (\w+) privilege")
 
 
 def _because(what: str, cause: BaseException | None) -> str:

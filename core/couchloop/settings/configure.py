@@ -5,10 +5,9 @@ Everything that a user can get wrong before the first connection is found out he
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from couchloop import LOCKMODE_EXC, LOCKMODE_NONE, LOCKMODE_WAIT, __version__
 from couchloop.arguments.exact import is_quiet
@@ -21,6 +20,7 @@ from couchloop.exceptions import (
     MissingCredentialsError,
     MixedAuthError,
 )
+from couchloop.later import Module
 from couchloop.observation import Observer
 from couchloop.retries import RetryStrategy
 from couchloop.safety.secret import Secret, as_secret, sealed
@@ -52,6 +52,11 @@ from couchloop.settings.values import (
 )
 from couchloop.transcoder import FMT_JSON, Transcoder, check_format
 from couchloop.wire import snappy
+
+if TYPE_CHECKING:
+    import platform
+else:
+    platform = Module("platform")
 
 _LONGEST_BUCKET_NAME: Final = 100
 _IDLE_AT_SERVERS: Final = 4.5

@@ -7,7 +7,7 @@ connection string, as in SDK 2.5, and the log says so.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from couchloop.exceptions import (
@@ -15,6 +15,7 @@ from couchloop.exceptions import (
     InvalidConnectionStringError,
     InvalidOptionError,
 )
+from couchloop.records import record
 from couchloop.safety.secret import sealed
 from couchloop.settings.connection_string import parse_query
 from couchloop.settings.options import OptionValue, find_option, parse_bool
@@ -55,7 +56,7 @@ _WITHOUT_EFFECT: Final = {
 _ENABLED, _NO_VERIFY = 1, 2
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Environment:
     """What the variables say. `BadEnvironmentError` tells which of them is wrong."""
 

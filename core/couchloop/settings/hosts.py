@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
+from couchloop.later import pattern
+
 _LONGEST: Final = 1024
 """Characters of what may be a host name at all, before it is encoded."""
-_NEVER: Final = re.compile(r"[\s\x00-\x20\x7f:/?#@\[\]\\=%&,;<>\"']")
+_NEVER: Final = pattern(r"[\s\x00-\x20\x7f:/?#@\[\]\\=%&,;<>\"']")
 """What no host name has, and would mean something else where the name is put into text."""
 
 

@@ -7,29 +7,30 @@ from collections.abc import Iterator
 from typing import Final
 
 from couchloop.exceptions import InvalidOptionError
+from couchloop.later import pattern
 from couchloop.settings.options import OPTION_NAMES, SECRET_NAMES, SECRET_WORD, find_option
 from couchloop.settings.percent import decode
 from couchloop.settings.seeds import PORT_TYPES
 
 _MASK: Final = "***"
-_QUERY: Final = re.compile(r"\?|#|%23|[;&/](?=[^/?]*pass[^,/?]*=)", re.IGNORECASE)
+_QUERY: Final = pattern(r"\?|#|%23|[;&/](?=[^/?]*pass[^,/?]*=)", re.IGNORECASE)
 """Where options begin, or were meant to."""
-_OPTIONS: Final = re.compile(r"[&;?#]")
-_WITHIN: Final = re.compile(rf"(?:{SECRET_WORD.pattern})\w*\s*(?:[=:]|%3[AD])", re.IGNORECASE)
+_OPTIONS: Final = pattern(r"[&;?#]")
+_WITHIN: Final = pattern(rf"(?:{SECRET_WORD.pattern})\w*\s*(?:[=:]|%3[AD])", re.IGNORECASE)
 """Another option in the value of one, spelt so that it is a part of the value."""
-_NAME_ENDS: Final = re.compile(r"[:,\s]|%(?:3A|2C|20)", re.IGNORECASE)
+_NAME_ENDS: Final = pattern(r"[:,\s]|%(?:3A|2C|20)", re.IGNORECASE)
 """What no option has in its name."""
-_BLANK: Final = re.compile(r"\s")
-_PIECE: Final = re.compile(r"[^,;&/\s]+")
+_BLANK: Final = pattern(r"\s")
+_PIECE: Final = pattern(r"[^,;&/\s]+")
 """A host, or what was meant to be something else."""
-_COLON: Final = re.compile(r":|%3A", re.IGNORECASE)
-_EQUALS: Final = re.compile(r"=|%3D", re.IGNORECASE)
-_RAW_COLON: Final = re.compile(":")
-_RAW_EQUALS: Final = re.compile("=")
-_SHOWN_ADDRESS: Final = re.compile(
+_COLON: Final = pattern(r":|%3A", re.IGNORECASE)
+_EQUALS: Final = pattern(r"=|%3D", re.IGNORECASE)
+_RAW_COLON: Final = pattern(":")
+_RAW_EQUALS: Final = pattern("=")
+_SHOWN_ADDRESS: Final = pattern(
     r"@?(?:\[[0-9A-Fa-f.:]*(?:%[\w.~%-]+)?\]?|[0-9A-Fa-f.]*(?::[0-9A-Fa-f.]*){2,}(?:%[\w.~%-]+)?)"
 )
-_SHOWN_PORT: Final = re.compile("[0-9]{0,5}")
+_SHOWN_PORT: Final = pattern("[0-9]{0,5}")
 _SHOWN_TYPES: Final = frozenset({"", "mccompat", *PORT_TYPES})
 
 

@@ -8,18 +8,23 @@ something differently, both spellings work.
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from couchloop.arguments.times import LONGEST
 from couchloop.exceptions import InvalidOptionError
+from couchloop.later import Module, pattern
 from couchloop.safety.printable import printable
 from couchloop.safety.secret import sealed
+
+if TYPE_CHECKING:
+    import difflib
+else:
+    difflib = Module("difflib")
 
 Kind = Literal["bool", "int", "float", "seconds", "text", "path", "choice", "list"]
 OptionValue = bool | int | float | str | tuple[str, ...]
@@ -42,21 +47,21 @@ _UNITS: Final = {
     "h": (3600.0, 1.0),
 }
 _NUMBER: Final = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
-_BARE_NUMBER: Final = re.compile(_NUMBER)
-SECRET_WORD: Final = re.compile(
+_BARE_NUMBER: Final = pattern(_NUMBER)
+SECRET_WORD: Final = pattern(
     "pass(?:word|wort|wd|phrase)?|pwd?|secret|token|cred(?:ential)?s?|kennwort", re.IGNORECASE
 )
 """What people call that which must not be shown."""
-_SHOWN_NAME: Final = re.compile(r"[\w.-]*")
-_WORD: Final = re.compile(r"[^,\s]+")
-_SHOWN_VALUE: Final = re.compile(r"[^,;:&?#=\s%]*(?:[,\s]+(?:[nuµm]s|[smh])?\Z)?")
+_SHOWN_NAME: Final = pattern(r"[\w.-]*")
+_WORD: Final = pattern(r"[^,\s]+")
+_SHOWN_VALUE: Final = pattern(r"[^,;:&?#=\s%]*(?:[,\s]+(?:[nuµm]s|[smh])?\Z)?")
 _LONGEST_NAME: Final = 80
 """Characters of an option's name that are shown."""
-_WITH_UNIT: Final = re.compile(rf"({_NUMBER})({'|'.join(_UNITS)})")
-_WITH_UNITS: Final = re.compile(rf"(?:{_WITH_UNIT.pattern})+")
+_WITH_UNIT: Final = pattern(rf"({_NUMBER})({'|'.join(_UNITS)})")
+_WITH_UNITS: Final = pattern(rf"(?:{_WITH_UNIT.pattern})+")
 _DOUBTFUL: Final = {"config_poll_floor": 10.0}
 """Milliseconds that are less than anybody means, where it is not 100."""
-_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
+_INTEGER: Final = pattern(r"[+-]?[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple, NoReturn
 
 from couchloop.exceptions import InvalidConnectionStringError
+from couchloop.later import pattern
 from couchloop.settings.masking import Masked
 from couchloop.settings.options import SECRET_WORD
 from couchloop.settings.percent import CONTROL, decode, is_text
 from couchloop.settings.seeds import SCHEMES, read_host, unknown_scheme
 
-_SEPARATOR: Final = re.compile(r"[,;]")
-_NO_NAME: Final = re.compile(rf"[#=]|[&;,\s][^/]*:|\s(?:{SECRET_WORD.pattern})", re.IGNORECASE)
-_SEVERAL: Final = re.compile(r"[;?#,\s]\w*pass\w*=", re.IGNORECASE)
+_SEPARATOR: Final = pattern(r"[,;]")
+_NO_NAME: Final = pattern(rf"[#=]|[&;,\s][^/]*:|\s(?:{SECRET_WORD.pattern})", re.IGNORECASE)
+_SEVERAL: Final = pattern(r"[;?#,\s]\w*pass\w*=", re.IGNORECASE)
 """Another option in the value of one: it would be shown with that."""
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+from couchloop.later import pattern
+
+CONTROL: Final = pattern(r"[\x00-\x1f\x7f-\x9f]")
+_BAD_PERCENT: Final = pattern(r"%(?![0-9A-Fa-f]{2})")
 
 
 def is_text(text: str) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from couchloop.exceptions import InvalidConnectionStringError
+from couchloop.later import pattern
 from couchloop.settings.hosts import host_to_dial, is_address
 from couchloop.settings.percent import CONTROL, is_text
 from couchloop.settings.values import MEMCACHED_PORT
@@ -42,9 +42,9 @@ PORT_TYPES: Final = {
     "manager": "http",
 }
 _HTTP_PORT: Final = 8091
-_IPV6: Final = re.compile(r"[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.~-]+)?")
-_PORT: Final = re.compile(r"([0-9]{1,5})(?:=([A-Za-z]+))?")
-_BLANK: Final = re.compile(r"\s")
+_IPV6: Final = pattern(r"[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.~-]+)?")
+_PORT: Final = pattern(r"([0-9]{1,5})(?:=([A-Za-z]+))?")
+_BLANK: Final = pattern(r"\s")
 _UNSUPPORTED_SCHEMES: Final = {
     "https": "There is no scheme https://; for TLS use couchbases://",
     "https-internal": "There is no scheme https-internal:// here; for TLS use couchbases://",

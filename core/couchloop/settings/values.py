@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from html import escape
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, quote_plus
 
 from couchloop.exceptions import CouchbaseError
+from couchloop.records import record
 from couchloop.safety.secret import Secret, as_secret
 from couchloop.settings.hosts import one_form
 
@@ -65,7 +66,7 @@ def distinct(addresses: Iterable[Address]) -> tuple[Address, ...]:
     return tuple(by_form.values())
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Tls:
     """What TLS trusts and shows. Each adapter makes its loop's kind of context of it."""
 
@@ -92,7 +93,7 @@ class Notice(NamedTuple):
     level: str = "info"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Login:
     """Who connects, and by which means. The password stays out of every repr."""
 
@@ -148,7 +149,7 @@ class Login:
         return sorted(forms, key=len, reverse=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Reports:
     """What is reported of operations (couchloop.observation). Times are in seconds."""
 
@@ -162,7 +163,7 @@ class Reports:
     orphaned_size: int = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Sockets:
     """How TCP sockets are set. Times are whole seconds, and 0 leaves a value to the system."""
 
@@ -193,7 +194,7 @@ class Sockets:
                 sock.setsockopt(constants.IPPROTO_TCP, getattr(constants, known), value)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Wire:
     """What is agreed with each node (HELLO), and what of it is used."""
 
@@ -218,7 +219,7 @@ class Wire:
         return self.compression not in {"off", "inflate_only"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Http:
     """How services are asked. Times are in seconds."""
 
@@ -234,7 +235,7 @@ class Http:
     """For a request to a cluster manager, and whatever has no timeout of its own."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Rerouting:
     """What an operation does whose node does not own its key (any more)."""
 
@@ -246,7 +247,7 @@ class Rerouting:
     """Whether it waits for a newer configuration, however long that takes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How one Bucket connects. Two openings with equal settings mean the same Bucket.
 

@@ -11,17 +11,22 @@ from __future__ import annotations
 import json
 import os
 import stat
-import tempfile
 from contextlib import suppress
 from errno import EINVAL
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from couchloop.exceptions import ProtocolError
+from couchloop.later import Module
 from couchloop.safety.printable import printable
 from couchloop.settings.values import DEFAULT_NETWORK
 from couchloop.topology.configuration import ClusterConfig, Network, Node, parse_config
 from couchloop.topology.text import MAX_CONFIG
+
+if TYPE_CHECKING:
+    import tempfile
+else:
+    tempfile = Module("tempfile")
 
 MAGIC: Final = "{{{fb85b563d0a8f65fa8d3d58f1b3a0708}}}"
 

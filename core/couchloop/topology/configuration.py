@@ -10,11 +10,13 @@ import re
 from array import array
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, NamedTuple, cast
 from zlib import crc32
 
 from couchloop.exceptions import ProtocolError
+from couchloop.later import pattern
+from couchloop.records import record
 from couchloop.settings.hosts import host_to_dial, one_form
 from couchloop.settings.values import DEFAULT_NETWORK, Address
 from couchloop.topology.ketama import KETAMA, circle, point_of
@@ -31,7 +33,7 @@ _LONGEST_ENTRY: Final = _LONGEST_HOST + 15
 """Characters of a host name with brackets and a port."""
 _LONGEST_SHOWN: Final = 40
 _MOST_REMARKS: Final = 5
-_INTEGER: Final = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+_INTEGER: Final = pattern(r"-?[0-9]{1,18}", re.ASCII)
 _LONGEST_REASON: Final = 256
 """Characters: what is wrong may be a host name of megabytes."""
 
@@ -43,7 +45,7 @@ class Revision(NamedTuple):
     rev: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Network:
     """One way to reach a node: a host name and the ports of its services."""
 
@@ -51,7 +53,7 @@ class Network:
     services: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Node:
     """A node of the cluster, by every network it can be reached on."""
 
@@ -66,7 +68,7 @@ class Node:
         return Address(way.host, way.services[service])
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ClusterConfig:
     """What a node told about the cluster, and about one bucket if *bucket* is set.
 
@@ -113,7 +115,7 @@ class ClusterConfig:
         return ((crc32(key) >> 16) & 0x7FFF) % len(self.active)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class KetamaConfig(ClusterConfig):
     """That of a bucket of type memcached: points of ketama are in the place of vbuckets."""
 

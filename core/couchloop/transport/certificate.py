@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from ipaddress import IPv6Address, ip_address
 from typing import Final, NamedTuple
 
+from couchloop.later import pattern
 from couchloop.safety.printable import printable
 
 
@@ -69,11 +70,11 @@ _MONTHS: Final = "JanFebMarAprMayJunJulAugSepOctNovDec"
 _LONGEST_NAME: Final = 100
 """Characters of one name that are shown."""
 
-_WILDCARD: Final = re.compile(
+_WILDCARD: Final = pattern(
     rb"\*((?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?){2,})", re.IGNORECASE | re.ASCII
 )
 """A star for the whole first label, and at least two labels behind it."""
-_LABEL: Final = re.compile(rb"[a-z0-9-]+", re.IGNORECASE | re.ASCII)
+_LABEL: Final = pattern(rb"[a-z0-9-]+", re.IGNORECASE | re.ASCII)
 """What a star may stand for."""
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from couchloop.exceptions import BadEnvironmentError, CertificateFileError, TlsError
+from couchloop.later import pattern
 from couchloop.transport.certificate import (
     MalformedCertificateError,
     PeerCertificate,
@@ -21,11 +22,11 @@ from couchloop.transport.certificate import (
     server_name,
 )
 
-_CERTIFICATE: Final = re.compile(
+_CERTIFICATE: Final = pattern(
     rb"-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----.+?-----END \1-----", re.DOTALL
 )
 
-_DATE: Final = re.compile(r"(\w{3}) +(\d+) (\d+):(\d+):(\d+) (\d+) GMT")
+_DATE: Final = pattern(r"(\w{3}) +(\d+) (\d+):(\d+):(\d+) (\d+) GMT")
 _MONTHS: Final = (
     "Jan",
     "Feb",

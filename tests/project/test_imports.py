@@ -1,0 +1,46 @@
+"""What the import of an adapter does not load: what only some programs need."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+RARE = {
+    "couchloop.doctor": "the doctor",
+    "couchloop.embedded": "the embedded cluster",
+    "couchloop.pytest_plugin": "a fixture of tests",
+    "difflib": "options that are misspelt",
+    "h11": "HTTP",
+    "pickle": "FMT_PICKLE, where it is allowed",
+    "tempfile": "config_cache",
+}
+"""Modules, and what they are for: who needs that loads them then."""
+
+FRAMEWORKS = {
+    # Twisted and gevent load some of them by themselves.
+    "txcouchbase": "import twisted.internet.ssl, twisted.internet.threads, twisted.names.client",
+    "gcouchbase": "import gevent.ssl, gevent.socket, gevent.threadpool",
+}
+
+
+@pytest.mark.parametrize("adapter", FRAMEWORKS)
+def test_what_is_rare_is_not_loaded(adapter: str) -> None:
+    """An import of `cluster` loads none of it."""
+    program = f"""
+import sys
+{FRAMEWORKS[adapter]}
+before = set(sys.modules)
+import {adapter}.cluster
+print(*sorted(set(sys.modules) - before))
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = run.stdout.split()
+    assert f"{adapter}.bucket" in loaded
+    assert not RARE.keys() & {*loaded}
