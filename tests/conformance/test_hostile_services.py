@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +31,8 @@ from couchloop.http.rows import QUERY_ROWS
 from couchloop.http.service import JSON, Service, ServiceRequest
 from couchloop.operations.rows import RowStream
 from tests import standstill
-from tests.conformance.loops import Loop, cluster_of
+from tests.certificates import Certificates
+from tests.conformance.loops import Loop, cluster_at
 from tests.conformance.test_cycles import done, nothing_left
 from tests.webserver import Asked, Script, WebServer, in_chunks, rows_of, web_server
 
@@ -41,10 +44,10 @@ PAGE = b"<html><body>Bad gateway</body></html>"
 class Asking:
     """A Cluster whose query service is a server of the test's."""
 
-    def __init__(self, loop: Loop, served: Any, server: WebServer) -> None:
+    def __init__(self, loop: Loop, text: str, server: WebServer) -> None:
         self.loop = loop
         self.server = server
-        self.cluster = cluster_of(loop, served)
+        self.cluster = cluster_at(loop, text)
         self.services = self.cluster._ask_services()
         self.driver = self.services._driver
 
@@ -84,19 +87,30 @@ class Rows(RowStream[Any]):
 
 
 @contextmanager
-def asking(loop: Loop, *scripts: Script) -> Iterator[Asking]:
+def asking(loop: Loop, *scripts: Script, tls: Certificates | None = None) -> Iterator[Asking]:
     """Serve a cluster of one node, and the scripts in place of its query service."""
     embedded = loop.embedded(nodes=0)
     embedded.add_node()
-    with loop.serving(embedded) as served, web_server(*scripts) as server:
+    certificate, context, key = None, None, "n1ql"
+    if tls is not None:
+        certificate, key = tls.server(), "n1qlSSL"
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate.certificate)
+    with (
+        loop.serving(embedded, tls=certificate) as served,
+        web_server(*scripts, context=context) as server,
+    ):
         (node,) = served.cluster.nodes
-        real, node.ports["n1ql"] = node.ports["n1ql"], server.port
+        real, node.ports[key] = node.ports[key], server.port
         served.cluster.changed()
-        there = Asking(loop, served, server)
+        text = served.connection_string
+        if tls is not None:
+            text = f"{served.connection_string_tls}?certpath={tls.ca}"
+        there = Asking(loop, text, server)
         try:
             yield there
         finally:
-            node.ports["n1ql"] = real
+            node.ports[key] = real
             there.driver.close()
             loop.until(lambda: not server.open, "a connection to the service was left")
             loop.until(lambda: not node.connections, "a data connection was left")
@@ -322,10 +336,12 @@ def test_rows(loop: Loop) -> None:
         assert there.server.accepted == 1
 
 
-def test_slow_reader(loop: Loop) -> None:
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "tls"])
+def test_slow_reader(loop: Loop, tmp_path: Path, is_tls: bool) -> None:
     """Who takes rows slowly holds the service up: of 20 MB hardly more is read than is taken."""
     count = 20_000
-    with asking(loop, in_chunks(rows_of(count, 1000))) as there:
+    tls = Certificates(tmp_path) if is_tls else None
+    with asking(loop, in_chunks(rows_of(count, 1000)), tls=tls) as there:
         stream = there.rows()
         for number in range(100):
             assert loop.wait(loop.next(stream))["number"] == number
@@ -342,9 +358,11 @@ def test_slow_reader(loop: Loop) -> None:
         assert there.server.sent > count * 1000
 
 
-def test_early_end(loop: Loop) -> None:
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "tls"])
+def test_early_end(loop: Loop, tmp_path: Path, is_tls: bool) -> None:
     """Who stops taking rows closes the connection, so that the service stops too."""
     gone = threading.Event()
+    tls = Certificates(tmp_path) if is_tls else None
 
     def endless(asked: Asked) -> None:
         try:
@@ -352,7 +370,7 @@ def test_early_end(loop: Loop) -> None:
         finally:
             gone.set()
 
-    with asking(loop, endless) as there:
+    with asking(loop, endless, tls=tls) as there:
         stream = there.rows()
         for _ in range(10):
             loop.wait(loop.next(stream))

@@ -110,9 +110,10 @@ class HttpConnection:
         said = str(text)
         return general(printable(said if self._login is None else self._login.conceal(said)))
 
-    def receive_data(self, data: bytes) -> list[bytes]:
-        """Take bytes of the answer; return pieces of its body. No data: the peer has closed.
+    def receive_data(self, data: bytes, pieces: list[bytes]) -> None:
+        """Take bytes of the answer; no data: the peer has closed.
 
+        What they have of its body is added to *pieces*, also if an error follows.
         Raises WrongProtocolError for what is no HTTP, ProtocolError for an answer that is broken or
         compressed, ConnectionLostError for one that was cut off, or where there is none.
         """
@@ -122,18 +123,16 @@ class HttpConnection:
             if not self._begin.startswith(_HTTP[: len(self._begin)]):
                 # h11 would wait for the end of a line.
                 raise self._broken(data)
-        pieces: list[bytes] = []
         try:
             self._http.receive_data(data)
             while not self.is_answered:
                 event = self._http.next_event()
                 if event is h11.NEED_DATA or event is h11.PAUSED:
-                    break
+                    return
                 self._take(event, pieces)
         except h11.RemoteProtocolError as why:
             # The frames of its traceback hold the login.
             raise self._broken(data, f": {self._quoted(why)}") from why.with_traceback(None)
-        return pieces
 
     def _take(self, event: object, pieces: list[bytes]) -> None:
         match event:

@@ -446,7 +446,8 @@ def _seeds(
             Address(host.host, host.port or MEMCACHED_PORT) for host in connection_string.seeds
         ), ()
     source = bootstrap_on(options)
-    asks_web = tls or login.allow_plain or source == HTTP
+    allows_plain = login.allow_plain or bool(options.get("http_allow_plain"))
+    asks_web = tls or allows_plain or source == HTTP
     data, web = [], []
     for host in connection_string.seeds:
         if host.type is None or host.type.startswith("mcd"):

@@ -475,8 +475,8 @@ _TABLE: Final = (
         name="http_allow_plain",
         kind="bool",
         default=False,
-        meaning="Ask HTTP services without TLS, which shows the password to the network. Those of "
-        "this machine (localhost) are asked anyway.",
+        meaning="Ask HTTP services, and web ports for cluster configs, without TLS, which shows "
+        "the password to the network. Services of this machine (localhost) are asked anyway.",
     ),
     Option(
         name="scram_min_iterations",

@@ -360,7 +360,7 @@ class Settings:
         As in a connection string, another port than the usual one is a data port alone; and
         without TLS HTTP shows the password on the way, so it is not used unless that is wanted.
         """
-        if not (self.tls or self.login.allow_plain or self.bootstrap_on == "http"):
+        if not (self.tls or self.http.allow_plain or self.bootstrap_on == HTTP):
             return ()
         hosts = [address.host for address in named if address.port == self.data_port]
         return tuple(Address(host, self.web_port) for host in hosts)

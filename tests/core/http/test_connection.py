@@ -33,6 +33,13 @@ def connection(asked: ServiceRequest = GET) -> HttpConnection:
     return made
 
 
+def fed(made: HttpConnection, data: bytes) -> list[bytes]:
+    """Have bytes come; return the pieces of the body."""
+    pieces: list[bytes] = []
+    made.receive_data(data, pieces)
+    return pieces
+
+
 def lines_of(request: bytes) -> tuple[str, dict[str, str], bytes]:
     """Return the first line, the headers and the body of a request."""
     head, _, body = request.partition(b"\r\n\r\n")
@@ -94,7 +101,7 @@ def test_next_request() -> None:
     made = connection()
     for status in (200, 404, 204):
         body = b"" if status == 204 else b"text"
-        assert b"".join(made.receive_data(answer(status, body, Name="1", name="2"))) == body
+        assert b"".join(fed(made, answer(status, body, Name="1", name="2"))) == body
         assert (made.status, made.is_answered, made.is_reusable) == (status, True, True)
         assert made.headers["name"] == "1, 2"
         made.request(POST, LOGIN)
@@ -113,7 +120,7 @@ def test_next_request() -> None:
 def test_not_used_again(text: bytes) -> None:
     """A connection that the service closes, or on which more came than was asked for, is done."""
     made = connection()
-    assert made.receive_data(text) == [b"x"]
+    assert fed(made, text) == [b"x"]
     assert made.is_answered
     assert not made.is_reusable
 
@@ -121,10 +128,10 @@ def test_not_used_again(text: bytes) -> None:
 def test_until_the_end() -> None:
     """A body without a length ends with the connection."""
     made = connection()
-    assert made.receive_data(b"HTTP/1.1 200 OK\r\n\r\na") == [b"a"]
-    assert made.receive_data(b"b") == [b"b"]
+    assert fed(made, b"HTTP/1.1 200 OK\r\n\r\na") == [b"a"]
+    assert fed(made, b"b") == [b"b"]
     assert not made.is_answered
-    assert made.receive_data(b"") == []
+    assert fed(made, b"") == []
     assert made.is_answered
     assert not made.is_reusable
 
@@ -143,7 +150,7 @@ def test_any_pieces(cuts: list[int]) -> None:
     found, begin = b"", 0
     for end in ends:
         assert not made.is_answered
-        found += b"".join(made.receive_data(CHUNKED[begin:end]))
+        found += b"".join(fed(made, CHUNKED[begin:end]))
         begin = end
     assert (found, made.is_answered, made.is_reusable) == (b"abcd", True, True)
 
@@ -153,9 +160,9 @@ def test_cut_off(end: int) -> None:
     """Wherever an answer is cut off, that is no end of it."""
     made = connection()
     if end:
-        made.receive_data(CHUNKED[:end])
+        fed(made, CHUNKED[:end])
     with pytest.raises(ConnectionLostError):
-        made.receive_data(b"")
+        fed(made, b"")
     assert made.has_begun is bool(end)
 
 
@@ -182,7 +189,7 @@ def test_broken(kind: str) -> None:
     """What is no answer is an error at once, without a frame that holds the login."""
     text, wanted, said = BROKEN[kind]
     with pytest.raises(wanted) as raised:
-        connection().receive_data(text)
+        fed(connection(), text)
     assert said in str(raised.value)
     assert frames_behind(raised.value) == []
 
@@ -190,13 +197,21 @@ def test_broken(kind: str) -> None:
 def test_interim_answers() -> None:
     """A few answers before the answer are passed over; not to be compressed may be said, too."""
     made = connection()
-    made.receive_data(b"HTTP/1.1 103 Early\r\n\r\n" * 8)
-    assert made.receive_data(answer(200, b"x", **{"Content-Encoding": "identity"})) == [b"x"]
+    fed(made, b"HTTP/1.1 103 Early\r\n\r\n" * 8)
+    assert fed(made, answer(200, b"x", **{"Content-Encoding": "identity"})) == [b"x"]
 
 
 def test_secret_is_not_repeated() -> None:
     """A peer that repeats the password has it masked in the error."""
     text = f"HTTP/1.1 200 OK\r\nContent-Encoding: {LOGIN.basic()}\r\n\r\n".encode()
     with pytest.raises(ProtocolError) as raised:
-        connection().receive_data(text)
+        fed(connection(), text)
     assert LOGIN.basic().lower() not in str(raised.value).lower()
+
+
+def test_pieces_before_a_fault() -> None:
+    """What is whole before a fault is given, though the fault comes with it."""
+    pieces: list[bytes] = []
+    with pytest.raises(ProtocolError):
+        connection().receive_data(CHUNKED.replace(b"0\r\n", b"x\r\n"), pieces)
+    assert b"".join(pieces) == b"abcd"

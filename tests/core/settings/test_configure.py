@@ -201,6 +201,7 @@ class TestSettings:
             ("couchbase://a/b?bootstrap_on=http", "a:11210", "a:8091"),
             ("couchbase://a:12000,b/b?sasl_allow_plain=1", "a:12000 b:11210", "b:8091"),
             ("http://a:8091/b?sasl_allow_plain=1", "a:11210", "a:8091"),
+            ("http://a:8091/b?http_allow_plain=1", "a:11210", "a:8091"),
             ("a/b?sasl_allow_plain=1", "a:11210", "a:8091"),
         ],
     )

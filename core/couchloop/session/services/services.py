@@ -262,19 +262,25 @@ class Services:
         call, http = channel.call, channel.http
         assert call is not None
         had_head = bool(http.status)
+        pieces: list[bytes] = []
+        fault: CouchbaseError | None = None
         try:
-            pieces = http.receive_data(data)
-            if http.status and not had_head:
-                if self._is_to_be_repeated(channel, call):
-                    self._repeat(channel, call, now)
-                    return
-                if call.sink is not None:
-                    call.sink.began(http.status, http.headers, str(channel.place.address))
-            self._keep(channel, call, pieces)
+            http.receive_data(data, pieces)
         except CouchbaseError as error:
-            self.lost(channel, without_frames(error), now)
-            return
-        if http.is_answered:
+            fault = without_frames(error)
+        if http.status and not had_head:
+            if self._is_to_be_repeated(channel, call):
+                self._repeat(channel, call, now)
+                return
+            if call.sink is not None:
+                call.sink.began(http.status, http.headers, str(channel.place.address))
+        self._keep(channel, call, pieces)
+        if len(channel.body) > LONGEST_ANSWER:
+            most = f"{LONGEST_ANSWER >> 20} MiB"
+            fault = ProtocolError(f"the answer of the service has more than {most}")
+        if fault is not None:
+            self.lost(channel, fault, now)
+        elif http.is_answered:
             self._answered(channel, call, now)
         elif call.sink is not None and call.sink.has_enough and not channel.is_paused:
             channel.is_paused = True
@@ -312,10 +318,6 @@ class Services:
             channel.body += b"".join(pieces)
         elif pieces:
             call.sink.piece(b"".join(pieces))
-        if len(channel.body) > LONGEST_ANSWER:
-            raise ProtocolError(
-                f"the answer of the service has more than {LONGEST_ANSWER >> 20} MiB"
-            )
 
     def _answered(self, channel: Channel, call: ServiceCall, now: float) -> None:
         http = channel.http

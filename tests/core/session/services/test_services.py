@@ -546,6 +546,18 @@ def test_ended_while_paused() -> None:
         assert len(asker.done.calls) <= 1
 
 
+def test_pieces_before_a_fault() -> None:
+    """What is whole before a fault is given to the sink, though the fault comes with it."""
+    asker, sink = Asker(), Sink()
+    call = asker.ask(GET, sink=sink)
+    (number,) = asker.connect()
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    asker.receive(number, head + b"2\r\nab\r\nzz\r\n")
+    assert (sink.head, sink.data) == ((200, str(ONE)), b"ab")
+    with pytest.raises(ProtocolError):
+        asker.result(call)
+
+
 def test_stream_is_repeated_before_it_begins() -> None:
     """What was not begun may be repeated like others."""
     asker, sink = Asker(ONE, TWO), Sink()
