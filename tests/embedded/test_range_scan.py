@@ -15,6 +15,7 @@ from tests.embedded.client import STORE, Client
 
 KEYS = [f"k{number:02}" for number in range(10)]
 EVERYTHING = {"start": "", "excl_end": "/w=="}
+PERSIST_TO_MAJORITY = bytes([0x13, 3]) + (4000).to_bytes(2)
 
 
 @pytest.fixture
@@ -130,6 +131,33 @@ def test_a_scan_sees_the_version_that_is_on_the_disk(
     assert b"newe" not in answers
     clock.advance(1)
     assert more(client, create(client).value)[1] == [key for key in KEYS if key != "k06"]
+
+
+def test_a_scan_does_not_see_what_is_to_be_committed_again(
+    client: Client, cluster: EmbeddedCluster, clock: ManualClock
+) -> None:
+    """After a restart a durable write may be a promise again, until its commit is on the disk."""
+    cluster.delay_persistence("default", 1)
+    parts = {"value": b"{}", "extras": STORE, "framing": PERSIST_TO_MAJORITY}
+    opaque = client.send(Opcode.SET, key=b"\0late", **parts)
+    clock.advance(1)
+    client.connection.handle_deadline()
+    assert client.answer(opaque).status == Status.SUCCESS
+    for node in cluster.nodes[:2]:
+        cluster.stop(node)
+    clock.advance(10)
+    cluster.restart(cluster.nodes[0])
+    client = Client.ready(cluster.nodes[0])
+    waiting = Status.SYNC_WRITE_RE_COMMIT_IN_PROGRESS
+    assert client.ask(Opcode.GET, key=b"\0late").status == waiting
+    assert more(client, create(client).value)[1] == KEYS
+    cluster.restart(cluster.nodes[1])
+    assert client.ask(Opcode.GET, key=b"\0late").status == waiting
+    clock.advance(1)
+    assert client.ask(Opcode.GET, key=b"\0late").status == Status.SUCCESS
+    assert more(client, create(client).value)[1] == KEYS
+    clock.advance(1)
+    assert more(client, create(client).value)[1] == [*KEYS, "late"]
 
 
 def test_a_scan_may_wait_for_a_mutation(

@@ -9,6 +9,7 @@ import pytest
 
 from couchloop.embedded import BucketSettings, EmbeddedCluster, ManualClock, administrator
 from couchloop.embedded.__main__ import make_cluster, parse_arguments
+from couchloop.embedded.storage.vbucket import VBucket
 from couchloop.hot.frames import Frame
 from couchloop.wire import Opcode, Status
 from tests.embedded.client import STORE, Client, configuration, on_node, vbucket_of
@@ -28,6 +29,13 @@ def replica(client: Client, key: str = KEY) -> Frame:
 def begin(client: Client, value: bytes, framing: bytes = MAJORITY, key: str = KEY) -> int:
     """Send a synchronous write; return its opaque."""
     return client.send(Opcode.SET, **client.parts(key, value=value, extras=STORE, framing=framing))
+
+
+def copy_of(cluster: EmbeddedCluster) -> VBucket:
+    """Return the copy that clients use of the vbucket of `KEY`."""
+    copy = cluster.buckets["default"].active(vbucket_of(KEY.encode()))
+    assert copy is not None
+    return copy
 
 
 def look_again(client: Client) -> None:
@@ -315,6 +323,24 @@ class TestCrash:
         assert active.get(more).status == Status.KEY_ENOENT
         assert cluster.buckets["default"].used() == len(b"kept")
 
+    def test_what_is_looked_at_meanwhile_is_lost_all_the_same(
+        self, cluster: EmbeddedCluster, clock: ManualClock
+    ) -> None:
+        """To ask a node that is stopped what is on its disk writes nothing."""
+        active = Client.ready(cluster.nodes[0])
+        active.set(KEY, b"kept")
+        copy = copy_of(cluster)
+        kept = copy.seqno
+        cluster.delay_persistence("default", 1)
+        active.set(KEY, b"lost")
+        cluster.stop(cluster.nodes[0])
+        clock.advance(10)
+        assert copy.persisted() == kept
+        assert copy.next_persisted() is None
+        cluster.restart(cluster.nodes[0])
+        assert copy.seqno == kept
+        assert Client.ready(cluster.nodes[0]).get(KEY).value == b"kept"
+
     def test_replicas_that_had_more_forget_it(
         self, cluster: EmbeddedCluster, clock: ManualClock
     ) -> None:
@@ -440,6 +466,23 @@ class TestCrash:
         cluster.hang(cluster.nodes[0])
         cluster.restart(cluster.nodes[0])
         assert active.get(KEY).value == b"x"
+
+    def test_a_node_that_hung_writes_again(
+        self, cluster: EmbeddedCluster, clock: ManualClock
+    ) -> None:
+        """What it had not written when it hung is on its disk once it had the time."""
+        active = Client.ready(cluster.nodes[0])
+        copy = copy_of(cluster)
+        cluster.delay_persistence("default", 1)
+        active.set(KEY, b"x")
+        cluster.hang(cluster.nodes[0])
+        clock.advance(10)
+        assert copy.persisted() < copy.seqno
+        cluster.restart(cluster.nodes[0])
+        active.set(KEY, b"y")
+        assert copy.persisted() == copy.seqno - 1
+        clock.advance(1)
+        assert copy.persisted() == copy.seqno
 
     def test_an_ephemeral_buckets_replica_takes_over(self, clock: ManualClock) -> None:
         """For the node that was stopped has nothing; it follows from then on."""

@@ -184,6 +184,11 @@ class Bucket:
         for partition in self.partitions:
             partition.halt(node_id)
 
+    def go_on(self, node_id: int) -> None:
+        """Let a node that has halted, and has lost nothing, write again."""
+        for partition in self.partitions:
+            partition.go_on(node_id)
+
     def crash(self, node_id: int) -> bool:
         """Restart a node with what was on its disk; return whether a chain has changed."""
         self._stores.pop(node_id, None)

@@ -154,6 +154,12 @@ class Partition:
         if copy is not None:
             copy.halt()
 
+    def go_on(self, node_id: int) -> None:
+        """Let a node's copy write again: it has lost nothing."""
+        copy = self.copies.get(node_id) if self.used else None
+        if copy is not None:
+            copy.go_on()
+
     def crash(self, node_id: int, *, persistent: bool) -> None:
         """Restart a node's copy with what was on its disk.
 

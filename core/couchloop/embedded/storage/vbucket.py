@@ -174,7 +174,7 @@ class VBucket:
     _unwritten: deque[_Unwritten] = field(default_factory=deque)
     """The changes that are not on the disk yet."""
     _kept: int | None = None
-    """The seqno up to which everything was on the disk when the node halted; None: all of it."""
+    """The seqno up to which everything was on the disk when the node halted; None: it writes."""
 
     def __post_init__(self) -> None:
         """Begin the history of failovers."""
@@ -254,14 +254,19 @@ class VBucket:
 
     def persisted(self) -> int:
         """Return the seqno up to which everything is on the disk."""
+        if self._kept is not None:
+            # What is not there yet is what a crash goes back to.
+            return self._kept
         unwritten, now = self._unwritten, self.clock.now()
         while unwritten and unwritten[0].since + self.disk.seconds <= now:
             unwritten.popleft()
         return unwritten[0].seqno - 1 if unwritten else self.seqno
 
     def next_persisted(self) -> float | None:
-        """Return when the next change is on the disk (monotonic seconds), None if all are."""
+        """Return when the next change is on the disk (monotonic seconds), None if none will be."""
         self.persisted()
+        if self._kept is not None:
+            return None
         return self._unwritten[0].since + self.disk.seconds if self._unwritten else None
 
     def on_disk(self) -> dict[DocumentId, Document]:
@@ -316,6 +321,10 @@ class VBucket:
     def halt(self) -> None:
         """Write nothing more: what is not on the disk now never will be."""
         self._kept = self.persisted()
+
+    def go_on(self) -> None:
+        """Write again, as if there had been no halt."""
+        self._kept = None
 
     def crash(self, *, persistent: bool) -> bool:
         """Begin again with what was on the disk at `halt`; return whether a change is lost.

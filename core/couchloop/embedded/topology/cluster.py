@@ -291,7 +291,10 @@ class Cluster(Faults, ABC):
         for bucket in self.buckets.values():
             bucket.settle()
             bucket.conditions.down.discard(node.node_id)
-            moved |= stopped and bucket.crash(node.node_id)
+            if stopped:
+                moved |= bucket.crash(node.node_id)
+            else:
+                bucket.go_on(node.node_id)
         node.receive_configurations(self._configurations(), push=False)
         self._notify(node)
         if moved:
