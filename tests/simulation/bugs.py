@@ -386,6 +386,8 @@ PLANTED: Final[Mapping[Callable[[pytest.MonkeyPatch], None], Catch]] = {
     streams.read_on_and_on: _of("streams", 20, "backpressure"),
     streams.sleep_through_answers: _of("streams", 5, "late", "never answered"),
     streams.end_with_the_wait: _of("streams", 10, "forgotten", "late", "never answered"),
+    streams.watch_no_streams: _of("streams", 15, "early"),
+    streams.take_memory_for_disks: _of("streams", 20, "early"),
     streams.forget_nothing: _of("streams", 20, "after cancel"),
     streams.begin_scans_anew: _of("streams", 30, "given twice", faults=_BROKEN_OFF),
     streams.skip_what_broke_off: _of("streams", 30, "missed", faults=_BROKEN_OFF),

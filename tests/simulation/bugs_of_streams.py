@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
@@ -14,6 +15,8 @@ from couchloop.operations.key_stream import KeyStream
 from couchloop.operations.scan import Part, ScanStream
 from couchloop.operations.scan_requests import Bounds, Continue
 from couchloop.operations.stream import Pull, Stream
+from couchloop.operations.watched_stream import WatchedStream
+from couchloop.operations.watching import Sight
 from couchloop.session import dispatcher as dispatchers
 from couchloop.session.dispatcher import Dispatcher
 from couchloop.session.opening import Opening
@@ -72,6 +75,21 @@ def end_with_the_wait(patch: pytest.MonkeyPatch) -> None:
         self._stream._finished.clear()
 
     patch.setattr(Pull, "let_go", careless)
+
+
+def watch_no_streams(patch: pytest.MonkeyPatch) -> None:
+    """Give the result of a stream's change as soon as it is made, however few copies have it."""
+    patch.setattr(WatchedStream, "_succeed", KeyStream._succeed)
+
+
+def take_memory_for_disks(patch: pytest.MonkeyPatch) -> None:
+    """Take a copy that is in memory for one that is on the disk."""
+    enough = Sight.enough
+
+    def careless(self: Sight, states: Sequence[tuple[bool, bool]]) -> bool:
+        return enough(self, [(has, has) for has, _ in states])
+
+    patch.setattr(Sight, "enough", careless)
 
 
 def forget_nothing(patch: pytest.MonkeyPatch) -> None:

@@ -405,8 +405,11 @@ class History:
         begun = call.deadline - (call.op.timeout if call.act is None else call.act.seconds)
         has_failed = begun <= self.failed_until.get(call.client, -1.0)
         # Of a procedure's steps nobody knows.
-        reasons = call.op.reasons if isinstance(call.op, Operation) else ("a step",)
-        if is_timeout and now < call.deadline - INSTANT and not (reasons or has_failed):
+        is_step = not isinstance(call.op, Operation) or (
+            call.act is not None and call.act.is_watched
+        )
+        has_reason = is_step or bool(call.op.reasons) or has_failed
+        if is_timeout and now < call.deadline - INSTANT and not has_reason:
             self.violate("early", f"{call} timed out {call.deadline - now:.6f} s too early")
         is_hasty = call.client in self.hasty
         if not (is_timeout or isinstance(error, AmbiguousError) or has_failed or is_hasty):

@@ -273,9 +273,12 @@ class Documents:
             if version.is_lost:
                 violate("lost", f"{call} was told as durable when it was lost")
         elif act.is_watched:
-            copies = self.truth.copies_since(act.place.key, version)
-            if copies is not None and copies < act.copies:
-                violate("early", f"{call} was told as on {act.copies} copies, {copies} have it")
+            found = self.truth.copies_since(act.place.key, version)
+            if found is not None and (
+                found[0] < act.copies or found[1] < act.durability.persist_to
+            ):
+                wanted = f"{act.copies} copies, {act.durability.persist_to} disks"
+                violate("early", f"{call} was told as on {wanted}; {found} have it")
 
     def removed(self, call: Call, result: Any) -> None:
         """Judge a deletion: it was done while the call ran, and by this call alone."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from couchloop.durability import DurabilityLevel
+from couchloop.durability import ClientDurability, DurabilityLevel
 from couchloop.exceptions import CouchbaseError
 from couchloop.hot.operation import CollectionName, Operation
 from couchloop.mutation_state import MutationState
@@ -19,6 +19,7 @@ from couchloop.operations.scan import scan
 from couchloop.operations.scan_requests import PrefixScan, RangeScan, SamplingScan, ScanTerm
 from couchloop.operations.stream import END
 from couchloop.operations.streams import get_stream, remove_stream, upsert_stream
+from couchloop.operations.watched_stream import WatchedStream
 from tests.simulation.clients import Ask, Client, Script
 from tests.simulation.documents import PLACES, DocumentCaller
 from tests.simulation.judgement import Act, Judge
@@ -38,7 +39,10 @@ _LONGEST_WAIT: Final = 1.0
 """Seconds until a slow source has the next key."""
 _SCAN_TIME: Final = 70.0
 """Seconds that one result of a scan may take: many vbuckets have none."""
-_LEVELS: Final = tuple(level for level in DurabilityLevel if level)
+_DURABLE: Final[tuple[DurabilityLevel | ClientDurability, ...]] = (
+    *(level for level in DurabilityLevel if level),
+    *(ClientDurability(replicate_to=1), ClientDurability(1, 2), ClientDurability(0, 1)),
+)
 
 
 def _keys(rng: Random, most: int = _KEYS) -> list[str]:
@@ -135,6 +139,9 @@ class Flow:
             self._forget()
             self.client.end(self.stream)
 
+    def paused(self, seconds: float) -> None:
+        """Take note that the consumer has asked for nothing so long."""
+
     def _forget(self) -> None:
         """Take note that what is under way has nobody who waits for it."""
 
@@ -172,7 +179,7 @@ class Many(Flow):
         judge: Judge,
         *,
         most: int,
-        durability: DurabilityLevel | None = None,
+        durability: DurabilityLevel | ClientDurability | None = None,
         changes: bool,
     ) -> None:
         super().__init__(client, stream, what, place, seconds)
@@ -184,13 +191,17 @@ class Many(Flow):
         self._build, self._done = stream._build, stream.member_done
         stream._build = self._built
         stream.member_done = self._answered  # type: ignore[method-assign]
+        if isinstance(stream, WatchedStream):
+            self._refuse = stream._refuse
+            stream._refuse = self._refused  # type: ignore[method-assign]
 
     def _built(self, key: Any, said: Any) -> Operation[Any]:
         op = self._build(key, said)
         history = self.client.history
-        act = Act(
-            self.place._replace(key=key), self._judge, op.timeout, self._changes, self._durability
-        )
+        # Where copies are asked, how many there are is asked first, with a time of its own.
+        times = 2 if isinstance(self._durability, ClientDurability) else 1
+        place, limit = self.place._replace(key=key), op.timeout * times
+        act = Act(place, self._judge, limit, self._changes, self._durability)
         act.label = f"{self.what} of stream"
         call = self._calls[key] = history.begin(op, self.client.number, act=act)
         self._flying[op] = call
@@ -202,10 +213,26 @@ class Many(Flow):
         return op
 
     def _answered(self, op: Operation[Any]) -> bool:
+        self._end(op)
+        return self._done(op)
+
+    def _refused(self, change: Operation[Any], error: CouchbaseError) -> None:
+        """Take note that a change is not begun: there are too few copies, or nobody knows."""
+        self._end(change)
+        self._refuse(change, error)
+
+    def _end(self, op: Operation[Any]) -> None:
         call = self._flying.pop(op, None)
         if call is not None:
             self.client.history.answered(call)
-        return self._done(op)
+
+    def paused(self, seconds: float) -> None:
+        """See `Flow`: what waits to be begun has to wait as long."""
+        for call in self._flying.values():
+            assert call.act is not None
+            if call.act.is_watched:
+                call.act.seconds += seconds
+                call.deadline += seconds
 
     def _forget(self) -> None:
         for call in self._flying.values():
@@ -269,7 +296,9 @@ def consume(client: Client, rng: Random, flow: Flow) -> Generator[Ask | float, A
     is_impatient = rng.random() < 0.2
     while True:
         if pauses and rng.random() < 0.1:
-            yield rng.choice((0.01, 0.5, 3.0))
+            pause = rng.choice((0.01, 0.5, 3.0))
+            yield pause
+            flow.paused(pause)
         if stops and rng.random() < 0.1:
             flow.close()
         item: Any = END
@@ -319,7 +348,7 @@ class StreamCaller(DocumentCaller):
         given: Callable[[], Iterator[Any]],
         judge: Judge,
         *,
-        durability: DurabilityLevel | None = None,
+        durability: DurabilityLevel | ClientDurability | None = None,
         changes: bool = True,
         **named: Any,
     ) -> Script:
@@ -328,7 +357,9 @@ class StreamCaller(DocumentCaller):
         if changes and durability is not None:
             named["durability"] = durability
         stream = build(self._of(place), given(), timeout=seconds, in_flight=most, **named)
-        if durability is not None:
+        if isinstance(durability, ClientDurability):
+            seconds *= 4
+        elif durability is not None:
             seconds = max(seconds, _DURABLE_TIME)
         flow = Many(
             self.client,
@@ -350,7 +381,7 @@ class StreamCaller(DocumentCaller):
     def store_many(self) -> Script:
         """Store documents as a stream."""
         names, chosen = self.rng.choice(PLACES), _keys(self.rng)
-        durability = self.rng.choice(_LEVELS) if self.rng.random() < 0.25 else None
+        durability = self.rng.choice(_DURABLE) if self.rng.random() < 0.4 else None
 
         def pairs() -> Iterator[tuple[str, Any]]:
             for key in chosen:

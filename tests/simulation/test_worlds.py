@@ -150,6 +150,7 @@ def test_worlds_use_documents_in_all_ways() -> None:
         "result of upsert of flow",
         "upsert of flow",
         "upsert of stream of flow",
+        "watched upsert of stream of flow",
         # Servers without vbuckets
         "append of cached log",
         "counter of cached num",

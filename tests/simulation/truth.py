@@ -87,7 +87,8 @@ class Version:
     died_at: float = inf
     """Seconds."""
     settled_at: float = 0.0
-    """When it came to be, or a copy that did not have it on its disk began to lead: seconds."""
+    """When it came to be, was committed again, or a copy that did not have it on its disk began to
+    lead: seconds; inf: it is to be committed again."""
     is_safe: bool = False
     """Whether a majority of the copies had it when it became visible."""
     is_lost: bool = False
@@ -227,14 +228,18 @@ class Truth:
             if self.place(document_id) == place
         )
 
-    def copies_since(self, key: str, version: Version) -> int | None:
-        """Return how many copies have a version, or a later one; None: others took over since."""
+    def copies_since(self, key: str, version: Version) -> tuple[int, int] | None:
+        """Return how many copies have a version, or a later one, and how many of them on disk.
+
+        None: others took over since.
+        """
         partition = self._bucket.partitions[self._partition((0, key.encode()))]
         partition.settle()
         if self._moved[partition.number] > version.born:
             return None
-        copies = [partition.copies.get(node_id) for node_id in partition.chain]
-        return sum(copy is not None and copy.seqno >= version.seqno for copy in copies)
+        found = [partition.copies.get(node_id) for node_id in partition.chain]
+        copies = [copy for copy in found if copy is not None and copy.seqno >= version.seqno]
+        return len(copies), sum(copy.persisted() >= version.seqno for copy in copies)
 
     # Collections
 
@@ -357,6 +362,8 @@ class Truth:
         versions = self._versions(document_id)
         before = versions[-1]
         if before.cas == document.cas:
+            # It is committed again: what is on the disk until then is no more than a promise.
+            before.settled_at = self._loop.now()
             return
         again = self.by_cas.get((*document_id, document.cas))
         if again is not None:
@@ -481,7 +488,11 @@ class Truth:
                 self.locks.pop(document_id, None)
             cas = 0 if document is None or document.deleted else document.cas
             prepared = leader.prepared.get(document_id)
-            if cas == newest.cas or (prepared and prepared.document.cas == newest.cas):
+            if cas == newest.cas:
+                continue
+            if prepared is not None and prepared.document.cas == newest.cas:
+                # It is to be committed again, by when is not known: no scan sees it until then.
+                newest.settled_at = inf
                 continue
             self._set_back(partition, document_id, cas)
 
