@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from couchloop.doctor import Diagnosis
+from couchloop.doctor import Diagnosis, Verdict
 from tests.certificates import Certificates, listening
 from tests.conformance.loops import Loop
 from tests.conformance.test_networks import mapped, outside
@@ -51,6 +51,20 @@ def test_diagnosis(loop: Loop, served: Any) -> None:
     assert made.report.works
     assert [step.name for step in made.report].count("node") == 3
     loop.until(lambda: not served.cluster.connections())
+
+
+def test_services(loop: Loop, served: Any) -> None:
+    """Each service of each node is asked; one that refuses the user keeps nobody from documents."""
+    first = served.cluster.nodes[0]
+    served.cluster.inject_http(service="n1ql", node=first, status=401)
+    made = diagnosed(loop, f"{served.connection_string}/default")
+    assert made.report.works
+    steps = [step for step in made.report if step.name == "service"]
+    assert len(steps) == 3 * 6
+    (failed,) = [step for step in steps if step.verdict is not Verdict.OK]
+    assert failed.subject == f"127.0.0.1:{first.ports['n1ql']}"
+    assert "HTTP 401" in failed.cause
+    loop.until(lambda: not any(node.http_connections for node in served.cluster.nodes))
 
 
 def test_the_network_to_use(loop: Loop) -> None:

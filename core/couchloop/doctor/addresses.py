@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
+from couchloop.doctor.advice import Advice
 from couchloop.doctor.report import Part, Step, Verdict
+from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.values import Settings
 from couchloop.topology.configuration import Node
+
+_WEB_PORT: Final = ":8091"
+_DATA_PORT: Final = 11210
 
 
 def service_of(settings: Settings) -> str:
     """Return the data service, as configurations call it."""
     return "kvSSL" if settings.tls else "kv"
+
+
+def web_port_taken(parsed: ConnectionString) -> Advice:
+    """Return what to say of hosts with the web console's port, which the data port is taken for."""
+    given = [host for host in map(str, parsed.hosts) if host.endswith(_WEB_PORT)]
+    if not given or parsed.implicit_port != _DATA_PORT:
+        return Advice("", "", "")
+    return Advice(
+        "",
+        f"{given[0]} names the port of the web console. With {parsed.scheme}:// the data port "
+        f"{_DATA_PORT} is taken instead, as in SDK 2.5.",
+        f"Leave out {_WEB_PORT}. Where {_DATA_PORT} is mapped to another port, write that one; to "
+        f"begin at the web port, write {_WEB_PORT}=http.",
+    )
 
 
 def without_address(node: Node, network: str, service: str) -> Step:

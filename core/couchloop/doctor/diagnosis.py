@@ -15,12 +15,13 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from couchloop.doctor.addresses import service_of, without_address
+from couchloop.doctor.addresses import service_of, web_port_taken, without_address
 from couchloop.doctor.advice import HANGS, NO_ANSWER, Advice, advise, failed
 from couchloop.doctor.context import DiagnosisContext, StopError, is_address
 from couchloop.doctor.probe import Probe
 from couchloop.doctor.report import Part, Report, Step, Verdict, count, listed
 from couchloop.doctor.requests import Gather, Listener, LookUpSrv, ReadTls, Task
+from couchloop.doctor.services import behind_mapped_ports, examine_service, places_of
 from couchloop.exceptions import (
     BadEnvironmentError,
     CouchbaseError,
@@ -147,6 +148,10 @@ class Diagnosis:
         nodes = found.config.nodes
         self._context.begin("node", count(len(nodes), "node"))
         yield from self._in_order([self._node(found, node, network) for node in nodes])
+        places = places_of(found.config, network, settings)
+        if places:
+            self._context.begin("service", count(len(places), "service"))
+            yield from self._in_order([examine_service(self._context, each) for each in places])
 
     # Steps
 
@@ -169,13 +174,16 @@ class Diagnosis:
         notes: tuple[str, ...] = ()
         if not parsed.bucket:
             notes = ("No bucket: the cluster itself is examined. Add /BUCKET for more.",)
+        taken = web_port_taken(parsed)
         self._end(
             Step(
                 part=Part.REQUEST,
                 name="parse",
-                verdict=Verdict.OK,
+                verdict=Verdict.WARNING if taken.cause else Verdict.OK,
                 text=f"{scheme}, {count(len(hosts), 'host')}, {bucket}",
                 notes=notes,
+                cause=taken.cause,
+                cure=taken.cure,
                 details={"scheme": parsed.scheme, "hosts": hosts, "bucket": parsed.bucket},
             )
         )
@@ -545,7 +553,7 @@ class Diagnosis:
             step = replace(step, cure=HANGS)
         if step.verdict is Verdict.FAILED and step.details["failed"] in {"tcp", *_SOMEBODY_ELSE}:
             step = yield from self._on_other_networks(step, node, network, service)
-        return step
+        return behind_mapped_ports(step, found.seed, node, address)
 
     def _on_other_networks(self, step: Step, node: Node, network: str, service: str) -> Task[Step]:
         """Try a node that cannot be reached on its other networks; say which to use."""

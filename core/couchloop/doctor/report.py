@@ -45,6 +45,8 @@ class Part(StrEnum):
     OTHER_SEEDS = "other seeds"
     CLUSTER = "cluster"
     NODES = "nodes"
+    SERVICES = "services"
+    """What keeps no program from its documents."""
 
 
 _WAYS_IN: Final = frozenset({Part.NAMES, Part.SEED, Part.OTHER_SEEDS})
@@ -59,7 +61,7 @@ class Step:
         part: Where it belongs.
         name: What was done, one of a fixed set: parse, options, environment, credentials,
             certificates, srv, addresses, tcp, tls, http, hello, authentication, bucket,
-            configuration, seed, network, node.
+            configuration, seed, network, node, service.
         subject: What it was done to: a host, an address, an SRV name.
         verdict: What it has shown.
         seconds: How long it took; None: it did nothing that takes time.
@@ -123,7 +125,8 @@ class Report:
         """Return what keeps a program from working: another seed makes up for one that failed."""
         is_in = any(step.name == "configuration" and step.verdict is Verdict.OK for step in self)
         for step in self:
-            if step.verdict is Verdict.FAILED and not (is_in and step.part in _WAYS_IN):
+            is_made_up_for = step.part is Part.SERVICES or (is_in and step.part in _WAYS_IN)
+            if step.verdict is Verdict.FAILED and not is_made_up_for:
                 yield step
 
     def warnings(self) -> Iterator[Step]:

@@ -26,6 +26,7 @@ _TITLES: Final[Mapping[Part, str]] = {
     Part.OTHER_SEEDS: "Other seeds",
     Part.CLUSTER: "Cluster",
     Part.NODES: "Nodes of the map, from here",
+    Part.SERVICES: "Services, from here",
 }
 _WHAT_FAILS: Final[Mapping[str, str]] = {
     "parse": "the connection string is not understood",

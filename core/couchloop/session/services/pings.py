@@ -133,6 +133,23 @@ class Outcome(NamedTuple):
     """What is wrong."""
 
 
+def request_for(place: Place) -> ServiceRequest:
+    """Return what is asked of a service to hear whether it is well."""
+    path, node = _PATHS[place.service], str(place.address)
+    return ServiceRequest(place.service, "GET", path, is_idempotent=True, node=node)
+
+
+def fault_of(asked: ServiceRequest, status: int, *, any_answer: bool) -> HTTPError | None:
+    """Return what *status* says is wrong with a service; None: nothing.
+
+    *any_answer*: whether it is well with whatever it answers, unless it says that it failed.
+    """
+    if status == _OK or (any_answer and status < _FAILURE):
+        return None
+    text = _REFUSALS.get(status, f"the service answered HTTP {status}")
+    return HTTPError(text.format(path=asked.path), context=ErrorContext(node=asked.node))
+
+
 class PingCall(ServiceCall):
     """A request that asks whether a service is well: one that fails is not repeated.
 
@@ -143,10 +160,7 @@ class PingCall(ServiceCall):
     is_probe = True
 
     def __init__(self, at: Place, timeout: float, now: float) -> None:
-        asked = ServiceRequest(
-            at.service, "GET", _PATHS[at.service], is_idempotent=True, node=str(at.address)
-        )
-        super().__init__(asked, timeout)
+        super().__init__(request_for(at), timeout)
         self.at = at
         """What is asked."""
         self.began = now
@@ -158,13 +172,8 @@ class PingCall(ServiceCall):
             assert error is not None, "it is not done"
             return Outcome(_status_of(error), 0.0, error)
         latency = max(0.0, self.answered_at - self.began)
-        asked = self.asked
-        is_well = reply.status == _OK or (asked.service in _ANYTHING and reply.status < _FAILURE)
-        if is_well:
-            return Outcome(PingStatus.OK, latency, None)
-        text = _REFUSALS.get(reply.status, f"the service answered HTTP {reply.status}")
-        error = HTTPError(text.format(path=asked.path), context=ErrorContext(node=asked.node))
-        return Outcome(PingStatus.ERROR, latency, error)
+        error = fault_of(self.asked, reply.status, any_answer=self.asked.service in _ANYTHING)
+        return Outcome(PingStatus.OK if error is None else PingStatus.ERROR, latency, error)
 
 
 def _status_of(error: CouchbaseError) -> PingStatus:
