@@ -20,6 +20,7 @@ from couchloop.auth import Authenticator
 from couchloop.client.bucket import BucketBase
 from couchloop.client.collections import ScopesAndCollections
 from couchloop.client.driver import Driver
+from couchloop.client.managers import defaults_of_bucket
 from couchloop.client.registry import Registry
 from couchloop.client.threads import ThreadSafeBucket
 from couchloop.exceptions import ArgumentError
@@ -40,7 +41,7 @@ from gcouchbase.threads import HubCrossing
 
 if TYPE_CHECKING:
     from gcouchbase.dns import Resolver
-    from gcouchbase.management import CollectionManager
+    from gcouchbase.management import CollectionManager, DesignManager, ViewIndexManager
 
 __all__ = ["Bucket"]
 
@@ -117,6 +118,18 @@ class Bucket(
     _registry = Registry["Bucket"](__name__.partition(".")[0])
     _driver: GeventDriver
     _wall_clock = staticmethod(time)
+
+    def view_indexes(self) -> ViewIndexManager:
+        """Return what makes, publishes and drops design documents, without any I/O."""
+        from gcouchbase.management import ViewIndexManager  # noqa: PLC0415
+
+        return ViewIndexManager(self, defaults_of_bucket(self._settings))
+
+    def bucket_manager(self) -> DesignManager:
+        """Return what SDK 2.5 has for design documents, without any I/O."""
+        from gcouchbase.management import DesignManager  # noqa: PLC0415
+
+        return DesignManager(self, defaults_of_bucket(self._settings))
 
     @staticmethod
     def _manager(bucket: Any) -> CollectionManager:

@@ -20,7 +20,13 @@ from gcouchbase.services import ServicesDriver
 
 if TYPE_CHECKING:
     from gcouchbase.dns import Resolver
-    from gcouchbase.management import Admin, BucketManager, UserManager
+    from gcouchbase.management import (
+        Admin,
+        BucketManager,
+        EventingFunctionManager,
+        SearchIndexManager,
+        UserManager,
+    )
 
 __all__ = ["CertAuthenticator", "ClassicAuthenticator", "Cluster", "PasswordAuthenticator"]
 
@@ -72,6 +78,18 @@ class Cluster(HealthMethods, HttpMethods, ClusterBase[Bucket]):
         from gcouchbase.management import UserManager  # noqa: PLC0415
 
         return UserManager(self)
+
+    def search_indexes(self) -> SearchIndexManager:
+        """Return what makes, changes and drops search indexes, without any I/O."""
+        from gcouchbase.management import SearchIndexManager  # noqa: PLC0415
+
+        return SearchIndexManager(self)
+
+    def eventing_functions(self) -> EventingFunctionManager:
+        """Return what makes, deploys and drops eventing functions, without any I/O."""
+        from gcouchbase.management import EventingFunctionManager  # noqa: PLC0415
+
+        return EventingFunctionManager(self)
 
     def cluster_manager(self) -> Admin:
         """Return what SDK 2.5 has for buckets and users, without any I/O."""

@@ -11,12 +11,25 @@ from gcouchbase.management_methods import (
     AdminMethods,
     BucketManagerMethods,
     CollectionManagerMethods,
+    DesignMethods,
+    EventingFunctionManagerMethods,
+    SearchIndexManagerMethods,
     UserManagerMethods,
+    ViewIndexManagerMethods,
 )
 from gcouchbase.methods import HttpMethods, ManifestMethods
 from gcouchbase.services import ServicesDriver
 
-__all__ = ["Admin", "BucketManager", "CollectionManager", "UserManager"]
+__all__ = [
+    "Admin",
+    "BucketManager",
+    "CollectionManager",
+    "DesignManager",
+    "EventingFunctionManager",
+    "SearchIndexManager",
+    "UserManager",
+    "ViewIndexManager",
+]
 
 _services: Any = ServicesDriver()
 
@@ -48,3 +61,31 @@ class CollectionManager(ManifestMethods, CollectionManagerMethods, CollectionMan
     __slots__ = ()
     _driver: GeventDriver
     _services_driver = _services
+
+
+class ViewIndexManager(ViewIndexManagerMethods, ManagerBase):
+    """The design documents of a bucket: `bucket.view_indexes()`."""
+
+    __slots__ = ()
+    _driver = _services
+
+
+class DesignManager(DesignMethods, ManagerBase):
+    """What SDK 2.5 has for design documents: `bucket.bucket_manager()`."""
+
+    __slots__ = ()
+    _driver = _services
+
+
+class SearchIndexManager(SearchIndexManagerMethods, ManagerBase):
+    """The search indexes of a cluster, or of a scope: `search_indexes()` of either."""
+
+    __slots__ = ()
+    _driver = _services
+
+
+class EventingFunctionManager(EventingFunctionManagerMethods, ManagerBase):
+    """The eventing functions of a cluster, or of a scope: `eventing_functions()` of either."""
+
+    __slots__ = ()
+    _driver = _services

@@ -29,7 +29,17 @@ from typing import Any, Final, NamedTuple, TypeVar, Union, get_args, get_origin,
 
 from couchloop.hot.result import ReplicasResult
 from couchloop.hot.result import V as OF_TYPE
-from couchloop.management import admin, buckets, cluster, http_request, users
+from couchloop.management import (
+    admin,
+    bucket_manager,
+    buckets,
+    cluster,
+    design_documents,
+    eventing_functions,
+    http_request,
+    search_indexes,
+    users,
+)
 from couchloop.management import collections as scopes
 from couchloop.operations import (
     concatenate,
@@ -78,6 +88,8 @@ class Family(NamedTuple):
     """Of the class."""
     meaning: str
     modules: tuple[ModuleType, ...]
+    of_bucket: bool = False
+    """Whether it is of one bucket, as what its methods take of it says."""
     asks_services: bool = False
     """Whether its methods ask services, and stand beside others that do not."""
     is_management: bool = False
@@ -131,13 +143,41 @@ FAMILIES: Final = (
         "CollectionManagerMethods",
         "How scopes and collections are made and dropped",
         (scopes,),
+        of_bucket=True,
         asks_services=True,
+        is_management=True,
+    ),
+    Family(
+        "ViewIndexManagerMethods",
+        "What can be asked about design documents",
+        (design_documents,),
+        of_bucket=True,
+        is_management=True,
+    ),
+    Family(
+        "DesignMethods",
+        "The same by the names of SDK 2.5's BucketManager",
+        (bucket_manager,),
+        of_bucket=True,
+        is_management=True,
+    ),
+    Family(
+        "SearchIndexManagerMethods",
+        "What can be asked about search indexes",
+        (search_indexes,),
+        is_management=True,
+    ),
+    Family(
+        "EventingFunctionManagerMethods",
+        "What can be asked about eventing functions",
+        (eventing_functions,),
         is_management=True,
     ),
 )
 
 
 _FIRST: Final = ("Defaults", "BucketDefaults")
+"""What the first parameter of a builder is."""
 
 
 def is_builder(name: str, member: object, module: ModuleType) -> bool:
@@ -248,9 +288,8 @@ class Module:
         body = "\n".join([head, self.target.attributes, *methods])
         if family.asks_services:
             body = re.sub(r"\b_(defaults|driver)\b", r"_services_\1", body)
-            body = body.replace(
-                "_services_defaults: Defaults", "_services_defaults: BucketDefaults"
-            )
+        if family.of_bucket:
+            body = body.replace("defaults: Defaults", "defaults: BucketDefaults", 1)
             self.imports.add(("couchloop.management.defaults", "BucketDefaults"))
         return f"class {family.name}:\n{textwrap.indent(body, '    ')}"
 

@@ -129,11 +129,11 @@ query | | {_QUERIES}
 n1ql_query | | {_QUERIES}
 analytics_query | | {_QUERIES}
 search | | {_QUERIES}
-bucket_manager | | {_MANAGEMENT}
-design_create | | {_MANAGEMENT}
-design_get | | {_MANAGEMENT}
-design_publish | | {_MANAGEMENT}
-design_delete | | {_MANAGEMENT}
+bucket_manager
+design_create
+design_get
+design_publish
+design_delete
 register_crypto_provider | | encryption of fields has a wave of its own
 unregister_crypto_provider | | likewise
 encrypt_fields | | likewise
@@ -376,7 +376,7 @@ analytics_ingester | | {_QUERIES}
 views | | {_QUERIES}
 fulltext | | {_QUERIES}
 admin | `Admin` comes from `cluster.cluster_manager()` | | gcouchbase.management.Admin txcouchbase.management.Admin
-bucketmanager | | {_MANAGEMENT}
+bucketmanager | `BucketManager` comes from `bucket.bucket_manager()` | | gcouchbase.management.DesignManager txcouchbase.management.DesignManager
 crypto | | encryption of fields has a wave of its own
 experimental | | out: nothing here is hidden behind a gate
 asynchronous | | out: the core without I/O takes its place
@@ -401,9 +401,9 @@ search | | {_QUERIES}
 buckets
 users
 query_indexes | | {_MANAGEMENT}
-search_indexes | | {_MANAGEMENT}
+search_indexes
 analytics_indexes | | {_MANAGEMENT}
-eventing_functions | | {_MANAGEMENT}
+eventing_functions
 transactions | | transactions have a wave of their own
 Bucket.name | | out: `bucket.bucket`
 Bucket.scope | | {_COLLECTIONS} | gcouchbase.bucket.Bucket.scope txcouchbase.bucket.Bucket.scope

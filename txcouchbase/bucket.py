@@ -18,6 +18,7 @@ from couchloop.auth import Authenticator
 from couchloop.client.async_result import AsyncResult
 from couchloop.client.bucket import BucketBase
 from couchloop.client.collections import ScopesAndCollections
+from couchloop.client.managers import defaults_of_bucket
 from couchloop.client.registry import Registry
 from couchloop.client.sdk25 import LaterOnTwisted
 from couchloop.client.threads import ThreadSafeBucket
@@ -43,7 +44,7 @@ from txcouchbase.raw import RawOperations
 from txcouchbase.threads import ReactorCrossing, check_threads
 
 if TYPE_CHECKING:
-    from txcouchbase.management import CollectionManager
+    from txcouchbase.management import CollectionManager, DesignManager, ViewIndexManager
     from txcouchbase.tls import TlsFactory
 
 __all__ = ["AsyncResult", "Bucket", "RawBucket"]
@@ -120,6 +121,18 @@ class Bucket(
     _driver: TwistedDriver
     _wall_clock = staticmethod(time)
     _producers: Producers | None = None
+
+    def view_indexes(self) -> ViewIndexManager:
+        """Return what makes, publishes and drops design documents, without any I/O."""
+        from txcouchbase.management import ViewIndexManager  # noqa: PLC0415
+
+        return ViewIndexManager(self, defaults_of_bucket(self._settings))
+
+    def bucket_manager(self) -> DesignManager:
+        """Return what SDK 2.5 has for design documents, without any I/O."""
+        from txcouchbase.management import DesignManager  # noqa: PLC0415
+
+        return DesignManager(self, defaults_of_bucket(self._settings))
 
     @staticmethod
     def _manager(bucket: Any) -> CollectionManager:

@@ -21,7 +21,13 @@ from txcouchbase.methods import HealthMethods, HttpMethods
 from txcouchbase.services import ServicesDriver
 
 if TYPE_CHECKING:
-    from txcouchbase.management import Admin, BucketManager, UserManager
+    from txcouchbase.management import (
+        Admin,
+        BucketManager,
+        EventingFunctionManager,
+        SearchIndexManager,
+        UserManager,
+    )
     from txcouchbase.tls import TlsFactory
 
 __all__ = ["CertAuthenticator", "ClassicAuthenticator", "Cluster", "PasswordAuthenticator"]
@@ -77,6 +83,18 @@ class Cluster(HealthMethods, HttpMethods, ClusterBase[Bucket]):
         from txcouchbase.management import UserManager  # noqa: PLC0415
 
         return UserManager(self)
+
+    def search_indexes(self) -> SearchIndexManager:
+        """Return what makes, changes and drops search indexes, without any I/O."""
+        from txcouchbase.management import SearchIndexManager  # noqa: PLC0415
+
+        return SearchIndexManager(self)
+
+    def eventing_functions(self) -> EventingFunctionManager:
+        """Return what makes, deploys and drops eventing functions, without any I/O."""
+        from txcouchbase.management import EventingFunctionManager  # noqa: PLC0415
+
+        return EventingFunctionManager(self)
 
     def cluster_manager(self) -> Admin:
         """Return what SDK 2.5 has for buckets and users, without any I/O."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from couchloop.client.collections import CollectionBase, ScopeBase
 from txcouchbase.driver import TwistedDriver
 from txcouchbase.methods import DocumentMethods
+
+if TYPE_CHECKING:
+    from txcouchbase.management import EventingFunctionManager, SearchIndexManager
 
 __all__ = ["Collection", "Scope"]
 
@@ -24,3 +29,15 @@ class Scope(ScopeBase[Collection]):
     """A scope of a bucket: `bucket.scope(name)`."""
 
     __slots__ = ()
+
+    def search_indexes(self) -> SearchIndexManager:
+        """Return what makes, changes and drops the scope's search indexes, without any I/O."""
+        from txcouchbase.management import SearchIndexManager  # noqa: PLC0415
+
+        return SearchIndexManager(self, self._services_defaults())
+
+    def eventing_functions(self) -> EventingFunctionManager:
+        """Return what makes, deploys and drops the scope's functions, without any I/O."""
+        from txcouchbase.management import EventingFunctionManager  # noqa: PLC0415
+
+        return EventingFunctionManager(self, self._services_defaults())

@@ -6,6 +6,10 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/management/users.py
 - core/couchloop/management/admin.py
 - core/couchloop/management/collections.py
+- core/couchloop/management/design_documents.py
+- core/couchloop/management/bucket_manager.py
+- core/couchloop/management/search_indexes.py
+- core/couchloop/management/eventing_functions.py
 
 What a builder raises fails the Deferred. WrongLoopError is raised: whoever calls from another
 thread must not touch a Deferred. Frames are part of tracebacks and must not keep a Bucket open, so
@@ -22,10 +26,22 @@ from twisted.internet.defer import Deferred, fail
 
 from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
 from couchloop.hot.operation import Defaults, placed
-from couchloop.management import admin, buckets, collections, users
+from couchloop.management import (
+    admin,
+    bucket_manager,
+    buckets,
+    collections,
+    design_documents,
+    eventing_functions,
+    search_indexes,
+    users,
+)
 from couchloop.management.buckets import BucketInfo, BucketSettings, Progress
 from couchloop.management.defaults import BucketDefaults
+from couchloop.management.design_documents import DesignDocument, DesignDocumentNamespace
+from couchloop.management.eventing_values import EventingFunction, EventingFunctionsStatus
 from couchloop.management.http_request import HttpResult
+from couchloop.management.search_indexes import SearchIndex
 from couchloop.management.users import AuthDomain, Group, RoleAndDescription, User, UserAndMetadata
 from couchloop.safety.secret import Secret
 from txcouchbase.driver import TwistedDriver
@@ -831,6 +847,742 @@ class CollectionManagerMethods:
             return fail(without_frames(placed(error, self._services_defaults)))
         try:
             return self._services_driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+
+class ViewIndexManagerMethods:
+    """What can be asked about design documents."""
+
+    __slots__ = ()
+
+    _defaults: BucketDefaults
+    _driver: TwistedDriver
+
+    def get_design_document(
+        self,
+        design_doc_name: str,
+        namespace: DesignDocumentNamespace,
+        *,
+        timeout: float | None = None,
+    ) -> Deferred[DesignDocument]:
+        """Return a design document. Raises DesignDocumentNotFoundError, NotAuthorizedError.
+
+        Args:
+            design_doc_name: the design document's name, without `_design/` and `dev_`.
+            namespace: DesignDocumentNamespace.DEVELOPMENT or DesignDocumentNamespace.PRODUCTION.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        try:
+            pending = design_documents.get_design_document(
+                self._defaults, design_doc_name, namespace, timeout=timeout
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def get_all_design_documents(
+        self, namespace: DesignDocumentNamespace, *, timeout: float | None = None
+    ) -> Deferred[list[DesignDocument]]:
+        """Return those of a namespace. Raises BucketNotFoundError, NotAuthorizedError.
+
+        Args:
+            namespace: DesignDocumentNamespace.DEVELOPMENT or DesignDocumentNamespace.PRODUCTION.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        try:
+            pending = design_documents.get_all_design_documents(
+                self._defaults, namespace, timeout=timeout
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def upsert_design_document(
+        self,
+        design_doc_data: DesignDocument,
+        namespace: DesignDocumentNamespace,
+        *,
+        timeout: float | None = None,
+    ) -> Deferred[None]:
+        """Make a design document, or replace one: its views are built anew.
+
+        Args:
+            design_doc_data: its name, and its views by name.
+            namespace: DesignDocumentNamespace.DEVELOPMENT or DesignDocumentNamespace.PRODUCTION.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises ServerInvalidArgumentError (what is no JavaScript), NotAuthorizedError.
+        """
+        try:
+            pending = design_documents.upsert_design_document(
+                self._defaults, design_doc_data, namespace, timeout=timeout
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def drop_design_document(
+        self,
+        design_doc_name: str,
+        namespace: DesignDocumentNamespace,
+        *,
+        timeout: float | None = None,
+    ) -> Deferred[None]:
+        """Delete a design document with its views.
+
+        Args:
+            design_doc_name: the design document's name, without `_design/` and `dev_`.
+            namespace: DesignDocumentNamespace.DEVELOPMENT or DesignDocumentNamespace.PRODUCTION.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises DesignDocumentNotFoundError, NotAuthorizedError.
+        """
+        try:
+            pending = design_documents.drop_design_document(
+                self._defaults, design_doc_name, namespace, timeout=timeout
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def publish_design_document(
+        self, design_doc_name: str, *, timeout: float | None = None
+    ) -> Deferred[None]:
+        """Copy a design document from development to production, where it replaces what was there.
+
+        Args:
+            design_doc_name: the design document's name, without `_design/` and `dev_`.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        That for development stays: `design_publish` deletes it.
+
+        Raises DesignDocumentNotFoundError, NotAuthorizedError.
+        """
+        try:
+            pending = design_documents.publish_design_document(
+                self._defaults, design_doc_name, timeout=timeout
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+
+class DesignMethods:
+    """The same by the names of SDK 2.5's BucketManager."""
+
+    __slots__ = ()
+
+    _defaults: BucketDefaults
+    _driver: TwistedDriver
+
+    def design_create(
+        self,
+        name: str,
+        ddoc: Mapping[str, Any] | str,
+        use_devmode: bool = True,
+        syncwait: float = 0,
+        *,
+        timeout: float | None = None,
+    ) -> Deferred[HttpResult]:
+        """Make a design document, or replace one.
+
+        Args:
+            name: without `_design/`.
+            ddoc: the document, as a mapping or as JSON: `{"views": {"v": {"map": "function…"}}}`.
+            use_devmode: whether it is one for development, `dev_…`.
+            syncwait: seconds to wait until its first view answers; 0: it is built when it is asked.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises ServerInvalidArgumentError (what is no JavaScript), TimeoutError (it is stored, and
+        its views do not answer), NotAuthorizedError.
+        """
+        try:
+            pending = bucket_manager.design_create(
+                self._defaults, name, ddoc, use_devmode, syncwait, timeout=timeout
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def design_get(
+        self, name: str, use_devmode: bool = True, *, timeout: float | None = None
+    ) -> Deferred[HttpResult]:
+        """Return a result whose `value` is a design document, as the server has it.
+
+        Args:
+            name: without `_design/`.
+            use_devmode: whether it is one for development, `dev_…`.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises DesignDocumentNotFoundError, NotAuthorizedError.
+        """
+        try:
+            pending = bucket_manager.design_get(self._defaults, name, use_devmode, timeout=timeout)
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def design_publish(
+        self, name: str, syncwait: float = 0, *, timeout: float | None = None
+    ) -> Deferred[HttpResult]:
+        """Move a design document from development to production, where it replaces what was there.
+
+        Args:
+            name: without `_design/` and `dev_`.
+            syncwait: as for `design_create`.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises DesignDocumentNotFoundError, TimeoutError (it is published, and its views do not
+        answer; that for development is still there), NotAuthorizedError.
+        """
+        try:
+            pending = bucket_manager.design_publish(self._defaults, name, syncwait, timeout=timeout)
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def design_delete(
+        self,
+        name: str,
+        use_devmode: bool = True,
+        syncwait: float = 0,
+        *,
+        timeout: float | None = None,
+    ) -> Deferred[HttpResult]:
+        """Delete a design document with its views.
+
+        Args:
+            name: without `_design/`.
+            use_devmode: whether it is one for development, `dev_…`.
+            syncwait: seconds to wait until all nodes have forgotten it.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises DesignDocumentNotFoundError, TimeoutError (it is deleted, and still seen),
+        NotAuthorizedError.
+        """
+        try:
+            pending = bucket_manager.design_delete(
+                self._defaults, name, use_devmode, syncwait, timeout=timeout
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def design_list(self, *, timeout: float | None = None) -> Deferred[HttpResult]:
+        """Return a result whose `value` has all design documents by id, `_design/dev_…` among them.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises BucketNotFoundError, NotAuthorizedError.
+        """
+        try:
+            pending = bucket_manager.design_list(self._defaults, timeout=timeout)
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+
+class SearchIndexManagerMethods:
+    """What can be asked about search indexes."""
+
+    __slots__ = ()
+
+    _defaults: Defaults
+    _driver: TwistedDriver
+
+    def upsert_index(self, index: SearchIndex, *, timeout: float | None = None) -> Deferred[None]:
+        """Make an index, or replace the one whose uuid the definition has.
+
+        Args:
+            index: its definition.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises IndexExistsError (there is one, and no uuid was given), IndexChangedError,
+        SearchIndexNotFoundError (a uuid of an index that is gone), ServerInvalidArgumentError (the
+        definition), QuotaLimitedError, NotAuthorizedError, FeatureNotAvailableError (of a scope,
+        before 7.6).
+        """
+        try:
+            pending = search_indexes.upsert_index(self._defaults, index, timeout=timeout)
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def drop_index(self, index_name: str, *, timeout: float | None = None) -> Deferred[None]:
+        """Drop an index. Raises SearchIndexNotFoundError, NotAuthorizedError.
+
+        Args:
+            index_name: the index' name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        try:
+            pending = search_indexes.drop_index(self._defaults, index_name, timeout=timeout)
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def get_index(self, index_name: str, *, timeout: float | None = None) -> Deferred[SearchIndex]:
+        """Return an index' definition. Raises SearchIndexNotFoundError, NotAuthorizedError.
+
+        Args:
+            index_name: the index' name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        try:
+            pending = search_indexes.get_index(self._defaults, index_name, timeout=timeout)
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def get_all_indexes(self, *, timeout: float | None = None) -> Deferred[list[SearchIndex]]:
+        """Return all indexes, or those of a scope; without one, scopes' have their whole names.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises NotAuthorizedError, FeatureNotAvailableError (of a scope, before 7.6).
+        """
+        try:
+            pending = search_indexes.get_all_indexes(self._defaults, timeout=timeout)
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def get_indexed_documents_count(
+        self, index_name: str, *, timeout: float | None = None
+    ) -> Deferred[int]:
+        """Return how many documents an index has.
+
+        Args:
+            index_name: the index' name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises SearchIndexNotFoundError, IndexNotReadyError (it was just made), NotAuthorizedError.
+        """
+        try:
+            pending = search_indexes.get_indexed_documents_count(
+                self._defaults, index_name, timeout=timeout
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def pause_ingest(self, index_name: str, *, timeout: float | None = None) -> Deferred[None]:
+        """Stop indexing documents that change. Raises SearchIndexNotFoundError, NotAuthorizedError.
+
+        Args:
+            index_name: the index' name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        try:
+            pending = search_indexes.pause_ingest(self._defaults, index_name, timeout=timeout)
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def resume_ingest(self, index_name: str, *, timeout: float | None = None) -> Deferred[None]:
+        """Index again what changes. Raises SearchIndexNotFoundError, NotAuthorizedError.
+
+        Args:
+            index_name: the index' name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        try:
+            pending = search_indexes.resume_ingest(self._defaults, index_name, timeout=timeout)
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def allow_querying(self, index_name: str, *, timeout: float | None = None) -> Deferred[None]:
+        """Let an index be queried. Raises SearchIndexNotFoundError, NotAuthorizedError.
+
+        Args:
+            index_name: the index' name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        try:
+            pending = search_indexes.allow_querying(self._defaults, index_name, timeout=timeout)
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def disallow_querying(self, index_name: str, *, timeout: float | None = None) -> Deferred[None]:
+        """Have queries of an index refused. Raises SearchIndexNotFoundError, NotAuthorizedError.
+
+        Args:
+            index_name: the index' name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        try:
+            pending = search_indexes.disallow_querying(self._defaults, index_name, timeout=timeout)
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def freeze_plan(self, index_name: str, *, timeout: float | None = None) -> Deferred[None]:
+        """Leave partitions where they are. Raises SearchIndexNotFoundError, NotAuthorizedError.
+
+        Args:
+            index_name: the index' name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        try:
+            pending = search_indexes.freeze_plan(self._defaults, index_name, timeout=timeout)
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def unfreeze_plan(self, index_name: str, *, timeout: float | None = None) -> Deferred[None]:
+        """Let partitions be moved again. Raises SearchIndexNotFoundError, NotAuthorizedError.
+
+        Args:
+            index_name: the index' name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        try:
+            pending = search_indexes.unfreeze_plan(self._defaults, index_name, timeout=timeout)
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def analyze_document(
+        self, index_name: str, document: Any, *, timeout: float | None = None
+    ) -> Deferred[list[Any]]:
+        """Return the terms that an index would keep of a document.
+
+        Args:
+            index_name: the index' name.
+            document: anything that JSON can say.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Returns:
+            One mapping (or None) for each part of the document that is analysed: terms, where each
+            was found, and its bytes in base64.
+
+        Raises SearchIndexNotFoundError, IndexNotReadyError, ServerInvalidArgumentError,
+        NotAuthorizedError, FeatureNotAvailableError.
+        """
+        try:
+            pending = search_indexes.analyze_document(
+                self._defaults, index_name, document, timeout=timeout
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def get_index_stats(
+        self, index_name: str, *, timeout: float | None = None
+    ) -> Deferred[dict[str, Any]]:
+        """Return what the service counts of an index, as it says it.
+
+        Args:
+            index_name: the index' name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises SearchIndexNotFoundError, NotAuthorizedError.
+        """
+        try:
+            pending = search_indexes.get_index_stats(self._defaults, index_name, timeout=timeout)
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def get_all_index_stats(self, *, timeout: float | None = None) -> Deferred[dict[str, Any]]:
+        """Return what a node's service counts of all indexes. Raises NotAuthorizedError.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        try:
+            pending = search_indexes.get_all_index_stats(self._defaults, timeout=timeout)
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+
+class EventingFunctionManagerMethods:
+    """What can be asked about eventing functions."""
+
+    __slots__ = ()
+
+    _defaults: Defaults
+    _driver: TwistedDriver
+
+    def upsert_function(
+        self, function: EventingFunction, *, timeout: float | None = None
+    ) -> Deferred[None]:
+        """Store a function, or replace one that does not run.
+
+        Args:
+            function: what it is called, runs and hears of.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises EventingFunctionAlreadyDeployedError, EventingFunctionCompilationFailureError,
+        EventingFunctionIdenticalKeyspaceError, BucketNotFoundError, CollectionNotFoundError,
+        ServerInvalidArgumentError, NotAuthorizedError.
+        """
+        try:
+            pending = eventing_functions.upsert_function(self._defaults, function, timeout=timeout)
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def drop_function(self, name: str, *, timeout: float | None = None) -> Deferred[None]:
+        """Delete a function that is not deployed.
+
+        Args:
+            name: the function's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises EventingFunctionNotFoundError, EventingFunctionNotUnDeployedError,
+        NotAuthorizedError.
+        """
+        try:
+            pending = eventing_functions.drop_function(self._defaults, name, timeout=timeout)
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def deploy_function(self, name: str, *, timeout: float | None = None) -> Deferred[None]:
+        """Have a function run from now on; `functions_status` tells when it does.
+
+        Args:
+            name: the function's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises EventingFunctionNotFoundError, EventingFunctionAlreadyDeployedError,
+        EventingFunctionPausedError, EventingFunctionNotBootstrappedError (it is about to run),
+        NotAuthorizedError.
+        """
+        try:
+            pending = eventing_functions.deploy_function(self._defaults, name, timeout=timeout)
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def undeploy_function(self, name: str, *, timeout: float | None = None) -> Deferred[None]:
+        """Have a function run no more, and forget how far it was.
+
+        Args:
+            name: the function's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises EventingFunctionNotFoundError, EventingFunctionNotDeployedError, NotAuthorizedError.
+        """
+        try:
+            pending = eventing_functions.undeploy_function(self._defaults, name, timeout=timeout)
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def pause_function(self, name: str, *, timeout: float | None = None) -> Deferred[None]:
+        """Have a function wait, and remember how far it was.
+
+        Args:
+            name: the function's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises EventingFunctionNotFoundError, EventingFunctionNotBootstrappedError (it does not
+        run), EventingFunctionPausedError, NotAuthorizedError.
+        """
+        try:
+            pending = eventing_functions.pause_function(self._defaults, name, timeout=timeout)
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def resume_function(self, name: str, *, timeout: float | None = None) -> Deferred[None]:
+        """Have a paused function go on.
+
+        Args:
+            name: the function's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises EventingFunctionNotFoundError, EventingFunctionNotDeployedError,
+        EventingFunctionAlreadyDeployedError, NotAuthorizedError.
+        """
+        try:
+            pending = eventing_functions.resume_function(self._defaults, name, timeout=timeout)
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def get_function(
+        self, name: str, *, timeout: float | None = None
+    ) -> Deferred[EventingFunction]:
+        """Return a function.
+
+        Args:
+            name: the function's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises EventingFunctionNotFoundError, NotAuthorizedError.
+        """
+        try:
+            pending = eventing_functions.get_function(self._defaults, name, timeout=timeout)
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def get_all_functions(
+        self, *, timeout: float | None = None
+    ) -> Deferred[list[EventingFunction]]:
+        """Return the functions of the cluster, or of a scope. Raises NotAuthorizedError.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        try:
+            pending = eventing_functions.get_all_functions(self._defaults, timeout=timeout)
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def functions_status(
+        self, *, timeout: float | None = None
+    ) -> Deferred[EventingFunctionsStatus]:
+        """Return how the functions of the cluster are, or of a scope. Raises NotAuthorizedError.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        try:
+            pending = eventing_functions.functions_status(self._defaults, timeout=timeout)
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
         except WrongLoopError:
             del self
             raise

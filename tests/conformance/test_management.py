@@ -17,13 +17,22 @@ from couchloop.exceptions import (
     BucketNotFlushableError,
     BucketNotFoundError,
     CollectionExistsError,
+    DesignDocumentNotFoundError,
+    EventingFunctionNotFoundError,
     NotAuthorizedError,
     NotReadyError,
     ScopeNotFoundError,
+    SearchIndexNotFoundError,
     UnambiguousTimeoutError,
     UserNotFoundError,
 )
 from couchloop.management.buckets import BucketSettings, BucketType
+from couchloop.management.design_documents import (
+    DesignDocument,
+    DesignDocumentNamespace,
+    View,
+)
+from couchloop.management.search_indexes import SearchIndex
 from couchloop.management.users import Group, Role
 from couchloop.management.users import User as NewUser
 from tests.conformance.loops import PASSWORD, Loop, open_bucket
@@ -179,3 +188,52 @@ def test_in_doubt(loop: Loop) -> None:
         with pytest.raises(AmbiguousTimeoutError):
             loop.wait(cluster.buckets().create_bucket(BucketSettings("new"), timeout=0.2))
         del cluster
+
+
+def test_design_documents(loop: Loop) -> None:
+    """Design documents of a bucket, by the names of SDK 4 and of SDK 2.5."""
+    with administered(loop) as (_, cluster):
+        bucket = open_bucket(loop, cluster, "default")
+        views = bucket.view_indexes()
+        birds = DesignDocument("birds", {"by_name": View("function (doc) { emit(doc.name); }")})
+        loop.wait(views.upsert_design_document(birds, DesignDocumentNamespace.DEVELOPMENT))
+        loop.wait(views.publish_design_document("birds"))
+        production = DesignDocumentNamespace.PRODUCTION
+        found = loop.wait(views.get_design_document("birds", production))
+        assert list(found.views) == ["by_name"]
+        manager = bucket.bucket_manager()
+        assert loop.wait(manager.design_get("birds", use_devmode=False)).success
+        with pytest.warns(DeprecationWarning, match="bucket_manager"):
+            loop.wait(bucket.design_delete("birds", use_devmode=False))
+        with pytest.raises(DesignDocumentNotFoundError):
+            loop.wait(views.get_design_document("birds", production))
+        loop.wait(bucket.close())
+        del views, manager, bucket, cluster
+
+
+def test_search_indexes(loop: Loop) -> None:
+    """Search indexes of the cluster, and of a scope."""
+    with administered(loop) as (_, cluster):
+        bucket = open_bucket(loop, cluster, "default")
+        loop.wait(bucket.upsert("key", {"a": 1}))
+        for manager in (cluster.search_indexes(), bucket.scope("_default").search_indexes()):
+            index = SearchIndex("birds", source_name="default")
+            loop.wait(manager.upsert_index(index))
+            assert loop.wait(manager.get_indexed_documents_count("birds")) == 1
+            assert [each.name for each in loop.wait(manager.get_all_indexes())]
+            loop.wait(manager.drop_index("birds"))
+            with pytest.raises(SearchIndexNotFoundError):
+                loop.wait(manager.get_index("birds"))
+        loop.wait(bucket.close())
+        del manager, bucket, cluster
+
+
+def test_eventing_functions(loop: Loop) -> None:
+    """Eventing functions of the cluster."""
+    with administered(loop) as (_, cluster):
+        manager = cluster.eventing_functions()
+        assert loop.wait(manager.get_all_functions()) == []
+        with pytest.raises(EventingFunctionNotFoundError):
+            loop.wait(manager.get_function("nosuch"))
+        assert loop.wait(manager.functions_status()).functions == ()
+        del manager, cluster

@@ -16,7 +16,16 @@ from couchloop.transcoder import FMT_BYTES, FMT_UTF8
 from couchloop.wire import Opcode
 from gcouchbase.bucket import Bucket, BucketArguments, OpenBucketArguments
 from gcouchbase.cluster import Cluster
-from gcouchbase.management import Admin, BucketManager, CollectionManager, UserManager
+from gcouchbase.management import (
+    Admin,
+    BucketManager,
+    CollectionManager,
+    DesignManager,
+    EventingFunctionManager,
+    SearchIndexManager,
+    UserManager,
+    ViewIndexManager,
+)
 from gcouchbase.testing import ServedCluster
 from tests.gcouchbase.support import PASSWORD
 from tests.signatures import check_arguments, check_methods
@@ -184,7 +193,11 @@ class TestInterface:
                 "AdminMethods": Admin,
                 "BucketManagerMethods": BucketManager,
                 "CollectionManagerMethods": CollectionManager,
+                "DesignMethods": DesignManager,
+                "EventingFunctionManagerMethods": EventingFunctionManager,
+                "SearchIndexManagerMethods": SearchIndexManager,
                 "UserManagerMethods": UserManager,
+                "ViewIndexManagerMethods": ViewIndexManager,
             },
         )
         assert str(inspect.signature(Bucket.get)) == (

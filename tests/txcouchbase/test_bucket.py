@@ -43,7 +43,16 @@ from tests.txcouchbase import support
 from tests.txcouchbase.support import Memory, error_of, in_thread, outcome
 from txcouchbase.bucket import Bucket, BucketArguments, OpenBucketArguments
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
-from txcouchbase.management import Admin, BucketManager, CollectionManager, UserManager
+from txcouchbase.management import (
+    Admin,
+    BucketManager,
+    CollectionManager,
+    DesignManager,
+    EventingFunctionManager,
+    SearchIndexManager,
+    UserManager,
+    ViewIndexManager,
+)
 
 
 class MemoryTests(SynchronousTestCase):
@@ -513,7 +522,11 @@ class OperationTests(MemoryTests):
                 "AdminMethods": Admin,
                 "BucketManagerMethods": BucketManager,
                 "CollectionManagerMethods": CollectionManager,
+                "DesignMethods": DesignManager,
+                "EventingFunctionManagerMethods": EventingFunctionManager,
+                "SearchIndexManagerMethods": SearchIndexManager,
                 "UserManagerMethods": UserManager,
+                "ViewIndexManagerMethods": ViewIndexManager,
             },
         )
         assert str(inspect.signature(Bucket.touch)) == (

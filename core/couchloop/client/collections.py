@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Final, Generic, NoReturn, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, Protocol, TypeVar, cast
 from weakref import WeakValueDictionary
 
 from couchloop.client.driver import Driver
-from couchloop.client.managers import defaults_of_bucket
+from couchloop.client.managers import defaults_of_bucket, defaults_of_scope
 from couchloop.exceptions import InvalidNameError
 from couchloop.hot.operation import MAX_KEY_IN_COLLECTION, CollectionName, Defaults
 from couchloop.later import pattern
+
+if TYPE_CHECKING:
+    from couchloop.management.defaults import ScopeDefaults
 
 C_co = TypeVar("C_co", covariant=True)
 S_co = TypeVar("S_co", covariant=True)
@@ -147,6 +150,12 @@ class ScopeBase(_Part, Generic[C_co]):
     def __init__(self, bucket: Any, name: str) -> None:
         self._bucket = bucket
         self._names = (name,)
+
+    def _ask_services(self) -> Any:
+        return self._bucket._ask_services()  # noqa: SLF001 - ours
+
+    def _services_defaults(self) -> ScopeDefaults:
+        return defaults_of_scope(self._bucket._settings, self._names[0])  # noqa: SLF001
 
     def collection(self, name: str) -> C_co:
         """Return a collection of this scope, without any I/O: whether it exists is seen later.

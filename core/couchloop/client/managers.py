@@ -5,10 +5,10 @@ They hold who made them, and with that its services; the methods come with the a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from couchloop.hot.encoding import transcoder_of
-from couchloop.management.defaults import BucketDefaults
+from couchloop.management.defaults import BucketDefaults, ScopeDefaults
 
 if TYPE_CHECKING:
     from couchloop.client.services import ClusterServices
@@ -26,31 +26,30 @@ class Asking(Protocol):
 
 
 class ManagerBase:
-    """A manager of a Cluster, which it keeps.
+    """A manager of a Cluster, or of a Bucket or scope, which it keeps.
 
     Args:
-        cluster: whose it is.
+        owner: whose it is.
+        defaults: what its calls use; None: what its owner has.
     """
 
-    __slots__ = ("_cluster", "_defaults")
+    __slots__ = ("_defaults", "_owner")
 
-    _defaults: Defaults
-
-    def __init__(self, cluster: Asking) -> None:
-        self._cluster = cluster
-        self._defaults = cluster._defaults  # noqa: SLF001 - ours
+    def __init__(self, owner: Any, defaults: Any = None) -> None:
+        self._owner: Asking = owner
+        self._defaults: Any = owner._defaults if defaults is None else defaults  # noqa: SLF001 - ours
 
     def _ask_services(self) -> ClusterServices:
-        return self._cluster._ask_services()  # noqa: SLF001 - ours
+        return self._owner._ask_services()  # noqa: SLF001 - ours
 
     def __repr__(self) -> str:
-        return f"<{type(self).__module__}.{type(self).__name__} of {self._cluster!r}>"
+        return f"<{type(self).__module__}.{type(self).__name__} of {self._owner!r}>"
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         # What copy.copy, copy.deepcopy and pickle ask.
         raise TypeError(
-            f"a {type(self).__name__} is not copied or pickled, as its Cluster is not: ask the "
-            "Cluster for it where it is wanted"
+            f"a {type(self).__name__} is not copied or pickled, as its Cluster or Bucket is not: "
+            "ask that for it where it is wanted"
         )
 
 
@@ -58,3 +57,11 @@ def defaults_of_bucket(settings: Settings) -> BucketDefaults:
     """Return what the calls of a bucket's managers use where they say nothing."""
     timeout = settings.http.management_timeout
     return BucketDefaults(transcoder_of(None), 0, timeout=timeout, bucket=settings.bucket)
+
+
+def defaults_of_scope(settings: Settings, scope: str) -> ScopeDefaults:
+    """Likewise of a scope's."""
+    timeout = settings.http.management_timeout
+    return ScopeDefaults(
+        transcoder_of(None), 0, timeout=timeout, bucket=settings.bucket, scope=scope
+    )

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import MethodType
 from typing import Any, Final
+from warnings import warn
 
 from couchloop import (
     COMPRESS_FORCE,
@@ -44,7 +46,7 @@ _VIEWS: Final = "views are not there yet"
 _QUERIES: Final = "queries are not there yet"
 _ANALYTICS: Final = "analytics queries are not there yet"
 _SEARCHES: Final = "searches are not there yet"
-_MANAGEMENT: Final = "management of designs and indexes is not there yet"
+_MANAGEMENT: Final = "management of indexes of queries and analytics is not there yet"
 _OF_THE_LOOP: Final = "in threads there is no management yet: ask for it in the thread of the loop"
 _CRYPTO: Final = "encryption of fields is not there yet: encrypt values in a transcoder"
 
@@ -68,6 +70,25 @@ class _NotYet:
         method.__name__, method.__qualname__ = name, f"{owner.__name__}.{name}"
         method.__doc__ = f"Raise FeatureNotAvailableError: {why}."
         return method
+
+
+class _OfBucketManager:
+    """A method of a Bucket in SDK 2.5 that is one of `bucket_manager()`: it warns, and calls it."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type) -> Callable[..., Any]:
+        name = self._name
+
+        def method(bucket: Any, *arguments: Any, **keywords: Any) -> Any:
+            text = f"{name}() is a method of bucket_manager() now"
+            warn(text, DeprecationWarning, stacklevel=2)
+            return getattr(bucket.bucket_manager(), name)(*arguments, **keywords)
+
+        method.__name__, method.__qualname__ = name, f"{owner.__name__}.{name}"
+        method.__doc__ = f"Do what `bucket_manager().{name}` does: a name of SDK 2.5, which warns."
+        return method if instance is None else MethodType(method, instance)
 
 
 def _later_property(name: str, why: str) -> Any:
@@ -129,9 +150,7 @@ class LaterOfClusters(LaterNames):
     search = _NotYet(_SEARCHES)
     search_query = _NotYet(_SEARCHES)
     query_indexes = _NotYet(_MANAGEMENT)
-    search_indexes = _NotYet(_MANAGEMENT)
     analytics_indexes = _NotYet(_MANAGEMENT)
-    eventing_functions = _NotYet(_MANAGEMENT)
 
 
 class LaterOfCollections(LaterNames):
@@ -167,13 +186,11 @@ class Sdk25Names(LaterNames):
     n1ql_query = _NotYet(_QUERIES)
     analytics_query = _NotYet(_ANALYTICS)
     search = _NotYet(_SEARCHES)
-    bucket_manager = _NotYet(_MANAGEMENT)
-    view_indexes = _NotYet(_MANAGEMENT)
-    flush = _NotYet(_MANAGEMENT)
-    design_create = _NotYet(_MANAGEMENT)
-    design_get = _NotYet(_MANAGEMENT)
-    design_publish = _NotYet(_MANAGEMENT)
-    design_delete = _NotYet(_MANAGEMENT)
+    flush = _NotYet("ask `cluster.buckets().flush_bucket(name)`")
+    design_create = _OfBucketManager()
+    design_get = _OfBucketManager()
+    design_publish = _OfBucketManager()
+    design_delete = _OfBucketManager()
     add_bucket_creds = _NotYet(_QUERIES)
     register_crypto_provider = _NotYet(_CRYPTO)
     unregister_crypto_provider = _NotYet(_CRYPTO)

@@ -286,8 +286,8 @@ def analyze_document(
         document: anything that JSON can say.
 
     Returns:
-        One mapping for each part of the document that is analysed (or None): terms, where each was
-        found, and its bytes in base64.
+        One mapping (or None) for each part of the document that is analysed: terms, where each
+        was found, and its bytes in base64.
 
     Raises SearchIndexNotFoundError, IndexNotReadyError, ServerInvalidArgumentError,
     NotAuthorizedError, FeatureNotAvailableError.

@@ -51,7 +51,7 @@ def test_methods_of_a_cluster(name: str) -> None:
 
 def test_there_are_some() -> None:
     """The names that users look for are among them."""
-    assert {"n1ql_query", "query", "search", "bucket_manager"} <= set(later(Sdk25Names))
+    assert {"n1ql_query", "query", "search"} <= set(later(Sdk25Names))
     assert {"n1ql_query", "query_indexes"} <= set(later(LaterOfClusters))
     assert {"queryAll", "n1qlQueryAll"} <= set(later(LaterOnTwisted))
 
