@@ -2387,7 +2387,8 @@ class DocumentMethods:
             interval: seconds between two looks.
 
         Raises DurabilityTimeoutError (a TimeoutError), NotFoundError, CasMismatchError,
-        TooFewReplicasError (an ArgumentError) for more copies than there are.
+        CollectionNotFoundError, ScopeNotFoundError, TooFewReplicasError (an ArgumentError) for more
+        copies than there are.
         """
         driver = self._driver
         try:

@@ -18,6 +18,7 @@ import platform
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from struct import Struct
@@ -27,6 +28,7 @@ from typing import Any, Final
 import couchloop
 from couchloop.embedded import EmbeddedCluster, ManualClock
 from couchloop.hot.frames import encode_response
+from couchloop.hot.operation import CollectionName, Defaults
 from couchloop.operations import document
 from tests.core.world import World
 
@@ -51,10 +53,23 @@ class Peer:
         self.world = World(EmbeddedCluster(1, replicas=0, seed=0, clock=ManualClock()))
         self.session = self.world.open()
         self.defaults = self.world.defaults
+        self.named = self._collection(CollectionName("app", "c"))
         self.value = json.loads(DOCUMENT)
         got = encode_response(_GET, extras=b"\x02\0\0\0", value=DOCUMENT, cas=1, datatype=1)
         stored = encode_response(_SET, extras=bytes(16), cas=1)
         self._answers = {_GET: (got[:12], got[16:]), _SET: (stored[:12], stored[16:])}
+
+    def _collection(self, names: CollectionName) -> Defaults:
+        """Return what operations on a named collection are given, once its number is known."""
+        world = self.world
+        world.cluster.create_collection("default", str(names))
+        made = replace(self.defaults, collection=names, max_key=246)
+        self.session.collections.attach(made)
+        world.submit(document.get(made, "key", quiet=True))
+        world.advance(0.0)
+        world.delivered.clear()
+        assert made.prefix, "the collection has no number"
+        return made
 
     def answer_all(self) -> None:
         """Carry bytes to and fro until nothing is sent."""
@@ -71,12 +86,14 @@ class Peer:
                 session.receive_data(number, b"".join(made), now)
 
 
-def _one_by_one(build: Any, peer: Peer, rounds: int, first: Any, *given: Any) -> None:
+def _one_by_one(
+    build: Any, peer: Peer, rounds: int, defaults: Defaults, first: Any, *given: Any
+) -> None:
     """Have 64 operations in flight, as the methods of a Bucket build them."""
     world = peer.world
     done: list[Any] = []
     world.on_delivered = lambda op: done.append(op.result().cas)
-    submit, now, defaults = peer.session.submit, world.now, peer.defaults
+    submit, now = peer.session.submit, world.now
     usual: Callable[..., Any] = build.usual
     for _ in range(rounds):
         for number in range(IN_FLIGHT):
@@ -100,11 +117,15 @@ def _in_batches(multi: Any, peer: Peer, rounds: int, keys: Any) -> None:
 
 
 def _get(peer: Peer, rounds: int) -> None:
-    _one_by_one(document.get, peer, rounds, 0, None, None)
+    _one_by_one(document.get, peer, rounds, peer.defaults, 0, None, None)
+
+
+def _get_named(peer: Peer, rounds: int) -> None:
+    _one_by_one(document.get, peer, rounds, peer.named, 0, None, None)
 
 
 def _upsert(peer: Peer, rounds: int) -> None:
-    _one_by_one(document.upsert, peer, rounds, peer.value, 0, 0, None, None)
+    _one_by_one(document.upsert, peer, rounds, peer.defaults, peer.value, 0, 0, None, None)
 
 
 def _get_multi(peer: Peer, rounds: int) -> None:
@@ -118,6 +139,7 @@ def _upsert_multi(peer: Peer, rounds: int) -> None:
 
 SCENARIOS: Final[dict[str, tuple[Callable[[Peer, int], None], int]]] = {
     "get": (_get, IN_FLIGHT),
+    "get_named": (_get_named, IN_FLIGHT),
     "upsert": (_upsert, IN_FLIGHT),
     "get_multi": (_get_multi, KEYS),
     "upsert_multi": (_upsert_multi, KEYS),

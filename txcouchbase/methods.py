@@ -2352,7 +2352,8 @@ class DocumentMethods:
             interval: seconds between two looks.
 
         Raises DurabilityTimeoutError (a TimeoutError), NotFoundError, CasMismatchError,
-        TooFewReplicasError (an ArgumentError) for more copies than there are.
+        CollectionNotFoundError, ScopeNotFoundError, TooFewReplicasError (an ArgumentError) for more
+        copies than there are.
         """
         try:
             pending = endure.endure(

@@ -106,13 +106,17 @@ def need_of(
 ) -> Need:
     """Return what SDK 2.5's arguments mean.
 
-    Raises InvalidDurabilityError for what is no number, TooFewReplicasError for one that no bucket
-    can have (both are ArgumentErrors).
+    Raises InvalidDurabilityError for what is no number, or negative and not -1,
+    TooFewReplicasError for one that no bucket can have (both are ArgumentErrors).
     """
     persist, replicate = exact_integer(persist_to), exact_integer(replicate_to)
     if persist is None or replicate is None:
         text = "persist_to and replicate_to are whole numbers; -1: as many as there are"
         wrong = persist_to if persist is None else replicate_to
+        raise InvalidDurabilityError(text, key=key, objextra=wrong)  # type: ignore[arg-type]
+    if persist < -1 or replicate < -1:
+        text = "persist_to and replicate_to are from 0 on; -1: as many as there are"
+        wrong = persist if persist < -1 else replicate
         raise InvalidDurabilityError(text, key=key, objextra=wrong)  # type: ignore[arg-type]
     if persist > MOST_REPLICAS + 1 or replicate > MOST_REPLICAS:
         text = (
@@ -120,7 +124,7 @@ def need_of(
             f"replicate_to {MOST_REPLICAS}"
         )
         raise TooFewReplicasError(text, key=key, objextra=(persist, replicate))  # type: ignore[arg-type]
-    return Need(max(persist, -1), max(replicate, -1), timeout)
+    return Need(persist, replicate, timeout)
 
 
 def meant(

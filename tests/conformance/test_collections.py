@@ -54,6 +54,19 @@ def hotels(bucket: Any) -> Any:
     return bucket.scope("inventory").collection("hotels")
 
 
+def test_endure(loop: Loop, bucket: Any) -> None:
+    """Where there is no such collection, that is said: no change was made that could be lost."""
+    nowhere = bucket.collection("nosuch")
+    with pytest.raises(CollectionNotFoundError, match=r"\(endure,"):
+        loop.wait(nowhere.endure("k", timeout=SOON))
+    with pytest.raises(CollectionNotFoundError, match=r"\(endure_multi,") as caught:
+        loop.wait(nowhere.endure_multi(["k", "l"], timeout=SOON))
+    assert caught.value.all_results is not None
+    assert [*caught.value.all_results] == ["k", "l"]
+    with pytest.raises(ScopeNotFoundError):
+        loop.wait(bucket.scope("nosuch").collection("c").endure("k", timeout=SOON))
+
+
 class TestHandles:
     """Scopes and collections as objects."""
 

@@ -171,6 +171,8 @@ class TestCopies:
     def test_stats(self, loop: Loop, bucket: Any) -> None:
         """Each node tells of itself, also to a plain thread."""
         assert set(loop.wait(bucket.stats())["curr_items"]) == set(bucket.server_nodes)
+        with pytest.raises(NotFoundError, match="knows no statistics by that name"):
+            loop.wait(bucket.stats("nosuch"))
         handle = bucket.threadsafe()
         assert len(loop.in_thread(lambda: handle.stats("uuid"))["uuid"]) == 3
         assert loop.in_thread(lambda: handle.rget("no", quiet=True)).value is None

@@ -11,6 +11,8 @@ import pytest
 from couchloop.durability import DurabilityLevel
 from couchloop.embedded import BucketSettings
 from couchloop.exceptions import AuthError, FeatureNotAvailableError, NotDataNodeError
+from couchloop.kv_range_scan import PrefixScan
+from couchloop.subdocument import get as get_path
 from tests.certificates import Certificates
 from tests.conformance.loops import Loop, opened_at, refusal_at
 from tests.diagnosis import diagnosis
@@ -120,6 +122,11 @@ def test_nodes_come_and_go(loop: Loop, served: Any) -> None:
 NOT_THERE: list[tuple[str, Callable[[Any], Any]]] = [
     (r"exists\(\)", lambda b: b.exists("k")),
     ("replicas", lambda b: b.rget("k")),
+    ("replicas", lambda b: b.get_any_replica("k")),
+    ("replicas", lambda b: b.get_all_replicas_multi(["k", "missing"])),
+    ("replicas", lambda b: b.lookup_in_any_replica("k", get_path("a"))),
+    ("scans", lambda b: b.scan(PrefixScan("")).run()),
+    ("scopes", lambda b: b.collections().get_all_scopes()),
     ("named collections", lambda b: b.collection("c").get("k")),
     ("observed", lambda b: b.observe("k")),
     ("durability", lambda b: b.upsert("k", 2, durability=DurabilityLevel.MAJORITY)),

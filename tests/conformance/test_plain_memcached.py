@@ -23,7 +23,9 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
     WrongProtocolError,
 )
+from couchloop.kv_range_scan import PrefixScan, SamplingScan
 from couchloop.retries import FailFast
+from couchloop.subdocument import get as get_path
 from couchloop.transcoder import FMT_BYTES
 from tests.certificates import Certificates
 from tests.conformance.loops import Loop, opened
@@ -111,6 +113,15 @@ NOT_THERE: list[tuple[str, Callable[[Any], Any]]] = [
     ("locks", lambda b: b.unlock("k", 1)),
     (r"exists\(\)", lambda b: b.exists("k")),
     ("replicas", lambda b: b.rget("k")),
+    ("replicas", lambda b: b.rget_multi(["k"])),
+    ("replicas", lambda b: b.get_any_replica("k")),
+    ("replicas", lambda b: b.get_any_replica_multi(["k", "l"])),
+    ("replicas", lambda b: b.get_all_replicas("missing")),
+    ("replicas", lambda b: b.get_all_replicas_multi(["missing"])),
+    ("replicas", lambda b: b.lookup_in_any_replica("k", get_path("a"))),
+    ("replicas", lambda b: b.lookup_in_all_replicas("missing", get_path("a"))),
+    ("scans", lambda b: b.scan(PrefixScan("")).run()),
+    ("scans", lambda b: b.scan(SamplingScan(3)).run()),
     ("parts of documents", lambda b: b.get("k", project=["a"])),
     ("parts of documents", lambda b: b.map_add("k", "a", 1, create=True)),
     ("named collections", lambda b: b.scope("s").collection("c").get("k")),
@@ -140,7 +151,8 @@ def test_what_is_not_there(loop: Loop) -> None:
         assert after[node] - before[node] == 24
         with pytest.raises(FeatureNotAvailableError, match="ketama"):
             bucket._vbmap("k")
-        assert loop.wait(bucket.get_any_replica("k")).value == 1
+        # One copy is there, and it answers.
+        assert loop.wait(bucket.get("k", replica=True)).value == 1
 
 
 def test_too_big(loop: Loop) -> None:

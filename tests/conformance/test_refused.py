@@ -98,6 +98,8 @@ REFUSED: list[tuple[type[CouchbaseError], str, tuple[Any, ...], dict[str, Any]]]
     (InvalidTtlError, "get_and_touch", ("k", -1), {}),
     (TooFewReplicasError, "upsert", ("k", 1), {"persist_to": 5}),
     (InvalidDurabilityError, "remove", ("k",), {"durability": "majority"}),
+    (InvalidDurabilityError, "upsert", ("k", 1), {"persist_to": -2}),
+    (InvalidDurabilityError, "endure", ("k",), {"replicate_to": -2}),
 ]
 SHARED = frozenset({"timeout", "quiet", "expiry", "durability", "persist_to", "replica"})
 """Arguments that are given for all keys: what is wrong with them is no key's fault."""

@@ -37,7 +37,7 @@ from couchloop.exceptions import (
         ((ClientDurability(persist_to=PersistTo.ACTIVE), 0, 0), Need(1, 0)),
         ((None, 4, 3), Need(4, 3)),
         ((None, -1, 0), Need(-1, 0)),
-        ((None, -7, -7), Need(-1, -1)),
+        ((None, -1, -1), Need(-1, -1)),
         ((Need(2, 1, 3.0), 0, 0), Need(2, 1, 3.0)),
     ],
 )
@@ -61,6 +61,9 @@ def test_meanings(given: tuple[Any, int, int], meaning: object) -> None:
         ((None, True, 0), InvalidDurabilityError),
         ((None, None, 0), InvalidDurabilityError),
         ((None, float("nan"), 0), InvalidDurabilityError),
+        ((None, -2, 0), InvalidDurabilityError),
+        ((None, 0, -2), InvalidDurabilityError),
+        ((ClientDurability(-7), 0, 0), InvalidDurabilityError),
         ((None, 5, 0), TooFewReplicasError),
         ((None, 0, 4), TooFewReplicasError),
         ((ClientDurability(4), 0, 0), TooFewReplicasError),

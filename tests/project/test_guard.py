@@ -120,6 +120,23 @@ def test_what_counts_as_growth(count: float, is_worse: bool) -> None:
     assert any(worse for _, worse in guard.compared(now, before)) is is_worse
 
 
+@pytest.mark.parametrize(("count", "is_worse"), [(103.0, False), (104.0, True), (50.0, False)])
+def test_beside_each_other(count: float, is_worse: bool) -> None:
+    """A scenario may not take more than 3 % more than its sibling of the same run."""
+    now = {"pure": {"get": 100.0, "get_named": count}}
+    ((line, worse),) = guard.beside(now)
+    assert worse is is_worse
+    assert "beside get" in line
+    assert list(guard.beside({"pure": {"get": 100.0}})) == []
+
+
+def test_a_named_collection_costs_no_more(tmp_path: Path) -> None:
+    """`get` of a named collection takes at most 3 % more than of the default one."""
+    figures = guard._run(ROOT, "0", "bytecodes", str(tmp_path))
+    lines = list(guard.beside({figures["twin"]: figures["bytecodes"]}))
+    assert [worse for _, worse in lines] == [False], lines
+
+
 def test_each_twin_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The compiled twin of the hot path is counted where there is one, and the pure one once."""
 

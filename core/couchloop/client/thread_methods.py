@@ -2511,7 +2511,8 @@ class DocumentMethods:
             interval: seconds between two looks.
 
         Raises DurabilityTimeoutError (a TimeoutError), NotFoundError, CasMismatchError,
-        TooFewReplicasError (an ArgumentError) for more copies than there are.
+        CollectionNotFoundError, ScopeNotFoundError, TooFewReplicasError (an ArgumentError) for more
+        copies than there are.
         """
         target = self._target
         crossing = self._cross(target._driver)

@@ -12,9 +12,19 @@ from couchloop.exceptions import CouchbaseError, InvalidCasError, own_copy
 from couchloop.hot.encoding import about
 from couchloop.hot.operation import MAX_CAS, Defaults, Key
 from couchloop.hot.result import MultiResult, OperationResult, Result
-from couchloop.operations.procedure import Procedure, Steps, Within, procedure
+from couchloop.operations.copies import ACTIVE
+from couchloop.operations.observe import ObserveCopy
+from couchloop.operations.procedure import Procedure, Steps, Within, procedure, step_of
 from couchloop.operations.replicas import distinct
-from couchloop.operations.watching import AT_ONCE, Copies, Member, SightOfDocument, watch
+from couchloop.operations.watching import (
+    AT_ONCE,
+    Copies,
+    Member,
+    NoCollection,
+    SightOfDocument,
+    watch,
+)
+from couchloop.wire import Opcode
 
 
 class _Wish(NamedTuple):
@@ -46,13 +56,21 @@ def _wish(
         raise about(error, name, key) from error.__cause__
 
 
-def _cas_of(given: Any, key: Any) -> int:
+def _cas_of(name: str, given: Any, key: Any) -> int:
     given = given.cas if isinstance(given, Result) else given
     cas = 0 if given is None else exact_integer(given)
     if cas is None or not 0 <= cas <= MAX_CAS:
         text = "CAS must be an integer from 0 to 2**64-1"
-        raise about(InvalidCasError(text, key=key, objextra=given), "endure", key)
+        raise about(InvalidCasError(text, key=key, objextra=given), name, key)
     return cas
+
+
+def _raw(name: str, defaults: Defaults, key: Any, wish: _Wish) -> bytes:
+    """Return the bytes of a key; raise what every builder raises for one that is none."""
+    try:
+        return Copies(defaults, key, (), wish.timeout).raw
+    except CouchbaseError as error:
+        raise step_of(name, error, key) from error.__cause__
 
 
 def _endured(
@@ -93,12 +111,36 @@ def _endure_some(
     results: MultiResult[OperationResult],
 ) -> Steps[dict[int, CouchbaseError | None]]:
     """Wait for some documents; return what went wrong with each, by its place."""
-    errors: dict[int, CouchbaseError | None] = {}
     keys = [raw for _, raw, _ in some]
     try:
         replicas = yield Copies(defaults, some[0][0], keys, wish.timeout)
     except CouchbaseError as error:
         return {place: _about(own_copy(error), key) for place, (key, _, _) in enumerate(some)}
+    while True:
+        errors = yield from _watched(defaults, some, replicas, wish, results)
+        if not any(isinstance(error, NoCollection) for error in errors.values()):
+            return errors
+        # It may just have been created: the Bucket's strategy says whether it is waited for.
+        key = some[0][0]
+        op = ObserveCopy(Opcode.OBSERVE, defaults, key, wish.timeout)
+        op.copy, op.document = ACTIVE, op.raw
+        try:
+            yield op
+        except NoCollection as error:
+            return {place: _about(own_copy(error), key) for place, (key, _, _) in enumerate(some)}
+        except CouchbaseError:
+            return errors
+
+
+def _watched(
+    defaults: Defaults,
+    some: Sequence[tuple[Key, bytes, int]],
+    replicas: Sequence[int],
+    wish: _Wish,
+    results: MultiResult[OperationResult],
+) -> Steps[dict[int, CouchbaseError | None]]:
+    """Watch the copies of some documents; return what went wrong with each, by its place."""
+    errors: dict[int, CouchbaseError | None] = {}
     sights = []
     for place, ((key, _, cas), number) in enumerate(zip(some, replicas, strict=True)):
         try:
@@ -147,11 +189,11 @@ def endure(
         interval: seconds between two looks.
 
     Raises DurabilityTimeoutError (a TimeoutError), NotFoundError, CasMismatchError,
-    TooFewReplicasError (an ArgumentError) for more copies than there are.
+    CollectionNotFoundError, ScopeNotFoundError, TooFewReplicasError (an ArgumentError) for more
+    copies than there are.
     """
     wish = _wish("endure", key, persist_to, replicate_to, timeout, interval, check_removed)
-    number = _cas_of(cas, key)
-    raw = Copies(defaults, key, (), wish.timeout).raw
+    raw, number = _raw("endure", defaults, key, wish), _cas_of("endure", cas, key)
     steps = _endured(defaults, [(key, raw, number)], wish, is_one=True)
     return procedure("endure", defaults, key, wish.timeout, steps, idempotent=True)
 
@@ -181,9 +223,9 @@ def endure_multi(
     wish = _wish("endure_multi", None, persist_to, replicate_to, timeout, interval, check_removed)
     said = keys if isinstance(keys, Mapping) else {}
     every = distinct(keys)
+    name = "endure_multi"
     parts = [
-        (key, Copies(defaults, key, (), wish.timeout).raw, _cas_of(said.get(key), key))
-        for key in every
+        (key, _raw(name, defaults, key, wish), _cas_of(name, said.get(key), key)) for key in every
     ]
     steps = _endured(defaults, parts, wish, is_one=False)
     return procedure("endure_multi", defaults, every[0], wish.timeout, steps, idempotent=True)

@@ -145,10 +145,10 @@ def _many(reads: Reads, keys: Sequence[Key], *, quiet: bool) -> Steps[MultiResul
                 results[key] = _first(own, key, quiet=quiet)
             except CouchbaseError as error:
                 results[key] = ReplicaResult(key, None, 0, 0, error.rc or -1)
-                first = first or error
+                first = first or _of(error, results[key])
     if first is None:
         return results
-    first.result, first.all_results = results[first.key], results
+    first.all_results = results
     try:
         raise first
     finally:
@@ -168,14 +168,20 @@ def _all_of_many(reads: Reads, keys: Sequence[Key]) -> Steps[MultiResult[Replica
                 results[key] = ReplicasResult(key, _found(own, key))
             except CouchbaseError as error:
                 results[key] = ReplicasResult(key, [], error.rc or -1)
-                first = first or error
+                first = first or _of(error, results[key])
     if first is None:
         return results
-    first.result, first.all_results = results[first.key], results
+    first.all_results = results
     try:
         raise first
     finally:
         del first
+
+
+def _of(error: CouchbaseError, result: Result) -> CouchbaseError:
+    """Make *error* that of a key of a batch, whose result is *result*."""
+    error.key, error.result = result.key, result
+    return error
 
 
 def _can_ask_replicas(error: object) -> bool:
@@ -254,10 +260,10 @@ def _many_else_replicas(actives: Sequence[Get], reads: Reads) -> Steps[MultiResu
             results[key] = each
             if isinstance(each, CouchbaseError):
                 results[key] = ValueResult(key, None, 0, 0, each.rc or -1)
-                first = first or each
+                first = first or _of(each, results[key])
     if first is None:
         return results
-    first.result, first.all_results = results[first.key], results
+    first.all_results = results
     try:
         raise first
     finally:

@@ -526,7 +526,7 @@ def _snapshots(state: Changes, bucket: str | None) -> dict[int, Snapshot]:
 def _bound(number: object, name: str, least: int) -> int:
     exact = exact_integer(number)
     if exact is None or not least <= exact <= _MOST:
-        raise ArgumentError(f"{name} is an integer from {least} on", objextra=number)
+        raise ArgumentError(f"{name} is an integer from {least} to 2**32-1", objextra=number)
     return exact
 
 

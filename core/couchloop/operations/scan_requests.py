@@ -151,10 +151,12 @@ class SamplingScan:
         """Return both. Raises ArgumentError for what cannot be one."""
         limit = exact_integer(self.limit)
         if limit is None or not 1 <= limit <= _MOST:
-            raise ArgumentError("the limit of a sampling scan is from 1 on", objextra=self.limit)
+            text = "the limit of a sampling scan is an integer from 1 to 2**32-1"
+            raise ArgumentError(text, objextra=self.limit)
         seed = None if self.seed is None else exact_integer(self.seed)
         if self.seed is not None and (seed is None or not 0 <= seed <= _MAX_SEED):
-            raise ArgumentError("the seed of a sampling scan is from 0 to 2**64-1")
+            text = "the seed of a sampling scan is an integer from 0 to 2**64-1"
+            raise ArgumentError(text, objextra=self.seed)
         return limit, seed
 
 

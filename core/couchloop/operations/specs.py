@@ -15,7 +15,7 @@ from enum import Enum
 from struct import Struct
 from typing import Any, Final, Self
 
-from couchloop.arguments.exact import exact_bytes, exact_integer
+from couchloop.arguments.exact import exact_bytes, exact_integer, is_true
 from couchloop.exceptions import (
     ArgumentError,
     CouchbaseError,
@@ -217,7 +217,12 @@ def _name(name: str) -> str:
 
 
 def _flags(*, xattr: bool = False, create_parents: bool = False, binary: bool = False) -> int:
-    return XATTR * bool(xattr) | CREATE_PARENTS * bool(create_parents) | BINARY * bool(binary)
+    """Return the flags of a path; raise InvalidSettingError (a TypeError) for what is no bool."""
+    return (
+        XATTR * is_true(xattr, "xattr")
+        | CREATE_PARENTS * is_true(create_parents, "create_parents")
+        | BINARY * is_true(binary, "binary")
+    )
 
 
 def get(path: str, *, xattr: bool = False, binary: bool = False) -> Spec:

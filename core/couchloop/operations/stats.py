@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
-from couchloop.arguments.exact import exact_bytes
+from couchloop.arguments.exact import exact_bytes, is_true
 from couchloop.exceptions import (
     ArgumentError,
     CouchbaseError,
     FeatureNotAvailableError,
     NoReplicaError,
+    NotFoundError,
 )
 from couchloop.hot.frames import Frame
 from couchloop.hot.operation import Defaults, Key, Operation
@@ -22,6 +23,9 @@ from couchloop.retries import RetryStrategy
 from couchloop.safety.printable import printable
 from couchloop.wire import Opcode, Status
 
+_NO_GROUP: Final = (
+    "the node knows no statistics by that name: stats() without one gives the general ones"
+)
 _Found = tuple[str, dict[str, int | str]]
 """A node as "host:port", and its statistics."""
 
@@ -29,7 +33,7 @@ _Found = tuple[str, dict[str, int | str]]
 class NodeStats(Operation[_Found]):
     """STAT 0x10 at one node: one answer for each statistic, and an empty one at the end."""
 
-    __slots__ = ("found", "node")
+    __slots__ = ("found", "group", "node")
     name = "stats"
     idempotent = True
     is_plain = False
@@ -50,7 +54,7 @@ class NodeStats(Operation[_Found]):
         super().__init__(
             Opcode.STAT, defaults, group or "stats", timeout, b"", b"", 0, retry_strategy
         )
-        self.raw, self.prefix, self.key = group, b"", None
+        self.raw, self.prefix, self.key, self.group = group, b"", None, group
         self.found: dict[str, int | str] = {}
 
     def target(self, vbuckets: VbucketMap) -> tuple[int, int]:  # noqa: ARG002 - any has that node
@@ -71,6 +75,19 @@ class NodeStats(Operation[_Found]):
         """Return what was found."""
         return "" if self.connection is None else str(self.connection.address), self.found
 
+    def explained(self, error: CouchbaseError, answer: Frame) -> CouchbaseError:
+        """See `Operation`: it is no document that there is not."""
+        if answer.status == Status.KEY_ENOENT:
+            error = NotFoundError(_NO_GROUP, context=error.context)
+        return self._about(error)
+
+    def _about(self, error: CouchbaseError) -> CouchbaseError:
+        """Make *error* name what was asked for, which is in the place of a key."""
+        error.key = self.group.decode("utf-8", "replace")
+        if error.context is not None:
+            error.context.key = error.key
+        return error
+
 
 _LONGEST_NUMBER = 40
 """Characters of a number: `int` refuses thousands of digits."""
@@ -85,6 +102,10 @@ class KeyStats(OfOneCopyWithoutKey, NodeStats):
     def prepare(self, vbucket: int, prefix: bytes) -> None:  # noqa: ARG002 - no key is sent
         """See `Request`."""
         self.raw = b"key %b %d" % (self.document, vbucket)
+
+    def explained(self, error: CouchbaseError, answer: Frame) -> CouchbaseError:  # noqa: ARG002
+        """See `Operation`: here it is a document."""
+        return self._about(error)
 
 
 class ReplicaKeyStats(KeyStats):
@@ -183,7 +204,7 @@ def stats(
     answering, with what the others said in `all_results`.
     """
     groups = _groups(keys)
-    if keystats:
+    if is_true(keystats, "keystats"):
         if keys is None:
             raise ArgumentError("keystats=True is for keys of documents: give them")
         if defaults.collection is not None:

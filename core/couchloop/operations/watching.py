@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 from couchloop.durability import Need
 from couchloop.exceptions import (
     CasMismatchError,
+    CollectionNotFoundError,
     CouchbaseError,
     DurabilityAmbiguousError,
     DurabilityTimeoutError,
@@ -24,6 +25,7 @@ from couchloop.exceptions import (
     NoReplicaError,
     NotFoundError,
     ProtocolError,
+    ScopeNotFoundError,
     TimeoutError,  # noqa: A004 - 2.5's name
     own_copy,
 )
@@ -47,6 +49,8 @@ from couchloop.wire import Opcode
 AT_ONCE: Final = 100
 """Changes whose copies are asked at once."""
 FIRST_PAUSE: Final = 0.01
+NoCollection: Final = (CollectionNotFoundError, ScopeNotFoundError)
+"""What questions meet where no node knows the documents' collection."""
 _PATIENCE: Final = 1.0
 """Seconds that one question has: others may be answered, and it can be asked again."""
 _AT_ONCE: Final = FailFast()
@@ -390,6 +394,13 @@ def _settle(
 
 def unknown(error: CouchbaseError, sight: Sight, member: Member) -> CouchbaseError:
     """Return what it means that it was not learned whether enough copies have a change."""
+    if isinstance(error, NoCollection) and not sight.is_ours:
+        # Where nothing was changed, nothing is ambiguous.
+        own = own_copy(error)
+        own.key = member.key
+        if own.context is not None:
+            own.context.key = member.key
+        return own
     context = ErrorContext(key=member.key)
     cause = error
     if isinstance(error, TimeoutError) and sight.last is not None:
@@ -416,6 +427,7 @@ __all__ = [
     "FIRST_PAUSE",
     "Copies",
     "Member",
+    "NoCollection",
     "ObserveSeqno",
     "Progress",
     "Sight",

@@ -203,7 +203,7 @@ class Dispatcher(Submitter):
         error = unavailable(op, is_plain=self._shared.settings.is_plain)
         if error is None:
             return False
-        error.context = self.failures.context(op)
+        error.context, error.key = self.failures.context(op), op.key
         self.fail(op, error)
         return True
 

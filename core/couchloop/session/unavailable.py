@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from couchloop.exceptions import FeatureNotAvailableError
 from couchloop.hot.operation import Operation
+from couchloop.operations.copies import OfOneCopy
 from couchloop.operations.stats import KeyStats
 from couchloop.operations.watching import Copies
 from couchloop.wire import Opcode
@@ -40,6 +41,7 @@ _NOT_IN_BUCKETS: Final = frozenset(
         Opcode.OBSERVE_SEQNO,
         Opcode.GET_RANDOM_KEY,
         Opcode.RANGE_SCAN_CREATE,
+        Opcode.COLLECTIONS_GET_MANIFEST,
     }
 )
 """What of ours a bucket of type memcached does not know."""
@@ -84,12 +86,17 @@ def _lack(op: Operation[Any], *, is_plain: bool) -> str | None:
         return None
     if op.prefix:
         return "named collections (there is bucket.default_collection())"
-    if op.framing and (is_plain or _is_durable(op.framing)):
-        return "durability" if _is_durable(op.framing) else "way to keep expiry (preserve_expiry)"
     if isinstance(op, KeyStats):
         return "statistics of documents"
+    if isinstance(op, OfOneCopy) and op.opcode not in _LACKS:
+        # Whoever asks for any copy, or all of them, asks for replicas: the active one included.
+        return _LACKS[Opcode.GET_REPLICA]
     is_known = op.opcode in _PLAIN if is_plain else op.opcode not in _NOT_IN_BUCKETS
-    return None if is_known else _LACKS.get(op.opcode, _SUBDOCUMENT)
+    if not is_known:
+        return _LACKS.get(op.opcode, _SUBDOCUMENT)
+    if op.framing and (is_plain or _is_durable(op.framing)):
+        return "durability" if _is_durable(op.framing) else "way to keep expiry (preserve_expiry)"
+    return None
 
 
 def _is_durable(framing: bytes) -> bool:

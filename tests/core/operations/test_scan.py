@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from couchloop.embedded import EmbeddedCluster, ManualClock
 from couchloop.exceptions import (
     AmbiguousError,
+    ArgumentError,
     CollectionNotFoundError,
     ConnectionLostError,
     CouchbaseError,
@@ -47,7 +48,7 @@ from couchloop.operations.stream import END, Alone, Cancelled, Stream
 from couchloop.wire import Opcode, Status
 from tests.core.operations.test_streaming import take_all
 from tests.core.session.support import FIRST, SECOND, THIRD, opened
-from tests.core.world import World
+from tests.core.world import World, defaults
 from tests.embedded import recordings
 
 KEYS = [f"k{number:03}" for number in range(90)]
@@ -480,3 +481,23 @@ def test_bounds() -> None:
     assert PrefixScan(b"x" * 250).bounds() == (b"x" * 250, b"x" * 250, True, True)
     assert len(PrefixScan("x" * 249).bounds().end) == 250
     assert RangeScan().bounds() == (b"\0", b"\xf4\x8f\xbf\xbf", True, False)
+
+
+D = defaults()
+
+
+@pytest.mark.parametrize(
+    ("make", "bounds"),
+    [
+        (lambda n: scan(D, RangeScan(), concurrency=n), "concurrency.* from 1 to 2"),
+        (lambda n: scan(D, RangeScan(), batch_item_limit=n), "item_limit.* from 1 to 2"),
+        (lambda n: scan(D, RangeScan(), batch_byte_limit=n), "byte_limit.* from 0 to 2"),
+        (lambda n: scan(D, SamplingScan(n)), "limit of a sampling scan.* from 1 to 2"),
+    ],
+)
+def test_bounds_are_told(make: Any, bounds: str) -> None:
+    """What is out of bounds is refused with both of them."""
+    make(2**32 - 1)
+    for number in (-1, 2**32, 10**5000):
+        with pytest.raises(ArgumentError, match=rf"{bounds}\*\*32-1"):
+            make(number)

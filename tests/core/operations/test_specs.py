@@ -16,6 +16,7 @@ from couchloop.exceptions import (
     ArgumentError,
     CouchbaseError,
     CouchbaseInputError,
+    InvalidSettingError,
     SubdocBadDeltaError,
     SubdocEmptyPathError,
     SubdocInvalidComboError,
@@ -289,6 +290,26 @@ class TestRefused:
         """`increment` and `decrement` take what is above 0."""
         with pytest.raises(SubdocBadDeltaError):
             build("a", delta)
+
+    @pytest.mark.parametrize(
+        ("flag", "make"),
+        [
+            ("xattr", lambda **more: sd.get("a", **more)),
+            ("binary", lambda **more: sd.get("a", **more)),
+            ("xattr", lambda **more: sd.exists("a", **more)),
+            ("create_parents", lambda **more: sd.upsert("a", 1, **more)),
+            ("create_parents", lambda **more: sd.array_append("a", 1, **more)),
+            ("create_parents", lambda **more: sd.array_addunique("a", 1, **more)),
+            ("create_parents", lambda **more: sd.counter("a", 1, **more)),
+        ],
+    )
+    def test_flags(self, flag: str, make: Callable[..., sd.Spec]) -> None:
+        """A flag is a bool, or a number as in SDK 2.5: the text "false" would count as True."""
+        wrong: list[object] = ["false", None, 1.0, []]
+        for value in wrong:
+            with pytest.raises(InvalidSettingError, match=flag):
+                make(**{flag: value})
+        assert make(**{flag: 1}) == make(**{flag: True}) != make(**{flag: False})
 
     def test_arrays_without_values(self) -> None:
         """An array takes one value at least."""

@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 
 from couchloop.embedded import EmbeddedCluster, ManualClock
-from couchloop.exceptions import ArgumentError, NotFoundError, TimeoutError  # noqa: A004
+from couchloop.exceptions import (
+    ArgumentError,
+    InvalidSettingError,
+    NotFoundError,
+    TimeoutError,  # noqa: A004
+)
 from couchloop.hot.frames import Frame
 from couchloop.operations import document as ops
 from couchloop.operations.stats import NodeStats
@@ -50,8 +55,9 @@ def test_groups() -> None:
     assert list(one) == ["uuid"]
     both = found(w, ops.stats(w.defaults, ["uuid", "vbucket-seqno 5"]))
     assert {"uuid", "vb_5:high_seqno"} <= set(both)
-    with pytest.raises(NotFoundError):
-        found(w, ops.stats(w.defaults, "nosuch"))
+    with pytest.raises(NotFoundError, match="knows no statistics by that name") as caught:
+        found(w, ops.stats(w.defaults, ["uuid", "nosuch"]))
+    assert caught.value.key == "nosuch"
     w.do(ops.upsert(w.defaults, "k", 1))
 
 
@@ -61,6 +67,11 @@ def test_of_keys() -> None:
     stored = w.do(ops.upsert(w.defaults, "k", 1))
     result = found(w, ops.stats(w.defaults, "k", keystats=True))
     assert result["key_cas"][str(w.owner("k"))] == stored.cas
+    with pytest.raises(NotFoundError, match="document does not exist") as caught:
+        found(w, ops.stats(w.defaults, "missing", keystats=True))
+    assert caught.value.key == "missing"
+    with pytest.raises(InvalidSettingError, match="keystats"):
+        ops.stats(w.defaults, "k", keystats="no")  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="documents"):
         ops.stats(w.defaults, keystats=True)
 

@@ -25,6 +25,7 @@ from couchloop.hot.frames import Frame, FrameDecoder, RequestFrame
 from couchloop.hot.operation import CollectionName, Defaults
 from couchloop.hot.request import UNNUMBERED
 from couchloop.operations.document import get, get_multi, insert, upsert, upsert_multi
+from couchloop.operations.endure import endure, endure_multi
 from couchloop.operations.observe import observe
 from couchloop.retries import FailFast
 from couchloop.session.collections import manifest_of
@@ -446,6 +447,36 @@ class TestMissing:
         assert isinstance(error_of(broken).__cause__, ValueError)
         assert not patient.done
         assert patient.reasons == ("KV_COLLECTION_OUTDATED", "COLLECTION_NOT_FOUND")
+
+    def test_endure(self) -> None:
+        """It waits for a collection, too; nothing was changed, so that nothing is ambiguous."""
+        w = world(2)
+        late = CollectionName("app", "late")
+        one = w.submit(endure(of(w, CollectionName("app", "nosuch")), "k", timeout=3.0))
+        many = w.submit(endure_multi(of(w, CollectionName("nosuch", "c")), ["k", "l"], timeout=3.0))
+        made = w.submit(endure(of(w, late), "k", timeout=3.0, check_removed=True))
+        w.advance(1.5)
+        assert [op.done for op in (one, many, made)] == [False] * 3
+        w.cluster.create_collection("default", str(late))
+        w.advance(2.0)
+        assert made.result().success
+        error = error_of(one)
+        assert type(error) is CollectionNotFoundError
+        assert "(endure, bucket 'default', collection app.nosuch" in str(error)
+        error = error_of(many)
+        assert type(error) is ScopeNotFoundError
+        assert "(endure_multi, " in str(error)
+        assert error.all_results is not None
+        assert [*error.all_results] == ["k", "l"]
+        assert not any(each.success for each in error.all_results.values())
+
+    def test_endure_at_once(self) -> None:
+        """The Bucket's strategy says whether it waits."""
+        w = world(retry_strategy=FailFast())
+        op = w.submit(endure(of(w, CollectionName("app", "nosuch")), "k", timeout=60.0))
+        # Long before its time is over.
+        w.advance(1.0)
+        assert type(error_of(op)) is CollectionNotFoundError
 
     def test_large_batch(self) -> None:
         """A batch of any size ends within the time of one operation."""

@@ -169,12 +169,15 @@ class TestPlainServers:
             w.submit(subdocument.lookup_in(w.defaults, "k", *specs)),
             w.submit(ops.upsert(w.defaults, "k", 1, durability=DurabilityLevel.MAJORITY)),
             w.submit(ops.upsert(w.defaults, "k", 1, preserve_expiry=True)),
+            w.submit(ops.get_any_replica(w.defaults, "k")),
+            w.submit(ops.get_all_replicas_multi(w.defaults, ["k", "l"])),
         ):
             error = error_of(op)
             assert type(error) is FeatureNotAvailableError
             assert "nothing was sent" in str(error)
             assert error.context is not None
             assert error.context.bucket == "cache"
+            assert error.key == "k"
         many = w.submit(ops.exists_multi(w.defaults, [f"k{number}" for number in range(500)]))
         w.advance(0.0)
         assert type(error_of(many)) is FeatureNotAvailableError
