@@ -80,9 +80,10 @@ class Channel:
 class Pool:
     """The connections to one service of one node."""
 
-    __slots__ = ("busy", "idle", "waiting")
+    __slots__ = ("busy", "idle", "place", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, place: Place) -> None:
+        self.place = place
         self.busy: dict[Channel, None] = {}
         """Those that are in use, or being made for a call."""
         self.idle: list[Channel] = []
@@ -136,7 +137,7 @@ class Pools:
 
     def take(self, place: Place, call: ServiceCall, now: float) -> None:
         """Have *call* use a connection to *place*: `PoolOwner.granted` follows, perhaps at once."""
-        pool = self._pools.setdefault(place, Pool())
+        pool = self._pools.setdefault(place, Pool(place))
         call.channel = pool
         # Where the loop stood still, what is idle for too long is still there.
         latest = now - self._shared.settings.http.idle_timeout
@@ -256,6 +257,8 @@ class Pools:
             self.drop(channel)
         elif isinstance(channel, Pool):
             channel.waiting.pop(call, None)
+            if not channel:
+                self._pools.pop(channel.place, None)
 
     def keep_only(self, places: Container[Place]) -> None:
         """Close what is idle elsewhere; what is in use there ends by itself."""
