@@ -13,6 +13,7 @@ from couchloop.exceptions import (
     ArgumentError,
     AuthError,
     HTTPError,
+    ObjectDestroyedError,
     ServiceNotAvailableError,
     TlsError,
 )
@@ -89,7 +90,8 @@ def test_one_for_all(loop: Loop) -> None:
         # The last one holds them, and waits for their end.
         assert web_connections(served) == 1
         loop.wait(bucket.close())
-        assert not bucket._held_services
+        with pytest.raises(ObjectDestroyedError, match="bucket 'default' is closed"):
+            bucket._ask_services()
         gone(loop, served)
 
 

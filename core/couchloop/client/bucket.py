@@ -181,8 +181,11 @@ class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
     def _ask_services(self) -> ClusterServices:
         """Return the services of the cluster, which it shares with others who ask them.
 
-        Raises FeatureNotAvailableError where there are none: plain memcached servers.
+        Raises FeatureNotAvailableError where there are none: plain memcached servers,
+        ObjectDestroyedError if the Bucket is closed.
         """
+        if self.closed:
+            raise self._driver.session.failure()
         held = self._held_services
         if held is None or not held.serves(self._services_key):
             held = self._held_services = services_for(

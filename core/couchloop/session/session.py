@@ -528,7 +528,7 @@ class Session:
         shared = self.shared
         if not self.dispatcher.is_closing:
             shared.error = ForkedProcessError(
-                f"{shared.settings.subject} was opened before this process was forked: "
+                f"{shared.named} was opened before this process was forked: "
                 "open it again in this process, on an event loop of its own"
             )
         inherited = self.dispatcher.forked()

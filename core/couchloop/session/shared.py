@@ -117,10 +117,16 @@ class Shared:
             return []
         return list(context.seeds) or [(context.node or "", self.error)]
 
+    @property
+    def named(self) -> str:
+        """What is opened, for errors."""
+        bucket = self.settings.bucket
+        return f"bucket {bucket!r}" if bucket else "what asks the cluster's services"
+
     def failure(self) -> CouchbaseError:
         """Return why the bucket is not open, as an exception of the caller's own."""
         if self.error is None:
-            return ObjectDestroyedError(f"bucket {self.settings.bucket!r} is closed")
+            return ObjectDestroyedError(f"{self.named} is closed")
         return own_copy(self.error)
 
     def log(self, level: str, text: str, **fields: object) -> None:
