@@ -5,13 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # An installation is done again only when one of these changes.
-METADATA := setup.cfg pyproject.toml
+METADATA := setup.cfg setup.py pyproject.toml
 DEMO_READY := $(VENV)/ready-for-demo
 TEST_READY := $(VENV)/ready-for-test
 
 export PYTHON
 
-.PHONY: demo test test-full format methods parity diagrams bench guard simulate soak clean
+.PHONY: demo test test-full speedups format methods parity diagrams bench guard simulate soak clean
 
 demo: $(DEMO_READY)
 	$(BIN)/python examples/demo.py
@@ -22,6 +22,10 @@ test: $(TEST_READY)
 # With everything in full length: about half an hour.
 test-full: $(TEST_READY)
 	$(BIN)/python tools/check.py --full
+
+# The compiled twin of the hot path, beside its source, where Cython and a compiler are.
+speedups: $(TEST_READY)
+	$(BIN)/python tools/speedups.py --check
 
 format: $(TEST_READY)
 	$(BIN)/ruff check --fix-only --quiet
@@ -57,7 +61,7 @@ soak: $(TEST_READY)
 	PYTHONPATH=.:core $(BIN)/python -m tests.soak
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info core/*.egg-info _trial_temp* \
+	rm -rf $(VENV) build dist *.egg-info core/*.egg-info core/couchloop/hot/*.so _trial_temp* \
 		.coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -74,6 +74,10 @@ _NO_TWISTED: Final = ("-p", "no:twisted")
 """pytest-twisted runs every test in a reactor's greenlet: only the Twisted tests want that."""
 
 
+PURE: Final = "0"
+"""COUCHLOOP_SPEEDUPS, where tests are to run on Python's own hot path."""
+
+
 class PytestRun(NamedTuple):
     """One process of pytest."""
 
@@ -83,6 +87,9 @@ class PytestRun(NamedTuple):
     """Whether the branches of the core that it takes are counted."""
     name: str = ""
     """Of its step, if not that of its folders."""
+    twin: str = ""
+    """The twin of the hot path that it runs on, as COUCHLOOP_SPEEDUPS has it; empty: compiled where
+    it could be built."""
 
 
 class Step(NamedTuple):
@@ -96,12 +103,13 @@ class Step(NamedTuple):
 
 
 TEST_RUNS: Final[Sequence[PytestRun]] = (
-    PytestRun(("tests/core",), is_measured=True),
-    PytestRun(("tests/embedded", "tests/project", "tests/simulation")),
-    PytestRun(("tests/txcouchbase",), options=()),
+    PytestRun(("tests/core",), is_measured=True, twin=PURE),
+    PytestRun(("tests/core",), name="core-compiled"),
+    PytestRun(("tests/embedded", "tests/project", "tests/simulation"), twin=PURE),
+    PytestRun(("tests/txcouchbase",), options=(), twin=PURE),
     PytestRun(("tests/gcouchbase",)),
     PytestRun(("tests/conformance",), options=(), name="conformance-twisted"),
-    PytestRun(("tests/conformance",), name="conformance-gevent"),
+    PytestRun(("tests/conformance",), name="conformance-gevent", twin=PURE),
     PytestRun(("tests/interop",)),
 )
 """Every folder of tests; Twisted and gevent must not share a process."""
@@ -111,8 +119,13 @@ def _module(name: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", name, *arguments)
 
 
+_ON_BOTH: Final = {"txcouchbase", "gcouchbase", "conformance-twisted", "conformance-gevent"}
+"""Runs that are made on the other twin, too, in full length."""
+
+
 def _pytest(run: PytestRun, paths: Sequence[str]) -> Step:
-    return Step(run.name or " ".join(paths), _module("pytest", *run.options, *paths))
+    environment = (("COUCHLOOP_SPEEDUPS", run.twin),) if run.twin else ()
+    return Step(run.name or " ".join(paths), _module("pytest", *run.options, *paths), environment)
 
 
 def _measured(run: PytestRun) -> list[Step]:
@@ -155,8 +168,15 @@ def all_steps() -> list[Step]:
 
 
 def long_steps() -> list[Step]:
-    """Return the steps in full length that `make test` takes in a brief form."""
+    """Return the steps in full length that `make test` takes in a brief form, and some beside."""
+    others = [
+        _pytest(run._replace(name=f"{name}-other-twin", twin="" if run.twin else PURE), run.folders)
+        for run in TEST_RUNS
+        if (name := run.name or run.folders[0].partition("/")[2]) in _ON_BOTH
+    ]
     return [
+        *others,
+        Step("memory", (sys.executable, "tools/memory.py")),
         Step("simulation", _module("tests.simulation", "1000", "--worlds", "300")),
         Step("soak", _module("tests.soak")),
     ]
@@ -265,7 +285,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What a shell runs in the background inherits that SIGINT is ignored; tests send it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     at_once = 1 if options.steps else min(2, os.cpu_count() or 1)
-    return report(run(steps, at_once), missing_programs(PROGRAMS))
+    # First of all: what is compiled must not change while tests run on it.
+    built = run([Step("speedups", (sys.executable, "tools/speedups.py"))])
+    return report({**built, **run(steps, at_once)}, missing_programs(PROGRAMS))
 
 
 if __name__ == "__main__":

@@ -15,3 +15,12 @@ COMPRESS_INOUT = 3
 COMPRESS_FORCE = 4
 """Which values are compressed (`bucket.compression`): none, those that come, those that are sent,
 both; with the last also what hardly shrinks."""
+
+
+def __getattr__(name: str) -> object:
+    """Return `__speedups__`: "compiled" where the compiled hot path is in use, else None."""
+    if name == "__speedups__":
+        from couchloop.hot.speedups import NAME  # noqa: PLC0415 - most programs never ask
+
+        return NAME
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -25,6 +25,7 @@ from typing import Any, Final, TextIO
 
 from couchloop import __version__
 from couchloop.doctor import Diagnosis, Report, Step, Table, User
+from couchloop.hot.speedups import NAME
 from couchloop.safety.secret import Secret
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.values import Address
@@ -208,7 +209,8 @@ def doctor_command(options: argparse.Namespace) -> int:
         )
     user = read_user(options, os.environ, sys.stdin)
     name, run = {"twisted": _on_twisted, "gevent": _on_gevent}[loop]()
-    report = Report(connection_string="", loop=name, version=__version__)
+    hot_path = NAME or "pure"
+    report = Report(connection_string="", loop=name, version=__version__, hot_path=hot_path)
     out = sys.stdout
     terminal = out.isatty() and os.environ.get("TERM") != "dumb" and not options.json
     table = Table(

@@ -36,7 +36,7 @@ def test_long_steps_come_last(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--full` runs everything, and then what takes long; without it that is left out."""
     ran: list[str] = []
 
-    def note(steps: list[check.Step], at_once: int) -> dict[str, int]:
+    def note(steps: list[check.Step], at_once: int = 1) -> dict[str, int]:
         assert at_once >= 1
         ran.extend(step.name for step in steps)
         return {}
@@ -46,7 +46,22 @@ def test_long_steps_come_last(monkeypatch: pytest.MonkeyPatch) -> None:
     brief = ran.copy()
     ran.clear()
     assert check.main(["--full"]) == 0
-    assert ran == [*brief, "simulation", "soak"]
+    assert brief[0] == "speedups"
+    others = [name for name in ran if name.endswith("-other-twin")]
+    assert ran == [*brief, *others, "memory", "simulation", "soak"]
+
+
+def test_both_twins() -> None:
+    """Tests of the core and of both loops run on either twin: some at once, the rest in full."""
+    pure = ("COUCHLOOP_SPEEDUPS", check.PURE)
+    brief = {step.name: pure in step.environment for step in check.all_steps()}
+    assert brief["tests/core"]
+    assert not brief["core-compiled"]
+    for step in check.long_steps():
+        name = step.name.removesuffix("-other-twin")
+        if name != step.name:
+            before = brief.get(name, brief.get(f"tests/{name}"))
+            assert (pure in step.environment) != before
 
 
 def test_gevent_tests_exist() -> None:
@@ -144,8 +159,8 @@ def test_a_folder_or_file_runs_alone() -> None:
     """Folders and files of tests may be named, and run as their folder does."""
     (step,) = check.choose_steps(["tests/gcouchbase/test_x.py"])
     assert step.command[1:] == ("-m", "pytest", "-p", "no:twisted", "tests/gcouchbase/test_x.py")
-    (step,) = check.choose_steps(["tests/core/"])
-    assert step.command[-1] == "tests/core"
+    steps = check.choose_steps(["tests/core/"])
+    assert [step.command[-1] for step in steps] == ["tests/core"] * 2
     names = [step.name for step in check.choose_steps(["types", "lint"])]
     assert names == ["types", "lint"]
 

@@ -108,6 +108,7 @@ class Report:
         connection_string: What was examined, its secrets masked.
         loop: The event loop's name and version.
         version: couchloop's.
+        hot_path: "compiled" or "pure": which twin of the hot path runs; empty: it is not told.
         steps: In the order in which they ended.
         seconds: How long it took.
         finished: Whether the diagnosis came to its end; False if it was interrupted.
@@ -117,6 +118,7 @@ class Report:
     connection_string: str
     loop: str
     version: str
+    hot_path: str = ""
     steps: list[Step] = field(default_factory=list)
     seconds: float = 0.0
     finished: bool = False
@@ -149,6 +151,7 @@ class Report:
         return {
             "format": FORMAT,
             "couchloop": self.version,
+            "hot_path": self.hot_path,
             "loop": self.loop,
             "connection_string": self.connection_string,
             "works": self.works,

@@ -87,7 +87,8 @@ class Table:
 
     def header(self, report: Report) -> Iterator[str]:
         """Return the first lines: what is examined, and by what."""
-        what = f"couchloop {report.version}, {report.loop}"
+        twin = f" ({report.hot_path})" if report.hot_path else ""
+        what = f"couchloop {report.version}{twin}, {report.loop}"
         text = clean(report.connection_string)
         yield from self._lines(self._bold(line) for line in _wrap(text, self.width))
         yield from self._lines(self._paint(_DIM, line) for line in _wrap(what, self.width))

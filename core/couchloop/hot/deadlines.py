@@ -11,9 +11,10 @@ import heapq
 from collections.abc import Iterator
 from math import inf
 from operator import attrgetter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from couchloop.hot.request import Request
+from couchloop.hot.speedups import twin
 
 _MOST_QUEUES: Final = 32
 """Timeouts that have a dictionary of their own."""
@@ -83,6 +84,10 @@ class Alarm:
 
     def __init__(self) -> None:
         self.wakeup = inf
+
+
+if not TYPE_CHECKING and twin is not None:
+    Alarm = twin.Alarm
 
 
 class Deadlines:

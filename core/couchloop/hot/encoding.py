@@ -10,12 +10,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
-from couchloop.arguments.exact import exact_bytes
+from couchloop.arguments.exact import exact_bytes, exact_integer
 from couchloop.exceptions import (
     ArgumentError,
     CouchbaseError,
+    EmptyKeyError,
     ErrorContext,
+    InvalidCasError,
     InvalidKeyError,
+    KeyTooLongError,
     TooBigError,
     ValueFormatError,
 )
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 MAX_VALUE: Final = 20 * 1024 * 1024
 """Longest value in bytes; an inflated value may not exceed it either."""
+
+_MAX_CAS: Final = 0xFFFFFFFFFFFFFFFF
 
 _INSTEAD: Final = {
     "encode_key": "a key may be bytes, too",
@@ -175,3 +180,24 @@ def too_big(operation: str, key: Any) -> TooBigError:
     )
     about(error, operation, key)
     return error
+
+
+def bad_key(key: Any, raw: bytes, defaults: Any) -> ArgumentError:
+    """Return what is wrong with a key whose bytes are none, or too many for *defaults*."""
+    most = defaults.max_key
+    if not raw:
+        return EmptyKeyError(f"the key is empty: give 1 to {most} bytes", key=key)
+    of_these = "" if defaults.collection is None else " in a named collection"
+    return KeyTooLongError(
+        f"the key takes more than {most} bytes, which are the most{of_these} (UTF-8)",
+        key=key,
+        objextra=len(raw),
+    )
+
+
+def exact_cas(cas: object, key: Any) -> int:
+    """Return a CAS as a number; raise InvalidCasError for what is none."""
+    number = 0 if cas is None or cas is False else exact_integer(cas)
+    if number is None or not 0 <= number <= _MAX_CAS:
+        raise InvalidCasError("CAS must be an integer from 0 to 2**64-1", key=key, objextra=cas)
+    return number

@@ -6,22 +6,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
 
-from couchloop.arguments.exact import exact_integer
+from couchloop import transcoder
 from couchloop.arguments.times import exact_seconds
 from couchloop.exceptions import (
-    ArgumentError,
     CouchbaseError,
-    EmptyKeyError,
     ErrorContext,
-    InvalidCasError,
-    KeyTooLongError,
     own_copy,
 )
 from couchloop.hot.durable import DurableDefaults
-from couchloop.hot.encoding import MAX_VALUE, exact_key, not_encoded
+from couchloop.hot.encoding import MAX_VALUE, bad_key, exact_cas, exact_key, not_encoded
 from couchloop.hot.frames import Frame
 from couchloop.hot.request import Request
 from couchloop.hot.result import MultiResult, OperationResult, Result
+from couchloop.hot.speedups import twin
 from couchloop.retries import RetryStrategy, check_strategy
 from couchloop.transcoder import Transcoder
 from couchloop.wire import Datatype, snappy
@@ -39,6 +36,10 @@ MAX_KEY: Final = 250
 MAX_KEY_IN_COLLECTION: Final = 246
 """Bytes of the longest key in a named collection."""
 MAX_CAS: Final = 0xFFFFFFFFFFFFFFFF
+
+
+if twin is not None:
+    transcoder.encode_json = twin.json_encoder(transcoder.encode_json)
 
 
 class CollectionName(NamedTuple):
@@ -126,20 +127,7 @@ class Operation(_Typed[T]):
         quiet: whether KEY_ENOENT (status 1) is an answer, not an error.
     """
 
-    place: int
-    """Where it stands in its batch, if that is a Bulk."""
-
-    __slots__ = (
-        "attempts",
-        "defaults",
-        "key",
-        "obstacle",
-        "owner",
-        "place",
-        "reasons",
-        "retry_strategy",
-        "waiter",
-    )
+    __slots__ = ()
 
     name = "operation"
     idempotent = False
@@ -172,9 +160,9 @@ class Operation(_Typed[T]):
         if type(raw) is not bytes:
             raw = exact_key(raw, self.name, key)
         if not raw or len(raw) > defaults.max_key:
-            raise _bad_key(key, raw, defaults)
+            raise bad_key(key, raw, defaults)
         timeout = defaults.timeout if timeout is None else exact_seconds(timeout, key)
-        cas = _cas(cas, key) if cas != 0 else 0
+        cas = exact_cas(cas, key) if cas != 0 else 0
         if retry_strategy is not None:
             check_strategy(retry_strategy, key)
         # What Request's constructor does stands here once more: the call takes as long as all this.
@@ -189,14 +177,16 @@ class Operation(_Typed[T]):
         self.prefix = defaults.prefix
         self.queue = self.parked = self.connection = self.batch = self.fields = self.error = None
         self.deadline = 0.0
-        self.opaque = self.attempts = 0
+        self.opaque = self.attempts = self.vbucket = self.place = 0
         self.defaults = defaults
         self.key = key
         self.retry_strategy = retry_strategy
         self.reasons = ()
         self.obstacle = None
-        self.waiter: Any = None
-        self.owner: Any = None
+        self.waiter = self.owner = None
+
+    if not TYPE_CHECKING and twin is not None:
+        __init__ = twin.begin
 
     def refuse(self, key: Key, error: CouchbaseError) -> None:
         """Be an operation that is never sent, for *error*; it needs no other constructor."""
@@ -257,18 +247,6 @@ class Operation(_Typed[T]):
         return OperationResult(key, 0, rc=rc)
 
 
-def _bad_key(key: Key, raw: bytes, defaults: Defaults) -> ArgumentError:
-    most = defaults.max_key
-    if not raw:
-        return EmptyKeyError(f"the key is empty: give 1 to {most} bytes", key=key)
-    of_these = "" if defaults.collection is None else " in a named collection"
-    return KeyTooLongError(
-        f"the key takes more than {most} bytes, which are the most{of_these} (UTF-8)",
-        key=key,
-        objextra=len(raw),
-    )
-
-
 def placed(error: CouchbaseError, defaults: Defaults) -> CouchbaseError:
     """Have *error* name the collection that *defaults* are of, if that is a named one."""
     names = defaults.collection
@@ -276,13 +254,6 @@ def placed(error: CouchbaseError, defaults: Defaults) -> CouchbaseError:
         context = error.context or ErrorContext(key=error.key)
         error.context = replace(context, scope=names.scope, collection=names.collection)
     return error
-
-
-def _cas(cas: object, key: Key) -> int:
-    number = 0 if cas is None or cas is False else exact_integer(cas)
-    if number is None or not 0 <= number <= MAX_CAS:
-        raise InvalidCasError("CAS must be an integer from 0 to 2**64-1", key=key, objextra=cas)
-    return number
 
 
 def body(answer: Frame) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from struct import Struct
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from couchloop.exceptions import (
     CouchbaseError,
@@ -17,9 +17,11 @@ from couchloop.exceptions import (
 )
 from couchloop.hot.frames import HEADER, MAX_BODY, Frame, FrameDecoder
 from couchloop.hot.operation import Operation
-from couchloop.hot.request import JSON_VALUE, UNNUMBERED, Request
+from couchloop.hot.request import Request
+from couchloop.hot.speedups import twin
 from couchloop.wire import Feature, Magic, snappy
-from couchloop.wire.framing import decode_framing
+from couchloop.wire.framing import JSON_VALUE, decode_framing, framed
+from couchloop.wire.keys import UNNUMBERED
 
 _HEADER_SIZE: Final = HEADER.size
 _ANSWER: Final = Struct(">BBHBBHIIQ3s4s")
@@ -27,8 +29,6 @@ _ANSWER: Final = Struct(">BBHBBHIIQ3s4s")
 _ANSWER_SIZE: Final = _ANSWER.size
 _BARE: Final = Struct(">HH2xHII8x")
 """The header of a request with neither extras nor CAS: fewer numbers take less time."""
-_DATATYPE: Final = 5
-"""Where the datatype stands in a header."""
 _MAX_OPAQUE: Final = 0xFFFFFFFF
 _SERVER_REQUEST: Final = int(Magic.SERVER_REQUEST)
 """A member of an enumeration takes longer to name, and to compare."""
@@ -47,21 +47,6 @@ _FRAMED: Final = {
     5: (Feature.PRESERVE_TTL, "preserve_expiry"),
 }
 """What a framing extra of a request needs, and what asks for it."""
-
-
-def _framed(header: bytes, framing: bytes) -> bytes:
-    """Return the alternative header in place of *header*, and *framing* behind it.
-
-    With JSON_VALUE it is the same header but for the datatype.
-    """
-    if framing is JSON_VALUE:
-        return b"%b\x01%b" % (header[:_DATATYPE], header[_DATATYPE + 1 :])
-    _, opcode, key, extras, datatype, vbucket, body, opaque, cas = HEADER.unpack(header)
-    lengths = len(framing) << 8 | key
-    body += len(framing)
-    return (
-        HEADER.pack(0x08, opcode, lengths, extras, datatype, vbucket, body, opaque, cas) + framing
-    )
 
 
 class PipeOwner(Protocol):
@@ -99,8 +84,8 @@ class PipeOwner(Protocol):
         """Take note that the server asked something of us (magic 0x82)."""
 
 
-class Pipe:
-    """Requests on their way out, and answers on their way in.
+class Flow:
+    """What each request passes through on its way out, and its answer on its way in.
 
     Args:
         owner: is told of them.
@@ -110,8 +95,6 @@ class Pipe:
     __slots__ = (
         "_compress_from",
         "_compress_ratio",
-        "_decoder",
-        "_forgotten",
         "_out",
         "_owner",
         "_prefix",
@@ -121,11 +104,8 @@ class Pipe:
         "address",
         "bucket",
         "features",
-        "is_ready",
         "last_activity",
-        "late_probe",
         "opaque",
-        "orphans",
         "pending",
     )
 
@@ -137,18 +117,10 @@ class Pipe:
 
     def __init__(self, owner: PipeOwner, opaque: int) -> None:
         self._owner = owner
-        self.is_ready = False
-        """Whether requests may be sent, and what comes answers them."""
         self.opaque = opaque
         self.pending: dict[int, Request] = {}
-        self.orphans = 0
         self.last_activity = 0.0
         """When a frame was completed last; during the handshake, when anything came."""
-        self.late_probe = -1
-        """The opaque of a NOOP that was not answered in time."""
-        self._forgotten = 0
-        """Requests whose answer is no longer waited for."""
-        self._decoder = FrameDecoder()
         self._out: list[bytes] = []
         self._queued = False
         self._room = -1
@@ -159,13 +131,6 @@ class Pipe:
         """Whether values are sent compressed."""
         self._compress_from = 0
         self._compress_ratio = 0.0
-
-    @property
-    def prefix(self) -> bytes:
-        """What stands before a key of the default collection."""
-        return self._prefix
-
-    # Out
 
     def send(self, op: Request, vbucket: int) -> None:
         """Encode *op* behind what is waiting to be written."""
@@ -221,7 +186,7 @@ class Pipe:
             op.cas,
         )
         if framing:
-            header = _framed(header, framing)
+            header = framed(header, framing)
             length += len(header) - _HEADER_SIZE
         if size < _LARGE:
             self._out.append(b"%b%b%b%b" % (header, extras, key, value))
@@ -229,84 +194,6 @@ class Pipe:
             self._out.append(header + extras + key)
             self._out.append(value)
         return length
-
-    def _refuses(self, op: Request, framing: bytes) -> bool:
-        """Whether the node does not know what *framing* asks of it: *op* has failed then."""
-        if framing is JSON_VALUE:
-            return False
-        for identifier, _ in decode_framing(framing):
-            feature, what = _FRAMED[identifier]
-            if not {feature, Feature.ALT_REQUEST} <= self.features:
-                context = ErrorContext(
-                    operation=op.name, key=op.key, bucket=self.bucket, node=str(self.address)
-                )
-                if isinstance(op, Operation) and op.defaults.collection is not None:
-                    context.scope, context.collection = op.defaults.collection
-                text = f"the node is too old for {what}: nothing was sent"
-                op.error = FeatureNotAvailableError(text, context=context)
-                self._owner.completed(op)
-                return True
-        return False
-
-    def _used_up(self, length: int) -> None:
-        """Take note of output where there was none, or of too much of it."""
-        if not self._queued:
-            self._queued = True
-            self._room = ROOM - length
-            self._owner.has_output(self)
-        if self._room < 0:
-            self._owner.output_full(self)
-
-    @property
-    def is_output_full(self) -> bool:
-        """Whether no more should be sent before the output is taken."""
-        return self._queued and self._room < 0
-
-    def take_output(self) -> bytes:
-        """Return what is to be written now, and forget it."""
-        self._queued = False
-        self._room = -1
-        out = self._out
-        if len(out) == 1:
-            data = out[0]
-            out.clear()
-            return data
-        data = b"".join(out)
-        out.clear()
-        return data
-
-    def write(self, data: bytes) -> None:
-        """Write what is no request of anybody's, before the connection is ready."""
-        if data:
-            self._out.append(data)
-            if not self._queued:
-                self._used_up(len(data))
-
-    def forget(self, op: Request) -> None:
-        """Wait no more for the answer to *op*: its time is up, or its caller has gone."""
-        if self.pending.pop(op.opaque, None) is not None:
-            self._forgotten += 1
-
-    # In
-
-    def receive_data(self, data: bytes, now: float) -> None:
-        """Take bytes from the transport; complete what they answer."""
-        if not self.is_ready:
-            self.receive_early(data, now)
-            return
-        decoder = self._decoder
-        if not decoder.is_fresh:
-            try:
-                data = decoder.gather(data)
-            except ProtocolError as error:
-                self.fail(error, now)
-                return
-            if not data:
-                self.received_part(now)
-                return
-        position = self._complete(data, now)
-        if position < len(data):
-            self._receive_rest(data, position, now)
 
     def _complete(self, data: bytes, now: float) -> int:
         """Complete what plain answers at the beginning of *data* are for; return how long they are.
@@ -409,9 +296,136 @@ class Pipe:
         except BaseException:
             # Whatever interrupts user code must not take away what came behind.
             if position < size:
-                self._decoder.put_back(data[position:])
+                self._put_back(data[position:])
             raise
         return position
+
+    def _refuses(self, op: Request, framing: bytes) -> bool:
+        """Whether the node does not know what *framing* asks of it: *op* has failed then."""
+        raise NotImplementedError
+
+    def _used_up(self, length: int) -> None:
+        """Take note of output where there was none, or of too much of it."""
+        raise NotImplementedError
+
+    def _put_back(self, data: bytes) -> None:
+        """Take note of bytes that were not looked at: they come before those that come next."""
+        raise NotImplementedError
+
+
+if not TYPE_CHECKING and twin is not None:
+    Flow = twin.Flow
+
+
+class Pipe(Flow):
+    """Requests on their way out, and answers on their way in.
+
+    Args:
+        owner: is told of them.
+        opaque: the number before that of the first request.
+    """
+
+    __slots__ = ("_decoder", "_forgotten", "is_ready", "late_probe", "orphans")
+
+    def __init__(self, owner: PipeOwner, opaque: int) -> None:
+        super().__init__(owner, opaque)
+        self.is_ready = False
+        """Whether requests may be sent, and what comes answers them."""
+        self.orphans = 0
+        self.late_probe = -1
+        """The opaque of a NOOP that was not answered in time."""
+        self._forgotten = 0
+        """Requests whose answer is no longer waited for."""
+        self._decoder = FrameDecoder()
+
+    @property
+    def prefix(self) -> bytes:
+        """What stands before a key of the default collection."""
+        return self._prefix
+
+    # Out
+
+    def _refuses(self, op: Request, framing: bytes) -> bool:
+        """Whether the node does not know what *framing* asks of it: *op* has failed then."""
+        if framing is JSON_VALUE:
+            return False
+        for identifier, _ in decode_framing(framing):
+            feature, what = _FRAMED[identifier]
+            if not {feature, Feature.ALT_REQUEST} <= self.features:
+                context = ErrorContext(
+                    operation=op.name, key=op.key, bucket=self.bucket, node=str(self.address)
+                )
+                if isinstance(op, Operation) and op.defaults.collection is not None:
+                    context.scope, context.collection = op.defaults.collection
+                text = f"the node is too old for {what}: nothing was sent"
+                op.error = FeatureNotAvailableError(text, context=context)
+                self._owner.completed(op)
+                return True
+        return False
+
+    def _used_up(self, length: int) -> None:
+        """Take note of output where there was none, or of too much of it."""
+        if not self._queued:
+            self._queued = True
+            self._room = ROOM - length
+            self._owner.has_output(self)
+        if self._room < 0:
+            self._owner.output_full(self)
+
+    @property
+    def is_output_full(self) -> bool:
+        """Whether no more should be sent before the output is taken."""
+        return self._queued and self._room < 0
+
+    def take_output(self) -> bytes:
+        """Return what is to be written now, and forget it."""
+        self._queued = False
+        self._room = -1
+        out = self._out
+        if len(out) == 1:
+            data = out[0]
+            out.clear()
+            return data
+        data = b"".join(out)
+        out.clear()
+        return data
+
+    def write(self, data: bytes) -> None:
+        """Write what is no request of anybody's, before the connection is ready."""
+        if data:
+            self._out.append(data)
+            if not self._queued:
+                self._used_up(len(data))
+
+    def forget(self, op: Request) -> None:
+        """Wait no more for the answer to *op*: its time is up, or its caller has gone."""
+        if self.pending.pop(op.opaque, None) is not None:
+            self._forgotten += 1
+
+    # In
+
+    def receive_data(self, data: bytes, now: float) -> None:
+        """Take bytes from the transport; complete what they answer."""
+        if not self.is_ready:
+            self.receive_early(data, now)
+            return
+        decoder = self._decoder
+        if not decoder.is_fresh:
+            try:
+                data = decoder.gather(data)
+            except ProtocolError as error:
+                self.fail(error, now)
+                return
+            if not data:
+                self.received_part(now)
+                return
+        position = self._complete(data, now)
+        if position < len(data):
+            self._receive_rest(data, position, now)
+
+    def _put_back(self, data: bytes) -> None:
+        """Take note of bytes that were not looked at: they come before those that come next."""
+        self._decoder.put_back(data)
 
     def _receive_rest(self, data: bytes, position: int, now: float) -> None:
         """Take the part of *data* that is from *position* on, whatever it is."""

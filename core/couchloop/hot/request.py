@@ -4,26 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import GenericAlias
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from couchloop.hot.frames import Fields, Frame
+from couchloop.hot.speedups import twin
 
 if TYPE_CHECKING:
     from couchloop.exceptions import CouchbaseError
-
-
-UNNUMBERED: Final = b"\x80" * 5
-"""The prefix of a key in a collection whose number is not known, or is to be looked at first.
-
-It is no number itself, and never sent: a pipe asks its owner (`PipeOwner.unnumbered`).
-"""
-
-
-JSON_VALUE: Final = b"\x01"
-"""In the place of framing extras: there are none, and the value is said to be JSON.
-
-That is asked for where framing extras are, for hardly any request needs it.
-"""
 
 
 class Carrier(Protocol):
@@ -64,12 +51,8 @@ class VbucketMap(Protocol):
         """Return the vbucket of *key*."""
 
 
-class Request:
-    """One request and what has become of it.
-
-    A connection needs of it what is to be sent, and sets `opaque`, `connection` and `answer`. The
-    session keeps it in `queue` until its `deadline`, in `parked` as long as it cannot be sent, and
-    sets `error` if it fails.
+class RequestCore:
+    """What every request has: only attributes, for `Request` and its kinds.
 
     Args:
         opcode: of the request, and of each of its answers.
@@ -82,49 +65,34 @@ class Request:
     """
 
     __slots__ = (
+        "attempts",
         "batch",
         "cas",
         "connection",
         "deadline",
+        "defaults",
         "error",
         "extras",
         "fields",
         "framing",
+        "key",
+        "obstacle",
         "opaque",
         "opcode",
+        "owner",
         "parked",
+        "place",
         "prefix",
         "queue",
         "quiet",
         "raw",
+        "reasons",
+        "retry_strategy",
         "timeout",
         "value",
         "vbucket",
+        "waiter",
     )
-
-    name: ClassVar[str] = "request"
-    idempotent: ClassVar[bool] = True
-    """Whether it may be sent again when nobody knows if the server has done it."""
-    is_read: ClassVar[bool] = False
-    """Whether it changes nothing, though it may not be sent again: what an answer had is gone."""
-
-    is_plain: ClassVar[bool] = True
-    """Whether it is for the node with the active copy of its key; else `target` is asked."""
-    has_many_answers: ClassVar[bool] = False
-    """Whether the server answers in several frames; then `goes_on` is asked of each."""
-
-    vbucket: int
-    """The one that it named when it was sent last."""
-
-    # What a request that nobody sends twice says of itself.
-    key: Any = None
-    """The key as the user gave it."""
-    attempts: int = 0
-    """How often it was sent, but for the last time."""
-    reasons: tuple[str, ...] = ()
-    """Why it had to be tried again, each reason once."""
-    obstacle: CouchbaseError | None = None
-    """What the last try met, if there was one; nobody else has this exception."""
 
     def __init__(
         self,
@@ -159,6 +127,58 @@ class Request:
         self.fields: Fields | None = None
         """The parts of its answer, in a Frame's order: making one costs more than reading these."""
         self.error: CouchbaseError | None = None
+        self.vbucket = 0
+        """The one that it named when it was sent last."""
+        # What is a user's has these of its own.
+        self.key: Any = None
+        """The key as the user gave it."""
+        self.attempts = 0
+        """How often it was sent, but for the last time."""
+        self.reasons: tuple[str, ...] = ()
+        """Why it had to be tried again, each reason once."""
+        self.obstacle: CouchbaseError | None = None
+        """What the last try met, if there was one; nobody else has this exception."""
+        self.defaults: Any = None
+        self.retry_strategy: Any = None
+        self.waiter: Any = None
+        self.owner: Any = None
+        self.place = 0
+        """Where it stands in its batch, if that is a Bulk."""
+
+
+if not TYPE_CHECKING and twin is not None:
+    RequestCore = twin.RequestCore
+
+
+class Request(RequestCore):
+    """One request and what has become of it.
+
+    A connection needs of it what is to be sent, and sets `opaque`, `connection` and `answer`. The
+    session keeps it in `queue` until its `deadline`, in `parked` as long as it cannot be sent, and
+    sets `error` if it fails.
+
+    Args:
+        opcode: of the request, and of each of its answers.
+        raw: its key, without the number of a collection; empty where the request has none.
+        timeout: seconds from its issue to its deadline.
+        extras: as the opcode wants them.
+        value: likewise.
+        cas: likewise.
+        quiet: whether KEY_ENOENT (status 1) is an answer, not an error.
+    """
+
+    __slots__ = ()
+
+    name: ClassVar[str] = "request"
+    idempotent: ClassVar[bool] = True
+    """Whether it may be sent again when nobody knows if the server has done it."""
+    is_read: ClassVar[bool] = False
+    """Whether it changes nothing, though it may not be sent again: what an answer had is gone."""
+
+    is_plain: ClassVar[bool] = True
+    """Whether it is for the node with the active copy of its key; else `target` is asked."""
+    has_many_answers: ClassVar[bool] = False
+    """Whether the server answers in several frames; then `goes_on` is asked of each."""
 
     if not TYPE_CHECKING:
         __class_getitem__ = classmethod(GenericAlias)

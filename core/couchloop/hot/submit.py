@@ -12,6 +12,7 @@ from zlib import crc32
 from couchloop.hot.deadlines import Alarm, Deadlines
 from couchloop.hot.operation import Operation
 from couchloop.hot.request import Request
+from couchloop.hot.speedups import twin
 
 if TYPE_CHECKING:
     from couchloop.hot.pipe import Pipe
@@ -134,3 +135,8 @@ class Submitter:
         *is_new*: it has not agreed to wait yet.
         """
         raise NotImplementedError
+
+
+if not TYPE_CHECKING and twin is not None:
+    Routes = twin.Routes
+    Submitter = twin.Submitter

@@ -18,10 +18,11 @@ from couchloop.exceptions import ArgumentError, ProtocolError
 from couchloop.hot.encoding import MAX_VALUE
 from couchloop.hot.frames import Frame
 from couchloop.hot.operation import MAX_KEY, Defaults, Operation, body
-from couchloop.hot.request import JSON_VALUE, Request, VbucketMap
+from couchloop.hot.request import Request, VbucketMap
 from couchloop.operations.copies import Survey
 from couchloop.records import record
 from couchloop.wire import Datatype, Opcode, Status, snappy
+from couchloop.wire.framing import JSON_VALUE
 from couchloop.wire.keys import decode_leb128
 
 if TYPE_CHECKING:

@@ -36,13 +36,12 @@ from couchloop.exceptions import (
     status_error,
 )
 from couchloop.hot.operation import CollectionName, Defaults, Operation
-from couchloop.hot.request import UNNUMBERED
 from couchloop.kv.handshake import read_error_body
 from couchloop.retries import RetryReason, controlled_backoff
 from couchloop.session.strategies import GivenUp, note
 from couchloop.session.verdicts import Action, verdict
 from couchloop.wire import Feature, Opcode, Status
-from couchloop.wire.keys import encode_leb128
+from couchloop.wire.keys import UNNUMBERED, encode_leb128
 
 if TYPE_CHECKING:
     from couchloop.hot.frames import Frame

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from couchloop.exceptions import CouchbaseError, own_copy
-from couchloop.hot.request import UNNUMBERED
 from couchloop.kv.connection import State
 from couchloop.session.events import Load
 from couchloop.session.shared import SessionState, Shared
+from couchloop.wire.keys import UNNUMBERED
 
 if TYPE_CHECKING:
     from couchloop.hot.operation import Operation

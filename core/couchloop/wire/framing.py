@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from struct import Struct
 from typing import Final
 
 from couchloop.exceptions import ProtocolError
 
+_HEADER: Final = Struct(">BBHBBHIIQ")
+_PLACE: Final = 5
+"""Where the datatype stands in a header."""
 _ESCAPE: Final = 15
 _DURATION_ID: Final = 0
 _DURATION_EXPONENT: Final = 1.74
+
+
+JSON_VALUE: Final = b"\x01"
+"""In the place of framing extras: there are none, and the value is said to be JSON.
+
+That is asked for where framing extras are, for hardly any request needs it.
+"""
 
 
 def encode_framing(items: Iterable[tuple[int, bytes]]) -> bytes:
@@ -76,3 +87,18 @@ def encode_server_duration(microseconds: float) -> bytes:
     """Encode how long the server took as framing extras (saturating at about 120 s)."""
     encoded = min(0xFFFF, round((microseconds * 2) ** (1 / _DURATION_EXPONENT)))
     return encode_framing([(_DURATION_ID, encoded.to_bytes(2))])
+
+
+def framed(header: bytes, framing: bytes) -> bytes:
+    """Return the alternative header in place of *header*, and *framing* behind it.
+
+    With JSON_VALUE it is the same header but for the datatype.
+    """
+    if framing is JSON_VALUE:
+        return b"%b\x01%b" % (header[:_PLACE], header[_PLACE + 1 :])
+    _, opcode, key, extras, datatype, vbucket, body, opaque, cas = _HEADER.unpack(header)
+    lengths = len(framing) << 8 | key
+    body += len(framing)
+    return (
+        _HEADER.pack(0x08, opcode, lengths, extras, datatype, vbucket, body, opaque, cas) + framing
+    )

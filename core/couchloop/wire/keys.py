@@ -8,6 +8,12 @@ from couchloop.exceptions import ProtocolError
 
 _MAX_BYTES: Final = 5
 
+UNNUMBERED: Final = b"\x80" * 5
+"""The prefix of a key in a collection whose number is not known, or is to be looked at first.
+
+It is no number itself, and never sent: a connection asks its owner first.
+"""
+
 
 def encode_leb128(number: int) -> bytes:
     """Encode an unsigned 32-bit *number*.

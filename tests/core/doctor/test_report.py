@@ -240,6 +240,7 @@ class TestMachines:
     MEMBERS: Final[Mapping[str, Any]] = {
         "format": int,
         "couchloop": str,
+        "hot_path": str,
         "loop": str,
         "connection_string": str,
         "works": bool,

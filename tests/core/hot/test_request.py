@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from couchloop.exceptions import ConnectionLostError
 from couchloop.hot.frames import Frame
-from couchloop.hot.request import UNNUMBERED, Request
+from couchloop.hot.request import Request
 from couchloop.wire import Opcode
+from couchloop.wire.keys import UNNUMBERED
 
 
 class Vbuckets:

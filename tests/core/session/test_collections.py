@@ -23,7 +23,6 @@ from couchloop.exceptions import (
 )
 from couchloop.hot.frames import Frame, FrameDecoder, RequestFrame
 from couchloop.hot.operation import CollectionName, Defaults
-from couchloop.hot.request import UNNUMBERED
 from couchloop.operations.document import get, get_multi, insert, upsert, upsert_multi
 from couchloop.operations.endure import endure, endure_multi
 from couchloop.operations.observe import observe
@@ -31,6 +30,7 @@ from couchloop.retries import FailFast
 from couchloop.session.collections import manifest_of
 from couchloop.settings.values import Address
 from couchloop.wire import Feature, Opcode, Status
+from couchloop.wire.keys import UNNUMBERED
 from tests.core.session.support import FIRST, SECOND, TWO_SECONDS, error_of, node_at, opened
 from tests.core.world import World
 
