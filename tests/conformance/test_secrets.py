@@ -338,3 +338,30 @@ def test_a_derivation_that_fails(loop: Loop, served: Any, monkeypatch: pytest.Mo
     bucket = loop.bucket(text, **who)
     assert loop.wait(bucket.upsert("k", 1)).success
     loop.wait(bucket.close())
+
+
+REQUESTS: dict[str, dict[str, Any]] = {
+    "refused": {"status": 401},
+    "a server that repeats what it was told": {"status": 500, "body": SECRET},
+    "cut off": {"cut_after": 20},
+    "late": {"delay": 5.0},
+}
+
+
+@pytest.mark.parametrize("how", REQUESTS)
+def test_requests_to_services(loop: Loop, served: Any, how: str) -> None:
+    """Nor does the error of a request to a service, in whose head the password stands."""
+    cluster = cluster_of(loop, served)
+    loop.wait(cluster.http_request("/pools"))
+    driver = cluster._ask_services()._driver
+    served.cluster.inject_http(path="/settings", **REQUESTS[how])
+    keywords = {"method": "POST", "content": f"password={OTHER}", "timeout": 0.3}
+    error, shown = loop.failure(lambda: cluster.http_request("/settings", **keywords))
+    assert isinstance(error, CouchbaseError)
+    assert SECRET not in shown
+    if "repeats" not in how:
+        # Else the embedded cluster is told to say it, and is on the same loop.
+        assert not leaks(error, SECRET)
+    assert OTHER not in shown
+    driver.close()
+    loop.until(lambda: not driver.transports)

@@ -129,6 +129,10 @@ class Output(NamedTuple):
         """Return what is to be written."""
         return self.data
 
+    def __repr__(self) -> str:
+        # A request holds who asks, and may hold passwords of others.
+        return f"Output({self.id}, {len(self.data)} bytes)"
+
 
 Event = (
     OpenConnection

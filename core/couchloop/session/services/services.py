@@ -45,6 +45,10 @@ LONGEST_ANSWER: Final = 64 * 1024 * 1024
 """Bytes of an answer that is kept whole; rows are not."""
 _FIRST_PAUSE: Final = 0.01
 _LONGEST_PAUSE: Final = 1.0
+_REFUSALS: Final = 400
+"""Statuses from there on are refusals."""
+_LONGEST_REFUSAL: Final = 1024 * 1024
+"""Bytes of one that are looked at for passwords: errors show less."""
 _UNAUTHORIZED: Final = 401
 _UNAVAILABLE: Final = 503
 
@@ -317,13 +321,14 @@ class Services:
         if call.sink is None:
             channel.body += b"".join(pieces)
         elif pieces:
-            call.sink.piece(b"".join(pieces))
+            call.sink.piece(_concealed(call, channel, b"".join(pieces)))
 
     def _answered(self, channel: Channel, call: ServiceCall, now: float) -> None:
         http = channel.http
         node = str(channel.place.address)
         call.answered_at = now
-        call.reply = ServiceAnswer(http.status, http.headers, bytes(channel.body), node)
+        body = _concealed(call, channel, bytes(channel.body))
+        call.reply = ServiceAnswer(http.status, http.headers, body, node)
         call.channel = None
         self.pools.give_back(channel, now)
         self._complete(call)
@@ -399,6 +404,18 @@ class Services:
             call.queue = call.channel = None
             kind = AmbiguousForkedProcessError if call.is_unknown else ForkedProcessError
             self._fail(call, kind("the process forked: its parent goes on with the request"))
+
+
+def _concealed(call: ServiceCall, channel: Channel, body: bytes) -> bytes:
+    """Return the body of a refusal without the password: there are proxies that show it.
+
+    It goes into errors; what is no refusal is data, and stays what it is.
+    """
+    login = call.login
+    if channel.http.status < _REFUSALS or login is None or len(body) > _LONGEST_REFUSAL:
+        return body
+    text = body.decode("utf-8", "surrogateescape")
+    return login.conceal(text).encode("utf-8", "surrogateescape")
 
 
 def _note(call: ServiceCall, place: Place, error: CouchbaseError) -> None:

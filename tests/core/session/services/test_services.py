@@ -55,11 +55,26 @@ def test_answer() -> None:
     (written,) = asker.written
     assert written.data.startswith(b"GET / HTTP/1.1\r\n")
     assert b"Authorization: Basic " in written.data
+    assert repr(written) == f"Output({number}, {len(written.data)} bytes)"
     asker.receive(number, answer(500, b"oh", X="y"))
     found = asker.result(call)
     assert (found.status, found.headers["x"], found.body) == (500, "y", b"oh")
     assert found.node == str(ONE)
     assert not asker.services
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+@pytest.mark.parametrize("status", [200, 400, 502])
+def test_repeated_password(status: int, is_streamed: bool) -> None:
+    """A refusal that repeats who asked, as proxies do, is shown without the password."""
+    asker, sink = Asker(), Sink() if is_streamed else None
+    call = asker.ask(sink=sink)
+    (number,) = asker.connect()
+    login = asker.shared.settings.login
+    said = b"you said " + login.basic().encode() + b" \xff (user:password)"
+    asker.receive(number, answer(status, said))
+    body = asker.result(call).body if sink is None else sink.data
+    assert body == (said if status == 200 else b"you said *** \xff (***)")
 
 
 def test_client_certificate() -> None:
