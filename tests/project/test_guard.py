@@ -35,7 +35,7 @@ def tree(tmp_path: Path) -> Path:
         source, target = ROOT / part, tree / part
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
         else:
             shutil.copy(source, target)
     git(tree, "init", "--quiet")
