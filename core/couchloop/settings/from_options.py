@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import ceil
-from typing import Any
+from typing import Any, Final
 
 from couchloop.exceptions import ArgumentError, FeatureNotAvailableError, InvalidOptionError
 from couchloop.retries import BestEffort, Policies, RetryStrategy, check_strategy
@@ -77,6 +77,10 @@ def strategy(options: dict[str, Any], given: RetryStrategy | None) -> RetryStrat
     return pauses if policy == Policies(pauses) else policy
 
 
+_LEAST_BY_FORCE: Final = 32
+"""Bytes from which on everything is tried with compression=force."""
+
+
 def _wire(options: dict[str, Any]) -> Wire:
     wire = Wire(
         compression=options.get("compression", "on"),
@@ -93,6 +97,8 @@ def _wire(options: dict[str, Any]) -> Wire:
                 "compression=force needs the package cramjam: install couchloop[snappy]"
             )
         wire = replace(wire, compress_ratio=1.0)
+        if "compression_min_size" not in options:
+            wire = replace(wire, compress_from=_LEAST_BY_FORCE)
     return wire
 
 

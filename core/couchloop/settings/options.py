@@ -670,9 +670,9 @@ _TABLE: Final = (
     Option(
         name="compression_min_size",
         kind="int",
-        default=32,
+        default=512,
         minimum=32,
-        meaning="Documents with fewer bytes are sent as they are.",
+        meaning="Documents with fewer bytes are sent as they are: they hardly shrink.",
     ),
     Option(
         name="compression_min_ratio",

@@ -200,7 +200,7 @@ class Wire:
 
     compression: str = "on"
     """`on`, `off`, `inflate_only`, `deflate_only`, `force`: see docs/options.md."""
-    compress_from: int = 32
+    compress_from: int = 512
     """Bytes of the shortest value that is sent compressed."""
     compress_ratio: float = 0.83
     """What is not compressed to this part of its size is sent as it is."""

@@ -313,12 +313,15 @@ def test_compression(mode: str) -> None:
     assert request.datatype == 2
     assert snappy.decompress(request.value, 2000) == f'"{LONG}"'.encode()
     assert w.do(ops.get(w.defaults, "key")).value == LONG
-    assert stored(w, "a" * 29).datatype == 0
-    assert stored(w, "a" * 30).datatype == 2
+    assert stored(w, "a" * 509).datatype == 0
+    assert stored(w, "a" * 510).datatype == 2
 
 
 def test_least_size() -> None:
-    """compression_min_size is the size from which on documents are compressed."""
+    """compression_min_size is the size from which on documents are compressed; force has 32."""
+    assert made("compression=force", authenticator=WHO).wire.compress_from == 32
+    both = made("compression=force&compression_min_size=99", authenticator=WHO)
+    assert both.wire.compress_from == 99
     w = world(compress_from=500)
     assert stored(w, "a" * 497).datatype == 0
     assert stored(w, "a" * 498).datatype == 2
