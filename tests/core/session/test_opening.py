@@ -26,12 +26,16 @@ class Dispatcher:
         self.parking = Parking(parts.shared)
         self.sent: list[Any] = []
         self.failed: list[Any] = []
+        self.now = 0.0
 
     def send_parked(self, waiting: dict[Any, None], now: float) -> None:
         self.sent.append((list(waiting), now))
 
-    def fail_all(self, waiting: dict[Any, None], error: Exception, since: float) -> None:
-        self.failed.append((list(waiting), error, since))
+    def note_time(self, now: float) -> None:
+        self.now = now
+
+    def fail_all(self, waiting: dict[Any, None], error: Exception) -> None:
+        self.failed.append((list(waiting), error, self.now))
 
 
 class Alone:
