@@ -131,6 +131,15 @@ class Bucket(
 
         return DesignManager(self, defaults_of_bucket(self._settings))
 
+    def flush(self) -> None:
+        """Delete all documents of the bucket, as `cluster.buckets().flush_bucket` does.
+
+        Raises BucketNotFlushableError unless the bucket's setting allows it, NotAuthorizedError.
+        """
+        from gcouchbase.management import BucketManager  # noqa: PLC0415
+
+        BucketManager(self, defaults_of_bucket(self._settings)).flush_bucket(self.bucket)
+
     @staticmethod
     def _manager(bucket: Any) -> CollectionManager:
         # Who manages nothing need not load it.

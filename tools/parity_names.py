@@ -24,7 +24,7 @@ _BUCKETS: Final = ("gcouchbase.bucket.Bucket", "txcouchbase.bucket.Bucket")
 _CLUSTERS: Final = ("gcouchbase.cluster.Cluster", "txcouchbase.cluster.Cluster")
 _EXPIRY: Final = "ttl takes a timedelta and a datetime too; a number in the past is refused"
 _QUERIES: Final = "queries come with the wave after documents"
-_MANAGEMENT: Final = "management comes with a wave of its own"
+_MANAGEMENT: Final = "it comes with queries and analytics"
 _COLLECTIONS: Final = "collections are being built"
 
 _OPERATIONS: Final = f"""\
@@ -49,7 +49,7 @@ mutate_in(key, *specs)
 retrieve_in(key, *paths)
 append_items(items)
 prepend_items(items)
-flush() | | {_MANAGEMENT}
+flush()
 upsert_multi(keys, ttl, format, persist_to, replicate_to) | any number of documents, one failure harms no other
 insert_multi(keys, ttl, format, persist_to, replicate_to) | likewise
 replace_multi(keys, ttl, format, persist_to, replicate_to) | likewise

@@ -68,6 +68,9 @@ def test_a_new_bucket(loop: Loop) -> None:
         assert loop.wait(buckets.get_bucket("new")).item_count == 1
         loop.wait(buckets.flush_bucket("new"))
         assert not loop.wait(bucket.exists("key")).exists
+        loop.wait(bucket.upsert("key", 1))
+        loop.wait(bucket.flush())
+        assert not loop.wait(bucket.exists("key")).exists
         loop.wait(bucket.close())
         loop.wait(buckets.update_bucket(BucketSettings("new", flush_enabled=False)))
         with pytest.raises(BucketNotFlushableError):

@@ -186,7 +186,6 @@ class Sdk25Names(LaterNames):
     n1ql_query = _NotYet(_QUERIES)
     analytics_query = _NotYet(_ANALYTICS)
     search = _NotYet(_SEARCHES)
-    flush = _NotYet("ask `cluster.buckets().flush_bucket(name)`")
     design_create = _OfBucketManager()
     design_get = _OfBucketManager()
     design_publish = _OfBucketManager()
