@@ -65,10 +65,31 @@ _GEVENT_TESTS: Final = {
             "waiting",
         )
     ),
-    # Programs that fork choose their loops by themselves.
-    "conformance": ("tests/conformance", "--ignore=tests/conformance/test_fork.py"),
+    # What leans on watchers, timers and threads of the loop.
+    "conformance": tuple(
+        f"tests/conformance/test_{name}.py"
+        for name in (
+            "backpressure",
+            "connection_budget",
+            "cycles",
+            "health",
+            "hostile_services",
+            "limits",
+            "options",
+            "pool",
+            "services",
+            "sockets",
+            "streams",
+            "threads",
+            "tls",
+            "waiting",
+        )
+    ),
 }
 """What is run, each in a process of its own."""
+
+# Programs that fork choose their loops by themselves.
+_WHOLE_KIT: Final = ("tests/conformance", "--ignore=tests/conformance/test_fork.py")
 
 _NO_TWISTED: Final = ("-p", "no:twisted")
 """pytest-twisted runs every test in a reactor's greenlet: only the Twisted tests want that."""
@@ -104,7 +125,10 @@ class Step(NamedTuple):
 
 TEST_RUNS: Final[Sequence[PytestRun]] = (
     PytestRun(("tests/core",), is_measured=True, twin=PURE),
-    PytestRun(("tests/core",), name="core-compiled"),
+    PytestRun(
+        tuple(f"tests/core/{room}" for room in ("hot", "kv", "operations", "session")),
+        name="core-compiled",
+    ),
     PytestRun(("tests/embedded", "tests/project", "tests/simulation"), twin=PURE),
     PytestRun(("tests/txcouchbase",), options=(), twin=PURE),
     PytestRun(("tests/gcouchbase",)),
@@ -119,7 +143,13 @@ def _module(name: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", name, *arguments)
 
 
-_ON_BOTH: Final = {"txcouchbase", "gcouchbase", "conformance-twisted", "conformance-gevent"}
+_ON_BOTH: Final = {
+    "core",
+    "txcouchbase",
+    "gcouchbase",
+    "conformance-twisted",
+    "conformance-gevent",
+}
 """Runs that are made on the other twin, too, in full length."""
 
 
@@ -136,6 +166,14 @@ def _measured(run: PytestRun) -> list[Step]:
         step._replace(command=command),
         Step("coverage", _module("coverage", "report"), follows=True),
     ]
+
+
+def _on_loop(loop: str, name: str, paths: Sequence[str]) -> Step:
+    """Return the step that runs tests on a loop of gevent."""
+    step = _pytest(PytestRun((), ("-q", *_NO_TWISTED)), paths)
+    # With that gevent warns of watchers that are forgotten: libuv keeps pointers to them.
+    environment = (("GEVENT_LOOP", loop), ("GEVENT_DEBUG", "debug"))
+    return step._replace(name=name, environment=environment)
 
 
 def all_steps() -> list[Step]:
@@ -156,10 +194,7 @@ def all_steps() -> list[Step]:
     ]
     for loop in GEVENT_LOOPS:
         for name, paths in _GEVENT_TESTS.items():
-            step = _pytest(PytestRun((), ("-q", *_NO_TWISTED)), paths)
-            # With that gevent warns of watchers that are forgotten: libuv keeps pointers to them.
-            environment = (("GEVENT_LOOP", loop), ("GEVENT_DEBUG", "debug"))
-            steps.append(step._replace(name=f"{name}-{loop}", environment=environment))
+            steps.append(_on_loop(loop, f"{name}-{loop}", paths))
     steps += [
         Step(f"gevent-{which}", (sys.executable, "tools/gevents.py", which))
         for which in GEVENT_VERSIONS
@@ -176,6 +211,7 @@ def long_steps() -> list[Step]:
     ]
     return [
         *others,
+        *(_on_loop(loop, f"conformance-whole-{loop}", _WHOLE_KIT) for loop in GEVENT_LOOPS),
         Step("memory", (sys.executable, "tools/memory.py")),
         Step("simulation", _module("tests.simulation", "1000", "--worlds", "300")),
         Step("soak", _module("tests.soak")),

@@ -48,7 +48,8 @@ def test_long_steps_come_last(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check.main(["--full"]) == 0
     assert brief[0] == "speedups"
     others = [name for name in ran if name.endswith("-other-twin")]
-    assert ran == [*brief, *others, "memory", "simulation", "soak"]
+    on_loops = [f"conformance-whole-{loop}" for loop in check.GEVENT_LOOPS]
+    assert ran == [*brief, *others, *on_loops, "memory", "simulation", "soak"]
 
 
 def test_both_twins() -> None:
@@ -67,8 +68,9 @@ def test_both_twins() -> None:
 def test_gevent_tests_exist() -> None:
     """The tests that run on each loop of gevent are there, and run on the loop that is named."""
     for loop in check.GEVENT_LOOPS:
-        steps = check.choose_steps([f"gevent-{loop}", f"conformance-{loop}"])
-        assert len(steps) == 2
+        names = [f"gevent-{loop}", f"conformance-{loop}", f"conformance-whole-{loop}"]
+        steps = check.choose_steps(names)
+        assert len(steps) == 3
         for step in steps:
             files = [ROOT / part for part in step.command if part.startswith("tests/")]
             assert files
@@ -159,8 +161,8 @@ def test_a_folder_or_file_runs_alone() -> None:
     """Folders and files of tests may be named, and run as their folder does."""
     (step,) = check.choose_steps(["tests/gcouchbase/test_x.py"])
     assert step.command[1:] == ("-m", "pytest", "-p", "no:twisted", "tests/gcouchbase/test_x.py")
-    steps = check.choose_steps(["tests/core/"])
-    assert [step.command[-1] for step in steps] == ["tests/core"] * 2
+    steps = check.choose_steps(["tests/core/hot/"])
+    assert [step.command[-1] for step in steps] == ["tests/core/hot"] * 2
     names = [step.name for step in check.choose_steps(["types", "lint"])]
     assert names == ["types", "lint"]
 
