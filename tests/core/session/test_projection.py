@@ -259,7 +259,10 @@ def test_paths_are_read_as_the_server_does(path: str) -> None:
         expected = len(server.parse(path))
     except server.PathError:
         expected = 0
-    assert len(projection.components_of(path)) in {expected, 0 if "\\" in path else expected}
+    # A bad escape, or a bare quotation mark, makes a name that no key of a document has: to the
+    # server it leads nowhere, here it is told at the call.
+    is_no_name = "\\" in path or '"' in path
+    assert len(projection.components_of(path)) in {expected, 0 if is_no_name else expected}
 
 
 @settings(max_examples=40, deadline=None)
