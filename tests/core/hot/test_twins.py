@@ -12,8 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import couchloop
-from couchloop.hot import speedups
 from tests.core.hot.twins import Twin
 
 KEYS: Final = st.sampled_from(["a", "b", "key", "ä", "", "k" * 250, "k" * 251, b"raw", 7])
@@ -139,38 +137,3 @@ def test_deep_json(twins: tuple[Twin, Twin], depth: int) -> None:
     # Such a value cannot be pickled: it is made there.
     pure, compiled = (each.ask("nested", depth) for each in twins)
     assert compiled == pure
-
-
-class TestChoice:
-    """Which twin runs."""
-
-    def test_named(self) -> None:
-        """The package says it."""
-        assert couchloop.__speedups__ == speedups.NAME
-        assert speedups.NAME in {None, "compiled"}
-
-    def test_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A variable of the environment refuses it."""
-        monkeypatch.setenv("COUCHLOOP_SPEEDUPS", "0")
-        assert speedups._load() is None
-
-    @pytest.mark.parametrize("version", ["0.0.0", ""])
-    def test_of_another_version(self, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
-        """One that was built of another version is not taken."""
-        monkeypatch.delenv("COUCHLOOP_SPEEDUPS", raising=False)
-
-        class Found:
-            VERSION = version
-
-        monkeypatch.setattr(speedups, "import_module", lambda name: Found)
-        assert speedups._load() is None
-
-    def test_not_built(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where there is none Python's own runs."""
-
-        def none(name: str) -> None:
-            raise ImportError(name)
-
-        monkeypatch.delenv("COUCHLOOP_SPEEDUPS", raising=False)
-        monkeypatch.setattr(speedups, "import_module", none)
-        assert speedups._load() is None
