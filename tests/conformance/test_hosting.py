@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from base64 import b64encode
 from contextlib import ExitStack, suppress
@@ -89,3 +90,20 @@ def test_stop_does_not_wait_for_handshakes(loop: Loop, service: str, tmp_path: P
             stack.close()
             with suppress(ConnectionResetError):
                 assert not client.recv(1)
+
+
+def test_a_port_that_is_taken(loop: Loop) -> None:
+    """A node that starts again has another port for a service whose own is somebody else's now."""
+    with loop.serving() as served:
+        node = served.cluster.nodes[0]
+        before = dict(node.ports)
+        served.cluster.stop(node)
+        loop.until(lambda: is_refused(before["n1ql"]))
+        with socket.create_server(("127.0.0.1", before["n1ql"])):
+            served.cluster.restart(node)
+            assert node.ports["n1ql"] != before["n1ql"]
+            assert {name: port for name, port in node.ports.items() if name != "n1ql"} == {
+                name: port for name, port in before.items() if name != "n1ql"
+            }
+            told = json.loads(node.configurations[None].text(node.node_id))["nodesExt"][0]
+            assert told["services"]["n1ql"] == node.ports["n1ql"]

@@ -21,6 +21,8 @@ from couchloop.settings.values import DATA_PORT, Address
 
 PLAIN_SERVICES = ("kv", "mgmt", "capi", "n1ql", "fts", "cbas", "eventingAdminPort")
 TLS_SERVICES = ("kvSSL", "mgmtSSL", "capiSSL", "n1qlSSL", "ftsSSL", "cbasSSL", "eventingSSL")
+_LASTING: Final = frozenset({"kv", "kvSSL", "mgmt", "mgmtSSL"})
+"""Services whose ports clients are given, so that a node that starts again must have the same."""
 _BEHIND_TLS: Final = dict(zip(TLS_SERVICES, PLAIN_SERVICES, strict=True))
 """What answers on a port that speaks TLS."""
 
@@ -204,12 +206,20 @@ class Hosting(ABC):
 
     def _open(self, node: Node, ports: Mapping[str, int]) -> None:
         listeners = self._listeners[node] = []
+        has_moved = False
         for service in self._services:
             if not node.runs(_BEHIND_TLS.get(service, service)):
                 continue
             # One that starts again keeps its ports.
             wanted = node.ports.get(service, ports.get(service, 0))
-            listener = self.listen(node, service, wanted)
+            try:
+                listener = self.listen(node, service, wanted)
+            except OSError:
+                if service in _LASTING or service not in node.ports:
+                    raise
+                # Somebody else has it meanwhile: configurations tell of another.
+                listener = self.listen(node, service, 0)
+                has_moved = True
             node.ports[service] = listener.port
             listeners.append(listener)
         for network, outside in self._alternates.items():
@@ -219,6 +229,8 @@ class Hosting(ABC):
                 ports = {service: address.port for service, address in there.items()}
                 host = next(iter(there.values())).host
                 node.alternates[network] = AlternateAddress(host, ports)
+        if has_moved:
+            self.cluster.changed()
 
     def _node_changed(self, node: Node) -> None:
         if node.state is NodeState.STOPPED or node not in self.cluster.nodes:
