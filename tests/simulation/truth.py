@@ -505,6 +505,10 @@ class Truth:
         for version in reversed(versions):
             if version is older or version.cas == older.cas:
                 break
+            if version.cas == GONE:
+                # A leader that lags behind the manifest still has the collection that was dropped:
+                # what was in it is nobody's any more, and may stand there as it was at any time.
+                break
             call = self._calls.get(version.number)
             if self._is_restart:
                 # Without a failover, a majority that had it in memory is none.
