@@ -1,4 +1,4 @@
-"""What the other HTTP services say of themselves, and that they know of nothing else yet.
+"""What the other HTTP services say of themselves: greetings, and that they are well.
 
 GET /              views, eventing: a greeting
 GET /admin/ping    query, analytics
