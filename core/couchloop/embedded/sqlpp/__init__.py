@@ -1,0 +1,1 @@
+"""The query engine: SQL++ over the embedded documents; text and arguments in, rows out."""
