@@ -22,8 +22,8 @@ from couchloop.client.collections import ScopesAndCollections
 from couchloop.client.driver import Driver
 from couchloop.client.managers import defaults_of_bucket
 from couchloop.client.registry import Registry
-from couchloop.client.threads import ThreadSafeBucket
 from couchloop.exceptions import ArgumentError
+from couchloop.later import Module
 from couchloop.observation import Observer
 from couchloop.retries import RetryStrategy
 from couchloop.safety.secret import Secret, sealed
@@ -37,11 +37,17 @@ from gcouchbase.dialling import SocketFactory
 from gcouchbase.driver import GeventDriver
 from gcouchbase.methods import HealthMethods, OldNames
 from gcouchbase.pipeline import Pipeline
-from gcouchbase.threads import HubCrossing
 
 if TYPE_CHECKING:
+    from couchloop.client import threads as handles
+    from couchloop.client.threads import ThreadSafeBucket
+    from gcouchbase import threads
     from gcouchbase.dns import Resolver
     from gcouchbase.management import CollectionManager, DesignManager, ViewIndexManager
+else:
+    # Few programs use them, and they are a tenth of all that is to be imported.
+    handles = Module("couchloop.client.threads")
+    threads = Module("gcouchbase.threads")
 
 __all__ = ["Bucket"]
 
@@ -270,4 +276,4 @@ class Bucket(
         Raises WrongLoopError in another thread than the hub's.
         """
         self._driver.check_thread()
-        return ThreadSafeBucket(self, HubCrossing)
+        return handles.ThreadSafeBucket(self, threads.HubCrossing)

@@ -21,13 +21,13 @@ from couchloop.client.collections import ScopesAndCollections
 from couchloop.client.managers import defaults_of_bucket
 from couchloop.client.registry import Registry
 from couchloop.client.sdk25 import LaterOnTwisted
-from couchloop.client.threads import ThreadSafeBucket
 from couchloop.exceptions import (
     ArgumentError,
     CouchbaseError,
     InvalidEventError,
     without_frames,
 )
+from couchloop.later import Module
 from couchloop.observation import Observer
 from couchloop.retries import RetryStrategy
 from couchloop.safety.secret import Secret, sealed
@@ -41,11 +41,17 @@ from txcouchbase.driver import TwistedDriver, check_reactor
 from txcouchbase.methods import HealthMethods, OldNames
 from txcouchbase.producers import Producer, Producers
 from txcouchbase.raw import RawOperations
-from txcouchbase.threads import ReactorCrossing, check_threads
 
 if TYPE_CHECKING:
+    from couchloop.client import threads as handles
+    from couchloop.client.threads import ThreadSafeBucket
+    from txcouchbase import threads
     from txcouchbase.management import CollectionManager, DesignManager, ViewIndexManager
     from txcouchbase.tls import TlsFactory
+else:
+    # Few programs use them, and they are a tenth of all that is to be imported.
+    handles = Module("couchloop.client.threads")
+    threads = Module("txcouchbase.threads")
 
 __all__ = ["AsyncResult", "Bucket", "RawBucket"]
 
@@ -327,8 +333,8 @@ class Bucket(
             reactor is one for tests that takes no calls from threads.
         """
         self._driver.check_thread()
-        check_threads(self._driver.reactor)
-        return ThreadSafeBucket(self, ReactorCrossing)
+        threads.check_threads(self._driver.reactor)
+        return handles.ThreadSafeBucket(self, threads.ReactorCrossing)
 
 
 class RawBucket(RawOperations):

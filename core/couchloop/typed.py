@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, is_typeddict
 
 from couchloop.exceptions import (
@@ -16,15 +17,13 @@ from couchloop.exceptions import (
     InvalidSettingError,
     ValueFormatError,
 )
+from couchloop.later import Module
 from couchloop.safety.printable import printable
 
 if TYPE_CHECKING:
     import msgspec
 else:
-    try:
-        import msgspec
-    except ImportError:
-        msgspec = None
+    msgspec = Module("msgspec") if find_spec("msgspec") else None
 
 _INSTALL: Final = "pip install 'couchloop[fast]'"
 

@@ -6,14 +6,19 @@ import json
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import field
-from html import escape
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote, quote_plus
 
 from couchloop.exceptions import CouchbaseError
+from couchloop.later import Module
 from couchloop.records import record
 from couchloop.safety.secret import Secret, as_secret
 from couchloop.settings.hosts import one_form
+
+if TYPE_CHECKING:
+    import html
+else:
+    html = Module("html")
 
 DATA_PORT: Final = 11210
 DATA_PORT_TLS: Final = 11207
@@ -144,7 +149,7 @@ class Login:
         forms = {f"{user}:{secret}", self.basic(), b64encode(plain).decode()}
         if len(secret) >= _LEAST:
             quoted = {quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]}
-            forms |= {secret, escape(secret), repr(secret)[1:-1], *quoted}
+            forms |= {secret, html.escape(secret), repr(secret)[1:-1], *quoted}
             forms.add(b64encode(secret.encode(errors="replace")).decode().rstrip("="))
         return sorted(forms, key=len, reverse=True)
 
