@@ -978,6 +978,27 @@ class EventingFunctionPausedError(HTTPError, CouchbaseInputError):
     ID = 614
 
 
+# Search -------------------------------------------------------------------------------------------
+
+
+class InvalidSearchError(ArgumentError, ValueError):
+    """A search asks for what no search can have."""
+
+
+class NoChildrenError(InvalidSearchError):
+    """A query that is made of queries, terms or keys has none of them, or too few."""
+
+
+class SearchError(CouchbaseError):
+    """The search service has failed, and says so."""
+
+
+class ConsistencyMismatchError(MutationTokenOutdatedError):
+    """The search index has another history than the changes that the search waits for."""
+
+    ID = 402
+
+
 class LoopBlockedError(CouchbaseError):
     """The event loop stood still: something in this program kept it from reading answers.
 
