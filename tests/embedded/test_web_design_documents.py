@@ -86,22 +86,6 @@ def test_no_json(cluster: EmbeddedCluster, body: bytes) -> None:
     assert (status, plain(said)) == (400, refused)
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_views(cluster: EmbeddedCluster, method: str) -> None:
-    """Which of bucket, document and view is missing is told; what is there is not run."""
-    ask(cluster, "PUT", DESIGN, DOCUMENT)
-    for path, status, reason in (
-        ("/default/_design/d/_view/v", 404, "Design document _design/d not found"),
-        (f"{DESIGN}/_view/w", 404, "Error opening view `w`, from set `default`"),
-        ("/nosuch/_design/d/_view/v", 404, "missing"),
-        ("/cache/_design/d/_view/v", 404, "no_couchbase_bucket_exists"),
-        (f"{DESIGN}/_view/v", 400, "not supported by the embedded views service"),
-    ):
-        found, said, _ = ask(cluster, method, path)
-        assert found == status
-        assert reason in said["reason"]
-
-
 def test_rights(cluster: EmbeddedCluster) -> None:
     """Roles say who may define views, and who may look at them."""
     users = "/settings/rbac/users/local"

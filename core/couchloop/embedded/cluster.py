@@ -15,6 +15,7 @@ from couchloop.embedded.http import (
     search_indexes,
     services,
     users,
+    view_queries,
 )
 from couchloop.embedded.http.connection import HttpConnection
 from couchloop.embedded.http.router import Router
@@ -36,7 +37,7 @@ _ROUTERS: Final = {
             *design_documents.MANAGEMENT,
         )
     ),
-    "capi": Router((*services.VIEWS, *design_documents.VIEWS)),
+    "capi": Router((*services.VIEWS, *design_documents.VIEWS, *view_queries.ROUTES)),
     "n1ql": Router(services.QUERY),
     "fts": Router((*services.SEARCH, *search_indexes.ROUTES)),
     "cbas": Router(services.ANALYTICS),

@@ -1,7 +1,6 @@
 """The endpoints about design documents: of the views' service, and the cluster manager's list.
 
 GET, PUT, DELETE   /BUCKET/_design/DESIGN                  views
-GET, POST          /BUCKET/_design/DESIGN/_view/VIEW       views: nothing runs them yet
 GET                /pools/default/buckets/BUCKET/ddocs     cluster manager
 """
 
@@ -20,12 +19,19 @@ from couchloop.embedded.http.router import (
     answer_json,
 )
 from couchloop.embedded.storage.bucket import Bucket
-from couchloop.embedded.storage.design_documents import DesignDocument, InvalidDesignError
+from couchloop.embedded.storage.design_documents import (
+    DesignDocument,
+    DesignDocuments,
+    InvalidDesignError,
+    checked_design,
+)
+from couchloop.embedded.views.protocols import ViewFailedError
+from couchloop.embedded.views.view import check_functions
 
 
 def get_design(request: HttpRequest) -> Response:
     """Return a design document as it was stored."""
-    found = _found(request, _bucket(request, "read"))
+    found = _found(request, bucket_of(request, "read"))
     meta = json.dumps({**found.meta, "type": "json"}, separators=(",", ":"))
     headers = (("Content-Type", "application/json"), ("X-Couchbase-Meta", meta))
     return Response(200, found.text, headers)
@@ -33,38 +39,26 @@ def get_design(request: HttpRequest) -> Response:
 
 def put_design(request: HttpRequest) -> Response:
     """Store a design document."""
-    bucket = _bucket(request, "write")
+    bucket = bucket_of(request, "write")
     name = request.path["design"]
     try:
-        bucket.design_documents.put(name, request.body)
-    except InvalidDesignError as error:
-        raise _refused(400, "invalid_design_document", str(error)) from None
+        _put(bucket.design_documents, name, request.body)
+    except (InvalidDesignError, ViewFailedError) as error:
+        raise refused(400, "invalid_design_document", str(error)) from None
     return answer_json({"ok": True, "id": f"_design/{name}"}, 201)
+
+
+def _put(designs: DesignDocuments, name: str, text: bytes) -> None:
+    check_functions(checked_design(text), designs.callables)
+    designs.put(name, text)
 
 
 def delete_design(request: HttpRequest) -> Response:
     """Delete a design document."""
-    bucket = _bucket(request, "write")
+    bucket = bucket_of(request, "write")
     found = _found(request, bucket)
     bucket.design_documents.delete(found.name)
     return answer_json({"ok": True, "id": f"_design/{found.name}"})
-
-
-def query_view(request: HttpRequest) -> Response:
-    """Refuse to ask a view that there is: nothing here runs its JavaScript."""
-    bucket = _bucket(request, "execute")
-    name, view = request.path["design"], request.path["view"]
-    design = bucket.design_documents.get(name)
-    if design is None:
-        raise _refused(404, "not_found", f"Design document _design/{name} not found")
-    if view not in design.document.get("views", {}):
-        reason = (
-            f"Error opening view `{view}`, from set `{bucket.name}`, design document "
-            f"`_design/{name}`: {{not_found,missing_named_view}}"
-        )
-        raise _refused(404, "not_found", reason)
-    reason = "asking a view is not supported by the embedded views service"
-    raise _refused(400, "bad_request", reason)
 
 
 def list_designs(request: HttpRequest) -> Response:
@@ -92,15 +86,15 @@ def _row(bucket: str, design: DesignDocument) -> dict[str, object]:
     }
 
 
-def _bucket(request: HttpRequest, permission: str) -> Bucket:
+def bucket_of(request: HttpRequest, permission: str) -> Bucket:
     """Return the bucket that the path names, if the user may do that with its views."""
     name = request.path["bucket"]
     bucket = request.cluster.buckets.get(name)
     if bucket is None:
-        raise _refused(404, "not_found", "missing")
+        raise refused(404, "not_found", "missing")
     _need(request, name, permission)
     if not _has_views(bucket):
-        raise _refused(404, "not_found", "no_couchbase_bucket_exists")
+        raise refused(404, "not_found", "no_couchbase_bucket_exists")
     return bucket
 
 
@@ -125,22 +119,20 @@ def _found(request: HttpRequest, bucket: Bucket) -> DesignDocument:
     found = bucket.design_documents.get(name)
     if found is None:
         was_there = bucket.design_documents.was_deleted(name)
-        raise _refused(404, "not_found", "deleted" if was_there else "missing")
+        raise refused(404, "not_found", "deleted" if was_there else "missing")
     return found
 
 
-def _refused(status: int, error: str, reason: str) -> RefusedError:
+def refused(status: int, error: str, reason: str) -> RefusedError:
+    """Return a refusal in the form of the views' service."""
     return RefusedError(answer_json({"error": error, "reason": reason}, status))
 
 
 _DESIGN: Final = "/{bucket}/_design/{design}"
-_VIEW: Final = _DESIGN + "/_view/{view}"
 
 VIEWS: Final = (
     Route("GET", _DESIGN, get_design),
     Route("PUT", _DESIGN, put_design),
     Route("DELETE", _DESIGN, delete_design),
-    Route("GET", _VIEW, query_view),
-    Route("POST", _VIEW, query_view),
 )
 MANAGEMENT: Final = (Route("GET", "/pools/default/buckets/{bucket}/ddocs", list_designs),)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
 
@@ -25,6 +25,8 @@ class DesignDocument:
     text: bytes
     """JSON, as it was given."""
     generation: int
+    built: dict[str, object] = field(default_factory=dict, compare=False, repr=False)
+    """What whoever runs its views keeps of each: gone when another takes its place."""
 
     @property
     def document(self) -> dict[str, Any]:
@@ -50,6 +52,11 @@ class DesignDocuments:
         self._documents: dict[str, DesignDocument] = {}
         self._generations: dict[str, int] = {}
         """How often each was written or deleted, those that are gone too."""
+        self.callables: dict[str, Callable[..., Any]] = {}
+        """Python callables by the texts that stand for them in design documents; see `define`."""
+        self.is_lagging = False
+        """Whether indexes follow the documents only where `stale` is not `ok`: before the answer
+        with `false`, after it with `update_after`."""
 
     def __iter__(self) -> Iterator[DesignDocument]:
         """Return them in the order of their names."""
@@ -65,10 +72,44 @@ class DesignDocuments:
 
     def put(self, name: str, text: bytes) -> DesignDocument:
         """Store one, whatever was there before. Raises InvalidDesignError."""
-        _check(text)
+        checked_design(text)
         generation = self._generations[name] = self._generations.get(name, 0) + 1
         stored = self._documents[name] = DesignDocument(name, text, generation)
         return stored
+
+    def define(
+        self,
+        name: str,
+        view: str,
+        map: Callable[..., Any],  # noqa: A002 - as design documents call it
+        reduce: Callable[..., Any] | str | None = None,
+    ) -> DesignDocument:
+        """Add a view to a design document, which is made if it is new.
+
+        Its text has names in the place of the functions; whoever stores another document with
+        these names (to publish it, for example) has the same functions.
+
+        Args:
+            name: of the design document, without `_design/`.
+            view: of the view.
+            map: is called with a document (JSON, or the base64 of what is none) and its metadata,
+                and gives pairs of a key and a value, as a generator does.
+            reduce: is called with keys, values, and whether the values are reduced already (then
+                the keys are None); or `_count`, `_sum`, `_stats`.
+
+        Raises InvalidDesignError.
+        """
+        functions: dict[str, str] = {"map": f"python: {name}/{view}/map"}
+        self.callables[functions["map"]] = map
+        if isinstance(reduce, str):
+            functions["reduce"] = reduce
+        elif reduce is not None:
+            functions["reduce"] = f"python: {name}/{view}/reduce"
+            self.callables[functions["reduce"]] = reduce
+        former = self.get(name)
+        document = {} if former is None else former.document
+        document.setdefault("views", {})[view] = functions
+        return self.put(name, json.dumps(document).encode())
 
     def delete(self, name: str) -> bool:
         """Delete one; return whether it was there."""
@@ -78,7 +119,8 @@ class DesignDocuments:
         return True
 
 
-def _check(text: bytes) -> None:
+def checked_design(text: bytes) -> dict[str, Any]:
+    """Return a design document, decoded. Raises InvalidDesignError if it is none."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
@@ -90,10 +132,11 @@ def _check(text: bytes) -> None:
         raise InvalidDesignError("The field `views' is not a json object.")
     for name, view in views.items():
         _check_view(name, view)
+    return document
 
 
 def _check_view(name: str, view: object) -> None:
-    """Check one view. Whether its functions are JavaScript is left to who runs them."""
+    """Check one view. Whether its functions are any is left to who runs them."""
     if not name:
         raise InvalidDesignError("View name cannot be an empty string")
     if not isinstance(view, dict):
