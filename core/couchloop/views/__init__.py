@@ -1,0 +1,34 @@
+"""Views: what is asked of them, and their rows (SDK 2.5's module, SDK 4's classes).
+
+`bucket.query` and `bucket.view_query` ask it.
+"""
+
+from couchloop.views.params import (
+    ONERROR_CONTINUE,
+    ONERROR_STOP,
+    STALE_OK,
+    STALE_UPDATE_AFTER,
+    STALE_UPDATE_BEFORE,
+    UNSPEC,
+    Query,
+    QueryBase,
+    SpatialQuery,
+    ViewQuery,
+)
+from couchloop.views.rows import RowProcessor, SpatialRow, ViewRow
+
+__all__ = [
+    "ONERROR_CONTINUE",
+    "ONERROR_STOP",
+    "STALE_OK",
+    "STALE_UPDATE_AFTER",
+    "STALE_UPDATE_BEFORE",
+    "UNSPEC",
+    "Query",
+    "QueryBase",
+    "RowProcessor",
+    "SpatialQuery",
+    "SpatialRow",
+    "ViewQuery",
+    "ViewRow",
+]

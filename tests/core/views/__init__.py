@@ -1,0 +1,1 @@
+"""Views: what is asked of them, and how they are answered."""
