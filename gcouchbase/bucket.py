@@ -35,7 +35,7 @@ from couchloop.transcoder import FMT_JSON, Transcoder
 from gcouchbase.collection import Collection, Scope
 from gcouchbase.dialling import SocketFactory
 from gcouchbase.driver import GeventDriver
-from gcouchbase.methods import HealthMethods, OldNames
+from gcouchbase.methods import HealthMethods, N1qlMethods, OldNames
 from gcouchbase.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class OpenBucketArguments(BucketArguments, total=False):
 
 class Bucket(
     OldNames,
+    N1qlMethods,
     HealthMethods,
     ScopesAndCollections[Scope, Collection, "CollectionManager"],
     BucketBase,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from couchloop.client.collections import CollectionBase, ScopeBase
 from gcouchbase.driver import GeventDriver
-from gcouchbase.methods import DocumentMethods
+from gcouchbase.methods import DocumentMethods, N1qlMethods, QueryMethods
 
 if TYPE_CHECKING:
     from gcouchbase.management import EventingFunctionManager, SearchIndexManager
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Collection", "Scope"]
 
 
-class Collection(DocumentMethods, CollectionBase):
+class Collection(DocumentMethods, N1qlMethods, CollectionBase):
     """A collection of a bucket: `bucket.collection(name)`, `bucket.scope(name).collection(name)`.
 
     Its methods are the Bucket's own, which are those of the default collection. It keeps its Bucket
@@ -25,7 +25,7 @@ class Collection(DocumentMethods, CollectionBase):
     _driver: GeventDriver
 
 
-class Scope(ScopeBase[Collection]):
+class Scope(QueryMethods, ScopeBase[Collection]):
     """A scope of a bucket: `bucket.scope(name)`."""
 
     __slots__ = ()

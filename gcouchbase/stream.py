@@ -16,18 +16,13 @@ if TYPE_CHECKING:
     from couchloop.client.services import ClusterServices
     from gcouchbase.driver import GeventDriver
 
-__all__ = ["ResultStream"]
+__all__ = ["HubStream", "ResultStream"]
 
 T = TypeVar("T")
 
 
-class ResultStream(StreamBase[T]):
-    """Results that come one after the other: an iterator, and a context that closes it.
-
-    Nothing is sent before the first is asked for. Only as much is under way as its bounds say; a
-    greenlet that asks for no more pauses it, and one that stops closes it: by `close`, by the end
-    of the `with`, or by forgetting it. Several greenlets may share one.
-    """
+class HubStream(StreamBase[T]):
+    """What streams have in common: how they are closed, and by whom."""
 
     def __init__(
         self, owner: Any, stream: Stream[T], services: ClusterServices | None = None
@@ -43,6 +38,32 @@ class ResultStream(StreamBase[T]):
         if driver.hub_is_there():
             hub = driver.hub
             hub.loop.run_callback_threadsafe(guarded, hub, driver, call)
+
+    def close(self) -> None:
+        """Stop: nothing more is issued, and what is under way is forgotten. Harmless if it is over.
+
+        A change that was on its way may have happened, or not.
+        """
+        if not self._stream.is_over:
+            self._driver.check_thread()
+            end(self._driver, self._stream)
+
+    def __enter__(self) -> Self:
+        """Return the stream."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+
+class ResultStream(HubStream[T]):
+    """Results that come one after the other: an iterator, and a context that closes it.
+
+    Nothing is sent before the first is asked for. Only as much is under way as its bounds say; a
+    greenlet that asks for no more pauses it, and one that stops closes it: by `close`, by the end
+    of the `with`, or by forgetting it. Several greenlets may share one.
+    """
 
     def __iter__(self) -> Self:
         """Return the stream itself."""
@@ -75,20 +96,3 @@ class ResultStream(StreamBase[T]):
             for result in self:
                 self._note(result)
         return self._summary()
-
-    def close(self) -> None:
-        """Stop: nothing more is issued, and what is under way is forgotten. Harmless if it is over.
-
-        A change that was on its way may have happened, or not.
-        """
-        if not self._stream.is_over:
-            self._driver.check_thread()
-            end(self._driver, self._stream)
-
-    def __enter__(self) -> Self:
-        """Return the stream."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close it."""
-        self.close()

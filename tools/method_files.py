@@ -23,10 +23,14 @@ class Target(NamedTuple):
     """`{call}`: the call of the builder; `{defaults}` is its first argument."""
     stream_body: str
     """Likewise of a method that gives a stream."""
+    rows_body: str
+    """Likewise of one that gives rows of a service: `{request}` is the class of its results."""
     stream_returns: str = "ResultStream[{}]"
     camel_case: bool = False
     """Whether `get_multi` is called `getMulti`, too."""
     defaults: str = "self._defaults"
+    rows: str = ""
+    """The module that has the classes of results with rows."""
     is_management: bool = False
     """Whether it has the families of management, and no others."""
     ignored: tuple[str, ...] = ("A002",)
@@ -41,6 +45,16 @@ class Target(NamedTuple):
 _STREAM: Final = """\
 try:
     return ResultStream(self, {call})
+except CouchbaseError as error:
+    placed(error, self._defaults)
+    raise
+finally:
+    del self
+"""
+
+_ROWS: Final = """\
+try:
+    return {request}(self, {call}, self._ask_services())
 except CouchbaseError as error:
     placed(error, self._defaults)
     raise
@@ -80,6 +94,8 @@ except WrongLoopError:
     raise
 """,
         _STREAM,
+        _ROWS,
+        rows="txcouchbase.rows",
         camel_case=True,
         ignored=("A002", "N815"),
     ),
@@ -113,6 +129,8 @@ finally:
 return driver.run(pending)
 """,
         _STREAM,
+        _ROWS,
+        rows="gcouchbase.rows",
     ),
     Target(
         "core/couchloop/client/thread_methods.py",
@@ -162,6 +180,20 @@ except CouchbaseError as error:
 finally:
     del target
 """,
+        """\
+target = self._target
+crossing = self._cross(target._driver)
+del self
+try:
+    crossing.check(target._driver.session)
+    return {request}(target, {call}, crossing)
+except CouchbaseError as error:
+    placed(error, target._defaults)
+    raise
+finally:
+    del target
+""",
+        rows="couchloop.client.thread_rows",
         defaults="target._defaults",
         ignored=("A002", "SLF001"),
     ),

@@ -41,6 +41,7 @@ from couchloop.management import (
     users,
 )
 from couchloop.management import collections as scopes
+from couchloop.n1ql import n1ql_queries, queries
 from couchloop.operations import (
     concatenate,
     counter,
@@ -65,6 +66,7 @@ from couchloop.operations import (
 )
 from couchloop.operations.multi import Multi
 from couchloop.operations.old_names import OLD_NAMES, OldName
+from couchloop.operations.rows import RowStream
 from couchloop.operations.stream import Stream, T
 from couchloop.operations.streaming import Streaming
 from couchloop.result import MultiResult, ValueResult
@@ -129,6 +131,8 @@ FAMILIES: Final = (
             scan,
         ),
     ),
+    Family("N1qlMethods", "Queries by the name of SDK 2.5", (n1ql_queries,)),
+    Family("QueryMethods", "Queries by the name of SDK 4", (queries,)),
     Family("HealthMethods", "How the nodes are, and when they are ready", (health, ping)),
     Family("ManifestMethods", "What can be asked of scopes and collections", (manifest,)),
     Family(
@@ -217,6 +221,15 @@ def gives_stream(build: Builder) -> bool:
     return issubclass(get_origin(built) or built, Stream)
 
 
+def request_of(build: Builder) -> str:
+    """Return the class that the rows' consumer has, if *build* gives rows of a service."""
+    if isinstance(build, Multi | Streaming):
+        return ""
+    built = get_type_hints(build)["return"]
+    kind = get_origin(built) or built
+    return kind.request if issubclass(kind, RowStream) else ""
+
+
 def _arguments_of(kind: Any) -> dict[Any, Any]:
     """Return what stands for each type variable in *kind* and its bases."""
     origin = get_origin(kind) or kind
@@ -285,7 +298,16 @@ class Module:
     def _class(self, family: Family) -> str:
         methods = [self._method(name, build) for name, build in family.builders()]
         head = f'"""{family.meaning}."""\n\n__slots__ = ()\n'
-        body = "\n".join([head, self.target.attributes, *methods])
+        attributes = self.target.attributes
+        if any(request_of(build) for _, build in family.builders()) and "self._ask" in (
+            self.target.rows_body
+        ):
+            self.imports |= {
+                ("typing", "TYPE_CHECKING"),
+                ("couchloop.client.services", "ClusterServices"),
+            }
+            attributes += _ASKS
+        body = "\n".join([head, attributes, *methods])
         if family.asks_services:
             body = re.sub(r"\b_(defaults|driver)\b", r"_services_\1", body)
         if family.of_bucket:
@@ -351,6 +373,12 @@ class Module:
         package, _, short = module.rpartition(".")
         is_stream = gives_stream(build)
         body = target.stream_body if is_stream else target.body
+        stream_returns = target.stream_returns
+        request = request_of(build)
+        if request:
+            self.imports.add((target.rows, request))
+            body = target.rows_body.replace("{request}", request)
+            stream_returns = f"{request}[{{}}]"
         if "{call}" in body:
             self.imports.add((package, short))
         _, *parameters = inspect.signature(build).parameters.values()
@@ -366,7 +394,7 @@ class Module:
             declared.append(f"{star}{each.name}: {each.annotation}{default}")
             names_it = each.kind is each.KEYWORD_ONLY
             given.append(f"{each.name}={each.name}" if names_it else f"{star}{each.name}")
-        returns = target.stream_returns if is_stream else target.returns
+        returns = stream_returns if is_stream else target.returns
         overloads = ""
         if "{}" in returns:
             if "type" in (each.name for each in parameters):
@@ -426,6 +454,8 @@ class Module:
         """Return the source of a type; *of*: the type of the values that its results have."""
         if kind is None or kind is NoneType:
             return "None"
+        if kind is Any and of:
+            return of
         arguments: tuple[Any, ...] = get_args(kind)
         origin = get_origin(kind) or kind
         if origin in {Union, UnionType}:
@@ -437,6 +467,14 @@ class Module:
         if of and isinstance(kind, type) and issubclass(kind, ValueResult | ReplicasResult):
             inner = [of]
         return f"{name}[{', '.join(inner)}]" if inner else name
+
+
+_ASKS: Final = """\
+if TYPE_CHECKING:
+    def _ask_services(self) -> ClusterServices: ...
+
+"""
+"""What a class must have whose methods give rows of services."""
 
 
 def _camel_case(name: str) -> str:

@@ -95,7 +95,7 @@ configured_replica_count
 is_ssl
 timeout | infinity is refused
 views_timeout | | {_QUERIES}
-n1ql_timeout | | {_QUERIES}
+n1ql_timeout
 compression
 compression_min_size | what is no legal value is refused
 compression_min_ratio | likewise
@@ -126,7 +126,7 @@ _thr_lockop | | out: a Bucket has no lock; `threadsafe()` is for threads
 
 _DOTTED_QUERIES: Final = f"""\
 query | | {_QUERIES}
-n1ql_query | | {_QUERIES}
+n1ql_query(query) | rows stream, and are decoded into `type=`; also of collections and in threads
 analytics_query | | {_QUERIES}
 search | | {_QUERIES}
 bucket_manager
@@ -209,10 +209,10 @@ NoBucketError
 MissingTokenError
 NotReadyError
 ViewEngineError | | queries come with the wave after documents
-N1QLError | | queries come with the wave after documents
+N1QLError | of a class that says what it is, with all that the service says
 SearchError | | queries come with the wave after documents
 NoChildrenError | | queries come with the wave after documents
-AlreadyQueriedError | | queries come with the wave after documents
+AlreadyQueriedError
 CryptoError | | encryption of fields has a wave of its own
 SubdocPathNotFoundError
 SubdocPathMismatchError
@@ -234,11 +234,11 @@ GROUPS: Final = (
         "2.5",
         "Cluster, credentials, connection strings",
         _CLUSTERS,
-        f"""\
+        """\
 Cluster | | | gcouchbase.cluster.Cluster txcouchbase.cluster.Cluster
 authenticate(authenticator, username, password)
 open_bucket(bucket_name) | the same object for the same bucket
-n1ql_query | | {_QUERIES}
+n1ql_query(query) | needs no open Bucket
 cluster_manager
 Authenticator | | | couchloop.auth.Authenticator
 PasswordAuthenticator(username, password, cert_path) | | | couchloop.auth.PasswordAuthenticator
@@ -356,8 +356,8 @@ observeMulti | | out: observe_multi
 endureMulti
 queryEx | | {_QUERIES}
 queryAll | | {_QUERIES}
-n1qlQueryEx | | {_QUERIES}
-n1qlQueryAll | | {_QUERIES}
+n1qlQueryEx(cls) | `on_rows` may return a Deferred, which pauses the rows
+n1qlQueryAll
 searchQueryEx | | {_QUERIES}
 searchQueryAll | | {_QUERIES}
 RawBucket | shares the Bucket of the same arguments | | txcouchbase.bucket.RawBucket
@@ -370,7 +370,7 @@ TxAsyncConnection | | out: deprecated in 2.5 already
         "Modules of later waves",
         ("couchloop",),
         f"""\
-n1ql | | {_QUERIES}
+n1ql | | | couchloop.n1ql.N1QLQuery
 analytics | | {_QUERIES}
 analytics_ingester | | {_QUERIES}
 views | | {_QUERIES}
@@ -394,7 +394,7 @@ set_authenticator(authenticator)
 ping
 diagnostics
 wait_until_ready
-query | | {_QUERIES}
+query(statement) | rows stream; `readonly` is sent; what did not run is asked anew
 analytics_query | | {_QUERIES}
 search_query | | {_QUERIES}
 search | | {_QUERIES}

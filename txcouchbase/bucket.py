@@ -38,8 +38,9 @@ from couchloop.transcoder import FMT_JSON, Transcoder
 from txcouchbase.collection import Collection, Scope
 from txcouchbase.connecting import EndpointFactory
 from txcouchbase.driver import TwistedDriver, check_reactor
-from txcouchbase.methods import HealthMethods, OldNames
+from txcouchbase.methods import HealthMethods, N1qlMethods, OldNames
 from txcouchbase.producers import Producer, Producers
+from txcouchbase.queries import QueriesOfBucket
 from txcouchbase.raw import RawOperations
 
 if TYPE_CHECKING:
@@ -72,8 +73,10 @@ class OpenBucketArguments(BucketArguments, total=False):
 
 class Bucket(
     OldNames,
+    N1qlMethods,
     HealthMethods,
     ScopesAndCollections[Scope, Collection, "CollectionManager"],
+    QueriesOfBucket,
     LaterOnTwisted,
     BucketBase,
 ):

@@ -17,7 +17,7 @@ from couchloop.settings.connection_string import ConnectionString
 from txcouchbase.bucket import Bucket, OpenBucketArguments
 from txcouchbase.connecting import EndpointFactory
 from txcouchbase.driver import TwistedDriver, check_reactor
-from txcouchbase.methods import HealthMethods, HttpMethods
+from txcouchbase.methods import HealthMethods, HttpMethods, N1qlMethods, QueryMethods
 from txcouchbase.services import ServicesDriver
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["CertAuthenticator", "ClassicAuthenticator", "Cluster", "PasswordAuthenticator"]
 
 
-class Cluster(HealthMethods, HttpMethods, ClusterBase[Bucket]):
+class Cluster(QueryMethods, N1qlMethods, HealthMethods, HttpMethods, ClusterBase[Bucket]):
     """Where the nodes are and who connects. Does no I/O before a Bucket is opened.
 
     Args:

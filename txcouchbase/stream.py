@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from couchloop.client.services import ClusterServices
     from txcouchbase.driver import TwistedDriver
 
-__all__ = ["ResultStream"]
+__all__ = ["ReactorStream", "ResultStream"]
 
 T = TypeVar("T")
 
@@ -91,13 +91,8 @@ async def _next(iterator: AsyncIterator[Any]) -> Any:
     return await anext(iterator, END)
 
 
-class ResultStream(StreamBase[T]):
-    """Results that come one after the other: an async iterator, and a context that closes it.
-
-    Nothing is sent before the first is asked for. Only as much is under way as its bounds say; who
-    asks for no more pauses it, and who stops closes it: by `close`, by the end of the `async with`,
-    or by forgetting it. Without coroutines there are `next` and `run`.
-    """
+class ReactorStream(StreamBase[T]):
+    """What streams have in common: how they are closed, and by whom."""
 
     def __init__(
         self, owner: Any, stream: Stream[T], services: ClusterServices | None = None
@@ -119,6 +114,32 @@ class ResultStream(StreamBase[T]):
         else:
             # A reactor for tests.
             driver.reactor.callLater(0, call)
+
+    def close(self) -> None:
+        """Stop: nothing more is issued, and what is under way is forgotten. Harmless if it is over.
+
+        A change that was on its way may have happened, or not.
+        """
+        if not self._stream.is_over:
+            self._driver.check_thread()
+            end(self._driver, self._stream)
+
+    async def __aenter__(self) -> Self:
+        """Return the stream."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+
+class ResultStream(ReactorStream[T]):
+    """Results that come one after the other: an async iterator, and a context that closes it.
+
+    Nothing is sent before the first is asked for. Only as much is under way as its bounds say; who
+    asks for no more pauses it, and who stops closes it: by `close`, by the end of the `async with`,
+    or by forgetting it. Without coroutines there are `next` and `run`.
+    """
 
     def next(self) -> Deferred[T | None]:
         """Return a new Deferred: the next result, or None when there is no more.
@@ -168,20 +189,3 @@ class ResultStream(StreamBase[T]):
         finally:
             self.close()
         return self._summary()
-
-    def close(self) -> None:
-        """Stop: nothing more is issued, and what is under way is forgotten. Harmless if it is over.
-
-        A change that was on its way may have happened, or not.
-        """
-        if not self._stream.is_over:
-            self._driver.check_thread()
-            end(self._driver, self._stream)
-
-    async def __aenter__(self) -> Self:
-        """Return the stream."""
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Close it."""
-        self.close()

@@ -508,6 +508,14 @@ class PipelineError(CouchbaseError):
     """A pipeline is open already, or cannot be used here."""
 
 
+class AlreadyQueriedError(CouchbaseError):
+    """The rows of a request are given once."""
+
+
+class RowsNotReadError(CouchbaseError, RuntimeError):
+    """What stands beside the rows is known after the last of them."""
+
+
 class QueueEmpty(CouchbaseDataError):  # noqa: N818 - 2.5's name
     """The queue has no element."""
 
@@ -999,6 +1007,139 @@ class ConsistencyMismatchError(MutationTokenOutdatedError):
     ID = 402
 
 
+# Queries ------------------------------------------------------------------------------------------
+
+
+class N1QLError(CouchbaseError):
+    """The query service says that a query has failed.
+
+    `code` is the number of the first thing that it says, `errors` has all that it says, as it says
+    it, `statement` what was asked. What the service says in words stands in
+    `context.server_context`.
+    """
+
+    code: int = 0
+    errors: tuple[Any, ...] = ()
+    statement: str = ""
+
+    @property
+    def n1ql_errcode(self) -> int:
+        """The same as `code` (SDK 2.5)."""
+        return self.code
+
+
+class QueryParsingError(N1QLError, CouchbaseInputError):
+    """The statement of the query cannot be read."""
+
+    ID = 8
+
+
+class QueryPlanningError(N1QLError, CouchbaseInputError):
+    """The query service knows no way to do what the statement says."""
+
+    ID = 201
+
+
+class QueryIndexFailureError(N1QLError):
+    """The query service had a failure of an index or of a keyspace."""
+
+    ID = 202
+
+
+class KeyspaceNotFoundError(QueryIndexFailureError, CouchbaseInputError):
+    """The statement names a bucket or collection that there is not."""
+
+
+class QueryScopeNotFoundError(QueryIndexFailureError, ScopeNotFoundError):
+    """The statement names a scope that there is not."""
+
+    ID = 202
+
+
+class QueryBucketNotFoundError(N1QLError, BucketNotFoundError):
+    """The statement names a bucket that there is not."""
+
+
+class PreparedStatementError(N1QLError):
+    """The query service knows no such prepared statement, or cannot use it."""
+
+    ID = 203
+
+
+class DmlFailureError(N1QLError):
+    """The query could not change a document."""
+
+    ID = 204
+
+
+class QueryCasMismatchError(DmlFailureError, CasMismatchError):
+    """A document was changed by somebody else while the query was about to."""
+
+    ID = 9
+
+
+class QueryDocumentExistsError(DmlFailureError, DocumentExistsError):
+    """The query was to insert a document that there is already."""
+
+    ID = 105
+
+
+class QueryDocumentNotFoundError(DmlFailureError, NotFoundError):
+    """The query was to change a document that there is not."""
+
+    ID = 101
+
+
+class QueryIndexNotFoundError(N1QLError, IndexNotFoundError):
+    """The query needs an index that there is not."""
+
+
+class NoQueryIndexError(QueryPlanningError, QueryIndexNotFoundError):
+    """No index serves the statement: a keyspace without any can only be asked by USE KEYS."""
+
+    ID = 201
+
+
+class QueryIndexExistsError(N1QLError, IndexExistsError):
+    """There is an index of that name already."""
+
+
+class QueryTimeoutError(N1QLError, UnambiguousTimeoutError):
+    """The query service has given the query up, for its time was over."""
+
+
+class QueryAuthError(N1QLError, AuthError):
+    """The query service did not accept the user name and password."""
+
+
+class QueryNotAuthorizedError(N1QLError, NotAuthorizedError):
+    """The user must not do what the statement says."""
+
+
+class QueryRateLimitedError(N1QLError, RateLimitedError):
+    """The user has asked the query service too much, for now."""
+
+
+class QueryQuotaLimitedError(N1QLError, QuotaLimitedError):
+    """A limit of the cluster is reached that the statement would exceed."""
+
+
+class QueryInvalidArgumentError(N1QLError, InvalidError):
+    """The query service does not take an option or a parameter of the query."""
+
+
+class QueryFeatureNotAvailableError(N1QLError, FeatureNotAvailableError):
+    """The query service does not have what the query wants: it is of an older version, say."""
+
+
+class QueryInternalError(N1QLError, InternalError):
+    """The query service reported a failure of its own."""
+
+
+class WatchQueryIndexTimeoutError(UnambiguousTimeoutError):
+    """The indexes were not all online in time."""
+
+
 class LoopBlockedError(CouchbaseError):
     """The event loop stood still: something in this program kept it from reading answers.
 
@@ -1048,6 +1189,10 @@ class BrokenAnswerError(AnswerError):
 
 class IncompleteAnswerError(AnswerError):
     """The answer of a service ended before it was complete: rows may be missing."""
+
+
+class AmbiguousAnswerError(IncompleteAnswerError, AmbiguousError):
+    """The answer ended before it was complete: whether the request was carried out is unknown."""
 
 
 class AnswerTooLargeError(AnswerError):

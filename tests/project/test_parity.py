@@ -62,15 +62,15 @@ def test_states() -> None:
 
 def test_what_comes_later_is_not_there() -> None:
     """A name that only says that it comes later does not count as there."""
-    assert only("n1ql_query | | soon").state == "later"
-    assert only("n1ql_timeout | | soon").state == "later"
+    assert only("encrypt_fields | | soon").state == "later"
+    assert only("views_timeout | | soon").state == "later"
 
 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
         ("nosuch", "nothing says why"),
-        ("n1ql_query", "nothing says why"),
+        ("encrypt_fields", "nothing says why"),
         ("remove(key, nosuch)", "without `nosuch`"),
         ("re move", "what is"),
     ],

@@ -21,6 +21,7 @@ from couchloop.client.blocks import DurabilityBlocks
 from couchloop.client.collections import CollectionsOfBucket
 from couchloop.client.driver import Driver
 from couchloop.client.identity import OneOfEach
+from couchloop.client.managers import service_defaults
 from couchloop.client.registry import Registry
 from couchloop.client.sdk25 import Sdk25Names
 from couchloop.client.services import ClusterKey, ClusterServices, key_of, services_for
@@ -122,6 +123,7 @@ class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
                 settings.watch_interval,
                 settings.watch_by_token,
             ),
+            services=service_defaults(settings),
         )
         self._collections = WeakValueDictionary()
         self._use(driver)

@@ -21,6 +21,7 @@ from couchloop.exceptions import (
 )
 from couchloop.hot.encoding import transcoder_of
 from couchloop.hot.operation import Defaults
+from couchloop.hot.service_defaults import ServiceDefaults
 from couchloop.safety.secret import Secret, sealed
 from couchloop.session.diagnostics import DiagnosticsReport, diagnostics_of
 from couchloop.settings.configure import (
@@ -29,7 +30,7 @@ from couchloop.settings.configure import (
 )
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.environment import read_environment
-from couchloop.settings.from_options import number
+from couchloop.settings.from_options import number, service_times
 from couchloop.settings.masking import masked
 from couchloop.settings.options import parse_options
 from couchloop.settings.values import Settings
@@ -80,7 +81,13 @@ class ClusterBase(LaterOfClusters, Generic[B]):
         with suppress(BadEnvironmentError):
             # Whoever connects is told what is wrong with it.
             read_environment(environment).apply(options, tls_scheme=parsed.tls)
-        self._defaults = Defaults(transcoder_of(None), 0, timeout=number(options, "http_timeout"))
+        times = service_times(options)
+        self._defaults = Defaults(
+            transcoder_of(None),
+            0,
+            timeout=number(options, "http_timeout"),
+            services=ServiceDefaults(query_timeout=times.query, query_grace=times.grace),
+        )
         """What holds for requests to services."""
         if isinstance(connection_string, ConnectionString):
             connection_string = connection_string.encode()

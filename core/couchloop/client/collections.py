@@ -17,6 +17,7 @@ from couchloop.hot.operation import MAX_KEY_IN_COLLECTION, CollectionName, Defau
 from couchloop.later import pattern
 
 if TYPE_CHECKING:
+    from couchloop.client.services import ClusterServices
     from couchloop.management.defaults import ScopeDefaults
 
 C_co = TypeVar("C_co", covariant=True)
@@ -133,6 +134,7 @@ class CollectionBase(_Part):
                 bucket._defaults,  # noqa: SLF001
                 collection=names,
                 max_key=MAX_KEY_IN_COLLECTION,
+                services=replace(bucket._defaults.services, scope=names.scope),  # noqa: SLF001
             )
             self._driver.session.collections.attach(self._defaults)
 
@@ -140,6 +142,9 @@ class CollectionBase(_Part):
     def scope(self) -> str:
         """The name of its scope."""
         return self._names[0]
+
+    def _ask_services(self) -> ClusterServices:
+        return self._bucket._ask_services()  # type: ignore[no-any-return]  # noqa: SLF001 - ours
 
 
 class ScopeBase(_Part, Generic[C_co]):
@@ -151,11 +156,23 @@ class ScopeBase(_Part, Generic[C_co]):
         self._bucket = bucket
         self._names = (name,)
 
-    def _ask_services(self) -> Any:
-        return self._bucket._ask_services()  # noqa: SLF001 - ours
+    def _ask_services(self) -> ClusterServices:
+        return self._bucket._ask_services()  # type: ignore[no-any-return]  # noqa: SLF001 - ours
 
     def _services_defaults(self) -> ScopeDefaults:
         return defaults_of_scope(self._bucket._settings, self._names[0])  # noqa: SLF001
+
+    @property
+    def _defaults(self) -> Any:
+        """What its queries use where they say nothing."""
+        defaults = self._services_defaults()
+        services = self._bucket._defaults.services  # noqa: SLF001
+        defaults.services = replace(services, scope=self._names[0])
+        return defaults
+
+    @property
+    def _driver(self) -> Any:
+        return self._bucket._driver  # noqa: SLF001
 
     def collection(self, name: str) -> C_co:
         """Return a collection of this scope, without any I/O: whether it exists is seen later.
@@ -209,6 +226,12 @@ class CollectionsOfBucket:
         for each in [defaults, *(one._defaults for one in self._collections.values())]:  # noqa: SLF001
             for name, value in changed.items():
                 setattr(each, name, value)
+
+    def _set_services(self, defaults: Defaults, changed: Mapping[str, Any]) -> None:
+        """Likewise what requests to services use."""
+        for each in [defaults, *(one._defaults for one in self._collections.values())]:  # noqa: SLF001
+            for name, value in changed.items():
+                setattr(each.services, name, value)
 
     def _hand_on(self, driver: Driver) -> None:
         """Have the collections use another driver: this is a forked child."""

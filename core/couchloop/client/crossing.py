@@ -24,7 +24,7 @@ from couchloop.hot.batch import Batch, Bulk
 from couchloop.hot.operation import Defaults, Operation, Pending
 from couchloop.hot.request import Request
 from couchloop.operations.procedure import Procedure
-from couchloop.operations.stream import Pull
+from couchloop.operations.stream import Pull, Question, Stream
 from couchloop.session.health import Waiter
 from couchloop.session.session import Session, SessionState
 
@@ -93,7 +93,28 @@ class Crossing(ABC):
         """The way that waits: this one."""
         return self
 
+    def to(self, driver: Driver) -> Crossing:
+        """Return the way to another driver of the same loop."""
+        return type(self)(driver)  # type: ignore[call-arg]  # as an adapter's has it
+
     # What a method calls, in the thread
+
+    def ask(self, about: Stream[Any], question: Callable[[], T]) -> T:
+        """Have the loop make a call that does not wait, for *about*; return what it gives."""
+        call: Call[T] = Call(cast("Pending[T]", Question(about)), self)
+
+        def answer() -> None:
+            if call.given_up:
+                return
+            try:
+                found = question()
+            except Exception as error:  # noqa: BLE001 - the thread raises it
+                call.fail(error.with_traceback(None))
+            else:
+                call.succeed(found)
+
+        self.soon(answer)
+        return call.wait()
 
     def check_here(self) -> None:
         """Raise WrongLoopError if this is the thread of the loop."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from couchloop.hot.encoding import transcoder_of
+from couchloop.hot.service_defaults import ServiceDefaults
 from couchloop.management.defaults import BucketDefaults, ScopeDefaults
 
 if TYPE_CHECKING:
@@ -51,6 +52,12 @@ class ManagerBase:
             f"a {type(self).__name__} is not copied or pickled, as its Cluster or Bucket is not: "
             "ask that for it where it is wanted"
         )
+
+
+def service_defaults(settings: Settings) -> ServiceDefaults:
+    """Return what requests to services use where they say nothing."""
+    times = settings.service_times
+    return ServiceDefaults(settings.bucket, query_timeout=times.query, query_grace=times.grace)
 
 
 def defaults_of_bucket(settings: Settings) -> BucketDefaults:

@@ -6,7 +6,7 @@ it learns that from FeatureNotAvailableError, not from a name that looks like a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MethodType
 from typing import Any, Final
@@ -20,6 +20,7 @@ from couchloop import (
     COMPRESS_OUT,
 )
 from couchloop.arguments.exact import exact_integer, is_true
+from couchloop.arguments.times import exact_seconds
 from couchloop.client.driver import Driver
 from couchloop.exceptions import (
     CouchbaseError,
@@ -144,8 +145,6 @@ class LaterNames:
 class LaterOfClusters(LaterNames):
     """Names of a Cluster that come with a later version."""
 
-    n1ql_query = _NotYet(_QUERIES)
-    query = _NotYet(_QUERIES)
     analytics_query = _NotYet(_ANALYTICS)
     search = _NotYet(_SEARCHES)
     search_query = _NotYet(_SEARCHES)
@@ -168,8 +167,6 @@ class LaterOnTwisted(LaterNames):
 
     queryAll = _NotYet(_VIEWS)  # noqa: N815 - Twisted's style
     queryEx = _NotYet(_VIEWS)  # noqa: N815 - Twisted's style
-    n1qlQueryAll = _NotYet(_QUERIES)  # noqa: N815 - Twisted's style
-    n1qlQueryEx = _NotYet(_QUERIES)  # noqa: N815 - Twisted's style
     searchQueryAll = _NotYet(_SEARCHES)  # noqa: N815 - Twisted's style
     searchQueryEx = _NotYet(_SEARCHES)  # noqa: N815 - Twisted's style
 
@@ -183,7 +180,6 @@ class Sdk25Names(LaterNames):
 
     query = _NotYet(_VIEWS)
     view_query = _NotYet(_VIEWS)
-    n1ql_query = _NotYet(_QUERIES)
     analytics_query = _NotYet(_ANALYTICS)
     search = _NotYet(_SEARCHES)
     design_create = _OfBucketManager()
@@ -197,7 +193,6 @@ class Sdk25Names(LaterNames):
     decrypt_fields = _NotYet(_CRYPTO)
 
     views_timeout = _later_property("views_timeout", _VIEWS)
-    n1ql_timeout = _later_property("n1ql_timeout", _QUERIES)
     tracing_threshold_n1ql = _later_property("tracing_threshold_n1ql", _QUERIES)
     tracing_threshold_view = _later_property("tracing_threshold_view", _VIEWS)
     tracing_threshold_fts = _later_property("tracing_threshold_fts", _SEARCHES)
@@ -214,9 +209,26 @@ class Sdk25Names(LaterNames):
         """Have settings count from now on."""
         raise NotImplementedError
 
+    def _set_services(self, defaults: Defaults, changed: Mapping[str, Any]) -> None:
+        """Have what requests to services use count from now on, in all collections."""
+        raise NotImplementedError
+
     def _set_default(self, **changed: Any) -> None:
         """Likewise what operations use where the call says nothing, in all collections."""
         raise NotImplementedError
+
+    @property
+    def n1ql_timeout(self) -> float:
+        """Seconds that a query has, from now on, unless it says it itself.
+
+        Raises InvalidTimeoutError (a ValueError) when set to what is not positive, or more than a
+        year.
+        """
+        return self._defaults.services.query_timeout
+
+    @n1ql_timeout.setter
+    def n1ql_timeout(self, value: float) -> None:
+        self._set_services(self._defaults, {"query_timeout": exact_seconds(value)})
 
     @property
     def compression(self) -> int:

@@ -21,6 +21,8 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/operations/queues.py
 - core/couchloop/operations/streams.py
 - core/couchloop/operations/scan.py
+- core/couchloop/n1ql/n1ql_queries.py
+- core/couchloop/n1ql/queries.py
 - core/couchloop/session/health.py
 - core/couchloop/session/ping.py
 - core/couchloop/operations/manifest.py
@@ -36,11 +38,13 @@ call asks for the way to the loop.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, overload
 from warnings import warn
 
 from couchloop.arguments.expiry import Expiry, LockTime
 from couchloop.client.crossing import Crossing, Target
+from couchloop.client.thread_rows import N1QLRequest
 from couchloop.client.thread_stream import ResultStream
 from couchloop.durability import DurabilityType
 from couchloop.exceptions import CouchbaseError
@@ -60,6 +64,9 @@ from couchloop.hot.result import (
 from couchloop.management import cluster, http_request
 from couchloop.management.cluster import ClusterInfo
 from couchloop.management.http_request import HttpResult
+from couchloop.n1ql import n1ql_queries, queries
+from couchloop.n1ql.options import QueryProfile, QueryScanConsistency
+from couchloop.n1ql.query import N1QLQuery
 from couchloop.operations import (
     concatenate,
     counter,
@@ -4875,6 +4882,262 @@ class OldNames(DocumentMethods):
             )
         finally:
             del self
+
+
+class N1qlMethods:
+    """Queries by the name of SDK 2.5."""
+
+    __slots__ = ()
+
+    _target: Target
+    _cross: Callable[[Any], Crossing]
+
+    @overload
+    def n1ql_query(
+        self,
+        query: str | N1QLQuery,
+        *args: Any,
+        row_factory: Any = None,
+        timeout: float | timedelta | None = None,
+        type: type[V],
+        **kwargs: Any,
+    ) -> N1QLRequest[V]: ...
+    @overload
+    def n1ql_query(
+        self,
+        query: str | N1QLQuery,
+        *args: Any,
+        row_factory: Any = None,
+        timeout: float | timedelta | None = None,
+        type: Any = None,
+        **kwargs: Any,
+    ) -> N1QLRequest[Any]: ...
+    def n1ql_query(
+        self,
+        query: str | N1QLQuery,
+        *args: Any,
+        row_factory: Any = None,
+        timeout: float | timedelta | None = None,
+        type: Any = None,
+        **kwargs: Any,
+    ) -> N1QLRequest[Any]:
+        """Run a statement of SQL++, which was called N1QL; its rows stream.
+
+        Args:
+            query: a statement, or an N1QLQuery, which has options, too.
+            args: values for `$1`, `$2` and so on, of a statement.
+            row_factory: is called with each row, and gives what is given instead.
+            timeout: seconds that it has; while rows wait to be taken none pass. None: as the
+                N1QLQuery says, or the Bucket's `n1ql_timeout`.
+            type: of the rows: what msgspec takes, as a Struct or a dataclass. None: as JSON says.
+            kwargs: values for `$name`, of a statement.
+
+        Rows that came before an error are given, then the error is raised: an N1QLError of a class
+        that says what it is, with all that the service says. Nothing is sent before the first row
+        is asked for. Of a collection, names without a path are those of its scope. Raises
+        InvalidSettingError (a TypeError) for a query that is neither, ValueFormatError for a
+        parameter that JSON cannot say.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            return N1QLRequest(
+                target,
+                n1ql_queries.n1ql_query(
+                    target._defaults,
+                    query,
+                    *args,
+                    row_factory=row_factory,
+                    timeout=timeout,
+                    type=type,
+                    **kwargs,
+                ),
+                crossing,
+            )
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+
+
+class QueryMethods:
+    """Queries by the name of SDK 4."""
+
+    __slots__ = ()
+
+    _target: Target
+    _cross: Callable[[Any], Crossing]
+
+    @overload
+    def query(
+        self,
+        statement: str,
+        *args: Any,
+        adhoc: bool | None = None,
+        client_context_id: str | None = None,
+        consistent_with: Changes | None = None,
+        flex_index: bool | None = None,
+        max_parallelism: int | None = None,
+        metrics: bool | None = None,
+        named_parameters: Mapping[str, Any] | None = None,
+        pipeline_batch: int | None = None,
+        pipeline_cap: int | None = None,
+        positional_parameters: Sequence[Any] | None = None,
+        preserve_expiry: bool | None = None,
+        profile: QueryProfile | str | None = None,
+        query_context: str | None = None,
+        raw: Mapping[str, Any] | None = None,
+        readonly: bool | None = None,
+        scan_cap: int | None = None,
+        scan_consistency: QueryScanConsistency | str | None = None,
+        scan_wait: float | timedelta | None = None,
+        serializer: Any = None,
+        timeout: float | timedelta | None = None,
+        type: type[V],
+        use_replica: bool | None = None,
+        **kwargs: Any,
+    ) -> N1QLRequest[V]: ...
+    @overload
+    def query(
+        self,
+        statement: str,
+        *args: Any,
+        adhoc: bool | None = None,
+        client_context_id: str | None = None,
+        consistent_with: Changes | None = None,
+        flex_index: bool | None = None,
+        max_parallelism: int | None = None,
+        metrics: bool | None = None,
+        named_parameters: Mapping[str, Any] | None = None,
+        pipeline_batch: int | None = None,
+        pipeline_cap: int | None = None,
+        positional_parameters: Sequence[Any] | None = None,
+        preserve_expiry: bool | None = None,
+        profile: QueryProfile | str | None = None,
+        query_context: str | None = None,
+        raw: Mapping[str, Any] | None = None,
+        readonly: bool | None = None,
+        scan_cap: int | None = None,
+        scan_consistency: QueryScanConsistency | str | None = None,
+        scan_wait: float | timedelta | None = None,
+        serializer: Any = None,
+        timeout: float | timedelta | None = None,
+        type: Any = None,
+        use_replica: bool | None = None,
+        **kwargs: Any,
+    ) -> N1QLRequest[Any]: ...
+    def query(
+        self,
+        statement: str,
+        *args: Any,
+        adhoc: bool | None = None,
+        client_context_id: str | None = None,
+        consistent_with: Changes | None = None,
+        flex_index: bool | None = None,
+        max_parallelism: int | None = None,
+        metrics: bool | None = None,
+        named_parameters: Mapping[str, Any] | None = None,
+        pipeline_batch: int | None = None,
+        pipeline_cap: int | None = None,
+        positional_parameters: Sequence[Any] | None = None,
+        preserve_expiry: bool | None = None,
+        profile: QueryProfile | str | None = None,
+        query_context: str | None = None,
+        raw: Mapping[str, Any] | None = None,
+        readonly: bool | None = None,
+        scan_cap: int | None = None,
+        scan_consistency: QueryScanConsistency | str | None = None,
+        scan_wait: float | timedelta | None = None,
+        serializer: Any = None,
+        timeout: float | timedelta | None = None,
+        type: Any = None,
+        use_replica: bool | None = None,
+        **kwargs: Any,
+    ) -> N1QLRequest[Any]:
+        """Run a statement of SQL++; its rows stream.
+
+        Args:
+            statement: in SQL++; or an N1QLQuery.
+            args: QueryOptions, and values for `$1`, `$2` and so on.
+            adhoc: False: the statement is prepared, and kept for the next time. None: True.
+            client_context_id: by which the cluster's logs name the request. None: one of its own.
+            consistent_with: a MutationState: the query sees these changes.
+            flex_index: whether search indexes may be used.
+            max_parallelism: parts of the query that run at once.
+            metrics: whether the service tells what it has measured. None: False.
+            named_parameters: values by name, for `$name`.
+            pipeline_batch: documents that are fetched at once.
+            pipeline_cap: items that wait between two steps of the query.
+            positional_parameters: values for `$1`, `$2` and so on.
+            preserve_expiry: whether documents that are changed keep their expiry.
+            profile: what the query tells of its own work: QueryProfile.OFF, PHASES or TIMINGS.
+            query_context: bucket and scope of keyspaces without a path, as `` default:`b`.`s` ``.
+                None: that of the scope, if it is asked for a query.
+            raw: further members of the request, by the service's names.
+            readonly: whether the service refuses what changes anything; such a query is repeated
+                where its answer is lost.
+            scan_cap: entries that the index service sends ahead.
+            scan_consistency: QueryScanConsistency.NOT_BOUNDED or REQUEST_PLUS: whether indexes are
+                waited for.
+            scan_wait: seconds that these are waited for.
+            serializer: whose `deserialize` makes rows of their bytes.
+            timeout: seconds that it has; while rows wait to be taken none pass. None: as the option
+                n1ql_timeout says.
+            type: of the rows: what msgspec takes, as a Struct or a dataclass. None: as JSON says.
+            use_replica: whether documents may come from replicas.
+            kwargs: values for `$name`.
+
+        Rows that came before an error are given, then the error is raised: an N1QLError of a class
+        that says what it is, with all that the service says. Nothing is sent before the first row
+        is asked for. Raises ArgumentError for an option that there is not, InvalidSettingError (a
+        TypeError) for what an option cannot be, ValueFormatError for a parameter that JSON cannot
+        say.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            return N1QLRequest(
+                target,
+                queries.query(
+                    target._defaults,
+                    statement,
+                    *args,
+                    adhoc=adhoc,
+                    client_context_id=client_context_id,
+                    consistent_with=consistent_with,
+                    flex_index=flex_index,
+                    max_parallelism=max_parallelism,
+                    metrics=metrics,
+                    named_parameters=named_parameters,
+                    pipeline_batch=pipeline_batch,
+                    pipeline_cap=pipeline_cap,
+                    positional_parameters=positional_parameters,
+                    preserve_expiry=preserve_expiry,
+                    profile=profile,
+                    query_context=query_context,
+                    raw=raw,
+                    readonly=readonly,
+                    scan_cap=scan_cap,
+                    scan_consistency=scan_consistency,
+                    scan_wait=scan_wait,
+                    serializer=serializer,
+                    timeout=timeout,
+                    type=type,
+                    use_replica=use_replica,
+                    **kwargs,
+                ),
+                crossing,
+            )
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
 
 
 class HealthMethods:

@@ -22,7 +22,7 @@ from couchloop.operations.stream import END, SLICE, Look, Stream
 if TYPE_CHECKING:
     from couchloop.client.driver import Driver
 
-__all__ = ["ResultStream"]
+__all__ = ["ResultStream", "ThreadStream"]
 
 T = TypeVar("T")
 
@@ -60,30 +60,14 @@ class _Handed:
         self.items.clear()
 
 
-class ResultStream(StreamBase[T]):
-    """Results that come one after the other: an iterator, and a context that closes it.
-
-    Nothing is sent before the first is asked for. Only as much is under way as its bounds say; a
-    thread that asks for no more pauses it, and one that stops closes it: by `close`, by the end of
-    the `with`, or by forgetting it. Several threads may share one: they take turns.
-    """
+class ThreadStream(StreamBase[T]):
+    """What streams of plain threads have in common: how they wait, and how they are closed."""
 
     def __init__(self, owner: Any, stream: Stream[T], crossing: Crossing) -> None:
-        if isinstance(stream, KeyStream) and isinstance(stream.given, AsyncIterable):
-            raise ArgumentError("in a thread a stream takes an iterable, not an async one")
         super().__init__(owner, stream)
         self._crossing = crossing.plain
         self._mutex = crossing.make_lock()
-        self._progress: Progress | None = None
-        self._told = -1
-        self._given: Any = ()
-        self._iterator: Iterator[Any] | None = None
-        self._handed = _Handed()
         self._is_closed = False
-        if isinstance(stream, KeyStream):
-            self._given, stream.given = stream.given, None
-            stream.source = self._handed
-            self._progress = stream.take_progress()
 
     def _soon(self, driver: Driver, call: Callable[[], None]) -> None:  # noqa: ARG002 - its own way
         self._crossing.soon(call)
@@ -93,33 +77,22 @@ class ResultStream(StreamBase[T]):
         """Whether it gives no more."""
         return self._is_closed or super().closed
 
-    def __iter__(self) -> Self:
-        """Return the stream itself."""
-        return self
-
-    def __next__(self) -> T:
-        """Wait for the next result.
-
-        Raises what ends the stream before its time: what the iterable has raised, or the progress
-        function, or that the Bucket was closed; of a key that failed its result tells. In the
-        loop's own thread it raises WrongLoopError.
-        """
+    def _take(self) -> Any:
+        """Wait for the next result; END: there is none."""
         self._crossing.check_here()
         self._mutex.acquire()
         try:
             item = self._next()
         finally:
             self._mutex.release()
-        if item is END:
-            raise StopIteration
-        self._count += 1
-        return cast("T", item)
+        if item is not END:
+            self._count += 1
+        return item
 
     def _next(self) -> Any:
         stream = self._stream
         while not self._is_closed:
             if not stream.can_take:
-                self._read()
                 self._wait()
             try:
                 return stream.take()
@@ -133,6 +106,70 @@ class ResultStream(StreamBase[T]):
         pending = Look(self._stream)
         pending.owner = self._owner
         self._crossing.run(pending)
+
+    def close(self) -> None:
+        """Stop: nothing more is issued, and what is under way is forgotten. Harmless if it is over.
+
+        A change that was on its way may have happened, or not. Any thread may call it.
+        """
+        if self.closed:
+            return
+        self._is_closed = True
+        driver, stream = self._driver, self._stream
+        # The loop may have stopped.
+        with suppress(Exception):
+            self._crossing.soon(lambda: end(driver, stream))
+
+    def __enter__(self) -> Self:
+        """Return the stream."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+
+class ResultStream(ThreadStream[T]):
+    """Results that come one after the other: an iterator, and a context that closes it.
+
+    Nothing is sent before the first is asked for. Only as much is under way as its bounds say; a
+    thread that asks for no more pauses it, and one that stops closes it: by `close`, by the end of
+    the `with`, or by forgetting it. Several threads may share one: they take turns.
+    """
+
+    def __init__(self, owner: Any, stream: Stream[T], crossing: Crossing) -> None:
+        if isinstance(stream, KeyStream) and isinstance(stream.given, AsyncIterable):
+            raise ArgumentError("in a thread a stream takes an iterable, not an async one")
+        super().__init__(owner, stream, crossing)
+        self._progress: Progress | None = None
+        self._told = -1
+        self._given: Any = ()
+        self._iterator: Iterator[Any] | None = None
+        self._handed = _Handed()
+        if isinstance(stream, KeyStream):
+            self._given, stream.given = stream.given, None
+            stream.source = self._handed
+            self._progress = stream.take_progress()
+
+    def __iter__(self) -> Self:
+        """Return the stream itself."""
+        return self
+
+    def __next__(self) -> T:
+        """Wait for the next result.
+
+        Raises what ends the stream before its time: what the iterable has raised, or the progress
+        function, or that the Bucket was closed; of a key that failed its result tells. In the
+        loop's own thread it raises WrongLoopError.
+        """
+        item = self._take()
+        if item is END:
+            raise StopIteration
+        return cast("T", item)
+
+    def _wait(self) -> None:
+        self._read()
+        super()._wait()
         self._tell()
 
     def _read(self) -> None:
@@ -184,23 +221,6 @@ class ResultStream(StreamBase[T]):
         return self._summary()
 
     def close(self) -> None:
-        """Stop: nothing more is issued, and what is under way is forgotten. Harmless if it is over.
-
-        A change that was on its way may have happened, or not. Any thread may call it.
-        """
-        if self.closed:
-            return
-        self._is_closed = True
+        """See `ThreadStream`."""
+        super().close()
         self._iterator = self._progress = None
-        driver, stream = self._driver, self._stream
-        # The loop may have stopped.
-        with suppress(Exception):
-            self._crossing.soon(lambda: end(driver, stream))
-
-    def __enter__(self) -> Self:
-        """Return the stream."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close it."""
-        self.close()

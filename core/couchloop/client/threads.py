@@ -7,19 +7,21 @@ from typing import Any
 
 from couchloop.client.blocks import DurabilityBlocks
 from couchloop.client.bucket import BucketBase
-from couchloop.client.collections import DEFAULT, CollectionBase, check_name
+from couchloop.client.collections import DEFAULT, CollectionBase, ScopeBase, check_name
 from couchloop.client.crossing import Crossing
 from couchloop.client.sdk25 import LaterOfCollections
 from couchloop.client.thread_methods import (
     DocumentMethods,
     HealthMethods,
     ManifestMethods,
+    N1qlMethods,
     OldNames,
+    QueryMethods,
 )
 from couchloop.client.thread_pipeline import ThreadPipeline, Ways
 
 
-class ThreadSafeBucket(OldNames, HealthMethods, DurabilityBlocks):
+class ThreadSafeBucket(OldNames, N1qlMethods, HealthMethods, DurabilityBlocks):
     """The operations of a Bucket for any number of plain threads; each call blocks its thread.
 
     `bucket.threadsafe()` makes it, in the loop's thread; it may be used in all others, and keeps
@@ -88,7 +90,7 @@ class ThreadSafeBucket(OldNames, HealthMethods, DurabilityBlocks):
         return self._target.closed
 
 
-class ThreadSafeCollection(DocumentMethods):
+class ThreadSafeCollection(DocumentMethods, N1qlMethods):
     """A collection for any number of plain threads, as `ThreadSafeBucket` is a Bucket."""
 
     def __init__(self, collection: CollectionBase, cross: Callable[[Any], Crossing]) -> None:
@@ -123,11 +125,12 @@ class ThreadSafeCollection(DocumentMethods):
         return self._target.name
 
 
-class ThreadSafeScope:
+class ThreadSafeScope(QueryMethods):
     """A scope for any number of plain threads."""
 
     def __init__(self, bucket: BucketBase, name: str, cross: Callable[[Any], Crossing]) -> None:
         self._bucket = bucket
+        self._target: Any = ScopeBase(bucket, name)
         self._cross = cross
         self._name = name
 

@@ -18,6 +18,7 @@ from couchloop.hot.encoding import MAX_VALUE, bad_key, exact_cas, exact_key, not
 from couchloop.hot.frames import Frame
 from couchloop.hot.request import Request
 from couchloop.hot.result import MultiResult, OperationResult, Result
+from couchloop.hot.service_defaults import ServiceDefaults
 from couchloop.hot.speedups import twin
 from couchloop.retries import RetryStrategy, check_strategy
 from couchloop.transcoder import Transcoder
@@ -79,6 +80,8 @@ class Defaults:
     """Whether the garbage collector is paused while answers of a batch are decoded."""
     durable: DurableDefaults = field(default_factory=DurableDefaults)
     """What holds for changes that must be durable, and what is known of changes."""
+    services: ServiceDefaults = field(default_factory=ServiceDefaults)
+    """What holds for requests to services."""
 
 
 class Pending(Protocol[T_co]):

@@ -2,17 +2,20 @@
 
 The answer comes in pieces. While rows of one are not taken nothing more is read from the socket, so
 that the service waits; what is kept is one piece, and a row that has not ended.
+
+What was refused before it gave a row may be asked anew (`_pause_before`), as long as there is time.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 from couchloop.exceptions import (
     AnswerError,
     AuthError,
+    BrokenAnswerError,
     ConnectionLostError,
     CouchbaseError,
     ErrorContext,
@@ -26,13 +29,17 @@ from couchloop.http.rows import RowScanner
 from couchloop.operations.service_call import ServiceCall
 from couchloop.operations.stream import Stream
 from couchloop.safety.printable import printable
+from couchloop.transcoder import decode_json
+from couchloop.typed import decoder_of, is_about_type, misfit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from couchloop.hot.operation import Defaults, Operation
     from couchloop.http.service import ServiceRequest
     from couchloop.operations.procedure import Performer
+    from couchloop.operations.recent import Memory
+    from couchloop.topology.configuration import ClusterConfig
 
 T = TypeVar("T")
 
@@ -62,20 +69,32 @@ class RowStream(Stream[T], Generic[T]):
         timeout: seconds that the service has; while rows wait to be taken none pass.
     """
 
+    request: ClassVar[str] = "RowsRequest"
+    """The class that its consumer has (`gcouchbase.rows`, `txcouchbase.rows`)."""
+
     def __init__(
         self, name: str, defaults: Defaults, asked: ServiceRequest, member: str, timeout: float
     ) -> None:
         super().__init__(name, defaults)
         self.asked = asked
-        self.timeout = timeout
+        self.timeout = self.patience = timeout
         self.status = 0
         """Of the answer; 0 before it."""
         self.headers: Mapping[str, str] = {}
         """Of the answer, by names in lower case."""
         self.node = ""
         """`host:port` that answers."""
+        self.attempts = 0
+        """How often it was asked."""
         self.scanner = RowScanner(member)
         """Has what stands beside the rows: `members`."""
+        self._member = member
+        self._deadline = 0.0
+        """Until when it may be asked anew."""
+        self._not_before = 0.0
+        """When it is asked anew."""
+        self._has_nul = False
+        """Whether a piece had a NUL byte, which no JSON has."""
         self._call: ServiceCall | None = None
         self._pieces: deque[bytes] = deque()
         """What has come and is not looked at yet."""
@@ -107,7 +126,49 @@ class RowStream(Stream[T], Generic[T]):
             ),
         )
 
+    def _pause_before(self, error: CouchbaseError) -> float | None:
+        """Return after how many seconds it is asked anew, which has failed without a row.
+
+        None: it is not.
+        """
+        del error
+        return None
+
+    # What its consumer asks
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all of the answer was read, or nothing more of it is."""
+        return self._is_finished
+
+    @property
+    def rows(self) -> int:
+        """How many rows were taken."""
+        return self.scanner.rows - len(self.ready)
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What stands beside the rows, as far as it was read."""
+        return self.scanner.members
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What the service has measured, if it tells that."""
+        found = self.meta.get("metrics")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def errors(self) -> list[Any]:
+        """What the service says that has failed."""
+        found = self.meta.get("errors")
+        return found if isinstance(found, list) else []
+
     # See `couchloop.operations.service_call.Sink`
+
+    def asked_of(self, config: ClusterConfig, memory: Memory, seconds: float) -> ServiceRequest:
+        """Return what is asked; see `Sink`."""
+        del config, memory, seconds
+        return self.asked
 
     def began(self, status: int, headers: Mapping[str, str], node: str) -> None:
         """Take the head of the answer."""
@@ -128,7 +189,19 @@ class RowStream(Stream[T], Generic[T]):
     def take(self) -> T | Any:
         """See `Stream`; what `_given` would do is done here, for there are many rows."""
         ready: deque[Any] = self.ready
-        return self._row(ready.popleft()) if ready else super().take()
+        return self.row(ready.popleft()) if ready else super().take()
+
+    def row(self, data: bytes) -> T:
+        """Return what is given for a row of `ready`. Whoever takes it closes what this ends."""
+        try:
+            if self._has_nul and b"\0" in data:
+                # `json` would take it for UTF-16.
+                raise BrokenAnswerError("a row of the answer is no JSON: it has NUL bytes")
+            return self._row(data)
+        except CouchbaseError as error:
+            if isinstance(error, AnswerError):
+                error.rows = self.rows - 1
+            raise self._told(error) from error.__cause__
 
     def _settle(self, op: Operation[Any]) -> None:
         self._has_ended = True
@@ -138,27 +211,39 @@ class RowStream(Stream[T], Generic[T]):
             self._fault = own_copy(error)
 
     def _feed(self, performer: Performer, now: float) -> None:
-        if self._call is None:
-            self._begin(performer, now)
+        call = self._call
+        if call is None:
+            if now < self._not_before:
+                self._pause = self._not_before - now
+            else:
+                self._begin(performer, now)
             return
+        broken: AnswerError | None = None
         try:
             while self._pieces and not self.ready:
                 self._look(self._pieces.popleft())
-            if not self.ready and self.scanner.fault is not None:
-                # What was whole before it is taken.
-                self.scanner.feed(b"")
         except AnswerError as error:
+            broken = error
+        broken = broken or self.scanner.fault
+        if broken is not None:
+            # Nothing more is read; what was whole before it is taken.
             self._give_up(performer)
-            raise self._told(error) from error.__cause__
+            if self.ready:
+                return
+            self._is_finished = True
+            raise self._told(own_copy(broken)) from broken.__cause__
         if self.ready:
             return
         if not self._has_ended:
-            performer.resume(self._call, now)
+            performer.resume(call, now)
         elif not self._is_finished:
-            self._end()
+            self._end(now)
 
     def _begin(self, performer: Performer, now: float) -> None:
-        call: Any = ServiceCall(self.asked, self.timeout, self)
+        if not self.attempts:
+            self._deadline = now + self.timeout
+        self.attempts += 1
+        call: Any = ServiceCall(self.asked, max(self._deadline - now, 0.001), self)
         self._call = call
         call.batch = self
         self._flying[call] = None
@@ -166,13 +251,24 @@ class RowStream(Stream[T], Generic[T]):
 
     def _look(self, piece: bytes) -> None:
         if self.status == _OK:
+            self._has_nul = self._has_nul or b"\0" in piece
             self.ready.extend(self.scanner.feed(piece))  # type: ignore[arg-type]  # see `take`
         else:
             self._refused += piece[: _LONGEST_REFUSAL - len(self._refused)]
 
-    def _end(self) -> None:
+    def _end(self, now: float) -> None:
         """Tell how it ended, once all rows are given."""
+        try:
+            self._conclude()
+        except CouchbaseError as error:
+            if self._begins_again(error, now):
+                return
+            self._is_finished = True
+            raise
         self._is_finished = True
+
+    def _conclude(self) -> None:
+        """Raise what the answer has ended with, if it failed."""
         fault = self._fault
         if fault is not None:
             if self.status == _OK and isinstance(fault, ConnectionLostError):
@@ -180,7 +276,7 @@ class RowStream(Stream[T], Generic[T]):
                     # It says where it was cut off, and whether rows are missing.
                     self.scanner.close()
                 except AnswerError as error:
-                    raise self._told(error) from fault
+                    raise self._told(self._cut_off(error)) from fault
             raise self._told(fault) from fault.__cause__
         if self.status != _OK:
             raise self._told(self._refusal(bytes(self._refused)))
@@ -188,18 +284,49 @@ class RowStream(Stream[T], Generic[T]):
             members = self.scanner.close()
         except AnswerError as error:
             raise self._told(error) from error.__cause__
-        self._finish(members)
+        try:
+            self._finish(members)
+        except CouchbaseError as error:
+            raise self._told(error) from error.__cause__
+
+    def _cut_off(self, error: AnswerError) -> AnswerError:
+        """Return what it means that the connection was lost within the answer."""
+        return error
+
+    def _begins_again(self, error: CouchbaseError, now: float) -> bool:
+        """Whether it is asked anew, after a pause, since it has failed with *error*."""
+        if self.scanner.rows:
+            return False
+        pause = self._pause_before(error)
+        if pause is None or now + pause >= self._deadline:
+            return False
+        self._ask_anew(pause, now)
+        return True
+
+    def _ask_anew(self, pause: float, now: float) -> None:
+        """Forget the answer, and ask anew after about so many seconds."""
+        # Half of the pause is random: it may be over so early.
+        self._not_before = now + pause / 2
+        self._pause = pause
+        self._has_more = not pause
+        self.status, self.headers = 0, {}
+        self.scanner = RowScanner(self._member)
+        self._refused.clear()
+        self._call = self._fault = None
+        self._has_ended = False
 
     def _told(self, error: CouchbaseError) -> CouchbaseError:
         """Have *error* say which method it ends, and where."""
         about(error, self.name, None)
-        if error.context is not None and self.node:
-            error.context.node = error.context.node or self.node
+        context = error.context
+        assert context is not None, "it was given one"
+        context.node = context.node or self.node or None
+        context.attempts = context.attempts or self.attempts
         return error
 
     def _give_up(self, performer: Performer) -> None:
         """Read no more of an answer that is of no use."""
-        self._is_finished = self._has_ended = True
+        self._has_ended = True
         self._pieces.clear()
         call: Any = self._call
         if self._flying.pop(call, self) is None:
@@ -212,4 +339,35 @@ class RowStream(Stream[T], Generic[T]):
 
     def _stop(self) -> list[Operation[Any]]:
         self._pieces.clear()
+        self._is_finished = True
         return []
+
+
+def row_reader(kind: Any) -> Callable[[bytes], Any]:
+    """Return what reads a row: JSON, as a value of the type *kind*; None: as JSON says.
+
+    It raises BrokenAnswerError for what is no JSON, ValueFormatError for what does not fit. Raises
+    what `couchloop.typed.decoder_of` raises.
+    """
+    if kind is None:
+        return _read
+    decode = decoder_of(kind)
+
+    def read(data: bytes) -> Any:
+        try:
+            return decode(data)
+        except Exception as error:  # noqa: BLE001 - a type may have code of the user's
+            # What is no JSON says so.
+            _read(data)
+            if not is_about_type(error):
+                raise BrokenAnswerError("a row of the answer is no JSON") from None
+            raise misfit(error, kind) from None
+
+    return read
+
+
+def _read(data: bytes) -> Any:
+    try:
+        return decode_json(data)
+    except CouchbaseError as error:
+        raise BrokenAnswerError("a row of the answer is no JSON") from error

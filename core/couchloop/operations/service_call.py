@@ -14,11 +14,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from couchloop.http.service import ServiceAnswer, ServiceRequest
+    from couchloop.operations.recent import Memory
     from couchloop.settings.values import Address, Login
+    from couchloop.topology.configuration import ClusterConfig
 
 
 class Sink(Protocol):
     """Who takes an answer while it comes, in place of keeping the whole of it."""
+
+    def asked_of(
+        self, config: ClusterConfig, memory: Memory, seconds: float
+    ) -> ServiceRequest | None:
+        """Return what is asked of a node of that cluster, within so many seconds.
+
+        None: what the call has says it already. *memory* is the session's. It is called before each
+        try; what it raises ends the call.
+        """
 
     def began(self, status: int, headers: Mapping[str, str], node: str) -> None:
         """Take the head of the answer; nothing is repeated from here on."""

@@ -365,6 +365,19 @@ class Cancelled(Procedure[None]):
         self.operations = operations
 
 
+class Question(Procedure[Any]):
+    """What a thread waits for where it has the loop make a call for a stream.
+
+    Args:
+        stream: that one.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, stream: Stream[Any]) -> None:
+        super().__init__(stream.name, stream.defaults, "", None, _nothing(), idempotent=True)
+
+
 class Alone:
     """Takes note of the end of an operation for which nobody waits.
 

@@ -9,7 +9,16 @@ from typing import Any, Final
 from couchloop.exceptions import ArgumentError, FeatureNotAvailableError, InvalidOptionError
 from couchloop.retries import BestEffort, Policies, RetryStrategy, check_strategy
 from couchloop.settings.options import OPTIONS, parse_bool
-from couchloop.settings.values import FILE_ONLY, Http, Reports, Rerouting, Settings, Sockets, Wire
+from couchloop.settings.values import (
+    FILE_ONLY,
+    Http,
+    Reports,
+    Rerouting,
+    ServiceTimes,
+    Settings,
+    Sockets,
+    Wire,
+)
 from couchloop.wire import snappy
 
 
@@ -42,6 +51,7 @@ def with_options(settings: Settings, options: dict[str, Any]) -> Settings:
         wire=_wire(options),
         rerouting=_rerouting(options),
         http=_http(options),
+        service_times=service_times(options),
         config_cache=_config_cache(options, bucket) if bucket else "",
         config_cache_ro=parse_bool(str(options.get("config_cache_ro", "false"))) is not False,
         max_queued_operations=int(number(options, "max_queued_operations")),
@@ -118,6 +128,13 @@ def _http(options: dict[str, Any]) -> Http:
         max_connections=int(number(options, "max_http_connections")),
         idle_timeout=number(options, "http_pool_timeout"),
         management_timeout=number(options, "http_timeout"),
+    )
+
+
+def service_times(options: dict[str, Any]) -> ServiceTimes:
+    """Return how long requests to services may take."""
+    return ServiceTimes(
+        query=number(options, "n1ql_timeout"), grace=number(options, "n1ql_grace_period")
     )
 
 

@@ -235,7 +235,7 @@ _RETRY_POLICIES: Final = _words(
 )
 
 _NO_TELEMETRY: Final = "nothing uses it yet: measurements stay in the process"
-_NO_QUERIES: Final = "nothing uses it yet, for there are no queries here"
+_NO_QUERIES: Final = "nothing uses it yet: queries are not reported"
 _NO_VIEWS: Final = "nothing uses it yet, for there are no view queries here"
 _NO_SEARCHES: Final = "nothing uses it yet, for there are no searches here"
 _NO_ANALYTICS: Final = "nothing uses it yet, for there are no analytics queries here"
@@ -454,7 +454,7 @@ _TABLE: Final = (
         kind="text",
         secret=True,
         meaning="A bucket and its password, as a JSON array, for queries over several buckets.",
-        reason=_NO_QUERIES,
+        reason="users and their roles have replaced passwords of buckets",
     ),
     Option(
         name="sasl_mech_force",
@@ -536,14 +536,12 @@ _TABLE: Final = (
         minimum=_TICK,
         modern=("query_timeout",),
         meaning="For a query.",
-        reason=_NO_QUERIES,
     ),
     Option(
         name="n1ql_grace_period",
         kind="seconds",
         default=0.0,
         meaning="How much longer than n1ql_timeout to wait for the server's own timeout.",
-        reason=_NO_QUERIES,
     ),
     Option(
         name="search_timeout",

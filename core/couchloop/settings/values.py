@@ -241,6 +241,15 @@ class Http:
 
 
 @record(frozen=True, slots=True, kw_only=True)
+class ServiceTimes:
+    """How long requests to services may take, unless the call says it. In seconds."""
+
+    query: float = 75.0
+    grace: float = 0.0
+    """For so much longer than the service a query waits for its answer."""
+
+
+@record(frozen=True, slots=True, kw_only=True)
 class Rerouting:
     """What an operation does whose node does not own its key (any more)."""
 
@@ -315,6 +324,7 @@ class Settings:
     wire: Wire = Wire()
     rerouting: Rerouting = Rerouting()
     http: Http = Http()
+    service_times: ServiceTimes = ServiceTimes()
     config_poll_floor: float = 0.05
     """Least seconds between two requests for a configuration (RFC 0024)."""
     max_queued_operations: int = 250_000

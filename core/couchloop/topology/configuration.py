@@ -94,6 +94,8 @@ class ClusterConfig:
     """What was passed over, for it is of no use and not needed for routing."""
     has_vbuckets: bool = True
     """Whether nodes have numbered parts of the keys, and want the number with each key."""
+    capabilities: Mapping[str, frozenset[str]] = field(default_factory=dict, compare=False)
+    """What services of the cluster can do, by the names of both."""
 
     @property
     def is_ready(self) -> bool:
@@ -204,6 +206,7 @@ class _Reader:
             "cluster_uuid": self._text(document, "clusterUUID"),
             "locator": locator,
             "data_nodes": data_nodes,
+            "capabilities": self._capabilities(document),
         }
         if locator == KETAMA:
             points, owners = circle(_ketama_names(usable[:data_nodes]))
@@ -221,6 +224,18 @@ class _Reader:
 
     def _pass_over(self, what: str) -> None:
         self._remarks.append(what)
+
+    def _capabilities(self, document: dict[str, Any]) -> dict[str, frozenset[str]]:
+        """Return what services can do; what cannot be read is as if it was not there."""
+        told = _given(document, "clusterCapabilities", {})
+        if not isinstance(told, dict):
+            self._pass_over(f"clusterCapabilities is {_shown(told)}, not an object")
+            return {}
+        return {
+            service: frozenset(each for each in names if isinstance(each, str))
+            for service, names in told.items()
+            if isinstance(names, list)
+        }
 
     def _all_remarks(self) -> tuple[str, ...]:
         told = self._remarks[:_MOST_REMARKS]

@@ -51,12 +51,12 @@ def test_methods_of_a_cluster(name: str) -> None:
 
 def test_there_are_some() -> None:
     """The names that users look for are among them."""
-    assert {"n1ql_query", "query", "search"} <= set(later(Sdk25Names))
-    assert {"n1ql_query", "query_indexes"} <= set(later(LaterOfClusters))
-    assert {"queryAll", "n1qlQueryAll"} <= set(later(LaterOnTwisted))
+    assert {"query", "search"} <= set(later(Sdk25Names))
+    assert {"query_indexes"} <= set(later(LaterOfClusters))
+    assert {"queryAll", "searchQueryAll"} <= set(later(LaterOnTwisted))
 
 
-@pytest.mark.parametrize("name", ["views_timeout", "n1ql_timeout", "tracing_threshold_n1ql"])
+@pytest.mark.parametrize("name", ["views_timeout", "tracing_threshold_n1ql"])
 def test_attributes(name: str) -> None:
     """An attribute that comes later says so; tools that list attributes go on."""
     bucket: Any = opened(Loop())

@@ -27,6 +27,7 @@ from couchloop.exceptions import (
 )
 from couchloop.hot.deadlines import Deadlines
 from couchloop.http.service import Service, ServiceAnswer
+from couchloop.operations.recent import Memory
 from couchloop.operations.service_call import ServiceCall
 from couchloop.session import reopening
 from couchloop.session.events import Output, PauseReading, ResumeReading
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 LONGEST_ANSWER: Final = 64 * 1024 * 1024
 """Bytes of an answer that is kept whole; rows are not."""
+REMEMBERED: Final = 5000
+"""Prepared statements that are kept (RFC of 6.5, and other SDKs)."""
 _FIRST_PAUSE: Final = 0.01
 _LONGEST_PAUSE: Final = 1.0
 _REFUSALS: Final = 400
@@ -96,6 +99,7 @@ class Services:
         """What is under way."""
         self._is_inherited = False
         """Whether that is so in another process, from which this one was forked."""
+        self._memory = Memory(random, REMEMBERED)
 
     def let_go(self) -> None:
         """Hold nobody any more: the session has ended."""
@@ -191,6 +195,9 @@ class Services:
             self._homeless[call] = None
             return
         try:
+            if call.sink is not None:
+                left = call.deadline - now
+                call.asked = call.sink.asked_of(topology[0], self._memory, left) or call.asked
             address = self._choose(call, *topology)
             self._check_cleartext(call, address)
         except CouchbaseError as error:

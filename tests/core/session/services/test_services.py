@@ -16,6 +16,7 @@ from couchloop.exceptions import (
     AmbiguousTimeoutError,
     BootstrapTimeoutError,
     CleartextPasswordError,
+    FeatureNotAvailableError,
     ForkedProcessError,
     LoopBlockedError,
     NodeNotAvailableError,
@@ -483,6 +484,15 @@ class Sink:
         self.head: tuple[int, str] | None = None
         self.data = b""
         self.has_enough = False
+        self.seconds = 0.0
+        self.instead: ServiceRequest | None = None
+
+    def asked_of(self, config: Any, memory: Any, seconds: float) -> ServiceRequest | None:
+        """See `Sink`."""
+        assert config.nodes
+        assert memory.new_id()
+        self.seconds = seconds
+        return self.instead
 
     def began(self, status: int, headers: Mapping[str, str], node: str) -> None:
         """See `Sink`."""
@@ -511,6 +521,26 @@ def test_streamed() -> None:
     # Its connection serves the next.
     asker.ask()
     assert asker.requests() == [number, number]
+
+
+def test_what_a_sink_asks() -> None:
+    """What is asked may depend on the cluster, which is known by then; or there is a reason."""
+    asker, sink = Asker(), Sink()
+    sink.instead = replace(POST, path="/instead")
+    call = asker.ask(POST, timeout=10.0, sink=sink)
+    (number,) = asker.connect()
+    assert call.asked is sink.instead
+    assert sink.seconds == 10.0
+    asker.receive(number, HEAD + b"abcd")
+    assert asker.result(call).status == 200
+
+    class Refusing(Sink):
+        def asked_of(self, config: Any, memory: Any, seconds: float) -> ServiceRequest | None:
+            raise FeatureNotAvailableError("not this cluster")
+
+    call = asker.ask(POST, sink=Refusing())
+    with pytest.raises(FeatureNotAvailableError, match="not this cluster"):
+        asker.result(call)
 
 
 def test_paused() -> None:

@@ -1,0 +1,109 @@
+"""Results with rows for plain threads: iterables that block their thread, while the loop works."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Self, TypeVar
+
+from couchloop.client.crossing import Crossing
+from couchloop.client.rows import RowsBase
+from couchloop.client.thread_stream import ThreadStream
+from couchloop.n1ql.results import OfQueries
+from couchloop.operations.rows import RowStream
+from couchloop.operations.stream import END
+
+__all__ = ["N1QLRequest", "RowsRequest"]
+
+T = TypeVar("T")
+
+
+class RowsRequest(RowsBase[T], ThreadStream[T]):
+    """One request to a service, and the rows of its answer: an iterable, once.
+
+    Nothing is sent before the first row is asked for. Rows come as the service sends them, and are
+    decoded in the thread that takes them; a thread that takes no more of them pauses the service,
+    and one that stops closes the connection: by leaving the loop, by `close`, by the end of the
+    `with`, or by forgetting it.
+    """
+
+    def __init__(self, owner: Any, stream: RowStream[T], crossing: Crossing) -> None:
+        super().__init__(owner, stream, crossing)
+        self._way = crossing.plain
+        """To the Bucket's own loop, which is the services', too."""
+
+    def __iter__(self) -> Iterator[T]:
+        """Return an iterator over the rows, which waits for them.
+
+        What the service says behind the rows that it failed with is raised there. Raises
+        AlreadyQueriedError if the rows were asked for before, WrongLoopError in the loop's thread.
+        """
+        self._take_once()
+        return self._iterate()
+
+    rows = __iter__
+
+    def _iterate(self) -> Iterator[T]:
+        try:
+            while True:
+                item = self._take()
+                if item is END:
+                    return
+                yield item
+        except BaseException:
+            # Left before the end, or with a row that cannot be read: no more is wanted.
+            self.close()
+            raise
+
+    def _wait(self) -> None:
+        if self._services is None:
+            self._join()
+        super()._wait()
+
+    def _join(self) -> None:
+        """Find the session that asks services: on the loop, where all others do."""
+        owner = self._owner
+        services = self._way.ask(self._stream, owner._ask_services)  # noqa: SLF001 - ours
+        self._services = services
+        self._driver = services._driver  # noqa: SLF001
+        self._crossing = self._way.to(self._driver)
+
+    def execute(self) -> Self:
+        """Run it to its end without a look at its rows; return the request.
+
+        Raises what the iteration raises.
+        """
+        for _ in self:
+            pass
+        return self
+
+    def get_single_result(self) -> T | None:
+        """Return the first row, or None if there is none; the others are passed over.
+
+        Raises what the iteration raises.
+        """
+        rows = iter(self)
+        first = next(rows, None)
+        for _ in rows:
+            pass
+        return first
+
+    def _read_on(self) -> None:
+        """Read the rest of the answer; its rows are kept for who still takes them."""
+        stream = self._stream
+        if stream.is_finished:
+            return
+        self._crossing.check_here()
+        self._mutex.acquire()
+        try:
+            kept: list[Any] = []
+            while not stream.is_finished:
+                kept += stream.ready
+                stream.ready.clear()
+                self._wait()
+            stream.ready.extendleft(reversed(kept))
+        finally:
+            self._mutex.release()
+
+
+class N1QLRequest(OfQueries, RowsRequest[T]):
+    """A query, and its rows: what `n1ql_query` and `query` give."""

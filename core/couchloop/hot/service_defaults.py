@@ -1,0 +1,27 @@
+"""What a Bucket or a Cluster knows of requests to services, beside what all operations use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class ServiceDefaults:
+    """What such requests use where the call says nothing. Times are in seconds."""
+
+    bucket: str = ""
+    """The bucket that is meant; empty: none."""
+    scope: str = ""
+    """The scope of it that is meant; empty: none."""
+    query_timeout: float = 75.0
+    """For a query."""
+    query_grace: float = 0.0
+    """For so much longer than the service the client waits."""
+
+    @property
+    def context(self) -> str:
+        """What queries call the scope; empty: there is none."""
+        if not self.scope:
+            return ""
+        bucket, scope = (each.replace("`", "``") for each in (self.bucket, self.scope))
+        return f"default:`{bucket}`.`{scope}`"

@@ -1,0 +1,90 @@
+"""Results with rows on gevent: iterables that block the calling greenlet alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Self, TypeVar
+
+from couchloop.client.rows import RowsBase
+from couchloop.n1ql.results import OfQueries
+from couchloop.operations.stream import END, Look
+from gcouchbase.stream import HubStream
+
+__all__ = ["N1QLRequest", "RowsRequest"]
+
+T = TypeVar("T")
+
+
+class RowsRequest(RowsBase[T], HubStream[T]):
+    """One request to a service, and the rows of its answer: an iterable, once.
+
+    Nothing is sent before the first row is asked for. Rows come as the service sends them; a
+    greenlet that takes no more of them pauses the service, and one that stops closes the
+    connection: by leaving the loop, by `close`, by the end of the `with`, or by forgetting it.
+    """
+
+    def __iter__(self) -> Iterator[T]:
+        """Return an iterator over the rows, which waits for them.
+
+        What the service says behind the rows that it failed with is raised there. Raises
+        AlreadyQueriedError if the rows were asked for before.
+        """
+        self._take_once()
+        return self._iterate()
+
+    rows = __iter__
+
+    def _iterate(self) -> Iterator[T]:
+        stream = self._stream
+        ready, row = stream.ready, stream.row
+        try:
+            while True:
+                while ready:
+                    yield row(ready.popleft())  # type: ignore[arg-type]  # see `RowStream.take`
+                if stream.is_over:
+                    return
+                item: Any = self._driver.run(stream.pull())
+                if item is END:
+                    return
+                yield item
+        except BaseException:
+            # Left before the end, or with a row that cannot be read: no more is wanted.
+            self._let_go()
+            raise
+
+    def execute(self) -> Self:
+        """Run it to its end without a look at its rows; return the request.
+
+        Raises what the iteration raises.
+        """
+        for _ in self:
+            pass
+        return self
+
+    def get_single_result(self) -> T | None:
+        """Return the first row, or None if there is none; the others are passed over.
+
+        Raises what the iteration raises.
+        """
+        rows = iter(self)
+        first = next(rows, None)
+        for _ in rows:
+            pass
+        return first
+
+    def _read_on(self) -> None:
+        """Read the rest of the answer; its rows are kept for who still takes them."""
+        stream = self._stream
+        if stream.is_finished:
+            return
+        self._driver.check_thread()
+        kept: list[Any] = []
+        while not stream.is_finished:
+            kept += stream.ready
+            stream.ready.clear()
+            self._driver.run(Look(stream))
+        stream.ready.extendleft(reversed(kept))
+
+
+class N1QLRequest(OfQueries, RowsRequest[T]):
+    """A query, and its rows: what `n1ql_query` and `query` give."""

@@ -1,0 +1,95 @@
+"""What a type checker says of queries to a consumer: mypy reads this, nobody runs it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, assert_type
+
+from twisted.internet.defer import Deferred
+
+from couchloop.client.thread_rows import N1QLRequest as ThreadRequest
+from couchloop.client.threads import ThreadSafeBucket
+from couchloop.mutation_state import MutationState
+from couchloop.n1ql import (
+    N1QLQuery,
+    QueryMetaData,
+    QueryOptions,
+    QueryProfile,
+    QueryScanConsistency,
+    QueryWarning,
+)
+from txcouchbase.bucket import Bucket
+from txcouchbase.cluster import Cluster
+from txcouchbase.collection import Collection, Scope
+from txcouchbase.rows import BatchedRows, N1QLRequest, RowsHandler
+
+
+@dataclass
+class Row:
+    """What a row is."""
+
+    name: str
+
+
+def of_a_cluster(cluster: Cluster, scope: Scope, state: MutationState) -> None:
+    """A Cluster and a scope have `query`."""
+    assert_type(cluster.query("SELECT 1"), N1QLRequest[Any])
+    assert_type(cluster.query("SELECT 1", type=Row), N1QLRequest[Row])
+    assert_type(scope.query("SELECT $1", 5, metrics=True), N1QLRequest[Any])
+    assert_type(cluster.n1ql_query(N1QLQuery("SELECT 1")), N1QLRequest[Any])
+    cluster.query("SELECT $x", QueryOptions(readonly=True), x=1)
+    cluster.query(
+        "SELECT 1",
+        adhoc=False,
+        consistent_with=state,
+        profile=QueryProfile.PHASES,
+        scan_consistency=QueryScanConsistency.REQUEST_PLUS,
+        scan_wait=timedelta(seconds=1),
+        timeout=timedelta(seconds=1),
+    )
+    cluster.query(5)  # type: ignore[call-overload]
+    cluster.query("SELECT 1", readonly="yes")  # type: ignore[call-overload]
+
+
+class Handler(RowsHandler[Row]):
+    """Takes rows."""
+
+    def on_rows(self, rows: Iterator[Row]) -> None:
+        """Take some."""
+        assert_type(next(rows), Row)
+
+
+async def of_a_bucket(bucket: Bucket, collection: Collection) -> None:
+    """A Bucket and a collection have `n1ql_query`; its rows are awaited, or iterated."""
+    request = bucket.n1ql_query("SELECT 1", type=Row)
+    assert_type(collection.n1ql_query("SELECT $x", x=1), N1QLRequest[Any])
+    assert_type(await request, list[Row])
+    assert_type(request.all(), Deferred[list[Row]])
+    assert_type(aiter(request), AsyncIterator[Row])
+    async for row in request:
+        assert_type(row, Row)
+    assert_type(await request.execute(), N1QLRequest[Row])
+    assert_type(request.get_single_result(), Deferred[Row | None])
+    assert_type(
+        request.on_rows(lambda rows: assert_type(rows, list[Row])), Deferred[N1QLRequest[Row]]
+    )
+    assert_type(request.batched(), Deferred[BatchedRows[Row]])
+    assert_type(request.meta, dict[str, Any])
+    assert_type(request.metadata(), QueryMetaData)
+    assert_type(request.warnings, list[QueryWarning])
+    async with request:
+        request.close()
+    bucket.n1ql_timeout = 5
+    assert_type(bucket.n1qlQueryAll("SELECT 1"), Deferred[BatchedRows[Any]])
+    assert_type(bucket.n1qlQueryEx(Handler, "SELECT 1"), Handler)
+
+
+def in_threads(handle: ThreadSafeBucket) -> None:
+    """Handles for threads have them, too."""
+    assert_type(handle.n1ql_query("SELECT 1"), ThreadRequest[Any])
+    assert_type(handle.collection("c").n1ql_query("SELECT 1", type=Row), ThreadRequest[Row])
+    assert_type(handle.scope("s").query("SELECT 1"), ThreadRequest[Any])
+    for row in handle.n1ql_query("SELECT 1", type=Row):
+        assert_type(row, Row)

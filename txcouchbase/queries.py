@@ -1,0 +1,39 @@
+"""Queries by the names that SDK 2.5 has for them on Twisted."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+
+from txcouchbase.rows import BatchedRows, RowsHandler
+
+__all__ = ["QueriesOfBucket"]
+
+H = TypeVar("H", bound="RowsHandler[Any]")
+
+
+class QueriesOfBucket:
+    """What a Bucket has: `…All` gives a Deferred of all rows, `…Ex` hands them to an object."""
+
+    n1ql_query: Any
+
+    def n1qlQueryAll(self, *args: Any, **kwargs: Any) -> Deferred[BatchedRows[Any]]:
+        """Return a new Deferred: all rows of a query, and what stands beside them.
+
+        The arguments are those of `n1ql_query`, and so are the errors that it fails with.
+        """
+        found: Deferred[BatchedRows[Any]] = self.n1ql_query(*args, **kwargs).batched()
+        return found
+
+    def n1qlQueryEx(self, cls: type[H], *args: Any, **kwargs: Any) -> H:
+        """Run a query, and hand its rows to an object that is returned.
+
+        Args:
+            cls: its class, of the kind RowsHandler (`txcouchbase.rows`); it is given the request.
+            args: as `n1ql_query` takes them.
+            kwargs: likewise.
+
+        Raises what `n1ql_query` raises; what it fails with `on_error` is told.
+        """
+        return cls(self.n1ql_query(*args, **kwargs)).start()

@@ -1,0 +1,210 @@
+"""Results with rows on Twisted: awaited whole, iterated, or handed to a function."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from typing import Any, Generic, Self, TypeVar
+
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
+
+from couchloop.client.rows import RowsBase
+from couchloop.n1ql.results import OfQueries
+from couchloop.operations.stream import END, Look
+from txcouchbase.stream import ReactorStream
+
+__all__ = ["BatchedRows", "N1QLRequest", "RowsHandler", "RowsRequest"]
+
+T = TypeVar("T")
+
+
+class RowsRequest(RowsBase[T], ReactorStream[T]):
+    """One request to a service, and the rows of its answer.
+
+    `await request` gives a list of all rows (and `all()` a Deferred of it), `async for row in
+    request` one after the other, `on_rows` hands them to a function. Nothing is sent before that.
+    Rows come as the service sends them; who takes no more of them pauses the service, and who stops
+    closes the connection: by leaving the loop, by `close`, by the end of the `async with`, or by
+    forgetting it.
+    """
+
+    def __await__(self) -> Generator[Any, Any, list[T]]:
+        """Wait for all rows; see `all`."""
+        return self.all().__await__()
+
+    def all(self) -> Deferred[list[T]]:
+        """Return a new Deferred: a list of all rows.
+
+        It fails with what the service says behind the rows that it failed with, and with
+        AlreadyQueriedError if the rows were asked for before. Cancelling it closes the connection.
+        """
+        return ensureDeferred(self._all())
+
+    async def _all(self) -> list[T]:
+        return [row async for row in self]
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        """Return an async iterator over the rows.
+
+        What the service says behind the rows that it failed with is raised there. Raises
+        AlreadyQueriedError if the rows were asked for before.
+        """
+        self._take_once()
+        return self._iterate()
+
+    rows = __aiter__
+
+    async def _iterate(self) -> AsyncIterator[T]:
+        stream = self._stream
+        ready, row = stream.ready, stream.row
+        try:
+            while True:
+                while ready:
+                    yield row(ready.popleft())  # type: ignore[arg-type]  # see `RowStream.take`
+                if stream.is_over:
+                    return
+                item: Any = await self._driver.run(stream.pull(), self)
+                if item is END:
+                    return
+                yield item
+        except BaseException:
+            # Left before the end, or with a row that cannot be read: no more is wanted.
+            self._let_go()
+            raise
+
+    def next(self, end: Any = None) -> Deferred[T | Any]:
+        """Return a new Deferred: the next row, or *end* when there is no more.
+
+        It fails as `all` does. Cancelling it ends the wait alone: the next call gives that row.
+        Raises WrongLoopError in another thread than the reactor's.
+        """
+        stream = self._stream
+        self._is_taken = True
+        if stream.ready or stream.is_over:
+            item: Any = stream.take()
+            return succeed(end if item is END else item)
+        pulled: Deferred[Any] = self._driver.run(stream.pull(), self)
+        return pulled.addCallback(lambda item: end if item is END else item)
+
+    def on_rows(self, take: Callable[[list[T]], Any]) -> Deferred[Self]:
+        """Have *take* called with the rows, as many at once as have come together.
+
+        While a Deferred (or a coroutine) that it has returned waits, no more rows are read. Returns
+        a new Deferred: the request, when *take* has had the last row. It fails as `all` does, and
+        with what *take* raises. Cancelling it closes the connection.
+        """
+        return ensureDeferred(self._hand_to(take))
+
+    async def _hand_to(self, take: Callable[[list[T]], Any]) -> Self:
+        stream = self._take_once()
+        ready, row = stream.ready, stream.row
+        try:
+            while not stream.is_over:
+                if not ready:
+                    await self._driver.run(Look(stream), self)
+                rows: list[T] = []
+                try:
+                    while ready:
+                        rows.append(row(ready.popleft()))  # type: ignore[arg-type]  # as above
+                    if not rows:
+                        # What ends it before its time.
+                        stream.take()
+                finally:
+                    if rows:
+                        taken = take(rows)
+                        if hasattr(taken, "__await__"):
+                            await taken
+        except BaseException:
+            self._let_go()
+            raise
+        return self
+
+    def execute(self) -> Deferred[Self]:
+        """Run it to its end without a look at its rows.
+
+        Returns a new Deferred: the request. It fails as `all` does.
+        """
+        return self.on_rows(lambda _: None)
+
+    def get_single_result(self) -> Deferred[T | None]:
+        """Return a new Deferred: the first row, or None if there is none.
+
+        The others are passed over. It fails as `all` does.
+        """
+        first: list[T] = []
+
+        def take(rows: list[T]) -> None:
+            first.extend(rows[: 1 - len(first)])
+
+        return self.on_rows(take).addCallback(lambda _: first[0] if first else None)
+
+    def batched(self) -> Deferred[BatchedRows[T]]:
+        """Return a new Deferred: all rows, with what stands beside them. It fails as `all` does."""
+        return self.all().addCallback(lambda rows: BatchedRows(rows, self))
+
+
+class N1QLRequest(OfQueries, RowsRequest[T]):
+    """A query, and its rows: what `n1ql_query` and `query` give."""
+
+
+class BatchedRows(Generic[T]):
+    """All rows of a request, and what stands beside them: what SDK 2.5's `…QueryAll` give.
+
+    Args:
+        rows: those.
+        request: theirs.
+    """
+
+    def __init__(self, rows: list[T], request: RowsRequest[T]) -> None:
+        self.rows = rows
+        self.request = request
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> T:
+        return self.rows[index]
+
+    def __getattr__(self, name: str) -> Any:
+        # What the request knows: meta, metrics, errors, and what its kind has.
+        return getattr(self.request, name)
+
+
+class RowsHandler(Generic[T]):
+    """Takes rows as they come: what SDK 2.5's `…QueryEx` make of a class of the user's.
+
+    A subclass has `on_rows`, and what else it wants to hear of.
+
+    Args:
+        request: the rows' own.
+    """
+
+    def __init__(self, request: RowsRequest[T]) -> None:
+        self.request = request
+
+    def start(self) -> Self:
+        """Begin; the query methods have done that already."""
+        self.request.on_rows(lambda rows: self.on_rows(iter(rows))).addCallbacks(
+            lambda _: self.on_done(), lambda failure: self._failed(failure.value)
+        )
+        return self
+
+    def _failed(self, error: Exception) -> None:
+        self.on_error(error)
+        self.on_done()
+
+    def on_rows(self, rows: Iterator[T]) -> Any:
+        """Take some rows. While a Deferred that it returns waits, no more are read."""
+        raise NotImplementedError
+
+    def on_error(self, error: Exception) -> None:
+        """Hear that the request has failed; `on_done` is called after that."""
+
+    def on_done(self) -> None:
+        """Hear that no more rows come."""
+
+    def __getattr__(self, name: str) -> Any:
+        # What the request knows: meta, metrics, errors, close(), and what its kind has.
+        return getattr(self.request, name)
