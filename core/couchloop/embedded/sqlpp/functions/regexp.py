@@ -1,0 +1,272 @@
+"""Regular expressions that cannot hang: RE2's way, no backtracking.
+
+All ways through an expression are followed at once, a character at a time. Which ways there are
+after a character is remembered, so that the same is not worked out twice: a state is the tuple of
+all places in the program at which a way stands, the preferred first. With each way goes the place
+in the text at which it began. What a search costs is counted, and there is an end to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from couchloop.embedded.sqlpp.errors import FunctionError
+from couchloop.embedded.sqlpp.functions.regexp_syntax import (
+    BEGIN_LINE,
+    BEGIN_TEXT,
+    BOUNDARY,
+    END_LINE,
+    END_TEXT,
+    NO_BOUNDARY,
+    Assertion,
+    Chain,
+    Characters,
+    Choice,
+    Node,
+    parse,
+    refuse,
+)
+
+_LARGEST: Final = 10_000
+"""Instructions of a program."""
+
+_MOST_STEPS: Final = 20_000_000
+"""Steps of one search, or of all in one call of a function: some seconds."""
+
+_MISS: Final = 25
+"""What a step costs that is not yet remembered."""
+
+_REMEMBERED: Final = 100_000
+"""Ways, in all transitions that are kept."""
+
+_TRANSITION: Final = 8
+"""What a transition counts besides its ways."""
+
+Span = tuple[int, int]
+
+
+class _Instruction(NamedTuple):
+    """A step of the program: a character read, or ways that go on from here."""
+
+    reads: Characters | None
+    """What the next character must be; None: nothing is read."""
+    flag: int
+    """What must hold of the place, or 0."""
+    ways: tuple[int, ...]
+    """Where it goes on, the preferred first; none: this is a match."""
+
+
+class _Step(NamedTuple):
+    """What comes of a state and a character."""
+
+    state: tuple[int, ...]
+    origins: tuple[int, ...]
+    """For each way of the state the index of that which it came from, -1: it begins here."""
+    match: int | None
+    """Likewise of the way that has come to a match, which all behind it are given up for."""
+
+
+class Regexp:
+    """A regular expression, compiled."""
+
+    def __init__(self, pattern: str) -> None:
+        self._program: list[_Instruction] = [_Instruction(None, 0, ())]
+        self._start = self._compile(parse(pattern), 0, pattern)
+        self._flags = 0
+        for instruction in self._program:
+            self._flags |= instruction.flag
+        self._steps: dict[tuple[tuple[int, ...], str, int, bool], _Step] = {}
+        self._remembered = 0
+
+    def search(self, text: str) -> Span | None:
+        """Return where a text matches first: from, and to before. Raises FunctionError."""
+        return _Search(self, text).first(0)
+
+    def matches(self, text: str) -> Iterator[Span]:
+        """Return all matches, no empty one directly behind another. Raises FunctionError."""
+        search = _Search(self, text)
+        place = 0
+        behind = -1
+        while place <= len(text):
+            found = search.first(place)
+            if found is None:
+                return
+            start, end = found
+            if end == place:
+                # It is empty: the next search begins a character further.
+                place += 1
+                if start != behind:
+                    yield found
+            else:
+                place = end
+                yield found
+            behind = end
+
+    # --- compiling ------------------------------------------------------------------------------
+
+    def _compile(self, node: Node, following: int, pattern: str) -> int:
+        """Return where a node's instructions begin, which lead on to *following*."""
+        if isinstance(node, Characters):
+            return self._emit(_Instruction(node, 0, (following,)), pattern)
+        if isinstance(node, Assertion):
+            return self._emit(_Instruction(None, node.flag, (following,)), pattern)
+        if isinstance(node, Chain):
+            for part in reversed(node.parts):
+                following = self._compile(part, following, pattern)
+            return following
+        if isinstance(node, Choice):
+            ways = [self._compile(part, following, pattern) for part in node.parts]
+            return self._emit(_Instruction(None, 0, tuple(ways)), pattern)
+        entry = following
+        if node.most is None:
+            entry = self._loop(node.part, following, pattern, greedy=node.greedy)
+        else:
+            for _ in range(node.most - node.least):
+                once = self._compile(node.part, entry, pattern)
+                entry = self._fork(once, following, pattern, greedy=node.greedy)
+        for _ in range(node.least):
+            entry = self._compile(node.part, entry, pattern)
+        return entry
+
+    def _loop(self, part: Node, following: int, pattern: str, *, greedy: bool) -> int:
+        fork = self._fork(0, following, pattern, greedy=greedy)
+        again = self._compile(part, fork, pattern)
+        ways = (again, following) if greedy else (following, again)
+        self._program[fork] = _Instruction(None, 0, ways)
+        return fork
+
+    def _fork(self, one: int, other: int, pattern: str, *, greedy: bool) -> int:
+        ways = (one, other) if greedy else (other, one)
+        return self._emit(_Instruction(None, 0, ways), pattern)
+
+    def _emit(self, instruction: _Instruction, pattern: str) -> int:
+        if len(self._program) >= _LARGEST:
+            refuse("expression too large", pattern)
+        self._program.append(instruction)
+        return len(self._program) - 1
+
+    # --- running --------------------------------------------------------------------------------
+
+    def flags(self, text: str, place: int) -> int:
+        """Return which assertions of the program hold at a place."""
+        if not self._flags:
+            return 0
+        before = text[place - 1] if place else ""
+        after = text[place] if place < len(text) else ""
+        held = BOUNDARY if _is_word(before) != _is_word(after) else NO_BOUNDARY
+        if not before:
+            held |= BEGIN_TEXT
+        if not after:
+            held |= END_TEXT
+        if before in {"", "\n"}:
+            held |= BEGIN_LINE
+        if after in {"", "\n"}:
+            held |= END_LINE
+        return held & self._flags
+
+    def step(
+        self, state: tuple[int, ...], character: str, flags: int, *, fresh: bool
+    ) -> tuple[_Step, int]:
+        """Return what comes of a state and a character, and what that cost.
+
+        Args:
+            state: ways that wait for a character.
+            character: that; empty: the search begins, and no way waits.
+            flags: what holds behind it.
+            fresh: whether a new way may begin behind it.
+        """
+        key = (state, character, flags, fresh)
+        known = self._steps.get(key)
+        if known is not None:
+            return known, 1 + len(known.state)
+        step, cost = self._worked_out(state, character, flags, fresh=fresh)
+        self._remembered += _TRANSITION + len(step.state)
+        if self._remembered > _REMEMBERED:
+            self._steps.clear()
+            self._remembered = _TRANSITION + len(step.state)
+        self._steps[key] = step
+        return step, _MISS * cost
+
+    def _worked_out(
+        self, state: tuple[int, ...], character: str, flags: int, *, fresh: bool
+    ) -> tuple[_Step, int]:
+        seen: set[int] = set()
+        ways: list[int] = []
+        origins: list[int] = []
+        starts = [
+            (way, index)
+            for index, place in enumerate(state)
+            if self._reads(place, character)
+            for way in self._program[place].ways
+        ]
+        if fresh:
+            starts.append((self._start, -1))
+        for start, origin in starts:
+            rest = [start]
+            while rest:
+                place = rest.pop()
+                if place in seen:
+                    continue
+                seen.add(place)
+                instruction = self._program[place]
+                if not instruction.ways:
+                    step = _Step(tuple(ways), tuple(origins), origin)
+                    return step, len(state) + len(seen)
+                if instruction.reads is not None:
+                    ways.append(place)
+                    origins.append(origin)
+                elif not instruction.flag or instruction.flag & flags:
+                    rest.extend(reversed(instruction.ways))
+        return _Step(tuple(ways), tuple(origins), None), len(state) + len(seen)
+
+    def _reads(self, place: int, character: str) -> bool:
+        reads = self._program[place].reads
+        return reads is not None and reads.has(character)
+
+
+def _is_word(character: str) -> bool:
+    return character == "_" or (character.isascii() and character.isalnum())
+
+
+class _Search:
+    """Searches of one text, whose steps are counted together."""
+
+    def __init__(self, regexp: Regexp, text: str) -> None:
+        self._regexp = regexp
+        self._text = text
+        self._left = _MOST_STEPS
+
+    def first(self, place: int) -> Span | None:
+        """Return the first match from a place on."""
+        regexp, text = self._regexp, self._text
+        found: Span | None = None
+        state: tuple[int, ...] = ()
+        starts: list[int] = []
+        character = ""
+        for at in range(place, len(text) + 1):
+            fresh = found is None
+            flags = regexp.flags(text, at)
+            (state, origins, match), cost = regexp.step(state, character, flags, fresh=fresh)
+            self._left -= cost
+            if self._left < 0:
+                raise FunctionError("a regular expression takes too many steps on this text")
+            if match is not None:
+                found = (at if match < 0 else starts[match], at)
+            starts = [at if origin < 0 else starts[origin] for origin in origins]
+            if not state and found is not None:
+                break
+            character = text[at : at + 1]
+        return found
+
+
+@lru_cache(maxsize=16)
+def compile_regexp(pattern: str) -> Regexp:
+    """Return a regular expression, compiled. Raises FunctionError."""
+    return Regexp(pattern)
+
+
+def quoted(text: str) -> str:
+    """Return a regular expression that matches a text and nothing else."""
+    return "".join(f"\\{each}" if each in "\\.+*?()|[]{}^$" else each for each in text)
