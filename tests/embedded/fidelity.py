@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from tests.embedded import exchanges, search_replay
 from tests.embedded.recordings import names
 from tests.embedded.replay import Outcome, replay
 
@@ -149,7 +150,23 @@ def page() -> str:
         cells = " | ".join(str(score.counts[column]) for column in COLUMNS)
         why = "; ".join(score.reasons)
         lines.append(f"| {score.recording} | {score.scenario} | {cells} | {why} |")
-    return "\n".join(lines) + "\n" + _CONCLUSION
+    return "\n".join(lines) + "\n" + _CONCLUSION + _search()
+
+
+_SEARCH = """
+## Search
+
+What a real search service was asked over HTTP (release branch of 7.6, one node, over files)
+is asked here, over the same documents in a bucket: status, headers, members and their order, hits,
+locations, fragments, fields, facets, and the texts of errors are compared. Scores are not, but for
+the order that they give: they are tf-idf too, and still not the server's.
+
+"""
+
+
+def _search() -> str:
+    recordings = exchanges.names(search_replay.SERVICE)
+    return _SEARCH + "\n".join(exchanges.table(map(search_replay.scores, recordings))) + "\n"
 
 
 def _row(name: str, scenarios: int, counts: Counter[str]) -> str:

@@ -42,7 +42,13 @@ class Client:
         self.woken += 1
 
     def ask(
-        self, path: str, authorization: str | None = login(), method: str = "GET", body: bytes = b""
+        self,
+        path: str,
+        authorization: str | None = login(),
+        method: str = "GET",
+        body: bytes = b"",
+        *,
+        content_type: str | None = None,
     ) -> tuple[int, dict[str, str], bytes]:
         """Send a request; give status, headers, and the body as far as it has come."""
         if self.http.our_state is h11.DONE:
@@ -50,6 +56,8 @@ class Client:
         headers = [("Host", "node"), ("Content-Length", str(len(body)))]
         if authorization is not None:
             headers.append(("Authorization", authorization))
+        if content_type is not None:
+            headers.append(("Content-Type", content_type))
         for event in (
             h11.Request(method=method, target=path, headers=headers),
             h11.Data(data=body),

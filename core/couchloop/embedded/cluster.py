@@ -12,6 +12,7 @@ from couchloop.embedded.http import (
     design_documents,
     eventing_functions,
     pools,
+    search_answers,
     search_indexes,
     services,
     users,
@@ -39,7 +40,7 @@ _ROUTERS: Final = {
     ),
     "capi": Router((*services.VIEWS, *design_documents.VIEWS, *view_queries.ROUTES)),
     "n1ql": Router(services.QUERY),
-    "fts": Router((*services.SEARCH, *search_indexes.ROUTES)),
+    "fts": Router((*services.SEARCH, *search_indexes.ROUTES), search_answers.REFUSALS),
     "cbas": Router(services.ANALYTICS),
     "eventingAdminPort": Router((*services.EVENTING, *eventing_functions.ROUTES)),
 }

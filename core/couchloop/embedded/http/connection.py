@@ -202,12 +202,12 @@ class HttpConnection(Connection):
             return Response(401, headers=(("WWW-Authenticate", realm),))
         found = self._router.find(path)
         if found is None:
-            return Response(404, b"Not found.\n")
+            shown = path.decode("ascii", "replace")
+            return self._router.refusals.path(shown, bytes(self._body))
         method = request.method.decode()
         endpoint = found.endpoints.get(method)
         if endpoint is None:
-            allowed = ", ".join(found.endpoints)
-            return Response(405, b"Method Not Allowed\n", (("Allow", allowed),))
+            return self._router.refusals.method(list(found.endpoints))
         headers = {name.decode(): value.decode("latin-1") for name, value in request.headers}
         asked = HttpRequest(
             self._cluster,

@@ -118,10 +118,36 @@ class RouteMatch(NamedTuple):
     path: Mapping[str, str]
 
 
-class Router:
-    """Finds who answers."""
+class Refusals(NamedTuple):
+    """What a service answers where nobody does."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    path: Callable[[str, bytes], Response]
+    """Gives the answer to a path, still percent-encoded, and a body."""
+    method: Callable[[list[str]], Response]
+    """Gives the answer to another method than those."""
+
+
+def _no_path(path: str, body: bytes) -> Response:  # noqa: ARG001 - other services look at them
+    return Response(404, b"Not found.\n")
+
+
+def _no_method(allowed: list[str]) -> Response:
+    return Response(405, b"Method Not Allowed\n", (("Allow", ", ".join(allowed)),))
+
+
+_ORDINARY: Final = Refusals(_no_path, _no_method)
+
+
+class Router:
+    """Finds who answers.
+
+    Args:
+        routes: who answers what.
+        refusals: what is answered where nobody does.
+    """
+
+    def __init__(self, routes: Iterable[Route], refusals: Refusals = _ORDINARY) -> None:
+        self.refusals = refusals
         self._routes: dict[tuple[str, ...], dict[str, Endpoint]] = {}
         for route in routes:
             pattern = tuple(route.path.split("/")[1:])

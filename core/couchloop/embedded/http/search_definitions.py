@@ -111,6 +111,9 @@ def _index(
     request: HttpRequest, shown: str, prefix: str, given: dict[str, Any], source_type: str
 ) -> SearchIndex:
     params = _with_defaults(_object(given, "params"))
+    _leave_out(params["mapping"])
+    if any(_has_places(each) for each in _mappings(params["mapping"])):
+        params["store"].setdefault("spatialPlugin", "s2")
     source_name, source_uuid = _text(given, "sourceName"), _text(given, "sourceUUID")
     where = f"sourceType: gocbcore, sourceName: {source_name}, sourceUUID: {source_uuid}"
     unreachable = "manager_api: failed to connect to or retrieve information from source"
@@ -148,10 +151,14 @@ def _index(
 def _given(body: bytes, name: str) -> dict[str, Any]:
     try:
         given = json.loads(body)
+    except json.JSONDecodeError as error:
+        ends = error.pos >= len(error.doc.rstrip())
+        given = "unexpected end of JSON input" if ends else "invalid JSON"
     except (ValueError, RecursionError):
-        given = None
+        given = "invalid JSON"
     if not isinstance(given, dict):
-        text = f"rest_create_index: could not unmarshal json, indexName: {name}, err: invalid JSON"
+        why = given if isinstance(given, str) else "no object"
+        text = f"rest_create_index: could not unmarshal json, indexName: {name}, err: {why}"
         raise SearchIndexError(text)
     return given
 
@@ -182,6 +189,37 @@ def _with_defaults(params: dict[str, Any]) -> dict[str, Any]:
         given = params.get(section)
         params[section] = {**deepcopy(defaults), **(given if isinstance(given, dict) else {})}
     return params
+
+
+def _leave_out(mapping: object) -> None:
+    """Take out of a mapping what says nothing, as the service does."""
+    if not isinstance(mapping, dict):
+        return
+    fields = mapping.get("fields")
+    for each in fields if isinstance(fields, list) else ():
+        if isinstance(each, dict):
+            for name in [name for name, value in each.items() if value in (False, "", None)]:
+                del each[name]
+    for each in _mappings(mapping):
+        _leave_out(each)
+
+
+def _mappings(mapping: dict[str, Any]) -> Iterator[object]:
+    """Yield the mappings within one."""
+    yield mapping.get("default_mapping")
+    for members in (mapping.get("properties"), mapping.get("types")):
+        yield from members.values() if isinstance(members, dict) else ()
+
+
+def _has_places(mapping: object) -> bool:
+    """Whether a mapping has a field of places."""
+    if not isinstance(mapping, dict):
+        return False
+    fields = mapping.get("fields")
+    return any(
+        isinstance(each, dict) and each.get("type") in {"geopoint", "geoshape"}
+        for each in (fields if isinstance(fields, list) else ())
+    ) or any(map(_has_places, _mappings(mapping)))
 
 
 def _check_collections(bucket: Bucket, params: dict[str, Any], prefix: str) -> None:

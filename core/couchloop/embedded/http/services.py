@@ -29,7 +29,7 @@ def ping(request: HttpRequest) -> Response:  # noqa: ARG001 - every endpoint has
 
 def ping_search(request: HttpRequest) -> Response:  # noqa: ARG001 - every endpoint has it
     """Likewise."""
-    return Response(200)
+    return Response(200, headers=(("Content-Type", "application/json;version=2.0.0"),))
 
 
 VIEWS: Final = (Route("GET", "/", greet_views),)

@@ -1,16 +1,15 @@
-"""Search indexes of a cluster: their definitions, what was switched, what they would hold.
-
-Nothing is indexed: what an index would hold is counted where the documents are.
-"""
+"""Search indexes of a cluster: their definitions, what was switched, what they hold."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from couchloop.embedded.generator import Generator
 from couchloop.embedded.storage.bucket import Bucket
+from couchloop.embedded.storage.document import Document
+from couchloop.embedded.storage.manifest import Collection
 from couchloop.wire.constants import Datatype
 
 ALIAS: Final = "fulltext-alias"
@@ -40,6 +39,8 @@ class SearchIndex:
     uuid: str = ""
     held_count: int | None = None
     """How many documents it had when it was told to index no more; None: it follows them."""
+    live: object | None = None
+    """Its documents in searchable form, once somebody has searched: who did knows what it is."""
 
     @property
     def is_alias(self) -> bool:
@@ -183,9 +184,16 @@ class SearchIndexes:
 
         Raises SearchIndexError for an alias of what is not there, or of itself.
         """
+        return sum(_count(each, buckets) for each in self.members(self._indexes[name]))
+
+    def members(self, index: SearchIndex) -> list[SearchIndex]:
+        """Return the indexes for which one stands: an alias has several, others are alone.
+
+        Raises SearchIndexError for an alias of what is not there, or of itself.
+        """
         members: dict[str, SearchIndex] = {}
-        self._collect(name, (), members)
-        return sum(_count(each, buckets) for each in members.values() if not each.is_alias)
+        self._collect(index.name, (), members)
+        return [each for each in members.values() if not each.is_alias]
 
     def sources(self, index: SearchIndex) -> set[str]:
         """Return the buckets whose documents an index has, or those for which an alias stands."""
@@ -250,21 +258,35 @@ def _count(index: SearchIndex, buckets: Mapping[str, Bucket]) -> int:
 
 def count_documents(bucket: Bucket, params: Mapping[str, Any]) -> int:
     """Return how many living JSON documents an index of these params would hold."""
+    return sum(1 for _ in indexed_documents(bucket, params))
+
+
+class Indexed(NamedTuple):
+    """A document that an index holds."""
+
+    vbucket: int
+    collection: Collection
+    key: bytes
+    document: Document
+
+
+def indexed_documents(bucket: Bucket, params: Mapping[str, Any]) -> Iterator[Indexed]:
+    """Yield the living JSON documents that an index of these params holds."""
     scope, names = scope_and_collections(params)
     found = (bucket.manifest.find(scope, name) for name in names)
-    wanted = {each.uid for each in found if each is not None}
+    wanted = {each.uid: each for each in found if each is not None}
     wall = bucket.conditions.clock.wall()
-    count = 0
     for partition in bucket.partitions:
         if not partition.used:
             continue
         leader = bucket.active(partition.number)
         documents = {} if leader is None else leader.documents
-        count += sum(
-            uid in wanted
-            and bool(document.datatype & Datatype.JSON)
-            and not document.deleted
-            and not 0 < document.expiry <= wall
-            for (uid, _), document in documents.items()
-        )
-    return count
+        for (uid, key), document in documents.items():
+            collection = wanted.get(uid)
+            if (
+                collection is not None
+                and document.datatype & Datatype.JSON
+                and not document.deleted
+                and not 0 < document.expiry <= wall
+            ):
+                yield Indexed(partition.number, collection, key, document)

@@ -1,0 +1,237 @@
+"""An inverted index: for each field the terms, for each term the documents."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from couchloop.embedded.search import cells, geo, numbers
+from couchloop.embedded.search.analysis import Analyzer, Token, find_analyzer, length
+from couchloop.embedded.search.geo import Point
+from couchloop.embedded.search.mapping import ALL, Field, IndexMapping
+from couchloop.embedded.search.vectors import Vector
+
+_NOTHING: Final[dict[int, Posting]] = {}
+
+
+class Location(NamedTuple):
+    """Where a term is."""
+
+    field: str
+    position: int
+    start: int
+    end: int
+    places: tuple[int, ...]
+    """Index in each array on the way."""
+
+
+class Posting(NamedTuple):
+    """What of a document a term is."""
+
+    frequency: int
+    locations: tuple[Location, ...]
+
+
+class Source(NamedTuple):
+    """A document as it is given to be indexed."""
+
+    key: str
+    document: Any
+    scope: str = "_default"
+    collection: str = "_default"
+
+
+@dataclass(slots=True)
+class Entry:
+    """One document in the index."""
+
+    key: str
+    collection: str
+    fields: list[Field]
+    terms: dict[str, dict[str, Posting]]
+    """By field."""
+    lengths: dict[str, int]
+    """How many terms a field has, by field."""
+    points: dict[str, list[Point]]
+    vectors: dict[str, list[tuple[Vector, str]]]
+    """With the metrics by which they are compared."""
+
+    def values(self, name: str) -> list[str]:
+        """Return the different terms of a field, in order."""
+        return sorted(self.terms.get(name, ()))
+
+
+@dataclass(slots=True)
+class _Building:
+    """An entry while its fields are gathered."""
+
+    terms: dict[str, dict[str, tuple[int, list[Location]]]] = field(default_factory=dict)
+    lengths: dict[str, int] = field(default_factory=dict)
+
+    def add(self, name: str, tokens: Iterable[Token], one: Field) -> None:
+        """Add the terms of one value to a field."""
+        terms = self.terms.setdefault(name, {})
+        count = 0
+        for token in tokens:
+            count += 1
+            frequency, locations = terms.get(token.term, (0, []))
+            if one.options.vectors:
+                locations.append(
+                    Location(one.name, token.position, token.start, token.end, one.places)
+                )
+            terms[token.term] = frequency + 1, locations
+        self.lengths[name] = self.lengths.get(name, 0) + count
+
+
+def _simple(term: str, size: int) -> Token:
+    return Token(term, 1, 0, size)
+
+
+def shown_term(term: str) -> str:
+    """Return a term as JSON shows it: of an address not all bytes are text."""
+    return term if term.isascii() else raw_term(term).decode("utf-8", "replace")
+
+
+def raw_term(term: str) -> bytes:
+    """Return the bytes of a term."""
+    return term.encode("utf-8", "surrogateescape")
+
+
+class Analysis:
+    """Makes entries of documents.
+
+    Args:
+        mapping: of the index.
+    """
+
+    def __init__(self, mapping: IndexMapping) -> None:
+        self.mapping = mapping
+        self._analyzers: dict[str, Analyzer] = {}
+
+    def analyzer(self, name: str) -> Analyzer:
+        """Return an analyzer. Raises SearchError if there is none of that name."""
+        found = self._analyzers.get(name)
+        if found is None:
+            found = self._analyzers[name] = find_analyzer(name, self.mapping.analyzers)
+        return found
+
+    def tokens(self, one: Field) -> list[Token]:
+        """Return the terms of a value. Raises SearchError."""
+        match one.kind:
+            case "text":
+                return self.analyzer(one.options.analyzer)(one.value)
+            case "number":
+                terms = numbers.terms(numbers.float_to_int(one.value))
+            case "datetime":
+                terms = numbers.terms(one.value)
+            case "boolean":
+                terms = ["T" if one.value else "F"]
+            case "geopoint":
+                terms = [numbers.encode(geo.to_number(one.value)), *cells.terms(one.value)]
+            case "IP":
+                return [_simple(one.value, 16)]
+            case _:
+                terms = []
+        return [_simple(term, length(term)) for term in terms]
+
+    def fields(self, source: Source) -> list[Field]:
+        """Return what of a document is indexed or stored."""
+        return list(
+            self.mapping.fields(source.key, source.document, source.scope, source.collection)
+        )
+
+    def entry(self, source: Source) -> Entry:
+        """Return a document as it is indexed. Raises SearchError."""
+        fields = self.fields(source)
+        building = _Building()
+        points: dict[str, list[Point]] = {}
+        vectors: dict[str, list[tuple[Vector, str]]] = {}
+        for each in fields:
+            if not each.options.indexed:
+                continue
+            if each.kind == "vector":
+                vectors.setdefault(each.name, []).append((each.value, each.layout))
+                continue
+            tokens = self.tokens(each)
+            building.add(each.name, tokens, each)
+            names = [each.name]
+            if each.options.in_all:
+                building.add(ALL, tokens, each)
+                names.append(ALL)
+            if each.kind == "geopoint":
+                for name in names:
+                    points.setdefault(name, []).append(each.value)
+        terms = {
+            name: {term: Posting(count, tuple(where)) for term, (count, where) in found.items()}
+            for name, found in building.terms.items()
+        }
+        return Entry(
+            source.key, source.collection, fields, terms, building.lengths, points, vectors
+        )
+
+
+class Shard:
+    """One partition of an index: its documents, and in which of them a term is."""
+
+    def __init__(self, name: str, number: int) -> None:
+        self.name = name
+        self.number = number
+        self.entries: dict[int, Entry] = {}
+        self._postings: dict[str, dict[str, dict[int, Posting]]] = {}
+        self._sorted: dict[str, list[str]] = {}
+        self._next = 0
+
+    def add(self, entry: Entry) -> int:
+        """Add a document; return its number."""
+        number = self._next
+        self._next += 1
+        self.entries[number] = entry
+        for name, terms in entry.terms.items():
+            postings = self._postings.setdefault(name, {})
+            for term, posting in terms.items():
+                documents = postings.get(term)
+                if documents is None:
+                    documents = postings[term] = {}
+                    self._sorted.pop(name, None)
+                documents[number] = posting
+        return number
+
+    def remove(self, number: int) -> None:
+        """Remove a document."""
+        for name, terms in self.entries.pop(number).terms.items():
+            postings = self._postings[name]
+            for term in terms:
+                documents = postings[term]
+                del documents[number]
+                if not documents:
+                    del postings[term]
+                    self._sorted.pop(name, None)
+
+    def documents(self, name: str, term: str) -> Mapping[int, Posting]:
+        """Return in which documents a term of a field is, and how."""
+        return self._postings.get(name, {}).get(term, _NOTHING)
+
+    def terms(self, name: str) -> list[str]:
+        """Return all terms of a field, in order."""
+        found = self._sorted.get(name)
+        if found is None:
+            found = self._sorted[name] = sorted(self._postings.get(name, ()))
+        return found
+
+    def between(self, name: str, least: str, most: str) -> Iterator[str]:
+        """Yield the terms of a field from *least* to *most*, both included."""
+        terms = self.terms(name)
+        for index in range(bisect_left(terms, least), len(terms)):
+            if terms[index] > most:
+                return
+            yield terms[index]
+
+    def beginning(self, name: str, prefix: str) -> Iterator[str]:
+        """Yield the terms of a field that begin with a text."""
+        terms = self.terms(name)
+        for index in range(bisect_left(terms, prefix), len(terms)):
+            if not terms[index].startswith(prefix):
+                return
+            yield terms[index]
