@@ -35,7 +35,6 @@ from gcouchbase.sockets import Socket, bare
 T = TypeVar("T")
 
 _IN_USE: Final = frozenset({SessionState.OPENING, SessionState.OPEN, SessionState.WAITING})
-_NOTHING_TO_CLOSE: Final = frozenset({SessionState.NEW, SessionState.CLOSED})
 _BY_TURNS: Final = (Bulk, Procedure)
 """What goes on in the greenlet that waits; `Bulk | Procedure` would be made anew for each call."""
 
@@ -265,8 +264,7 @@ class GeventDriver(Driver):
 
     def closed(self) -> None:
         """See `Driver`."""
-        self._timer.stop()
-        self._timer.close()
+        self._close_timer()
         self._ended.set()
 
     def wait_closed(self) -> None:
@@ -291,7 +289,7 @@ class GeventDriver(Driver):
 
     def abandon(self) -> None:
         """See `Driver`."""
-        if not self.transports and self.session.state in _NOTHING_TO_CLOSE:
+        if not self.transports and self._has_nothing_to_close():
             # In a forked child the loop may not be there to close anything.
             return
         if not self.hub_is_there():
@@ -299,15 +297,32 @@ class GeventDriver(Driver):
             return
         self._loop.run_callback_threadsafe(guarded, self.hub, self, self.close)
 
+    def _has_nothing_to_close(self) -> bool:
+        state = self.session.state
+        if state is SessionState.NEW:
+            # What opens at its first use may be so once more, with what an opening has left.
+            return isinstance(self._timer, NoTimer)
+        return state is SessionState.CLOSED
+
     def arm(self, when: float | None) -> None:
         """See `Driver`."""
-        self._timer.stop()
+        self._close_timer()
         if when is not None:
-            self._timer.close()
             # Unreferenced when nobody waits: a node that stays away must not keep the loop going.
             delay = max(TICK, when - self.now())
             self._timer = self._loop.timer(delay, ref=self._waiting > 0)
             self._timer.start(guarded, self.hub, self, self.deadline)
+
+    def deadline(self) -> None:
+        """See `Driver`."""
+        self._close_timer()
+        super().deadline()
+
+    def _close_timer(self) -> None:
+        # There is one only as long as it is armed: who is let go then has none to close.
+        self._timer.stop()
+        self._timer.close()
+        self._timer = NoTimer()
 
     def make_transport(self, event: OpenConnection) -> Attempt:
         """See `Driver`."""

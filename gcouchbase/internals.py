@@ -12,7 +12,7 @@ on libuv:
 - `hub.loop` is None once the hub was destroyed;
 - `hub.handle_error` shows an error, and leaves the hub running unless that is to end the program;
 - `gevent.monkey.get_original` gives what patching has replaced, or taken out of a module: locks,
-  numbers of threads, `poll`;
+  numbers of threads, `poll`, sockets;
 - libuv stops a watcher whose descriptor has an error; to a callback with `pass_events` gevent
   gives a negative number then;
 - libuv counts in milliseconds, and warns of timers that are shorter;
@@ -46,6 +46,9 @@ allocate_lock: Final[Callable[[], Any]] = get_original("_thread", "allocate_lock
 
 thread_local: Final[Callable[[], Any]] = get_original("_thread", "_local")
 """Gives an object whose attributes each thread has for itself."""
+
+plain_socket: Final[Callable[..., Any]] = get_original("socket", "socket")
+"""Makes a socket that no loop watches."""
 
 
 class NoTimer:

@@ -38,7 +38,7 @@ from gevent import socket as gsocket
 from gevent.pool import Pool
 from gevent.queue import Queue
 from gevent.server import StreamServer
-from gevent.ssl import SSLContext
+from gevent.ssl import SSLContext, SSLSocket
 from greenlet import greenlet
 
 from couchloop.embedded import EmbeddedCluster, Node
@@ -53,7 +53,7 @@ from couchloop.embedded.hosting import (
     ports_of,
 )
 from couchloop.settings.values import Address
-from gcouchbase.internals import TICK, NoTimer
+from gcouchbase.internals import TICK, NoTimer, plain_socket
 
 __all__ = ["MemoryCluster", "ServedCluster", "ServerCertificate", "SystemClock", "serve"]
 
@@ -150,8 +150,23 @@ class _GeventPeer(Peer):
             self._timer.start(self.timer_fired)
 
 
+class _AcceptedTls(SSLSocket):
+    """What a client may have reset before TLS begins.
+
+    gevent takes the descriptor and raises then, and nobody closes it, nor its watchers.
+    """
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        try:
+            super().__init__(*arguments, **keywords)
+        except OSError:
+            self.close()
+            raise
+
+
 def _context(tls: ServerCertificate) -> SSLContext:
     context = SSLContext(PROTOCOL_TLS_SERVER)
+    context.sslsocket_class = _AcceptedTls
     context.load_cert_chain(tls.certificate, tls.key)
     if tls.client_ca is not None:
         context.load_verify_locations(tls.client_ca)
@@ -165,10 +180,12 @@ def _common_name(certificate: Any) -> str | None:
     return next((value for ((name, value),) in subject if name == "commonName"), None)
 
 
-def _listen(host: str, port: int) -> gsocket.socket:
-    # A StreamServer that is given the address leaves the socket open where the port is taken.
-    listener = gsocket.socket(gsocket.AF_INET6 if ":" in host else gsocket.AF_INET)
+def _listen(host: str, port: int) -> Any:
+    # A StreamServer that is given the address leaves the socket open where the port is taken; and
+    # of a socket of gevent's it takes the plain one out, and forgets the watchers.
+    listener = plain_socket(gsocket.AF_INET6 if ":" in host else gsocket.AF_INET)
     try:
+        listener.setblocking(False)
         listener.setsockopt(gsocket.SOL_SOCKET, gsocket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen()
@@ -242,33 +259,38 @@ class ServedCluster(_OnHub):
 
         def handle(sock: gsocket.socket, address: tuple[str, int]) -> None:
             client_user = None
-            # As a real server: else an answer behind another waits until that is acknowledged.
-            sock.setsockopt(gsocket.IPPROTO_TCP, gsocket.TCP_NODELAY, 1)
-            if is_tls(service):
-                assert self._context is not None
-                sock = self._context.wrap_socket(
-                    sock, server_side=True, do_handshake_on_connect=False
-                )
-                current = gevent.getcurrent()
-                self._in_handshake.add(current)
-                try:
-                    sock.do_handshake()
-                    client_user = _common_name(sock.getpeercert())
-                except OSError:
-                    # The client does not trust us, or speaks no TLS: that is its right.
-                    sock.close()
-                    return
-                except gevent.GreenletExit:
-                    sock.close()
-                    raise
-                finally:
-                    self._in_handshake.discard(current)
+            try:
+                # As a real server: else an answer behind another waits until that is acknowledged.
+                sock.setsockopt(gsocket.IPPROTO_TCP, gsocket.TCP_NODELAY, 1)
+                if is_tls(service):
+                    sock, client_user = self._shake_hands(sock)
+            except OSError:
+                # The client is gone, does not trust us, or speaks no TLS: that is its right.
+                return
             peer = f"{address[0]}:{address[1]}"
             _GeventPeer(sock, node, service, peer, client_user).run()
 
         server = StreamServer(_listen(self.host, port), handle, spawn=self._greenlets)
         server.start()
         return _GeventListener(server)
+
+    def _shake_hands(self, accepted: gsocket.socket) -> tuple[SSLSocket, str | None]:
+        """Return the connection once TLS is there, and whose certificate the client has shown.
+
+        Raises OSError where it does not come to that; then, or killed, the connection is closed.
+        """
+        assert self._context is not None
+        sock = self._context.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)
+        current = gevent.getcurrent()
+        self._in_handshake.add(current)
+        try:
+            sock.do_handshake()
+            return sock, _common_name(sock.getpeercert())
+        except BaseException:
+            sock.close()
+            raise
+        finally:
+            self._in_handshake.discard(current)
 
     def _end_handshakes(self) -> None:
         gevent.killall(list(self._in_handshake))

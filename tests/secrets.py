@@ -11,6 +11,9 @@ from urllib.parse import quote
 
 _OURS = frozenset({"couchloop", "gcouchbase", "txcouchbase"})
 _MOST = 2_000_000
+_LOOP_IN_PYTHON = frozenset({("gevent.libuv.loop", "loop"), ("gevent.libuv.watcher", "io")})
+"""What leads, of gevent's loops on this one alone, to all that the process watches: to the
+cluster's side, too."""
 
 
 def forms(secret: str) -> list[str]:
@@ -86,6 +89,8 @@ def reached(start: object, sought: list[str]) -> Iterator[str]:
 def _referents(each: Any) -> list[Any]:
     if isinstance(each, ModuleType | CodeType | type | FrameType):
         # Constants of a test's code, and what modules hold, are no variables of a frame.
+        return []
+    if (type(each).__module__, type(each).__name__) in _LOOP_IN_PYTHON:
         return []
     if isinstance(each, FunctionType):
         cells = [_content(cell) for cell in each.__closure__ or ()]

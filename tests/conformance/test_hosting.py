@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
+import struct
 from base64 import b64encode
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -90,6 +92,28 @@ def test_stop_does_not_wait_for_handshakes(loop: Loop, service: str, tmp_path: P
             stack.close()
             with suppress(ConnectionResetError):
                 assert not client.recv(1)
+
+
+def greet(port: int, ca: str) -> None:
+    """Connect with TLS, and go."""
+    context = ssl.create_default_context(cafile=ca)
+    with socket.create_connection(("127.0.0.1", port), LIMIT) as client:
+        context.wrap_socket(client, server_hostname="127.0.0.1").close()
+
+
+def test_reset_before_the_handshake(loop: Loop, tmp_path: Path) -> None:
+    """A client that resets its connection before TLS begins is nobody's error, and leaves nothing.
+
+    So do scans of ports.
+    """
+    certificates = Certificates(tmp_path)
+    with loop.serving(tls=certificates.server()) as served:
+        port = served.cluster.nodes[0].ports["kvSSL"]
+        client = socket.create_connection(("127.0.0.1", port), LIMIT)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        # It was accepted before this one.
+        loop.in_thread(partial(greet, port, certificates.ca))
 
 
 def test_a_port_that_is_taken(loop: Loop) -> None:
