@@ -9,7 +9,11 @@ from gcouchbase.driver import GeventDriver
 from gcouchbase.methods import DocumentMethods, N1qlMethods, QueryMethods
 
 if TYPE_CHECKING:
-    from gcouchbase.management import EventingFunctionManager, SearchIndexManager
+    from gcouchbase.management import (
+        CollectionQueryIndexManager,
+        EventingFunctionManager,
+        SearchIndexManager,
+    )
 
 __all__ = ["Collection", "Scope"]
 
@@ -23,6 +27,12 @@ class Collection(DocumentMethods, N1qlMethods, CollectionBase):
 
     __slots__ = ()
     _driver: GeventDriver
+
+    def query_indexes(self) -> CollectionQueryIndexManager:
+        """Return what makes, drops, builds and watches its indexes for queries, without any I/O."""
+        from gcouchbase.management import CollectionQueryIndexManager  # noqa: PLC0415
+
+        return CollectionQueryIndexManager(self, self._index_defaults())
 
 
 class Scope(QueryMethods, ScopeBase[Collection]):

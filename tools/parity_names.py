@@ -400,7 +400,7 @@ search_query | | {_QUERIES}
 search | | {_QUERIES}
 buckets
 users
-query_indexes | | {_MANAGEMENT}
+query_indexes
 search_indexes
 analytics_indexes | | {_MANAGEMENT}
 eventing_functions

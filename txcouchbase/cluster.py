@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Admin,
         BucketManager,
         EventingFunctionManager,
+        QueryIndexManager,
         SearchIndexManager,
         UserManager,
     )
@@ -83,6 +84,12 @@ class Cluster(QueryMethods, N1qlMethods, HealthMethods, HttpMethods, ClusterBase
         from txcouchbase.management import UserManager  # noqa: PLC0415
 
         return UserManager(self)
+
+    def query_indexes(self) -> QueryIndexManager:
+        """Return what makes, drops, builds and watches indexes for queries, without any I/O."""
+        from txcouchbase.management import QueryIndexManager  # noqa: PLC0415
+
+        return QueryIndexManager(self)
 
     def search_indexes(self) -> SearchIndexManager:
         """Return what makes, changes and drops search indexes, without any I/O."""

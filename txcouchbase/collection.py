@@ -9,7 +9,11 @@ from txcouchbase.driver import TwistedDriver
 from txcouchbase.methods import DocumentMethods, N1qlMethods, QueryMethods
 
 if TYPE_CHECKING:
-    from txcouchbase.management import EventingFunctionManager, SearchIndexManager
+    from txcouchbase.management import (
+        CollectionQueryIndexManager,
+        EventingFunctionManager,
+        SearchIndexManager,
+    )
 
 __all__ = ["Collection", "Scope"]
 
@@ -23,6 +27,12 @@ class Collection(DocumentMethods, N1qlMethods, CollectionBase):
 
     __slots__ = ()
     _driver: TwistedDriver
+
+    def query_indexes(self) -> CollectionQueryIndexManager:
+        """Return what makes, drops, builds and watches its indexes for queries, without any I/O."""
+        from txcouchbase.management import CollectionQueryIndexManager  # noqa: PLC0415
+
+        return CollectionQueryIndexManager(self, self._index_defaults())
 
 
 class Scope(QueryMethods, ScopeBase[Collection]):

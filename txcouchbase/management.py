@@ -11,8 +11,11 @@ from txcouchbase.management_methods import (
     AdminMethods,
     BucketManagerMethods,
     CollectionManagerMethods,
+    CollectionQueryIndexManagerMethods,
     DesignMethods,
     EventingFunctionManagerMethods,
+    N1qlIndexMethods,
+    QueryIndexManagerMethods,
     SearchIndexManagerMethods,
     UserManagerMethods,
     ViewIndexManagerMethods,
@@ -24,8 +27,10 @@ __all__ = [
     "Admin",
     "BucketManager",
     "CollectionManager",
+    "CollectionQueryIndexManager",
     "DesignManager",
     "EventingFunctionManager",
+    "QueryIndexManager",
     "SearchIndexManager",
     "UserManager",
     "ViewIndexManager",
@@ -70,8 +75,31 @@ class ViewIndexManager(ViewIndexManagerMethods, ManagerBase):
     _driver = _services
 
 
-class DesignManager(DesignMethods, ManagerBase):
-    """What SDK 2.5 has for design documents: `bucket.bucket_manager()`."""
+class DesignManager(N1qlIndexMethods, DesignMethods, ManagerBase):
+    """What SDK 2.5 has for design documents, and indexes for queries: `bucket.bucket_manager()`."""
+
+    __slots__ = ()
+    _driver = _services
+
+    # Other names that SDK 2.5 has for the same.
+    create_n1ql_index = N1qlIndexMethods.n1ql_index_create
+    create_n1ql_primary_index = N1qlIndexMethods.n1ql_index_create_primary
+    drop_n1ql_index = N1qlIndexMethods.n1ql_index_drop
+    drop_n1ql_primary_index = N1qlIndexMethods.n1ql_index_drop_primary
+    list_n1ql_indexes = N1qlIndexMethods.n1ql_index_list
+    build_n1ql_deferred_indexes = N1qlIndexMethods.n1ql_index_build_deferred
+    watch_n1ql_indexes = N1qlIndexMethods.n1ql_index_watch
+
+
+class QueryIndexManager(QueryIndexManagerMethods, ManagerBase):
+    """The indexes for queries that a cluster has: `cluster.query_indexes()`."""
+
+    __slots__ = ()
+    _driver = _services
+
+
+class CollectionQueryIndexManager(CollectionQueryIndexManagerMethods, ManagerBase):
+    """The indexes for queries that a collection has: `collection.query_indexes()`."""
 
     __slots__ = ()
     _driver = _services

@@ -1050,6 +1050,12 @@ class KeyspaceNotFoundError(QueryIndexFailureError, CouchbaseInputError):
     """The statement names a bucket or collection that there is not."""
 
 
+class QueryCollectionNotFoundError(KeyspaceNotFoundError, CollectionNotFoundError):
+    """The statement names a collection that there is not."""
+
+    ID = 11
+
+
 class QueryScopeNotFoundError(QueryIndexFailureError, ScopeNotFoundError):
     """The statement names a scope that there is not."""
 

@@ -135,6 +135,7 @@ SENTENCES: Final = {
     "QueryAuthError": "The query service did not accept the user name and password.",
     "QueryBucketNotFoundError": "The statement names a bucket that there is not.",
     "QueryCasMismatchError": "A document was changed by somebody else while the query was about to.",
+    "QueryCollectionNotFoundError": "The statement names a collection that there is not.",
     "QueryDocumentExistsError": "The query was to insert a document that there is already.",
     "QueryDocumentNotFoundError": "The query was to change a document that there is not.",
     "QueryFeatureNotAvailableError": "The query service does not have what the query wants: it is of an older version, say.",

@@ -9,6 +9,8 @@ from typing import Any, assert_type
 
 from couchloop.client.thread_rows import N1QLRequest as ThreadRequest
 from couchloop.client.threads import ThreadSafeBucket
+from couchloop.management.index_statements import QueryIndex
+from couchloop.management.n1ql_indexes import N1qlIndex
 from couchloop.mutation_state import MutationState
 from couchloop.n1ql import (
     N1QLQuery,
@@ -76,3 +78,43 @@ def in_threads(handle: ThreadSafeBucket) -> None:
     assert_type(handle.scope("s").query("SELECT 1"), ThreadRequest[Any])
     for row in handle.n1ql_query("SELECT 1", type=Row):
         assert_type(row, Row)
+
+
+def indexes(cluster: Cluster, collection: Collection) -> None:
+    """Indexes of a cluster's buckets, and of a collection."""
+    manager = cluster.query_indexes()
+    manager.create_index("b", "i", ["a"], ignore_if_exists=True)
+    manager.create_primary_index("b", deferred=True)
+    manager.drop_index("b", "i")
+    manager.drop_primary_index("b")
+    assert_type(manager.get_all_indexes("b"), list[QueryIndex])
+    assert_type(manager.build_deferred_indexes("b"), list[QueryIndex])
+    assert_type(manager.watch_indexes("b", ["i"], timeout=5), list[QueryIndex])
+    of_one = collection.query_indexes()
+    of_one.create_index("i", ["a"])
+    of_one.create_primary_index()
+    of_one.drop_index("i")
+    of_one.drop_primary_index()
+    assert_type(of_one.get_all_indexes(), list[QueryIndex])
+    assert_type(of_one.build_deferred_indexes(), list[QueryIndex])
+    assert_type(of_one.watch_indexes(["i"]), list[QueryIndex])
+    manager.create_index("b", "i")  # type: ignore[call-arg]
+
+
+def old_indexes(bucket: Bucket) -> None:
+    """The same by the names of SDK 2.5."""
+    manager = bucket.bucket_manager()
+    manager.n1ql_index_create("i", fields=["a"])
+    manager.n1ql_index_create_primary(ignore_exists=True)
+    manager.n1ql_index_drop("i")
+    manager.n1ql_index_drop_primary()
+    assert_type(manager.n1ql_index_list(), list[N1qlIndex])
+    assert_type(manager.n1ql_index_build_deferred(), list[N1qlIndex])
+    assert_type(manager.n1ql_index_watch(["i"]), list[N1qlIndex])
+    manager.create_n1ql_index("i", fields=["a"])
+    manager.create_n1ql_primary_index()
+    manager.drop_n1ql_index("i")
+    manager.drop_n1ql_primary_index()
+    manager.list_n1ql_indexes()
+    manager.build_n1ql_deferred_indexes()
+    manager.watch_n1ql_indexes(["i"])

@@ -18,7 +18,7 @@ from couchloop.later import pattern
 
 if TYPE_CHECKING:
     from couchloop.client.services import ClusterServices
-    from couchloop.management.defaults import ScopeDefaults
+    from couchloop.management.defaults import BucketDefaults, ScopeDefaults
 
 C_co = TypeVar("C_co", covariant=True)
 S_co = TypeVar("S_co", covariant=True)
@@ -145,6 +145,12 @@ class CollectionBase(_Part):
 
     def _ask_services(self) -> ClusterServices:
         return self._bucket._ask_services()  # type: ignore[no-any-return]  # noqa: SLF001 - ours
+
+    def _index_defaults(self) -> BucketDefaults:
+        """Return what calls about its indexes use where they say nothing."""
+        defaults = defaults_of_bucket(self._bucket._settings)  # noqa: SLF001 - ours
+        defaults.collection = CollectionName(*self._names)
+        return defaults
 
 
 class ScopeBase(_Part, Generic[C_co]):

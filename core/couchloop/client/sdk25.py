@@ -47,7 +47,7 @@ _VIEWS: Final = "views are not there yet"
 _QUERIES: Final = "queries are not there yet"
 _ANALYTICS: Final = "analytics queries are not there yet"
 _SEARCHES: Final = "searches are not there yet"
-_MANAGEMENT: Final = "management of indexes of queries and analytics is not there yet"
+_MANAGEMENT: Final = "management of analytics is not there yet"
 _OF_THE_LOOP: Final = "in threads there is no management yet: ask for it in the thread of the loop"
 _CRYPTO: Final = "encryption of fields is not there yet: encrypt values in a transcoder"
 
@@ -148,7 +148,6 @@ class LaterOfClusters(LaterNames):
     analytics_query = _NotYet(_ANALYTICS)
     search = _NotYet(_SEARCHES)
     search_query = _NotYet(_SEARCHES)
-    query_indexes = _NotYet(_MANAGEMENT)
     analytics_indexes = _NotYet(_MANAGEMENT)
 
 

@@ -52,7 +52,7 @@ def test_methods_of_a_cluster(name: str) -> None:
 def test_there_are_some() -> None:
     """The names that users look for are among them."""
     assert {"query", "search"} <= set(later(Sdk25Names))
-    assert {"query_indexes"} <= set(later(LaterOfClusters))
+    assert {"analytics_indexes"} <= set(later(LaterOfClusters))
     assert {"queryAll", "searchQueryAll"} <= set(later(LaterOnTwisted))
 
 
