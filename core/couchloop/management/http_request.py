@@ -8,23 +8,19 @@ from couchloop.exceptions import (
     ArgumentError,
     AuthError,
     CouchbaseError,
-    ErrorContext,
     HTTPError,
     NotAuthorizedError,
     ValueFormatError,
 )
 from couchloop.hot.operation import Defaults
 from couchloop.hot.result import Result
+from couchloop.http.refusals import is_success, refusal_of, said_by
 from couchloop.http.service import JSON, Service, ServiceAnswer, ServiceRequest
 from couchloop.operations.procedure import Procedure, Steps
-from couchloop.safety.printable import printable
 from couchloop.transcoder import FMT_BYTES, FMT_JSON, FMT_UTF8, decode_json
 
 _METHODS: Final = ("GET", "POST", "PUT", "DELETE", "PATCH")
 _FORMATS: Final = (FMT_JSON, FMT_BYTES, FMT_UTF8)
-_REFUSED: Final = {401: AuthError, 403: NotAuthorizedError}
-_LONGEST_SHOWN: Final = 1024
-"""Characters of a refusal that an error shows."""
 
 
 class HttpResult(Result):
@@ -43,7 +39,7 @@ class HttpResult(Result):
 
     def __init__(self, path: str, answer: ServiceAnswer, value: Any) -> None:
         self.key: Any = path
-        self.rc = 0 if _is_success(answer) else HTTPError.CODE
+        self.rc = 0 if is_success(answer) else HTTPError.CODE
         self.value = value
         self.http_status = answer.status
         self.headers = dict(answer.headers)
@@ -87,26 +83,29 @@ def http_request(
     ServiceNotAvailableError if no node runs it, CleartextPasswordError if it would be told the
     password without TLS.
     """
+    asked = request_of(_service(service), method, path, content, content_type)
+    steps = ask(asked, response_format)
+    return Procedure("http_request", defaults, None, timeout, steps, idempotent=asked.is_idempotent)
+
+
+def request_of(
+    service: Service, method: str, path: str, content: str | bytes | None, content_type: str
+) -> ServiceRequest:
+    """Return the request that users' arguments mean. Raises ArgumentError for what none can be."""
     if method not in _METHODS:
         raise ArgumentError(f"the method is one of {', '.join(_METHODS)}", objextra=method)
-    if response_format not in _FORMATS:
-        raise ArgumentError(
-            "response_format is FMT_JSON, FMT_UTF8 or FMT_BYTES", objextra=response_format
-        )
     if not isinstance(path, str):
         raise ArgumentError(f"the path is str, not {type(path).__name__}")
     if not isinstance(content_type, str):
         raise ArgumentError(f"the content type is str, not {type(content_type).__name__}")
-    asked = ServiceRequest(
-        _service(service),
+    return ServiceRequest(
+        service,
         method,
         path if path.startswith("/") else f"/{path}",
         _body(content),
         content_type if content is not None else "",
         is_idempotent=method == "GET",
     )
-    steps = _ask(asked, response_format)
-    return Procedure("http_request", defaults, None, timeout, steps, idempotent=asked.is_idempotent)
 
 
 def _service(name: object) -> Service:
@@ -127,11 +126,21 @@ def _body(content: object) -> bytes:
     raise ArgumentError(f"the content is str or bytes, not {type(content).__name__}")
 
 
-def _ask(asked: ServiceRequest, wanted: int) -> Steps[HttpResult]:
+def ask(asked: ServiceRequest, wanted: int, *, quiet: bool = False) -> Steps[HttpResult]:
+    """Return the steps that ask, and give the answer's value as *wanted*.
+
+    *quiet*: whether a refusal is a result too. Raises ArgumentError for what is no format.
+    """
+    if wanted not in _FORMATS:
+        raise ArgumentError("response_format is FMT_JSON, FMT_UTF8 or FMT_BYTES", objextra=wanted)
+    return _asked(asked, wanted, quiet=quiet)
+
+
+def _asked(asked: ServiceRequest, wanted: int, *, quiet: bool) -> Steps[HttpResult]:
     answer: ServiceAnswer = yield asked
     result = HttpResult(asked.path, answer, _value(answer, wanted))
-    if not _is_success(answer):
-        error = _refusal(answer)
+    if not (is_success(answer) or quiet):
+        error = _refusal(asked, answer)
         error.result = result
         raise error
     return result
@@ -140,10 +149,6 @@ def _ask(asked: ServiceRequest, wanted: int) -> Steps[HttpResult]:
 def result_of(asked: ServiceRequest, answer: ServiceAnswer) -> HttpResult:
     """Return an answer as SDK 2.5 gives it: its body as JSON where it is any."""
     return HttpResult(asked.path, answer, _value(answer, FMT_JSON))
-
-
-def _is_success(answer: ServiceAnswer) -> bool:
-    return 200 <= answer.status < 300
 
 
 def _value(answer: ServiceAnswer, wanted: int) -> Any:
@@ -158,8 +163,9 @@ def _value(answer: ServiceAnswer, wanted: int) -> Any:
     return answer.body.decode("utf-8", "replace")
 
 
-def _refusal(answer: ServiceAnswer) -> CouchbaseError:
-    said = " ".join(answer.body[: 4 * _LONGEST_SHOWN].decode("utf-8", "replace").split())
-    context = ErrorContext(node=answer.node, server_context=printable(said, _LONGEST_SHOWN) or None)
-    kind = _REFUSED.get(answer.status, HTTPError)
-    return kind(f"the service answered HTTP {answer.status}", context=context)
+def _refusal(asked: ServiceRequest, answer: ServiceAnswer) -> CouchbaseError:
+    error = refusal_of(answer, asked.service, said_by(answer))
+    if isinstance(error, AuthError | NotAuthorizedError | HTTPError):
+        return error
+    # What a status means to who asks just anything only they know.
+    return HTTPError(error.message, context=error.context, objextra=answer)

@@ -14,21 +14,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 from couchloop.exceptions import (
     AnswerError,
-    AuthError,
     BrokenAnswerError,
     ConnectionLostError,
     CouchbaseError,
-    ErrorContext,
-    HTTPError,
-    NotAuthorizedError,
-    ServiceNotAvailableError,
     own_copy,
 )
 from couchloop.hot.encoding import about
+from couchloop.http.refusals import refusal_of, said_by
 from couchloop.http.rows import RowScanner
+from couchloop.http.service import ServiceAnswer
 from couchloop.operations.service_call import ServiceCall
 from couchloop.operations.stream import Stream
-from couchloop.safety.printable import printable
 from couchloop.transcoder import decode_json
 from couchloop.typed import decoder_of, is_about_type, misfit
 
@@ -46,13 +42,6 @@ T = TypeVar("T")
 _OK: Final = 200
 _LONGEST_REFUSAL: Final = 1024 * 1024
 """Bytes of an answer without rows that are kept."""
-_LONGEST_SHOWN: Final = 1024
-"""Characters of it that an error shows."""
-_REFUSALS: Final[Mapping[int, type[CouchbaseError]]] = {
-    401: AuthError,
-    403: NotAuthorizedError,
-    503: ServiceNotAvailableError,
-}
 
 
 class RowStream(Stream[T], Generic[T]):
@@ -117,14 +106,8 @@ class RowStream(Stream[T], Generic[T]):
 
     def _refusal(self, body: bytes) -> CouchbaseError:
         """Return what an answer means whose status is not 200."""
-        said = " ".join(body[: 4 * _LONGEST_SHOWN].decode("utf-8", "replace").split())
-        kind = _REFUSALS.get(self.status, HTTPError)
-        return kind(
-            f"the {self.asked.service.name.lower()} service answered HTTP {self.status}",
-            context=ErrorContext(
-                node=self.node, server_context=printable(said, _LONGEST_SHOWN) or None
-            ),
-        )
+        answer = ServiceAnswer(self.status, self.headers, body, self.node)
+        return refusal_of(answer, self.asked.service, said_by(answer))
 
     def _pause_before(self, error: CouchbaseError) -> float | None:
         """Return after how many seconds it is asked anew, which has failed without a row.
