@@ -18,6 +18,7 @@ from couchloop.exceptions import FeatureNotAvailableError, ForkedProcessError
 from couchloop.hot.encoding import transcoder_of
 from couchloop.hot.operation import Defaults
 from couchloop.session.session import SessionState
+from couchloop.settings.hosts import is_loopback
 from couchloop.settings.values import Address, Http, Login, Settings, Tls, one_forms
 
 if TYPE_CHECKING:
@@ -63,10 +64,20 @@ def key_of(settings: Settings) -> ClusterKey:
 
 
 def of_cluster(settings: Settings) -> Settings:
-    """Return *settings* without what is of one Bucket: how its cluster is connected to."""
+    """Return *settings* without what is of one Bucket: how its cluster is connected to.
+
+    Data nodes before 6.5 tell nobody of the cluster, web ports do. Where none is to be asked for a
+    Bucket, those on this machine are: services there are told the password anyway.
+    """
+    web = tuple(
+        Address(seed.host, settings.web_port)
+        for seed in settings.seeds
+        if seed.port == settings.data_port and is_loopback(seed.host)
+    )
     return replace(
         settings,
         bucket="",
+        web_seeds=settings.web_seeds or web,
         quiet=False,
         default_format=0,
         transcoder=None,

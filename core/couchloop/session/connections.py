@@ -82,6 +82,8 @@ class Connections:
         self._draining: dict[Address, Connection] = {}
         """Connections to nodes that the configuration no longer lists."""
         self._orphans = 0
+        self.is_told_by_web = False
+        """Whether web ports tell of changes."""
         self.on_dropped: Callable[[Connection], None] = nobody
         """Called with each connection that is closed."""
 
@@ -258,6 +260,11 @@ class Connections:
         if self.needs_one:
             if any(each.connection is not None or each.timer is not None for each in others):
                 # As after a ping, for which each node is connected.
+                return
+            if self.is_told_by_web and all(
+                isinstance(each.last_error, NotDataNodeError) for each in others
+            ):
+                # None of them knows of the cluster: they are of before 6.5.
                 return
             # Any other does as well.
             endpoint = others[(others.index(endpoint) + 1) % len(others)]

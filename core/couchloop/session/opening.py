@@ -209,6 +209,7 @@ class Opening:
         assert bootstrap is not None
         if connection is None or self._shared.settings.bootstrap_on == HTTP:
             self.source.keep(bootstrap.web_addresses, now)
+        self._connections.is_told_by_web = connection is None
         self._end_bootstrap()
         if self._shared.state is not SessionState.OPENING:
             self._found_again(config, network, connection, now)

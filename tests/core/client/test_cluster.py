@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuthenticator
+from couchloop.client.services import of_cluster
 from couchloop.embedded import User
 from couchloop.exceptions import (
     ArgumentError,
@@ -23,6 +24,7 @@ from couchloop.exceptions import (
     UnambiguousTimeoutError,
 )
 from couchloop.operations import document as ops
+from couchloop.settings.configure import make_settings
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.wire import Status
 from tests.core.client.loop import (
@@ -251,3 +253,23 @@ def test_a_cluster_is_not_copied(make_copy: Callable[[Any], Any], loop: Loop) ->
     cluster.authenticate(WHO)
     with pytest.raises(TypeError, match="in another process make one there"):
         make_copy(cluster)
+
+
+@pytest.mark.parametrize(
+    ("text", "web"),
+    [
+        ("couchbase://127.0.0.1", ["127.0.0.1:8091"]),
+        ("couchbase://localhost,[::1]", ["localhost:8091", "[::1]:8091"]),
+        # There the password would be on the way in clear text.
+        ("couchbase://example.com", []),
+        ("couchbase://example.com?http_allow_plain=true", ["example.com:8091"]),
+        # One port alone is meant.
+        ("couchbase://127.0.0.1:12000", []),
+        ("couchbase://127.0.0.1:12000=mcd,127.0.0.1:9000=http", ["127.0.0.1:9000"]),
+        ("couchbases://127.0.0.1", ["127.0.0.1:18091"]),
+    ],
+)
+def test_web_ports_of_the_cluster(text: str, web: list[str]) -> None:
+    """What the cluster's session asks where data nodes tell nothing: also on this machine."""
+    settings = make_settings(text, username="user", password="password", is_cluster=True)
+    assert [str(each) for each in of_cluster(settings).web_seeds] == web

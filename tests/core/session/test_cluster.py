@@ -10,6 +10,7 @@ import pytest
 from couchloop.exceptions import (
     AuthError,
     ConnectionLostError,
+    NotDataNodeError,
     ObjectDestroyedError,
     RequestCanceledError,
     UnambiguousTimeoutError,
@@ -19,7 +20,8 @@ from couchloop.management.http_request import http_request
 from couchloop.operations.procedure import Procedure, Steps, Together
 from couchloop.session.session import SessionState
 from couchloop.settings.values import Address, Login
-from tests.core.session.bootstrap.web import DATA
+from couchloop.wire.constants import Opcode, Status
+from tests.core.session.bootstrap.web import DATA, WEB
 from tests.core.world import FIRST_PORT, World
 
 NODES = "/pools/default/nodeServices"
@@ -86,6 +88,29 @@ def test_another_node() -> None:
     (third,) = data_connections(w)
     assert third not in {DATA, second}
     assert len(w.session.addresses) == 2
+
+
+def test_servers_before_65() -> None:
+    """Data nodes that know of buckets alone are asked once each; web ports tell of the cluster."""
+    w = cluster_world(web_seeds=(WEB,))
+    asked = w.cluster.inject(opcode=Opcode.GET_CLUSTER_CONFIG, status=Status.NO_BUCKET)
+    assert w.do(http_request(w.defaults, NODES)).http_status == 200
+    w.advance(10.0)
+    # The seed, and then each node that the configuration lists.
+    assert asked.hits == 1 + len(w.cluster.nodes)
+    assert data_connections(w) == []
+    # What has changed is seen.
+    w.cluster.remove_node(w.cluster.nodes[2])
+    w.advance(30.0)
+    assert len(w.session.addresses) == 2
+    assert w.do(http_request(w.defaults, NODES)).http_status == 200
+    # Without web ports there is nobody to ask.
+    alone = cluster_world()
+    alone.cluster.inject(opcode=Opcode.GET_CLUSTER_CONFIG, status=Status.NO_BUCKET)
+    procedure = alone.submit(http_request(alone.defaults, NODES))
+    alone.advance(0.0)
+    with pytest.raises(NotDataNodeError):
+        procedure.result()
 
 
 def test_not_found() -> None:
