@@ -277,4 +277,4 @@ class Bucket(
         Raises WrongLoopError in another thread than the hub's.
         """
         self._driver.check_thread()
-        return handles.ThreadSafeBucket(self, threads.HubCrossing)
+        return handles.ThreadSafeBucket(self, threads.HubCrossing, threads.ServicesCrossing)

@@ -19,6 +19,7 @@ from gcouchbase.methods import HealthMethods, HttpMethods, N1qlMethods, QueryMet
 from gcouchbase.services import ServicesDriver
 
 if TYPE_CHECKING:
+    from couchloop.client.threads import ThreadSafeCluster
     from gcouchbase.dns import Resolver
     from gcouchbase.management import (
         Admin,
@@ -103,6 +104,18 @@ class Cluster(QueryMethods, N1qlMethods, HealthMethods, HttpMethods, ClusterBase
         from gcouchbase.management import Admin  # noqa: PLC0415
 
         return Admin(self)
+
+    def threadsafe(self) -> ThreadSafeCluster:
+        """Return a handle for plain threads, whose methods block the thread that calls them.
+
+        What is asked through it is done on the hub of the thread that makes it.
+
+        Raises ArgumentError if nobody was authenticated.
+        """
+        from couchloop.client.threads import ThreadSafeCluster  # noqa: PLC0415
+        from gcouchbase.threads import ServicesCrossing  # noqa: PLC0415
+
+        return ThreadSafeCluster(self, ServicesCrossing)
 
     def _here(self) -> Any:
         return get_hub()

@@ -1164,6 +1164,54 @@ class DesignMethods:
             del self
         return driver.run(pending)
 
+    def old_http_request(
+        self,
+        kind: int,
+        method: int,
+        path: str,
+        content_type: str | None = None,
+        post_data: str | bytes | None = None,
+        response_format: int = 33554432,
+        quiet: bool | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> HttpResult:
+        """Ask a service by libcouchbase's numbers, as SDK 2.5's `Bucket._http_request` does.
+
+        Args:
+            kind: of service. 0: views, 1: management, 3: query, 4: search, 5: analytics.
+            method: 0: GET, 1: POST, 2: PUT, 3: DELETE.
+            path: path and query, percent-encoded; of views behind the bucket's name.
+            content_type: of the body; None: JSON.
+            post_data: the body; a str is sent as UTF-8.
+            response_format: FMT_JSON, FMT_UTF8 or FMT_BYTES: what `value` of the result is.
+            quiet: True: a refusal is a result too.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises HTTPError if the service has refused it (AuthError for 401, NotAuthorizedError for
+        403), ServiceNotAvailableError if no node runs it.
+        """
+        driver = self._driver
+        try:
+            pending = bucket_manager.old_http_request(
+                self._defaults,
+                kind,
+                method,
+                path,
+                content_type,
+                post_data,
+                response_format,
+                quiet,
+                timeout=timeout,
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
 
 class N1qlIndexMethods:
     """What SDK 2.5's BucketManager can ask about indexes for queries."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from gevent import Greenlet
 
 from couchloop.client.crossing import Call, Crossing, Lock
+from couchloop.hot.operation import Pending
 from gcouchbase.driver import GeventDriver
 from gcouchbase.internals import allocate_lock, call_in_hub, thread_ident
+from gcouchbase.services import ServicesDriver
+
+_services: Final = ServicesDriver()
 
 
 class HubCrossing(Crossing):
@@ -50,11 +54,15 @@ class HubCrossing(Crossing):
 
     def _run(self, call: Call[Any]) -> None:
         try:
-            result = self._driver.run(call.pending)
+            result = self._do(call.pending)
         except BaseException as error:  # noqa: BLE001 - the thread raises it
             call.fail(error)
         else:
             call.succeed(result)
+
+    def _do(self, pending: Pending[Any]) -> Any:
+        """Do what a thread has asked for, in a greenlet."""
+        return self._driver.run(pending)
 
     def withdraw(self, call: Call[Any]) -> None:
         """See `Crossing`."""
@@ -62,6 +70,17 @@ class HubCrossing(Crossing):
 
     def _in_hub(self, what: Callable[[Call[Any]], None], call: Call[Any]) -> None:
         call_in_hub(self._driver.hub, self._driver, what, call)
+
+
+class ServicesCrossing(HubCrossing):
+    """Likewise, for what is asked of services: the hub looks for their driver."""
+
+    def to(self, driver: Any) -> HubCrossing:
+        """See `Crossing`."""
+        return HubCrossing(driver)
+
+    def _do(self, pending: Pending[Any]) -> Any:
+        return _services.run(pending)
 
 
 def _kill(call: Call[Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 from tools.docstrings import docstring_of
@@ -15,25 +14,24 @@ def check_methods(
     kind: type,
     manager: type,
     returns: Callable[[Any], Any],
-    cluster: type | None = None,
-    managers: Mapping[str, type] = MappingProxyType({}),
+    cluster: type,
+    managers: Mapping[str, type],
 ) -> None:
     """See that there is a method for each builder, and that it tells the truth about itself.
 
     Args:
         kind: the class of Buckets.
         manager: what `collections()` of one gives.
-        cluster: the class of Clusters; None: these are handles for threads, which have none.
+        cluster: the class of Clusters.
         managers: what has the methods of management, by the name of the family.
         returns: gives the type that a method returns for the type that its builder's result has.
     """
     for family in FAMILIES:
-        owner = {"ManifestMethods": manager, "HttpMethods": cluster}.get(family.name, kind)
+        owners = {"ManifestMethods": manager, "HttpMethods": cluster, "QueryMethods": cluster}
+        owner = owners.get(family.name, kind)
         if family.is_management:
             # Those of managers are made by the same builders, and are not on Buckets.
-            owner = managers.get(family.name)
-        if owner is None:
-            continue
+            owner = managers[family.name]
         for name, build in family.builders():
             method = getattr(owner, name)
             assert method.__code__.co_name == name

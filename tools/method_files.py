@@ -33,6 +33,14 @@ class Target(NamedTuple):
     """The module that has the classes of results with rows."""
     is_management: bool = False
     """Whether it has the families of management, and no others."""
+    own: str = "defaults|driver"
+    """The attributes that its methods take; those that ask services beside others have more."""
+    of_bucket: tuple[str, str, str] = (
+        "_defaults: Defaults",
+        "_defaults: BucketDefaults",
+        "couchloop.management.defaults",
+    )
+    """What becomes of an attribute where a class is of one bucket, and where its type is from."""
     ignored: tuple[str, ...] = ("A002",)
     """Rules of the linter: SDK 2.5 has arguments that are called as built-in functions are."""
 
@@ -196,6 +204,8 @@ finally:
         rows="couchloop.client.thread_rows",
         defaults="target._defaults",
         ignored=("A002", "SLF001"),
+        own="target|cross",
+        of_bucket=("_target: Target", "_target: BucketTarget", "couchloop.client.crossing"),
     ),
 )
 
@@ -206,7 +216,11 @@ def _for_managers(target: Target, path: str) -> Target:
         line for line in target.imports.splitlines() if not line.endswith("ResultStream")
     )
     return target._replace(
-        path=path, imports=imports, camel_case=False, ignored=(), is_management=True
+        path=path,
+        imports=imports,
+        camel_case=False,
+        ignored=tuple(rule for rule in target.ignored if rule == "SLF001"),
+        is_management=True,
     )
 
 
@@ -214,4 +228,5 @@ TARGETS: Final = (
     *_OF_BUCKETS,
     _for_managers(_OF_BUCKETS[0], "txcouchbase/management_methods.py"),
     _for_managers(_OF_BUCKETS[1], "gcouchbase/management_methods.py"),
+    _for_managers(_OF_BUCKETS[2], "core/couchloop/client/thread_management_methods.py"),
 )

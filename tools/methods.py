@@ -331,11 +331,13 @@ class Module:
             }
             attributes += _ASKS
         body = "\n".join([head, attributes, *methods])
-        if family.asks_services:
-            body = re.sub(r"\b_(defaults|driver)\b", r"_services_\1", body)
         if family.of_bucket:
-            body = body.replace("defaults: Defaults", "defaults: BucketDefaults", 1)
-            self.imports.add(("couchloop.management.defaults", "BucketDefaults"))
+            plain, narrowed, module = self.target.of_bucket
+            body = body.replace(plain, narrowed, 1)
+            self.imports.add((module, narrowed.rpartition(" ")[2]))
+        if family.asks_services:
+            # In threads the defaults are the target's.
+            body = re.sub(rf"(?<!\btarget\.)\b_({self.target.own})\b", r"_services_\1", body)
         return f"class {family.name}:\n{textwrap.indent(body, '    ')}"
 
     def _old_names(self, family: Family) -> str:

@@ -337,7 +337,7 @@ class Bucket(
         """
         self._driver.check_thread()
         threads.check_threads(self._driver.reactor)
-        return handles.ThreadSafeBucket(self, threads.ReactorCrossing)
+        return handles.ThreadSafeBucket(self, threads.ReactorCrossing, threads.ServicesCrossing)
 
 
 class RawBucket(RawOperations):

@@ -21,6 +21,7 @@ from txcouchbase.methods import HealthMethods, HttpMethods, N1qlMethods, QueryMe
 from txcouchbase.services import ServicesDriver
 
 if TYPE_CHECKING:
+    from couchloop.client.threads import ThreadSafeCluster
     from txcouchbase.management import (
         Admin,
         BucketManager,
@@ -108,6 +109,19 @@ class Cluster(QueryMethods, N1qlMethods, HealthMethods, HttpMethods, ClusterBase
         from txcouchbase.management import Admin  # noqa: PLC0415
 
         return Admin(self)
+
+    def threadsafe(self) -> ThreadSafeCluster:
+        """Return a handle for plain threads, whose methods block the thread that calls them.
+
+        Raises ArgumentError if nobody was authenticated, WrongLoopError in another thread than the
+        reactor's, FeatureNotAvailableError if the reactor is one for tests that takes no calls from
+        threads.
+        """
+        from couchloop.client.threads import ThreadSafeCluster  # noqa: PLC0415
+        from txcouchbase.threads import ServicesCrossing, check_threads  # noqa: PLC0415
+
+        check_threads(self._here())
+        return ThreadSafeCluster(self, ServicesCrossing)
 
     def _here(self) -> Any:
         reactor = self._reactor

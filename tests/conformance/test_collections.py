@@ -380,12 +380,6 @@ class TestManifest:
             loop.wait(bucket.collections().get_all_scopes())
         assert caught.value.key is None
 
-    def test_later(self, loop: Loop, bucket: Any) -> None:
-        """In threads what creates and drops says that it comes later."""
-        manager = bucket.threadsafe().collections()
-        with pytest.raises(FeatureNotAvailableError, match="comes with a later version"):
-            loop.in_thread(lambda: manager.drop_collection("s", "c"))
-
 
 def test_servers_without_collections(
     loop: Loop, served: Any, monkeypatch: pytest.MonkeyPatch

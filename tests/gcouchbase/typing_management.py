@@ -1,9 +1,10 @@
-"""What a type checker knows of the managers; read by mypy, never run."""
+"""What a type checker knows of the managers, and of those for threads; read by mypy, never run."""
 
 from __future__ import annotations
 
 from typing import Any, assert_type
 
+from couchloop.client.threads import ThreadSafeBucket, ThreadSafeCluster
 from couchloop.management.buckets import BucketInfo, BucketSettings
 from couchloop.management.design_documents import DesignDocument, DesignDocumentNamespace
 from couchloop.management.eventing_values import EventingFunction, EventingFunctionsStatus
@@ -14,7 +15,7 @@ from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster
 
 
-def bucket_manager(cluster: Cluster) -> None:
+def bucket_manager(cluster: Cluster | ThreadSafeCluster) -> None:
     """What can be asked about buckets."""
     manager = cluster.buckets()
     manager.create_bucket(BucketSettings("b"))
@@ -26,7 +27,7 @@ def bucket_manager(cluster: Cluster) -> None:
     assert_type(manager.wait_ready("x"), BucketInfo)
 
 
-def user_manager(cluster: Cluster) -> None:
+def user_manager(cluster: Cluster | ThreadSafeCluster) -> None:
     """What can be asked about users."""
     manager = cluster.users()
     assert_type(manager.get_user("x"), UserAndMetadata)
@@ -41,7 +42,7 @@ def user_manager(cluster: Cluster) -> None:
     manager.drop_group("x")
 
 
-def admin(cluster: Cluster) -> None:
+def admin(cluster: Cluster | ThreadSafeCluster) -> None:
     """What SDK 2.5's Admin can ask."""
     manager = cluster.cluster_manager()
     assert_type(manager.bucket_create("x"), HttpResult)
@@ -57,7 +58,7 @@ def admin(cluster: Cluster) -> None:
     assert_type(manager.user_remove("local", "x"), HttpResult)
 
 
-def collection_manager(bucket: Bucket) -> None:
+def collection_manager(bucket: Bucket | ThreadSafeBucket) -> None:
     """How scopes and collections are made and dropped."""
     manager = bucket.collections()
     manager.create_scope("x")
@@ -67,7 +68,7 @@ def collection_manager(bucket: Bucket) -> None:
     manager.drop_collection("x", "x")
 
 
-def view_index_manager(bucket: Bucket) -> None:
+def view_index_manager(bucket: Bucket | ThreadSafeBucket) -> None:
     """What can be asked about design documents."""
     manager, where = bucket.view_indexes(), DesignDocumentNamespace.PRODUCTION
     assert_type(manager.get_design_document("x", where), DesignDocument)
@@ -77,7 +78,7 @@ def view_index_manager(bucket: Bucket) -> None:
     manager.publish_design_document("x")
 
 
-def design(bucket: Bucket) -> None:
+def design(bucket: Bucket | ThreadSafeBucket) -> None:
     """The same by the names of SDK 2.5's BucketManager."""
     manager = bucket.bucket_manager()
     assert_type(manager.design_create("x", {}), HttpResult)
@@ -85,9 +86,10 @@ def design(bucket: Bucket) -> None:
     assert_type(manager.design_publish("x"), HttpResult)
     assert_type(manager.design_delete("x"), HttpResult)
     assert_type(manager.design_list(), HttpResult)
+    assert_type(manager.old_http_request(1, 0, "/pools"), HttpResult)
 
 
-def search_index_manager(cluster: Cluster) -> None:
+def search_index_manager(cluster: Cluster | ThreadSafeCluster) -> None:
     """What can be asked about search indexes."""
     manager = cluster.search_indexes()
     manager.upsert_index(SearchIndex("i"))
@@ -106,7 +108,9 @@ def search_index_manager(cluster: Cluster) -> None:
     assert_type(manager.get_all_index_stats(), dict[str, Any])
 
 
-def eventing_function_manager(cluster: Cluster, function: EventingFunction) -> None:
+def eventing_function_manager(
+    cluster: Cluster | ThreadSafeCluster, function: EventingFunction
+) -> None:
     """What can be asked about eventing functions."""
     manager = cluster.eventing_functions()
     manager.upsert_function(function)

@@ -42,6 +42,8 @@ SUBJECTS: Final = {
     "client/rows.py": "conformance/test_rows.py",
     "client/services.py": "conformance/test_services.py",
     "client/stream.py": "conformance/test_streams.py",
+    "client/thread_management_methods.py": "project/test_methods.py",
+    "client/thread_managers.py": "conformance/test_thread_management.py",
     "client/thread_methods.py": "project/test_methods.py",
     "client/thread_rows.py": "conformance/test_rows.py",
     "client/thread_pipeline.py": "conformance/test_threads.py",

@@ -16,9 +16,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
-from couchloop.exceptions import (
-    FeatureNotAvailableError,
-)
+from couchloop.exceptions import FeatureNotAvailableError, WrongLoopError
 from couchloop.wire import Opcode
 from tests.txcouchbase.support import Memory, turn
 from txcouchbase.bucket import Bucket
@@ -91,6 +89,18 @@ def test_reactors_without_threads() -> None:
     with pytest.raises(FeatureNotAvailableError, match="IReactorFromThreads"):
         bucket.threadsafe()
     memory.result(bucket.close())
+
+
+async def test_a_cluster_in_another_thread(reactor: Any) -> None:
+    """Its handle is made where the reactor runs, though nothing is connected yet."""
+    cluster = Cluster("couchbase://127.0.0.1", reactor=reactor)
+    cluster.authenticate(PasswordAuthenticator("user", "password"))
+    with pytest.raises(WrongLoopError, match="the thread of its reactor"):
+        await deferToThread(cluster.threadsafe)
+    alone = Cluster("couchbase://127.0.0.1", reactor=Memory())
+    alone.authenticate(PasswordAuthenticator("user", "password"))
+    with pytest.raises(FeatureNotAvailableError):
+        alone.threadsafe()
 
 
 @pytest.mark.parametrize("mode", ["stop", "interrupt", "fork"])

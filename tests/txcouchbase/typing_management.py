@@ -96,6 +96,7 @@ def design(bucket: Bucket) -> None:
     assert_type(manager.design_publish("x"), Deferred[HttpResult])
     assert_type(manager.design_delete("x"), Deferred[HttpResult])
     assert_type(manager.design_list(), Deferred[HttpResult])
+    assert_type(manager.old_http_request(1, 0, "/pools"), Deferred[HttpResult])
 
 
 def search_index_manager(cluster: Cluster) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
 
 from couchloop.client.driver import Driver
 from couchloop.exceptions import (
@@ -27,6 +27,9 @@ from couchloop.operations.procedure import Procedure
 from couchloop.operations.stream import Pull, Question, Stream
 from couchloop.session.health import Waiter
 from couchloop.session.session import Session, SessionState
+
+if TYPE_CHECKING:
+    from couchloop.management.defaults import BucketDefaults
 
 T = TypeVar("T")
 
@@ -55,6 +58,16 @@ class Target(Protocol):
     @property
     def _driver(self) -> Driver:
         """The driver that it has now."""
+
+
+class BucketTarget(Protocol):
+    """Likewise of what is asked about a bucket."""
+
+    _defaults: BucketDefaults
+
+    @property
+    def _driver(self) -> Driver:
+        """The driver of the loop on which it is asked."""
 
 
 class Crossing(ABC):

@@ -48,7 +48,6 @@ _QUERIES: Final = "queries are not there yet"
 _ANALYTICS: Final = "analytics queries are not there yet"
 _SEARCHES: Final = "searches are not there yet"
 _MANAGEMENT: Final = "management of analytics is not there yet"
-_OF_THE_LOOP: Final = "in threads there is no management yet: ask for it in the thread of the loop"
 _CRYPTO: Final = "encryption of fields is not there yet: encrypt values in a transcoder"
 
 
@@ -151,16 +150,6 @@ class LaterOfClusters(LaterNames):
     analytics_indexes = _NotYet(_MANAGEMENT)
 
 
-class LaterOfCollections(LaterNames):
-    """Names of SDK 4's CollectionManager that handles for threads lack so far."""
-
-    create_scope = _NotYet(_OF_THE_LOOP)
-    drop_scope = _NotYet(_OF_THE_LOOP)
-    create_collection = _NotYet(_OF_THE_LOOP)
-    update_collection = _NotYet(_OF_THE_LOOP)
-    drop_collection = _NotYet(_OF_THE_LOOP)
-
-
 class LaterOnTwisted(LaterNames):
     """Names of SDK 2.5's Bucket on Twisted that come with a later version."""
 
@@ -170,7 +159,22 @@ class LaterOnTwisted(LaterNames):
     searchQueryEx = _NotYet(_SEARCHES)  # noqa: N815 - Twisted's style
 
 
-class Sdk25Names(LaterNames):
+class OfBucketManager:
+    """Names that SDK 2.5 has on a Bucket, and that are its `bucket_manager()`'s now."""
+
+    bucket_manager: Callable[[], Any]
+
+    design_create = _OfBucketManager()
+    design_get = _OfBucketManager()
+    design_publish = _OfBucketManager()
+    design_delete = _OfBucketManager()
+
+    def _http_request(self, type: int, method: int, path: str, **keywords: Any) -> Any:  # noqa: A002 - 2.5's
+        """Ask a service, as SDK 2.5's own method does: see `bucket_manager().old_http_request`."""
+        return self.bucket_manager().old_http_request(type, method, path, **keywords)
+
+
+class Sdk25Names(LaterNames, OfBucketManager):
     """Properties of a Bucket that SDK 2.5 has, and names that come with a later version."""
 
     _driver: Driver
@@ -181,10 +185,6 @@ class Sdk25Names(LaterNames):
     view_query = _NotYet(_VIEWS)
     analytics_query = _NotYet(_ANALYTICS)
     search = _NotYet(_SEARCHES)
-    design_create = _OfBucketManager()
-    design_get = _OfBucketManager()
-    design_publish = _OfBucketManager()
-    design_delete = _OfBucketManager()
     add_bucket_creds = _NotYet(_QUERIES)
     register_crypto_provider = _NotYet(_CRYPTO)
     unregister_crypto_provider = _NotYet(_CRYPTO)

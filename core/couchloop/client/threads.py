@@ -1,27 +1,44 @@
-"""What plain threads do with a Bucket whose loop runs in another: `bucket.threadsafe()`."""
+"""What plain threads do with a Bucket or Cluster whose loop runs in another: `threadsafe()`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from couchloop.client.blocks import DurabilityBlocks
 from couchloop.client.bucket import BucketBase
 from couchloop.client.collections import DEFAULT, CollectionBase, ScopeBase, check_name
 from couchloop.client.crossing import Crossing
-from couchloop.client.sdk25 import LaterOfCollections
+from couchloop.client.managers import defaults_of_bucket, defaults_of_scope
+from couchloop.client.sdk25 import OfBucketManager
 from couchloop.client.thread_methods import (
     DocumentMethods,
     HealthMethods,
-    ManifestMethods,
+    HttpMethods,
     N1qlMethods,
     OldNames,
     QueryMethods,
 )
 from couchloop.client.thread_pipeline import ThreadPipeline, Ways
 
+if TYPE_CHECKING:
+    from couchloop.client.thread_managers import (
+        OfBucket,
+        ThreadSafeAdmin,
+        ThreadSafeBucketManager,
+        ThreadSafeCollectionManager,
+        ThreadSafeDesignManager,
+        ThreadSafeEventingFunctionManager,
+        ThreadSafeSearchIndexManager,
+        ThreadSafeUserManager,
+        ThreadSafeViewIndexManager,
+    )
 
-class ThreadSafeBucket(OldNames, N1qlMethods, HealthMethods, DurabilityBlocks):
+Cross = Callable[[Any], Crossing]
+"""Gives the way to the loop of a driver."""
+
+
+class ThreadSafeBucket(OldNames, N1qlMethods, HealthMethods, OfBucketManager, DurabilityBlocks):
     """The operations of a Bucket for any number of plain threads; each call blocks its thread.
 
     `bucket.threadsafe()` makes it, in the loop's thread; it may be used in all others, and keeps
@@ -33,11 +50,17 @@ class ThreadSafeBucket(OldNames, N1qlMethods, HealthMethods, DurabilityBlocks):
     longer than the operation had, TimeoutError. A thread that is interrupted cancels its operation.
 
     In the thread of the loop itself every call raises WrongLoopError: it would wait for itself.
+
+    Args:
+        bucket: the Bucket.
+        cross: gives the way to the loop of a driver.
+        ask: likewise, for what is asked of services.
     """
 
-    def __init__(self, bucket: BucketBase, cross: Callable[[Any], Crossing]) -> None:
+    def __init__(self, bucket: BucketBase, cross: Cross, ask: Cross) -> None:
         self._target: BucketBase = bucket
         self._cross: Callable[[Any], Any] = Ways(cross)
+        self._ask = ask
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._target!r}>"
@@ -58,7 +81,7 @@ class ThreadSafeBucket(OldNames, N1qlMethods, HealthMethods, DurabilityBlocks):
 
     def scope(self, name: str) -> ThreadSafeScope:
         """Return a scope, as the Bucket's own method does, for threads."""
-        return ThreadSafeScope(self._target, check_name(name, "scope"), self._cross)
+        return ThreadSafeScope(self._target, check_name(name, "scope"), self._cross, self._ask)
 
     def default_scope(self) -> ThreadSafeScope:
         """Return the scope that every bucket has: `_default`."""
@@ -76,8 +99,38 @@ class ThreadSafeBucket(OldNames, N1qlMethods, HealthMethods, DurabilityBlocks):
         return self._target
 
     def collections(self) -> ThreadSafeCollectionManager:
-        """Return what tells which scopes and collections there are."""
-        return ThreadSafeCollectionManager(self._target, self._cross)
+        """Return what tells which scopes and collections there are, makes and drops them."""
+        # Who manages nothing need not load it.
+        from couchloop.client.thread_managers import ThreadSafeCollectionManager  # noqa: PLC0415
+
+        return ThreadSafeCollectionManager(self._target, self._cross, self._asked(), self._ask)
+
+    def view_indexes(self) -> ThreadSafeViewIndexManager:
+        """Return what makes, publishes and drops design documents."""
+        from couchloop.client.thread_managers import ThreadSafeViewIndexManager  # noqa: PLC0415
+
+        return ThreadSafeViewIndexManager(self._asked(), self._ask)
+
+    def bucket_manager(self) -> ThreadSafeDesignManager:
+        """Return what SDK 2.5 has for design documents."""
+        from couchloop.client.thread_managers import ThreadSafeDesignManager  # noqa: PLC0415
+
+        return ThreadSafeDesignManager(self._asked(), self._ask)
+
+    def flush(self) -> None:
+        """Delete all documents of the bucket, as `cluster.buckets().flush_bucket` does.
+
+        Raises BucketNotFlushableError unless the bucket's setting allows it, NotAuthorizedError.
+        """
+        from couchloop.client.thread_managers import ThreadSafeBucketManager  # noqa: PLC0415
+
+        ThreadSafeBucketManager(self._asked(), self._ask).flush_bucket(self.bucket)
+
+    def _asked(self) -> OfBucket:
+        from couchloop.client.thread_managers import OfBucket  # noqa: PLC0415
+
+        bucket = self._target
+        return OfBucket(bucket, defaults_of_bucket(bucket._settings))  # noqa: SLF001 - ours
 
     @property
     def connected(self) -> bool:
@@ -93,7 +146,7 @@ class ThreadSafeBucket(OldNames, N1qlMethods, HealthMethods, DurabilityBlocks):
 class ThreadSafeCollection(DocumentMethods, N1qlMethods):
     """A collection for any number of plain threads, as `ThreadSafeBucket` is a Bucket."""
 
-    def __init__(self, collection: CollectionBase, cross: Callable[[Any], Crossing]) -> None:
+    def __init__(self, collection: CollectionBase, cross: Cross) -> None:
         self._target: CollectionBase = collection
         self._cross = cross
 
@@ -128,10 +181,11 @@ class ThreadSafeCollection(DocumentMethods, N1qlMethods):
 class ThreadSafeScope(QueryMethods):
     """A scope for any number of plain threads."""
 
-    def __init__(self, bucket: BucketBase, name: str, cross: Callable[[Any], Crossing]) -> None:
+    def __init__(self, bucket: BucketBase, name: str, cross: Cross, ask: Cross) -> None:
         self._bucket = bucket
         self._target: Any = ScopeBase(bucket, name)
         self._cross = cross
+        self._ask = ask
         self._name = name
 
     def __repr__(self) -> str:
@@ -164,13 +218,77 @@ class ThreadSafeScope(QueryMethods):
         collection = self._bucket._collection(self._name, name)  # noqa: SLF001 - ours
         return ThreadSafeCollection(collection, self._cross)
 
+    def search_indexes(self) -> ThreadSafeSearchIndexManager:
+        """Return what makes, changes and drops the scope's search indexes."""
+        from couchloop.client.thread_managers import ThreadSafeSearchIndexManager  # noqa: PLC0415
 
-class ThreadSafeCollectionManager(ManifestMethods, LaterOfCollections):
-    """Tells plain threads which scopes and collections a bucket has."""
+        return ThreadSafeSearchIndexManager(self._asked(), self._ask)
 
-    def __init__(self, bucket: BucketBase, cross: Callable[[Any], Crossing]) -> None:
-        self._target: BucketBase = bucket
-        self._cross = cross
+    def eventing_functions(self) -> ThreadSafeEventingFunctionManager:
+        """Return what makes, deploys and drops the scope's functions."""
+        from couchloop.client.thread_managers import (  # noqa: PLC0415
+            ThreadSafeEventingFunctionManager,
+        )
+
+        return ThreadSafeEventingFunctionManager(self._asked(), self._ask)
+
+    def _asked(self) -> OfBucket:
+        from couchloop.client.thread_managers import OfBucket  # noqa: PLC0415
+
+        bucket = self._bucket
+        return OfBucket(bucket, defaults_of_scope(bucket._settings, self._name))  # noqa: SLF001
+
+
+class ThreadSafeCluster(QueryMethods, N1qlMethods, HealthMethods, HttpMethods):
+    """What a Cluster asks of services, for any number of plain threads; each call blocks its own.
+
+    `cluster.threadsafe()` makes it, in the loop's thread. It is for the loop that runs there, and
+    keeps the Cluster, and what it asks services through. Calls are as those of `ThreadSafeBucket`.
+
+    Args:
+        cluster: the Cluster.
+        ask: gives the way to the loop of a driver, for what is asked of services.
+
+    Raises ArgumentError if nobody was authenticated.
+    """
+
+    def __init__(self, cluster: Any, ask: Cross) -> None:
+        from couchloop.client.thread_managers import OfCluster  # noqa: PLC0415
+
+        self._target: OfCluster = OfCluster(cluster)
+        self._cross = ask
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._target!r}>"
+        return f"<{type(self).__name__} of {self._target._owner!r}>"  # noqa: SLF001 - ours
+
+    def buckets(self) -> ThreadSafeBucketManager:
+        """Return what makes, changes, flushes and drops buckets."""
+        from couchloop.client.thread_managers import ThreadSafeBucketManager  # noqa: PLC0415
+
+        return ThreadSafeBucketManager(self._target, self._cross)
+
+    def users(self) -> ThreadSafeUserManager:
+        """Return what makes, changes and drops users and groups."""
+        from couchloop.client.thread_managers import ThreadSafeUserManager  # noqa: PLC0415
+
+        return ThreadSafeUserManager(self._target, self._cross)
+
+    def search_indexes(self) -> ThreadSafeSearchIndexManager:
+        """Return what makes, changes and drops search indexes."""
+        from couchloop.client.thread_managers import ThreadSafeSearchIndexManager  # noqa: PLC0415
+
+        return ThreadSafeSearchIndexManager(self._target, self._cross)
+
+    def eventing_functions(self) -> ThreadSafeEventingFunctionManager:
+        """Return what makes, deploys and drops eventing functions."""
+        from couchloop.client.thread_managers import (  # noqa: PLC0415
+            ThreadSafeEventingFunctionManager,
+        )
+
+        return ThreadSafeEventingFunctionManager(self._target, self._cross)
+
+    def cluster_manager(self) -> ThreadSafeAdmin:
+        """Return what SDK 2.5 has for buckets and users."""
+        from couchloop.client.thread_managers import ThreadSafeAdmin  # noqa: PLC0415
+
+        return ThreadSafeAdmin(self._target, self._cross)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final
 
+from couchloop.arguments.exact import is_true
 from couchloop.arguments.times import check_wait, exact_seconds
 from couchloop.exceptions import (
     ArgumentError,
     InvalidSettingError,
     TimeoutError,  # noqa: A004 - 2.5's name
 )
-from couchloop.http.service import Service
+from couchloop.http.service import JSON, Service
 from couchloop.management.answers import check, delete, get, segment, unreadable
 from couchloop.management.defaults import BucketDefaults
 from couchloop.management.design_documents import (
@@ -28,9 +30,20 @@ from couchloop.management.design_documents import (
     put_document,
     read_document,
 )
-from couchloop.management.http_request import HttpResult, result_of
+from couchloop.management.http_request import HttpResult, ask, request_of, result_of
 from couchloop.operations.procedure import Pause, Procedure, Steps, Within
+from couchloop.transcoder import FMT_JSON
 
+_KINDS: Final = {
+    0: Service.VIEWS,
+    1: Service.MANAGEMENT,
+    3: Service.QUERY,
+    4: Service.SEARCH,
+    5: Service.ANALYTICS,
+}
+"""Services by libcouchbase's numbers (lcb_HTTP_TYPE); 2 is any host."""
+_VERBS: Final = {0: "GET", 1: "POST", 2: "PUT", 3: "DELETE"}
+"""Likewise methods (lcb_HTTP_METHOD)."""
 _POLL: Final = 0.1
 """Seconds between two looks at a design document that is to appear, or to go."""
 _NOT_YET: Final = frozenset(
@@ -137,6 +150,50 @@ def design_list(defaults: BucketDefaults, *, timeout: float | None = None) -> Pr
     """
     steps = _old_list(list_path_of(defaults.bucket), defaults.bucket)
     return Procedure("design_list", defaults, None, timeout, steps, idempotent=True)
+
+
+def old_http_request(
+    defaults: BucketDefaults,
+    kind: int,
+    method: int,
+    path: str,
+    content_type: str | None = None,
+    post_data: str | bytes | None = None,
+    response_format: int = FMT_JSON,
+    quiet: bool | None = None,
+    *,
+    timeout: float | None = None,
+) -> Procedure[HttpResult]:
+    """Ask a service by libcouchbase's numbers, as SDK 2.5's `Bucket._http_request` does.
+
+    Args:
+        kind: of service. 0: views, 1: management, 3: query, 4: search, 5: analytics.
+        method: 0: GET, 1: POST, 2: PUT, 3: DELETE.
+        path: path and query, percent-encoded; of views behind the bucket's name.
+        content_type: of the body; None: JSON.
+        post_data: the body; a str is sent as UTF-8.
+        response_format: FMT_JSON, FMT_UTF8 or FMT_BYTES: what `value` of the result is.
+        quiet: True: a refusal is a result too.
+
+    Raises HTTPError if the service has refused it (AuthError for 401, NotAuthorizedError for 403),
+    ServiceNotAvailableError if no node runs it.
+    """
+    service = _KINDS.get(kind) if isinstance(kind, int) else None
+    verb = _VERBS.get(method) if isinstance(method, int) else None
+    if service is None or verb is None:
+        raise ArgumentError(
+            "the kind is 0 (views), 1 (management), 3 (query), 4 (search) or 5 (analytics), the "
+            "method 0 (GET), 1 (POST), 2 (PUT) or 3 (DELETE)",
+            objextra=(kind, method),
+        )
+    of_body = JSON if content_type is None else content_type
+    request = request_of(service, verb, path, post_data, of_body)
+    if service is Service.VIEWS:
+        request = replace(request, path=f"/{segment(defaults.bucket)}{request.path}")
+    steps = ask(request, response_format, quiet=quiet is not None and is_true(quiet, "quiet"))
+    return Procedure(
+        "_http_request", defaults, None, timeout, steps, idempotent=request.is_idempotent
+    )
 
 
 def _created(path: str, bucket: str, document: dict[str, Any], wait: float) -> Steps[HttpResult]:

@@ -11,7 +11,17 @@ from weakref import ref
 import pytest
 
 from couchloop.client.crossing import Call, Crossing
-from couchloop.client.threads import ThreadSafeBucket, ThreadSafeCollectionManager
+from couchloop.client.thread_managers import (
+    ThreadSafeAdmin,
+    ThreadSafeBucketManager,
+    ThreadSafeCollectionManager,
+    ThreadSafeDesignManager,
+    ThreadSafeEventingFunctionManager,
+    ThreadSafeSearchIndexManager,
+    ThreadSafeUserManager,
+    ThreadSafeViewIndexManager,
+)
+from couchloop.client.threads import ThreadSafeBucket, ThreadSafeCluster
 from couchloop.exceptions import (
     AmbiguousRequestCanceledError,
     AmbiguousTimeoutError,
@@ -91,7 +101,7 @@ class Bucket:
 
 def handle(loop: Loop) -> ThreadSafeBucket:
     """Return a handle on a Bucket of *loop*."""
-    return ThreadSafeBucket(cast(Any, Bucket()), lambda _: loop)
+    return ThreadSafeBucket(cast(Any, Bucket()), lambda _: loop, lambda _: loop)
 
 
 def test_result_and_error() -> None:
@@ -261,7 +271,22 @@ def test_methods() -> None:
     own = handle(Loop())
     assert (own.bucket, own.connected, own.closed) == ("default", True, False)
     assert repr(own).startswith("<ThreadSafeBucket of <")
-    check_methods(ThreadSafeBucket, ThreadSafeCollectionManager, lambda result: result)
+    check_methods(
+        ThreadSafeBucket,
+        ThreadSafeCollectionManager,
+        lambda result: result,
+        ThreadSafeCluster,
+        {
+            "AdminMethods": ThreadSafeAdmin,
+            "BucketManagerMethods": ThreadSafeBucketManager,
+            "CollectionManagerMethods": ThreadSafeCollectionManager,
+            "DesignMethods": ThreadSafeDesignManager,
+            "EventingFunctionManagerMethods": ThreadSafeEventingFunctionManager,
+            "SearchIndexManagerMethods": ThreadSafeSearchIndexManager,
+            "UserManagerMethods": ThreadSafeUserManager,
+            "ViewIndexManagerMethods": ThreadSafeViewIndexManager,
+        },
+    )
 
 
 class TestPipeline:

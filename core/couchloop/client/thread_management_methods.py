@@ -1,0 +1,1891 @@
+"""Methods that block the calling thread alone, one per builder.
+
+Made by `make methods` (tools/methods.py) from these builders: change them.
+
+- core/couchloop/management/buckets.py
+- core/couchloop/management/users.py
+- core/couchloop/management/admin.py
+- core/couchloop/management/collections.py
+- core/couchloop/management/design_documents.py
+- core/couchloop/management/bucket_manager.py
+- core/couchloop/management/search_indexes.py
+- core/couchloop/management/eventing_functions.py
+
+Frames are part of tracebacks and must not keep a Bucket open: a method lets go of the handle, and
+then of the Bucket, before it waits. In a forked child a Bucket has another driver, so that each
+call asks for the way to the loop.
+"""
+# ruff: noqa: SLF001
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from couchloop.client.crossing import BucketTarget, Crossing, Target
+from couchloop.exceptions import CouchbaseError
+from couchloop.hot.operation import placed
+from couchloop.management import (
+    admin,
+    bucket_manager,
+    buckets,
+    collections,
+    design_documents,
+    eventing_functions,
+    search_indexes,
+    users,
+)
+from couchloop.management.buckets import BucketInfo, BucketSettings, Progress
+from couchloop.management.design_documents import DesignDocument, DesignDocumentNamespace
+from couchloop.management.eventing_values import EventingFunction, EventingFunctionsStatus
+from couchloop.management.http_request import HttpResult
+from couchloop.management.search_indexes import SearchIndex
+from couchloop.management.users import AuthDomain, Group, RoleAndDescription, User, UserAndMetadata
+from couchloop.safety.secret import Secret
+
+
+class BucketManagerMethods:
+    """What can be asked about buckets."""
+
+    __slots__ = ()
+
+    _target: Target
+    _cross: Callable[[Any], Crossing]
+
+    def create_bucket(self, settings: BucketSettings, *, timeout: float | None = None) -> None:
+        """Make a bucket. It takes documents a little later: see `wait_until_ready`.
+
+        Args:
+            settings: its name, and what else is wanted; without `ram_quota_mb` 100 MiB.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises BucketExistsError, ServerInvalidArgumentError, NotAuthorizedError, TemporaryFailError
+        (during a rebalance).
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = buckets.create_bucket(target._defaults, settings, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def update_bucket(self, settings: BucketSettings, *, timeout: float | None = None) -> None:
+        """Change settings of a bucket: those that are not None.
+
+        Args:
+            settings: its name, and what is to change.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises BucketNotFoundError, ServerInvalidArgumentError, NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = buckets.update_bucket(target._defaults, settings, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def drop_bucket(self, bucket_name: str, *, timeout: float | None = None) -> None:
+        """Delete a bucket with all its documents.
+
+        Args:
+            bucket_name: the bucket's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises BucketNotFoundError, NotAuthorizedError, TemporaryFailError (during a rebalance).
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = buckets.drop_bucket(target._defaults, bucket_name, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def get_bucket(self, bucket_name: str, *, timeout: float | None = None) -> BucketInfo:
+        """Return a bucket's settings, and how it is.
+
+        Args:
+            bucket_name: the bucket's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises BucketNotFoundError, NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = buckets.get_bucket(target._defaults, bucket_name, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def get_all_buckets(self, *, timeout: float | None = None) -> list[BucketInfo]:
+        """Return the buckets that the user may see. Raises NotAuthorizedError.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = buckets.get_all_buckets(target._defaults, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def flush_bucket(self, bucket_name: str, *, timeout: float | None = None) -> None:
+        """Delete all documents of a bucket, which takes some seconds.
+
+        Args:
+            bucket_name: the bucket's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises BucketNotFlushableError unless its setting `flush_enabled` is on,
+        BucketNotFoundError, NotAuthorizedError, TemporaryFailError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = buckets.flush_bucket(target._defaults, bucket_name, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def wait_ready(
+        self,
+        bucket_name: str,
+        timeout: float = 5.0,
+        sleep_interval: float = 0.2,
+        *,
+        progress: Progress | None = None,
+    ) -> BucketInfo:
+        """Wait until all nodes have a bucket that was just made; return it.
+
+        Args:
+            bucket_name: the bucket's name.
+            timeout: seconds for all of it.
+            sleep_interval: seconds between two questions.
+            progress: called with how many nodes are ready, 0, and how many there are.
+
+        Raises NotReadyError if it is not ready by then, NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = buckets.wait_ready(
+                target._defaults, bucket_name, timeout, sleep_interval, progress=progress
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+
+class UserManagerMethods:
+    """What can be asked about users."""
+
+    __slots__ = ()
+
+    _target: Target
+    _cross: Callable[[Any], Crossing]
+
+    def get_user(
+        self,
+        username: str,
+        *,
+        domain_name: AuthDomain | str = AuthDomain.Local,
+        timeout: float | None = None,
+    ) -> UserAndMetadata:
+        """Return a user with its roles. Raises UserNotFoundError, NotAuthorizedError.
+
+        Args:
+            username: who logs in.
+            domain_name: who keeps the user's password: the cluster (`local`), or somebody else.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = users.get_user(
+                target._defaults, username, domain_name=domain_name, timeout=timeout
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def get_all_users(
+        self, *, domain_name: AuthDomain | str = AuthDomain.Local, timeout: float | None = None
+    ) -> list[UserAndMetadata]:
+        """Return the users of a domain. Raises NotAuthorizedError.
+
+        Args:
+            domain_name: who keeps the user's password: the cluster (`local`), or somebody else.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = users.get_all_users(
+                target._defaults, domain_name=domain_name, timeout=timeout
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def upsert_user(
+        self,
+        user: User,
+        *,
+        domain_name: AuthDomain | str = AuthDomain.Local,
+        timeout: float | None = None,
+    ) -> None:
+        """Make a user, or give one other roles, groups and name; connections have them at once.
+
+        Args:
+            user: who logs in, with its roles, groups and password.
+            domain_name: who keeps the user's password: the cluster (`local`), or somebody else.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises ArgumentError (a password for somebody external), ServerInvalidArgumentError (unknown
+        roles, a password that is too weak), NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = users.upsert_user(
+                target._defaults, user, domain_name=domain_name, timeout=timeout
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def drop_user(
+        self,
+        username: str,
+        *,
+        domain_name: AuthDomain | str = AuthDomain.Local,
+        timeout: float | None = None,
+    ) -> None:
+        """Remove a user. Raises UserNotFoundError, NotAuthorizedError.
+
+        Args:
+            username: who logs in.
+            domain_name: who keeps the user's password: the cluster (`local`), or somebody else.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = users.drop_user(
+                target._defaults, username, domain_name=domain_name, timeout=timeout
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def change_password(self, new_password: str | Secret, *, timeout: float | None = None) -> None:
+        """Change the password of the user who is logged in; open Buckets go on.
+
+        Args:
+            new_password: the password from now on; a Secret, or a text.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Give the new one to `cluster.set_authenticator` after that: new connections need it.
+
+        Raises ServerInvalidArgumentError if it is too weak.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = users.change_password(target._defaults, new_password, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def get_roles(self, *, timeout: float | None = None) -> list[RoleAndDescription]:
+        """Return the roles that there are. Raises NotAuthorizedError.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = users.get_roles(target._defaults, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def get_group(self, group_name: str, *, timeout: float | None = None) -> Group:
+        """Return a group. Raises GroupNotFoundError, NotAuthorizedError.
+
+        Args:
+            group_name: the group's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = users.get_group(target._defaults, group_name, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def get_all_groups(self, *, timeout: float | None = None) -> list[Group]:
+        """Return all groups. Raises NotAuthorizedError.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = users.get_all_groups(target._defaults, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def upsert_group(self, group: Group, *, timeout: float | None = None) -> None:
+        """Make a group, or change one: who is in it has its roles at once.
+
+        Args:
+            group: its name, and the roles that its users have.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises ServerInvalidArgumentError (unknown roles), NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = users.upsert_group(target._defaults, group, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def drop_group(self, group_name: str, *, timeout: float | None = None) -> None:
+        """Remove a group. Raises GroupNotFoundError, NotAuthorizedError.
+
+        Args:
+            group_name: the group's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = users.drop_group(target._defaults, group_name, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+
+class AdminMethods:
+    """What SDK 2.5's Admin can ask."""
+
+    __slots__ = ()
+
+    _target: Target
+    _cross: Callable[[Any], Crossing]
+
+    def bucket_create(
+        self,
+        name: str,
+        bucket_type: str = "couchbase",
+        bucket_password: str = "",
+        replicas: int = 0,
+        ram_quota: int = 1024,
+        flush_enabled: bool = False,
+        *,
+        timeout: float | None = None,
+    ) -> HttpResult:
+        """Make a bucket; see `wait_ready`.
+
+        Args:
+            name: the bucket's name.
+            bucket_type: `couchbase`, `ephemeral` or `memcached`.
+            bucket_password: empty: servers have none any more.
+            replicas: copies of each document beside the active one.
+            ram_quota: MiB on each node.
+            flush_enabled: whether it may be flushed.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises BucketExistsError, ServerInvalidArgumentError, NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = admin.bucket_create(
+                target._defaults,
+                name,
+                bucket_type,
+                bucket_password,
+                replicas,
+                ram_quota,
+                flush_enabled,
+                timeout=timeout,
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def bucket_update(
+        self,
+        name: str,
+        current: Mapping[str, Any] | HttpResult | BucketInfo,
+        bucket_password: str | None = None,
+        replicas: int | None = None,
+        ram_quota: int | None = None,
+        flush_enabled: bool | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> HttpResult:
+        """Change settings of a bucket: those that are not None.
+
+        Args:
+            name: the bucket's name.
+            current: what `bucket_info` gave, as SDK 2.5 wants it; servers need it no more.
+            bucket_password: empty: servers have none any more.
+            replicas: copies of each document beside the active one.
+            ram_quota: MiB on each node.
+            flush_enabled: whether it may be flushed.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises BucketNotFoundError, ServerInvalidArgumentError, NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = admin.bucket_update(
+                target._defaults,
+                name,
+                current,
+                bucket_password,
+                replicas,
+                ram_quota,
+                flush_enabled,
+                timeout=timeout,
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def bucket_remove(self, name: str, *, timeout: float | None = None) -> HttpResult:
+        """Delete a bucket with all its documents. Raises BucketNotFoundError, NotAuthorizedError.
+
+        Args:
+            name: the bucket's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = admin.bucket_remove(target._defaults, name, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def bucket_delete(self, name: str, *, timeout: float | None = None) -> HttpResult:
+        """Delete a bucket, as `bucket_remove` does.
+
+        Args:
+            name: the bucket's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = admin.bucket_delete(target._defaults, name, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def bucket_info(self, name: str, *, timeout: float | None = None) -> HttpResult:
+        """Return a bucket's description as the server writes it: the result's `value` is a dict.
+
+        Args:
+            name: the bucket's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises BucketNotFoundError, NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = admin.bucket_info(target._defaults, name, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def buckets_list(self, *, timeout: float | None = None) -> list[BucketInfo]:
+        """Return the buckets that the user may see. Raises NotAuthorizedError.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = admin.buckets_list(target._defaults, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def wait_ready(
+        self, name: str, timeout: float = 5.0, sleep_interval: float = 0.2
+    ) -> BucketInfo:
+        """Wait until all nodes have a bucket that was just made.
+
+        Args:
+            name: the bucket's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+            sleep_interval: seconds between two questions.
+
+        Raises NotReadyError if it is not ready by then, NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = admin.wait_ready(target._defaults, name, timeout, sleep_interval)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def users_get(self, domain: AuthDomain | str, *, timeout: float | None = None) -> HttpResult:
+        """Return the users of a domain as the server writes them. Raises NotAuthorizedError.
+
+        Args:
+            domain: who keeps the user's password: AuthDomain.Local or AuthDomain.External.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = admin.users_get(target._defaults, domain, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def user_get(
+        self, domain: AuthDomain | str, userid: str, *, timeout: float | None = None
+    ) -> HttpResult:
+        """Return a user as the server writes it. Raises UserNotFoundError, NotAuthorizedError.
+
+        Args:
+            domain: who keeps the user's password: AuthDomain.Local or AuthDomain.External.
+            userid: who logs in.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = admin.user_get(target._defaults, domain, userid, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def user_upsert(
+        self,
+        domain: AuthDomain | str,
+        userid: str,
+        password: str | Secret | None = None,
+        roles: Sequence[str | tuple[str, str]] | None = None,
+        name: str | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> HttpResult:
+        """Make a user, or change one.
+
+        Args:
+            domain: AuthDomain.Local or AuthDomain.External.
+            userid: who logs in.
+            password: of a local user.
+            roles: names, or pairs of a name and a bucket.
+            name: what the user is called.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises ArgumentError (a password for somebody external, or no role),
+        ServerInvalidArgumentError, NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = admin.user_upsert(
+                target._defaults, domain, userid, password, roles, name, timeout=timeout
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def user_remove(
+        self, domain: AuthDomain | str, userid: str, *, timeout: float | None = None
+    ) -> HttpResult:
+        """Remove a user. Raises UserNotFoundError, NotAuthorizedError.
+
+        Args:
+            domain: who keeps the user's password: AuthDomain.Local or AuthDomain.External.
+            userid: who logs in.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = admin.user_remove(target._defaults, domain, userid, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+
+class CollectionManagerMethods:
+    """How scopes and collections are made and dropped."""
+
+    __slots__ = ()
+
+    _services_target: BucketTarget
+    _services_cross: Callable[[Any], Crossing]
+
+    def create_scope(self, scope_name: str, *, timeout: float | None = None) -> None:
+        """Make a scope, and wait until all nodes know it.
+
+        Args:
+            scope_name: the scope's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises ScopeExistsError, BucketNotFoundError, InvalidNameError, ServerInvalidArgumentError,
+        NotAuthorizedError, FeatureNotAvailableError.
+        """
+        target = self._services_target
+        crossing = self._services_cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = collections.create_scope(target._defaults, scope_name, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def drop_scope(self, scope_name: str, *, timeout: float | None = None) -> None:
+        """Drop a scope with all its collections and documents.
+
+        Args:
+            scope_name: the scope's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises ScopeNotFoundError, BucketNotFoundError, NotAuthorizedError,
+        FeatureNotAvailableError.
+        """
+        target = self._services_target
+        crossing = self._services_cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = collections.drop_scope(target._defaults, scope_name, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def create_collection(
+        self,
+        scope_name: str,
+        collection_name: str,
+        *,
+        max_expiry: timedelta | None = None,
+        history: bool | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Make a collection, and wait until all nodes know it.
+
+        Args:
+            scope_name: the scope's name.
+            collection_name: the collection's name.
+            max_expiry: how long its documents live at most. None or 0: as the bucket says;
+                negative: for ever, whatever the bucket says.
+            history: whether changes are kept apart; None: as the bucket says.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises CollectionExistsError, ScopeNotFoundError, BucketNotFoundError, InvalidNameError,
+        ServerInvalidArgumentError, NotAuthorizedError, FeatureNotAvailableError.
+        """
+        target = self._services_target
+        crossing = self._services_cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = collections.create_collection(
+                target._defaults,
+                scope_name,
+                collection_name,
+                max_expiry=max_expiry,
+                history=history,
+                timeout=timeout,
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def update_collection(
+        self,
+        scope_name: str,
+        collection_name: str,
+        *,
+        max_expiry: timedelta | None = None,
+        history: bool | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Change what a collection was made with: what is None stays.
+
+        Args:
+            scope_name: the scope's name.
+            collection_name: the collection's name.
+            max_expiry: how long its documents live at most; 0: as the bucket says; negative: for
+                ever. None: it is not said.
+            history: whether changes of its documents are kept apart. None: it is not said.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises CollectionNotFoundError, ScopeNotFoundError, BucketNotFoundError, NotAuthorizedError,
+        ServerInvalidArgumentError, FeatureNotAvailableError.
+        """
+        target = self._services_target
+        crossing = self._services_cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = collections.update_collection(
+                target._defaults,
+                scope_name,
+                collection_name,
+                max_expiry=max_expiry,
+                history=history,
+                timeout=timeout,
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def drop_collection(
+        self, scope_name: str, collection_name: str, *, timeout: float | None = None
+    ) -> None:
+        """Drop a collection with all its documents.
+
+        Args:
+            scope_name: the scope's name.
+            collection_name: the collection's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises CollectionNotFoundError, ScopeNotFoundError, BucketNotFoundError, NotAuthorizedError,
+        FeatureNotAvailableError.
+        """
+        target = self._services_target
+        crossing = self._services_cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = collections.drop_collection(
+                target._defaults, scope_name, collection_name, timeout=timeout
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+
+class ViewIndexManagerMethods:
+    """What can be asked about design documents."""
+
+    __slots__ = ()
+
+    _target: BucketTarget
+    _cross: Callable[[Any], Crossing]
+
+    def get_design_document(
+        self,
+        design_doc_name: str,
+        namespace: DesignDocumentNamespace,
+        *,
+        timeout: float | None = None,
+    ) -> DesignDocument:
+        """Return a design document. Raises DesignDocumentNotFoundError, NotAuthorizedError.
+
+        Args:
+            design_doc_name: the design document's name, without `_design/` and `dev_`.
+            namespace: DesignDocumentNamespace.DEVELOPMENT or DesignDocumentNamespace.PRODUCTION.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = design_documents.get_design_document(
+                target._defaults, design_doc_name, namespace, timeout=timeout
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def get_all_design_documents(
+        self, namespace: DesignDocumentNamespace, *, timeout: float | None = None
+    ) -> list[DesignDocument]:
+        """Return those of a namespace. Raises BucketNotFoundError, NotAuthorizedError.
+
+        Args:
+            namespace: DesignDocumentNamespace.DEVELOPMENT or DesignDocumentNamespace.PRODUCTION.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = design_documents.get_all_design_documents(
+                target._defaults, namespace, timeout=timeout
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def upsert_design_document(
+        self,
+        design_doc_data: DesignDocument,
+        namespace: DesignDocumentNamespace,
+        *,
+        timeout: float | None = None,
+    ) -> None:
+        """Make a design document, or replace one: its views are built anew.
+
+        Args:
+            design_doc_data: its name, and its views by name.
+            namespace: DesignDocumentNamespace.DEVELOPMENT or DesignDocumentNamespace.PRODUCTION.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises ServerInvalidArgumentError (what is no JavaScript), NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = design_documents.upsert_design_document(
+                target._defaults, design_doc_data, namespace, timeout=timeout
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def drop_design_document(
+        self,
+        design_doc_name: str,
+        namespace: DesignDocumentNamespace,
+        *,
+        timeout: float | None = None,
+    ) -> None:
+        """Delete a design document with its views.
+
+        Args:
+            design_doc_name: the design document's name, without `_design/` and `dev_`.
+            namespace: DesignDocumentNamespace.DEVELOPMENT or DesignDocumentNamespace.PRODUCTION.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises DesignDocumentNotFoundError, NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = design_documents.drop_design_document(
+                target._defaults, design_doc_name, namespace, timeout=timeout
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def publish_design_document(
+        self, design_doc_name: str, *, timeout: float | None = None
+    ) -> None:
+        """Copy a design document from development to production, where it replaces what was there.
+
+        Args:
+            design_doc_name: the design document's name, without `_design/` and `dev_`.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        That for development stays: `design_publish` deletes it.
+
+        Raises DesignDocumentNotFoundError, NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = design_documents.publish_design_document(
+                target._defaults, design_doc_name, timeout=timeout
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+
+class DesignMethods:
+    """The same by the names of SDK 2.5's BucketManager."""
+
+    __slots__ = ()
+
+    _target: BucketTarget
+    _cross: Callable[[Any], Crossing]
+
+    def design_create(
+        self,
+        name: str,
+        ddoc: Mapping[str, Any] | str,
+        use_devmode: bool = True,
+        syncwait: float = 0,
+        *,
+        timeout: float | None = None,
+    ) -> HttpResult:
+        """Make a design document, or replace one.
+
+        Args:
+            name: without `_design/`.
+            ddoc: the document, as a mapping or as JSON: `{"views": {"v": {"map": "function…"}}}`.
+            use_devmode: whether it is one for development, `dev_…`.
+            syncwait: seconds to wait until its first view answers; 0: it is built when it is asked.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises ServerInvalidArgumentError (what is no JavaScript), TimeoutError (it is stored, and
+        its views do not answer), NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = bucket_manager.design_create(
+                target._defaults, name, ddoc, use_devmode, syncwait, timeout=timeout
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def design_get(
+        self, name: str, use_devmode: bool = True, *, timeout: float | None = None
+    ) -> HttpResult:
+        """Return a result whose `value` is a design document, as the server has it.
+
+        Args:
+            name: without `_design/`.
+            use_devmode: whether it is one for development, `dev_…`.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises DesignDocumentNotFoundError, NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = bucket_manager.design_get(
+                target._defaults, name, use_devmode, timeout=timeout
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def design_publish(
+        self, name: str, syncwait: float = 0, *, timeout: float | None = None
+    ) -> HttpResult:
+        """Move a design document from development to production, where it replaces what was there.
+
+        Args:
+            name: without `_design/` and `dev_`.
+            syncwait: as for `design_create`.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises DesignDocumentNotFoundError, TimeoutError (it is published, and its views do not
+        answer; that for development is still there), NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = bucket_manager.design_publish(
+                target._defaults, name, syncwait, timeout=timeout
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def design_delete(
+        self,
+        name: str,
+        use_devmode: bool = True,
+        syncwait: float = 0,
+        *,
+        timeout: float | None = None,
+    ) -> HttpResult:
+        """Delete a design document with its views.
+
+        Args:
+            name: without `_design/`.
+            use_devmode: whether it is one for development, `dev_…`.
+            syncwait: seconds to wait until all nodes have forgotten it.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises DesignDocumentNotFoundError, TimeoutError (it is deleted, and still seen),
+        NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = bucket_manager.design_delete(
+                target._defaults, name, use_devmode, syncwait, timeout=timeout
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def design_list(self, *, timeout: float | None = None) -> HttpResult:
+        """Return a result whose `value` has all design documents by id, `_design/dev_…` among them.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises BucketNotFoundError, NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = bucket_manager.design_list(target._defaults, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def old_http_request(
+        self,
+        kind: int,
+        method: int,
+        path: str,
+        content_type: str | None = None,
+        post_data: str | bytes | None = None,
+        response_format: int = 33554432,
+        quiet: bool | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> HttpResult:
+        """Ask a service by libcouchbase's numbers, as SDK 2.5's `Bucket._http_request` does.
+
+        Args:
+            kind: of service. 0: views, 1: management, 3: query, 4: search, 5: analytics.
+            method: 0: GET, 1: POST, 2: PUT, 3: DELETE.
+            path: path and query, percent-encoded; of views behind the bucket's name.
+            content_type: of the body; None: JSON.
+            post_data: the body; a str is sent as UTF-8.
+            response_format: FMT_JSON, FMT_UTF8 or FMT_BYTES: what `value` of the result is.
+            quiet: True: a refusal is a result too.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises HTTPError if the service has refused it (AuthError for 401, NotAuthorizedError for
+        403), ServiceNotAvailableError if no node runs it.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = bucket_manager.old_http_request(
+                target._defaults,
+                kind,
+                method,
+                path,
+                content_type,
+                post_data,
+                response_format,
+                quiet,
+                timeout=timeout,
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+
+class SearchIndexManagerMethods:
+    """What can be asked about search indexes."""
+
+    __slots__ = ()
+
+    _target: Target
+    _cross: Callable[[Any], Crossing]
+
+    def upsert_index(self, index: SearchIndex, *, timeout: float | None = None) -> None:
+        """Make an index, or replace the one whose uuid the definition has.
+
+        Args:
+            index: its definition.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises IndexExistsError (there is one, and no uuid was given), IndexChangedError,
+        SearchIndexNotFoundError (a uuid of an index that is gone), ServerInvalidArgumentError (the
+        definition), QuotaLimitedError, NotAuthorizedError, FeatureNotAvailableError (of a scope,
+        before 7.6).
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = search_indexes.upsert_index(target._defaults, index, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def drop_index(self, index_name: str, *, timeout: float | None = None) -> None:
+        """Drop an index. Raises SearchIndexNotFoundError, NotAuthorizedError.
+
+        Args:
+            index_name: the index' name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = search_indexes.drop_index(target._defaults, index_name, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def get_index(self, index_name: str, *, timeout: float | None = None) -> SearchIndex:
+        """Return an index' definition. Raises SearchIndexNotFoundError, NotAuthorizedError.
+
+        Args:
+            index_name: the index' name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = search_indexes.get_index(target._defaults, index_name, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def get_all_indexes(self, *, timeout: float | None = None) -> list[SearchIndex]:
+        """Return all indexes, or those of a scope; without one, scopes' have their whole names.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises NotAuthorizedError, FeatureNotAvailableError (of a scope, before 7.6).
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = search_indexes.get_all_indexes(target._defaults, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def get_indexed_documents_count(self, index_name: str, *, timeout: float | None = None) -> int:
+        """Return how many documents an index has.
+
+        Args:
+            index_name: the index' name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises SearchIndexNotFoundError, IndexNotReadyError (it was just made), NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = search_indexes.get_indexed_documents_count(
+                target._defaults, index_name, timeout=timeout
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def pause_ingest(self, index_name: str, *, timeout: float | None = None) -> None:
+        """Stop indexing documents that change. Raises SearchIndexNotFoundError, NotAuthorizedError.
+
+        Args:
+            index_name: the index' name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = search_indexes.pause_ingest(target._defaults, index_name, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def resume_ingest(self, index_name: str, *, timeout: float | None = None) -> None:
+        """Index again what changes. Raises SearchIndexNotFoundError, NotAuthorizedError.
+
+        Args:
+            index_name: the index' name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = search_indexes.resume_ingest(target._defaults, index_name, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def allow_querying(self, index_name: str, *, timeout: float | None = None) -> None:
+        """Let an index be queried. Raises SearchIndexNotFoundError, NotAuthorizedError.
+
+        Args:
+            index_name: the index' name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = search_indexes.allow_querying(target._defaults, index_name, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def disallow_querying(self, index_name: str, *, timeout: float | None = None) -> None:
+        """Have queries of an index refused. Raises SearchIndexNotFoundError, NotAuthorizedError.
+
+        Args:
+            index_name: the index' name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = search_indexes.disallow_querying(
+                target._defaults, index_name, timeout=timeout
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def freeze_plan(self, index_name: str, *, timeout: float | None = None) -> None:
+        """Leave partitions where they are. Raises SearchIndexNotFoundError, NotAuthorizedError.
+
+        Args:
+            index_name: the index' name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = search_indexes.freeze_plan(target._defaults, index_name, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def unfreeze_plan(self, index_name: str, *, timeout: float | None = None) -> None:
+        """Let partitions be moved again. Raises SearchIndexNotFoundError, NotAuthorizedError.
+
+        Args:
+            index_name: the index' name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = search_indexes.unfreeze_plan(target._defaults, index_name, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def analyze_document(
+        self, index_name: str, document: Any, *, timeout: float | None = None
+    ) -> list[Any]:
+        """Return the terms that an index would keep of a document.
+
+        Args:
+            index_name: the index' name.
+            document: anything that JSON can say.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Returns:
+            One mapping (or None) for each part of the document that is analysed: terms, where each
+            was found, and its bytes in base64.
+
+        Raises SearchIndexNotFoundError, IndexNotReadyError, ServerInvalidArgumentError,
+        NotAuthorizedError, FeatureNotAvailableError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = search_indexes.analyze_document(
+                target._defaults, index_name, document, timeout=timeout
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def get_index_stats(self, index_name: str, *, timeout: float | None = None) -> dict[str, Any]:
+        """Return what the service counts of an index, as it says it.
+
+        Args:
+            index_name: the index' name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises SearchIndexNotFoundError, NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = search_indexes.get_index_stats(target._defaults, index_name, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def get_all_index_stats(self, *, timeout: float | None = None) -> dict[str, Any]:
+        """Return what a node's service counts of all indexes. Raises NotAuthorizedError.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = search_indexes.get_all_index_stats(target._defaults, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+
+class EventingFunctionManagerMethods:
+    """What can be asked about eventing functions."""
+
+    __slots__ = ()
+
+    _target: Target
+    _cross: Callable[[Any], Crossing]
+
+    def upsert_function(self, function: EventingFunction, *, timeout: float | None = None) -> None:
+        """Store a function, or replace one that does not run.
+
+        Args:
+            function: what it is called, runs and hears of.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises EventingFunctionAlreadyDeployedError, EventingFunctionCompilationFailureError,
+        EventingFunctionIdenticalKeyspaceError, BucketNotFoundError, CollectionNotFoundError,
+        ServerInvalidArgumentError, NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = eventing_functions.upsert_function(
+                target._defaults, function, timeout=timeout
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def drop_function(self, name: str, *, timeout: float | None = None) -> None:
+        """Delete a function that is not deployed.
+
+        Args:
+            name: the function's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises EventingFunctionNotFoundError, EventingFunctionNotUnDeployedError,
+        NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = eventing_functions.drop_function(target._defaults, name, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def deploy_function(self, name: str, *, timeout: float | None = None) -> None:
+        """Have a function run from now on; `functions_status` tells when it does.
+
+        Args:
+            name: the function's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises EventingFunctionNotFoundError, EventingFunctionAlreadyDeployedError,
+        EventingFunctionPausedError, EventingFunctionNotBootstrappedError (it is about to run),
+        NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = eventing_functions.deploy_function(target._defaults, name, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def undeploy_function(self, name: str, *, timeout: float | None = None) -> None:
+        """Have a function run no more, and forget how far it was.
+
+        Args:
+            name: the function's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises EventingFunctionNotFoundError, EventingFunctionNotDeployedError, NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = eventing_functions.undeploy_function(target._defaults, name, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def pause_function(self, name: str, *, timeout: float | None = None) -> None:
+        """Have a function wait, and remember how far it was.
+
+        Args:
+            name: the function's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises EventingFunctionNotFoundError, EventingFunctionNotBootstrappedError (it does not
+        run), EventingFunctionPausedError, NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = eventing_functions.pause_function(target._defaults, name, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def resume_function(self, name: str, *, timeout: float | None = None) -> None:
+        """Have a paused function go on.
+
+        Args:
+            name: the function's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises EventingFunctionNotFoundError, EventingFunctionNotDeployedError,
+        EventingFunctionAlreadyDeployedError, NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = eventing_functions.resume_function(target._defaults, name, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def get_function(self, name: str, *, timeout: float | None = None) -> EventingFunction:
+        """Return a function.
+
+        Args:
+            name: the function's name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises EventingFunctionNotFoundError, NotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = eventing_functions.get_function(target._defaults, name, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def get_all_functions(self, *, timeout: float | None = None) -> list[EventingFunction]:
+        """Return the functions of the cluster, or of a scope. Raises NotAuthorizedError.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = eventing_functions.get_all_functions(target._defaults, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def functions_status(self, *, timeout: float | None = None) -> EventingFunctionsStatus:
+        """Return how the functions of the cluster are, or of a scope. Raises NotAuthorizedError.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = eventing_functions.functions_status(target._defaults, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
