@@ -25,6 +25,7 @@ from couchloop.exceptions import (
     QueryInternalError,
     QueryParsingError,
     QueryTimeoutError,
+    ServerInvalidArgumentError,
     ServiceNotAvailableError,
 )
 from couchloop.n1ql.queries import query
@@ -109,7 +110,7 @@ def test_only_success_is_success(status: Any) -> None:
         (500, b'{"errors":[]}', HTTPError),
         (404, b'{"errors":[{"code":3000,"msg":"syntax error"}]}', QueryParsingError),
         (503, b'{"errors":[{"code":1180,"msg":"full"}]}', N1QLError),
-        (400, b'{"errors":["\0"]}', HTTPError),
+        (400, b'{"errors":["\0"]}', ServerInvalidArgumentError),
     ],
 )
 def test_refusals(status: int, body: bytes, kind: type[CouchbaseError]) -> None:
