@@ -38,10 +38,10 @@ from couchloop.management.design_documents import (
 from couchloop.management.search_indexes import SearchIndex
 from couchloop.management.users import Group, Role
 from couchloop.management.users import User as NewUser
-from tests.conformance.loops import LIMIT, PASSWORD, Loop, open_bucket
+from tests.conformance.loops import LIMIT, PASSWORD, Loop, open_bucket, opened_at
 from tests.conformance.test_hostile_services import asking
 from tests.conformance.test_management import administered
-from tests.conformance.test_rows import ROWS, fine
+from tests.conformance.test_rows import ROWS, answer, fine
 from tests.threads import Threads
 
 PRODUCTION = DesignDocumentNamespace.PRODUCTION
@@ -305,6 +305,20 @@ def test_queries(loop: Loop) -> None:
         assert done(loop, lambda: list(safe.query("SELECT 1"))) == ROWS
         with pytest.raises(WrongLoopError):
             next(iter(safe.query("SELECT 1")))
+
+
+def test_indexes_for_queries(loop: Loop) -> None:
+    """Their managers, of a Cluster, a collection, and SDK 2.5's, ask by statements."""
+    with asking(loop, lambda asked: asked.answer(answer([]))) as there:
+        safe = there.cluster.threadsafe()
+        assert done(loop, lambda: safe.query_indexes().get_all_indexes("default")) == []
+        (seed,) = there.cluster.connection_string.partition("?")[:1]
+        with opened_at(loop, seed + "/default") as bucket:
+            own = bucket.threadsafe()
+            manager = own.scope("s").collection("c").query_indexes()
+            assert done(loop, manager.get_all_indexes) == []
+            assert done(loop, own.bucket_manager().list_n1ql_indexes) == []
+        assert b"`s`" in there.server.asked[1].body or b'"s"' in there.server.asked[1].body
 
 
 def test_the_handle_keeps_its_cluster(loop: Loop) -> None:

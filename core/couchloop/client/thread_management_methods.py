@@ -8,6 +8,9 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/management/collections.py
 - core/couchloop/management/design_documents.py
 - core/couchloop/management/bucket_manager.py
+- core/couchloop/management/n1ql_indexes.py
+- core/couchloop/management/query_indexes.py
+- core/couchloop/management/collection_indexes.py
 - core/couchloop/management/search_indexes.py
 - core/couchloop/management/eventing_functions.py
 
@@ -19,7 +22,7 @@ call asks for the way to the loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -30,9 +33,12 @@ from couchloop.management import (
     admin,
     bucket_manager,
     buckets,
+    collection_indexes,
     collections,
     design_documents,
     eventing_functions,
+    n1ql_indexes,
+    query_indexes,
     search_indexes,
     users,
 )
@@ -40,6 +46,8 @@ from couchloop.management.buckets import BucketInfo, BucketSettings, Progress
 from couchloop.management.design_documents import DesignDocument, DesignDocumentNamespace
 from couchloop.management.eventing_values import EventingFunction, EventingFunctionsStatus
 from couchloop.management.http_request import HttpResult
+from couchloop.management.index_statements import QueryIndex
+from couchloop.management.n1ql_indexes import N1qlIndex
 from couchloop.management.search_indexes import SearchIndex
 from couchloop.management.users import AuthDomain, Group, RoleAndDescription, User, UserAndMetadata
 from couchloop.safety.secret import Secret
@@ -1334,6 +1342,806 @@ class DesignMethods:
                 response_format,
                 quiet,
                 timeout=timeout,
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+
+class N1qlIndexMethods:
+    """What SDK 2.5's BucketManager can ask about indexes for queries."""
+
+    __slots__ = ()
+
+    _target: BucketTarget
+    _cross: Callable[[Any], Crossing]
+
+    def n1ql_index_create(
+        self,
+        ix: str | N1qlIndex,
+        defer: bool = False,
+        ignore_exists: bool = False,
+        primary: bool = False,
+        fields: Iterable[str] | None = None,
+        condition: str | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> None:
+        """Make an index of the bucket.
+
+        Args:
+            ix: the index' name, or what it is like. Of a primary one it may be empty.
+            defer: whether it is built by `n1ql_index_build_deferred`.
+            ignore_exists: whether it is none of an error that there is one of that name.
+            primary: whether it is of all keys.
+            fields: what is indexed: names of members, or expressions of SQL++.
+            condition: of documents that are indexed, in SQL++. None: all are.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises QueryIndexExistsError, QueryBucketNotFoundError, QueryNotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = n1ql_indexes.n1ql_index_create(
+                target._defaults,
+                ix,
+                defer,
+                ignore_exists,
+                primary,
+                fields,
+                condition,
+                timeout=timeout,
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def n1ql_index_create_primary(
+        self, defer: bool = False, ignore_exists: bool = False, *, timeout: float | None = None
+    ) -> None:
+        """Make an index of all keys of the bucket, which serves any statement, slowly.
+
+        Args:
+            defer: whether it is built by `n1ql_index_build_deferred`.
+            ignore_exists: whether it is none of an error that there is one.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises what `n1ql_index_create` raises.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = n1ql_indexes.n1ql_index_create_primary(
+                target._defaults, defer, ignore_exists, timeout=timeout
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def n1ql_index_drop(
+        self,
+        ix: str | N1qlIndex,
+        primary: bool = False,
+        ignore_missing: bool = False,
+        *,
+        timeout: float | None = None,
+    ) -> None:
+        """Drop an index of the bucket.
+
+        Args:
+            ix: the index' name, or what it is like. Of a primary one it may be empty.
+            primary: whether it is of all keys.
+            ignore_missing: whether it is none of an error that there is none of that name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises QueryIndexNotFoundError, QueryBucketNotFoundError, QueryNotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = n1ql_indexes.n1ql_index_drop(
+                target._defaults, ix, primary, ignore_missing, timeout=timeout
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def n1ql_index_drop_primary(
+        self, ignore_missing: bool = False, *, timeout: float | None = None
+    ) -> None:
+        """Drop the index of all keys of the bucket that was given no name.
+
+        Args:
+            ignore_missing: whether it is none of an error that there is none.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises what `n1ql_index_drop` raises.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = n1ql_indexes.n1ql_index_drop_primary(
+                target._defaults, ignore_missing, timeout=timeout
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def n1ql_index_list(
+        self, other_buckets: bool = False, *, timeout: float | None = None
+    ) -> list[N1qlIndex]:
+        """Return the indexes of the bucket: the primary ones, then in the order of their names.
+
+        Args:
+            other_buckets: whether those of all buckets are wanted.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = n1ql_indexes.n1ql_index_list(target._defaults, other_buckets, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def n1ql_index_build_deferred(
+        self, other_buckets: bool = False, *, timeout: float | None = None
+    ) -> list[N1qlIndex]:
+        """Have all indexes built that were deferred; return which, as they were before.
+
+        Args:
+            other_buckets: whether those of all buckets are meant.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        It does not wait for them: `n1ql_index_watch` does.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = n1ql_indexes.n1ql_index_build_deferred(
+                target._defaults, other_buckets, timeout=timeout
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def n1ql_index_watch(
+        self,
+        indexes: Iterable[str | N1qlIndex],
+        timeout: float = 30.0,
+        interval: float = 0.2,
+        watch_primary: bool = False,
+    ) -> list[N1qlIndex]:
+        """Wait until indexes of the bucket are online; return them.
+
+        Args:
+            indexes: their names, or what `n1ql_index_build_deferred` has returned.
+            timeout: seconds for all of it.
+            interval: seconds between two looks.
+            watch_primary: whether `#primary` is one of them.
+
+        Raises QueryIndexNotFoundError if one is not there, WatchQueryIndexTimeoutError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = n1ql_indexes.n1ql_index_watch(
+                target._defaults, indexes, timeout, interval, watch_primary
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+
+class QueryIndexManagerMethods:
+    """What can be asked about indexes for queries."""
+
+    __slots__ = ()
+
+    _target: Target
+    _cross: Callable[[Any], Crossing]
+
+    def create_index(
+        self,
+        bucket_name: str,
+        index_name: str,
+        keys: Iterable[str],
+        *,
+        ignore_if_exists: bool = False,
+        condition: str | None = None,
+        deferred: bool = False,
+        num_replicas: int | None = None,
+        scope_name: str | None = None,
+        collection_name: str | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Make an index.
+
+        Args:
+            bucket_name: the bucket's name.
+            index_name: the index' name.
+            keys: what is indexed: names of members, or expressions of SQL++.
+            ignore_if_exists: whether it is none of an error that there is one of that name.
+            condition: of documents that are indexed, in SQL++. None: all are.
+            deferred: whether it is built by `build_deferred_indexes`.
+            num_replicas: copies of it. None: as the cluster says.
+            scope_name: of the collection. None: the bucket is meant, as ever.
+            collection_name: the collection's name; goes with its scope's.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises QueryIndexExistsError, QueryBucketNotFoundError, QueryCollectionNotFoundError,
+        QueryNotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = query_indexes.create_index(
+                target._defaults,
+                bucket_name,
+                index_name,
+                keys,
+                ignore_if_exists=ignore_if_exists,
+                condition=condition,
+                deferred=deferred,
+                num_replicas=num_replicas,
+                scope_name=scope_name,
+                collection_name=collection_name,
+                timeout=timeout,
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def create_primary_index(
+        self,
+        bucket_name: str,
+        *,
+        index_name: str | None = None,
+        ignore_if_exists: bool = False,
+        deferred: bool = False,
+        num_replicas: int | None = None,
+        scope_name: str | None = None,
+        collection_name: str | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Make an index of all keys, which serves any statement, slowly.
+
+        Args:
+            bucket_name: the bucket's name.
+            index_name: the index' name. None: `#primary`.
+            ignore_if_exists: whether it is none of an error that there is one of that name.
+            deferred: whether it is built by `build_deferred_indexes`.
+            num_replicas: copies of it. None: as the cluster says.
+            scope_name: of the collection. None: the bucket is meant, as ever.
+            collection_name: the collection's name; goes with its scope's.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises QueryIndexExistsError, QueryBucketNotFoundError, QueryCollectionNotFoundError,
+        QueryNotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = query_indexes.create_primary_index(
+                target._defaults,
+                bucket_name,
+                index_name=index_name,
+                ignore_if_exists=ignore_if_exists,
+                deferred=deferred,
+                num_replicas=num_replicas,
+                scope_name=scope_name,
+                collection_name=collection_name,
+                timeout=timeout,
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def drop_index(
+        self,
+        bucket_name: str,
+        index_name: str,
+        *,
+        ignore_if_not_exists: bool = False,
+        scope_name: str | None = None,
+        collection_name: str | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Drop an index.
+
+        Args:
+            bucket_name: the bucket's name.
+            index_name: the index' name.
+            ignore_if_not_exists: whether it is none of an error that there is none of that name.
+            scope_name: of the collection. None: the bucket is meant, as ever.
+            collection_name: the collection's name; goes with its scope's.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises QueryIndexNotFoundError, QueryBucketNotFoundError, QueryCollectionNotFoundError,
+        QueryNotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = query_indexes.drop_index(
+                target._defaults,
+                bucket_name,
+                index_name,
+                ignore_if_not_exists=ignore_if_not_exists,
+                scope_name=scope_name,
+                collection_name=collection_name,
+                timeout=timeout,
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def drop_primary_index(
+        self,
+        bucket_name: str,
+        *,
+        index_name: str | None = None,
+        ignore_if_not_exists: bool = False,
+        scope_name: str | None = None,
+        collection_name: str | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Drop an index of all keys.
+
+        Args:
+            bucket_name: the bucket's name.
+            index_name: the index' name. None: the one that was given none.
+            ignore_if_not_exists: whether it is none of an error that there is none.
+            scope_name: of the collection. None: the bucket is meant, as ever.
+            collection_name: the collection's name; goes with its scope's.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises what `drop_index` raises.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = query_indexes.drop_primary_index(
+                target._defaults,
+                bucket_name,
+                index_name=index_name,
+                ignore_if_not_exists=ignore_if_not_exists,
+                scope_name=scope_name,
+                collection_name=collection_name,
+                timeout=timeout,
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def get_all_indexes(
+        self,
+        bucket_name: str,
+        *,
+        scope_name: str | None = None,
+        collection_name: str | None = None,
+        timeout: float | None = None,
+    ) -> list[QueryIndex]:
+        """Return the indexes of a bucket and its collections, or of one collection.
+
+        Args:
+            bucket_name: the bucket's name.
+            scope_name: of the collection. None: all of the bucket are meant.
+            collection_name: the collection's name; goes with its scope's.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        The primary ones come first, then they are in the order of their names.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = query_indexes.get_all_indexes(
+                target._defaults,
+                bucket_name,
+                scope_name=scope_name,
+                collection_name=collection_name,
+                timeout=timeout,
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def build_deferred_indexes(
+        self,
+        bucket_name: str,
+        *,
+        scope_name: str | None = None,
+        collection_name: str | None = None,
+        timeout: float | None = None,
+    ) -> list[QueryIndex]:
+        """Have all indexes built that were deferred; return which, as they were before.
+
+        Args:
+            bucket_name: the bucket's name.
+            scope_name: of the collection. None: all of the bucket are meant.
+            collection_name: the collection's name; goes with its scope's.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        It does not wait for them: `watch_indexes` does.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = query_indexes.build_deferred_indexes(
+                target._defaults,
+                bucket_name,
+                scope_name=scope_name,
+                collection_name=collection_name,
+                timeout=timeout,
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def watch_indexes(
+        self,
+        bucket_name: str,
+        index_names: Iterable[str],
+        *,
+        timeout: float | None = None,
+        watch_primary: bool = False,
+        scope_name: str | None = None,
+        collection_name: str | None = None,
+        progress: Progress | None = None,
+    ) -> list[QueryIndex]:
+        """Wait until indexes are online; return them.
+
+        Args:
+            bucket_name: the bucket's name.
+            index_names: which.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+            watch_primary: whether `#primary` is one of them.
+            scope_name: of the collection. None: the bucket is meant, as ever.
+            collection_name: the collection's name; goes with its scope's.
+            progress: called with how many are online, 0, and how many there are.
+
+        Raises QueryIndexNotFoundError if one is not there, WatchQueryIndexTimeoutError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = query_indexes.watch_indexes(
+                target._defaults,
+                bucket_name,
+                index_names,
+                timeout=timeout,
+                watch_primary=watch_primary,
+                scope_name=scope_name,
+                collection_name=collection_name,
+                progress=progress,
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+
+class CollectionQueryIndexManagerMethods:
+    """What can be asked about indexes of one collection for queries."""
+
+    __slots__ = ()
+
+    _target: BucketTarget
+    _cross: Callable[[Any], Crossing]
+
+    def create_index(
+        self,
+        index_name: str,
+        keys: Iterable[str],
+        *,
+        ignore_if_exists: bool = False,
+        condition: str | None = None,
+        deferred: bool = False,
+        num_replicas: int | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Make an index of the collection.
+
+        Args:
+            index_name: the index' name.
+            keys: what is indexed: names of members, or expressions of SQL++.
+            ignore_if_exists: whether it is none of an error that there is one of that name.
+            condition: of documents that are indexed, in SQL++. None: all are.
+            deferred: whether it is built by `build_deferred_indexes`.
+            num_replicas: copies of it. None: as the cluster says.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises QueryIndexExistsError, QueryCollectionNotFoundError, QueryNotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = collection_indexes.create_index(
+                target._defaults,
+                index_name,
+                keys,
+                ignore_if_exists=ignore_if_exists,
+                condition=condition,
+                deferred=deferred,
+                num_replicas=num_replicas,
+                timeout=timeout,
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def create_primary_index(
+        self,
+        *,
+        index_name: str | None = None,
+        ignore_if_exists: bool = False,
+        deferred: bool = False,
+        num_replicas: int | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Make an index of all keys of the collection, which serves any statement, slowly.
+
+        Args:
+            index_name: the index' name. None: `#primary`.
+            ignore_if_exists: whether it is none of an error that there is one of that name.
+            deferred: whether it is built by `build_deferred_indexes`.
+            num_replicas: copies of it. None: as the cluster says.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises QueryIndexExistsError, QueryCollectionNotFoundError, QueryNotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = collection_indexes.create_primary_index(
+                target._defaults,
+                index_name=index_name,
+                ignore_if_exists=ignore_if_exists,
+                deferred=deferred,
+                num_replicas=num_replicas,
+                timeout=timeout,
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def drop_index(
+        self, index_name: str, *, ignore_if_not_exists: bool = False, timeout: float | None = None
+    ) -> None:
+        """Drop an index of the collection.
+
+        Args:
+            index_name: the index' name.
+            ignore_if_not_exists: whether it is none of an error that there is none of that name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises QueryIndexNotFoundError, QueryCollectionNotFoundError, QueryNotAuthorizedError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = collection_indexes.drop_index(
+                target._defaults,
+                index_name,
+                ignore_if_not_exists=ignore_if_not_exists,
+                timeout=timeout,
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def drop_primary_index(
+        self,
+        *,
+        index_name: str | None = None,
+        ignore_if_not_exists: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Drop an index of all keys of the collection.
+
+        Args:
+            index_name: the index' name. None: the one that was given none.
+            ignore_if_not_exists: whether it is none of an error that there is none.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises what `drop_index` raises.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = collection_indexes.drop_primary_index(
+                target._defaults,
+                index_name=index_name,
+                ignore_if_not_exists=ignore_if_not_exists,
+                timeout=timeout,
+            )
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def get_all_indexes(self, *, timeout: float | None = None) -> list[QueryIndex]:
+        """Return the indexes of the collection: the primary ones, then in the order of their names.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = collection_indexes.get_all_indexes(target._defaults, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def build_deferred_indexes(self, *, timeout: float | None = None) -> list[QueryIndex]:
+        """Have all indexes of the collection built that were deferred; return which.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        It does not wait for them: `watch_indexes` does.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = collection_indexes.build_deferred_indexes(target._defaults, timeout=timeout)
+            pending.owner = target
+        except CouchbaseError as error:
+            placed(error, target._defaults)
+            raise
+        finally:
+            del target
+        return crossing.run(pending)
+
+    def watch_indexes(
+        self,
+        index_names: Iterable[str],
+        *,
+        timeout: float | None = None,
+        watch_primary: bool = False,
+        progress: Progress | None = None,
+    ) -> list[QueryIndex]:
+        """Wait until indexes of the collection are online; return them.
+
+        Args:
+            index_names: which.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+            watch_primary: whether `#primary` is one of them.
+            progress: called with how many are online, 0, and how many there are.
+
+        Raises QueryIndexNotFoundError if one is not there, WatchQueryIndexTimeoutError.
+        """
+        target = self._target
+        crossing = self._cross(target._driver)
+        del self
+        try:
+            crossing.check(target._driver.session)
+            pending = collection_indexes.watch_indexes(
+                target._defaults,
+                index_names,
+                timeout=timeout,
+                watch_primary=watch_primary,
+                progress=progress,
             )
             pending.owner = target
         except CouchbaseError as error:

@@ -14,8 +14,11 @@ from couchloop.client.thread_management_methods import (
     AdminMethods,
     BucketManagerMethods,
     CollectionManagerMethods,
+    CollectionQueryIndexManagerMethods,
     DesignMethods,
     EventingFunctionManagerMethods,
+    N1qlIndexMethods,
+    QueryIndexManagerMethods,
     SearchIndexManagerMethods,
     UserManagerMethods,
     ViewIndexManagerMethods,
@@ -34,8 +37,10 @@ __all__ = [
     "ThreadSafeAdmin",
     "ThreadSafeBucketManager",
     "ThreadSafeCollectionManager",
+    "ThreadSafeCollectionQueryIndexManager",
     "ThreadSafeDesignManager",
     "ThreadSafeEventingFunctionManager",
+    "ThreadSafeQueryIndexManager",
     "ThreadSafeSearchIndexManager",
     "ThreadSafeUserManager",
     "ThreadSafeViewIndexManager",
@@ -124,8 +129,29 @@ class ThreadSafeViewIndexManager(ViewIndexManagerMethods, _ThreadSafeManager):
     __slots__ = ()
 
 
-class ThreadSafeDesignManager(DesignMethods, _ThreadSafeManager):
-    """What SDK 2.5 has for design documents, for plain threads."""
+class ThreadSafeDesignManager(N1qlIndexMethods, DesignMethods, _ThreadSafeManager):
+    """What SDK 2.5 has for design documents and indexes for queries, for plain threads."""
+
+    __slots__ = ()
+
+    # Other names that SDK 2.5 has for the same.
+    create_n1ql_index = N1qlIndexMethods.n1ql_index_create
+    create_n1ql_primary_index = N1qlIndexMethods.n1ql_index_create_primary
+    drop_n1ql_index = N1qlIndexMethods.n1ql_index_drop
+    drop_n1ql_primary_index = N1qlIndexMethods.n1ql_index_drop_primary
+    list_n1ql_indexes = N1qlIndexMethods.n1ql_index_list
+    build_n1ql_deferred_indexes = N1qlIndexMethods.n1ql_index_build_deferred
+    watch_n1ql_indexes = N1qlIndexMethods.n1ql_index_watch
+
+
+class ThreadSafeQueryIndexManager(QueryIndexManagerMethods, _ThreadSafeManager):
+    """The indexes for queries that a cluster has, for plain threads."""
+
+    __slots__ = ()
+
+
+class ThreadSafeCollectionQueryIndexManager(CollectionQueryIndexManagerMethods, _ThreadSafeManager):
+    """The indexes for queries that a collection has, for plain threads."""
 
     __slots__ = ()
 

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
         ThreadSafeAdmin,
         ThreadSafeBucketManager,
         ThreadSafeCollectionManager,
+        ThreadSafeCollectionQueryIndexManager,
         ThreadSafeDesignManager,
         ThreadSafeEventingFunctionManager,
+        ThreadSafeQueryIndexManager,
         ThreadSafeSearchIndexManager,
         ThreadSafeUserManager,
         ThreadSafeViewIndexManager,
@@ -146,9 +148,10 @@ class ThreadSafeBucket(OldNames, N1qlMethods, HealthMethods, OfBucketManager, Du
 class ThreadSafeCollection(DocumentMethods, N1qlMethods):
     """A collection for any number of plain threads, as `ThreadSafeBucket` is a Bucket."""
 
-    def __init__(self, collection: CollectionBase, cross: Cross) -> None:
+    def __init__(self, collection: CollectionBase, cross: Cross, ask: Cross) -> None:
         self._target: CollectionBase = collection
         self._cross = cross
+        self._ask = ask
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._target!r}>"
@@ -176,6 +179,17 @@ class ThreadSafeCollection(DocumentMethods, N1qlMethods):
     def name(self) -> str:
         """Its own name."""
         return self._target.name
+
+    def query_indexes(self) -> ThreadSafeCollectionQueryIndexManager:
+        """Return what makes, drops, builds and watches its indexes for queries."""
+        from couchloop.client.thread_managers import (  # noqa: PLC0415
+            OfBucket,
+            ThreadSafeCollectionQueryIndexManager,
+        )
+
+        collection = self._target
+        target = OfBucket(collection._bucket, collection._index_defaults())  # noqa: SLF001 - ours
+        return ThreadSafeCollectionQueryIndexManager(target, self._ask)
 
 
 class ThreadSafeScope(QueryMethods):
@@ -216,7 +230,7 @@ class ThreadSafeScope(QueryMethods):
         Raises InvalidNameError (a ValueError) if no collection may be called so.
         """
         collection = self._bucket._collection(self._name, name)  # noqa: SLF001 - ours
-        return ThreadSafeCollection(collection, self._cross)
+        return ThreadSafeCollection(collection, self._cross, self._ask)
 
     def search_indexes(self) -> ThreadSafeSearchIndexManager:
         """Return what makes, changes and drops the scope's search indexes."""
@@ -272,6 +286,12 @@ class ThreadSafeCluster(QueryMethods, N1qlMethods, HealthMethods, HttpMethods):
         from couchloop.client.thread_managers import ThreadSafeUserManager  # noqa: PLC0415
 
         return ThreadSafeUserManager(self._target, self._cross)
+
+    def query_indexes(self) -> ThreadSafeQueryIndexManager:
+        """Return what makes, drops, builds and watches indexes for queries."""
+        from couchloop.client.thread_managers import ThreadSafeQueryIndexManager  # noqa: PLC0415
+
+        return ThreadSafeQueryIndexManager(self._target, self._cross)
 
     def search_indexes(self) -> ThreadSafeSearchIndexManager:
         """Return what makes, changes and drops search indexes."""
