@@ -180,6 +180,8 @@ class Sdk25Names(LaterNames, OfBucketManager):
     _driver: Driver
     _settings: Settings
     _defaults: Defaults
+    _set_services: Callable[[Defaults, Mapping[str, Any]], None]
+    """Has what requests to services use count from now on, in all collections."""
 
     query = _NotYet(_VIEWS)
     view_query = _NotYet(_VIEWS)
@@ -206,10 +208,6 @@ class Sdk25Names(LaterNames, OfBucketManager):
 
     def _set(self, **changed: Any) -> None:
         """Have settings count from now on."""
-        raise NotImplementedError
-
-    def _set_services(self, defaults: Defaults, changed: Mapping[str, Any]) -> None:
-        """Have what requests to services use count from now on, in all collections."""
         raise NotImplementedError
 
     def _set_default(self, **changed: Any) -> None:
