@@ -35,7 +35,7 @@ from couchloop.transcoder import FMT_JSON, Transcoder
 from gcouchbase.collection import Collection, Scope
 from gcouchbase.dialling import SocketFactory
 from gcouchbase.driver import GeventDriver
-from gcouchbase.methods import HealthMethods, N1qlMethods, OldNames
+from gcouchbase.methods import HealthMethods, N1qlMethods, OldNames, SearchMethods
 from gcouchbase.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class OpenBucketArguments(BucketArguments, total=False):
 class Bucket(
     OldNames,
     N1qlMethods,
+    SearchMethods,
     HealthMethods,
     ScopesAndCollections[Scope, Collection, "CollectionManager"],
     BucketBase,

@@ -15,7 +15,13 @@ from couchloop.safety.secret import sealed
 from couchloop.settings.connection_string import ConnectionString
 from gcouchbase.bucket import Bucket, OpenBucketArguments
 from gcouchbase.dialling import SocketFactory
-from gcouchbase.methods import HealthMethods, HttpMethods, N1qlMethods, QueryMethods
+from gcouchbase.methods import (
+    HealthMethods,
+    HttpMethods,
+    N1qlMethods,
+    QueryMethods,
+    SearchMethods,
+)
 from gcouchbase.services import ServicesDriver
 
 if TYPE_CHECKING:
@@ -33,7 +39,9 @@ if TYPE_CHECKING:
 __all__ = ["CertAuthenticator", "ClassicAuthenticator", "Cluster", "PasswordAuthenticator"]
 
 
-class Cluster(QueryMethods, N1qlMethods, HealthMethods, HttpMethods, ClusterBase[Bucket]):
+class Cluster(
+    QueryMethods, N1qlMethods, SearchMethods, HealthMethods, HttpMethods, ClusterBase[Bucket]
+):
     """Where the nodes are and who connects. Does no I/O before a Bucket is opened, or asked for.
 
     Args:

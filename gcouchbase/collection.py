@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from couchloop.client.collections import CollectionBase, ScopeBase
 from gcouchbase.driver import GeventDriver
-from gcouchbase.methods import DocumentMethods, N1qlMethods, QueryMethods
+from gcouchbase.methods import DocumentMethods, N1qlMethods, QueryMethods, SearchMethods
 
 if TYPE_CHECKING:
     from gcouchbase.management import (
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Collection", "Scope"]
 
 
-class Collection(DocumentMethods, N1qlMethods, CollectionBase):
+class Collection(DocumentMethods, N1qlMethods, SearchMethods, CollectionBase):
     """A collection of a bucket: `bucket.collection(name)`, `bucket.scope(name).collection(name)`.
 
     Its methods are the Bucket's own, which are those of the default collection. It keeps its Bucket
@@ -35,7 +35,7 @@ class Collection(DocumentMethods, N1qlMethods, CollectionBase):
         return CollectionQueryIndexManager(self, self._index_defaults())
 
 
-class Scope(QueryMethods, ScopeBase[Collection]):
+class Scope(QueryMethods, SearchMethods, ScopeBase[Collection]):
     """A scope of a bucket: `bucket.scope(name)`."""
 
     __slots__ = ()

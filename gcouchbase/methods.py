@@ -23,6 +23,7 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/operations/scan.py
 - core/couchloop/n1ql/n1ql_queries.py
 - core/couchloop/n1ql/queries.py
+- core/couchloop/fulltext/searches.py
 - core/couchloop/session/health.py
 - core/couchloop/session/ping.py
 - core/couchloop/operations/manifest.py
@@ -36,7 +37,7 @@ waits, and the operation in flight holds it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, overload
 from warnings import warn
@@ -45,6 +46,12 @@ from couchloop.arguments.expiry import Expiry, LockTime
 from couchloop.client.services import ClusterServices
 from couchloop.durability import DurabilityType
 from couchloop.exceptions import CouchbaseError
+from couchloop.fulltext import searches
+from couchloop.fulltext.body import Searched
+from couchloop.fulltext.facets import Facet
+from couchloop.fulltext.hits import SearchRow
+from couchloop.fulltext.params import HighlightStyle, Params, SearchScanConsistency
+from couchloop.fulltext.sorts import Sort
 from couchloop.hot.operation import Defaults, Key, placed
 from couchloop.hot.result import (
     ExistsResult,
@@ -100,7 +107,7 @@ from couchloop.session.ping import PingReport
 from couchloop.session.services.pings import ServiceType
 from couchloop.transcoder import Transcoder
 from gcouchbase.driver import GeventDriver
-from gcouchbase.rows import N1QLRequest
+from gcouchbase.rows import N1QLRequest, SearchResult
 from gcouchbase.stream import ResultStream
 
 
@@ -4868,6 +4875,153 @@ class QueryMethods:
                     type=type,
                     use_replica=use_replica,
                     **kwargs,
+                ),
+                self._ask_services(),
+            )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+
+
+class SearchMethods:
+    """Documents found by what is in them."""
+
+    __slots__ = ()
+
+    _defaults: Defaults
+    _driver: GeventDriver
+    if TYPE_CHECKING:
+
+        def _ask_services(self) -> ClusterServices: ...
+
+    def search(
+        self,
+        index: str,
+        query: Searched,
+        params: Params | None = None,
+        *,
+        collections: Iterable[str] | None = None,
+        consistency: str | None = None,
+        consistent_with: Changes | None = None,
+        disable_scoring: bool | None = None,
+        explain: bool | None = None,
+        facets: Mapping[str, Facet] | None = None,
+        fields: Iterable[str] | None = None,
+        highlight_fields: Iterable[str] | None = None,
+        highlight_style: HighlightStyle | str | None = None,
+        include_locations: bool | None = None,
+        limit: int | None = None,
+        raw: Mapping[str, Any] | None = None,
+        row_factory: Callable[[SearchRow], Any] | None = None,
+        scan_consistency: SearchScanConsistency | str | None = None,
+        search_after: Iterable[str] | None = None,
+        search_before: Iterable[str] | None = None,
+        show_request: bool | None = None,
+        skip: int | None = None,
+        sort: Sort | Iterable[Sort | str] | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> SearchResult[SearchRow]:
+        """Find documents by what is in them; hits stream, the best come first.
+
+        Args:
+            index: the index' name; of a scope, if a scope or a collection is asked.
+            query: a query of `couchloop.fulltext`, a SearchRequest, vectors, or a text in the
+                service's language for people.
+            params: how it is to be answered; what is said beside counts more.
+            collections: the names of those that are searched, of an index of several.
+            consistency: `not_bounded`, which it is by itself.
+            consistent_with: a MutationState: the index is waited for until it has these changes.
+            disable_scoring: whether all hits are equally good.
+            explain: whether hits say how their score came about.
+            facets: what is counted beside, by name.
+            fields: of documents, which hits have; `["*"]`: all that the index keeps.
+            highlight_fields: the fields with fragments. None: all.
+            highlight_style: how what was found is marked in fragments: `html` or `ansi`.
+            include_locations: whether hits say where terms stand.
+            limit: hits at most; by itself 10.
+            raw: further members of the request, by the service's names.
+            row_factory: is called with each hit, and gives what is given instead.
+            scan_consistency: the same as `consistency`; SDK 4's name.
+            search_after: the `sort` of a hit, behind which the search goes on.
+            search_before: the `sort` of a hit, before which it goes on.
+            show_request: whether the answer has the request.
+            skip: hits that are left out, the best ones.
+            sort: a Sort, or a list of fields' names and of sorts. None: by score.
+            timeout: seconds that it has; while hits wait to be taken none pass. None: as the params
+                say, or the option search_timeout.
+
+        Parts of the index that have failed are told by `errors` of the result, beside the hits of
+        others. Nothing is sent before the first hit is asked for. A search changes nothing: where
+        its answer is lost before a hit was given, it is repeated. Raises InvalidSettingError (a
+        TypeError), InvalidSearchError (a ValueError), NoChildrenError; while hits are taken
+        SearchIndexNotFoundError, FeatureNotAvailableError, ServerInvalidArgumentError,
+        ConsistencyMismatchError, RateLimitedError, SearchError and what all requests to services
+        raise.
+        """
+        try:
+            return SearchResult(
+                self,
+                searches.search(
+                    self._defaults,
+                    index,
+                    query,
+                    params,
+                    collections=collections,
+                    consistency=consistency,
+                    consistent_with=consistent_with,
+                    disable_scoring=disable_scoring,
+                    explain=explain,
+                    facets=facets,
+                    fields=fields,
+                    highlight_fields=highlight_fields,
+                    highlight_style=highlight_style,
+                    include_locations=include_locations,
+                    limit=limit,
+                    raw=raw,
+                    row_factory=row_factory,
+                    scan_consistency=scan_consistency,
+                    search_after=search_after,
+                    search_before=search_before,
+                    show_request=show_request,
+                    skip=skip,
+                    sort=sort,
+                    timeout=timeout,
+                ),
+                self._ask_services(),
+            )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+
+    def search_query(
+        self,
+        index: str,
+        query: Searched,
+        params: Params | None = None,
+        *,
+        row_factory: Callable[[SearchRow], Any] | None = None,
+        **options: Any,
+    ) -> SearchResult[SearchRow]:
+        """Find documents by what is in them: SDK 4's older name of `search`, which see.
+
+        Args:
+            index: the index' name.
+            query: what is searched for.
+            params: how it is to be answered.
+            row_factory: is called with each hit, and gives what is given instead.
+            options: as `search` has them.
+
+        Raises ArgumentError for an option that there is not, and what `search` raises.
+        """
+        try:
+            return SearchResult(
+                self,
+                searches.search_query(
+                    self._defaults, index, query, params, row_factory=row_factory, **options
                 ),
                 self._ask_services(),
             )

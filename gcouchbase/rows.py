@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import Any, Self, TypeVar
 
 from couchloop.client.rows import RowsBase
+from couchloop.fulltext.results import OfSearches
 from couchloop.n1ql.results import OfQueries
 from couchloop.operations.stream import END, Look
 from gcouchbase.stream import HubStream
 
-__all__ = ["N1QLRequest", "RowsRequest"]
+__all__ = ["N1QLRequest", "RowsRequest", "SearchResult"]
 
 T = TypeVar("T")
 
@@ -88,3 +89,7 @@ class RowsRequest(RowsBase[T], HubStream[T]):
 
 class N1QLRequest(OfQueries, RowsRequest[T]):
     """A query, and its rows: what `n1ql_query` and `query` give."""
+
+
+class SearchResult(OfSearches, RowsRequest[T]):
+    """A search, and its hits: what `search` and `search_query` give."""

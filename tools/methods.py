@@ -27,6 +27,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType, NoneType, UnionType
 from typing import Any, Final, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from couchloop.fulltext import searches
 from couchloop.hot.result import ReplicasResult
 from couchloop.hot.result import V as OF_TYPE
 from couchloop.management import (
@@ -136,6 +137,7 @@ FAMILIES: Final = (
     ),
     Family("N1qlMethods", "Queries by the name of SDK 2.5", (n1ql_queries,)),
     Family("QueryMethods", "Queries by the name of SDK 4", (queries,)),
+    Family("SearchMethods", "Documents found by what is in them", (searches,)),
     Family("HealthMethods", "How the nodes are, and when they are ready", (health, ping)),
     Family("ManifestMethods", "What can be asked of scopes and collections", (manifest,)),
     Family(

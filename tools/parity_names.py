@@ -128,7 +128,7 @@ _DOTTED_QUERIES: Final = f"""\
 query | | {_QUERIES}
 n1ql_query(query) | rows stream, and are decoded into `type=`; also of collections and in threads
 analytics_query | | {_QUERIES}
-search | | {_QUERIES}
+search(index, query) | hits stream; the service is told what it takes; also of scopes, collections and in threads
 bucket_manager
 design_create
 design_get
@@ -358,8 +358,8 @@ queryEx | | {_QUERIES}
 queryAll | | {_QUERIES}
 n1qlQueryEx(cls) | `on_rows` may return a Deferred, which pauses the rows
 n1qlQueryAll
-searchQueryEx | | {_QUERIES}
-searchQueryAll | | {_QUERIES}
+searchQueryEx(cls) | `on_rows` may return a Deferred, which pauses the hits
+searchQueryAll
 RawBucket | shares the Bucket of the same arguments | | txcouchbase.bucket.RawBucket
 RawBucket.defer(opres) | | | txcouchbase.bucket.RawBucket.defer
 TxAsyncConnection | | out: deprecated in 2.5 already
@@ -396,8 +396,8 @@ diagnostics
 wait_until_ready
 query(statement) | rows stream; `readonly` is sent; what did not run is asked anew
 analytics_query | | {_QUERIES}
-search_query | | {_QUERIES}
-search | | {_QUERIES}
+search_query(index, query) | as search
+search(index, query) | hits stream; a lost answer is asked for anew; changes are told by both names of an index
 buckets
 users
 query_indexes

@@ -38,7 +38,7 @@ from couchloop.transcoder import FMT_JSON, Transcoder
 from txcouchbase.collection import Collection, Scope
 from txcouchbase.connecting import EndpointFactory
 from txcouchbase.driver import TwistedDriver, check_reactor
-from txcouchbase.methods import HealthMethods, N1qlMethods, OldNames
+from txcouchbase.methods import HealthMethods, N1qlMethods, OldNames, SearchMethods
 from txcouchbase.producers import Producer, Producers
 from txcouchbase.queries import QueriesOfBucket
 from txcouchbase.raw import RawOperations
@@ -74,6 +74,7 @@ class OpenBucketArguments(BucketArguments, total=False):
 class Bucket(
     OldNames,
     N1qlMethods,
+    SearchMethods,
     HealthMethods,
     ScopesAndCollections[Scope, Collection, "CollectionManager"],
     QueriesOfBucket,

@@ -17,7 +17,13 @@ from couchloop.settings.connection_string import ConnectionString
 from txcouchbase.bucket import Bucket, OpenBucketArguments
 from txcouchbase.connecting import EndpointFactory
 from txcouchbase.driver import TwistedDriver, check_reactor
-from txcouchbase.methods import HealthMethods, HttpMethods, N1qlMethods, QueryMethods
+from txcouchbase.methods import (
+    HealthMethods,
+    HttpMethods,
+    N1qlMethods,
+    QueryMethods,
+    SearchMethods,
+)
 from txcouchbase.services import ServicesDriver
 
 if TYPE_CHECKING:
@@ -35,7 +41,9 @@ if TYPE_CHECKING:
 __all__ = ["CertAuthenticator", "ClassicAuthenticator", "Cluster", "PasswordAuthenticator"]
 
 
-class Cluster(QueryMethods, N1qlMethods, HealthMethods, HttpMethods, ClusterBase[Bucket]):
+class Cluster(
+    QueryMethods, N1qlMethods, SearchMethods, HealthMethods, HttpMethods, ClusterBase[Bucket]
+):
     """Where the nodes are and who connects. Does no I/O before a Bucket is opened.
 
     Args:

@@ -17,6 +17,7 @@ class QueriesOfBucket:
     """What a Bucket has: `…All` gives a Deferred of all rows, `…Ex` hands them to an object."""
 
     n1ql_query: Any
+    search: Any
 
     def n1qlQueryAll(self, *args: Any, **kwargs: Any) -> Deferred[BatchedRows[Any]]:
         """Return a new Deferred: all rows of a query, and what stands beside them.
@@ -37,3 +38,23 @@ class QueriesOfBucket:
         Raises what `n1ql_query` raises; what it fails with `on_error` is told.
         """
         return cls(self.n1ql_query(*args, **kwargs)).start()
+
+    def searchQueryAll(self, *args: Any, **kwargs: Any) -> Deferred[BatchedRows[Any]]:
+        """Return a new Deferred: all hits of a search, and what stands beside them.
+
+        The arguments are those of `search`, and so are the errors that it fails with.
+        """
+        found: Deferred[BatchedRows[Any]] = self.search(*args, **kwargs).batched()
+        return found
+
+    def searchQueryEx(self, cls: type[H], *args: Any, **kwargs: Any) -> H:
+        """Search, and hand the hits to an object that is returned.
+
+        Args:
+            cls: its class, of the kind RowsHandler (`txcouchbase.rows`); it is given the request.
+            args: as `search` takes them.
+            kwargs: likewise.
+
+        Raises what `search` raises; what it fails with `on_error` is told.
+        """
+        return cls(self.search(*args, **kwargs)).start()

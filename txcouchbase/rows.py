@@ -8,11 +8,12 @@ from typing import Any, Generic, Self, TypeVar
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
 
 from couchloop.client.rows import RowsBase
+from couchloop.fulltext.results import OfSearches
 from couchloop.n1ql.results import OfQueries
 from couchloop.operations.stream import END, Look
 from txcouchbase.stream import ReactorStream
 
-__all__ = ["BatchedRows", "N1QLRequest", "RowsHandler", "RowsRequest"]
+__all__ = ["BatchedRows", "N1QLRequest", "RowsHandler", "RowsRequest", "SearchResult"]
 
 T = TypeVar("T")
 
@@ -144,6 +145,10 @@ class RowsRequest(RowsBase[T], ReactorStream[T]):
 
 class N1QLRequest(OfQueries, RowsRequest[T]):
     """A query, and its rows: what `n1ql_query` and `query` give."""
+
+
+class SearchResult(OfSearches, RowsRequest[T]):
+    """A search, and its hits: what `search` and `search_query` give."""
 
 
 class BatchedRows(Generic[T]):

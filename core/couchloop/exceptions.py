@@ -1146,6 +1146,89 @@ class WatchQueryIndexTimeoutError(UnambiguousTimeoutError):
     """The indexes were not all online in time."""
 
 
+# Analytics ----------------------------------------------------------------------------------------
+
+
+class AnalyticsError(N1QLError):
+    """The analytics service says that a query has failed; see N1QLError."""
+
+
+class AnalyticsParsingError(AnalyticsError, CouchbaseInputError):
+    """The statement for the analytics service cannot be read."""
+
+
+class CompilationFailureError(AnalyticsError, CouchbaseInputError):
+    """The analytics service knows no way to do what the statement says."""
+
+    ID = 301
+
+
+class JobQueueFullError(AnalyticsError, CouchbaseTransientError):
+    """The analytics service has as many queries as it takes."""
+
+    ID = 302
+
+
+class AnalyticsTemporaryFailError(AnalyticsError, TemporaryFailError):
+    """The analytics service cannot run queries for now."""
+
+
+class DatasetNotFoundError(AnalyticsError, CouchbaseInputError):
+    """The statement names a dataset that there is not."""
+
+    ID = 303
+
+
+class DataverseNotFoundError(AnalyticsError, CouchbaseInputError):
+    """The statement names a dataverse that there is not."""
+
+    ID = 304
+
+
+class DatasetExistsError(AnalyticsError, CouchbaseInputError):
+    """There is a dataset of that name already."""
+
+    ID = 305
+
+
+class DataverseExistsError(AnalyticsError, CouchbaseInputError):
+    """There is a dataverse of that name already."""
+
+    ID = 306
+
+
+class LinkNotFoundError(AnalyticsError, CouchbaseInputError):
+    """There is no such link."""
+
+    ID = 307
+
+
+class LinkExistsError(AnalyticsError, CouchbaseInputError):
+    """There is a link of that name already."""
+
+    ID = 308
+
+
+class AnalyticsIndexNotFoundError(AnalyticsError, IndexNotFoundError):
+    """The dataset has no such index."""
+
+
+class AnalyticsIndexExistsError(AnalyticsError, IndexExistsError):
+    """The dataset has an index of that name already."""
+
+
+class AnalyticsAuthError(AnalyticsError, AuthError):
+    """The analytics service did not accept the user name and password."""
+
+
+class AnalyticsTimeoutError(AnalyticsError, UnambiguousTimeoutError):
+    """The analytics service has given the query up, for its time was over."""
+
+
+class AnalyticsInternalError(AnalyticsError, InternalError):
+    """The analytics service reported a failure of its own."""
+
+
 class LoopBlockedError(CouchbaseError):
     """The event loop stood still: something in this program kept it from reading answers.
 

@@ -87,13 +87,15 @@ class Rows(RowStream[Any]):
 
 
 @contextmanager
-def asking(loop: Loop, *scripts: Script, tls: Certificates | None = None) -> Iterator[Asking]:
-    """Serve a cluster of one node, and the scripts in place of its query service."""
+def asking(
+    loop: Loop, *scripts: Script, tls: Certificates | None = None, key: str = "n1ql"
+) -> Iterator[Asking]:
+    """Serve a cluster of one node, and the scripts in place of its query service, or another."""
     embedded = loop.embedded(nodes=0)
     embedded.add_node()
-    certificate, context, key = None, None, "n1ql"
+    certificate, context = None, None
     if tls is not None:
-        certificate, key = tls.server(), "n1qlSSL"
+        certificate, key = tls.server(), f"{key}SSL"
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate.certificate)
     with (

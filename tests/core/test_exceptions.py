@@ -96,11 +96,15 @@ class TestTree:
             101: {"NotFoundError", "NotStoredError"},
             122: {"DeltaBadvalError", "SubdocBadDeltaError"},
         }
-        seen: dict[int, set[str]] = {}
+        seen: dict[int, set[type[CouchbaseError]]] = {}
         for cls in CLASSES:
             if (number := vars(cls).get("ID")) is not None:
-                seen.setdefault(number, set()).add(cls.__name__)
-        assert {n: names for n, names in seen.items() if len(names) > 1} == same
+                seen.setdefault(number, set()).add(cls)
+        first = {
+            number: {each.__name__ for each in classes if not classes & set(each.__mro__[1:])}
+            for number, classes in seen.items()
+        }
+        assert {number: names for number, names in first.items() if len(names) > 1} == same
 
     def test_unknown_codes(self) -> None:
         """A code without a class gives the base class, and keeps its number."""

@@ -73,6 +73,8 @@ def build(letter: str, clock: ManualClock) -> EmbeddedCluster:
     )
     for index, node in enumerate(cluster.nodes):
         node.ports = {"kv": layout.port + index, "kvSSL": layout.port + layout.tls_ports + index}
+    # The one that was recorded had no search service that told of indexes of scopes.
+    cluster.capabilities["search"] = ["vectorSearch"]
     cluster.set_manifest("default", _MANIFEST)
     return cluster
 

@@ -86,7 +86,11 @@ class ClusterBase(LaterOfClusters, Generic[B]):
             transcoder_of(None),
             0,
             timeout=number(options, "http_timeout"),
-            services=ServiceDefaults(query_timeout=times.query, query_grace=times.grace),
+            services=ServiceDefaults(
+                query_timeout=times.query,
+                query_grace=times.grace,
+                search_timeout=times.search,
+            ),
         )
         """What holds for requests to services."""
         if isinstance(connection_string, ConnectionString):

@@ -57,7 +57,12 @@ class ManagerBase:
 def service_defaults(settings: Settings) -> ServiceDefaults:
     """Return what requests to services use where they say nothing."""
     times = settings.service_times
-    return ServiceDefaults(settings.bucket, query_timeout=times.query, query_grace=times.grace)
+    return ServiceDefaults(
+        settings.bucket,
+        query_timeout=times.query,
+        query_grace=times.grace,
+        search_timeout=times.search,
+    )
 
 
 def defaults_of_bucket(settings: Settings) -> BucketDefaults:

@@ -46,7 +46,7 @@ _MODES: Final = {number: mode for mode, number in _COMPRESSION.items()}
 _VIEWS: Final = "views are not there yet"
 _QUERIES: Final = "queries are not there yet"
 _ANALYTICS: Final = "analytics queries are not there yet"
-_SEARCHES: Final = "searches are not there yet"
+_SEARCHES: Final = "slow searches are not reported yet"
 _MANAGEMENT: Final = "management of analytics is not there yet"
 _CRYPTO: Final = "encryption of fields is not there yet: encrypt values in a transcoder"
 
@@ -145,8 +145,6 @@ class LaterOfClusters(LaterNames):
     """Names of a Cluster that come with a later version."""
 
     analytics_query = _NotYet(_ANALYTICS)
-    search = _NotYet(_SEARCHES)
-    search_query = _NotYet(_SEARCHES)
     analytics_indexes = _NotYet(_MANAGEMENT)
 
 
@@ -155,8 +153,6 @@ class LaterOnTwisted(LaterNames):
 
     queryAll = _NotYet(_VIEWS)  # noqa: N815 - Twisted's style
     queryEx = _NotYet(_VIEWS)  # noqa: N815 - Twisted's style
-    searchQueryAll = _NotYet(_SEARCHES)  # noqa: N815 - Twisted's style
-    searchQueryEx = _NotYet(_SEARCHES)  # noqa: N815 - Twisted's style
 
 
 class OfBucketManager:
@@ -186,7 +182,6 @@ class Sdk25Names(LaterNames, OfBucketManager):
     query = _NotYet(_VIEWS)
     view_query = _NotYet(_VIEWS)
     analytics_query = _NotYet(_ANALYTICS)
-    search = _NotYet(_SEARCHES)
     add_bucket_creds = _NotYet(_QUERIES)
     register_crypto_provider = _NotYet(_CRYPTO)
     unregister_crypto_provider = _NotYet(_CRYPTO)

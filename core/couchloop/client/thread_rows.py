@@ -8,11 +8,12 @@ from typing import Any, Self, TypeVar
 from couchloop.client.crossing import Crossing
 from couchloop.client.rows import RowsBase
 from couchloop.client.thread_stream import ThreadStream
+from couchloop.fulltext.results import OfSearches
 from couchloop.n1ql.results import OfQueries
 from couchloop.operations.rows import RowStream
 from couchloop.operations.stream import END
 
-__all__ = ["N1QLRequest", "RowsRequest"]
+__all__ = ["N1QLRequest", "RowsRequest", "SearchResult"]
 
 T = TypeVar("T")
 
@@ -107,3 +108,7 @@ class RowsRequest(RowsBase[T], ThreadStream[T]):
 
 class N1QLRequest(OfQueries, RowsRequest[T]):
     """A query, and its rows: what `n1ql_query` and `query` give."""
+
+
+class SearchResult(OfSearches, RowsRequest[T]):
+    """A search, and its hits: what `search` and `search_query` give."""

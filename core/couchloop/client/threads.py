@@ -18,6 +18,7 @@ from couchloop.client.thread_methods import (
     N1qlMethods,
     OldNames,
     QueryMethods,
+    SearchMethods,
 )
 from couchloop.client.thread_pipeline import ThreadPipeline, Ways
 
@@ -40,7 +41,9 @@ Cross = Callable[[Any], Crossing]
 """Gives the way to the loop of a driver."""
 
 
-class ThreadSafeBucket(OldNames, N1qlMethods, HealthMethods, OfBucketManager, DurabilityBlocks):
+class ThreadSafeBucket(
+    OldNames, N1qlMethods, SearchMethods, HealthMethods, OfBucketManager, DurabilityBlocks
+):
     """The operations of a Bucket for any number of plain threads; each call blocks its thread.
 
     `bucket.threadsafe()` makes it, in the loop's thread; it may be used in all others, and keeps
@@ -145,7 +148,7 @@ class ThreadSafeBucket(OldNames, N1qlMethods, HealthMethods, OfBucketManager, Du
         return self._target.closed
 
 
-class ThreadSafeCollection(DocumentMethods, N1qlMethods):
+class ThreadSafeCollection(DocumentMethods, N1qlMethods, SearchMethods):
     """A collection for any number of plain threads, as `ThreadSafeBucket` is a Bucket."""
 
     def __init__(self, collection: CollectionBase, cross: Cross, ask: Cross) -> None:
@@ -192,7 +195,7 @@ class ThreadSafeCollection(DocumentMethods, N1qlMethods):
         return ThreadSafeCollectionQueryIndexManager(target, self._ask)
 
 
-class ThreadSafeScope(QueryMethods):
+class ThreadSafeScope(QueryMethods, SearchMethods):
     """A scope for any number of plain threads."""
 
     def __init__(self, bucket: BucketBase, name: str, cross: Cross, ask: Cross) -> None:
@@ -253,7 +256,7 @@ class ThreadSafeScope(QueryMethods):
         return OfBucket(bucket, defaults_of_scope(bucket._settings, self._name))  # noqa: SLF001
 
 
-class ThreadSafeCluster(QueryMethods, N1qlMethods, HealthMethods, HttpMethods):
+class ThreadSafeCluster(QueryMethods, N1qlMethods, SearchMethods, HealthMethods, HttpMethods):
     """What a Cluster asks of services, for any number of plain threads; each call blocks its own.
 
     `cluster.threadsafe()` makes it, in the loop's thread. It is for the loop that runs there, and

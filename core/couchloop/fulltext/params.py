@@ -5,25 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from enum import Enum
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from couchloop.arguments.times import exact_seconds
-from couchloop.exceptions import InvalidSearchError, InvalidSettingError
+from couchloop.exceptions import ArgumentError, InvalidSearchError, InvalidSettingError
 from couchloop.fulltext.facets import Facet, FacetDict
 from couchloop.fulltext.members import Member, Part, count, flag, name, names, one_of
 from couchloop.fulltext.sorts import Sort, sort_keys
+from couchloop.operations.scan import Changes
 
 Scope = tuple[str, str]
 """The names of a bucket and a scope."""
-
-
-class Changes(Protocol):
-    """Changes of documents: a `couchloop.mutation_state.MutationState`."""
-
-    def as_dict(self) -> dict[str, dict[str, list[int | str]]]:
-        """Return them: `{bucket: {vbucket: [number, uuid]}}`."""
-
-    def __bool__(self) -> bool: ...
 
 
 class HighlightStyle(Enum):
@@ -182,9 +174,35 @@ class Params(Part):
         if not hasattr(state, "as_dict"):
             kind = type(state).__name__
             raise InvalidSettingError(f"consistent_with takes a MutationState, not {kind}")
-        if not state:
+        if not state.as_dict():
             raise InvalidSettingError("the MutationState has no changes: add results of some")
         self._state = state
+
+    def updated(self, given: Mapping[str, Any]) -> Params:
+        """Return a copy with some attributes set; those that are None are left as they are.
+
+        Raises ArgumentError for what is no attribute.
+        """
+        made = Params()
+        made._members = dict(self._members)
+        made.facets.update(self.facets)
+        made._seconds, made._state = self._seconds, self._state
+        for attribute, value in given.items():
+            if attribute not in OPTIONS:
+                raise ArgumentError(
+                    f"a search has no option {attribute!r}: members of the request that have no "
+                    "option are raw",
+                    objextra=attribute,
+                )
+            if value is None:
+                continue
+            if attribute == "facets":
+                made.facets = FacetDict(value)
+            elif attribute == "consistent_with":
+                made.consistent_with(value)
+            else:
+                setattr(made, attribute, value)
+        return made
 
     def validate(self) -> None:
         """Raise InvalidSearchError for what excludes each other."""
@@ -239,5 +257,14 @@ class Params(Part):
     __hash__ = None  # as of all parts
 
 
+OPTIONS: Final = frozenset(
+    {
+        "facets",
+        "consistent_with",
+        "timeout",
+        *(name for name, member in vars(Params).items() if isinstance(member, Member)),
+    }
+)
+"""What a search may be told, by name."""
 SearchOptions: Final = Params
 """SDK 4's name."""

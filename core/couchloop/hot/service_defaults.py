@@ -17,6 +17,8 @@ class ServiceDefaults:
     """For a query."""
     query_grace: float = 0.0
     """For so much longer than the service the client waits."""
+    search_timeout: float = 75.0
+    """For a search."""
 
     @property
     def context(self) -> str:

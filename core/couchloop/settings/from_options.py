@@ -134,7 +134,9 @@ def _http(options: dict[str, Any]) -> Http:
 def service_times(options: dict[str, Any]) -> ServiceTimes:
     """Return how long requests to services may take."""
     return ServiceTimes(
-        query=number(options, "n1ql_timeout"), grace=number(options, "n1ql_grace_period")
+        query=number(options, "n1ql_timeout"),
+        grace=number(options, "n1ql_grace_period"),
+        search=number(options, "search_timeout"),
     )
 
 

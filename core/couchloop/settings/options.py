@@ -237,7 +237,7 @@ _RETRY_POLICIES: Final = _words(
 _NO_TELEMETRY: Final = "nothing uses it yet: measurements stay in the process"
 _NO_QUERIES: Final = "nothing uses it yet: queries are not reported"
 _NO_VIEWS: Final = "nothing uses it yet, for there are no view queries here"
-_NO_SEARCHES: Final = "nothing uses it yet, for there are no searches here"
+_NO_SEARCHES: Final = "nothing uses it yet: slow searches are not reported"
 _NO_ANALYTICS: Final = "nothing uses it yet, for there are no analytics queries here"
 
 _TABLE: Final = (
@@ -550,7 +550,6 @@ _TABLE: Final = (
         minimum=_TICK,
         modern=("search_timeout",),
         meaning="For a search.",
-        reason=_NO_SEARCHES,
     ),
     Option(
         name="analytics_timeout",

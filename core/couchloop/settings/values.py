@@ -247,6 +247,7 @@ class ServiceTimes:
     query: float = 75.0
     grace: float = 0.0
     """For so much longer than the service a query waits for its answer."""
+    search: float = 75.0
 
 
 @record(frozen=True, slots=True, kw_only=True)

@@ -51,9 +51,9 @@ def test_methods_of_a_cluster(name: str) -> None:
 
 def test_there_are_some() -> None:
     """The names that users look for are among them."""
-    assert {"query", "search"} <= set(later(Sdk25Names))
+    assert {"query", "analytics_query"} <= set(later(Sdk25Names))
     assert {"analytics_indexes"} <= set(later(LaterOfClusters))
-    assert {"queryAll", "searchQueryAll"} <= set(later(LaterOnTwisted))
+    assert {"queryAll"} <= set(later(LaterOnTwisted))
 
 
 @pytest.mark.parametrize("name", ["views_timeout", "tracing_threshold_n1ql"])

@@ -6,7 +6,7 @@ import math
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from couchloop.arguments.times import check_wait
@@ -20,7 +20,11 @@ from couchloop.embedded.storage.manifest import Manifest
 from couchloop.embedded.storage.partition import NO_NODE
 from couchloop.embedded.storage.search_indexes import SearchIndexes
 from couchloop.embedded.storage.vbucket import Lag, State
-from couchloop.embedded.topology.cluster_map import AlternateAddress, Configuration
+from couchloop.embedded.topology.cluster_map import (
+    CAPABILITIES,
+    AlternateAddress,
+    Configuration,
+)
 from couchloop.embedded.topology.connections import Connection, ServerConnection
 from couchloop.embedded.topology.faults import Faults
 from couchloop.embedded.topology.node import Node, NodeState
@@ -68,6 +72,8 @@ class Cluster(Faults, ABC):
         self.host = host
         self.epoch = 1
         self.rev = 1
+        self.capabilities: dict[str, Sequence[str]] = dict(CAPABILITIES)
+        """What services can do: who changes it calls `changed`."""
         self.operations: Counter[str] = Counter()
         """Requests by the name of their operation."""
         self.on_node_change: Callable[[Node], None] | None = None
@@ -531,6 +537,7 @@ class Cluster(Faults, ABC):
             self.name,
             tuple(node.address() for node in self.nodes),
             tuple(node.node_id for node in self.nodes),
+            capabilities=dict(self.capabilities),
         )
         ready = (bucket for bucket in self.buckets.values() if bucket.ready)
         return {None: whole, **{bucket.name: whole.of_bucket(bucket) for bucket in ready}}

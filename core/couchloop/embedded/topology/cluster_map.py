@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -35,6 +35,12 @@ _CAPABILITIES: Final = (
 )
 _NOT_EPHEMERAL: Final = frozenset({"couchapi", "rangeScan"})
 _MGMT: Final = 8091
+
+CAPABILITIES: Final[Mapping[str, Sequence[str]]] = {
+    "n1ql": ("enhancedPreparedStatements", "readFromReplica"),
+    "search": ("vectorSearch", "scopedSearchIndex"),
+}
+"""What services can do, as 7.6 tells it, by the names of both."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,8 @@ class Configuration:
     ephemeral: bool = False
     memcached: bool = False
     """Whether the bucket has no vbuckets: clients spread keys over the nodes themselves."""
+    capabilities: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What services can do, by the names of both."""
     manifest_uid: int = 0
     replicas: int = 0
     chains: tuple[tuple[int, ...], ...] = ()
@@ -148,6 +156,7 @@ class Configuration:
             bucket_uuid=bucket.uuid,
             ephemeral=bucket.ephemeral,
             memcached=bucket.memcached,
+            capabilities=self.capabilities,
             manifest_uid=bucket.manifest.uid,
             replicas=bucket.replicas,
             chains=tuple(
@@ -176,8 +185,7 @@ class Configuration:
             ],
             "clusterCapabilitiesVer": [1, 0],
             "clusterCapabilities": {
-                "n1ql": ["enhancedPreparedStatements", "readFromReplica"],
-                "search": ["vectorSearch"],
+                service: list(names) for service, names in self.capabilities.items()
             },
             "clusterUUID": self.cluster_uuid,
             "clusterName": self.cluster_name,

@@ -71,15 +71,27 @@ class Rotation:
         return None
 
 
-def named(nodes: Sequence[Address], name: str, service: Service) -> Address:
-    """Return which of *nodes* is called *name*; nobody else is told who asks.
+def named(
+    config: ClusterConfig, network: str, service: Service, name: str, *, tls: bool
+) -> Address:
+    """Return where the node is reached that is called *name*; nobody else is told who asks.
+
+    That is `host:port`, or the host of the first that has it. What a service says of itself may be
+    an address of another network, or the port without TLS: it is taken for the same node.
 
     Raises NodeNotAvailableError.
     """
-    for node in nodes:
-        if str(node) == name:
-            return node
-    known = ", ".join(map(str, nodes)) or "none"
+    key = key_of(service, tls=tls)
+    found = [(node, node.address(network, key)) for node in config.nodes]
+    there = [(node, address) for node, address in found if address is not None]
+    for _, address in there:
+        if name in {str(address), address.host}:
+            return address
+    for node, address in there:
+        keys = {key_of(service, tls=each) for each in (False, True)}
+        if any(str(node.address(other, each)) == name for other in node.networks for each in keys):
+            return address
+    known = ", ".join(str(address) for _, address in there) or "none"
     raise NodeNotAvailableError(
         f"the node is none of those that run the {service.name.lower()} service: {known}",
         context=ErrorContext(node=name),

@@ -216,7 +216,7 @@ class Services:
         if not nodes:
             raise unavailable(config, network, asked.service, tls=tls)
         if asked.node:
-            node = named(nodes, asked.node, asked.service)
+            node = named(config, network, asked.service, asked.node, tls=tls)
             return None if node in call.avoided else node
         return self._rotation.next(asked.service, nodes, call.avoided)
 

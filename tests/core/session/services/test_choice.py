@@ -87,8 +87,35 @@ def test_first_node_is_random() -> None:
     assert first == {ONE, TWO}
 
 
-def test_named() -> None:
+ELSEWHERE = b"""{"rev": 1, "nodesExt": [
+  {"hostname": "a", "services": {"n1ql": 1, "n1qlSSL": 3},
+   "alternateAddresses": {"external": {"hostname": "A", "ports": {"n1ql": 11, "n1qlSSL": 13}}}},
+  {"hostname": "b", "services": {"n1ql": 1, "n1qlSSL": 3, "fts": 2},
+   "alternateAddresses": {"external": {"hostname": "B", "ports": {"n1ql": 11, "n1qlSSL": 13}}}},
+  {"hostname": "c", "services": {"n1ql": 1}}]}"""
+
+
+@pytest.mark.parametrize(
+    ("name", "network", "tls", "expected"),
+    [
+        ("a:1", "default", False, Address("a", 1)),
+        ("b", "default", False, Address("b", 1)),
+        ("b:1", "default", True, Address("b", 3)),
+        ("b:3", "default", False, Address("b", 1)),
+        ("b:1", "external", False, Address("B", 11)),
+        ("B:11", "default", True, Address("b", 3)),
+        ("A", "external", True, Address("A", 13)),
+    ],
+)
+def test_named(name: str, network: str, tls: bool, expected: Address) -> None:
+    """A node is known by its host, and by all addresses that the configuration has for it."""
+    config = parse_config(ELSEWHERE, "a")
+    assert named(config, network, Service.QUERY, name, tls=tls) == expected
+
+
+@pytest.mark.parametrize("name", ["evil.test:1", "a:2", "b:2", "c:1", "", "A", "a:", "a:1:1"])
+def test_named_nowhere(name: str) -> None:
     """A node that is named must be one of the cluster's: nobody else hears the password."""
-    assert named([ONE, TWO], "127.0.0.1:8094", Service.QUERY) == TWO
+    config = parse_config(ELSEWHERE, "a")
     with pytest.raises(NodeNotAvailableError, match="none of those that run the query service"):
-        named([ONE, TWO], "evil.test:8094", Service.QUERY)
+        named(config, "default", Service.QUERY, name, tls=True)
