@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from tests.embedded import exchanges, search_replay
+from tests.embedded import exchanges, query_fidelity, search_replay
 from tests.embedded.recordings import names
 from tests.embedded.replay import Outcome, replay
 
@@ -150,7 +150,7 @@ def page() -> str:
         cells = " | ".join(str(score.counts[column]) for column in COLUMNS)
         why = "; ".join(score.reasons)
         lines.append(f"| {score.recording} | {score.scenario} | {cells} | {why} |")
-    return "\n".join(lines) + "\n" + _CONCLUSION + _search()
+    return "\n".join(lines) + "\n" + _CONCLUSION + query_fidelity.section() + _search()
 
 
 _SEARCH = """

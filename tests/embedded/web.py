@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -47,13 +48,14 @@ class Client:
         authorization: str | None = login(),
         method: str = "GET",
         body: bytes = b"",
+        more_headers: Iterable[tuple[str, str]] = (),
         *,
         content_type: str | None = None,
     ) -> tuple[int, dict[str, str], bytes]:
         """Send a request; give status, headers, and the body as far as it has come."""
         if self.http.our_state is h11.DONE:
             self.http.start_next_cycle()
-        headers = [("Host", "node"), ("Content-Length", str(len(body)))]
+        headers = [("Host", "node"), ("Content-Length", str(len(body))), *more_headers]
         if authorization is not None:
             headers.append(("Authorization", authorization))
         if content_type is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Final
 
 from couchloop.embedded.core.connection import KeyValueConnection
@@ -12,6 +13,7 @@ from couchloop.embedded.http import (
     design_documents,
     eventing_functions,
     pools,
+    query,
     search_answers,
     search_indexes,
     services,
@@ -21,6 +23,7 @@ from couchloop.embedded.http import (
 from couchloop.embedded.http.connection import HttpConnection
 from couchloop.embedded.http.router import Router
 from couchloop.embedded.kv.commands import COMMANDS as KEY_VALUE
+from couchloop.embedded.sqlpp.engine import Engine
 from couchloop.embedded.subdocument.commands import COMMANDS as SUBDOCUMENT
 from couchloop.embedded.topology.cluster import Cluster
 from couchloop.embedded.topology.connections import Connection, ServerConnection
@@ -39,12 +42,11 @@ _ROUTERS: Final = {
         )
     ),
     "capi": Router((*services.VIEWS, *design_documents.VIEWS, *view_queries.ROUTES)),
-    "n1ql": Router(services.QUERY),
     "fts": Router((*services.SEARCH, *search_indexes.ROUTES), search_answers.REFUSALS),
     "cbas": Router(services.ANALYTICS),
     "eventingAdminPort": Router((*services.EVENTING, *eventing_functions.ROUTES)),
 }
-"""Who answers on the ports of which service."""
+"""Who answers on the ports of which service; the query service's is each cluster's own."""
 
 
 class EmbeddedCluster(Cluster):
@@ -68,6 +70,16 @@ class EmbeddedCluster(Cluster):
     whoever serves the cluster opens or closes listeners then.
     """
 
+    @cached_property
+    def queries(self) -> Engine:
+        """What runs statements, and knows the indexes and what was prepared."""
+        return Engine(self)
+
+    @cached_property
+    def _query_router(self) -> Router:
+        routes = (*services.QUERY, *query.routes(self.queries))
+        return Router(routes, query.REFUSALS)
+
     def new_connection(
         self, node: Node, peer: str, *, tls: bool, client_user: str | None
     ) -> ServerConnection:
@@ -78,5 +90,5 @@ class EmbeddedCluster(Cluster):
         self, node: Node, service: str, *, client_user: str | None
     ) -> Connection:
         """Make what answers on a new connection; `Node.accept_http` is what to call."""
-        router = _ROUTERS[service]
+        router = self._query_router if service == "n1ql" else _ROUTERS[service]
         return HttpConnection(self, node, service, router, client_user=client_user)

@@ -242,18 +242,14 @@ class HttpConnection(Connection):
     # --- answers --------------------------------------------------------------------------------
 
     def _respond(self, answer: Response) -> None:
-        fixed = [("Server", SERVER), ("Content-Length", str(len(answer.body)))]
-        headers = [*fixed, *answer.headers]
-        self._send(h11.Response(status_code=answer.status, headers=headers))
+        self._send(h11.Response(status_code=answer.status, headers=_head(answer)))
         if not self._head_only:
             self._send(h11.Data(data=answer.body))
         self._send(h11.EndOfMessage())
 
     def _cut(self, answer: Response, length: int) -> None:
         """Answer with so many bytes of the body, and close: the head promises more."""
-        fixed = [("Server", SERVER), ("Content-Length", str(len(answer.body)))]
-        headers = [*fixed, *answer.headers]
-        self._send(h11.Response(status_code=answer.status, headers=headers))
+        self._send(h11.Response(status_code=answer.status, headers=_head(answer)))
         self._send(h11.Data(data=answer.body[:length]))
         self.close()
 
@@ -296,3 +292,11 @@ class HttpConnection(Connection):
     def _wake(self) -> None:
         if not self._receiving and self.wakeup is not None and (self._output or self.closed):
             self.wakeup()
+
+
+def _head(answer: Response) -> list[tuple[str, str]]:
+    """Return the headers of an answer: its length, unless it comes in chunks."""
+    headers = [("Server", SERVER), *answer.headers]
+    if all(name != "Transfer-Encoding" for name, _ in answer.headers):
+        headers.insert(1, ("Content-Length", str(len(answer.body))))
+    return headers

@@ -46,13 +46,41 @@ class FunctionError(Exception):
         cause: what stands behind "- cause: " in the answer.
         code: another code than 5010; then *cause* is the whole text.
         reason: the member `reason` of the error.
+        line: where it was found in the statement, from 1; 0: not said.
+        column: likewise.
     """
 
-    def __init__(self, cause: str, *, code: int = 5010, reason: Any = None) -> None:
+    def __init__(
+        self,
+        cause: str,
+        *,
+        code: int = 5010,
+        reason: Any = None,
+        line: int = 0,
+        column: int = 0,
+    ) -> None:
         super().__init__(cause)
         self.cause = cause
         self.code = code
         self.reason = reason
+        self.line = line
+        self.column = column
+
+    def at(self, place: str) -> QueryError:
+        """Return what the answer says, for a fault found while *place* was evaluated."""
+        text = self.cause
+        if self.code == 5010:
+            text = f"Error evaluating {place}"
+            if self.cause:
+                text += f" - cause: {self.cause}"
+        return QueryError(
+            self.code,
+            text,
+            line=self.line,
+            column=self.column,
+            reason=self.reason,
+            running=True,
+        )
 
 
 def unsupported(what: str, *, line: int = 0, column: int = 0) -> QueryError:

@@ -127,7 +127,7 @@ def _parse_float(text: str) -> int | float:
 
 def _parse_int(text: str) -> int | float:
     # Python refuses to make an int of thousands of digits.
-    return number(int(text)) if len(text) < 20 else number(float(text))
+    return number(int(text)) if len(text) < 100 else number(float(text))
 
 
 def _refuse(text: str) -> Any:

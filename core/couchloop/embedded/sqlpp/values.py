@@ -112,8 +112,8 @@ def number(value: float) -> int | float:
     """Return the normal form of a number: int if integral within 64 bits, else float."""
     if type(value) is int:
         return value if _LOWEST <= value <= _HIGHEST else wide(value)
-    # 2**63 as a float is just outside.
-    if -9.223372036854775808e18 <= value < 9.223372036854775808e18 and value == math.floor(value):
+    # Neither bound is inside: -2**63 stays a float too (recorded).
+    if -9.223372036854775808e18 < value < 9.223372036854775808e18 and value == math.floor(value):
         return int(value)
     return float(value)
 
@@ -158,14 +158,14 @@ def collate(left: Value, right: Value) -> int:
         return compare_numbers(left, right)
     if left_rank == RANK_STRING:
         # Code points are in the order of their UTF-8 bytes.
-        return (left > right) - (left < right)
+        return int(left > right) - int(left < right)
     if left_rank == RANK_ARRAY:
         return _collate_arrays(left, right)
     if left_rank == RANK_OBJECT:
         return _collate_objects(left, right)
     if left_rank == RANK_BINARY:
-        return (left.data > right.data) - (left.data < right.data)
-    return left - right
+        return int(left.data > right.data) - int(left.data < right.data)
+    return int(left) - int(right)
 
 
 def _collate_arrays(left: Sequence[Value], right: Sequence[Value]) -> int:
@@ -215,7 +215,7 @@ class SortKey:
 def compare(left: Value, right: Value) -> int | Missing | None:
     """Return how `<` sees two values: -1, 0, 1, or MISSING or NULL where that decides."""
     if left is MISSING or right is MISSING:
-        return MISSING
+        return Missing.MISSING
     if left is None or right is None:
         return None
     left_rank, right_rank = _RANKS[type(left)], _RANKS[type(right)]
@@ -326,3 +326,15 @@ def descendants(value: Value) -> list[Value]:
         elif isinstance(each, dict):
             rest.extend(each[name] for name in sorted(each, reverse=True))
     return found
+
+
+def plain(value: Value) -> Value:
+    """Return a value whose objects are written with their names sorted, however they were stored.
+
+    What was not stored comes back as it is.
+    """
+    if isinstance(value, Ordered):
+        return {name: plain(each) for name, each in value.items()}
+    if type(value) is list and any(isinstance(each, dict | list) for each in value):
+        return [plain(each) for each in value]
+    return value

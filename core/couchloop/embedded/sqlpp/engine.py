@@ -1,0 +1,195 @@
+"""Runs statements: text and arguments in, an answer out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from couchloop.embedded.access.users import User
+from couchloop.embedded.sqlpp.environment import Environment
+from couchloop.embedded.sqlpp.errors import FunctionError, QueryError, unsupported
+from couchloop.embedded.sqlpp.mutations import MutationPlanner
+from couchloop.embedded.sqlpp.parser import parse
+from couchloop.embedded.sqlpp.planner import Planner
+from couchloop.embedded.sqlpp.scopes import Scope
+from couchloop.embedded.sqlpp.session import Catalogue, PrimaryEverywhere, Session
+from couchloop.embedded.sqlpp.statements import (
+    BuildIndexes,
+    CreateIndex,
+    Delete,
+    DropIndex,
+    Execute,
+    Explain,
+    Insert,
+    ManageScope,
+    Prepare,
+    Select,
+    Update,
+)
+from couchloop.embedded.sqlpp.syntax import Node
+from couchloop.embedded.sqlpp.values import Value
+from couchloop.embedded.topology.cluster import Cluster
+
+REFUSED: Final = object()
+"""Stands for the signature of a statement that was refused before it ran."""
+
+
+@dataclass(slots=True)
+class QuerySettings:
+    """How a query service was started: what holds where a request says nothing else."""
+
+    readonly: bool = False
+    """Whether it takes no statement that changes anything, whatever requests say."""
+    timeout: float = 0.0
+    """Seconds after which a statement fails at the latest; 0: never."""
+    pretty: bool = False
+    signature: bool = True
+    metrics: bool = True
+
+
+@dataclass(slots=True)
+class Order:
+    """What is to be run."""
+
+    user: User
+    statement: str = ""
+    prepared: str = ""
+    named: Mapping[str, Value] = field(default_factory=dict)
+    positional: Sequence[Value] = ()
+    bucket: str = ""
+    """Of the query context."""
+    scope: str = ""
+    readonly: bool = False
+    timeout: float = 0.0
+    """Seconds; 0: for ever."""
+    timeout_text: str = ""
+    """The same as errors write it."""
+    preserve_expiry: bool = False
+    auto_execute: bool = False
+    """Whether PREPARE runs the statement too."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """What came of a statement."""
+
+    signature: Any = REFUSED
+    rows: list[Value] = field(default_factory=list)
+    errors: list[QueryError] = field(default_factory=list)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
+    status: str = "success"
+    sorted: int = 0
+    """Rows that an ORDER BY has sorted."""
+    mutations: int = 0
+    """Documents that were changed."""
+    prepared: str = ""
+    """The name under which the statement was prepared."""
+    kind: str = ""
+    """What it was: `SELECT`, `INSERT`, …"""
+    began: str = ""
+    """When it began, in UTC."""
+
+    @property
+    def ran(self) -> bool:
+        """Whether it was not refused beforehand."""
+        return self.signature is not REFUSED
+
+
+@dataclass(slots=True)
+class Plan:
+    """A statement that can run."""
+
+    signature: Any
+    rows: Iterator[Value]
+
+
+class Engine:
+    """Runs the statements of one cluster.
+
+    Args:
+        cluster: whose documents are read and written.
+        catalogue: the indexes that there are; None: a primary one everywhere.
+    """
+
+    def __init__(self, cluster: Cluster, catalogue: Catalogue | None = None) -> None:
+        self._cluster = cluster
+        self.settings = QuerySettings()
+        self.catalogue: Catalogue = PrimaryEverywhere() if catalogue is None else catalogue
+
+    def run(self, order: Order) -> Answer:
+        """Run a statement; mistakes are in the answer."""
+        answer = Answer()
+        environment = Environment(
+            self._cluster.clock,
+            self._cluster.generator,
+            named=order.named,
+            positional=order.positional,
+            timeout=order.timeout,
+            timeout_text=order.timeout_text,
+        )
+        try:
+            statement = parse(order.statement)
+            answer.kind = kind_of(statement)
+            plan = self._plan(statement, order, environment)
+            answer.signature = plan.signature
+            for row in plan.rows:
+                answer.rows.append(row)
+            environment.check_time()
+        except QueryError as error:
+            self._fail(answer, error)
+        except FunctionError as error:
+            self._fail(answer, error.at("expression"))
+        answer.errors += environment.errors
+        answer.warnings = environment.warnings
+        answer.sorted, answer.mutations = environment.sorted, environment.mutations
+        if environment.errors and answer.status == "success":
+            answer.status = "errors"
+        return answer
+
+    @staticmethod
+    def _fail(answer: Answer, error: QueryError) -> None:
+        answer.errors.append(error)
+        answer.status = "fatal"
+        if not error.running:
+            answer.signature = REFUSED
+
+    def _plan(self, statement: Node, order: Order, environment: Environment) -> Plan:
+        session = Session(self._cluster, order.user, self.catalogue, order.bucket, order.scope)
+        planner = Planner(session, environment)
+        if isinstance(statement, Select):
+            planned = planner.select(statement, Scope())
+            return Plan(planned.signature, planned.rows({}))
+        if (order.readonly or self.settings.readonly) and not isinstance(
+            statement, Explain | Prepare | Execute
+        ):
+            text = "The server or request is read-only and cannot accept this write statement."
+            raise QueryError(1000, text)
+        if isinstance(statement, Insert | Update | Delete):
+            mutations = MutationPlanner(planner, preserve_expiry=order.preserve_expiry)
+            change = mutations.plan(statement)
+            return Plan(change.signature, change.rows())
+        raise unsupported(kind_of(statement))
+
+
+_KINDS: Final[dict[type, str]] = {
+    Select: "SELECT",
+    Update: "UPDATE",
+    Delete: "DELETE",
+    Explain: "EXPLAIN",
+    Prepare: "PREPARE",
+    Execute: "EXECUTE",
+    DropIndex: "DROP_INDEX",
+    BuildIndexes: "BUILD_INDEX",
+}
+
+
+def kind_of(statement: Node) -> str:
+    """Return what a statement is called: `SELECT`, `CREATE_INDEX` and so on."""
+    if isinstance(statement, Insert):
+        return "UPSERT" if statement.upsert else "INSERT"
+    if isinstance(statement, CreateIndex):
+        return "CREATE_PRIMARY_INDEX" if statement.primary else "CREATE_INDEX"
+    if isinstance(statement, ManageScope):
+        return f"{'CREATE' if statement.create else 'DROP'}_{statement.kind.upper()}"
+    return _KINDS[type(statement)]

@@ -1,0 +1,419 @@
+"""Plans INSERT, UPSERT, UPDATE and DELETE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+from couchloop.embedded.sqlpp.compiler import META, Evaluate, Row
+from couchloop.embedded.sqlpp.document_paths import Change, PathPlanner
+from couchloop.embedded.sqlpp.documents import Found, Keyspace, WriteError
+from couchloop.embedded.sqlpp.errors import QueryError, unsupported
+from couchloop.embedded.sqlpp.grouping import aggregates_in
+from couchloop.embedded.sqlpp.ordering import plan_limit
+from couchloop.embedded.sqlpp.planner import Planner
+from couchloop.embedded.sqlpp.projection import plan_projection, qualify_items
+from couchloop.embedded.sqlpp.scopes import Scope, qualify
+from couchloop.embedded.sqlpp.sources import fetch_by_keys, located
+from couchloop.embedded.sqlpp.statements import (
+    Assignment,
+    Delete,
+    Insert,
+    KeyspacePath,
+    Projection,
+    Source,
+    Update,
+)
+from couchloop.embedded.sqlpp.syntax import Call, Field, Node, Self
+from couchloop.embedded.sqlpp.texts import encode
+from couchloop.embedded.sqlpp.values import (
+    MISSING,
+    Binary,
+    Missing,
+    Ordered,
+    Stored,
+    Value,
+    integral,
+    plain,
+    truth,
+)
+
+_ROW: Final = ""
+"""What the results of INSERT … SELECT are called: no alias is empty."""
+
+_REASONS: Final = {
+    12033: "dml.statement.casmismatch",
+    17012: "dml.statement.duplicatekey",
+    17014: "dml.statement.keynotfound",
+}
+
+_GO_TYPES: Final[dict[type, str]] = {
+    Missing: "value.missingValue",
+    type(None): "*value.nullValue",
+    bool: "value.boolValue",
+    int: "value.intValue",
+    float: "value.floatValue",
+    list: "value.sliceValue",
+    dict: "value.objectValue",
+    Ordered: "value.objectValue",
+    Stored: "value.objectValue",
+    Binary: "value.binaryValue",
+}
+
+
+@dataclass(slots=True)
+class PlannedChange:
+    """A statement that changes documents, and can run."""
+
+    signature: Any
+    rows: Callable[[], Iterator[Value]]
+
+
+@dataclass(slots=True)
+class _Target:
+    """What a statement changes."""
+
+    keyspace: Keyspace
+    alias: str
+    scope: Scope
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A document to be inserted."""
+
+    key: Value
+    value: Value
+    options: Value
+
+
+class MutationPlanner:
+    """Plans statements that change documents.
+
+    Args:
+        planner: plans what they read.
+        preserve_expiry: whether UPDATE and UPSERT leave the expiry as it is.
+    """
+
+    def __init__(self, planner: Planner, *, preserve_expiry: bool) -> None:
+        self._planner = planner
+        self._session = planner.session
+        self._environment = planner.environment
+        self._compiler = planner.compiler
+        self._preserve_expiry = preserve_expiry
+
+    def plan(self, statement: Insert | Update | Delete) -> PlannedChange:
+        """Return the plan of a statement. Raises QueryError."""
+        if isinstance(statement, Insert):
+            return self._insert(statement)
+        if isinstance(statement, Update):
+            return self._update(statement)
+        return self._delete(statement)
+
+    # --- what all have --------------------------------------------------------------------------
+
+    def _target(self, source: Source, right: str) -> _Target:
+        path = source.term
+        assert isinstance(path, KeyspacePath)
+        if path.namespace == "system":
+            line, column = path.place
+            raise unsupported(f"{right} of system:{path.alias}", line=line, column=column)
+        keyspace = self._session.keyspace(path, right)
+        alias = path.alias if source.alias is None else source.alias
+        return _Target(keyspace, alias, Scope().with_source(alias))
+
+    def _returning(
+        self, projection: Projection | None, target: _Target
+    ) -> tuple[Any, Evaluate | None]:
+        """Return the signature of a statement, and what makes its rows."""
+        if projection is None:
+            return None, None
+        items = qualify_items(projection, target.scope)
+        if aggregates_in(*(item.expression for item in items)):
+            raise QueryError(3100, "Aggregates/Window functions are allowed in SELECT only")
+        planned = plan_projection(projection, items, target.scope, self._compiler, None)
+        return planned.signature, located("projection", planned.evaluate)
+
+    def _changed(self, target: _Target, found: Found, returning: Evaluate | None) -> list[Value]:
+        """Count a change; return the row that tells of it, if there is one."""
+        self._environment.mutations += 1
+        if returning is None:
+            return []
+        return [returning({target.alias: found.value, (META, target.alias): found.meta})]
+
+    def _row_error(self, error: QueryError) -> None:
+        """Keep the error of a row: the others go on."""
+        self._environment.errors.append(error)
+
+    # --- INSERT, UPSERT -------------------------------------------------------------------------
+
+    def _insert(self, statement: Insert) -> PlannedChange:
+        word = "UPSERT" if statement.upsert else "INSERT"
+        target = self._target(statement.target, word)
+        signature, returning = self._returning(statement.returning, target)
+        entries = self._entries(statement)
+
+        def rows() -> Iterator[Value]:
+            accepted = self._accepted(entries(), word, target.keyspace)
+            for key, value, expiry in accepted:
+                self._environment.tick()
+                data = encode(plain(value)).encode("utf-8", "replace")
+                try:
+                    found = target.keyspace.insert(key, data, expiry, replace=statement.upsert)
+                except WriteError as error:
+                    self._row_error(dml_error(word, key, error))
+                    continue
+                yield from self._changed(target, found, returning)
+
+        return PlannedChange(signature, rows)
+
+    def _entries(self, statement: Insert) -> Callable[[], Iterator[_Entry]]:
+        """Return what gives the documents to insert."""
+        if statement.select is not None:
+            return self._selected(statement)
+        planned = [
+            (
+                self._evaluate(pair.key, "KEY", Scope()),
+                self._evaluate(pair.value, "VALUE", Scope()),
+                self._evaluate(pair.options, "OPTIONS", Scope()),
+            )
+            for pair in statement.pairs
+        ]
+
+        def entries() -> Iterator[_Entry]:
+            for key, value, options in planned:
+                yield _Entry(key({}), value({}), options({}))
+
+        return entries
+
+    def _selected(self, statement: Insert) -> Callable[[], Iterator[_Entry]]:
+        assert statement.select is not None
+        assert statement.key is not None
+        select = self._planner.select(statement.select, Scope())
+        scope = Scope().with_source(_ROW)
+        key = self._evaluate(statement.key, "KEY", scope)
+        value: Evaluate | None = None
+        if statement.value is not None and not isinstance(statement.value, Self):
+            value = self._evaluate(statement.value, "VALUE", scope)
+        options = self._evaluate(statement.options, "OPTIONS", scope)
+
+        def entries() -> Iterator[_Entry]:
+            # All is read before anything is written, which might be read again.
+            for result in list(select.rows({})):
+                row: Row = {_ROW: result}
+                yield _Entry(key(row), result if value is None else value(row), options(row))
+
+        return entries
+
+    def _evaluate(self, node: Node | None, place: str, scope: Scope) -> Evaluate:
+        if node is None:
+            return lambda _: MISSING
+        return located(place, self._compiler.compile(qualify(node, scope)))
+
+    def _accepted(
+        self, entries: Iterator[_Entry], word: str, keyspace: Keyspace
+    ) -> list[tuple[str, Value, int]]:
+        """Return the documents that can be written; mistakes become errors of their rows."""
+        accepted: list[tuple[str, Value, int]] = []
+        seen: set[str] = set()
+        for entry in entries:
+            key = entry.key
+            if type(key) is not str:
+                self._row_error(_wrong_key(word, key))
+                continue
+            if entry.options is not MISSING and not isinstance(entry.options, dict):
+                self._row_error(_wrong_options(word, entry.options))
+                continue
+            if type(entry.value) is Binary:
+                text = f"{word} of binary document is not supported: {key}"
+                self._row_error(QueryError(12030, text, running=True))
+                continue
+            if word == "UPSERT" and key in seen:
+                raise _same_key(key, keyspace)
+            seen.add(key)
+            value = None if entry.value is MISSING else entry.value
+            accepted.append((key, value, _expiry(entry.options)))
+        return accepted
+
+    # --- UPDATE and DELETE ------------------------------------------------------------------------
+
+    def _matching(
+        self,
+        target: _Target,
+        source: Source,
+        where: Node | None,
+        limits: tuple[Node | None, Node | None],
+    ) -> Callable[[], list[Found]]:
+        """Return what gives the documents that a statement changes."""
+        compiler, environment, keyspace = self._compiler, self._environment, target.keyspace
+        condition = None if where is None else qualify(where, target.scope)
+        if condition is not None and aggregates_in(condition):
+            raise QueryError(3100, "Aggregates/Window functions are allowed in SELECT only")
+        keep = None
+        if condition is not None:
+            keep = located("filter", compiler.compile(condition))
+        keys = None
+        if source.keys is not None:
+            keys = self._evaluate(source.keys, "KEYS", Scope())
+        else:
+            self._session.require_index(keyspace, target.alias, condition)
+        limit = plan_limit(limits[0], "LIMIT", Scope(), compiler)
+        offset = plan_limit(limits[1], "OFFSET", Scope(), compiler)
+
+        def documents() -> Iterator[Found]:
+            seen: set[str] = set()
+            every = (
+                keyspace.scan() if keys is None else fetch_by_keys(keyspace, keys({}), environment)
+            )
+            for found in every:
+                environment.tick()
+                if found.key in seen:
+                    continue
+                seen.add(found.key)
+                row: Row = {target.alias: found.value, (META, target.alias): found.meta}
+                if keep is None or truth(keep(row)):
+                    yield found
+
+        def matching() -> list[Found]:
+            skipped = 0 if offset is None else offset({})
+            end = None if limit is None else skipped + limit({})
+            return list(islice(documents(), skipped, end))
+
+        return matching
+
+    def _update(self, statement: Update) -> PlannedChange:
+        target = self._target(statement.target, "UPDATE")
+        signature, returning = self._returning(statement.returning, target)
+        limits = (statement.limit, None)
+        matching = self._matching(target, statement.target, statement.where, limits)
+        paths = PathPlanner(self._compiler, target.scope)
+        changes: list[Change] = []
+        expiration: Evaluate | None = None
+        for assignment in statement.assignments:
+            if _is_meta(assignment):
+                expiration = self._evaluate(assignment.value, "SET clause", target.scope)
+            else:
+                changes.append(paths.plan(assignment.path, assignment.value, assignment.loop))
+        changes += [paths.plan(each.path, None, each.loop) for each in statement.removals]
+
+        def rows() -> Iterator[Value]:
+            for found in matching():
+                yield from self._updated(target, found, changes, expiration, returning)
+
+        return PlannedChange(signature, rows)
+
+    def _updated(
+        self,
+        target: _Target,
+        found: Found,
+        changes: list[Change],
+        expiration: Evaluate | None,
+        returning: Evaluate | None,
+    ) -> list[Value]:
+        alias = target.alias
+        if type(found.value) is Binary:
+            text = f"UPDATE of binary document is not supported: {found.key}"
+            self._row_error(QueryError(12030, text, running=True))
+            return []
+        before: Row = {alias: found.value, (META, alias): found.meta}
+        copy: Row = {**before, alias: _copied(found.value)}
+        change_all = located("SET clause", lambda row: _apply(changes, row, copy))
+        change_all(before)
+        expiry: int | None = None if self._preserve_expiry else 0
+        if expiration is not None:
+            expiry = integral(expiration(before)) or 0
+        data = encode(plain(copy[alias])).encode("utf-8", "replace")
+        try:
+            written = target.keyspace.update(found, data, expiry)
+        except WriteError as error:
+            self._row_error(dml_error("UPDATE", found.key, error))
+            return []
+        return self._changed(target, written, returning)
+
+    def _delete(self, statement: Delete) -> PlannedChange:
+        target = self._target(statement.target, "DELETE")
+        signature, returning = self._returning(statement.returning, target)
+        limits = (statement.limit, statement.offset)
+        matching = self._matching(target, statement.target, statement.where, limits)
+
+        def rows() -> Iterator[Value]:
+            for found in matching():
+                try:
+                    target.keyspace.delete(found)
+                except WriteError as error:
+                    self._row_error(dml_error("DELETE", found.key, error))
+                    continue
+                yield from self._changed(target, found, returning)
+
+        return PlannedChange(signature, rows)
+
+
+def _apply(changes: list[Change], before: Row, copy: Row) -> Value:
+    for change in changes:
+        change(before, copy)
+    return None
+
+
+def _copied(value: Value) -> Value:
+    """Return a value that can be changed, with all that is within."""
+    if isinstance(value, dict):
+        return {name: _copied(each) for name, each in value.items()}
+    if type(value) is list:
+        return [_copied(each) for each in value]
+    return value
+
+
+def _is_meta(assignment: Assignment) -> bool:
+    """Whether it sets META().expiration. Raises QueryError for another member of META()."""
+    path = assignment.path
+    base = path.base if isinstance(path, Field) else path
+    if not isinstance(base, Call):
+        return False
+    name = path.name if isinstance(path, Field) else "meta"
+    if name != "expiration":
+        line, column = path.place
+        text = f"SET clause has invalid path `{name}` (near line {line}, column {column})"
+        raise QueryError(3000, text, line=line, column=column)
+    return True
+
+
+def _expiry(options: Value) -> int:
+    """Return the seconds that OPTIONS say, 0 for none."""
+    if not isinstance(options, dict):
+        return 0
+    value = integral(options.get("expiration"))
+    return 0 if value is None or value < 0 else min(value, 0xFFFFFFFF)
+
+
+def _wrong_key(word: str, key: Value) -> QueryError:
+    shown = "Missing field or index id." if key is MISSING else encode(key)
+    text = f"Cannot {word} non-string key {shown} of type {_GO_TYPES[type(key)]}."
+    return QueryError(5078 if word == "UPSERT" else 5070, text, running=True)
+
+
+def _wrong_options(word: str, options: Value) -> QueryError:
+    text = f"Cannot {word} non-OBJECT options {encode(options)} "
+    text += f"of type {_GO_TYPES.get(type(options), 'value.stringValue')}."
+    return QueryError(5079 if word == "UPSERT" else 5071, text, running=True)
+
+
+def _same_key(key: str, keyspace: Keyspace) -> QueryError:
+    text = "Cannot act on the same key multiple times in an UPSERT statement."
+    reason = {"key": key, "keyspace": keyspace.path}
+    return QueryError(5073, text, reason=reason, running=True)
+
+
+def dml_error(word: str, key: str, error: WriteError) -> QueryError:
+    """Return the error about a document that could not be written."""
+    cause = "CAS mismatch" if error.code == 12033 else "concurrent modification"
+    text = f"DML Error, possible causes include {cause}. "
+    text += f"Failed to perform {word} on key {key} - cause: {error.cause}"
+    reason = {
+        "caller": "couchbase",
+        "code": error.code,
+        "key": _REASONS.get(error.code, "dml.statement.failed"),
+        "message": error.cause,
+    }
+    return QueryError(12009, text, reason=reason, running=True)

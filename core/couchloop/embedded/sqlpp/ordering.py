@@ -1,0 +1,154 @@
+"""ORDER BY, LIMIT and OFFSET."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from couchloop.embedded.sqlpp.compiler import Compiler, Evaluate, Grouped, Row
+from couchloop.embedded.sqlpp.errors import QueryError
+from couchloop.embedded.sqlpp.reprint import reprint
+from couchloop.embedded.sqlpp.scopes import Scope, ScopedSubquery, qualify
+from couchloop.embedded.sqlpp.sources import located
+from couchloop.embedded.sqlpp.statements import SortTerm
+from couchloop.embedded.sqlpp.syntax import Constant, Name, Node, Parameter, walk
+from couchloop.embedded.sqlpp.texts import encode
+from couchloop.embedded.sqlpp.values import (
+    MISSING,
+    SortKey,
+    Value,
+    integral,
+    is_number,
+    type_name,
+)
+
+_Item = TypeVar("_Item")
+
+_GO_TYPES: Final = {
+    "string": "string",
+    "boolean": "bool",
+    "array": "[]interface {}",
+    "object": "map[string]interface {}",
+    "binary": "[]byte",
+}
+
+
+@dataclass(slots=True)
+class PlannedTerm:
+    """A term of ORDER BY."""
+
+    evaluate: Evaluate
+    descending: Evaluate | bool | str | None
+    nulls: Evaluate | bool | str | None
+
+
+class Sorter:
+    """Sorts rows.
+
+    Args:
+        terms: of ORDER BY, with names resolved; see `plan_order`.
+    """
+
+    def __init__(self, terms: list[PlannedTerm]) -> None:
+        self._terms = terms
+
+    def sort(self, items: Iterable[tuple[_Item, Row]], outer: Row) -> list[tuple[_Item, Row]]:
+        """Return the items in order; equal ones stay as they come."""
+        keyed = [(item, [term.evaluate(item[1]) for term in self._terms]) for item in items]
+        for index in reversed(range(len(self._terms))):
+            term = self._terms[index]
+            descending = _says(term.descending, "desc", outer)
+            keyed.sort(key=lambda each: SortKey(each[1][index]), reverse=descending)
+            first, last = _says(term.nulls, "first", outer), _says(term.nulls, "last", outer)
+            if first or last:
+                keyed.sort(key=lambda each: _is_unknown(each[1][index]) is last)
+        return [item for item, _ in keyed]
+
+
+def _is_unknown(value: Value) -> bool:
+    return value is None or value is MISSING
+
+
+def _says(how: Evaluate | bool | str | None, word: str, outer: Row) -> bool:
+    if how is None or isinstance(how, bool):
+        return bool(how)
+    said = how if isinstance(how, str) else how(outer)
+    return type(said) is str and said.lower() == word
+
+
+def plan_order(
+    terms: tuple[SortTerm, ...], scope: Scope, compiler: Compiler, grouped: Grouped | None
+) -> tuple[list[Node], Sorter]:
+    """Return the expressions of ORDER BY with names resolved, and what sorts.
+
+    Raises QueryError.
+    """
+    planned, expressions = [], []
+    for term in terms:
+        expression = qualify(term.expression, scope)
+        expressions.append(expression)
+        evaluate = located("original cached value", compiler.compile(expression, grouped))
+        descending = _how(term.descending, "direction", scope, compiler)
+        nulls = _how(term.nulls, "NULLS position", scope, compiler)
+        planned.append(PlannedTerm(evaluate, descending, nulls))
+    return expressions, Sorter(planned)
+
+
+def _how(
+    node: Node | bool | str | None, what: str, scope: Scope, compiler: Compiler
+) -> Evaluate | bool | str | None:
+    if not isinstance(node, Node):
+        return node
+    if isinstance(node, Constant | Parameter):
+        return located("original cached value", compiler.compile(node))
+    text = f"ORDER BY {what} '{reprint(qualify(node, scope))}' is not a valid constant, named, "
+    text += "positional or function parameter."
+    raise QueryError(3291, text)
+
+
+# --- LIMIT and OFFSET -----------------------------------------------------------------------------
+
+
+def plan_limit(node: Node | None, word: str, scope: Scope, compiler: Compiler) -> Evaluate | None:
+    """Return what gives a LIMIT or an OFFSET. Raises QueryError.
+
+    Args:
+        node: the expression; None: there is no such clause.
+        word: `LIMIT` or `OFFSET`.
+        scope: of the query around this one, for no field can be used.
+        compiler: makes functions.
+    """
+    if node is None:
+        return None
+    qualified = qualify(node, scope)
+    evaluate = located(f"{word} clause", compiler.compile(qualified))
+    if not any(isinstance(each, Parameter | Name | ScopedSubquery) for each in walk(qualified)):
+        value = evaluate({})
+        if integral(value) is None and value is not None and value is not MISSING:
+            raise QueryError(5030, f"Invalid {word} value {_text(value)}")
+
+    def count(row: Row) -> Value:
+        value = evaluate(row)
+        whole = integral(value)
+        if whole is not None:
+            return max(0, whole)
+        if word == "LIMIT":
+            text = f"Invalid LIMIT {_text(value)} of type {_go_type(value)}."
+        else:
+            text = f"Invalid OFFSET value {_text(value)}."
+        raise QueryError(5030, text, running=True)
+
+    return count
+
+
+def _text(value: Value) -> str:
+    if value is None or value is MISSING:
+        return "<nil>"
+    return value if type(value) is str else encode(value)
+
+
+def _go_type(value: Value) -> str:
+    if value is None or value is MISSING:
+        return "<nil>"
+    return "float64" if is_number(value) else _GO_TYPES[type_name(value)]

@@ -1,0 +1,203 @@
+"""Plans queries: names are resolved and mistakes found before anything runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any, TypeAlias
+
+from couchloop.embedded.sqlpp.block import BlockPlanner, PlannedBlock
+from couchloop.embedded.sqlpp.compiler import RESULT, Compiler, Evaluate, Row
+from couchloop.embedded.sqlpp.environment import Environment
+from couchloop.embedded.sqlpp.errors import QueryError
+from couchloop.embedded.sqlpp.ordering import Sorter, plan_limit, plan_order
+from couchloop.embedded.sqlpp.scopes import Scope, ScopedSubquery, qualify
+from couchloop.embedded.sqlpp.session import Session
+from couchloop.embedded.sqlpp.sources import located
+from couchloop.embedded.sqlpp.statements import Block, Let, Select, SetOperation, SortTerm
+from couchloop.embedded.sqlpp.syntax import Node
+from couchloop.embedded.sqlpp.values import MISSING, Value, group_key
+
+Result: TypeAlias = tuple[Value, Row]
+"""A result, and the row that it was made of."""
+
+
+@dataclass(slots=True)
+class PlannedSelect:
+    """A query that can run."""
+
+    signature: Any
+    names: tuple[str, ...]
+    """Of the items of its projection."""
+    rows: Callable[[Row], Iterator[Value]] = field(repr=False)
+    """Given the row around, it gives the results."""
+
+
+@dataclass(slots=True)
+class _Body:
+    """A block or a set operation."""
+
+    signature: Any
+    names: tuple[str, ...]
+    results: Callable[[Row], Iterator[Result]]
+    sorter: Sorter | None = None
+
+
+class Planner:
+    """Plans the queries of one statement.
+
+    Args:
+        session: who runs it, and where.
+        environment: what it runs in.
+    """
+
+    def __init__(self, session: Session, environment: Environment) -> None:
+        self.session = session
+        self.environment = environment
+        self.compiler = Compiler(environment, self.subquery)
+        self._blocks = BlockPlanner(session, environment, self.compiler, self.select)
+
+    def subquery(self, node: ScopedSubquery) -> Evaluate:
+        """Return the function of a subquery: the array of its rows."""
+        assert isinstance(node.select, Select)
+        planned = self.select(node.select, Scope(node.scope))
+        return lambda row: [None if value is MISSING else value for value in planned.rows(row)]
+
+    def select(self, select: Select, scope: Scope) -> PlannedSelect:
+        """Return the plan of a query; *scope* has the names around it. Raises QueryError."""
+        scope, bind = self._bindings(select.bindings, scope)
+        body = self._body(select.body, scope, select.order)
+        limit = plan_limit(select.limit, "LIMIT", scope, self.compiler)
+        offset = plan_limit(select.offset, "OFFSET", scope, self.compiler)
+        environment = self.environment
+
+        def rows(outer: Row) -> Iterator[Value]:
+            outer = bind(outer)
+            skipped = 0 if offset is None else offset(outer)
+            wanted = None if limit is None else limit(outer)
+            found = body.results(outer)
+            if wanted == 0 and body.sorter is None:
+                return
+            if body.sorter is not None:
+                ordered = body.sorter.sort(found, outer)
+                environment.sorted += len(ordered)
+                found = iter(ordered)
+            end = None if wanted is None else skipped + wanted
+            for value, _ in islice(found, skipped, end):
+                yield value
+
+        return PlannedSelect(body.signature, body.names, rows)
+
+    # --- WITH -----------------------------------------------------------------------------------
+
+    def _bindings(
+        self, bindings: tuple[Let, ...], scope: Scope
+    ) -> tuple[Scope, Callable[[Row], Row]]:
+        """Return the scope with the names of WITH, and what evaluates them."""
+        evaluated: list[tuple[str, Evaluate]] = []
+        inner = Scope(scope) if bindings else scope
+        for binding in bindings:
+            if binding.name in inner.names:
+                line, column = binding.place
+                text = f"Duplicate WITH clause alias '{binding.name}' "
+                text += f"(near line {line}, column {column})"
+                raise QueryError(4020, text, line=line, column=column)
+            evaluate = self.compiler.compile(qualify(binding.expression, inner))
+            evaluated.append((binding.name, located("WITH", evaluate)))
+            inner = inner.with_names((binding.name,))
+
+        def bind(row: Row) -> Row:
+            if not evaluated:
+                return row
+            row = dict(row)
+            for name, evaluate in evaluated:
+                row[name] = evaluate(row)
+            return row
+
+        return inner, bind
+
+    # --- bodies ---------------------------------------------------------------------------------
+
+    def _body(self, node: Node, scope: Scope, order: tuple[SortTerm, ...]) -> _Body:
+        if isinstance(node, Block):
+            planned: PlannedBlock = self._blocks.plan(node, scope, order)
+            projection = planned.projection
+            return _Body(projection.signature, projection.names, planned.results, planned.sorter)
+        if isinstance(node, Select):
+            inner = self.select(node, scope)
+            body = _Body(
+                inner.signature,
+                inner.names,
+                lambda outer: ((value, outer) for value in inner.rows(outer)),
+            )
+        else:
+            assert isinstance(node, SetOperation)
+            body = self._combined(node, scope)
+        if order:
+            body = self._ordered_by_results(body, scope, order)
+        return body
+
+    def _combined(self, node: SetOperation, scope: Scope) -> _Body:
+        left, right = self._body(node.left, scope, ()), self._body(node.right, scope, ())
+        signature = left.signature
+        if isinstance(signature, dict) and isinstance(right.signature, dict):
+            signature = {**signature, **right.signature}
+        combine = {"union": _union, "intersect": _intersection, "except": _difference}
+        operate, every = combine[node.operator], node.every
+
+        def results(outer: Row) -> Iterator[Result]:
+            lefts = (value for value, _ in left.results(outer))
+            rights = (value for value, _ in right.results(outer))
+            return ((value, outer) for value in operate(lefts, rights, every))
+
+        names = (*left.names, *(name for name in right.names if name not in left.names))
+        return _Body(signature, names, results)
+
+    def _ordered_by_results(self, body: _Body, scope: Scope, order: tuple[SortTerm, ...]) -> _Body:
+        """Return a body that is sorted by what its results hold."""
+        sorted_scope = replace(Scope(scope), results=frozenset(body.names))
+        _, sorter = plan_order(order, sorted_scope, self.compiler, None)
+        is_raw = not isinstance(body.signature, dict)
+
+        def results(outer: Row) -> Iterator[Result]:
+            for value, _ in body.results(outer):
+                row = dict(outer)
+                for name in body.names:
+                    member = value.get(name, MISSING) if isinstance(value, dict) else MISSING
+                    row[RESULT, name] = value if is_raw else member
+                yield value, row
+
+        return _Body(body.signature, body.names, results, sorter)
+
+
+def _union(left: Iterator[Value], right: Iterator[Value], every: bool) -> Iterator[Value]:
+    seen: set[Hashable] = set()
+    for values in (left, right):
+        for value in values:
+            key = group_key(value)
+            if every or key not in seen:
+                seen.add(key)
+                yield value
+
+
+def _intersection(left: Iterator[Value], right: Iterator[Value], every: bool) -> Iterator[Value]:
+    there = Counter(group_key(value) for value in right)
+    for value in left:
+        key = group_key(value)
+        if there[key] > 0:
+            there[key] = there[key] - 1 if every else 0
+            yield value
+
+
+def _difference(left: Iterator[Value], right: Iterator[Value], every: bool) -> Iterator[Value]:
+    taken = Counter(group_key(value) for value in right)
+    for value in left:
+        key = group_key(value)
+        if taken[key] <= 0:
+            if not every:
+                taken[key] = 1
+            yield value
+        elif every:
+            taken[key] -= 1
