@@ -2,3 +2,7 @@
 
 Works with and without monkey patching, and patches nothing itself.
 """
+
+from couchloop.neighbours import need
+
+need("gevent", "gcouchbase", "gevent")

@@ -123,7 +123,8 @@ class GeventDriver(Driver):
         if thread_ident() != self._thread:
             raise WrongLoopError(
                 "this Bucket belongs to the hub of another thread: open one in this thread, or use "
-                "bucket.threadsafe()"
+                "bucket.threadsafe(); a server that answers in threads wants gevent's workers "
+                "(gunicorn -k gevent), or gevent.monkey.patch_all() before it starts"
             )
         if is_destroyed(self.hub):
             raise WrongLoopError("the hub of this Bucket was destroyed: open the bucket again")

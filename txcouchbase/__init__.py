@@ -2,3 +2,7 @@
 
 Importing this package, or any module of it, installs no reactor.
 """
+
+from couchloop.neighbours import need
+
+need("twisted", "txcouchbase", "twisted")

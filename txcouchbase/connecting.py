@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from couchloop.client.driver import Driver
 from couchloop.exceptions import ArgumentError, CouchbaseError
+from couchloop.neighbours import need
 from couchloop.session.events import OpenConnection
 from couchloop.settings.values import Address, Settings, Tls
 from couchloop.transport.connecting import only_family, system_error, unexpected, unknown_host
@@ -74,6 +75,8 @@ class Dialler:
         if self._endpoint_factory is not None:
             raise ArgumentError(_OWN_TLS)
         # Here, so that those who use plain TCP need no TLS library.
+        for name in ("OpenSSL", "cryptography", "service_identity"):
+            need(name, "TLS on Twisted", "twisted")
         from txcouchbase.tls import make_tls_factory  # noqa: PLC0415
 
         factory = make_tls_factory(settings.tls_files)

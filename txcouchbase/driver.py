@@ -324,7 +324,11 @@ class TwistedDriver(Driver):
 
     def log(self, record: LogRecord) -> None:
         """See `Driver`."""
-        _log.emit(_LEVELS[record.level], record.text, **record.fields)
+        level = _LEVELS[record.level]
+        if self._thread is not None and not getattr(self.reactor, "running", True):
+            # It has been stopped, and closes all connections: what becomes of ours alarms nobody.
+            level = LogLevel.debug
+        _log.emit(level, record.text, **record.fields)
 
 
 def check_reactor(reactor: Any) -> None:

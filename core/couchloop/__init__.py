@@ -1,5 +1,9 @@
 """couchloop: a Couchbase client without I/O; `txcouchbase` and `gcouchbase` put it on a loop."""
 
+import warnings
+
+from couchloop import neighbours
+
 __version__ = "0.1.0.dev0"
 
 LOCKMODE_NONE = 0
@@ -24,3 +28,7 @@ def __getattr__(name: str) -> object:
 
         return NAME
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+if _clash := neighbours.clash():
+    warnings.warn(_clash, RuntimeWarning, stacklevel=2)

@@ -30,6 +30,7 @@ from couchloop.hot.durable import DurableDefaults
 from couchloop.hot.encoding import Passthrough, transcoder_of
 from couchloop.hot.operation import Defaults
 from couchloop.session.diagnostics import DiagnosticsReport, diagnostics_of
+from couchloop.session.events import LogRecord
 from couchloop.session.health import ClusterState, cluster_state
 from couchloop.session.parking import Queued
 from couchloop.session.session import SessionState
@@ -152,6 +153,8 @@ class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
                     f"bucket {self.bucket!r} has been opened again meanwhile: use that Bucket"
                 )
             driver.leave = registry.add(loop, settings, self)
+            if remark := registry.remark(loop, settings):
+                driver.log(LogRecord("warning", "{remark}", {"remark": remark}))
             driver.session.opening.admit = partial(registry.rival, loop, settings, _config_of)
         driver.start()
 

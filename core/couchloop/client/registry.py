@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import FrameType
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from weakref import WeakKeyDictionary, ref
 
 from couchloop.exceptions import BucketAlreadyOpenError
@@ -18,6 +18,11 @@ from couchloop.settings.values import Address, Settings, one_forms
 from couchloop.topology.configuration import ClusterConfig
 
 B = TypeVar("B")
+
+_OFTEN: Final = 5
+"""Buckets that one place has opened and nobody kept, before that is worth a line."""
+_MOST_PLACES: Final = 1000
+"""Places of which that is counted."""
 
 Identity = tuple[frozenset[Address], str]
 
@@ -41,6 +46,8 @@ class Registry(Generic[B]):
     def __init__(self, package: str = "couchloop") -> None:
         self._own = frozenset({"couchloop", package})
         self._loops: WeakKeyDictionary[Any, dict[Identity, _Entry[B]]] = WeakKeyDictionary()
+        self._lost: dict[tuple[Identity, str], int] = {}
+        """How many Buckets were collected that nobody had closed, by where they were opened."""
 
     def find(self, loop: object, settings: Settings, kind: type[B]) -> B | None:
         """Return the Bucket that is open on *loop* with *settings*, if there is one.
@@ -101,10 +108,37 @@ class Registry(Generic[B]):
             entry = entries.get(identity)
             if entry is not None and entry.bucket is reference:
                 del entries[identity]
+                if reference() is None:
+                    self._count(identity, entry.opener)
 
         own = ref(bucket, forget)
         entries[identity] = _Entry(settings, type(bucket), own, self._opener())
         return lambda: forget(own)
+
+    def _count(self, identity: Identity, opener: str) -> None:
+        if len(self._lost) >= _MOST_PLACES:
+            self._lost.clear()
+        place = identity, opener
+        self._lost[place] = self._lost.get(place, 0) + 1
+
+    def remark(self, loop: object, settings: Settings) -> str:
+        """Return what to log of a Bucket that was just added, if anything.
+
+        That is, once, where others like it were opened at the same place and forgotten.
+        """
+        identity = _identity(settings)
+        entry = self._loops.get(loop, {}).get(identity)
+        if entry is None or not entry.opener:
+            return ""
+        place = identity, entry.opener
+        if self._lost.get(place) != _OFTEN:
+            return ""
+        self._lost[place] += 1
+        return (
+            f"bucket {settings.bucket!r} is opened again and again at {entry.opener}, for nobody "
+            "keeps the Bucket, and it closes with its last reference: open it once, and keep it "
+            "where the program lives (a module's variable, an attribute of the application)"
+        )
 
     def renew(self, loop: object, settings: Settings, bucket: B) -> None:
         """Replace the settings of *bucket* by *settings*; they differ in credentials alone."""

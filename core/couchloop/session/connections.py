@@ -22,6 +22,7 @@ from couchloop.session.route_table import Endpoint
 from couchloop.session.shared import nobody
 from couchloop.session.standstill import blame
 from couchloop.topology.networks import data_networks
+from couchloop.transport.connecting import SILENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -175,11 +176,12 @@ class Connections:
         timers = self._shared.timers
 
         def too_long(at: float) -> None:
-            doing = "answer the handshake"
+            doing, why = "answer the handshake", ""
             if connection.state is State.OPENING:
                 doing = "accept, or not finish TLS," if connection.tls else "accept"
+                why = f": {SILENCE}"
             error = NodeTimeoutError(
-                f"the node did not {doing} within {limit:g} s (config_node_timeout)"
+                f"the node did not {doing} within {limit:g} s (config_node_timeout){why}"
             )
             connection.lost(blame(error, timers.excuse(now, at, limit)), at)
 

@@ -178,6 +178,7 @@ def make_settings(
         transcoder=transcoder or None,
         retry_strategy=strategy(options, retry_strategy),
         observer=observer,
+        read_as=_read_as(connection_string),
         notices=(*variables.notices, *_remarks(connection_string, options)),
     )
     settings = with_options(settings, options)
@@ -279,11 +280,30 @@ def hidden(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return dict(arguments)
 
 
+def _read_as(connection_string: ConnectionString) -> str:
+    """Return how a port, or none, was read, if that is often another than was meant."""
+    if not connection_string.scheme:
+        return (
+            "the connection string has no scheme, which means http:// and web ports (8091): write "
+            "couchbase:// for data ports (11210)"
+        )
+    data_port = connection_string.implicit_port
+    taken = [host for host in map(str, connection_string.hosts) if host.endswith(f":{WEB_PORT}")]
+    if not taken or data_port != DATA_PORT:
+        return ""
+    return (
+        f"{taken[0]} was taken for the data port {data_port}, as in SDK 2.5: leave the port out, "
+        f"or write :{WEB_PORT}=http to begin at the web port"
+    )
+
+
 def _remarks(connection_string: ConnectionString, options: dict[str, Any]) -> Iterator[Notice]:
     """Return notices of what has no effect, or not the one that was meant."""
     if not connection_string.scheme:
         what = "a connection string without a scheme means http://, whose ports are those of HTTP"
         yield Notice(f"{what} (8091): better write couchbase://", once=True)
+    elif read_as := _read_as(connection_string):
+        yield Notice(read_as, once=True)
     for name, text in connection_string.option_pairs():
         if doubt := doubtful_unit(name, text):
             yield Notice(doubt, once=True, level="warning")

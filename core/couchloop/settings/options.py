@@ -61,6 +61,8 @@ _WITH_UNIT: Final = pattern(rf"({_NUMBER})({'|'.join(_UNITS)})")
 _WITH_UNITS: Final = pattern(rf"(?:{_WITH_UNIT.pattern})+")
 _DOUBTFUL: Final = {"config_poll_floor": 10.0}
 """Milliseconds that are less than anybody means, where it is not 100."""
+_VERY_LONG: Final = 1000.0
+"""So many seconds of a timeout are more than most mean."""
 _INTEGER: Final = pattern(r"[+-]?[0-9]{1,18}")
 
 
@@ -999,13 +1001,24 @@ def find_option(name: str) -> Option:
 
 
 def doubtful_unit(name: str, text: str) -> str:
-    """Return what to write if *text* is so few milliseconds that seconds may be meant; or nothing.
+    """Return what to write if *text* is a time whose unit may be another than was meant.
 
-    Under a name of SDK 4.x a bare number is milliseconds, beside others where it is seconds.
+    It is empty if none is.
+
+    Under a name of SDK 4.x a bare number is milliseconds, under one of 2.5 it is seconds.
     """
     option = find_option(name)
-    is_bare = option.kind == "seconds" and name in option.modern and _BARE_NUMBER.fullmatch(text)
-    if option.reason or not is_bare or not 0 < float(text) < _DOUBTFUL.get(name, 100.0):
+    if option.reason or option.kind != "seconds" or not _BARE_NUMBER.fullmatch(text):
+        return ""
+    number = float(text)
+    if name not in option.modern:
+        if number < _VERY_LONG or not option.name.endswith("timeout"):
+            return ""
+        return (
+            f"{name}={text} is {number:g} seconds, as in SDK 2.5: write {name}={text}ms for "
+            f"milliseconds, or {name}={text}s to read no more of this"
+        )
+    if not 0 < number < _DOUBTFUL.get(name, 100.0):
         return ""
     return (
         f"{name}={text} is {text} milliseconds, as in SDK 4.x, which alone has this name: write "

@@ -340,6 +340,8 @@ class Settings:
     """Whether the garbage collector goes on while answers of a batch are decoded."""
     is_plain: bool = False
     """Whether *seeds* are plain memcached servers: all that there is, and nobody logs in."""
+    read_as: str = field(default="", compare=False, repr=False)
+    """How the connection string was read, and what to write, where another thing may be meant."""
     notices: tuple[Notice, ...] = field(default=(), compare=False, repr=False)
     """What is to be logged when the Bucket is opened."""
 

@@ -18,6 +18,11 @@ from couchloop.settings.values import Address, Settings
 
 Family = Literal["IPv4", "IPv6"]
 
+SILENCE: Final = (
+    "a firewall may drop what is sent there: `python -m couchloop doctor` tells how far one comes"
+)
+"""What it means that a node neither accepts a connection nor refuses it, and what to do."""
+
 _ONLY: Final[Mapping[str, Family]] = {"disabled": "IPv4", "only": "IPv6"}
 
 

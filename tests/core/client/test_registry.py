@@ -172,6 +172,41 @@ def test_opener() -> None:
         gc.enable()
 
 
+def test_forgotten_again_and_again() -> None:
+    """A place whose Buckets nobody keeps is told once, with what to do."""
+    registry: Registry[Any] = Registry()
+    loop = Loop()
+    said = []
+
+    def opening(*, closes: bool = False) -> None:
+        bucket = Bucket()
+        leave = registry.add(loop, SETTINGS, bucket)
+        said.append(registry.remark(loop, SETTINGS))
+        if closes:
+            leave()
+
+    for _ in range(20):
+        opening(closes=True)
+    assert not any(said)
+    for _ in range(20):
+        opening()
+    (text,) = filter(None, said)
+    line = opening.__code__.co_firstlineno + 2
+    assert f"bucket 'default' is opened again and again at {__file__}:{line}" in text
+    assert "open it once, and keep it" in text
+    # There is none now.
+    assert registry.remark(loop, SETTINGS) == ""
+
+
+def test_places_are_bounded() -> None:
+    """Of however many buckets that come and go, a bounded number is counted."""
+    registry: Registry[Any] = Registry()
+    loop = Loop()
+    for number in range(3000):
+        registry.add(loop, replace(SETTINGS, bucket=f"b{number}"), Bucket())
+    assert 0 < len(registry._lost) <= 1000
+
+
 def test_no_opener() -> None:
     """Where only frames of ours are to be seen, as in a greenlet of its own, nothing is claimed."""
     registry: Registry[Any] = Registry()

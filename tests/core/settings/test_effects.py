@@ -209,12 +209,57 @@ def test_modes_without_effect() -> None:
         ("config_total_timeout=5&operation_timeout=0.5", ""),
     ],
 )
-def test_doubtful_unit(options: str, doubted: str) -> None:
+def test_doubtful_milliseconds(options: str, doubted: str) -> None:
     """So few milliseconds, under a name of 4.x, that seconds may be meant are a warning."""
     notices = made(options, authenticator=WHO).notices
     assert [notice.text.partition(" ")[0] for notice in notices] == [doubted] * bool(doubted)
     assert all(notice.level == "warning" and notice.once for notice in notices)
     assert all(f"write {doubted}s for seconds" in notice.text for notice in notices)
+
+
+@pytest.mark.parametrize(
+    ("options", "doubted"),
+    [
+        ("operation_timeout=2500", "operation_timeout=2500"),
+        ("timeout=2500.5", "timeout=2500.5"),
+        ("http_timeout=75000", "http_timeout=75000"),
+        ("config_total_timeout=5000&operation_timeout=2500ms", "config_total_timeout=5000"),
+        ("operation_timeout=2500s", ""),
+        ("operation_timeout=999", ""),
+        ("kv_timeout=2500", ""),
+        ("tcp_keepidle=7200", ""),
+        ("n1ql_timeout=75", ""),
+    ],
+)
+def test_doubtful_seconds(options: str, doubted: str) -> None:
+    """So many seconds, under a name of 2.5, that milliseconds may be meant are a warning."""
+    notices = made(options, authenticator=WHO).notices
+    notices = tuple(each for each in notices if "has no effect" not in each.text)
+    assert [notice.text.partition(" ")[0] for notice in notices] == [doubted] * bool(doubted)
+    assert all(notice.level == "warning" and notice.once for notice in notices)
+    assert all(f"write {doubted}ms for milliseconds" in notice.text for notice in notices)
+
+
+@pytest.mark.parametrize(
+    ("string", "said"),
+    [
+        ("10.0.0.1", "has no scheme, which means http:// and web ports (8091)"),
+        ("10.0.0.1:8091/b", "write couchbase:// for data ports (11210)"),
+        ("couchbase://10.0.0.1:8091", "10.0.0.1:8091 was taken for the data port 11210"),
+        ("couchbase://a,[::1]:8091", "[::1]:8091 was taken for the data port 11210"),
+        ("couchbase://10.0.0.1:8091=http", ""),
+        ("couchbase://10.0.0.1:11210", ""),
+        ("couchbases://10.0.0.1:8091", ""),
+        ("http://10.0.0.1:8091", ""),
+    ],
+)
+def test_read_as(string: str, said: str) -> None:
+    """Ports that were read otherwise than people often mean are told in errors, and logged."""
+    settings = make_settings(string, authenticator=WHO, is_cluster=True)
+    assert said in settings.read_as
+    assert bool(settings.read_as) is bool(said)
+    texts = " ".join(notice.text for notice in settings.notices)
+    assert bool(texts) is bool(said)
 
 
 def test_oldest_tls() -> None:

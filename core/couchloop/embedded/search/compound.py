@@ -15,7 +15,6 @@ from couchloop.embedded.search.searchers import (
     Nothing,
     Searcher,
     any_of,
-    limit_clauses,
 )
 
 
@@ -71,7 +70,6 @@ class DisjunctionQuery(_Compound):
     def searcher(self, context: Context) -> Searcher:
         """Return what finds it in a partition. Raises SearchError."""
         parts = self._searchers(context)
-        limit_clauses("", len(parts))
         if self.from_string and len(parts) == 1:
             return Disjunction(parts)
         return any_of(parts, int(self.least))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -181,7 +180,7 @@ class _Parser:
         if self._kind() != "tilde":
             return 0
         text = self._take().text
-        return int(min(9.0, max(-9.0, _float(text, "fuzziness")))) if text else 1
+        return int(_float(text, "fuzziness")) if text else 1
 
     def _range(self, field: str) -> Query:
         is_above = self._take().kind == ">"
@@ -218,12 +217,9 @@ def _boosted(query: Query, boost: float) -> Query:
 
 def _float(text: str, what: str) -> float:
     try:
-        number = parse_float(text)
+        return parse_float(text)
     except SearchError as error:
         raise RequestError(f"parse error: invalid {what} value: {error}") from None
-    if not math.isfinite(number):
-        raise RequestError(f"parse error: invalid {what} value: {text} is not finite")
-    return number
 
 
 def parse_query_string(text: str) -> Query:

@@ -28,6 +28,7 @@ from couchloop.session.standstill import blame
 from couchloop.session.timers import Timer
 from couchloop.settings.values import Address, Settings
 from couchloop.topology.text import MAX_CONFIG, too_long
+from couchloop.transport.connecting import SILENCE
 
 _STREAM: Final = "/pools/default/bs/"
 _ONCE: Final = "/pools/default/b/"
@@ -243,11 +244,18 @@ class ConfigSource:
         if self._exchange is exchange:
             self._fail(ConnectionLostError("the server ended its answer"), now)
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection, on which it has asked."""
+        return self._exchange is not None
+
     def _too_long(self, now: float) -> None:
-        doing = "accept" if self._exchange is None else "give a configuration"
+        doing, why = "give a configuration", ""
+        if not self.is_connected:
+            doing, why = "accept", f": {SILENCE}"
         limit = self.settings.config_node_timeout
         error = NodeTimeoutError(
-            f"the web port did not {doing} within {limit:g} s (config_node_timeout)"
+            f"the web port did not {doing} within {limit:g} s (config_node_timeout){why}"
         )
         self._fail(blame(error, self._timers.excuse(self._since, now, limit)), now)
 

@@ -16,6 +16,7 @@ from couchloop.exceptions import (
     BucketNotFoundError,
     ConnectionLostError,
     CouchbaseError,
+    CouchbaseNetworkError,
     ErrorContext,
     FeatureNotAvailableError,
     NetworkNotFoundError,
@@ -47,6 +48,7 @@ from couchloop.settings.values import DEFAULT_NETWORK, HTTP, Address, distinct
 from couchloop.topology.configuration import ClusterConfig, parse_config
 from couchloop.topology.networks import NetworkChoice, data_networks, select_network
 from couchloop.topology.plain import plain_config
+from couchloop.transport.connecting import SILENCE
 
 _NOT_READY_DELAY: Final = 0.1
 """Seconds before a bucket that is warming up is asked for again."""
@@ -396,6 +398,10 @@ class Bootstrap:
             context.node = str(self.web_seed)
         if self._is_warming or (connection is not None and connection.state is State.READY):
             what, why = "the bucket was not ready", ": it is being created, or warming up"
+        elif (connection is not None and connection.state is State.OPENING) or (
+            self.web_seed is not None and not self._source.is_connected
+        ):
+            why = f": {SILENCE}"
         limit = f"within {self._settings.config_total_timeout:g} s (config_total_timeout)"
         error = BootstrapTimeoutError(f"{what} {limit}{why}", context=context)
         total = self._settings.config_total_timeout
@@ -432,6 +438,8 @@ class Bootstrap:
     def _give_up(self, now: float, error: CouchbaseError | None = None) -> None:
         if error is None:
             error = self._summary()
+        if self._settings.read_as and isinstance(error, CouchbaseNetworkError):
+            error.message += f"; {self._settings.read_as}"
         context = replace(error.context or ErrorContext(), bucket=self._settings.bucket)
         if len(self.attempts) > 1:
             context.seeds = tuple(self.attempts)

@@ -21,6 +21,7 @@ from couchloop.http.service import Service
 from couchloop.session.events import CloseConnection, OpenConnection
 from couchloop.session.standstill import blame
 from couchloop.settings.values import Address
+from couchloop.transport.connecting import SILENCE
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -180,7 +181,7 @@ class Pools:
         doing = "accept, or not finish TLS," if settings.tls else "accept"
         error = NodeTimeoutError(
             f"the {channel.place.service.name.lower()} service did not {doing} within {limit:g} s "
-            "(config_node_timeout)"
+            f"(config_node_timeout): {SILENCE}"
         )
         self.lost(
             channel.id, blame(error, self._shared.timers.excuse(channel.since, now, limit)), now

@@ -194,6 +194,22 @@ class TestBootstrap:
         ]
         assert "3 s (config_total_timeout)" in str(error)
 
+    def test_no_answer_at_all(self) -> None:
+        """What neither accepts nor refuses may be behind a firewall, in whichever time it ends."""
+        for node, total in ((0.5, 5.0), (5.0, 0.5)):
+            w = World(seeds=(FIRST,), config_node_timeout=node, config_total_timeout=total)
+            w.unanswering.add(FIRST)
+            error = self.failure(w, 0.5)
+            assert isinstance(error, NodeTimeoutError | BootstrapTimeoutError)
+            assert "a firewall may drop what is sent there" in str(error)
+            assert "python -m couchloop doctor" in str(error)
+
+    def test_what_was_meant(self) -> None:
+        """An error of the network tells how the ports of the connection string were read."""
+        w = World(seeds=(FIRST,), read_as="it was read otherwise")
+        w.unanswering.add(FIRST)
+        assert "tells how far one comes; it was read otherwise" in str(self.failure(w, 5.0))
+
     def test_node_time(self) -> None:
         """config_node_timeout counts for each seed."""
         w = World(seeds=(FIRST,), config_node_timeout=0.5)

@@ -235,7 +235,9 @@ class TestErrors:
             "NodeUnreachableError: none of 3 seeds gave a configuration of bucket 'default' "
             "(bucket 'default', at 127.0.0.1:7: NodeUnreachableError: nothing at 127.0.0.1:7, "
             "at 127.0.0.1:8: NodeTimeoutError: the node did not accept within 2 s "
-            "(config_node_timeout), at 127.0.0.1:9: NodeUnreachableError: nothing at 127.0.0.1:9)"
+            "(config_node_timeout): a firewall may drop what is sent there: `python -m couchloop "
+            "doctor` tells how far one comes, at 127.0.0.1:9: NodeUnreachableError: nothing at "
+            "127.0.0.1:9)"
         )
 
     def test_same_failure(self) -> None:
