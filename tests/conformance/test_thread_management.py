@@ -112,7 +112,7 @@ def test_users(loop: Loop) -> None:
         users.upsert_group(Group("readers", roles=(Role("data_reader", "default"),)))
         users.upsert_user(NewUser("anna", "Anna", ("readers",), password="secret1"))
         assert [each.name for each in users.get_all_groups()] == ["readers"]
-        assert users.get_user("anna").user.name == "Anna"
+        assert users.get_user("anna").user.display_name == "Anna"
         assert users.get_roles()
         users.drop_user("anna")
         users.drop_group("readers")

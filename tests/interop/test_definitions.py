@@ -1,4 +1,4 @@
-"""The official Python SDK storing views, search indexes and eventing functions.
+"""Official SDKs storing views, search indexes and eventing functions.
 
 An answer that the SDK cannot read ends its process: what it reported until then says which.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 from typing import Final
+
+import pytest
 
 from tests.interop.official import CLIENTS, Outcomes, environment, run
 from tests.interop.served import served
@@ -97,6 +99,59 @@ STEPS: Final[tuple[Outcomes, ...]] = (
     },
 )
 """What is done in one process after the other."""
+
+
+INDEX: Final[Outcomes] = {
+    "upsert an index": ("ok", "done"),
+    "upsert it again": ("error", "IndexExistsError"),
+    "the index": ("ok", ["fulltext-index", True]),
+    "all indexes": ("ok", ["i"]),
+    "how many documents": ("ok", 0),
+    "pauseIngest": ("ok", "done"),
+    "resumeIngest": ("ok", "done"),
+    "disallowQuerying": ("ok", "done"),
+    "allowQuerying": ("ok", "done"),
+    "freezePlan": ("ok", "done"),
+    "unfreezePlan": ("ok", "done"),
+    "analyze a document": ("ok", ["b"]),
+    "drop the index": ("ok", "done"),
+    "drop the index again": ("error", "IndexNotFoundError"),
+}
+NODE: Final[Outcomes] = {
+    "upsert a design document": ("ok", "done"),
+    "the design document": ("ok", ["d", "function (doc, meta) {}", "_count"]),
+    "publish it": ("ok", "done"),
+    "those of both namespaces": ("ok", [["d"], ["d"]]),
+    "drop it": ("ok", "done"),
+    "drop it again": ("error", "DesignDocumentNotFoundError"),
+    "the dropped one": ("error", "DesignDocumentNotFoundError"),
+    **INDEX,
+    **{f"{call} of a scope": outcome for call, outcome in INDEX.items()},
+    "upsert a function": ("ok", "done"),
+    "in its own source": ("error", "EventingFunctionIdenticalKeyspaceError"),
+    "the function": ("ok", ["f", "b", "http://h", "1"]),
+    "all functions": ("ok", ["f"]),
+    "undeploy it": ("error", "EventingFunctionNotDeployedError"),
+    "deploy it": ("ok", "done"),
+    "drop what is deployed": ("error", "EventingFunctionDeployedError"),
+    "how it is": ("ok", [["f", "deployed"]]),
+    "pause it": ("ok", "done"),
+    "resume it": ("ok", "done"),
+    "undeploy it then": ("ok", "done"),
+    "drop the function": ("ok", "done"),
+    "the dropped function": ("error", "EventingFunctionNotFoundError"),
+}
+
+
+@pytest.mark.skipif(peers.node_program() is None, reason="Node.js and npm are not installed")
+def test_node() -> None:
+    """The same by the official Node.js SDK, in one process."""
+    folder = peers.node_sdk()
+    assert folder is not None
+    paths = environment(NODE_PATH=str(folder / "node_modules"))
+    with served(*PROGRAM) as line:
+        command = ["node", str(CLIENTS / "definitions.js"), line["connection_string"]]
+        assert run(command, paths) == NODE
 
 
 def test_python() -> None:

@@ -109,7 +109,7 @@ class BucketSettings:
     num_replicas: int | None = None
     """Copies of each document beside the active one: 0 to 3."""
     flush_enabled: bool | None = None
-    replica_indexes: bool | None = None
+    replica_index: bool | None = None
     max_expiry: timedelta | None = None
     """How long documents live at most; 0: for ever."""
     compression_mode: CompressionMode | None = None
@@ -318,7 +318,7 @@ def bucket_info(document: Any, answer: ServiceAnswer) -> BucketInfo:
             bucket_type=BucketType(document["bucketType"]),
             num_replicas=int(document.get("replicaNumber", 0)),
             flush_enabled="flush" in document.get("controllers", {}),
-            replica_indexes=bool(document.get("replicaIndex", False)),
+            replica_index=bool(document.get("replicaIndex", False)),
             max_expiry=timedelta(seconds=document.get("maxTTL", 0)),
             compression_mode=_one_of(CompressionMode, document.get("compressionMode")),
             conflict_resolution_type=_one_of(
@@ -376,7 +376,7 @@ def _checked(settings: BucketSettings) -> BucketSettings:
         ("max_expiry", timedelta),
         ("history_retention_duration", timedelta),
         ("flush_enabled", bool),
-        ("replica_indexes", bool),
+        ("replica_index", bool),
         ("history_retention_collection_default", bool),
     ):
         value = getattr(settings, what)
@@ -416,7 +416,7 @@ def _form(settings: BucketSettings, *, is_new: bool) -> dict[str, object]:
     if is_new:
         members |= {
             "bucketType": _value(settings.bucket_type),
-            "replicaIndex": settings.replica_indexes,
+            "replicaIndex": settings.replica_index,
             "conflictResolutionType": _value(settings.conflict_resolution_type),
             "storageBackend": _value(settings.storage_backend),
             "numVBuckets": settings.num_vbuckets,

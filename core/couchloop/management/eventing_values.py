@@ -139,8 +139,8 @@ UrlAuth = EventingFunctionUrlNoAuth | EventingFunctionUrlAuthBasic | EventingFun
 class EventingFunctionUrlBinding:
     """Where `curl` may go, under the name that a function's code has for it."""
 
-    alias: str
     hostname: str
+    alias: str
     allow_cookies: bool = False
     validate_ssl_certificate: bool = False
     auth: UrlAuth = EventingFunctionUrlNoAuth()
@@ -190,7 +190,7 @@ class EventingFunctionSettings:
     worker_count: int | None = None
     handler_headers: tuple[str, ...] | None = None
     handler_footers: tuple[str, ...] | None = None
-    enable_app_log_rotation: bool | None = None
+    enable_applog_rotation: bool | None = None
     app_log_dir: str | None = None
     app_log_max_size: int | None = None
     """Bytes."""
@@ -320,7 +320,7 @@ _SETTINGS: Final[dict[str, tuple[str, _Kind]]] = {
     "worker_count": ("worker_count", _WHOLE),
     "handler_headers": ("handler_headers", _TEXTS),
     "handler_footers": ("handler_footers", _TEXTS),
-    "enable_app_log_rotation": ("enable_applog_rotation", _SWITCH),
+    "enable_applog_rotation": ("enable_applog_rotation", _SWITCH),
     "app_log_dir": ("app_log_dir", _TEXT),
     "app_log_max_size": ("app_log_max_size", _WHOLE),
     "app_log_max_files": ("app_log_max_files", _WHOLE),
@@ -497,8 +497,8 @@ def _read_url(document: Any) -> EventingFunctionUrlBinding:
         made = EventingFunctionUrlAuthDigest if kind == "digest" else EventingFunctionUrlAuthBasic
         auth = made(str(document.get("username", "")), str(document.get("password", "")))
     return EventingFunctionUrlBinding(
-        str(document["value"]),
         str(document["hostname"]),
+        str(document["value"]),
         bool(document.get("allow_cookies", False)),
         bool(document.get("validate_ssl_certificate", False)),
         auth,

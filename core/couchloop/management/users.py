@@ -94,7 +94,7 @@ class User:
     """A user, as it is to be."""
 
     username: str
-    name: str = ""
+    display_name: str = ""
     groups: tuple[str, ...] = ()
     roles: tuple[Role, ...] = ()
     """Its own."""
@@ -178,9 +178,10 @@ def upsert_user(
     if domain is AuthDomain.External and password is not None:
         raise ArgumentError("an external user has no password here: it is kept elsewhere")
     form = {
-        "name": user.name,
+        # What is not said there is not: servers of before 6.5 know no groups.
+        "name": user.display_name or None,
         "roles": ",".join(str(role) for role in _roles(user.roles)),
-        "groups": ",".join(user.groups),
+        "groups": ",".join(user.groups) or None,
         "password": None if password is None else as_secret(password).text(),
     }
     request = send_form(Service.MANAGEMENT, "PUT", path_of(domain, user.username), form)

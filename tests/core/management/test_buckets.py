@@ -47,7 +47,7 @@ NEW = BucketSettings(
     bucket_type=BucketType.COUCHBASE,
     num_replicas=2,
     flush_enabled=True,
-    replica_indexes=True,
+    replica_index=True,
     max_expiry=timedelta(minutes=1),
     compression_mode=CompressionMode.ACTIVE,
     conflict_resolution_type=ConflictResolutionType.TIMESTAMP,

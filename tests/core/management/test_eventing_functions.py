@@ -174,15 +174,15 @@ def test_description(manager: Manager) -> None:
             ),
         ),
         url_bindings=(
-            EventingFunctionUrlBinding("n", "http://n"),
+            EventingFunctionUrlBinding("http://n", "n"),
             EventingFunctionUrlBinding(
-                "b", "http://b", True, True, EventingFunctionUrlAuthBasic("u", "hidden1")
+                "http://b", "b", True, True, EventingFunctionUrlAuthBasic("u", "hidden1")
             ),
             EventingFunctionUrlBinding(
-                "d", "http://d", auth=EventingFunctionUrlAuthDigest("u", "hidden2")
+                "http://d", "d", auth=EventingFunctionUrlAuthDigest("u", "hidden2")
             ),
             EventingFunctionUrlBinding(
-                "t", "http://t", auth=EventingFunctionUrlAuthBearer("hidden3")
+                "http://t", "t", auth=EventingFunctionUrlAuthBearer("hidden3")
             ),
         ),
         constant_bindings=(EventingFunctionConstantBinding("c", "'x'"),),
@@ -346,7 +346,7 @@ def test_rights(manager: Manager) -> None:
 def test_bad_arguments() -> None:
     """What no server takes is refused at the call."""
     bucket: Any = EventingFunctionBucketBinding("a", SOURCE)
-    url: Any = EventingFunctionUrlBinding("a", "h")
+    url: Any = EventingFunctionUrlBinding("h", "a")
     wrong: list[dict[str, Any]] = [
         {"code": 5},
         {"source_keyspace": None},
@@ -386,7 +386,7 @@ def test_bad_arguments() -> None:
 def test_no_secret_in_tracebacks() -> None:
     """An error of the call has no frame that knows a password."""
     auth = EventingFunctionUrlAuthBasic("u", "hidden")
-    bindings = (EventingFunctionUrlBinding("a", "h", auth=auth),)
+    bindings = (EventingFunctionUrlBinding("h", "a", auth=auth),)
     settings = EventingFunctionSettings(other={"a": {1}})
     function = replace(FUNCTION, url_bindings=bindings, settings=settings)
     with pytest.raises(InvalidSettingError) as caught:
