@@ -12,6 +12,7 @@ from couchloop.embedded.http.query_members import Members, read
 from couchloop.embedded.http.router import HttpRequest, Refusals, Response, Route
 from couchloop.embedded.sqlpp.engine import Answer, Engine, Order
 from couchloop.embedded.sqlpp.errors import QueryError
+from couchloop.embedded.sqlpp.texts import NotJsonError
 
 _TYPE: Final = (("Content-Type", "application/json; version=7.6.8-N1QL"),)
 _PLAIN: Final = (("Content-Type", "text/plain; charset=utf-8"),)
@@ -51,6 +52,9 @@ class QueryEndpoint:
             answer = self._engine.run(_order(request, members))
         except QueryError as error:
             answer = Answer(errors=[error], status="fatal")
+        except (NotJsonError, RecursionError):
+            too_deep = QueryError(1040, "Error processing JSON request body - cause: too deep")
+            answer = Answer(errors=[too_deep], status="fatal")
         text = AnswerText(members, request.cluster.generator.uuid(), clock.now() - began)
         body = text.write(answer, _host(request), answer.kind).encode("utf-8", "replace")
         status = status_of(answer)

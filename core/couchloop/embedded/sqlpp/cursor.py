@@ -102,11 +102,15 @@ class Cursor:
         token = self.token if token is None else token
         return Place(*self.lexer.place(token.start))
 
+    def bound(self, count: int) -> None:
+        """Raise QueryError if *count* nodes above one another are too many."""
+        if count > MAX_NESTING:
+            self.refuse_unsupported(f"nesting of more than {MAX_NESTING} levels")
+
     def enter(self) -> None:
         """Go one level deeper. Raises QueryError if that is too deep."""
         self._nesting += 1
-        if self._nesting > MAX_NESTING:
-            self.refuse_unsupported(f"nesting of more than {MAX_NESTING} levels")
+        self.bound(self._nesting)
 
     def leave(self) -> None:
         """Come back from a level."""

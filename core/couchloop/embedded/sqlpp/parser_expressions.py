@@ -76,8 +76,10 @@ class ExpressionParser(PrimaryParser):
         """Read an expression of operators of *minimum* precedence or higher."""
         self.enter()
         left = self._prefixed()
-        made = 0
+        made = count = 0
         while True:
+            count += 1
+            self.bound(count)
             token = self.token
             level, reader = self._infix(token)
             if level < minimum or reader is None:

@@ -84,8 +84,10 @@ class PrimaryParser(Cursor, ABC):
 
     def postfixed(self) -> Node:
         """Read a primary expression with the fields, elements and slices behind it."""
-        node = self._primary()
+        node, count = self._primary(), 0
         while True:
+            count += 1
+            self.bound(count)
             if self.is_operator(".") and not self._star_follows():
                 self.advance()
                 node = self._field(node)

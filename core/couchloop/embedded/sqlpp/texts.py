@@ -6,9 +6,12 @@ import json
 import math
 from decimal import Decimal
 from json.encoder import encode_basestring
-from typing import Any
+from typing import Any, Final
 
 from couchloop.embedded.sqlpp.values import MISSING, Binary, Ordered, Stored, Value, number
+
+_DEEPEST: Final = 250
+"""Arrays and objects within one another: what is deeper could exhaust the interpreter's stack."""
 
 
 class NotJsonError(ValueError):
@@ -108,7 +111,7 @@ def decode_stored(data: bytes) -> Value:
 
 def _decode(text: str | bytes, kind: type[dict[str, Any]]) -> Value:
     try:
-        return json.loads(
+        value = json.loads(
             text,
             object_pairs_hook=kind,
             parse_float=_parse_float,
@@ -119,6 +122,25 @@ def _decode(text: str | bytes, kind: type[dict[str, Any]]) -> Value:
         raise NotJsonError("nested too deeply") from None
     except ValueError as error:
         raise NotJsonError(str(error)) from None
+    brackets = (text.count("[") + text.count("{")) if isinstance(text, str) else len(text)
+    if brackets > _DEEPEST and _is_deep(value):
+        raise NotJsonError("nested too deeply")
+    return value
+
+
+def _is_deep(value: Value) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, list | dict)
+            for inner in (each.values() if isinstance(each, dict) else each)
+            if isinstance(inner, list | dict)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _parse_float(text: str) -> int | float:
