@@ -35,7 +35,7 @@ from couchloop.transcoder import FMT_JSON, Transcoder
 from gcouchbase.collection import Collection, Scope
 from gcouchbase.dialling import SocketFactory
 from gcouchbase.driver import GeventDriver
-from gcouchbase.methods import HealthMethods, N1qlMethods, OldNames, SearchMethods
+from gcouchbase.methods import HealthMethods, N1qlMethods, OldNames, SearchMethods, ViewMethods
 from gcouchbase.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ class Bucket(
     OldNames,
     N1qlMethods,
     SearchMethods,
+    ViewMethods,
     HealthMethods,
     ScopesAndCollections[Scope, Collection, "CollectionManager"],
     BucketBase,

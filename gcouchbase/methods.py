@@ -24,6 +24,7 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/n1ql/n1ql_queries.py
 - core/couchloop/n1ql/queries.py
 - core/couchloop/fulltext/searches.py
+- core/couchloop/views/view_queries.py
 - core/couchloop/session/health.py
 - core/couchloop/session/ping.py
 - core/couchloop/operations/manifest.py
@@ -67,6 +68,7 @@ from couchloop.hot.result import (
 )
 from couchloop.management import cluster, http_request
 from couchloop.management.cluster import ClusterInfo
+from couchloop.management.design_documents import DesignDocumentNamespace
 from couchloop.management.http_request import HttpResult
 from couchloop.n1ql import n1ql_queries, queries
 from couchloop.n1ql.options import QueryProfile, QueryScanConsistency
@@ -106,8 +108,12 @@ from couchloop.session.health import ClusterState
 from couchloop.session.ping import PingReport
 from couchloop.session.services.pings import ServiceType
 from couchloop.transcoder import Transcoder
+from couchloop.views import view_queries
+from couchloop.views.options import ViewErrorMode, ViewOptions, ViewOrdering, ViewScanConsistency
+from couchloop.views.params import QueryBase
+from couchloop.views.rows import RowProcessor
 from gcouchbase.driver import GeventDriver
-from gcouchbase.rows import N1QLRequest, SearchResult
+from gcouchbase.rows import N1QLRequest, SearchResult, View
 from gcouchbase.stream import ResultStream
 
 
@@ -5022,6 +5028,180 @@ class SearchMethods:
                 self,
                 searches.search_query(
                     self._defaults, index, query, params, row_factory=row_factory, **options
+                ),
+                self._ask_services(),
+            )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+
+
+class ViewMethods:
+    """Queries of views."""
+
+    __slots__ = ()
+
+    _defaults: Defaults
+    _driver: GeventDriver
+    if TYPE_CHECKING:
+
+        def _ask_services(self) -> ClusterServices: ...
+
+    def query(
+        self,
+        design: str,
+        view: str,
+        use_devmode: bool = False,
+        *,
+        query: QueryBase | Mapping[str, Any] | str | None = None,
+        include_docs: bool = False,
+        row_processor: RowProcessor | None = None,
+        streaming: bool = True,
+        timeout: float | timedelta | None = None,
+        **params: Any,
+    ) -> View[Any]:
+        """Query a view; its rows stream.
+
+        Args:
+            design: name of the design document.
+            view: name of the view.
+            use_devmode: whether the design document is the one for development.
+            query: a ViewQuery or SpatialQuery, or its parameters as dict or text. None: *params*.
+            include_docs: whether rows have the documents' results as `doc`; they are fetched while
+                rows come, many at once. What is not there (any more) has a result without success.
+            row_processor: a RowProcessor: its `rowclass` makes rows.
+            streaming: whether rows are given while the answer comes, or once it is whole.
+            timeout: seconds that it has; while rows wait to be taken none pass. None: as the
+                Bucket's `views_timeout` says.
+            params: parameters of a ViewQuery: `key`, `keys`, `limit`, `stale` and the others.
+
+        A node that fails has its rows missing: the others are given, then ViewEngineError is
+        raised, unless `on_error="continue"` is said; `errors` has all failures. A query is repeated
+        on another node as long as no row was given. Nothing is sent before the first row is asked
+        for. Raises ArgumentError for a parameter that there is not, or a value that it cannot have.
+        """
+        try:
+            return View(
+                self,
+                view_queries.query(
+                    self._defaults,
+                    design,
+                    view,
+                    use_devmode,
+                    query=query,
+                    include_docs=include_docs,
+                    row_processor=row_processor,
+                    streaming=streaming,
+                    timeout=timeout,
+                    **params,
+                ),
+                self._ask_services(),
+            )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+
+    def view_query(
+        self,
+        design_doc: str,
+        view_name: str,
+        *view_options: ViewOptions,
+        client_context_id: str | None = None,
+        debug: bool | None = None,
+        endkey: Any = None,
+        endkey_docid: str | None = None,
+        full_set: bool | None = None,
+        group: bool | None = None,
+        group_level: int | None = None,
+        inclusive_end: bool | None = None,
+        key: Any = None,
+        keys: Sequence[Any] | None = None,
+        limit: int | None = None,
+        namespace: DesignDocumentNamespace | None = None,
+        on_error: ViewErrorMode | str | None = None,
+        order: ViewOrdering | str | None = None,
+        query_string: Sequence[str] | None = None,
+        raw: Mapping[str, str] | None = None,
+        reduce: bool | None = None,
+        scan_consistency: ViewScanConsistency | str | None = None,
+        serializer: Any = None,
+        skip: int | None = None,
+        startkey: Any = None,
+        startkey_docid: str | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> View[Any]:
+        """Query a view; its rows stream.
+
+        Args:
+            design_doc: name of the design document.
+            view_name: name of the view.
+            view_options: ViewOptions.
+            client_context_id: is not sent: views know none.
+            debug: whether the answer says how it came about.
+            endkey: where rows end: any JSON value.
+            endkey_docid: the last document among those whose row has *endkey*.
+            full_set: whether a view for development sees all documents.
+            group: whether rows are reduced by their whole keys.
+            group_level: by how many elements of array keys they are reduced.
+            inclusive_end: whether rows of *endkey* itself are given. None: True.
+            key: the key of all rows. None is not said: `raw={"key": "null"}` says it.
+            keys: keys of rows, in the order in which rows are to come.
+            limit: the most rows that are given.
+            namespace: DesignDocumentNamespace.DEVELOPMENT or PRODUCTION. None: as the name says.
+            on_error: ViewErrorMode.CONTINUE or STOP, where a node fails.
+            order: ViewOrdering.ASCENDING or DESCENDING.
+            query_string: further parameters, each percent-encoded with its value.
+            raw: parameters by the server's names, with texts as it reads them.
+            reduce: whether rows are reduced, by views that can. None: True.
+            scan_consistency: ViewScanConsistency.NOT_BOUNDED, UPDATE_AFTER or REQUEST_PLUS: how old
+                rows may be. None: UPDATE_AFTER.
+            serializer: whose `deserialize` makes keys and values of a row's bytes.
+            skip: how many rows are passed over.
+            startkey: where rows begin.
+            startkey_docid: the first document among those whose row has *startkey*.
+            timeout: seconds that it has; while rows wait to be taken none pass. None: as the
+                Bucket's `views_timeout` says.
+
+        A node that fails has its rows missing: the others are given, then ViewEngineError is
+        raised, unless *on_error* is CONTINUE; `errors` has all failures. Nothing is sent before the
+        first row is asked for. Raises ArgumentError for a value that a parameter cannot have,
+        InvalidSettingError (a TypeError) for an option that is no such.
+        """
+        try:
+            return View(
+                self,
+                view_queries.view_query(
+                    self._defaults,
+                    design_doc,
+                    view_name,
+                    *view_options,
+                    client_context_id=client_context_id,
+                    debug=debug,
+                    endkey=endkey,
+                    endkey_docid=endkey_docid,
+                    full_set=full_set,
+                    group=group,
+                    group_level=group_level,
+                    inclusive_end=inclusive_end,
+                    key=key,
+                    keys=keys,
+                    limit=limit,
+                    namespace=namespace,
+                    on_error=on_error,
+                    order=order,
+                    query_string=query_string,
+                    raw=raw,
+                    reduce=reduce,
+                    scan_consistency=scan_consistency,
+                    serializer=serializer,
+                    skip=skip,
+                    startkey=startkey,
+                    startkey_docid=startkey_docid,
+                    timeout=timeout,
                 ),
                 self._ask_services(),
             )

@@ -9,9 +9,10 @@ from couchloop.client.rows import RowsBase
 from couchloop.fulltext.results import OfSearches
 from couchloop.n1ql.results import OfQueries
 from couchloop.operations.stream import END, Look
+from couchloop.views.results import OfViews
 from gcouchbase.stream import HubStream
 
-__all__ = ["N1QLRequest", "RowsRequest", "SearchResult"]
+__all__ = ["N1QLRequest", "RowsRequest", "SearchResult", "View"]
 
 T = TypeVar("T")
 
@@ -93,3 +94,34 @@ class N1QLRequest(OfQueries, RowsRequest[T]):
 
 class SearchResult(OfSearches, RowsRequest[T]):
     """A search, and its hits: what `search` and `search_query` give."""
+
+
+class View(OfViews, RowsRequest[T]):
+    """A query of a view, and its rows: what `query` and `view_query` give."""
+
+    def _iterate(self) -> Iterator[T]:
+        return self._with_documents() if self._stream.has_documents else super()._iterate()
+
+    def _with_documents(self) -> Iterator[T]:
+        try:
+            while page := self._page():
+                yield from page
+        except BaseException:
+            # Left before the end, or with what cannot be read: no more is wanted.
+            self._let_go()
+            raise
+
+    def _page(self) -> list[T]:
+        """Wait for rows, and fetch their documents; none: there are no more."""
+        stream = self._stream
+        if not stream.can_take:
+            self._driver.run(Look(stream))
+        page = stream.page()
+        if not page:
+            # What ends it before its time.
+            stream.take()
+            return []
+        keys = stream.keys_of(page)
+        documents = self._owner.get_multi(keys, quiet=True) if keys else {}
+        rows: list[T] = stream.with_documents(page, documents)
+        return rows

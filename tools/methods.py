@@ -75,6 +75,7 @@ from couchloop.operations.stream import Stream, T
 from couchloop.operations.streaming import Streaming
 from couchloop.result import MultiResult, ValueResult
 from couchloop.session import health, ping
+from couchloop.views import view_queries
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 if __name__ == "__main__":
@@ -138,6 +139,7 @@ FAMILIES: Final = (
     Family("N1qlMethods", "Queries by the name of SDK 2.5", (n1ql_queries,)),
     Family("QueryMethods", "Queries by the name of SDK 4", (queries,)),
     Family("SearchMethods", "Documents found by what is in them", (searches,)),
+    Family("ViewMethods", "Queries of views", (view_queries,)),
     Family("HealthMethods", "How the nodes are, and when they are ready", (health, ping)),
     Family("ManifestMethods", "What can be asked of scopes and collections", (manifest,)),
     Family(

@@ -94,7 +94,7 @@ server_nodes
 configured_replica_count
 is_ssl
 timeout | infinity is refused
-views_timeout | | {_QUERIES}
+views_timeout
 n1ql_timeout
 compression
 compression_min_size | what is no legal value is refused
@@ -125,7 +125,7 @@ _thr_lockop | | out: a Bucket has no lock; `threadsafe()` is for threads
 """
 
 _DOTTED_QUERIES: Final = f"""\
-query | | {_QUERIES}
+query(design, view, use_devmode) | rows stream, and say no more of failures than `errors` and ViewEngineError; a failed query is asked anew until a row was given; parameters that exclude each other are refused
 n1ql_query(query) | rows stream, and are decoded into `type=`; also of collections and in threads
 analytics_query | | {_QUERIES}
 search(index, query) | hits stream; the service is told what it takes; also of scopes, collections and in threads
@@ -208,7 +208,7 @@ MixedAuthError
 NoBucketError
 MissingTokenError
 NotReadyError
-ViewEngineError | | queries come with the wave after documents
+ViewEngineError
 N1QLError | of a class that says what it is, with all that the service says
 SearchError | | queries come with the wave after documents
 NoChildrenError | | queries come with the wave after documents
@@ -332,7 +332,7 @@ MutationState | of a vbucket the greatest number counts, in whichever order | | 
         "2.5",
         "Twisted",
         ("txcouchbase.bucket.Bucket",),
-        f"""\
+        """\
 connect | each call has a Deferred of its own
 registerDeferred(event, d)
 getMulti
@@ -354,8 +354,8 @@ decrMulti
 rgetMulti | | out: rget_multi
 observeMulti | | out: observe_multi
 endureMulti
-queryEx | | {_QUERIES}
-queryAll | | {_QUERIES}
+queryEx(viewcls) | `on_rows` may return a Deferred, which pauses the rows
+queryAll
 n1qlQueryEx(cls) | `on_rows` may return a Deferred, which pauses the rows
 n1qlQueryAll
 searchQueryEx(cls) | `on_rows` may return a Deferred, which pauses the hits
@@ -373,7 +373,7 @@ TxAsyncConnection | | out: deprecated in 2.5 already
 n1ql | | | couchloop.n1ql.N1QLQuery
 analytics | | {_QUERIES}
 analytics_ingester | | {_QUERIES}
-views | | {_QUERIES}
+views | `View` is what `bucket.query` gives; a RowProcessor has its `rowclass` alone | | couchloop.views.ViewQuery gcouchbase.rows.View txcouchbase.rows.View
 fulltext | | {_QUERIES}
 admin | `Admin` comes from `cluster.cluster_manager()` | | gcouchbase.management.Admin txcouchbase.management.Admin
 bucketmanager | `BucketManager` comes from `bucket.bucket_manager()` | | gcouchbase.management.DesignManager txcouchbase.management.DesignManager
@@ -417,7 +417,7 @@ CollectionManager.drop_scope | | | gcouchbase.management.CollectionManager.drop_
 CollectionManager.create_collection | waits until all nodes know it | | gcouchbase.management.CollectionManager.create_collection txcouchbase.management.CollectionManager.create_collection
 CollectionManager.update_collection | waits until all nodes know it | | gcouchbase.management.CollectionManager.update_collection txcouchbase.management.CollectionManager.update_collection
 CollectionManager.drop_collection | | | gcouchbase.management.CollectionManager.drop_collection txcouchbase.management.CollectionManager.drop_collection
-Bucket.view_query | | {_QUERIES}
+Bucket.view_query | `scan_consistency` is sent; failures of nodes are not passed over | | gcouchbase.bucket.Bucket.view_query txcouchbase.bucket.Bucket.view_query
 Bucket.ping | | | gcouchbase.bucket.Bucket.ping txcouchbase.bucket.Bucket.ping
 Bucket.wait_until_ready | | | gcouchbase.bucket.Bucket.wait_until_ready txcouchbase.bucket.Bucket.wait_until_ready
 PasswordAuthenticator.ldap_compatible | | out: sasl_mech_force=PLAIN

@@ -20,7 +20,6 @@ from couchloop.client.bucket import BucketBase
 from couchloop.client.collections import ScopesAndCollections
 from couchloop.client.managers import defaults_of_bucket
 from couchloop.client.registry import Registry
-from couchloop.client.sdk25 import LaterOnTwisted
 from couchloop.exceptions import (
     ArgumentError,
     CouchbaseError,
@@ -38,7 +37,7 @@ from couchloop.transcoder import FMT_JSON, Transcoder
 from txcouchbase.collection import Collection, Scope
 from txcouchbase.connecting import EndpointFactory
 from txcouchbase.driver import TwistedDriver, check_reactor
-from txcouchbase.methods import HealthMethods, N1qlMethods, OldNames, SearchMethods
+from txcouchbase.methods import HealthMethods, N1qlMethods, OldNames, SearchMethods, ViewMethods
 from txcouchbase.producers import Producer, Producers
 from txcouchbase.queries import QueriesOfBucket
 from txcouchbase.raw import RawOperations
@@ -75,10 +74,10 @@ class Bucket(
     OldNames,
     N1qlMethods,
     SearchMethods,
+    ViewMethods,
     HealthMethods,
     ScopesAndCollections[Scope, Collection, "CollectionManager"],
     QueriesOfBucket,
-    LaterOnTwisted,
     BucketBase,
 ):
     """One open bucket. It begins to connect at once; operations issued before that wait for it.

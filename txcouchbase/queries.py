@@ -18,6 +18,7 @@ class QueriesOfBucket:
 
     n1ql_query: Any
     search: Any
+    query: Any
 
     def n1qlQueryAll(self, *args: Any, **kwargs: Any) -> Deferred[BatchedRows[Any]]:
         """Return a new Deferred: all rows of a query, and what stands beside them.
@@ -58,3 +59,23 @@ class QueriesOfBucket:
         Raises what `search` raises; what it fails with `on_error` is told.
         """
         return cls(self.search(*args, **kwargs)).start()
+
+    def queryAll(self, *args: Any, **kwargs: Any) -> Deferred[BatchedRows[Any]]:
+        """Return a new Deferred: all rows of a view, and what stands beside them.
+
+        The arguments are those of `query`, and so are the errors that it fails with.
+        """
+        found: Deferred[BatchedRows[Any]] = self.query(*args, **kwargs).batched()
+        return found
+
+    def queryEx(self, viewcls: type[H], *args: Any, **kwargs: Any) -> H:
+        """Query a view, and hand its rows to an object that is returned.
+
+        Args:
+            viewcls: its class, of the kind RowsHandler (`txcouchbase.rows`); it is given the view.
+            args: as `query` takes them.
+            kwargs: likewise.
+
+        Raises what `query` raises; what it fails with `on_error` is told.
+        """
+        return viewcls(self.query(*args, **kwargs)).start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any, Generic, Self, TypeVar
 
@@ -11,9 +12,10 @@ from couchloop.client.rows import RowsBase
 from couchloop.fulltext.results import OfSearches
 from couchloop.n1ql.results import OfQueries
 from couchloop.operations.stream import END, Look
+from couchloop.views.results import OfViews
 from txcouchbase.stream import ReactorStream
 
-__all__ = ["BatchedRows", "N1QLRequest", "RowsHandler", "RowsRequest", "SearchResult"]
+__all__ = ["BatchedRows", "N1QLRequest", "RowsHandler", "RowsRequest", "SearchResult", "View"]
 
 T = TypeVar("T")
 
@@ -149,6 +151,69 @@ class N1QLRequest(OfQueries, RowsRequest[T]):
 
 class SearchResult(OfSearches, RowsRequest[T]):
     """A search, and its hits: what `search` and `search_query` give."""
+
+
+class View(OfViews, RowsRequest[T]):
+    """A query of a view, and its rows: what `query` and `view_query` give."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._documented: deque[T] = deque()
+        """Rows with documents that `next` has not given yet."""
+
+    def _iterate(self) -> AsyncIterator[T]:
+        return self._with_documents() if self._stream.has_documents else super()._iterate()
+
+    async def _with_documents(self) -> AsyncIterator[T]:
+        try:
+            while page := await self._page():
+                for row in page:
+                    yield row
+        except BaseException:
+            # Left before the end, or with what cannot be read: no more is wanted.
+            self._let_go()
+            raise
+
+    async def _page(self) -> list[T]:
+        """Wait for rows, and fetch their documents; none: there are no more."""
+        stream = self._stream
+        if not stream.can_take:
+            await self._driver.run(Look(stream), self)
+        page = stream.page()
+        if not page:
+            # What ends it before its time.
+            stream.take()
+            return []
+        keys = stream.keys_of(page)
+        documents = await self._owner.get_multi(keys, quiet=True) if keys else {}
+        rows: list[T] = stream.with_documents(page, documents)
+        return rows
+
+    def next(self, end: Any = None) -> Deferred[T | Any]:
+        """See `RowsRequest`."""
+        if not self._stream.has_documents:
+            return super().next(end)
+        self._is_taken = True
+        return ensureDeferred(self._next_of_page(end))
+
+    async def _next_of_page(self, end: Any) -> Any:
+        if not self._documented:
+            self._documented.extend(await self._page())
+        return self._documented.popleft() if self._documented else end
+
+    async def _hand_to(self, take: Callable[[list[T]], Any]) -> Self:
+        if not self._stream.has_documents:
+            return await super()._hand_to(take)
+        self._take_once()
+        try:
+            while page := await self._page():
+                taken = take(page)
+                if hasattr(taken, "__await__"):
+                    await taken
+        except BaseException:
+            self._let_go()
+            raise
+        return self
 
 
 class BatchedRows(Generic[T]):

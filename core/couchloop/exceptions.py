@@ -908,6 +908,16 @@ class GroupNotFoundError(HTTPError, CouchbaseInputError):
     ID = 604
 
 
+class ViewNotFoundError(HTTPError, CouchbaseInputError):
+    """The design document has no such view."""
+
+    ID = 501
+
+
+class ViewEngineError(CouchbaseError):
+    """The views service has failed, and says so; `objextra` has what it says of each node."""
+
+
 class DesignDocumentNotFoundError(HTTPError, CouchbaseInputError):
     """The bucket has no such design document."""
 

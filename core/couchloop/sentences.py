@@ -220,6 +220,8 @@ SENTENCES: Final = {
     "UnknownHostError": "The host name is not known.",
     "UserNotFoundError": "There is no such user.",
     "ValueFormatError": "The value cannot be written or read in this format.",
+    "ViewEngineError": "The views service has failed, and says so; `objextra` has what it says of each node.",
+    "ViewNotFoundError": "The design document has no such view.",
     "WatchQueryIndexTimeoutError": "The indexes were not all online in time.",
     "WrongLoopError": "The Bucket belongs to another event loop or thread.",
     "WrongProtocolError": "What answered at this address does not speak the protocol of a data node.",

@@ -17,7 +17,7 @@ from couchloop.auth import PasswordAuthenticator
 from couchloop.embedded import administrator
 from couchloop.management.buckets import BucketSettings
 from couchloop.management.users import Role, User
-from tests.conformance.loops import PASSWORD, Loop, cluster_at, opened
+from tests.conformance.loops import PASSWORD, Loop, cluster_at, cluster_of, opened
 
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
 PAGES: Final = (
@@ -64,6 +64,26 @@ def test_examples(loop: Loop, page: str) -> None:
     ):
         served.cluster.create_collection("default", "inventory.hotels")
         run(loop, page, {"bucket": bucket, "json": json}, "bucket")
+
+
+def by_city(doc: Any, meta: dict[str, Any]) -> Any:
+    """Emit where people live, and how old they are."""
+    yield [doc["country"], doc["city"]], doc["age"]
+
+
+def test_views(loop: Loop) -> None:
+    """Likewise with a view and some people."""
+    people = {
+        "ann": {"country": "de", "city": "Bonn", "age": 30},
+        "bob": {"country": "de", "city": "Ulm", "age": 20},
+        "cid": {"country": "fr", "city": "Pau", "age": 40},
+        "dot": {"country": "de", "city": "Ulm", "age": 10},
+    }
+    with loop.serving() as served, opened(loop, cluster_of(loop, served)) as bucket:
+        designs = served.cluster.buckets["default"].design_documents
+        designs.define("people", "by_city", by_city, "_stats")
+        loop.wait(bucket.upsert_multi(people))
+        run(loop, "views.md", {"bucket": bucket}, "bucket")
 
 
 def test_management(loop: Loop) -> None:

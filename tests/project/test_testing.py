@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -80,11 +81,34 @@ def test_losses(tmp_path: Path) -> None:
     assert "{'paid': False}\n" in (output := run(tmp_path, str(program))), output
 
 
+VIEWS = """
+from gcouchbase.bucket import Bucket
+from gcouchbase.testing import serve
+
+with serve() as served:
+    cluster = served.cluster
+    {example}
+    there = Bucket(served.connection_string + "/default", username="user", password="password")
+    there.upsert("ann", {"type": "person", "country": "de", "city": "Ulm", "age": 30})
+    view = there.query("people", "by_city", group=True)
+    print([(row.key, row.value["sum"]) for row in view])
+    there.close()
+"""
+
+
+def test_views(tmp_path: Path) -> None:
+    """The view that the page defines is there, and answers."""
+    program = tmp_path / "views.py"
+    example = textwrap.indent(EXAMPLES["Views"], "    ").lstrip()
+    program.write_text(VIEWS.replace("{example}", example))
+    assert "[(['de', 'Ulm'], 30)]\n" in (output := run(tmp_path, str(program))), output
+
+
 def test_every_example_is_run() -> None:
-    """There is no example but the four that are run."""
-    apart = {"Replicas, lag and losses"}
+    """There is no example but the five that are run."""
+    apart = {"Replicas, lag and losses", "Views"}
     assert set(EXAMPLES) == {"trial", "pytest-twisted", "pytest with gevent"} | apart
-    assert sum(bool(code) for _, code in CODE) == 4
+    assert sum(bool(code) for _, code in CODE) == 5
 
 
 def test_entry_point() -> None:

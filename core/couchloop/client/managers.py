@@ -62,6 +62,7 @@ def service_defaults(settings: Settings) -> ServiceDefaults:
         query_timeout=times.query,
         query_grace=times.grace,
         search_timeout=times.search,
+        views_timeout=times.views,
     )
 
 

@@ -43,7 +43,6 @@ _COMPRESSION: Final = {
 }
 _MODES: Final = {number: mode for mode, number in _COMPRESSION.items()}
 
-_VIEWS: Final = "views are not there yet"
 _QUERIES: Final = "queries are not there yet"
 _ANALYTICS: Final = "analytics queries are not there yet"
 _SEARCHES: Final = "slow searches are not reported yet"
@@ -148,13 +147,6 @@ class LaterOfClusters(LaterNames):
     analytics_indexes = _NotYet(_MANAGEMENT)
 
 
-class LaterOnTwisted(LaterNames):
-    """Names of SDK 2.5's Bucket on Twisted that come with a later version."""
-
-    queryAll = _NotYet(_VIEWS)  # noqa: N815 - Twisted's style
-    queryEx = _NotYet(_VIEWS)  # noqa: N815 - Twisted's style
-
-
 class OfBucketManager:
     """Names that SDK 2.5 has on a Bucket, and that are its `bucket_manager()`'s now."""
 
@@ -179,8 +171,6 @@ class Sdk25Names(LaterNames, OfBucketManager):
     _set_services: Callable[[Defaults, Mapping[str, Any]], None]
     """Has what requests to services use count from now on, in all collections."""
 
-    query = _NotYet(_VIEWS)
-    view_query = _NotYet(_VIEWS)
     analytics_query = _NotYet(_ANALYTICS)
     add_bucket_creds = _NotYet(_QUERIES)
     register_crypto_provider = _NotYet(_CRYPTO)
@@ -188,9 +178,8 @@ class Sdk25Names(LaterNames, OfBucketManager):
     encrypt_fields = _NotYet(_CRYPTO)
     decrypt_fields = _NotYet(_CRYPTO)
 
-    views_timeout = _later_property("views_timeout", _VIEWS)
     tracing_threshold_n1ql = _later_property("tracing_threshold_n1ql", _QUERIES)
-    tracing_threshold_view = _later_property("tracing_threshold_view", _VIEWS)
+    tracing_threshold_view = _later_property("tracing_threshold_view", _QUERIES)
     tracing_threshold_fts = _later_property("tracing_threshold_fts", _SEARCHES)
     tracing_threshold_analytics = _later_property("tracing_threshold_analytics", _ANALYTICS)
 
@@ -221,6 +210,18 @@ class Sdk25Names(LaterNames, OfBucketManager):
     @n1ql_timeout.setter
     def n1ql_timeout(self, value: float) -> None:
         self._set_services(self._defaults, {"query_timeout": exact_seconds(value)})
+
+    @property
+    def views_timeout(self) -> float:
+        """Seconds that a query of a view has, from now on, unless it says it itself.
+
+        Raises InvalidTimeoutError as `n1ql_timeout`.
+        """
+        return self._defaults.services.views_timeout
+
+    @views_timeout.setter
+    def views_timeout(self, value: float) -> None:
+        self._set_services(self._defaults, {"views_timeout": exact_seconds(value)})
 
     @property
     def compression(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Self, TypeVar
 
 from couchloop.client.crossing import Crossing
@@ -10,10 +10,12 @@ from couchloop.client.rows import RowsBase
 from couchloop.client.thread_stream import ThreadStream
 from couchloop.fulltext.results import OfSearches
 from couchloop.n1ql.results import OfQueries
+from couchloop.operations.retrieve import get_multi
 from couchloop.operations.rows import RowStream
 from couchloop.operations.stream import END
+from couchloop.views.results import OfViews
 
-__all__ = ["N1QLRequest", "RowsRequest", "SearchResult"]
+__all__ = ["N1QLRequest", "RowsRequest", "SearchResult", "View"]
 
 T = TypeVar("T")
 
@@ -112,3 +114,50 @@ class N1QLRequest(OfQueries, RowsRequest[T]):
 
 class SearchResult(OfSearches, RowsRequest[T]):
     """A search, and its hits: what `search` and `search_query` give."""
+
+
+class View(OfViews, RowsRequest[T]):
+    """A query of a view, and its rows: what `query` and `view_query` give."""
+
+    def _iterate(self) -> Iterator[T]:
+        return self._with_documents() if self._stream.has_documents else super()._iterate()
+
+    def _with_documents(self) -> Iterator[T]:
+        try:
+            while page := self._page():
+                yield from page
+        except BaseException:
+            # Left before the end, or with what cannot be read: no more is wanted.
+            self.close()
+            raise
+
+    def _page(self) -> list[T]:
+        """Wait for rows, and fetch their documents; none: there are no more."""
+        stream = self._stream
+        self._crossing.check_here()
+        self._mutex.acquire()
+        try:
+            if not self._is_closed and not stream.can_take:
+                self._wait()
+            page = stream.page()
+            if not page:
+                # What ends it before its time.
+                stream.take()
+                return []
+        except IndexError:
+            # It was closed at this very moment.
+            return []
+        finally:
+            self._mutex.release()
+        documents = self._documents(stream.keys_of(page))
+        rows: list[T] = stream.with_documents(page, documents)
+        return rows
+
+    def _documents(self, keys: list[str]) -> Mapping[Any, Any]:
+        if not keys:
+            return {}
+        owner = self._owner
+        pending: Any = get_multi(owner._defaults, keys, quiet=True)  # noqa: SLF001 - ours
+        pending.owner = owner
+        found: Mapping[Any, Any] = self._way.run(pending)
+        return found

@@ -19,6 +19,7 @@ from couchloop.client.thread_methods import (
     OldNames,
     QueryMethods,
     SearchMethods,
+    ViewMethods,
 )
 from couchloop.client.thread_pipeline import ThreadPipeline, Ways
 
@@ -42,7 +43,13 @@ Cross = Callable[[Any], Crossing]
 
 
 class ThreadSafeBucket(
-    OldNames, N1qlMethods, SearchMethods, HealthMethods, OfBucketManager, DurabilityBlocks
+    OldNames,
+    N1qlMethods,
+    SearchMethods,
+    ViewMethods,
+    HealthMethods,
+    OfBucketManager,
+    DurabilityBlocks,
 ):
     """The operations of a Bucket for any number of plain threads; each call blocks its thread.
 

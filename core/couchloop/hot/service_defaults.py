@@ -15,6 +15,8 @@ class ServiceDefaults:
     """The scope of it that is meant; empty: none."""
     query_timeout: float = 75.0
     """For a query."""
+    views_timeout: float = 75.0
+    """For a query of a view."""
     query_grace: float = 0.0
     """For so much longer than the service the client waits."""
     search_timeout: float = 75.0

@@ -50,6 +50,8 @@ class ServiceRequest:
     """Further ones; host, user agent, login and length are added."""
     node: str = ""
     """`host:port` of the node that is to be asked; empty: any that has the service."""
+    bucket: str = ""
+    """The bucket whose active vbuckets the node must have; empty: any node will do."""
 
 
 @record(frozen=True, slots=True)

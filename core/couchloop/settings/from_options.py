@@ -137,6 +137,7 @@ def service_times(options: dict[str, Any]) -> ServiceTimes:
         query=number(options, "n1ql_timeout"),
         grace=number(options, "n1ql_grace_period"),
         search=number(options, "search_timeout"),
+        views=number(options, "views_timeout"),
     )
 
 

@@ -238,7 +238,7 @@ _RETRY_POLICIES: Final = _words(
 
 _NO_TELEMETRY: Final = "nothing uses it yet: measurements stay in the process"
 _NO_QUERIES: Final = "nothing uses it yet: queries are not reported"
-_NO_VIEWS: Final = "nothing uses it yet, for there are no view queries here"
+_NO_VIEWS: Final = "nothing uses it yet: queries of views are not reported"
 _NO_SEARCHES: Final = "nothing uses it yet: slow searches are not reported"
 _NO_ANALYTICS: Final = "nothing uses it yet, for there are no analytics queries here"
 
@@ -528,8 +528,7 @@ _TABLE: Final = (
         default=75.0,
         minimum=_TICK,
         modern=("view_timeout",),
-        meaning="For a view query.",
-        reason=_NO_VIEWS,
+        meaning="For a query of a view.",
     ),
     Option(
         name="n1ql_timeout",

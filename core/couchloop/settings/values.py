@@ -245,6 +245,7 @@ class ServiceTimes:
     """How long requests to services may take, unless the call says it. In seconds."""
 
     query: float = 75.0
+    views: float = 75.0
     grace: float = 0.0
     """For so much longer than the service a query waits for its answer."""
     search: float = 75.0

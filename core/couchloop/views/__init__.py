@@ -3,6 +3,12 @@
 `bucket.query` and `bucket.view_query` ask it.
 """
 
+from couchloop.views.options import (
+    ViewErrorMode,
+    ViewOptions,
+    ViewOrdering,
+    ViewScanConsistency,
+)
 from couchloop.views.params import (
     ONERROR_CONTINUE,
     ONERROR_STOP,
@@ -15,6 +21,7 @@ from couchloop.views.params import (
     SpatialQuery,
     ViewQuery,
 )
+from couchloop.views.results import ViewMetaData
 from couchloop.views.rows import RowProcessor, SpatialRow, ViewRow
 
 __all__ = [
@@ -29,6 +36,11 @@ __all__ = [
     "RowProcessor",
     "SpatialQuery",
     "SpatialRow",
+    "ViewErrorMode",
+    "ViewMetaData",
+    "ViewOptions",
+    "ViewOrdering",
     "ViewQuery",
     "ViewRow",
+    "ViewScanConsistency",
 ]

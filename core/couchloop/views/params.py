@@ -339,6 +339,15 @@ class QueryBase:
         parts = [f"{name}={text}" for name, text in pairs.items()]
         return "&".join([self._base, *parts] if self._base else parts)
 
+    def add_raw(self, name: str, text: str) -> None:
+        """Add a parameter as the server reads it, in place of what was said of it here.
+
+        Raises ArgumentError for what cannot be written as UTF-8.
+        """
+        for kept in (self._given, self._sent):
+            kept.pop(_text(name), None)
+        self._extra[name] = _text(text)
+
     # What attributes do
 
     def _set(self, name: str, value: Any) -> None:

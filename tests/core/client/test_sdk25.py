@@ -14,7 +14,7 @@ from couchloop import (
     COMPRESS_NONE,
     COMPRESS_OUT,
 )
-from couchloop.client.sdk25 import LaterOfClusters, LaterOnTwisted, Sdk25Names, _NotYet
+from couchloop.client.sdk25 import LaterOfClusters, Sdk25Names, _NotYet
 from couchloop.exceptions import (
     FeatureNotAvailableError,
     InvalidKeyError,
@@ -51,12 +51,11 @@ def test_methods_of_a_cluster(name: str) -> None:
 
 def test_there_are_some() -> None:
     """The names that users look for are among them."""
-    assert {"query", "analytics_query"} <= set(later(Sdk25Names))
+    assert {"encrypt_fields", "analytics_query"} <= set(later(Sdk25Names))
     assert {"analytics_indexes"} <= set(later(LaterOfClusters))
-    assert {"queryAll"} <= set(later(LaterOnTwisted))
 
 
-@pytest.mark.parametrize("name", ["views_timeout", "tracing_threshold_n1ql"])
+@pytest.mark.parametrize("name", ["tracing_threshold_view", "tracing_threshold_n1ql"])
 def test_attributes(name: str) -> None:
     """An attribute that comes later says so; tools that list attributes go on."""
     bucket: Any = opened(Loop())

@@ -58,7 +58,9 @@ def sort_key(value: Any) -> SortKey:
 
 
 def _text_key(text: str) -> SortKey:
-    weights = [weight for each in text for weight in _weights(each)]
+    # As a whole: of several accents on a letter each has its place.
+    apart = text if text.isascii() else unicodedata.normalize("NFD", text)
+    weights = [weight for each in apart for weight in _weights(each)]
     return (
         tuple(first for first, _, _ in weights if first is not None),
         tuple(second for _, second, _ in weights if second is not None),

@@ -8,11 +8,11 @@ from couchloop.exceptions import ErrorContext, NodeNotAvailableError, ServiceNot
 from couchloop.http.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from couchloop.session.shared import Random
     from couchloop.settings.values import Address
-    from couchloop.topology.configuration import ClusterConfig
+    from couchloop.topology.configuration import ClusterConfig, Node
 
 _TLS_KEYS: Final = {Service.EVENTING: "eventingSSL"}
 """Where the key of a service's TLS port is not its own with SSL behind it."""
@@ -25,10 +25,19 @@ def key_of(service: Service, *, tls: bool) -> str:
     return _TLS_KEYS.get(service, f"{service.value}SSL")
 
 
-def nodes_of(config: ClusterConfig, network: str, service: Service, *, tls: bool) -> list[Address]:
-    """Return where *service* is reached on *network*, in the order of the nodes."""
+def nodes_of(
+    config: ClusterConfig, network: str, service: Service, *, tls: bool, bucket: str = ""
+) -> list[Address]:
+    """Return where *service* is reached on *network*, in the order of the nodes.
+
+    Of the nodes that lead a vbucket of *bucket*, if it is said and its vbuckets are known.
+    """
     key = key_of(service, tls=tls)
-    found = (node.address(network, key) for node in config.nodes)
+    nodes: Iterable[Node] = config.nodes
+    if bucket and config.bucket == bucket and config.has_vbuckets and config.is_ready:
+        leading = set(config.active)
+        nodes = (node for index, node in enumerate(config.nodes) if index in leading)
+    found = (node.address(network, key) for node in nodes)
     return list(dict.fromkeys(address for address in found if address is not None))
 
 

@@ -212,7 +212,7 @@ class Services:
     def _choose(self, call: ServiceCall, config: ClusterConfig, network: str) -> Address | None:
         """Return whom to ask; None: it has failed at all of them, and is to wait."""
         asked, tls = call.asked, self._shared.settings.tls
-        nodes = nodes_of(config, network, asked.service, tls=tls)
+        nodes = nodes_of(config, network, asked.service, tls=tls, bucket=asked.bucket)
         if not nodes:
             raise unavailable(config, network, asked.service, tls=tls)
         if asked.node:
@@ -311,7 +311,8 @@ class Services:
         if topology is None or asked.node or not asked.is_idempotent:
             return False
         call.avoided.add(channel.place.address)
-        nodes = nodes_of(*topology, asked.service, tls=self._shared.settings.tls)
+        tls = self._shared.settings.tls
+        nodes = nodes_of(*topology, asked.service, tls=tls, bucket=asked.bucket)
         return any(node not in call.avoided for node in nodes)
 
     def _repeat(self, channel: Channel, call: ServiceCall, now: float) -> None:

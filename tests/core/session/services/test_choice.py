@@ -43,6 +43,27 @@ def test_nodes() -> None:
     assert nodes_of(config, "external", Service.QUERY, tls=False) == []
 
 
+def test_nodes_that_lead() -> None:
+    """Views are answered by nodes that lead vbuckets of the bucket, as far as these are known."""
+    text = b"""{"rev": 1, "name": "b", "uuid": "u", "nodeLocator": "vbucket",
+      "vBucketServerMap": {"numReplicas": 0, "serverList": ["x:1", "y:1", "z:1"],
+        "vBucketMap": [[0], [2]]},
+      "nodesExt": [
+        {"hostname": "x", "services": {"kv": 1, "capi": 2}},
+        {"hostname": "y", "services": {"kv": 1, "capi": 2}},
+        {"hostname": "z", "services": {"kv": 1}},
+        {"hostname": "w", "services": {"capi": 2}}],
+      "nodes": [{"hostname": "x"}, {"hostname": "y"}, {"hostname": "z"}]}"""
+    config = parse_config(text, "x")
+
+    def found(bucket: str) -> list[str]:
+        nodes = nodes_of(config, "default", Service.VIEWS, tls=False, bucket=bucket)
+        return [node.host for node in nodes]
+
+    assert found("b") == ["x"]
+    assert found("") == found("other") == ["x", "y", "w"]
+
+
 def test_alternate_addresses() -> None:
     """What a network lists is all that is reached there; no ports listed: those inside."""
     text = b"""{"rev": 1, "nodesExt": [
