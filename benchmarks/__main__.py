@@ -29,6 +29,10 @@ HERE = Path(__file__).resolve().parent
 RAW_DATA = ROOT / ".cache" / "benchmarks" / "results.json"
 
 
+ROWS = 1_000_000
+"""Rows of 200 bytes that are taken from one query."""
+
+
 class Work(NamedTuple):
     """One measurement: who does what, how, and how often."""
 
@@ -53,6 +57,12 @@ def all_works() -> list[Work]:
     """Return every measurement of a round."""
     works = [Work("couchloop", "core", "decode", "1", 100_000)]
     works += [Work("idle", loop, "bucket", "3 nodes", 200) for loop in ("twisted", "gevent")]
+    works += [Work("couchloop", loop, "rows", "stream", ROWS) for loop in ("twisted", "gevent")]
+    works += [
+        Work("official", api, "rows", "stream", ROWS, setting)
+        for api in ("twisted", "sync")
+        for setting in ("default", "lean")
+    ]
     for operation in ("get", "upsert"):
         works += [Work("bare", loop, operation, "64", 200_000) for loop in ("twisted", "gevent")]
         for loop in ("twisted", "gevent"):
@@ -110,6 +120,8 @@ def measure(work: Work, server: str, cpu: int, official: Path | None) -> dict[st
         arguments.append(work.setting)
     elif work.client == "idle":
         client, arguments = [sys.executable, "-m", "benchmarks.idle"], [work.loop, *arguments[2:]]
+    elif work.operation == "rows":
+        client = [sys.executable, "-m", "benchmarks.client_rows", work.loop]
     else:
         loop = f"bare-{work.loop}" if work.client == "bare" else work.loop
         client = [sys.executable, "-m", "benchmarks.client_couchloop", loop]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -22,6 +23,7 @@ WARM_UP = 2000
 BATCH = 1000
 LATENCIES = 3000
 FLAGS = 0x02000000
+ROWS_WARM_UP = 20_000
 
 
 def make_options(setting):
@@ -48,11 +50,41 @@ def make_options(setting):
     return ClusterOptions(PasswordAuthenticator("user", "password"), **more)
 
 
+def query_options(setting):
+    """Return the options of a query: the same settings for its rows."""
+    from couchbase.options import QueryOptions
+    from couchbase.serializer import Serializer
+
+    class OrjsonSerializer(Serializer):
+        def serialize(self, value):
+            return orjson.dumps(value)
+
+        def deserialize(self, value):
+            return orjson.loads(value)
+
+    more = {"serializer": OrjsonSerializer()} if setting == "lean" else {}
+    return QueryOptions(timeout=timedelta(seconds=300), **more)
+
+
+def take_rows(result, count):
+    """Take all rows of a result."""
+    found = 0
+    for row in result.rows():
+        found += row["paid"]
+    assert found == count
+
+
 def sync(meter, operation, shape, port, count, setting):
     """The blocking API: one thread, 64 threads, or the multi calls."""
     from couchbase.cluster import Cluster
 
     cluster = Cluster(f"couchbase://127.0.0.1:{port}", make_options(setting))
+    if operation == "rows":
+        take_rows(cluster.query(f"ROWS {ROWS_WARM_UP}", query_options(setting)), ROWS_WARM_UP)
+        meter.start()
+        take_rows(cluster.query(f"ROWS {count}", query_options(setting)), count)
+        meter.stop(count)
+        return
     collection = cluster.bucket("default").default_collection()
     if operation == "get":
         call = collection.get
@@ -113,12 +145,19 @@ def on_twisted(meter, operation, shape, port, count, setting):
     from twisted.internet.defer import Deferred, gatherResults
     from txcouchbase.cluster import TxCluster
 
-    window = int(shape)
+    window = int(shape) if shape.isdigit() else 1
     failures = []
 
     async def main():
         cluster = TxCluster(f"couchbase://127.0.0.1:{port}", make_options(setting))
         await cluster.on_connect()
+        if operation == "rows":
+            found = await cluster.query(f"ROWS {ROWS_WARM_UP}", query_options(setting))
+            take_rows(found, ROWS_WARM_UP)
+            meter.start()
+            take_rows(await cluster.query(f"ROWS {count}", query_options(setting)), count)
+            meter.stop(count)
+            return
         bucket = cluster.bucket("default")
         await bucket.on_connect()
         collection = bucket.default_collection()

@@ -29,6 +29,8 @@ class Meter:
         self.cpu = 0.0
         self.wall = 0.0
         self.latencies: list[float] = []
+        self.port = 0
+        """Of the server."""
 
     @staticmethod
     def _cpu() -> float:
@@ -49,7 +51,7 @@ class Meter:
         self.cpu = self._cpu() - self._cpu_began
         self.operations = operations
 
-    def tell(self) -> None:
+    def tell(self, **more: float) -> None:
         """Print the figures as one JSON line."""
         ordered = sorted(self.latencies)
 
@@ -67,6 +69,7 @@ class Meter:
                     "p99_us": percentile(0.99),
                     "p999_us": percentile(0.999),
                     "operations": self.operations,
+                    **more,
                 }
             ),
             flush=True,

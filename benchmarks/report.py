@@ -64,6 +64,9 @@ def table(medians: Figures) -> str:
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
 
+    def cpu(name: str) -> float | None:
+        return medians[name]["cpu_us"] if name in medians else None
+
     def figure(value: float | None) -> str:
         return "" if value is None else f"{value:.1f}"
 
@@ -86,6 +89,15 @@ def table(medians: Figures) -> str:
             f"| decoding the document by itself | "
             f"{medians['couchloop/core/decode/1']['cpu_us']:.1f} | | | | | | |"
         )
+    for loop, peer in (("twisted", "twisted"), ("gevent", "sync")):
+        of_rows = cpu(f"couchloop/{loop}/rows/stream")
+        if of_rows is not None:
+            lean = cpu(f"official/lean/{peer}/rows/stream")
+            default = cpu(f"official/default/{peer}/rows/stream")
+            lines.append(
+                f"| {loop}: rows of a query, 200 bytes each | {of_rows:.2f} | | {figure(lean)} | "
+                f"{figure(default)} | {ratio(of_rows, lean)} | {ratio(of_rows, default)} | |"
+            )
     for loop in ("twisted", "gevent"):
         idle = medians.get(f"idle/{loop}/bucket/3 nodes")
         if idle is not None:

@@ -1,7 +1,7 @@
 """A canned data node: answers each read at once, so that it is never the bottleneck.
 
 Handshakes, configurations and whatever is rare go through the embedded cluster; a GET or a SET gets
-prepared bytes with its opaque put in.
+prepared bytes with its opaque put in. Queries get canned rows (`benchmarks.rows_responder`).
 
     python -m benchmarks.responder CPU      # prints the port, serves until it is killed
 """
@@ -12,10 +12,12 @@ import os
 import selectors
 import socket
 import sys
+import threading
 import time
 from pathlib import Path
 from struct import Struct
 
+from benchmarks import rows_responder
 from couchloop.embedded import EmbeddedCluster, Node, ServerConnection
 from couchloop.hot.frames import encode_response
 from couchloop.wire import Feature
@@ -105,6 +107,9 @@ def serve(cpu: int) -> None:
     cluster = EmbeddedCluster(nodes=1, replicas=0, clock=SystemClock())
     node = cluster.nodes[0]
     node.ports["kv"] = listener.getsockname()[1]
+    web = socket.create_server(("127.0.0.1", 0), backlog=128)
+    node.ports["n1ql"] = web.getsockname()[1]
+    threading.Thread(target=rows_responder.serve, args=(web,), daemon=True).start()
     cluster.changed()
     print(node.ports["kv"], flush=True)
     selector = selectors.DefaultSelector()

@@ -174,19 +174,20 @@ else:
 
 # What decodes first. msgspec fails on some documents that `json` reads (lone surrogates, 1e400, a
 # byte order mark), never the other way; so whatever it fails on is read again.
-_try_decode: Callable[[Buffer], Value] = _plain_decode
+try_decode_json: Callable[[Buffer], Value] = _plain_decode
+"""Reads almost any JSON; whatever it fails on is for `decode_json` to read, or to refuse."""
 try:
     import msgspec
 except ImportError:
     pass
 else:
-    _try_decode = msgspec.json.Decoder().decode
+    try_decode_json = msgspec.json.Decoder().decode
 
 
 def decode_json(data: Buffer) -> Value:
     """Read JSON; raises `ValueFormatError` for bytes that are not JSON."""
     try:
-        return _try_decode(data)
+        return try_decode_json(data)
     except (ValueError, RecursionError):
         return _plain_decode(data)
 
@@ -307,7 +308,7 @@ class Transcoder:
             if self.json_decode is not None:
                 return self._decode_json(value)
             try:  # decode_json, without its call
-                return _try_decode(value)
+                return try_decode_json(value)
             except (ValueError, RecursionError):
                 return _plain_decode(value)
         if common == FMT_BYTES & _COMMON_MASK:

@@ -192,3 +192,20 @@ def test_threads(loop: Loop) -> None:
             with pytest.raises(WrongLoopError):
                 next(iter(handle.n1ql_query("SELECT 1")))
             loop.until(lambda: there.server.open <= 1)
+
+
+def test_threads_of_a_cluster(loop: Loop) -> None:
+    """A handle of a Cluster for threads has them, too, without a Bucket."""
+    with asking(loop, fine, failing, fine) as there:
+        handle = there.cluster.threadsafe()
+
+        def work() -> None:
+            request = handle.query("SELECT 1", timeout=20)
+            assert list(request.rows()) == ROWS
+            assert request.metadata().request_id() == "r"
+            with pytest.raises(N1QLError, match="division by zero"):
+                handle.n1ql_query("SELECT 2").execute()
+            assert handle.query("SELECT 1").get_single_result() == {"a": 1}
+            assert handle.query("SELECT 1").meta["requestID"] == "r"
+
+        loop.in_thread(work)

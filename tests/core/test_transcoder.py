@@ -197,7 +197,7 @@ class TestJsonAgrees:
     def test_fast_paths_are_in_use(self) -> None:
         """These tests compare two paths, not one with itself."""
         assert encode_json is not transcoder._plain_encode
-        assert transcoder._try_decode is not transcoder._plain_decode
+        assert transcoder.try_decode_json is not transcoder._plain_decode
 
     def test_without_the_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without msgspec and orjson the module works, with the standard library alone."""

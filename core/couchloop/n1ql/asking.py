@@ -101,6 +101,7 @@ def made(
 
 def _reader(given: Mapping[str, Any]) -> Callable[[bytes], Any]:
     """Return what makes a row of its bytes."""
+    found: Callable[[bytes], Any]
     kind, serializer = given.get("type"), given.get("serializer")
     factory = given.get("row_factory")
     if serializer is not None:
@@ -109,7 +110,7 @@ def _reader(given: Mapping[str, Any]) -> Callable[[bytes], Any]:
             raise InvalidSettingError("a serializer has a method deserialize", objextra=serializer)
         if kind is not None:
             raise ArgumentError("a serializer and a type exclude each other")
-        found: Callable[[bytes], Any] = read
+        found = read
     else:
         found = row_reader(kind)
     if factory is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 from couchloop.exceptions import (
@@ -25,11 +26,11 @@ from couchloop.http.rows import RowScanner
 from couchloop.http.service import ServiceAnswer
 from couchloop.operations.service_call import ServiceCall
 from couchloop.operations.stream import Stream
-from couchloop.transcoder import decode_json
+from couchloop.transcoder import decode_json, try_decode_json
 from couchloop.typed import decoder_of, is_about_type, misfit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from couchloop.hot.operation import Defaults, Operation
     from couchloop.http.service import ServiceRequest
@@ -84,6 +85,8 @@ class RowStream(Stream[T], Generic[T]):
         """When it is asked anew."""
         self._has_nul = False
         """Whether a piece had a NUL byte, which no JSON has."""
+        self._reread: Callable[[bytes], Any] | None = None
+        """Reads a row on which `_row` has failed with what is none of our errors; or says why."""
         self._call: ServiceCall | None = None
         self._pieces: deque[bytes] = deque()
         """What has come and is not looked at yet."""
@@ -176,15 +179,26 @@ class RowStream(Stream[T], Generic[T]):
 
     def row(self, data: bytes) -> T:
         """Return what is given for a row of `ready`. Whoever takes it closes what this ends."""
+        if self._has_nul and b"\0" in data:
+            # `json` would take it for UTF-16.
+            text = "a row of the answer is no JSON: it has NUL bytes"
+            raise self._of_row(BrokenAnswerError(text))
         try:
-            if self._has_nul and b"\0" in data:
-                # `json` would take it for UTF-16.
-                raise BrokenAnswerError("a row of the answer is no JSON: it has NUL bytes")
             return self._row(data)
         except CouchbaseError as error:
-            if isinstance(error, AnswerError):
-                error.rows = self.rows - 1
-            raise self._told(error) from error.__cause__
+            raise self._of_row(error) from error.__cause__
+        except Exception:
+            if self._reread is None:
+                raise
+        try:
+            return self._reread(data)  # type: ignore[no-any-return]  # as `_row`
+        except CouchbaseError as error:
+            raise self._of_row(error) from error.__cause__
+
+    def _of_row(self, error: CouchbaseError) -> CouchbaseError:
+        if isinstance(error, AnswerError):
+            error.rows = self.rows - 1
+        return self._told(error)
 
     def _settle(self, op: Operation[Any]) -> None:
         self._has_ended = True
@@ -326,14 +340,36 @@ class RowStream(Stream[T], Generic[T]):
         return []
 
 
-def row_reader(kind: Any) -> Callable[[bytes], Any]:
+class RowReader:
+    """How rows of JSON are read.
+
+    Args:
+        quick: reads almost any; what it raises says nothing.
+        careful: reads the others, or raises BrokenAnswerError for what is no JSON, and
+            ValueFormatError for what does not fit.
+    """
+
+    __slots__ = ("careful", "quick")
+
+    def __init__(self, quick: Callable[[bytes], Any], careful: Callable[[bytes], Any]) -> None:
+        self.quick = quick
+        self.careful = careful
+
+    def __call__(self, data: bytes) -> Any:
+        """Read a row."""
+        try:
+            return self.quick(data)
+        except Exception:  # noqa: BLE001 - a type may have code of the user's
+            return self.careful(data)
+
+
+def row_reader(kind: Any) -> RowReader:
     """Return what reads a row: JSON, as a value of the type *kind*; None: as JSON says.
 
-    It raises BrokenAnswerError for what is no JSON, ValueFormatError for what does not fit. Raises
-    what `couchloop.typed.decoder_of` raises.
+    Raises what `couchloop.typed.decoder_of` raises.
     """
     if kind is None:
-        return _read
+        return RowReader(try_decode_json, _read)
     decode = decoder_of(kind)
 
     def read(data: bytes) -> Any:
@@ -346,7 +382,7 @@ def row_reader(kind: Any) -> Callable[[bytes], Any]:
                 raise BrokenAnswerError("a row of the answer is no JSON") from None
             raise misfit(error, kind) from None
 
-    return read
+    return RowReader(decode, read)
 
 
 def _read(data: bytes) -> Any:
