@@ -1,0 +1,109 @@
+"""Queries of the client, answered by the embedded cluster's own engine, on either loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from couchloop.embedded import administrator
+from couchloop.exceptions import (
+    InvalidError,
+    KeyspaceNotFoundError,
+    N1QLError,
+    QueryDocumentExistsError,
+    QueryParsingError,
+)
+from couchloop.mutation_state import MutationState
+from couchloop.n1ql import N1QLQuery, QueryOptions, QueryScanConsistency
+from tests.conformance.loops import PASSWORD, Loop, cluster_at, opened
+
+SELECT = "SELECT RAW b.n FROM default:`default` AS b USE KEYS $1"
+
+
+@pytest.fixture
+def bucket(loop: Loop) -> Iterator[Any]:
+    """Open a Bucket of an embedded cluster whose user may do all."""
+    embedded = loop.embedded(3, users=[administrator("user", PASSWORD)])
+    with (
+        loop.serving(embedded) as served,
+        opened(
+            loop, cluster_at(loop, f"{served.connection_string}?fetch_mutation_tokens=true")
+        ) as bucket,
+    ):
+        served.cluster.create_collection("default", "s.c")
+        yield bucket
+
+
+def test_documents(loop: Loop, bucket: Any) -> None:
+    """Documents of the Bucket are rows; changes by a statement are documents."""
+    loop.wait(bucket.upsert_multi({f"k{n}": {"n": n} for n in range(300)}))
+    keys = [f"k{n}" for n in range(300)]
+    assert loop.take(bucket.n1ql_query(SELECT, keys)) == list(range(300))
+    statement = "UPSERT INTO `default` (KEY, VALUE) VALUES ($k, {'n': $n}) RETURNING RAW META().id"
+    query = N1QLQuery(statement, k="new", n=5)
+    assert loop.take(bucket.n1ql_query(query)) == ["new"]
+    assert loop.wait(bucket.get("new")).value == {"n": 5}
+
+
+def test_meta(loop: Loop, bucket: Any) -> None:
+    """What stands beside the rows is that of a service."""
+    options = QueryOptions(metrics=True, client_context_id="mine")
+    request = bucket.scope("_default").query("SELECT 1 AS a", options)
+    assert loop.take(request) == [{"a": 1}]
+    meta = request.metadata()
+    assert (meta.status(), meta.client_context_id()) == ("success", "mine")
+    metrics = meta.metrics()
+    assert metrics is not None
+    assert metrics.result_count() == 1
+
+
+def test_scope(loop: Loop, bucket: Any) -> None:
+    """Of a scope, a collection is called by its own name."""
+    collection = bucket.scope("s").collection("c")
+    loop.wait(collection.upsert("k", {"n": 7}))
+    statement = "SELECT RAW c.n FROM c USE KEYS 'k'"
+    assert loop.take(bucket.scope("s").query(statement)) == [7]
+    assert loop.take(collection.n1ql_query(statement)) == [7]
+
+
+def test_consistency(loop: Loop, bucket: Any) -> None:
+    """A query sees the changes that it is to see."""
+    state = MutationState(loop.wait(bucket.upsert("k", {"n": 9})))
+    scope = bucket.scope("_default")
+    assert loop.take(scope.query(SELECT, ["k"], consistent_with=state)) == [9]
+    plus = QueryScanConsistency.REQUEST_PLUS
+    assert loop.take(scope.query(SELECT, ["k"], scan_consistency=plus)) == [9]
+
+
+@pytest.mark.parametrize(
+    ("statement", "options", "kind"),
+    [
+        ("SELEC 1", {}, QueryParsingError),
+        ("SELECT * FROM nosuch USE KEYS 'k'", {}, KeyspaceNotFoundError),
+        ("DELETE FROM `default` USE KEYS 'k'", {"readonly": True}, InvalidError),
+        ("SELECT 1", {"raw": {"nosuch": 1}}, InvalidError),
+        ("SELECT $x", {}, N1QLError),
+        ("MERGE INTO x", {}, QueryParsingError),
+    ],
+)
+def test_errors(
+    loop: Loop, bucket: Any, statement: str, options: dict[str, Any], kind: type[N1QLError]
+) -> None:
+    """What the service refuses has a class of its own."""
+    request = bucket.scope("_default").query(statement, **options)
+    with pytest.raises(N1QLError) as raised:
+        loop.take(request)
+    raised.value.__traceback__ = None
+    assert isinstance(raised.value, kind)
+
+
+def test_duplicate(loop: Loop, bucket: Any) -> None:
+    """A document that is there already is told by class, as by key-value."""
+    statement = "INSERT INTO `default` (KEY, VALUE) VALUES ('k', 1)"
+    loop.wait(bucket.n1ql_query(statement).execute())
+    with pytest.raises(QueryDocumentExistsError) as raised:
+        loop.wait(bucket.n1ql_query(statement).execute())
+    assert raised.value.code == 12009
+    raised.value.__traceback__ = None
