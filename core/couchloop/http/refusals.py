@@ -130,7 +130,8 @@ def _words(document: object) -> str:
         if name in {"_", "name", "error", "reason", "description"}
         else f"{name}: {value}"
         for name, value in sorted(document.items())
-        if isinstance(value, str)
+        # That it has failed is known.
+        if isinstance(value, str) and name != "status"
     ]
     runtime = document.get("runtime_info")
     if isinstance(runtime, dict):
