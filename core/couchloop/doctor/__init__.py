@@ -5,7 +5,8 @@ one address (`probe`), what both ask of the loop (`requests`) and what serves th
 (`serving`), what failures mean (`advice`), what was found (`report`) and how it is shown (`table`).
 """
 
-from couchloop.doctor.diagnosis import Diagnosis, User
+from couchloop.doctor.asked import User
+from couchloop.doctor.diagnosis import Diagnosis
 from couchloop.doctor.report import Part, Report, Step, Verdict
 from couchloop.doctor.requests import (
     Answer,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 
 from couchloop.doctor.advice import Advice, advise_name, failed
-from couchloop.doctor.report import Part, Step, Verdict
+from couchloop.doctor.report import Part, Report, Step, Verdict
 from couchloop.doctor.requests import Answer, Listener, Request, Resolve, Task
 from couchloop.kv.scram import SaltedPasswords
 from couchloop.settings.values import Settings
@@ -21,6 +21,7 @@ class DiagnosisContext:
 
     Args:
         listener: hears of each step.
+        report: what is found goes there.
         limit: seconds for each step that waits for somebody.
         nonce: gives nonces for SCRAM.
         now: the loop's monotonic time in seconds.
@@ -33,6 +34,7 @@ class DiagnosisContext:
     def __init__(
         self,
         listener: Listener,
+        report: Report,
         *,
         limit: float,
         nonce: Callable[[], str],
@@ -51,12 +53,18 @@ class DiagnosisContext:
         self.names: dict[str, Step] = {}
         """What was found for each name."""
         self.salted_passwords = SaltedPasswords()
+        self.report = report
         self._listener = listener
 
     def begin(self, name: str, subject: str = "") -> float:
         """Report that a step begins; return the time."""
         self._listener.begins(name, subject)
         return self.now
+
+    def end(self, step: Step) -> None:
+        """Report what came of a step."""
+        self.report.steps.append(step)
+        self._listener.ends(step)
 
     def ask(self, request: Request) -> Task[Answer]:
         """Yield a request, and return its answer."""
