@@ -100,6 +100,8 @@ def build() -> EmbeddedCluster:
     cluster = EmbeddedCluster(
         1, list(datasets), users, vbuckets=16, seed=1, clock=TickingClock(1_700_000_000.0)
     )
+    # The recorded service had a primary index everywhere.
+    cluster.queries.catalogue.requires_index = False
     for name, documents in datasets.items():
         bucket = cluster.buckets[name]
         keyspace = Keyspace(bucket, bucket.manifest.collections[0])

@@ -17,8 +17,11 @@ _JSON = (("Content-Type", "application/json"),)
 class Service:
     """A cluster with a bucket for each keyspace, and a client of its query service."""
 
-    def __init__(self, *keyspaces: str, users: tuple[User, ...] = ()) -> None:
+    def __init__(
+        self, *keyspaces: str, users: tuple[User, ...] = (), requires_index: bool = False
+    ) -> None:
         self.cluster = EmbeddedCluster(1, keyspaces, [administrator(), *users], vbuckets=16, seed=1)
+        self.cluster.queries.catalogue.requires_index = requires_index
         self.client = Client(self.cluster.nodes[0].accept_http("n1ql"))
         self.user = login("Administrator")
 

@@ -84,6 +84,7 @@ def _order(request: HttpRequest, members: Members) -> Order:
         duration(members.timeout),
         preserve_expiry=members.preserve_expiry,
         auto_execute=members.auto_execute,
+        plan=members.encoded_plan,
     )
 
 

@@ -53,6 +53,8 @@ class Members:
 
     statement: str | None = None
     prepared: str | None = None
+    encoded_plan: str = ""
+    """Another node's, of a statement that was prepared there."""
     named: dict[str, Value] = field(default_factory=dict)
     positional: list[Value] = field(default_factory=list)
     context_id: str = ""
@@ -269,6 +271,10 @@ def _prepared(members: Members, given: _Given) -> None:
     members.prepared = given.value
 
 
+def _plan(members: Members, given: _Given) -> None:
+    members.encoded_plan = _string(given)
+
+
 def _args(members: Members, given: _Given) -> None:
     value = given.value
     if given.in_form:
@@ -429,7 +435,7 @@ _SETTERS: Final[dict[str, _Setter]] = {
     "query_context": _context,
     "namespace": _namespace,
     "creds": _creds,
-    "encoded_plan": _ignored_text,
+    "encoded_plan": _plan,
     "auto_prepare": _ignored_flag,
     "use_fts": _ignored_flag,
     "use_cbo": _ignored_flag,

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from couchloop.embedded.access.users import User
+from couchloop.embedded.sqlpp.catalogue import ClusterCatalogue
+from couchloop.embedded.sqlpp.definitions import DefinitionPlanner
 from couchloop.embedded.sqlpp.environment import Environment
 from couchloop.embedded.sqlpp.errors import FunctionError, QueryError, unsupported
 from couchloop.embedded.sqlpp.mutations import MutationPlanner
 from couchloop.embedded.sqlpp.parser import parse
 from couchloop.embedded.sqlpp.planner import Planner
-from couchloop.embedded.sqlpp.scopes import Scope
-from couchloop.embedded.sqlpp.session import Catalogue, PrimaryEverywhere, Session
+from couchloop.embedded.sqlpp.prepared import (
+    PreparedStatement,
+    called,
+    forgetting,
+    from_plan,
+    name_of,
+    unknown,
+)
+from couchloop.embedded.sqlpp.scopes import Scope, qualify
+from couchloop.embedded.sqlpp.session import Session
 from couchloop.embedded.sqlpp.statements import (
     BuildIndexes,
     CreateIndex,
@@ -55,6 +65,7 @@ class Order:
     user: User
     statement: str = ""
     prepared: str = ""
+    """The name of one that was prepared; then there is no *statement*."""
     named: Mapping[str, Value] = field(default_factory=dict)
     positional: Sequence[Value] = ()
     bucket: str = ""
@@ -68,6 +79,13 @@ class Order:
     preserve_expiry: bool = False
     auto_execute: bool = False
     """Whether PREPARE runs the statement too."""
+    plan: str = ""
+    """What to make the prepared statement of, if its name is not known."""
+
+    @property
+    def context(self) -> str:
+        """The query context as it was given; empty: none."""
+        return f"default:{self.bucket}.{self.scope}" if self.bucket else ""
 
 
 @dataclass(slots=True)
@@ -102,6 +120,8 @@ class Plan:
 
     signature: Any
     rows: Iterator[Value]
+    prepared: str = ""
+    """The name under which the statement was prepared, if it runs too."""
 
 
 class Engine:
@@ -109,13 +129,14 @@ class Engine:
 
     Args:
         cluster: whose documents are read and written.
-        catalogue: the indexes that there are; None: a primary one everywhere.
+
+    `catalogue` has the indexes that there are; see `ClusterCatalogue.requires_index`.
     """
 
-    def __init__(self, cluster: Cluster, catalogue: Catalogue | None = None) -> None:
+    def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self.settings = QuerySettings()
-        self.catalogue: Catalogue = PrimaryEverywhere() if catalogue is None else catalogue
+        self.catalogue = ClusterCatalogue(cluster)
 
     def run(self, order: Order) -> Answer:
         """Run a statement; mistakes are in the answer."""
@@ -129,9 +150,14 @@ class Engine:
             timeout_text=order.timeout_text,
         )
         try:
-            statement = parse(order.statement)
+            if order.prepared:
+                entry = self._entry(order.prepared, order)
+                statement = entry.statement
+            else:
+                statement = parse(order.statement)
             answer.kind = kind_of(statement)
             plan = self._plan(statement, order, environment)
+            answer.prepared = plan.prepared
             answer.signature = plan.signature
             for row in plan.rows:
                 answer.rows.append(row)
@@ -155,8 +181,7 @@ class Engine:
             answer.signature = REFUSED
 
     def _plan(self, statement: Node, order: Order, environment: Environment) -> Plan:
-        session = Session(self._cluster, order.user, self.catalogue, order.bucket, order.scope)
-        planner = Planner(session, environment)
+        planner = Planner(self._session(order), environment)
         if isinstance(statement, Select):
             planned = planner.select(statement, Scope())
             return Plan(planned.signature, planned.rows({}))
@@ -165,11 +190,86 @@ class Engine:
         ):
             text = "The server or request is read-only and cannot accept this write statement."
             raise QueryError(1000, text)
+        forgotten = forgetting(statement)
+        if forgotten is not None:
+            keys = planner.select(forgotten, Scope()).rows
+            return Plan(None, self._forgotten(keys({}), environment))
         if isinstance(statement, Insert | Update | Delete):
             mutations = MutationPlanner(planner, preserve_expiry=order.preserve_expiry)
             change = mutations.plan(statement)
             return Plan(change.signature, change.rows())
+        if isinstance(statement, CreateIndex | DropIndex | BuildIndexes):
+            make_id = self._cluster.generator.uuid
+            definitions = DefinitionPlanner(planner, self.catalogue.indexes, make_id)
+            return Plan(None, definitions.plan(statement))
+        if isinstance(statement, Prepare):
+            return self._prepare(statement, order, environment)
+        if isinstance(statement, Execute):
+            return self._execute(statement, order, environment)
         raise unsupported(kind_of(statement))
+
+    # --- prepared statements --------------------------------------------------------------------
+
+    def _prepare(self, statement: Prepare, order: Order, environment: Environment) -> Plan:
+        """Prepare a statement, and run it too if the request wants that."""
+        plan = self._plan(statement.statement, replace(order, readonly=False), environment)
+        entry = PreparedStatement(
+            name_of(statement, order.context),
+            order.context,
+            statement.text,
+            kind_of(statement.statement),
+            statement.statement,
+            plan.signature,
+            order.user.name,
+        )
+        if not order.auto_execute:
+            return Plan("json", self._prepared(entry))
+        self.catalogue.prepared.add(entry)
+        plan = self._plan(statement.statement, order, environment)
+        return Plan(plan.signature, plan.rows, entry.name)
+
+    def _forgotten(self, keys: Iterator[Value], environment: Environment) -> Iterator[Value]:
+        for key in list(keys):
+            environment.mutations += self.catalogue.prepared.remove(key)
+        yield from ()
+
+    def _prepared(self, entry: PreparedStatement) -> Iterator[Value]:
+        self.catalogue.prepared.add(entry)
+        yield entry.answer({"#operator": "Sequence", "~children": []})
+
+    def _entry(self, name: str, order: Order) -> PreparedStatement:
+        """Return a prepared statement, by its plan if its name is not known.
+
+        Raises QueryError (4040).
+        """
+        prepared = self.catalogue.prepared
+        entry = prepared.find(name, order.context)
+        if entry is not None:
+            return entry
+        statement = from_plan(order.plan, name, order.context) if order.plan else None
+        if statement is None:
+            raise unknown(name, order.context)
+        environment = Environment(self._cluster.clock, self._cluster.generator)
+        self._prepare(statement, replace(order, auto_execute=True), environment)
+        found = prepared.find(name, order.context)
+        assert found is not None
+        return found
+
+    def _execute(self, statement: Execute, order: Order, environment: Environment) -> Plan:
+        entry = self._entry(called(statement), order)
+        if statement.using is not None:
+            if order.named or order.positional:
+                text = "Execution parameter error: "
+                text += "cannot have both USING clause and request parameters"
+                raise QueryError(5003, text)
+            planner = Planner(self._session(order), environment)
+            using = planner.compiler.compile(qualify(statement.using, Scope()))({})
+            environment.named = using if isinstance(using, dict) else {}
+            environment.positional = using if isinstance(using, list) else []
+        return self._plan(entry.statement, order, environment)
+
+    def _session(self, order: Order) -> Session:
+        return Session(self._cluster, order.user, self.catalogue, order.bucket, order.scope)
 
 
 _KINDS: Final[dict[type, str]] = {

@@ -46,18 +46,6 @@ class Catalogue(Protocol):
         """Return the documents of `system:name`; None: there is no such keyspace."""
 
 
-class PrimaryEverywhere:
-    """A catalogue in which each keyspace has a primary index, and `system:` has `dual` alone."""
-
-    def serves(self, keyspace: Keyspace, alias: str, condition: Node | None) -> bool:  # noqa: ARG002
-        """Return True."""
-        return True
-
-    def system_keyspace(self, name: str, session: Session) -> Iterable[Found] | None:  # noqa: ARG002
-        """Return the one document of `dual`."""
-        return [Found("dual", None, {"id": "dual"})] if name == "dual" else None
-
-
 @dataclass(frozen=True, slots=True)
 class Session:
     """Who runs a statement, and where."""
