@@ -39,9 +39,9 @@ _BLANKS = "a part of a stored document is written without the blanks it was stor
 _PLAN = "the recorded answer is a plan, or times of one"
 _WINDOW = "window functions"
 _STATEMENT = "statements that only change what surrounds queries, or tell of it"
-_PREPARED = "PREPARE and EXECUTE"
 _FUNCTIONS = "functions that are not there"
-_SYSTEM = "indexes as a catalogue, and `system:` keyspaces"
+_INDEXES = "indexes can be made and dropped here, and buckets have scopes: files have neither"
+_SYSTEM = "`system:` keyspaces of requests, nodes and vital signs"
 
 RULES = (
     Rule(DIFFERENT, _META, r"from-keys-meta/01[013]"),
@@ -56,7 +56,7 @@ RULES = (
         "META() of a row of a subquery tells of nothing, for nothing promises that it does",
         r"names-and-scopes/033",
     ),
-    Rule(DIFFERENT, _PLACE, r"errors/(038|039|041|043)|dml/05[456]|http/13[023]"),
+    Rule(DIFFERENT, _PLACE, r"errors/(038|039|041|043|111)|dml/05[456]|http/13[023]|prepared/033"),
     Rule(
         DIFFERENT,
         "error 15005 is the file store's; a duplicate key is error 12009 here",
@@ -75,8 +75,9 @@ RULES = (
     ),
     Rule(DIFFERENT, _PLAN, r"explain-system/00\d|http/081|prepared/043"),
     Rule(LATER, "answers as XML", r"http/137"),
-    Rule(LATER, _PREPARED, r"prepared/\d+|errors/161|http/0(79|80)"),
-    Rule(LATER, _SYSTEM, r"explain-system/\d+|errors/(109|110|111|112|113|114|115)"),
+    Rule(DIFFERENT, _PLAN, r"prepared/0(00|01|20|26|27|28|38)|http/0(79|80)", r"results |metrics "),
+    Rule(DIFFERENT, _INDEXES, r"explain-system/01[3679]|errors/(109|112|113|114|115)"),
+    Rule(LATER, _SYSTEM, r"explain-system/\d+"),
     Rule(LATER, _FUNCTIONS, r"functions-.*"),
     Rule(LATER, _WINDOW, r"window-functions/\d+|group-aggregates/04[234]"),
     Rule(LATER, "MERGE", r"dml/0(48|49|50|51|52)"),

@@ -66,15 +66,7 @@ def test_rights(service: Service) -> None:
 
 def test_no_index(service: Service) -> None:
     """Keys need none."""
-
-    class NoIndex:
-        def serves(self, *given: object) -> bool:
-            return False
-
-        def system_keyspace(self, *given: object) -> None:
-            return None
-
-    service.cluster.queries.catalogue = NoIndex()
+    service.cluster.queries.catalogue.requires_index = True
     status, code, text = service.error("SELECT * FROM b.s.c WHERE n = 1")
     assert (status, code) == (404, 4000)
     assert text.startswith("No index available on keyspace `default`:`b`.`s`.`c` that matches")

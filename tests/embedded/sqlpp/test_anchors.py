@@ -10,7 +10,7 @@ from tests.embedded.sqlpp.service import Service
 
 _CASES: Final = Path(__file__).parent / "anchors.jsonl"
 
-_DOCUMENTS: Final[dict[str, dict[str, Any]]] = {
+DOCUMENTS: Final[dict[str, dict[str, Any]]] = {
     "k": {
         "k1": {"a": 1, "s": "x", "arr": [1, 2, 3], "o": {"p": 1, "q": [{"r": 1}, {"r": 2}]}}
         | {"t": "t1"},
@@ -48,8 +48,8 @@ def _seen(case: dict[str, Any], status: int, answer: dict[str, Any]) -> dict[str
 
 def test_every_anchor() -> None:
     """In their order: some depend on those before."""
-    service = Service(*_DOCUMENTS)
-    for bucket, documents in _DOCUMENTS.items():
+    service = Service(*DOCUMENTS)
+    for bucket, documents in DOCUMENTS.items():
         service.store(bucket, documents)
     cases = [json.loads(line) for line in _CASES.read_text(encoding="utf-8").splitlines()]
     found = []

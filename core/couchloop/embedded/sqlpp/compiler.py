@@ -368,6 +368,10 @@ class Compiler:
         """A function, or an aggregate that was computed for the group."""
         upper = node.name.upper()
         if upper in AGGREGATES:
+            if self._grouped is None:
+                line, column = node.place
+                text = f"Aggregates not allowed here (near line {line}, column {column})."
+                raise QueryError(4000, text, line=line, column=column)
             key = (AGGREGATE, reprint(node))
             return lambda row: row[key]
         if upper == "META":

@@ -140,6 +140,7 @@ class DefinitionPlanner:
         return value if type(value) is list else [value]
 
     def _built(self, keyspace: Keyspace, names: list[Value]) -> Iterator[Value]:
+        unknown = []
         for name in names:
             if type(name) is not str:
                 shown = "missing" if name is MISSING else name
@@ -148,9 +149,12 @@ class DefinitionPlanner:
             if index is not None:
                 self._indexes.build(index)
                 continue
-            text = f"index {name} is not found - cause: GSI index {name} not found."
             # The others are built all the same.
-            self._planner.environment.errors.append(QueryError(5411, text, running=True))
+            text = f"index {name} is not found - cause: GSI index {name} not found."
+            unknown.append(QueryError(5411, text, running=True))
+        if unknown:
+            self._planner.environment.errors += unknown[1:]
+            raise unknown[0]
         yield from ()
 
 

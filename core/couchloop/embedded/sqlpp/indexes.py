@@ -13,6 +13,7 @@ from typing import Final
 from couchloop.embedded.clock import Clock
 from couchloop.embedded.sqlpp.documents import Keyspace
 from couchloop.embedded.sqlpp.errors import QueryError
+from couchloop.embedded.sqlpp.grouping import refuse_aggregates
 from couchloop.embedded.sqlpp.reprint import reprint
 from couchloop.embedded.sqlpp.scopes import Scope, qualify
 from couchloop.embedded.sqlpp.statements import IndexKey
@@ -192,4 +193,5 @@ class Indexes:
 
 def check_key(key: IndexKey) -> None:
     """Raise QueryError for a key that means nothing: it may only name fields of one document."""
+    refuse_aggregates(key.expression, "index keys")
     qualify(key.expression, Scope(sources=(_ALIAS,)))

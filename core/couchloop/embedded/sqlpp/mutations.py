@@ -23,10 +23,11 @@ from couchloop.embedded.sqlpp.statements import (
     Insert,
     KeyspacePath,
     Projection,
+    Select,
     Source,
     Update,
 )
-from couchloop.embedded.sqlpp.syntax import Call, Field, Node, Self
+from couchloop.embedded.sqlpp.syntax import Call, Field, Node, Self, children
 from couchloop.embedded.sqlpp.texts import encode
 from couchloop.embedded.sqlpp.values import (
     MISSING,
@@ -106,6 +107,9 @@ class MutationPlanner:
 
     def plan(self, statement: Insert | Update | Delete) -> PlannedChange:
         """Return the plan of a statement. Raises QueryError."""
+        # A query that gives what is inserted may have aggregates.
+        if aggregates_in(*(each for each in children(statement) if not isinstance(each, Select))):
+            raise QueryError(3100, "Aggregates/Window functions are allowed in SELECT only")
         if isinstance(statement, Insert):
             return self._insert(statement)
         if isinstance(statement, Update):
@@ -131,8 +135,6 @@ class MutationPlanner:
         if projection is None:
             return None, None
         items = qualify_items(projection, target.scope)
-        if aggregates_in(*(item.expression for item in items)):
-            raise QueryError(3100, "Aggregates/Window functions are allowed in SELECT only")
         planned = plan_projection(projection, items, target.scope, self._compiler, None)
         return planned.signature, located("projection", planned.evaluate)
 
@@ -249,8 +251,6 @@ class MutationPlanner:
         """Return what gives the documents that a statement changes."""
         compiler, environment, keyspace = self._compiler, self._environment, target.keyspace
         condition = None if where is None else qualify(where, target.scope)
-        if condition is not None and aggregates_in(condition):
-            raise QueryError(3100, "Aggregates/Window functions are allowed in SELECT only")
         keep = None
         if condition is not None:
             keep = located("filter", compiler.compile(condition))
