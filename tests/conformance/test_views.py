@@ -195,6 +195,7 @@ def test_threads(loop: Loop) -> None:
             early = handle.query("d", "ages", include_docs=True)
             assert next(iter(early)).docid == "p000"
             early.close()
+            assert early.closed
             assert not list(handle.query("d", "ages", limit=0, include_docs=True))
 
         loop.in_thread(work)
@@ -520,3 +521,45 @@ def test_early_end(loop: Loop) -> None:
                     view.close()
                 del view, taker
                 loop.until(lambda: not server.open, "the service was not told")
+
+
+def test_names_on_twisted(loop: Loop) -> None:
+    """On Twisted SDK 2.5 has names of its own: all rows at once, or handed to an object."""
+    with people(loop) as (_, bucket):
+        if loop.name == "gevent":
+            assert not hasattr(bucket, "queryAll")
+            return
+        from txcouchbase.rows import RowsHandler  # noqa: PLC0415 - that loop's
+
+        class Handler(RowsHandler[Any]):
+            """Notes what it is told."""
+
+            told: list[Any]
+            ended = False
+
+            def __init__(self, view: Any) -> None:
+                super().__init__(view)
+                self.told = []
+
+            def on_rows(self, rows: Iterator[Any]) -> None:
+                self.told += rows
+
+            def on_error(self, error: Exception) -> None:
+                self.told.append(type(error))
+
+            def on_done(self) -> None:
+                self.ended = True
+
+        found = loop.wait(bucket.queryAll("d", "ages", limit=2, include_docs=True))
+        assert [row.doc.value["age"] for row in found] == [0, 1]
+        assert found.indexed_rows == 250
+        handler = bucket.queryEx(Handler, "d", "ages", include_docs=True, limit=110)
+        loop.until(lambda: handler.ended)
+        assert [row.doc.value["age"] for row in handler.told] == list(range(110))
+        handler = bucket.queryEx(Handler, "d", "nosuch", include_docs=True)
+        loop.until(lambda: handler.ended)
+        assert handler.told == [ViewNotFoundError]
+        view = bucket.query("d", "ages", include_docs=True, limit=103)
+        pages: list[int] = []
+        assert loop.wait(view.on_rows(lambda rows: pages.append(len(rows)))) is view
+        assert (sum(pages), max(pages)) == (103, 100)

@@ -10,10 +10,13 @@ from zlib import crc32
 
 import h11
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from couchloop.embedded import BucketSettings, EmbeddedCluster, ManualClock, User, administrator
 from couchloop.embedded.storage.bucket import Bucket
 from couchloop.embedded.storage.document import Document
+from couchloop.embedded.views.parameters import _READERS
 from tests.embedded.web import ADMIN, Client, login, plain
 
 VIEW = "/default/_design/d/_view"
@@ -466,3 +469,27 @@ def test_odd_names(cluster: EmbeddedCluster) -> None:
     designs.define("a b/é", "x?y", by_city)
     path = f"/default/_design/{quote('a b/é', safe='')}/_view/{quote('x?y', safe='')}"
     assert found(cluster, path)["total_rows"] == 4
+
+
+NAMES = [*sorted(_READERS), "keys", "on_error", "connection_timeout", "full_set", "nosuch"]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(NAMES),
+        st.sampled_from(["true", "false", "1", "0", "[1]", '"a"', "null", "ok", "{}"]) | st.text(),
+        max_size=4,
+    ),
+    st.none() | st.binary(max_size=30) | st.fixed_dictionaries({"keys": st.none() | st.integers()}),
+    st.sampled_from(["plain", "count", "total", "sums", "ids"]),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_anything(
+    cluster: EmbeddedCluster, parameters: dict[str, str], body: Any, view: str
+) -> None:
+    """Whatever is asked, it is answered in a form of a server's."""
+    status, said = ask(cluster, view, body, **parameters)
+    document = json.loads(said)
+    assert status in {200, 400}
+    assert ("rows" in document) is (status == 200)
+    assert ({"error", "reason"} <= set(document)) is (status != 200)

@@ -34,6 +34,11 @@ class RowsRequest(RowsBase[T], ThreadStream[T]):
         self._way = crossing.plain
         """To the Bucket's own loop, which is the services', too."""
 
+    @property
+    def closed(self) -> bool:
+        """Whether it gives no more rows."""
+        return self._is_closed or super().closed
+
     def __iter__(self) -> Iterator[T]:
         """Return an iterator over the rows, which waits for them.
 
