@@ -488,7 +488,8 @@ def test_anything(
     cluster: EmbeddedCluster, parameters: dict[str, str], body: Any, view: str
 ) -> None:
     """Whatever is asked, it is answered in a form of a server's."""
-    status, said = ask(cluster, view, body, **parameters)
+    given: dict[str, Any] = {**parameters}
+    status, said = ask(cluster, view, body, **given)
     document = json.loads(said)
     assert status in {200, 400}
     assert ("rows" in document) is (status == 200)
