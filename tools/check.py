@@ -111,6 +111,9 @@ class PytestRun(NamedTuple):
     twin: str = ""
     """The twin of the hot path that it runs on, as COUCHLOOP_SPEEDUPS has it; empty: compiled where
     it could be built."""
+    share: int = 1
+    """Of what other runs do in full, too, it does one part of so many (tests/share.py): examples of
+    properties, and the numbers of some."""
 
 
 class Step(NamedTuple):
@@ -144,7 +147,7 @@ def _module(name: str, *arguments: str) -> tuple[str, ...]:
 
 
 _ON_BOTH: Final = {
-    "core",
+    "core-compiled",
     "txcouchbase",
     "gcouchbase",
     "conformance-twisted",
@@ -154,7 +157,11 @@ _ON_BOTH: Final = {
 
 
 def _pytest(run: PytestRun, paths: Sequence[str]) -> Step:
-    environment = (("COUCHLOOP_SPEEDUPS", run.twin),) if run.twin else ()
+    environment: tuple[tuple[str, str], ...] = ()
+    if run.twin:
+        environment += (("COUCHLOOP_SPEEDUPS", run.twin),)
+    if run.share > 1:
+        environment += (("COUCHLOOP_SHARE", str(run.share)),)
     return Step(run.name or " ".join(paths), _module("pytest", *run.options, *paths), environment)
 
 
@@ -187,14 +194,15 @@ def all_steps() -> list[Step]:
     ]
     for run in TEST_RUNS:
         steps += _measured(run) if run.is_measured else [_pytest(run, run.folders)]
+    for loop in GEVENT_LOOPS:
+        for name, paths in _GEVENT_TESTS.items():
+            steps.append(_on_loop(loop, f"{name}-{loop}", paths))
+    # The short ones come last: neither of two that run at one time waits long for the other's end.
     modules = [name.removesuffix(".py").replace("/", ".") for name in _REACTOR_TESTS]
     steps += [
         Step(f"trial-{reactor}", _module("twisted.trial", f"--reactor={reactor}", *modules))
         for reactor in REACTORS
     ]
-    for loop in GEVENT_LOOPS:
-        for name, paths in _GEVENT_TESTS.items():
-            steps.append(_on_loop(loop, f"{name}-{loop}", paths))
     steps += [
         Step(f"gevent-{which}", (sys.executable, "tools/gevents.py", which))
         for which in GEVENT_VERSIONS
@@ -205,7 +213,12 @@ def all_steps() -> list[Step]:
 def long_steps() -> list[Step]:
     """Return the steps in full length that `make test` takes in a brief form, and some beside."""
     others = [
-        _pytest(run._replace(name=f"{name}-other-twin", twin="" if run.twin else PURE), run.folders)
+        _pytest(
+            run._replace(
+                name=f"{name.removesuffix('-compiled')}-other-twin", twin="" if run.twin else PURE
+            ),
+            run.folders,
+        )
         for run in TEST_RUNS
         if (name := run.name or run.folders[0].partition("/")[2]) in _ON_BOTH
     ]

@@ -70,10 +70,10 @@ OPERATIONS: dict[str, Callable[[Any], Any]] = {
     "a collection": lambda b: (
         b.scope("app").collection("c").upsert_multi(dict.fromkeys(keys(3), 1))
     ),
-    "a level": lambda b: b.upsert("k1", 1, durability=Durability.MAJORITY),
+    "a level": lambda b: b.upsert("k1", 1, durability=Durability.MAJORITY, timeout=b.timeout),
     "copies": lambda b: b.upsert("k1", 1, persist_to=1, replicate_to=1),
     "copies of many": lambda b: b.upsert_multi(dict.fromkeys(keys(300), 1), replicate_to=1),
-    "endure": lambda b: b.endure("k1"),
+    "endure": lambda b: b.endure("k1", timeout=b.timeout),
     "ping": lambda b: b.ping(),
     "wait_until_ready": lambda b: b.wait_until_ready(10),
 }

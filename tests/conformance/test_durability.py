@@ -197,7 +197,9 @@ def test_copies(loop: Loop, options: str) -> None:
 @options
 def test_lost(loop: Loop, options: str) -> None:
     """A failover that loses the change is told, in a batch by the keys that are concerned."""
-    with loop.serving() as served, opened(loop, at(loop, served, options)) as bucket:
+    # So many copies that the others still find one.
+    cluster = loop.embedded(3, replicas=2)
+    with loop.serving(cluster) as served, opened(loop, at(loop, served, options)) as bucket:
         loop.wait(bucket.upsert("k", "old"))
         keys = [f"k{number}" for number in range(50)]
         node = node_of(served, bucket, "k")

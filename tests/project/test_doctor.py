@@ -95,6 +95,13 @@ def serving(*arguments: str) -> Iterator[str]:
         yield line["connection_string"].split(",")[0]
 
 
+@pytest.fixture(scope="module")
+def healthy() -> Iterator[str]:
+    """Serve one cluster for all tests to which it need only be well; give its first address."""
+    with serving() as address:
+        yield address
+
+
 @contextmanager
 def serving_tls(files: ServerCertificate, *arguments: str) -> Iterator[str]:
     """Serve a cluster with TLS; give the address of its first node."""
@@ -176,20 +183,18 @@ def test_no_room_for_the_report(loop: str) -> None:
 class TestHealthy:
     """Nothing is wrong."""
 
-    def test_table(self, loop: str) -> None:
+    def test_table(self, loop: str, healthy: str) -> None:
         """A healthy cluster: status 0, every node with its times, and nothing on stderr."""
-        with serving() as address:
-            done = doctor(loop, f"{address}/default", *LOGIN)
+        done = doctor(loop, f"{healthy}/default", *LOGIN)
         assert (done.status, done.err) == (0, "")
         assert "✓ A program can work: 3 data nodes answered." in done.out
         times = r" +[0-9.]+ m?s" * 3
         assert len(re.findall(rf"^  ✓ 127\.0\.0\.1:\d+.*{times}$", done.out, re.MULTILINE)) == 3
         assert "\033" not in done.out
 
-    def test_json(self, loop: str) -> None:
+    def test_json(self, loop: str, healthy: str) -> None:
         """For machines the same as one JSON document, and nothing besides."""
-        with serving() as address:
-            done = doctor(loop, f"{address}/default", *LOGIN, "--json")
+        done = doctor(loop, f"{healthy}/default", *LOGIN, "--json")
         assert (done.status, done.err) == (0, "")
         report = done.report
         assert report["works"]
@@ -226,19 +231,18 @@ class TestHealthy:
         assert done.step("authentication")["text"] == "logged in by the client certificate"
 
     @pytest.mark.parametrize("source", ["file", "stdin", "argument", "string"])
-    def test_passwords(self, loop: str, source: str, tmp_path: Path) -> None:
+    def test_passwords(self, loop: str, source: str, tmp_path: Path, healthy: str) -> None:
         """The password may come from a file, from standard input, or where others can see it."""
         path = tmp_path / "password"
         path.write_text(f"{SECRET}\n")
-        with serving("--nodes", "1") as address:
-            text = f"{address}/default"
-            arguments = {
-                "file": (text, "--username", "user", "--password-file", str(path)),
-                "stdin": (text, "--username", "user", "--password-file", "-"),
-                "argument": (text, "--username", "user", "--password", SECRET),
-                "string": (f"{text}?username=user&password={SECRET}",),
-            }[source]
-            done = doctor(loop, *arguments, entered=f"{SECRET}\n")
+        text = f"{healthy}/default"
+        arguments = {
+            "file": (text, "--username", "user", "--password-file", str(path)),
+            "stdin": (text, "--username", "user", "--password-file", "-"),
+            "argument": (text, "--username", "user", "--password", SECRET),
+            "string": (f"{text}?username=user&password={SECRET}",),
+        }[source]
+        done = doctor(loop, *arguments, entered=f"{SECRET}\n")
         assert done.status == 0, done.out
 
 
@@ -257,18 +261,16 @@ class TestBroken:
         for each in says:
             assert each in f"{failed['text']} {failed['cause']} {failed['cure']}"
 
-    def test_wrong_password(self, loop: str) -> None:
+    def test_wrong_password(self, loop: str, healthy: str) -> None:
         """A wrong password."""
-        with serving("--nodes", "1") as address:
-            done = doctor(
-                loop, f"{address}/default", *LOGIN, "--json", variables={"THE_PASSWORD": "wrong"}
-            )
+        done = doctor(
+            loop, f"{healthy}/default", *LOGIN, "--json", variables={"THE_PASSWORD": "wrong"}
+        )
         self.check(done, "authentication", "refused user 'user'")
 
-    def test_no_such_bucket(self, loop: str) -> None:
+    def test_no_such_bucket(self, loop: str, healthy: str) -> None:
         """A bucket that does not exist."""
-        with serving("--nodes", "1") as address:
-            done = doctor(loop, f"{address}/nosuch", *LOGIN, "--json")
+        done = doctor(loop, f"{healthy}/nosuch", *LOGIN, "--json")
         self.check(done, "bucket", "'nosuch'")
 
     def test_refused(self, loop: str) -> None:
@@ -379,16 +381,17 @@ class TestBroken:
         assert "no data node can be used from here" in " ".join(table.out.split())
 
     @pytest.mark.parametrize("scheme", ["couchbase", "couchbase+dnssrv"])
-    def test_srv(self, loop: str, scheme: str) -> None:
+    def test_srv(self, loop: str, scheme: str, healthy: str) -> None:
         """A DNS server of one's own is asked for the SRV record, which names the nodes."""
         name = "_couchbase._tcp.db.test"
-        with serving() as address, naming() as (port, tell):
+        node = healthy.removeprefix("couchbase://")
+        with naming() as (port, tell):
             text = f"{scheme}://db.test/default"
             asking = ("--nameserver", f"127.0.0.1:{port}", *LOGIN, "--json")
-            tell(f"{name} {address.removeprefix('couchbase://')}")
+            tell(f"{name} {node}")
             done = doctor(loop, text, *asking)
             assert done.status == 0, done.out
-            assert done.step("srv")["details"]["found"] == [address.removeprefix("couchbase://")]
+            assert done.step("srv")["details"]["found"] == [node]
             tell(name)
             done = doctor(loop, text, *asking)
             verdict = "skipped" if scheme == "couchbase" else "failed"

@@ -162,6 +162,8 @@ async def test_a_bucket_without_threads(monkeypatch: pytest.MonkeyPatch) -> None
         for thread in ours():
             thread.join(60)
         monkeypatch.setattr("couchloop.client.derivations._salted_passwords", SaltedPasswords())
+        # It is tried more often than there may be threads: the pauses need not grow.
+        monkeypatch.setattr("couchloop.session.reopening.pause", lambda *_: 0.01)
         system = NoThreads(monkeypatch)
         bucket = Bucket(
             f"couchbase://{host}:{port}/default?ipv6=disabled",

@@ -17,6 +17,7 @@ from couchloop.hot.request import Request
 from couchloop.operations import document as ops
 from couchloop.session.requests import OwnRequest
 from tests.core.world import World, defaults
+from tests.share import share
 
 DEFAULTS = defaults()
 
@@ -80,13 +81,14 @@ def test_a_timeout_for_each() -> None:
 
     One that began before them, and is still under way, keeps nothing of them.
     """
+    many = share(100_000)
     deadlines = Deadlines()
     older = [made(deadlines, 0.0, 1000.0 + n) for n in range(_MOST_QUEUES)]
     gc.collect()
     tracemalloc.start()
     try:
-        for number in range(100_000):
-            ended(made(deadlines, number / 1000, 2.0 + number / 100_000))
+        for number in range(many):
+            ended(made(deadlines, number / 1000, 2.0 + number / many))
         kept, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -98,13 +100,14 @@ def test_a_timeout_for_each() -> None:
 
 def test_many_at_once() -> None:
     """So many under way at one time expire one by one, each at its own deadline."""
+    many = share(20_000)
     w = World()
     w.open()
     for node in w.cluster.nodes:
         w.cluster.hang(node)
     gets = [
-        w.submit(ops.get(w.defaults, f"k{n}", timeout=1.0 + (n * 7919 % 20_000) / 20_000))
-        for n in range(20_000)
+        w.submit(ops.get(w.defaults, f"k{n}", timeout=1.0 + (n * 7919 % many) / many))
+        for n in range(many)
     ]
     assert w.session.in_flight >= len(gets)
     ends: list[float] = []

@@ -28,6 +28,7 @@ from couchloop.hot.operation import Defaults, Operation
 from couchloop.operations import document as ops
 from couchloop.transcoder import FMT_BYTES, FMT_JSON, Transcoder
 from tests.core.world import World, defaults
+from tests.share import share
 
 STORES: dict[str, Callable[..., Operation[Any]]] = {
     "upsert": ops.upsert,
@@ -458,7 +459,7 @@ _anything: Any = st.one_of(
 class TestAnything:
     """Innocent operations beside those of anybody's transcoder."""
 
-    @settings(max_examples=25)
+    @settings(max_examples=share(25))
     @given(st.lists(st.tuples(_anything, _anything), min_size=1, max_size=8), _anything)
     def test_others_are_not_concerned(self, pairs: list[tuple[Any, Any]], key: Any) -> None:
         """Whatever encode_value and encode_key give, other operations and the connection go on."""

@@ -50,6 +50,7 @@ from tests.core.operations.test_streaming import take_all
 from tests.core.session.support import FIRST, SECOND, THIRD, opened
 from tests.core.world import World, defaults
 from tests.embedded import recordings
+from tests.share import share
 
 KEYS = [f"k{number:03}" for number in range(90)]
 
@@ -105,7 +106,7 @@ def running(w: World) -> int:
 _EVENTS = ("lose", "move", "forget", "busy", "temporary", "nothing", "wait")
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=share(15), deadline=None)
 @given(
     events=st.lists(
         st.tuples(st.integers(1, 40), st.sampled_from(_EVENTS), st.integers(0, 1000)), max_size=6

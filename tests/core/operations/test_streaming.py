@@ -21,6 +21,7 @@ from couchloop.operations.stream import END, SLICE, Cancelled, Stream
 from couchloop.settings.values import Address
 from tests.core.session.support import FIRST, SECOND, THIRD, opened
 from tests.core.world import World
+from tests.share import share
 
 
 def take(w: World, stream: Stream[Any]) -> Any:
@@ -53,7 +54,7 @@ def pairs(count: int) -> Iterator[tuple[str, int]]:
     return ((f"k{number}", number) for number in range(count))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=share(20), deadline=None)
 @given(
     count=st.integers(0, 120),
     bad=st.sets(st.integers(0, 120), max_size=5),

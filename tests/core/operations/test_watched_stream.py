@@ -37,6 +37,7 @@ from couchloop.wire import Opcode, Status
 from tests.core.operations.test_streaming import pairs, take, take_all
 from tests.core.session.support import FIRST, SECOND, THIRD, node_at, opened
 from tests.core.world import World
+from tests.share import share
 
 both = pytest.mark.parametrize("tokens", [False, True], ids=["cas", "tokens"])
 
@@ -386,7 +387,7 @@ class TestConsumer:
         assert len(take_all(w, stream, 1.0)) == 200
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=share(25), deadline=None)
 @given(
     count=st.integers(0, 60),
     bad=st.sets(st.integers(0, 60), max_size=3),

@@ -33,6 +33,7 @@ from couchloop.session.bulk import SLICE
 from couchloop.settings.values import Login
 from couchloop.transcoder import FMT_BYTES, FMT_JSON, Transcoder
 from tests.core.world import World
+from tests.share import share
 
 MANY = WHOLE + 700
 
@@ -371,7 +372,7 @@ class TestOrder:
         assert batch.result().all_ok
         assert w.do(ops.get(w.defaults, f"k{MANY - 1}")).value == 2
 
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=share(20), deadline=None)
     @given(
         st.lists(
             st.one_of(

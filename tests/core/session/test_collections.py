@@ -33,6 +33,7 @@ from couchloop.wire import Feature, Opcode, Status
 from couchloop.wire.keys import UNNUMBERED
 from tests.core.session.support import FIRST, SECOND, TWO_SECONDS, error_of, node_at, opened
 from tests.core.world import World
+from tests.share import share
 
 NAMES = CollectionName("app", "c")
 PATH = str(NAMES)
@@ -774,7 +775,7 @@ class Changes(RuleBasedStateMachine):
 
 
 TestChanges = Changes.TestCase
-TestChanges.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestChanges.settings = settings(max_examples=share(40), stateful_step_count=40, deadline=None)
 
 
 class OlderNode:

@@ -31,6 +31,7 @@ from couchloop.result import ValueResult
 from couchloop.transcoder import FMT_BYTES, FMT_UTF8, Transcoder
 from tests.core.session.support import opened
 from tests.core.world import World, defaults
+from tests.share import share
 
 DOCUMENT = {
     "name": {"first": "Ada", "last": "L."},
@@ -265,7 +266,7 @@ def test_paths_are_read_as_the_server_does(path: str) -> None:
     assert len(projection.components_of(path)) in {expected, 0 if is_no_name else expected}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=share(40), deadline=None)
 @given(
     st.dictionaries(names, st.integers() | st.dictionaries(names, st.integers(), max_size=3)),
     st.data(),

@@ -31,6 +31,7 @@ from couchloop.session.events import OpenFailed
 from couchloop.session.session import SessionState
 from couchloop.wire import Opcode, Status
 from tests.core.world import World
+from tests.share import share
 
 KEYS = [f"key{number}" for number in range(12)]
 COUNTERS = [f"counter{number}" for number in range(4)]
@@ -242,6 +243,6 @@ class SessionMachine(RuleBasedStateMachine):
 
 
 SessionMachine.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, print_blob=True
+    max_examples=share(60), stateful_step_count=40, deadline=None, print_blob=True
 )
 TestSessionMachine = SessionMachine.TestCase

@@ -27,6 +27,7 @@ from couchloop.retries import (
 from couchloop.wire import Status
 from tests.core.session.support import Scripted, error_of, opened
 from tests.core.world import World
+from tests.share import share
 
 UNKNOWN_STATUS = 0x7E
 KEY = "key1"
@@ -108,7 +109,7 @@ class TestAnyStrategy:
         assert config is not None
         assert config.active[config.vbucket(KEY.encode())] == 0
 
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=share(80), deadline=None)
     @given(
         st.lists(st.sampled_from(ANSWERS), min_size=1, max_size=8),
         st.lists(st.sampled_from(FAULTS), max_size=15),

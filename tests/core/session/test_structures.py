@@ -30,6 +30,7 @@ from couchloop.operations.containers import UNCHANGED
 from couchloop.operations.procedure import TRIES, Procedure
 from tests.core.session.support import error_of, opened
 from tests.core.world import World
+from tests.share import share
 
 
 def value(w: World) -> Any:
@@ -82,7 +83,7 @@ class TestMaps:
                 build()
             assert caught.value.key == "k"
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=share(60), deadline=None)
     @given(
         st.dictionaries(
             st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=10),

@@ -44,6 +44,7 @@ from couchloop.transcoder import FMT_BYTES
 from couchloop.wire import Opcode
 from tests.core.session.support import error_of, opened
 from tests.core.world import World
+from tests.share import share
 
 DOCUMENT = {
     "a": 1,
@@ -481,7 +482,7 @@ def places(document: Any, before: tuple[str | int, ...] = ()) -> Any:
         yield from places(inner, (*before, name))
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=40, deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=share(40), deadline=None)
 @given(st.dictionaries(names, documents, min_size=1, max_size=4))
 def test_every_place_of_any_document(document: dict[str, Any]) -> None:
     """Each value of a document is found by its path, and stored there anew."""

@@ -20,6 +20,7 @@ from couchloop.retries import (
 from couchloop.wire import Opcode, Status
 from tests.core.session.support import FIRST, SECOND, Scripted, context_of, error_of, opened
 from tests.core.world import World
+from tests.share import share
 
 
 class TestWaiting:
@@ -151,7 +152,7 @@ class TestOrder:
         assert config is not None
         assert config.active[config.vbucket(KEY.encode())] == 0
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=share(60), deadline=None)
     @given(st.lists(st.sampled_from(MOVES), max_size=25))
     def test_any_weather(self, moves: list[str]) -> None:
         """Through parking, reconnects, failovers and batches: none is overtaken.

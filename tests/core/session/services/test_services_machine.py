@@ -14,6 +14,7 @@ from couchloop.session.services.pool import Channel
 from tests.core.http.answers import answer
 from tests.core.session.services.parts import GET, ONE, POST, THREE, TWO, Asker, query_nodes
 from tests.core.session.services.test_services import Sink
+from tests.share import share
 
 TIMEOUT = 5.0
 REASONS: list[BaseException | None] = [
@@ -195,4 +196,4 @@ class Service(RuleBasedStateMachine):
 
 
 TestService = Service.TestCase
-TestService.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestService.settings = settings(max_examples=share(40), stateful_step_count=40, deadline=None)
