@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Final
 
+from couchloop.embedded.analytics.engine import AnalyticsEngine
 from couchloop.embedded.core.connection import KeyValueConnection
 from couchloop.embedded.http import (
+    analytics,
     buckets,
     collections,
     configurations,
@@ -43,10 +45,9 @@ _ROUTERS: Final = {
     ),
     "capi": Router((*services.VIEWS, *design_documents.VIEWS, *view_queries.ROUTES)),
     "fts": Router((*services.SEARCH, *search_indexes.ROUTES), search_answers.REFUSALS),
-    "cbas": Router(services.ANALYTICS),
     "eventingAdminPort": Router((*services.EVENTING, *eventing_functions.ROUTES)),
 }
-"""Who answers on the ports of which service; the query service's is each cluster's own."""
+"""Who answers on the ports of which service, but for those that are each cluster's own."""
 
 
 class EmbeddedCluster(Cluster):
@@ -76,6 +77,15 @@ class EmbeddedCluster(Cluster):
         return Engine(self)
 
     @cached_property
+    def analytics(self) -> AnalyticsEngine:
+        """What runs statements of analytics, and knows the datasets."""
+        return AnalyticsEngine(self)
+
+    @cached_property
+    def _analytics_router(self) -> Router:
+        return Router((*services.ANALYTICS, *analytics.routes(self.analytics)))
+
+    @cached_property
     def _query_router(self) -> Router:
         routes = (*services.QUERY, *query.routes(self.queries))
         return Router(routes, query.REFUSALS)
@@ -90,5 +100,10 @@ class EmbeddedCluster(Cluster):
         self, node: Node, service: str, *, client_user: str | None
     ) -> Connection:
         """Make what answers on a new connection; `Node.accept_http` is what to call."""
-        router = self._query_router if service == "n1ql" else _ROUTERS[service]
+        router = self._router(service)
         return HttpConnection(self, node, service, router, client_user=client_user)
+
+    def _router(self, service: str) -> Router:
+        if service == "n1ql":
+            return self._query_router
+        return self._analytics_router if service == "cbas" else _ROUTERS[service]

@@ -93,12 +93,21 @@ class _Given(NamedTuple):
 _Setter: TypeAlias = Callable[[Members, _Given], None]
 
 
-def read(request: HttpRequest, members: Members) -> None:
-    """Read a request into *members*. Raises QueryError; what was read before stays."""
+def read(request: HttpRequest, members: Members, more: frozenset[str] = frozenset()) -> None:
+    """Read a request into *members*. Raises QueryError; what was read before stays.
+
+    Args:
+        request: what came.
+        members: what it says.
+        more: names, in small letters, of members that only go into `Members.given`.
+    """
     pairs, is_form = _pairs(request)
     members.readonly = request.method != "POST"
     for name, value in pairs:
-        _take(members, name, value, in_form=is_form)
+        if name.lower() in more:
+            members.given[name.lower()] = value
+        else:
+            _take(members, name, value, in_form=is_form)
     _check_together(members)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from couchloop.embedded.sqlpp.compiler import RESULT, Compiler, Evaluate, Grouped, Row
-from couchloop.embedded.sqlpp.documents import Keyspace
+from couchloop.embedded.sqlpp.documents import Found, Keyspace
 from couchloop.embedded.sqlpp.environment import Environment
 from couchloop.embedded.sqlpp.errors import QueryError
 from couchloop.embedded.sqlpp.grouping import (
@@ -140,8 +140,9 @@ class BlockPlanner:
 
     def _source(self, draft: _Draft, source: Source, scope: Scope) -> tuple[str, Stage]:
         """Return the alias of a term of FROM, and what makes rows of it."""
-        alias = alias_of(source, scope)
-        path = path_of(source.term, scope)
+        lengths = self._session.name_lengths
+        alias = alias_of(source, scope, lengths)
+        path = path_of(source.term, scope, lengths)
         if path is not None:
             return alias, self._keyspace_stage(draft, source, path, alias, scope)
         if isinstance(source.term, Subquery):
@@ -159,8 +160,9 @@ class BlockPlanner:
     def _keyspace_stage(
         self, draft: _Draft, source: Source, path: KeyspacePath, alias: str, scope: Scope
     ) -> Stage:
-        if path.namespace == "system":
-            return self._system_stage(source, path, alias, scope)
+        known = self._session.fixed_documents(path)
+        if known is not None:
+            return self._fixed_stage(source, known, alias, scope)
         keyspace = self._session.keyspace(path, "SELECT")
         if source.keys is None:
             draft.scans.append((keyspace, alias))
@@ -175,13 +177,7 @@ class BlockPlanner:
             alias, row, fetch_by_keys(keyspace, evaluate(row), environment)
         )
 
-    def _system_stage(self, source: Source, path: KeyspacePath, alias: str, scope: Scope) -> Stage:
-        name = path.parts[0]
-        documents = self._session.catalogue.system_keyspace(name, self._session)
-        if documents is None or len(path.parts) > 1:
-            reason = {"error": None, "message": name}
-            raise QueryError(11002, f"Keyspace not found {name}", reason=reason)
-        found = list(documents)
+    def _fixed_stage(self, source: Source, found: list[Found], alias: str, scope: Scope) -> Stage:
         if source.keys is None:
             return lambda row: document_rows(alias, row, found)
         keys = qualify(source.keys, Scope(scope.parent))
@@ -223,7 +219,9 @@ class BlockPlanner:
     def _lookup(self, join: Join, scope: Scope) -> tuple[str, Stage]:
         """Return what finds documents by keys that the left side holds."""
         assert join.keys is not None
-        alias, path = alias_of(join.source, scope), path_of(join.source.term, scope)
+        lengths = self._session.name_lengths
+        alias = alias_of(join.source, scope, lengths)
+        path = path_of(join.source.term, scope, lengths)
         if path is None:
             return self._source(_Draft(scope, _one_row), join.source, scope)
         keyspace = self._session.keyspace(path, "SELECT")

@@ -101,6 +101,8 @@ class Answer:
     """Rows that an ORDER BY has sorted."""
     mutations: int = 0
     """Documents that were changed."""
+    fetched: int = 0
+    """Documents that were read, as far as anybody asks."""
     prepared: str = ""
     """The name under which the statement was prepared."""
     kind: str = ""

@@ -54,6 +54,8 @@ class Environment:
         self.sorted = 0
         """Rows that an ORDER BY has sorted."""
         self.mutations = 0
+        self.fetched = 0
+        """Documents that were read."""
         self._deadline = clock.now() + timeout if timeout > 0 else None
         self._timeout_text = timeout_text
         self._turn = 0

@@ -18,6 +18,8 @@ from couchloop.embedded.topology.cluster import Cluster
 _SEES_ALL: Final = "SystemXattrWrite"
 """Who has this privilege has all rights on the documents of a place."""
 
+_LENGTHS: Final = frozenset({1, 3})
+
 _ROLES: Final = {
     "SELECT": "query_select",
     "INSERT": "query_insert",
@@ -56,6 +58,25 @@ class Session:
     bucket: str = ""
     """Of the query context; empty: none."""
     scope: str = ""
+
+    @property
+    def name_lengths(self) -> frozenset[int]:
+        """How many parts the name of a keyspace may have."""
+        return _LENGTHS
+
+    def fixed_documents(self, path: KeyspacePath) -> list[Found] | None:
+        """Return the documents of `system:name`, None for a keyspace of another kind.
+
+        Raises QueryError (11002).
+        """
+        if path.namespace != "system":
+            return None
+        name = path.parts[0]
+        documents = self.catalogue.system_keyspace(name, self)
+        if documents is None or len(path.parts) > 1:
+            reason = {"error": None, "message": name}
+            raise QueryError(11002, f"Keyspace not found {name}", reason=reason)
+        return list(documents)
 
     def keyspace(self, path: KeyspacePath, right: str) -> Keyspace:
         """Return what a name stands for, if the user has a *right* there (`SELECT`, …).

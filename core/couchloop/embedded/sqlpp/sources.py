@@ -32,8 +32,14 @@ def located(place: str, evaluate: Evaluate) -> Evaluate:
     return run
 
 
-def path_of(term: Node, scope: Scope) -> KeyspacePath | None:
-    """Return the keyspace that a term of FROM names, None if it is an expression."""
+def path_of(term: Node, scope: Scope, lengths: frozenset[int]) -> KeyspacePath | None:
+    """Return the keyspace that a term of FROM names, None if it is an expression.
+
+    Args:
+        term: of FROM.
+        scope: the names in sight: what begins with one of them is a path from it.
+        lengths: how many parts the name of a keyspace may have.
+    """
     if isinstance(term, KeyspacePath):
         return term
     names: list[str] = []
@@ -41,16 +47,17 @@ def path_of(term: Node, scope: Scope) -> KeyspacePath | None:
     while isinstance(node, Field):
         names.insert(0, node.name)
         node = node.base
-    if not isinstance(node, Name) or len(names) not in {0, 2} or scope.knows(node.name):
+    if not isinstance(node, Name) or scope.knows(node.name):
         return None
-    return KeyspacePath(node.place, "", (node.name, *names))
+    parts = (node.name, *names)
+    return KeyspacePath(node.place, "", parts) if len(parts) in lengths else None
 
 
-def alias_of(source: Source, scope: Scope) -> str:
+def alias_of(source: Source, scope: Scope, lengths: frozenset[int]) -> str:
     """Return what a term of FROM is called. Raises QueryError if it has no name."""
     if source.alias is not None:
         return source.alias
-    path = path_of(source.term, scope)
+    path = path_of(source.term, scope, lengths)
     name = path.alias if path is not None else implicit_name(source.term)
     if name is None:
         line, column = start(source.term)
@@ -173,6 +180,7 @@ def remembered(scan: Callable[[], Iterator[Found]], alias: str, environment: Env
         nonlocal documents
         if documents is None:
             documents = list(scan())
+            environment.fetched += len(documents)
         for found in documents:
             environment.tick()
             yield {**row, alias: found.value, (META, alias): found.meta}

@@ -1,0 +1,1 @@
+"""The analytics engine: datasets over the documents of buckets, asked in SQL++."""
