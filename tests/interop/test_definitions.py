@@ -30,6 +30,11 @@ FUNCTION: Final = (
 """A function, as the client tells it."""
 
 
+WHERE: Final = {"ArrayPositions": [], "End": 1, "Field": "a", "Position": 1, "Start": 0}
+TERM: Final = {"Locations": [WHERE], "Term": "Yg=="}
+"""A term that the document has which is analyzed."""
+
+
 def functions(state: str) -> tuple[str, str]:
     """Return what the client tells of the only function, which is in that state on three nodes."""
     return "ok", str((["f"], 3, [("f", state)]))
@@ -57,8 +62,7 @@ STEPS: Final[tuple[Outcomes, ...]] = (
         "unfreeze_plan": NONE,
         "get_indexed_documents_count": ("ok", "0"),
         "index_stats": ("ok", str((["feeds", "pindexes"], True))),
-        # The service has no engine, and says so.
-        "analyze_document": ("error", ("InternalServerFailureException", 5)),
+        "analyze_document": ("ok", str({"analysis": [{"b": TERM}], "status": "ok"})),
         "upsert_scoped": NONE,
         "list_scoped": ("ok", "['i']"),
         "scoped_pause_ingest": NONE,

@@ -15,6 +15,7 @@ from couchloop.embedded.http.router import (
     Response,
     answer_json,
 )
+from couchloop.embedded.search.decoding import load_json
 from couchloop.embedded.storage.search_indexes import SearchIndex, SearchIndexes
 
 SERVER_ERROR: Final = 500
@@ -76,7 +77,11 @@ def refused(request: HttpRequest, text: str, status_code: int = 400) -> RefusedE
     later = (("Retry-After", "30"),) if status_code >= SERVER_ERROR else ()
     sent = "" if is_form(request) else _sent(request.body)
     said = {"error": text, "request": sent, "status": "fail"}
-    return RefusedError(Response(status_code, json.dumps(said).encode(), (*_REFUSED, *later)))
+    try:
+        shown = json.dumps(said)
+    except RecursionError:
+        shown = json.dumps({**said, "request": request.body.decode("utf-8", "replace")})
+    return RefusedError(Response(status_code, shown.encode(), (*_REFUSED, *later)))
 
 
 def is_form(request: HttpRequest) -> bool:
@@ -87,8 +92,8 @@ def is_form(request: HttpRequest) -> bool:
 def _sent(body: bytes) -> Any:
     """Return a body as it is told in a refusal: as an object, or as the text that it is."""
     try:
-        sent = json.loads(body) if body else ""
-    except (ValueError, RecursionError):
+        sent = load_json(body) if body else ""
+    except ValueError:
         sent = None
     return sent if isinstance(sent, dict) else body.decode("utf-8", "replace")
 

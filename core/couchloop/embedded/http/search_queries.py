@@ -84,6 +84,8 @@ def live_index(request: HttpRequest, index: SearchIndex) -> LiveIndex:
     if not isinstance(live, LiveIndex):
         names = [each["name"] for each in partitions_of(request, index) or ()]
         live = index.live = LiveIndex(index.params, names)
+    for shard in live.shards:
+        shard.failure = index.failing.get(shard.number)
     if index.may("canWrite"):
         live.follow(_items(request, index))
     return live

@@ -167,10 +167,11 @@ def _custom(name: str, definition: object) -> Analyzer:
         return ANALYZERS[kind]
     names = parts.get("token_filters")
     filters = names if isinstance(names, list) else []
+    characters = parts.get("char_filters")
     tokenizer = parts.get("tokenizer")
     unknown = [
         each
-        for each in (*(parts.get("char_filters") or ()), *filters)
+        for each in (*(characters if isinstance(characters, list) else ()), *filters)
         if not isinstance(each, str) or each not in _FILTERS
     ]
     if not isinstance(tokenizer, str) or tokenizer not in _TOKENIZERS or unknown:

@@ -15,6 +15,7 @@ from couchloop.embedded.search.searchers import (
     Nothing,
     Searcher,
     any_of,
+    limit_clauses,
 )
 
 
@@ -70,6 +71,7 @@ class DisjunctionQuery(_Compound):
     def searcher(self, context: Context) -> Searcher:
         """Return what finds it in a partition. Raises SearchError."""
         parts = self._searchers(context)
+        limit_clauses("", len(parts))
         if self.from_string and len(parts) == 1:
             return Disjunction(parts)
         return any_of(parts, int(self.least))

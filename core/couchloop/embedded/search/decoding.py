@@ -102,7 +102,7 @@ def members(struct: str, given: Mapping[str, Any], **wanted: str) -> dict[str, A
         if type_name == "int":
             value = _whole(value, where)  # noqa: PLW2901 - it is the same, as an int
         elif type_name in {"float64", "query.Boost"}:
-            value = _float(value, where, type_name)  # noqa: PLW2901 - likewise
+            value = finite(value, f"Go {where} of type {type_name}")  # noqa: PLW2901 - likewise
         found[name] = value
     return found
 
@@ -114,11 +114,12 @@ def _whole(value: float, where: str) -> int:
     return value
 
 
-def _float(value: float, where: str, wanted: str) -> float:
+def finite(value: float, where: str) -> float:
+    """Return a number as a float. Raises RequestError if it is too large for one."""
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise RequestError(f"json: cannot unmarshal number into Go {where} of type {wanted}")
+        raise RequestError(f"json: cannot unmarshal number into {where}")
     return number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from base64 import b64encode
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -170,6 +171,8 @@ def _find(request: SearchRequest, indexes: Sequence[LiveIndex]) -> _Found:
 
 
 def _in_shard(request: SearchRequest, index: LiveIndex, shard: Shard) -> list[Hit]:
+    if shard.failure is not None:
+        raise SearchError(shard.failure)
     if request.style is not None:
         find_style(request.style)
     context = Context(shard, index.analysis, request.needs_locations)
@@ -180,7 +183,7 @@ def _in_shard(request: SearchRequest, index: LiveIndex, shard: Shard) -> list[Hi
         Hit(
             shard.name,
             shard.entries[number],
-            match.score if request.scored else 0.0,
+            match.score if request.scored and math.isfinite(match.score) else 0.0,
             match,
             shows_collection=by_collection,
         )

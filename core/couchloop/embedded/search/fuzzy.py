@@ -14,24 +14,37 @@ def is_near(one: str, other: str, most: int) -> bool:
     """Whether one text becomes the other by *most* changes."""
     if abs(len(one) - len(other)) > most:
         return False
-    before: list[int] = []
-    row = list(range(len(other) + 1))
+    # Further than *most* from the diagonal nothing matters: rows hold but what is near it.
+    far, width = most + 1, 2 * most + 1
+    before = [far] * width
+    row = [abs(at - most) if at >= most else far for at in range(width)]
     for index, letter in enumerate(one, 1):
-        # Further than *most* from the diagonal nothing matters.
-        low, high = max(1, index - most), min(len(other), index + most)
-        following = [most + 1] * (len(other) + 1)
-        if index <= most:
-            following[0] = index
-        for at in range(low, high + 1):
-            changed = row[at - 1] + (letter != other[at - 1])
-            best = min(changed, row[at] + 1, following[at - 1] + 1)
-            if index > 1 and at > 1 and letter == other[at - 2] and one[index - 2] == other[at - 1]:
-                best = min(best, before[at - 2] + 1)
-            following[at] = best
+        following = [far] * width
+        for at in range(width):
+            column = index + at - most
+            if not 0 <= column <= len(other):
+                continue
+            best = row[at + 1] + 1 if at + 1 < width else far
+            if column > 0:
+                best = min(best, row[at] + (letter != other[column - 1]))
+                best = min(best, following[at - 1] + 1 if at > 0 else far)
+            if _is_swap(one, other, index, column):
+                best = min(best, before[at] + 1)
+            following[at] = min(best, far)
         if min(following) > most:
             return False
         before, row = row, following
-    return row[len(other)] <= most
+    return row[len(other) - len(one) + most] <= most
+
+
+def _is_swap(one: str, other: str, index: int, column: int) -> bool:
+    """Whether the last two signs of two beginnings are the same, the other way round."""
+    return (
+        index > 1
+        and column > 1
+        and one[index - 1] == other[column - 2]
+        and one[index - 2] == other[column - 1]
+    )
 
 
 def near_terms(

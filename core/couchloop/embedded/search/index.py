@@ -178,6 +178,8 @@ class Shard:
     def __init__(self, name: str, number: int) -> None:
         self.name = name
         self.number = number
+        self.failure: str | None = None
+        """What it says instead of searching."""
         self.entries: dict[int, Entry] = {}
         self._postings: dict[str, dict[str, dict[int, Posting]]] = {}
         self._sorted: dict[str, list[str]] = {}

@@ -175,7 +175,7 @@ class IndexMapping:
         for name, given, options in self._described(place):
             made = _value(str(given.get("type") or "text"), value, given)
             if made is not None:
-                yield Field(name, made[0], made[1], place.indexes, options)
+                yield Field(name, made[0], made[1], place.indexes, options, made[2])
 
     def _simple(self, value: Any, place: _Place) -> Iterator[Field]:
         if place.own is not None:

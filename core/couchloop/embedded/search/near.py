@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from couchloop.embedded.search.hits import Hit
@@ -49,6 +50,7 @@ def _nearest(request: SearchRequest, near: Near, where: Where) -> list[Hit]:
                 ]
                 if scores and (not wanted or entry.collection in wanted):
                     score = near.boost * max(scores) if request.scored else 0.0
+                    score = score if math.isfinite(score) else 0.0
                     candidates.append(Hit(shard.name, entry, score, Match(score), by_collection))
     candidates.sort(key=lambda hit: (-hit.score, hit.entry.key))
     return candidates[: near.most]

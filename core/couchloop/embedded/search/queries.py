@@ -19,6 +19,7 @@ from couchloop.embedded.search.searchers import (
     Term,
     any_of,
     any_term,
+    limit_clauses,
 )
 
 
@@ -70,6 +71,7 @@ class MatchQuery(Simple):
         ]
         if self.every:
             return Conjunction(parts) if len(parts) > 1 else any_of(parts)
+        limit_clauses("", len(parts))
         return any_of(parts)
 
     def _part(self, context: Context, field: str, term: str) -> Searcher:

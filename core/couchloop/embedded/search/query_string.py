@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -180,7 +181,7 @@ class _Parser:
         if self._kind() != "tilde":
             return 0
         text = self._take().text
-        return int(_float(text, "fuzziness")) if text else 1
+        return int(min(9.0, max(-9.0, _float(text, "fuzziness")))) if text else 1
 
     def _range(self, field: str) -> Query:
         is_above = self._take().kind == ">"
@@ -217,9 +218,12 @@ def _boosted(query: Query, boost: float) -> Query:
 
 def _float(text: str, what: str) -> float:
     try:
-        return parse_float(text)
+        number = parse_float(text)
     except SearchError as error:
         raise RequestError(f"parse error: invalid {what} value: {error}") from None
+    if not math.isfinite(number):
+        raise RequestError(f"parse error: invalid {what} value: {text} is not finite")
+    return number
 
 
 def parse_query_string(text: str) -> Query:

@@ -16,6 +16,8 @@ _LARGEST: Final = 10_000
 _DEEPEST: Final = 200
 """Groups within groups."""
 _MOST_REPEATS: Final = 1000
+_MOST_WORK: Final = 2_000_000
+"""States that are looked at, for all terms together: a loop waits for it."""
 _TOO_LARGE: Final = "regexp: expression is too large for the embedded search service"
 _LAST: Final = chr(0x10FFFF)
 _WORD: Final = (("0", "9"), ("A", "Z"), ("_", "_"), ("a", "z"))
@@ -362,6 +364,7 @@ class Pattern:
         self._end = end
         self._start = self._closure({start})
         self._steps: dict[tuple[frozenset[int], str], frozenset[int]] = {}
+        self._work = 0
 
     def matches(self, term: str) -> bool:
         """Whether the whole term is as the expression says."""
@@ -376,6 +379,9 @@ class Pattern:
         key = states, character
         found = self._steps.get(key)
         if found is None:
+            self._work += len(states)
+            if self._work > _MOST_WORK:
+                raise SearchError(_TOO_LARGE)
             further: set[int] = set()
             for number in states:
                 state = self._states[number]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from couchloop.embedded.search.decoding import kind_of
+from couchloop.embedded.search.decoding import finite, kind_of
 from couchloop.embedded.search.errors import RequestError
 from couchloop.embedded.search.facets import Facet, parse_facet
 from couchloop.embedded.search.parsing import parse_query
@@ -297,7 +297,7 @@ def _one_near(given: Any) -> Near:
     query = None if chosen is None else parse_query(chosen)
     if query is not None:
         query.check()
-    return Near(name, vector, count, 1.0 if boost is None else float(boost), query)
+    return Near(name, vector, count, 1.0 if boost is None else finite(boost, "knn boost"), query)
 
 
 def echo(request: SearchRequest) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class Constant:
     @property
     def weight(self) -> float:
         """What it counts for among others."""
-        return self._boost**2
+        return self._boost * self._boost
 
     def scale(self, norm: float) -> None:
         """Weigh it against others."""
@@ -127,7 +127,8 @@ class Term:
     @property
     def weight(self) -> float:
         """What it counts for among others."""
-        return (self._boost * self._rarity) ** 2
+        weight = self._boost * self._rarity
+        return weight * weight
 
     def scale(self, norm: float) -> None:
         """Weigh it against others."""
@@ -314,13 +315,19 @@ def any_of(parts: Sequence[Searcher], least: int = 0) -> Searcher:
     return parts[0] if len(parts) == 1 and least <= 1 else Disjunction(parts, least)
 
 
+def limit_clauses(field: str, count: int) -> None:
+    """Raise SearchError if there are too many alternatives."""
+    if count > MOST_CLAUSES:
+        raise SearchError(
+            f"TooManyClauses over field: `{field}` [{count} > maxClauseCount, which is set to "
+            f"{MOST_CLAUSES}]"
+        )
+
+
 def any_term(
     context: Context, field: str, terms: Sequence[str], boost: float, *, limited: bool = True
 ) -> Searcher:
     """Return what finds any of some terms. Raises SearchError if they are too many."""
-    if limited and len(terms) > MOST_CLAUSES:
-        raise SearchError(
-            f"TooManyClauses over field: `{field}` [{len(terms)} > maxClauseCount, which is set to "
-            f"{MOST_CLAUSES}]"
-        )
+    if limited:
+        limit_clauses(field, len(terms))
     return any_of([Term(context, field, term, boost) for term in terms])

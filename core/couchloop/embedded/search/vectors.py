@@ -58,13 +58,18 @@ def similarity(metric: str, one: Sequence[float], other: Sequence[float]) -> flo
         one: a vector.
         other: another of that length.
     """
-    product = math.fsum(a * b for a, b in zip(one, other, strict=True))
+    score = _score(metric, one, other)
+    return max(-_NEAREST, min(_NEAREST, score)) if not math.isnan(score) else 0.0
+
+
+def _score(metric: str, one: Sequence[float], other: Sequence[float]) -> float:
+    product = sum(a * b for a, b in zip(one, other, strict=True))
     if metric == "dot_product":
         return product
     if metric == "cosine":
         size = math.hypot(*one) * math.hypot(*other)
         return product / size if size else 0.0
-    squares = math.fsum((a - b) ** 2 for a, b in zip(one, other, strict=True))
+    squares = sum((a - b) * (a - b) for a, b in zip(one, other, strict=True))
     # A server divides one by the squared distance.
     return 1 / squares if squares else _NEAREST
 

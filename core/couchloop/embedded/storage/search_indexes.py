@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from couchloop.embedded.generator import Generator
@@ -39,6 +39,8 @@ class SearchIndex:
     uuid: str = ""
     held_count: int | None = None
     """How many documents it had when it was told to index no more; None: it follows them."""
+    failing: dict[int, str] = field(default_factory=dict)
+    """Partitions that fail when they are searched, by their numbers: what they say."""
     live: object | None = None
     """Its documents in searchable form, once somebody has searched: who did knows what it is."""
 
