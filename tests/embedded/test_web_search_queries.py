@@ -237,6 +237,30 @@ def test_partitions_that_fail(cluster: EmbeddedCluster) -> None:
     assert search(cluster, EVERYTHING)["total_hits"] == 8
 
 
+def test_nodes_that_are_gone() -> None:
+    """Partitions of a node that has stopped are missing, unless another has a copy."""
+    cluster = EmbeddedCluster(2, ["default"], [administrator()], replicas=0, clock=ManualClock())
+    for copies in (0, 1):
+        plan = {"indexPartitions": 2, "numReplicas": copies}
+        put(cluster, f"/api/index/with{copies}", DEFINITION | {"planParams": plan})
+    cluster.stop(cluster.nodes[1])
+    found = search(cluster, EVERYTHING, "/api/index/with0")
+    assert list(found["status"]["errors"].values()) == [
+        "dial tcp 127.0.0.1:0: connect: connection refused"
+    ]
+    found = search(cluster, EVERYTHING, "/api/index/with1")
+    assert found["status"] == {"total": 2, "failed": 0, "successful": 2}
+
+
+def test_an_alias_of_what_must_not_be_queried(cluster: EmbeddedCluster) -> None:
+    """It has nothing left to search in."""
+    put(cluster, "/api/index/one")
+    put(cluster, INDEX, alias("one"))
+    assert ids(cluster, EVERYTHING) == []
+    ask(cluster, "POST", "/api/index/one/queryControl/disallow")
+    assert why(cluster, EVERYTHING) == "cannot perform operation on empty alias"
+
+
 def vectors(metric: str) -> dict[str, Any]:
     """Return a definition of an index of vectors."""
     described = {"index": True, "type": "vector", "dims": 2, "similarity": metric}

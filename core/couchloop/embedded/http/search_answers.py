@@ -17,6 +17,7 @@ from couchloop.embedded.http.router import (
 )
 from couchloop.embedded.search.decoding import load_json
 from couchloop.embedded.storage.search_indexes import SearchIndex, SearchIndexes
+from couchloop.embedded.topology.node import Node
 
 SERVER_ERROR: Final = 500
 VERSION: Final = "7.6.0"
@@ -98,21 +99,23 @@ def _sent(body: bytes) -> Any:
     return sent if isinstance(sent, dict) else body.decode("utf-8", "replace")
 
 
+def holders(request: HttpRequest, index: SearchIndex, number: int) -> list[Node]:
+    """Return the nodes that have a partition: the first is asked, the others have copies."""
+    nodes = [node for node in request.cluster.nodes if node.runs("fts")]
+    copies = range(index.plan_params["numReplicas"] + 1)
+    return [nodes[(number + copy) % len(nodes)] for copy in copies] if nodes else []
+
+
 def partitions_of(request: HttpRequest, index: SearchIndex) -> list[dict[str, Any]] | None:
     """Return the partitions of an index, spread over the nodes that have the service."""
     if index.is_alias:
         return None
-    nodes = [node for node in request.cluster.nodes if node.runs("fts")]
     vbuckets = len(request.cluster.buckets[index.source_name].partitions)
     size = index.plan_params["maxPartitionsPerPIndex"]
     found = []
     for number, start in enumerate(range(0, vbuckets, size)):
         covered = ",".join(map(str, range(start, min(start + size, vbuckets))))
         digest = sha256(covered.encode()).hexdigest()
-        chosen = (
-            nodes[(number + copy) % len(nodes)]
-            for copy in range(index.plan_params["numReplicas"] + 1)
-        )
         found.append(
             {
                 "name": f"{index.name}_{index.uuid}_{digest[:8]}",
@@ -131,7 +134,7 @@ def partitions_of(request: HttpRequest, index: SearchIndex) -> list[dict[str, An
                         "canWrite": index.may("canWrite"),
                         "priority": priority,
                     }
-                    for priority, node in enumerate(chosen)
+                    for priority, node in enumerate(holders(request, index, number))
                 },
             }
         )

@@ -18,6 +18,7 @@ from couchloop.embedded.http.router import HttpRequest, RefusedError, Response
 from couchloop.embedded.http.search_answers import (
     found_index,
     good,
+    holders,
     is_form,
     partitions_of,
     refused,
@@ -34,6 +35,7 @@ from couchloop.embedded.storage.search_indexes import (
     SearchIndexError,
     indexed_documents,
 )
+from couchloop.embedded.topology.node import NodeState
 
 _CONTROL: Final = "bleve: QueryBleve parsing queryCtlParams, err: "
 _NOT_REACHED: Final = 412
@@ -47,18 +49,25 @@ def query(request: HttpRequest) -> Response:
     if not index.may("canRead") or request.query.get("indexUUID", index.uuid) != index.uuid:
         raise refuse("pindex not available")
     try:
-        members = request.cluster.search_indexes.members(index)
-        asked = parse_request(_body(request))
-        check_window(asked)
-        _check_consistency(request, asked, members)
-        live = [live_index(request, each) for each in members if each.may("canRead")]
-        if asked.control.validate:
-            _validate(asked, live)
-        answer = search(asked, live)
+        answer = _answer(request, index)
     except (SearchIndexError, RequestError, SearchError) as error:
         raise refuse(str(error)) from None
     answer["took"] = int((request.cluster.clock.now() - began) * 1e9)
     return good(answer)
+
+
+def _answer(request: HttpRequest, index: SearchIndex) -> dict[str, Any]:
+    """Search. Raises SearchIndexError, RequestError, SearchError, RefusedError."""
+    members = request.cluster.search_indexes.members(index)
+    asked = parse_request(_body(request))
+    check_window(asked)
+    _check_consistency(request, asked, members)
+    live = [live_index(request, each) for each in members if each.may("canRead")]
+    if not live:
+        raise RequestError("cannot perform operation on empty alias")
+    if asked.control.validate:
+        _validate(asked, live)
+    return search(asked, live)
 
 
 def analyze(request: HttpRequest) -> Response:
@@ -85,10 +94,21 @@ def live_index(request: HttpRequest, index: SearchIndex) -> LiveIndex:
         names = [each["name"] for each in partitions_of(request, index) or ()]
         live = index.live = LiveIndex(index.params, names)
     for shard in live.shards:
-        shard.failure = index.failing.get(shard.number)
+        shard.failure = index.failing.get(shard.number) or _unreached(request, index, shard.number)
     if index.may("canWrite"):
         live.follow(_items(request, index))
     return live
+
+
+def _unreached(request: HttpRequest, index: SearchIndex, number: int) -> str | None:
+    """Return what is said of a partition all of whose nodes are gone, None if one is there."""
+    nodes = holders(request, index, number)
+    if any(node.state is NodeState.RUNNING for node in nodes):
+        return None
+    if any(node.state is NodeState.HUNG for node in nodes):
+        return "context deadline exceeded"
+    where = f"{nodes[0].host}:{nodes[0].ports.get('fts', 0)}" if nodes else ""
+    return f"dial tcp {where}: connect: connection refused"
 
 
 def _items(request: HttpRequest, index: SearchIndex) -> Iterator[Item]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from couchloop.embedded.search import words
@@ -56,8 +57,11 @@ def _shifted(text: str, by: int) -> Iterator[Span]:
         yield Span(span.start + by, span.end + by, span.kind)
 
 
+_stem: Final = lru_cache(4096)(stem)
+
+
 def _lower(tokens: Iterable[Token]) -> Iterable[Token]:
-    return (token._replace(term=token.term.lower()) for token in tokens)
+    return (Token(token.term.lower(), *token[1:]) for token in tokens)
 
 
 def _without_possessive(tokens: Iterable[Token]) -> Iterable[Token]:
@@ -74,7 +78,7 @@ def _without_stop_words(tokens: Iterable[Token]) -> Iterable[Token]:
 
 
 def _stemmed(tokens: Iterable[Token]) -> Iterable[Token]:
-    return (token._replace(term=stem(token.term)) for token in tokens)
+    return (Token(_stem(token.term), *token[1:]) for token in tokens)
 
 
 class Analyzer:

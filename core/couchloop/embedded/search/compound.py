@@ -113,6 +113,7 @@ class BooleanQuery:
             should = None
         if must is None and should is None:
             if must_not is None:
+                # Nor does the service find all where what must not match can match nothing.
                 return Nothing()
             must = MatchAllQuery().searcher(context)
         if must is not None and should is None and must_not is None:

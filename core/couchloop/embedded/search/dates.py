@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 from couchloop.embedded.search.errors import SearchError
 
 DEFAULT_PARSER: Final = "dateTimeOptional"
+_OTHER_PARSERS: Final = frozenset(("unix_sec", "unix_milli", "unix_micro", "unix_nano"))
+"""Those that a server has."""
 _NO_LAYOUT: Final = "unable to parse datetime with any of the layouts"
 _BILLION: Final = 1_000_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -113,6 +115,10 @@ def write(nanoseconds: int, layout: str) -> str:
 
 def bound(text: str, parser: str) -> int:
     """Return the bound of a range. Raises SearchError."""
+    if parser in _OTHER_PARSERS:
+        raise SearchError(
+            f"dateTimeParser '{parser}' is not supported by the embedded search service"
+        )
     if parser != DEFAULT_PARSER:
         raise SearchError(f"no dateTimeParser named '{parser}' registered")
     found = parse(text)

@@ -67,7 +67,11 @@ def near_terms(
         raise SearchError("invalid fuzziness, negative")
     if fuzziness == 0:
         raise SearchError("fuzziness exceeds the max limit")
-    prefix = term[: max(0, prefix_length)]
+    prefix, signs = term[: max(0, prefix_length)], frozenset(term)
+    # Each change brings one sign in and takes another out, at most.
+    most = 2 * fuzziness
     return [
-        each for each in context.shard.beginning(field, prefix) if is_near(term, each, fuzziness)
+        each
+        for each in context.shard.beginning(field, prefix)
+        if len(signs.symmetric_difference(each)) <= most and is_near(term, each, fuzziness)
     ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from couchloop.embedded.search import cells, geo, numbers
@@ -27,11 +28,12 @@ class Location(NamedTuple):
     """Index in each array on the way."""
 
 
-class Posting(NamedTuple):
+@dataclass(slots=True)
+class Posting:
     """What of a document a term is."""
 
     frequency: int
-    locations: tuple[Location, ...]
+    locations: list[Location]
 
 
 class Source(NamedTuple):
@@ -57,32 +59,54 @@ class Entry:
     points: dict[str, list[Point]]
     vectors: dict[str, list[tuple[Vector, str]]]
     """With the metrics by which they are compared."""
+    _values: dict[str, list[str]] = field(default_factory=dict)
 
     def values(self, name: str) -> list[str]:
         """Return the different terms of a field, in order."""
-        return sorted(self.terms.get(name, ()))
+        found = self._values.get(name)
+        if found is None:
+            found = self._values[name] = sorted(self.terms.get(name, ()))
+        return found
+
+
+_Placed = Sequence[tuple[str, Location | None]]
+"""Terms, and where they are, as far as that is kept."""
 
 
 @dataclass(slots=True)
 class _Building:
     """An entry while its fields are gathered."""
 
-    terms: dict[str, dict[str, tuple[int, list[Location]]]] = field(default_factory=dict)
+    terms: dict[str, dict[str, Posting]] = field(default_factory=dict)
     lengths: dict[str, int] = field(default_factory=dict)
 
-    def add(self, name: str, tokens: Iterable[Token], one: Field) -> None:
+    def add(self, name: str, placed: _Placed) -> None:
         """Add the terms of one value to a field."""
         terms = self.terms.setdefault(name, {})
-        count = 0
-        for token in tokens:
-            count += 1
-            frequency, locations = terms.get(token.term, (0, []))
-            if one.options.vectors:
-                locations.append(
-                    Location(one.name, token.position, token.start, token.end, one.places)
-                )
-            terms[token.term] = frequency + 1, locations
-        self.lengths[name] = self.lengths.get(name, 0) + count
+        for term, where in placed:
+            posting = terms.get(term)
+            if posting is None:
+                terms[term] = Posting(1, [] if where is None else [where])
+            else:
+                posting.frequency += 1
+                if where is not None:
+                    posting.locations.append(where)
+        self.lengths[name] = self.lengths.get(name, 0) + len(placed)
+
+
+def _placed(tokens: Sequence[Token], one: Field) -> _Placed:
+    if not one.options.vectors:
+        return [(token.term, None) for token in tokens]
+    name, places = one.name, one.places
+    return [
+        (token.term, Location(name, token.position, token.start, token.end, places))
+        for token in tokens
+    ]
+
+
+@lru_cache(4096)
+def _of_number(number: int) -> Sequence[Token]:
+    return tuple(_simple(term, length(term)) for term in numbers.terms(number))
 
 
 def _simple(term: str, size: int) -> Token:
@@ -117,15 +141,15 @@ class Analysis:
             found = self._analyzers[name] = find_analyzer(name, self.mapping.analyzers)
         return found
 
-    def tokens(self, one: Field) -> list[Token]:
+    def tokens(self, one: Field) -> Sequence[Token]:
         """Return the terms of a value. Raises SearchError."""
         match one.kind:
             case "text":
                 return self.analyzer(one.options.analyzer)(one.value)
             case "number":
-                terms = numbers.terms(numbers.float_to_int(one.value))
+                return _of_number(numbers.float_to_int(one.value))
             case "datetime":
-                terms = numbers.terms(one.value)
+                return _of_number(one.value)
             case "boolean":
                 terms = ["T" if one.value else "F"]
             case "geopoint":
@@ -154,21 +178,23 @@ class Analysis:
             if each.kind == "vector":
                 vectors.setdefault(each.name, []).append((each.value, each.layout))
                 continue
-            tokens = self.tokens(each)
-            building.add(each.name, tokens, each)
+            placed = _placed(self.tokens(each), each)
+            building.add(each.name, placed)
             names = [each.name]
             if each.options.in_all:
-                building.add(ALL, tokens, each)
+                building.add(ALL, placed)
                 names.append(ALL)
             if each.kind == "geopoint":
                 for name in names:
                     points.setdefault(name, []).append(each.value)
-        terms = {
-            name: {term: Posting(count, tuple(where)) for term, (count, where) in found.items()}
-            for name, found in building.terms.items()
-        }
         return Entry(
-            source.key, source.collection, fields, terms, building.lengths, points, vectors
+            source.key,
+            source.collection,
+            fields,
+            building.terms,
+            building.lengths,
+            points,
+            vectors,
         )
 
 

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from typing import Any, Final, NamedTuple
 
 from couchloop.embedded.search import dates
+from couchloop.embedded.search.errors import SearchError
 from couchloop.embedded.search.geo import parse_point, rounded
 from couchloop.embedded.search.vectors import read_vector
 
@@ -149,6 +150,8 @@ class IndexMapping:
         if mode == "docid_prefix":
             delimiter = str(self._config.get("docid_prefix_delim") or "")
             return key.partition(delimiter)[0] if delimiter and delimiter in key else ""
+        if mode == "docid_regexp" and self._types:
+            raise SearchError("docid_regexp is not supported by the embedded search service")
         if mode == "type_field" and isinstance(document, dict):
             kind = document.get(str(self._config.get("type_field") or "type"))
             return kind if isinstance(kind, str) else ""

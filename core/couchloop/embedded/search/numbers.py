@@ -6,12 +6,13 @@ A number is indexed 16 times, each time with four bits less, so that a range is 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 _STEP: Final = 4
 _MASK: Final = (1 << 64) - 1
 _SIGN: Final = 1 << 63
+_DIGITS: Final = [chr(code) for code in range(128)]
 _FIRST: Final = 0x20
 """First character of a term of full precision."""
 
@@ -36,8 +37,8 @@ def encode(number: int, shift: int = 0) -> str:
     """Return the term of a number (of 64 bits, signed), less *shift* bits."""
     bits = ((number & _MASK) ^ _SIGN) >> shift
     count = (63 - shift) // 7 + 1
-    digits = (chr(bits >> 7 * index & 0x7F) for index in reversed(range(count)))
-    return chr(_FIRST + shift) + "".join(digits)
+    digits = [_DIGITS[bits >> 7 * index & 0x7F] for index in range(count - 1, -1, -1)]
+    return _DIGITS[_FIRST + shift] + "".join(digits)
 
 
 def decode(term: str) -> int | None:
@@ -54,9 +55,9 @@ def decode(term: str) -> int | None:
     return value - (1 << 64) if value & _SIGN else value
 
 
-def terms(number: int) -> list[str]:
+def terms(number: int) -> Sequence[str]:
     """Return all terms of a number, the most precise one first."""
-    return [encode(number, shift) for shift in range(0, 64, _STEP)]
+    return tuple(encode(number, shift) for shift in range(0, 64, _STEP))
 
 
 def ranges(least: int, most: int) -> Iterator[tuple[str, str]]:

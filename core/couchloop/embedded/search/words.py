@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from enum import Enum
@@ -112,8 +113,26 @@ def _joined(text: str, end: int, last: int) -> int:
     return end
 
 
+_ASCII: Final = re.compile(
+    r"\w+(?:(?:(?<=[A-Za-z])[:.'](?=[A-Za-z])|(?<=[0-9])[.',;](?=[0-9]))\w+)*", re.ASCII
+)
+"""What the rules come to where there is nothing but ASCII, which is most of all text."""
+
+
 def words(text: str) -> Iterator[Span]:
     """Yield words, numbers and single ideographs; what is between them is left out."""
+    if not text.isascii():
+        yield from _words(text)
+        return
+    for found in _ASCII.finditer(text):
+        word = found[0]
+        if word.isalpha() or any(map(str.isalpha, word)):
+            yield Span(found.start(), found.end(), Kind.LETTERS)
+        elif any(map(str.isdigit, word)):
+            yield Span(found.start(), found.end(), Kind.NUMBER)
+
+
+def _words(text: str) -> Iterator[Span]:
     start, length = 0, len(text)
     while start < length:
         last = _class_of(text[start])
