@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+import pytest
+
 from tests.interop.official import CLIENTS, Outcomes, environment, run
 from tests.interop.served import environment as ours
 from tools import peers
@@ -55,6 +57,13 @@ def stats(*ages: int) -> dict[str, int]:
 
 
 ALL: Final = [BOB, ANN, DOT, CID]
+AGES: Final = (("ann", 30), ("bob", 20), ("cid", 40), ("dot", 10))
+GROUPS: Final = [
+    [None, ["de", "ulm"], stats(20)],
+    [None, ["de", "Ulm"], stats(30, 10)],
+    [None, ["fr", "Pau"], stats(40)],
+]
+LEVELS: Final = [[None, ["de"], stats(30, 20, 10)], [None, ["fr"], stats(40)]]
 INVALID: Final = ("error", ("InvalidArgumentException", 3))
 MISSING: Final = ("error", ("DesignDocumentNotFoundException", 502))
 EXPECTED: Final[Outcomes] = {
@@ -76,16 +85,10 @@ EXPECTED: Final[Outcomes] = {
     "on_error": ok([BOB]),
     "timeout": ok([BOB]),
     "context": ok([BOB]),
-    "development": ok([["ann", None, 30], ["bob", None, 20], ["cid", None, 40], ["dot", None, 10]]),
+    "development": ok([[key, None, age] for key, age in AGES]),
     "reduced": ok([[None, None, stats(30, 20, 40, 10)]]),
-    "grouped": ok(
-        [
-            [None, ["de", "ulm"], stats(20)],
-            [None, ["de", "Ulm"], stats(30, 10)],
-            [None, ["fr", "Pau"], stats(40)],
-        ]
-    ),
-    "grouped by level": ok([[None, ["de"], stats(30, 20, 10)], [None, ["fr"], stats(40)]]),
+    "grouped": ok(GROUPS),
+    "grouped by level": ok(LEVELS),
     "grouped keys": ok([[None, ["de", "Ulm"], stats(30, 10)]]),
     "not reduced": ok([BOB]),
     "nothing": ok([]),
@@ -124,3 +127,34 @@ def test_python() -> None:
     assert found == EXPECTED, json.dumps(
         {name: found.get(name) for name in EXPECTED if found.get(name) != EXPECTED[name]}, indent=1
     )
+
+
+NODE: Final[Outcomes] = {
+    "all": ("ok", ALL),
+    "limit, skip": ("ok", [ANN, DOT]),
+    "descending": ("ok", ALL[::-1]),
+    "key": ("ok", [ANN, DOT]),
+    "keys": ("ok", [CID, ANN, DOT]),
+    "range": ("ok", [ANN, DOT]),
+    "exclusive": ("ok", [BOB]),
+    "request_plus": ("ok", ALL),
+    "on_error": ("ok", [BOB]),
+    "development": ("ok", [[key, None, age] for key, age in AGES]),
+    "reduced": ("ok", [[None, None, stats(30, 20, 40, 10)]]),
+    "grouped": ("ok", GROUPS),
+    "grouped by level": ("ok", LEVELS),
+    "not reduced": ("ok", [BOB]),
+    "no view": ("error", "DesignDocumentNotFoundError"),
+    "group of a map": ("error", "InvalidArgumentError"),
+}
+
+
+@pytest.mark.skipif(peers.node_program() is None, reason="Node.js and npm are not installed")
+def test_node() -> None:
+    """The same by the official Node.js SDK, over what the other has stored."""
+    folder = peers.node_sdk()
+    assert folder is not None
+    paths = environment(NODE_PATH=str(folder / "node_modules"))
+    with serving() as address:
+        run([str(peers.python_sdk()), str(CLIENTS / "views.py"), address], environment())
+        assert run(["node", str(CLIENTS / "views.js"), address], paths) == NODE

@@ -80,6 +80,18 @@ def test_kinds(
     assert f"(HTTP {status})" in found.error.message
 
 
+def test_as_a_server_writes_it() -> None:
+    """What a real server has broken into lines is one sentence of an error."""
+    body = (
+        b'{"error":"not_found","reason":"Error opening view `v`, from set `b`, design document '
+        b'`_design/beer`: {not_found,\\n                      missing_named_view}"}'
+    )
+    error = refusal(404, body, "n", "b").error
+    assert type(error) is ViewNotFoundError
+    assert error.context is not None
+    assert str(error.context.server_context).endswith("{not_found, missing_named_view}")
+
+
 def test_permissions() -> None:
     """What a user lacks is told in an order that does not change."""
     body = b'{"message":"Forbidden. User needs","permissions":["b!read","a!read"]}'

@@ -204,8 +204,29 @@ def _node_of(row: Row, request: HttpRequest) -> str:
 
 
 def _debug(bucket: Bucket, node: Node) -> dict[str, Any]:
-    led = [each.number for each in bucket.partitions if each.chain[0] == node.node_id]
-    return {_LOCAL: {"main_group": {"active_partitions": led}}}
+    """Return what a node says of its part of the index: what is never there here is empty."""
+    parts = [each for each in bucket.partitions if each.chain[0] == node.node_id]
+    led = [each.number for each in parts]
+    seqnos = {}
+    for each in parts:
+        # Of a vbucket that was never used nothing is made for this.
+        leader = each.leader if each.used else None
+        seqnos[f"{each.number:04}"] = 0 if leader is None else leader.seqno
+    group = {
+        "active_partitions": led,
+        "original_active_partitions": led,
+        "passive_partitions": [],
+        "original_passive_partitions": [],
+        "cleanup_partitions": [],
+        "replica_partitions": [],
+        "replicas_on_transfer": [],
+        "indexable_seqs": seqnos,
+        "unindexeable_seqs": {},
+        "wanted_seqs": {},
+        "wanted_partitions": led,
+        "pending_transition": None,
+    }
+    return {_LOCAL: {"main_group": group}}
 
 
 def _text(document: object) -> bytes:
