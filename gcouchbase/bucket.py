@@ -35,7 +35,14 @@ from couchloop.transcoder import FMT_JSON, Transcoder
 from gcouchbase.collection import Collection, Scope
 from gcouchbase.dialling import SocketFactory
 from gcouchbase.driver import GeventDriver
-from gcouchbase.methods import HealthMethods, N1qlMethods, OldNames, SearchMethods, ViewMethods
+from gcouchbase.methods import (
+    BucketAnalyticsMethods,
+    HealthMethods,
+    N1qlMethods,
+    OldNames,
+    SearchMethods,
+    ViewMethods,
+)
 from gcouchbase.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -82,6 +89,7 @@ class Bucket(
     N1qlMethods,
     SearchMethods,
     ViewMethods,
+    BucketAnalyticsMethods,
     HealthMethods,
     ScopesAndCollections[Scope, Collection, "CollectionManager"],
     BucketBase,

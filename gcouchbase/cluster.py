@@ -16,6 +16,7 @@ from couchloop.settings.connection_string import ConnectionString
 from gcouchbase.bucket import Bucket, OpenBucketArguments
 from gcouchbase.dialling import SocketFactory
 from gcouchbase.methods import (
+    AnalyticsMethods,
     HealthMethods,
     HttpMethods,
     N1qlMethods,
@@ -40,7 +41,13 @@ __all__ = ["CertAuthenticator", "ClassicAuthenticator", "Cluster", "PasswordAuth
 
 
 class Cluster(
-    QueryMethods, N1qlMethods, SearchMethods, HealthMethods, HttpMethods, ClusterBase[Bucket]
+    QueryMethods,
+    N1qlMethods,
+    AnalyticsMethods,
+    SearchMethods,
+    HealthMethods,
+    HttpMethods,
+    ClusterBase[Bucket],
 ):
     """Where the nodes are and who connects. Does no I/O before a Bucket is opened, or asked for.
 

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from couchloop.client.collections import CollectionBase, ScopeBase
 from gcouchbase.driver import GeventDriver
-from gcouchbase.methods import DocumentMethods, N1qlMethods, QueryMethods, SearchMethods
+from gcouchbase.methods import (
+    AnalyticsMethods,
+    DocumentMethods,
+    N1qlMethods,
+    QueryMethods,
+    SearchMethods,
+)
 
 if TYPE_CHECKING:
     from gcouchbase.management import (
@@ -35,7 +41,7 @@ class Collection(DocumentMethods, N1qlMethods, SearchMethods, CollectionBase):
         return CollectionQueryIndexManager(self, self._index_defaults())
 
 
-class Scope(QueryMethods, SearchMethods, ScopeBase[Collection]):
+class Scope(QueryMethods, AnalyticsMethods, SearchMethods, ScopeBase[Collection]):
     """A scope of a bucket: `bucket.scope(name)`."""
 
     __slots__ = ()

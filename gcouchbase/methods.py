@@ -23,6 +23,8 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/operations/scan.py
 - core/couchloop/n1ql/n1ql_queries.py
 - core/couchloop/n1ql/queries.py
+- core/couchloop/analytics/analytics_queries.py
+- core/couchloop/analytics/bucket_analytics.py
 - core/couchloop/fulltext/searches.py
 - core/couchloop/views/view_queries.py
 - core/couchloop/session/health.py
@@ -43,6 +45,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, overload
 from warnings import warn
 
+from couchloop.analytics import analytics_queries, bucket_analytics
+from couchloop.analytics.options import AnalyticsScanConsistency
+from couchloop.analytics.query import AnalyticsQuery
 from couchloop.arguments.expiry import Expiry, LockTime
 from couchloop.client.services import ClusterServices
 from couchloop.durability import DurabilityType
@@ -113,7 +118,7 @@ from couchloop.views.options import ViewErrorMode, ViewOptions, ViewOrdering, Vi
 from couchloop.views.params import QueryBase
 from couchloop.views.rows import RowProcessor
 from gcouchbase.driver import GeventDriver
-from gcouchbase.rows import N1QLRequest, SearchResult, View
+from gcouchbase.rows import AnalyticsRequest, N1QLRequest, SearchResult, View
 from gcouchbase.stream import ResultStream
 
 
@@ -4880,6 +4885,219 @@ class QueryMethods:
                     timeout=timeout,
                     type=type,
                     use_replica=use_replica,
+                    **kwargs,
+                ),
+                self._ask_services(),
+            )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+
+
+class AnalyticsMethods:
+    """Analytics queries by the name of SDK 4."""
+
+    __slots__ = ()
+
+    _defaults: Defaults
+    _driver: GeventDriver
+    if TYPE_CHECKING:
+
+        def _ask_services(self) -> ClusterServices: ...
+
+    @overload
+    def analytics_query(
+        self,
+        statement: str | AnalyticsQuery,
+        *args: Any,
+        client_context_id: str | None = None,
+        named_parameters: Mapping[str, Any] | None = None,
+        positional_parameters: Sequence[Any] | None = None,
+        priority: bool | None = None,
+        query_context: str | None = None,
+        raw: Mapping[str, Any] | None = None,
+        readonly: bool | None = None,
+        row_factory: Any = None,
+        scan_consistency: AnalyticsScanConsistency | str | None = None,
+        serializer: Any = None,
+        timeout: float | timedelta | None = None,
+        type: type[V],
+        **kwargs: Any,
+    ) -> AnalyticsRequest[V]: ...
+    @overload
+    def analytics_query(
+        self,
+        statement: str | AnalyticsQuery,
+        *args: Any,
+        client_context_id: str | None = None,
+        named_parameters: Mapping[str, Any] | None = None,
+        positional_parameters: Sequence[Any] | None = None,
+        priority: bool | None = None,
+        query_context: str | None = None,
+        raw: Mapping[str, Any] | None = None,
+        readonly: bool | None = None,
+        row_factory: Any = None,
+        scan_consistency: AnalyticsScanConsistency | str | None = None,
+        serializer: Any = None,
+        timeout: float | timedelta | None = None,
+        type: Any = None,
+        **kwargs: Any,
+    ) -> AnalyticsRequest[Any]: ...
+    def analytics_query(
+        self,
+        statement: str | AnalyticsQuery,
+        *args: Any,
+        client_context_id: str | None = None,
+        named_parameters: Mapping[str, Any] | None = None,
+        positional_parameters: Sequence[Any] | None = None,
+        priority: bool | None = None,
+        query_context: str | None = None,
+        raw: Mapping[str, Any] | None = None,
+        readonly: bool | None = None,
+        row_factory: Any = None,
+        scan_consistency: AnalyticsScanConsistency | str | None = None,
+        serializer: Any = None,
+        timeout: float | timedelta | None = None,
+        type: Any = None,
+        **kwargs: Any,
+    ) -> AnalyticsRequest[Any]:
+        """Run a statement of SQL++ in the analytics service; its rows stream.
+
+        Args:
+            statement: in SQL++; or an AnalyticsQuery.
+            args: AnalyticsOptions, and values for `$1`, `$2` and so on.
+            client_context_id: by which the cluster's logs name the request. None: one of its own.
+            named_parameters: values by name, for `$name`.
+            positional_parameters: values for `$1`, `$2` and so on.
+            priority: whether it goes before other queries.
+            query_context: bucket and scope of datasets without a path, as `` default:`b`.`s` ``.
+                None: that of the scope, if it is asked for a query.
+            raw: further members of the request, by the service's names.
+            readonly: whether the service refuses what changes anything; such a query is repeated
+                where its answer is lost.
+            row_factory: is called with each row, and gives what is given instead.
+            scan_consistency: AnalyticsScanConsistency.NOT_BOUNDED or REQUEST_PLUS: whether datasets
+                are waited for.
+            serializer: whose `deserialize` makes rows of their bytes.
+            timeout: seconds that it has; while rows wait to be taken none pass. None: as the option
+                analytics_timeout says.
+            type: of the rows: what msgspec takes, as a Struct or a dataclass. None: as JSON says.
+            kwargs: values for `$name`.
+
+        Rows that came before an error are given, then the error is raised: an AnalyticsError of a
+        class that says what it is, with all that the service says. What did not run is asked anew,
+        ten times at most. Nothing is sent before the first row is asked for. Raises
+        InvalidSettingError (a TypeError) for what an option cannot be, ValueFormatError for a
+        parameter that JSON cannot say.
+        """
+        try:
+            return AnalyticsRequest(
+                self,
+                analytics_queries.analytics_query(
+                    self._defaults,
+                    statement,
+                    *args,
+                    client_context_id=client_context_id,
+                    named_parameters=named_parameters,
+                    positional_parameters=positional_parameters,
+                    priority=priority,
+                    query_context=query_context,
+                    raw=raw,
+                    readonly=readonly,
+                    row_factory=row_factory,
+                    scan_consistency=scan_consistency,
+                    serializer=serializer,
+                    timeout=timeout,
+                    type=type,
+                    **kwargs,
+                ),
+                self._ask_services(),
+            )
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+
+
+class BucketAnalyticsMethods:
+    """Analytics queries as SDK 2.5 has them."""
+
+    __slots__ = ()
+
+    _defaults: Defaults
+    _driver: GeventDriver
+    if TYPE_CHECKING:
+
+        def _ask_services(self) -> ClusterServices: ...
+
+    @overload
+    def analytics_query(
+        self,
+        query: str | AnalyticsQuery,
+        host: str | None = None,
+        *args: Any,
+        row_factory: Any = None,
+        timeout: float | timedelta | None = None,
+        type: type[V],
+        **kwargs: Any,
+    ) -> AnalyticsRequest[V]: ...
+    @overload
+    def analytics_query(
+        self,
+        query: str | AnalyticsQuery,
+        host: str | None = None,
+        *args: Any,
+        row_factory: Any = None,
+        timeout: float | timedelta | None = None,
+        type: Any = None,
+        **kwargs: Any,
+    ) -> AnalyticsRequest[Any]: ...
+    def analytics_query(
+        self,
+        query: str | AnalyticsQuery,
+        host: str | None = None,
+        *args: Any,
+        row_factory: Any = None,
+        timeout: float | timedelta | None = None,
+        type: Any = None,
+        **kwargs: Any,
+    ) -> AnalyticsRequest[Any]:
+        """Run a statement of SQL++ in the analytics service; its rows stream.
+
+        Args:
+            query: a statement, an AnalyticsQuery, or a DeferredAnalyticsQuery, whose rows are
+                fetched once the service says that they are ready.
+            host: of the node that is asked, with or without its port. None: any that has the
+                service.
+            args: values for `$1`, `$2` and so on, of a statement.
+            row_factory: is called with each row, and gives what is given instead.
+            timeout: seconds that it has; while rows wait to be taken none pass. None: as the
+                AnalyticsQuery says, or the option analytics_timeout.
+            type: of the rows: what msgspec takes, as a Struct or a dataclass. None: as JSON says.
+            kwargs: options by the names of an AnalyticsQuery's attributes, and values for `$name`,
+                of a statement.
+
+        Rows that came before an error are given, then the error is raised: an AnalyticsError of a
+        class that says what it is, with all that the service says. What did not run is asked anew,
+        ten times at most. Nothing is sent before the first row is asked for. Raises
+        InvalidSettingError (a TypeError) for a query that is neither, ValueFormatError for a
+        parameter that JSON cannot say; while rows are taken NodeNotAvailableError for a host that
+        is no node with the service.
+        """
+        try:
+            return AnalyticsRequest(
+                self,
+                bucket_analytics.analytics_query(
+                    self._defaults,
+                    query,
+                    host,
+                    *args,
+                    row_factory=row_factory,
+                    timeout=timeout,
+                    type=type,
                     **kwargs,
                 ),
                 self._ask_services(),

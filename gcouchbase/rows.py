@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Self, TypeVar
 
+from couchloop.analytics.results import OfAnalytics
 from couchloop.client.rows import RowsBase
 from couchloop.fulltext.results import OfSearches
 from couchloop.n1ql.results import OfQueries
@@ -12,7 +13,7 @@ from couchloop.operations.stream import END, Look
 from couchloop.views.results import OfViews
 from gcouchbase.stream import HubStream
 
-__all__ = ["N1QLRequest", "RowsRequest", "SearchResult", "View"]
+__all__ = ["AnalyticsRequest", "N1QLRequest", "RowsRequest", "SearchResult", "View"]
 
 T = TypeVar("T")
 
@@ -90,6 +91,10 @@ class RowsRequest(RowsBase[T], HubStream[T]):
 
 class N1QLRequest(OfQueries, RowsRequest[T]):
     """A query, and its rows: what `n1ql_query` and `query` give."""
+
+
+class AnalyticsRequest(OfAnalytics, RowsRequest[T]):
+    """An analytics query, and its rows: what `analytics_query` gives."""
 
 
 class SearchResult(OfSearches, RowsRequest[T]):

@@ -124,10 +124,10 @@ _stop_timings | | out: likewise
 _thr_lockop | | out: a Bucket has no lock; `threadsafe()` is for threads
 """
 
-_DOTTED_QUERIES: Final = f"""\
+_DOTTED_QUERIES: Final = """\
 query(design, view, use_devmode) | rows stream, and say no more of failures than `errors` and ViewEngineError; a failed query is asked anew until a row was given; parameters that exclude each other are refused
 n1ql_query(query) | rows stream, and are decoded into `type=`; also of collections and in threads
-analytics_query | | {_QUERIES}
+analytics_query(query, host=None) | rows stream; the host need not be said; also on Twisted and in threads
 search(index, query) | hits stream; the service is told what it takes; also of scopes, collections and in threads
 bucket_manager
 design_create
@@ -395,7 +395,7 @@ ping
 diagnostics
 wait_until_ready
 query(statement) | rows stream; `readonly` is sent; what did not run is asked anew
-analytics_query | | {_QUERIES}
+analytics_query(statement) | rows stream; `readonly` and times are sent right; what did not run is asked anew
 search_query(index, query) | as search
 search(index, query) | hits stream; a lost answer is asked for anew; changes are told by both names of an index
 buckets

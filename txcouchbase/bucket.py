@@ -37,7 +37,14 @@ from couchloop.transcoder import FMT_JSON, Transcoder
 from txcouchbase.collection import Collection, Scope
 from txcouchbase.connecting import EndpointFactory
 from txcouchbase.driver import TwistedDriver, check_reactor
-from txcouchbase.methods import HealthMethods, N1qlMethods, OldNames, SearchMethods, ViewMethods
+from txcouchbase.methods import (
+    BucketAnalyticsMethods,
+    HealthMethods,
+    N1qlMethods,
+    OldNames,
+    SearchMethods,
+    ViewMethods,
+)
 from txcouchbase.producers import Producer, Producers
 from txcouchbase.queries import QueriesOfBucket
 from txcouchbase.raw import RawOperations
@@ -75,6 +82,7 @@ class Bucket(
     N1qlMethods,
     SearchMethods,
     ViewMethods,
+    BucketAnalyticsMethods,
     HealthMethods,
     ScopesAndCollections[Scope, Collection, "CollectionManager"],
     QueriesOfBucket,

@@ -18,6 +18,7 @@ from txcouchbase.bucket import Bucket, OpenBucketArguments
 from txcouchbase.connecting import EndpointFactory
 from txcouchbase.driver import TwistedDriver, check_reactor
 from txcouchbase.methods import (
+    AnalyticsMethods,
     HealthMethods,
     HttpMethods,
     N1qlMethods,
@@ -42,7 +43,13 @@ __all__ = ["CertAuthenticator", "ClassicAuthenticator", "Cluster", "PasswordAuth
 
 
 class Cluster(
-    QueryMethods, N1qlMethods, SearchMethods, HealthMethods, HttpMethods, ClusterBase[Bucket]
+    QueryMethods,
+    N1qlMethods,
+    AnalyticsMethods,
+    SearchMethods,
+    HealthMethods,
+    HttpMethods,
+    ClusterBase[Bucket],
 ):
     """Where the nodes are and who connects. Does no I/O before a Bucket is opened.
 

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from couchloop.client.collections import CollectionBase, ScopeBase
 from txcouchbase.driver import TwistedDriver
-from txcouchbase.methods import DocumentMethods, N1qlMethods, QueryMethods, SearchMethods
+from txcouchbase.methods import (
+    AnalyticsMethods,
+    DocumentMethods,
+    N1qlMethods,
+    QueryMethods,
+    SearchMethods,
+)
 
 if TYPE_CHECKING:
     from txcouchbase.management import (
@@ -35,7 +41,7 @@ class Collection(DocumentMethods, N1qlMethods, SearchMethods, CollectionBase):
         return CollectionQueryIndexManager(self, self._index_defaults())
 
 
-class Scope(QueryMethods, SearchMethods, ScopeBase[Collection]):
+class Scope(QueryMethods, AnalyticsMethods, SearchMethods, ScopeBase[Collection]):
     """A scope of a bucket: `bucket.scope(name)`."""
 
     __slots__ = ()

@@ -8,6 +8,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
 
+from couchloop.analytics.results import OfAnalytics
 from couchloop.client.rows import RowsBase
 from couchloop.fulltext.results import OfSearches
 from couchloop.n1ql.results import OfQueries
@@ -15,7 +16,15 @@ from couchloop.operations.stream import END, Look
 from couchloop.views.results import OfViews
 from txcouchbase.stream import ReactorStream
 
-__all__ = ["BatchedRows", "N1QLRequest", "RowsHandler", "RowsRequest", "SearchResult", "View"]
+__all__ = [
+    "AnalyticsRequest",
+    "BatchedRows",
+    "N1QLRequest",
+    "RowsHandler",
+    "RowsRequest",
+    "SearchResult",
+    "View",
+]
 
 T = TypeVar("T")
 
@@ -147,6 +156,10 @@ class RowsRequest(RowsBase[T], ReactorStream[T]):
 
 class N1QLRequest(OfQueries, RowsRequest[T]):
     """A query, and its rows: what `n1ql_query` and `query` give."""
+
+
+class AnalyticsRequest(OfAnalytics, RowsRequest[T]):
+    """An analytics query, and its rows: what `analytics_query` gives."""
 
 
 class SearchResult(OfSearches, RowsRequest[T]):

@@ -221,9 +221,8 @@ def test_handles(loop: Loop) -> None:
                 assert result.total_hits == 17
 
             loop.in_thread(work)
-            threads = there.cluster.threadsafe()
-            assert loop.in_thread(lambda: list(threads.search("ix", "a"))) == HITS
-            del threads
+            of_cluster = there.cluster.threadsafe()
+            assert loop.in_thread(lambda: list(of_cluster.search("ix", "a"))) == HITS
             assert {asked.line for asked in there.server.asked} == {
                 "POST /api/index/ix/query HTTP/1.1"
             }

@@ -90,6 +90,7 @@ class ClusterBase(LaterOfClusters, Generic[B]):
                 query_timeout=times.query,
                 query_grace=times.grace,
                 search_timeout=times.search,
+                analytics_timeout=times.analytics,
             ),
         )
         """What holds for requests to services."""

@@ -63,6 +63,7 @@ def service_defaults(settings: Settings) -> ServiceDefaults:
         query_grace=times.grace,
         search_timeout=times.search,
         views_timeout=times.views,
+        analytics_timeout=times.analytics,
     )
 
 

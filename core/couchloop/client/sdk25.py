@@ -44,7 +44,7 @@ _COMPRESSION: Final = {
 _MODES: Final = {number: mode for mode, number in _COMPRESSION.items()}
 
 _QUERIES: Final = "queries are not there yet"
-_ANALYTICS: Final = "analytics queries are not there yet"
+_ANALYTICS: Final = "slow analytics queries are not reported yet"
 _SEARCHES: Final = "slow searches are not reported yet"
 _MANAGEMENT: Final = "management of analytics is not there yet"
 _CRYPTO: Final = "encryption of fields is not there yet: encrypt values in a transcoder"
@@ -143,7 +143,6 @@ class LaterNames:
 class LaterOfClusters(LaterNames):
     """Names of a Cluster that come with a later version."""
 
-    analytics_query = _NotYet(_ANALYTICS)
     analytics_indexes = _NotYet(_MANAGEMENT)
 
 
@@ -171,7 +170,6 @@ class Sdk25Names(LaterNames, OfBucketManager):
     _set_services: Callable[[Defaults, Mapping[str, Any]], None]
     """Has what requests to services use count from now on, in all collections."""
 
-    analytics_query = _NotYet(_ANALYTICS)
     add_bucket_creds = _NotYet(_QUERIES)
     register_crypto_provider = _NotYet(_CRYPTO)
     unregister_crypto_provider = _NotYet(_CRYPTO)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Self, TypeVar
 
+from couchloop.analytics.results import OfAnalytics
 from couchloop.client.crossing import Crossing
 from couchloop.client.rows import RowsBase
 from couchloop.client.thread_stream import ThreadStream
@@ -15,7 +16,7 @@ from couchloop.operations.rows import RowStream
 from couchloop.operations.stream import END
 from couchloop.views.results import OfViews
 
-__all__ = ["N1QLRequest", "RowsRequest", "SearchResult", "View"]
+__all__ = ["AnalyticsRequest", "N1QLRequest", "RowsRequest", "SearchResult", "View"]
 
 T = TypeVar("T")
 
@@ -115,6 +116,10 @@ class RowsRequest(RowsBase[T], ThreadStream[T]):
 
 class N1QLRequest(OfQueries, RowsRequest[T]):
     """A query, and its rows: what `n1ql_query` and `query` give."""
+
+
+class AnalyticsRequest(OfAnalytics, RowsRequest[T]):
+    """An analytics query, and its rows: what `analytics_query` gives."""
 
 
 class SearchResult(OfSearches, RowsRequest[T]):

@@ -12,6 +12,8 @@ from couchloop.client.crossing import Crossing
 from couchloop.client.managers import defaults_of_bucket, defaults_of_scope
 from couchloop.client.sdk25 import OfBucketManager
 from couchloop.client.thread_methods import (
+    AnalyticsMethods,
+    BucketAnalyticsMethods,
     DocumentMethods,
     HealthMethods,
     HttpMethods,
@@ -45,6 +47,7 @@ Cross = Callable[[Any], Crossing]
 class ThreadSafeBucket(
     OldNames,
     N1qlMethods,
+    BucketAnalyticsMethods,
     SearchMethods,
     ViewMethods,
     HealthMethods,
@@ -202,7 +205,7 @@ class ThreadSafeCollection(DocumentMethods, N1qlMethods, SearchMethods):
         return ThreadSafeCollectionQueryIndexManager(target, self._ask)
 
 
-class ThreadSafeScope(QueryMethods, SearchMethods):
+class ThreadSafeScope(QueryMethods, AnalyticsMethods, SearchMethods):
     """A scope for any number of plain threads."""
 
     def __init__(self, bucket: BucketBase, name: str, cross: Cross, ask: Cross) -> None:
@@ -263,7 +266,9 @@ class ThreadSafeScope(QueryMethods, SearchMethods):
         return OfBucket(bucket, defaults_of_scope(bucket._settings, self._name))  # noqa: SLF001
 
 
-class ThreadSafeCluster(QueryMethods, N1qlMethods, SearchMethods, HealthMethods, HttpMethods):
+class ThreadSafeCluster(
+    QueryMethods, N1qlMethods, AnalyticsMethods, SearchMethods, HealthMethods, HttpMethods
+):
     """What a Cluster asks of services, for any number of plain threads; each call blocks its own.
 
     `cluster.threadsafe()` makes it, in the loop's thread. It is for the loop that runs there, and

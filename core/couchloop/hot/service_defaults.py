@@ -21,6 +21,8 @@ class ServiceDefaults:
     """For so much longer than the service the client waits."""
     search_timeout: float = 75.0
     """For a search."""
+    analytics_timeout: float = 75.0
+    """For an analytics query."""
 
     @property
     def context(self) -> str:

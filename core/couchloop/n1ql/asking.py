@@ -91,7 +91,7 @@ def made(
         members = {**members, "query_context": services.context}
     seconds = services.query_timeout if timeout is None else options.seconds(timeout, "timeout")
     grace = services.query_grace
-    read = _reader(given)
+    read = reader(given)
     return QueryStream(
         name,
         defaults,
@@ -99,7 +99,7 @@ def made(
     )
 
 
-def _reader(given: Mapping[str, Any]) -> Callable[[bytes], Any]:
+def reader(given: Mapping[str, Any]) -> Callable[[bytes], Any]:
     """Return what makes a row of its bytes."""
     found: Callable[[bytes], Any]
     kind, serializer = given.get("type"), given.get("serializer")

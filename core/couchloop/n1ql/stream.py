@@ -137,7 +137,7 @@ class QueryStream(RowStream[Any]):
             self.asked,
             body=_joined(_encoded(members), others),
             is_idempotent=self._is_readonly or self._is_preparing,
-            headers=(("client-context-id", _shown(self._context_id)),),
+            headers=(("client-context-id", shown_id(self._context_id)),),
         )
 
     def _time_of_server(self, left: float) -> float:
@@ -266,7 +266,7 @@ def _joined(*parts: bytes) -> bytes:
     return b"{%s}" % b",".join(part for part in parts if part)
 
 
-def _shown(context_id: str) -> str:
+def shown_id(context_id: str) -> str:
     """Return an id as a header may have it."""
     return "".join(each if " " < each < "\x7f" else "?" for each in context_id)
 

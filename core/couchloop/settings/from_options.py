@@ -138,6 +138,7 @@ def service_times(options: dict[str, Any]) -> ServiceTimes:
         grace=number(options, "n1ql_grace_period"),
         search=number(options, "search_timeout"),
         views=number(options, "views_timeout"),
+        analytics=number(options, "analytics_timeout"),
     )
 
 

@@ -240,7 +240,7 @@ _NO_TELEMETRY: Final = "nothing uses it yet: measurements stay in the process"
 _NO_QUERIES: Final = "nothing uses it yet: queries are not reported"
 _NO_VIEWS: Final = "nothing uses it yet: queries of views are not reported"
 _NO_SEARCHES: Final = "nothing uses it yet: slow searches are not reported"
-_NO_ANALYTICS: Final = "nothing uses it yet, for there are no analytics queries here"
+_NO_ANALYTICS: Final = "nothing uses it yet: slow analytics queries are not reported"
 
 _TABLE: Final = (
     # Finding the cluster
@@ -559,7 +559,6 @@ _TABLE: Final = (
         minimum=_TICK,
         modern=("analytics_timeout",),
         meaning="For an analytics query.",
-        reason=_NO_ANALYTICS,
     ),
     Option(
         name="http_timeout",

@@ -249,6 +249,7 @@ class ServiceTimes:
     grace: float = 0.0
     """For so much longer than the service a query waits for its answer."""
     search: float = 75.0
+    analytics: float = 75.0
 
 
 @record(frozen=True, slots=True, kw_only=True)

@@ -51,7 +51,7 @@ def test_methods_of_a_cluster(name: str) -> None:
 
 def test_there_are_some() -> None:
     """The names that users look for are among them."""
-    assert {"encrypt_fields", "analytics_query"} <= set(later(Sdk25Names))
+    assert {"encrypt_fields", "decrypt_fields"} <= set(later(Sdk25Names))
     assert {"analytics_indexes"} <= set(later(LaterOfClusters))
 
 

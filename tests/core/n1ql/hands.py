@@ -8,8 +8,8 @@ from typing import Any
 
 from couchloop.exceptions import CouchbaseError
 from couchloop.http.service import ServiceAnswer, ServiceRequest
-from couchloop.n1ql.stream import QueryStream
 from couchloop.operations.recent import Memory
+from couchloop.operations.rows import RowStream
 from couchloop.operations.stream import END
 from couchloop.topology.configuration import ClusterConfig, Revision
 
@@ -35,7 +35,7 @@ class Hands:
 
     def __init__(
         self,
-        stream: QueryStream,
+        stream: RowStream[Any],
         config: ClusterConfig = ENHANCED,
         memory: Memory | None = None,
     ) -> None:

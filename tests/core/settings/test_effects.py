@@ -92,6 +92,8 @@ TEXTS = {
     "n1ql_timeout": "9",
     "n1ql_grace_period": "9",
     "search_timeout": "9",
+    "analytics_timeout": "9",
+    "views_timeout": "9",
     "http_timeout": "9",
     "http_poolsize": "9",
     "max_http_connections": "9",
