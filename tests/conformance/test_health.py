@@ -138,7 +138,7 @@ def test_busy_connection(loop: Loop, served: Any) -> None:
 
 
 def test_cluster(loop: Loop, served: Any) -> None:
-    """A Cluster alone connects to each data node to ask it; later one connection is enough."""
+    """A Cluster alone connects to each data node to ask it; then one connection is enough."""
     cluster = cluster_of(loop, served)
     assert cluster.diagnostics().state is ClusterState.OFFLINE
     loop.wait(cluster.wait_until_ready(LIMIT, services=["mgmt", "query"]))
@@ -147,11 +147,11 @@ def test_cluster(loop: Loop, served: Any) -> None:
     for service in report:
         assert statuses(report, service) == [PingStatus.OK] * 3
     assert "namespace" not in report["kv"][0]
+    loop.until(lambda: len(connected(cluster)) == 1)
     found = cluster.diagnostics("mine")
     assert (found["id"], found.state) == ("mine", ClusterState.ONLINE)
-    assert [entry["state"] for entry in found["services"]["kv"]] == ["connected"] * 3
+    assert len(found["services"]["kv"]) == 3
     served.cluster.stop(served.cluster.nodes[0])
-    loop.until(lambda: len(connected(cluster)) == 2)
     report = loop.wait(cluster.ping(timeout=LIMIT, services=["kv"]))
     assert statuses(report) == [PingStatus.OK, PingStatus.OK, PingStatus.ERROR]
     with pytest.raises(UnambiguousTimeoutError, match="data service was degraded, not online"):

@@ -165,6 +165,22 @@ class Connections:
         for endpoint in missing:
             self.connect(endpoint, now)
 
+    def keep_one(self, now: float) -> None:
+        """Close what is connected beyond the one that is enough; what is in flight may end."""
+        used = [
+            each
+            for each in self._table.endpoints.values()
+            if each.connection is not None or each.timer is not None
+        ]
+        if not (self.needs_one and used):
+            return
+        ready = [each for each in used if each.ready is not None]
+        kept = min(ready or used, key=lambda each: each.ready_since)
+        for endpoint in used:
+            if endpoint is not kept:
+                self.retire(endpoint, now)
+                endpoint.connection = endpoint.timer = None
+
     def connect(self, endpoint: Endpoint, now: float) -> None:
         """Have a node connected; it has no connection."""
         endpoint.timer = None
@@ -261,7 +277,7 @@ class Connections:
         others = list(self._table.endpoints.values())
         if self.needs_one:
             if any(each.connection is not None or each.timer is not None for each in others):
-                # As after a ping, for which each node is connected.
+                # As long as a ping has each node connected.
                 return
             if self.is_told_by_web and all(
                 isinstance(each.last_error, NotDataNodeError) for each in others

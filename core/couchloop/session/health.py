@@ -67,7 +67,15 @@ class HealthView:
         services: asks services for one.
     """
 
-    __slots__ = ("connections", "dispatcher", "requests", "services", "shared", "table")
+    __slots__ = (
+        "_gathered",
+        "connections",
+        "dispatcher",
+        "requests",
+        "services",
+        "shared",
+        "table",
+    )
 
     def __init__(
         self,
@@ -84,6 +92,8 @@ class HealthView:
         self.requests = requests
         self.dispatcher = dispatcher
         self.services = services
+        self._gathered: dict[Waiter, None] = {}
+        """For whom every data node is connected, where one is enough for the rest."""
 
     def begin(self, waiter: Waiter, now: float) -> None:
         """Have *waiter* wait for what it waits for."""
@@ -101,19 +111,31 @@ class HealthView:
             self.dispatcher.cancel(request)
         waiter.let_go()
 
-    def connect_all(self, dialled: set[Address], now: float) -> None:
+    def connect_all(self, waiter: Waiter, now: float) -> None:
         """Have every data node connected, also without a bucket, when one is enough for the rest.
 
-        But for those that were *dialled* for the same purpose already.
+        But for those that were dialled for *waiter* already. It is until `release`.
         """
         if not self.connections.needs_one:
             return
+        self._gathered[waiter] = None
         for address, endpoint in self.table.endpoints.items():
-            if address in dialled:
+            if address in waiter.dialled:
                 continue
-            dialled.add(address)
+            waiter.dialled.add(address)
             if endpoint.connection is None and endpoint.timer is None:
                 self.connections.connect(endpoint, now)
+
+    def release(self, waiter: Waiter) -> None:
+        """Let *waiter* need the nodes no more: with the last one their connections go, but one."""
+        if waiter in self._gathered:
+            del self._gathered[waiter]
+            if self.shared.is_open:
+                self.shared.timers.call_at(0.0, self._released)
+
+    def _released(self, now: float) -> None:
+        if not self._gathered:
+            self.connections.keep_one(now)
 
 
 def cluster_state(view: HealthView) -> ClusterState:
@@ -209,6 +231,7 @@ class Waiter(Batch[Any]):
         self.limit.look = _look_no_more
         self.requests = []
         self.pings.let_go(self.view.services)
+        self.view.release(self)
 
     def raise_error(self) -> None:
         """Raise its error, if there is one, and forget it: its frames would hold the Bucket."""
@@ -240,7 +263,7 @@ class Readiness(Waiter):
         if not view.shared.is_open:
             return
         if self.with_data:
-            view.connect_all(self.dialled, now)
+            view.connect_all(self, now)
         if self.pings.kinds:
             # Who hangs is asked again, once this node's time is up.
             self.pings.ask(view.services, now, view.shared.settings.config_node_timeout)

@@ -96,7 +96,7 @@ class Ping(Waiter):
         if not view.shared.is_open:
             return
         if self.with_data:
-            view.connect_all(self.dialled, now)
+            view.connect_all(self, now)
             self._look_at_data(now)
         self.pings.ask(view.services, now)
         self.look_closer()

@@ -18,6 +18,8 @@ from couchloop.exceptions import (
 from couchloop.http.service import Service, ServiceRequest
 from couchloop.management.http_request import http_request
 from couchloop.operations.procedure import Procedure, Steps, Together
+from couchloop.session.health import wait_until_ready
+from couchloop.session.ping import ping
 from couchloop.session.session import SessionState
 from couchloop.settings.values import Address, Login
 from couchloop.wire.constants import Opcode, Status
@@ -111,6 +113,29 @@ def test_servers_before_65() -> None:
     alone.advance(0.0)
     with pytest.raises(NotDataNodeError):
         procedure.result()
+
+
+def test_after_a_ping() -> None:
+    """The nodes that a ping has connected are let go, but for the one that is enough anyway."""
+    w = cluster_world()
+    w.do(http_request(w.defaults, NODES))
+    asked = w.cluster.inject(opcode=Opcode.NOOP, delay=5.0)
+    first, second = (w.submit(ping(w.defaults, services=["kv"], timeout=60.0)) for _ in range(2))
+    w.settle()
+    assert len(data_connections(w)) == 3
+    w.session.cancel_batch(first)
+    w.advance(1.0)
+    # Somebody still waits for them.
+    assert len(data_connections(w)) == 3
+    w.advance(10.0)
+    assert asked.hits
+    assert [entry["state"] for entry in second.result()["kv"]] == ["ok"] * 3
+    assert data_connections(w) == [DATA]
+    # They are made again for the next one.
+    w.do(wait_until_ready(w.defaults, 10.0))
+    w.advance(1.0)
+    assert data_connections(w) == [DATA]
+    assert w.session.next_deadline() is None
 
 
 def test_not_found() -> None:
