@@ -44,6 +44,7 @@ from couchloop.views import (
     ViewScanConsistency,
 )
 from tests.conformance.loops import Loop, opened_at
+from tests.conformance.test_cycles import done, nothing_left
 from tests.webserver import Asked, Script, WebServer, web_server
 
 PEOPLE = {f"p{number:03}": {"age": number, "odd": number % 2} for number in range(250)}
@@ -362,6 +363,22 @@ def test_node_that_fails(loop: Loop) -> None:
         assert (ids(rows), type(error)) == (["a"], ViewEngineError)
 
 
+def test_node_that_is_down(loop: Loop) -> None:
+    """Another node is asked; what the one that is down has led is missing, which is said."""
+    with people(loop) as (served, bucket):
+        served.cluster.stop(served.cluster.nodes[1])
+        for _ in range(3):
+            rows, error = failing(loop, bucket.query("d", "ages"))
+            assert 0 < len(rows) < 250
+            assert isinstance(error, ViewEngineError)
+        view = bucket.query("d", "ages", on_error="continue")
+        assert len(loop.take(view)) == view.indexed_rows < 250
+        (fault,) = view.errors
+        assert fault["reason"] == "econnrefused"
+        rows, error = failing(loop, bucket.query("d", "ages", on_error="stop"))
+        assert (rows, type(error)) == ([], ViewEngineError)
+
+
 def test_whole(loop: Loop) -> None:
     """Without streaming the rows are given when the answer is whole."""
     with people(loop) as (_, bucket):
@@ -563,3 +580,26 @@ def test_names_on_twisted(loop: Loop) -> None:
         pages: list[int] = []
         assert loop.wait(view.on_rows(lambda rows: pages.append(len(rows)))) is view
         assert (sum(pages), max(pages)) == (103, 100)
+
+
+def test_nothing_is_left(loop: Loop) -> None:
+    """No view waits for the garbage collector: not after its end, a failure, nor an early end."""
+    with people(loop) as (_, bucket):
+        # What is imported, and connected, at the first use is not looked at.
+        loop.take(bucket.query("d", "ages", include_docs=True, limit=1))
+        with nothing_left():
+            for documents in (False, True):
+                assert len(loop.take(bucket.query("d", "ages", include_docs=documents))) == 250
+                done(
+                    loop,
+                    lambda docs=documents: first_of(bucket.query("d", "no", include_docs=docs)),
+                )
+                taker = Taker(loop, bucket.query("d", "ages", include_docs=documents))
+                taker.next()
+                del taker
+                loop.turn()
+
+
+def first_of(view: Any) -> Any:
+    """Ask for the first row: to be waited for. A coroutine that fails is a circle of Twisted's."""
+    return view.next() if hasattr(view, "next") else next(iter(view))
