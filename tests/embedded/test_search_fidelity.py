@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -17,6 +20,8 @@ from tests.embedded.search_replay import SERVICE
 
 DATA: dict[str, Any] = json.loads(exchanges.read(SERVICE, "analysis.json"))
 RECORDINGS = exchanges.names(SERVICE)
+SCORED = ("01", "02", "03", "04", "05", "07", "08", "15")
+"""Recordings with scores that matter; places (06) are looked up otherwise there."""
 
 
 @pytest.mark.parametrize("recording", RECORDINGS)
@@ -36,6 +41,34 @@ def test_every_excuse_is_needed() -> None:
         if outcome.difference
     }
     assert excused == different
+
+
+@cache
+def service() -> search_replay.Replay:
+    """Return a service that answers, but is not changed."""
+    return search_replay.Replay("exp4")
+
+
+def scored(recording: str) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Yield names and answers, recorded and given, of what was found in one partition."""
+    for exchange in exchanges.load(SERVICE, recording):
+        wanted = exchange.get("body")
+        if not isinstance(wanted, dict) or not wanted.get("hits") or not exchange.get("ordered"):
+            continue
+        path, body = exchange["path"], exchanges.body_sent(exchange)
+        yield exchange["id"], wanted, json.loads(service().ask("POST", path, body)[2])
+
+
+@pytest.mark.parametrize("recording", [name for name in RECORDINGS if name[:2] in SCORED])
+def test_scores(recording: str) -> None:
+    """Scores are a server's in one partition, where nothing was ever replaced: so was recorded."""
+    for name, wanted, given in scored(recording):
+        pairs = [(wanted["max_score"], given["max_score"])]
+        for one, other in zip(wanted["hits"], given["hits"], strict=True):
+            pairs.append((one["score"], other["score"]))
+        for one, other in pairs:
+            # A boost of 0 gives no number there.
+            assert math.isnan(one) or math.isclose(one, other, rel_tol=1e-5, abs_tol=1e-9), name
 
 
 @pytest.mark.parametrize("name", DATA["analyzers"])
