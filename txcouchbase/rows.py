@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from typing import Any, Generic, Self, TypeVar
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
+from twisted.python.failure import Failure
 
 from couchloop.analytics.results import OfAnalytics
 from couchloop.client.rows import RowsBase
+from couchloop.exceptions import CouchbaseError
 from couchloop.fulltext.results import OfSearches
 from couchloop.n1ql.results import OfQueries
 from couchloop.operations.stream import END, Look
 from couchloop.views.results import OfViews
 from txcouchbase.stream import ReactorStream
+
+if TYPE_CHECKING:
+    from couchloop.operations.rows import RowStream
 
 __all__ = [
     "AnalyticsRequest",
@@ -27,6 +33,106 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+
+async def _awaited(taken: Any) -> None:
+    await taken
+
+
+class _Handing(Generic[T]):
+    """Hands the rows of a request to a function, which may want to be waited for.
+
+    It is no coroutine: one that fails is kept by its own frame, which Twisted keeps.
+
+    Args:
+        request: that one.
+        take: the function.
+    """
+
+    def __init__(self, request: RowsRequest[T], take: Callable[[list[T]], Any]) -> None:
+        self.done: Deferred[Any] = Deferred(self._cancelled)
+        self._take: Callable[[list[T]], Any] = take
+        self._request: RowsRequest[T] | None = request
+        self._waiting: Deferred[Any] | None = None
+        self._failure: Failure | None = None
+        """Of a row that cannot be read: what came before it is taken first."""
+
+    def start(self) -> Deferred[Any]:
+        """Begin; return what fires with the request."""
+        done = self.done
+        try:
+            if self._request is not None:
+                self._request._take_once()  # noqa: SLF001 - the two are one
+        except CouchbaseError:
+            self._end(Failure())  # type: ignore[no-untyped-call]
+        else:
+            self._go_on()
+        return done
+
+    def _cancelled(self, _: Deferred[Any]) -> None:
+        request, self._request = self._request, None
+        waiting, self._waiting = self._waiting, None
+        if request is not None:
+            request._let_go()  # noqa: SLF001 - the two are one
+        if waiting is not None:
+            waiting.cancel()
+
+    def _end(self, outcome: Any) -> None:
+        """Tell how it went: with a Failure, or the request."""
+        request, self._request = self._request, None
+        self._waiting = self._failure = None
+        if request is None:
+            return
+        if outcome is not request:
+            request._let_go()  # noqa: SLF001 - the two are one
+        done = self.done
+        del self.done
+        done.callback(outcome)
+
+    def _wait(self, waiting: Deferred[Any]) -> None:
+        self._waiting = waiting
+        waiting.addCallbacks(self._go_on, self._end)
+
+    def _go_on(self, _: Any = None) -> None:
+        self._waiting = None
+        request = self._request
+        if request is None:
+            return
+        stream = request._stream  # noqa: SLF001 - the two are one
+        try:
+            rows = [] if self._failure is not None else self._rows(stream)
+            if rows:
+                taken: Any = self._take(rows)
+                if isawaitable(taken):
+                    if not isinstance(taken, Deferred):
+                        taken = ensureDeferred(_awaited(taken))
+                    self._wait(taken)
+                    return
+            elif self._failure is not None:
+                self._end(self._failure)
+                return
+            elif stream.can_take:
+                # What ends it before its time is raised.
+                stream.take()
+                self._end(request)
+                return
+            if stream.can_take or self._failure is not None:
+                self._go_on()
+            else:
+                self._wait(request._driver.run(Look(stream), request))  # noqa: SLF001
+        except BaseException:  # noqa: BLE001 - as Deferreds do
+            self._end(Failure())  # type: ignore[no-untyped-call]
+
+    def _rows(self, stream: RowStream[T]) -> list[T]:
+        """Return the rows that are there; what cannot be read comes behind them."""
+        rows: list[T] = []
+        ready, row = stream.ready, stream.row
+        try:
+            while ready:
+                rows.append(row(ready.popleft()))  # type: ignore[arg-type]  # as above
+        except BaseException:  # noqa: BLE001 - as Deferreds do
+            self._failure = Failure()  # type: ignore[no-untyped-call]
+        return rows
 
 
 class RowsRequest(RowsBase[T], ReactorStream[T]):
@@ -49,10 +155,8 @@ class RowsRequest(RowsBase[T], ReactorStream[T]):
         It fails with what the service says behind the rows that it failed with, and with
         AlreadyQueriedError if the rows were asked for before. Cancelling it closes the connection.
         """
-        return ensureDeferred(self._all())
-
-    async def _all(self) -> list[T]:
-        return [row async for row in self]
+        rows: list[T] = []
+        return self.on_rows(rows.extend).addCallback(lambda _: rows)
 
     def __aiter__(self) -> AsyncIterator[T]:
         """Return an async iterator over the rows.
@@ -104,31 +208,10 @@ class RowsRequest(RowsBase[T], ReactorStream[T]):
         a new Deferred: the request, when *take* has had the last row. It fails as `all` does, and
         with what *take* raises. Cancelling it closes the connection.
         """
-        return ensureDeferred(self._hand_to(take))
+        return self._handed(take)
 
-    async def _hand_to(self, take: Callable[[list[T]], Any]) -> Self:
-        stream = self._take_once()
-        ready, row = stream.ready, stream.row
-        try:
-            while not stream.is_over:
-                if not ready:
-                    await self._driver.run(Look(stream), self)
-                rows: list[T] = []
-                try:
-                    while ready:
-                        rows.append(row(ready.popleft()))  # type: ignore[arg-type]  # as above
-                    if not rows:
-                        # What ends it before its time.
-                        stream.take()
-                finally:
-                    if rows:
-                        taken = take(rows)
-                        if hasattr(taken, "__await__"):
-                            await taken
-        except BaseException:
-            self._let_go()
-            raise
-        return self
+    def _handed(self, take: Callable[[list[T]], Any]) -> Deferred[Self]:
+        return _Handing(self, take).start()
 
     def execute(self) -> Deferred[Self]:
         """Run it to its end without a look at its rows.
@@ -214,9 +297,12 @@ class View(OfViews, RowsRequest[T]):
             self._documented.extend(await self._page())
         return self._documented.popleft() if self._documented else end
 
-    async def _hand_to(self, take: Callable[[list[T]], Any]) -> Self:
+    def _handed(self, take: Callable[[list[T]], Any]) -> Deferred[Self]:
         if not self._stream.has_documents:
-            return await super()._hand_to(take)
+            return super()._handed(take)
+        return ensureDeferred(self._hand_to(take))
+
+    async def _hand_to(self, take: Callable[[list[T]], Any]) -> Self:
         self._take_once()
         try:
             while page := await self._page():

@@ -25,6 +25,7 @@ from couchloop.exceptions import (
 )
 from couchloop.n1ql import N1QLQuery, QueryOptions
 from tests.conformance.loops import Loop, opened_at
+from tests.conformance.test_cycles import done, nothing_left
 from tests.conformance.test_hostile_services import SHORT, Asking, asking
 from tests.webserver import Asked, Script
 
@@ -299,3 +300,26 @@ def test_feature_of_newer_servers(loop: Loop) -> None:
     with asking(loop, refused(1065, "Unrecognized parameter in request: preserve_expiry")) as there:
         error = error_of(loop, there.cluster.query("UPDATE", preserve_expiry=True))
         assert isinstance(error, FeatureNotAvailableError)
+
+
+def test_no_circles(loop: Loop) -> None:
+    """Nothing that a query makes waits for the garbage collector, however it ends."""
+    busy = refused(5000, retry=True, status="500 Internal Server Error")
+    errors = {**FINE, "errors": [{"code": 5010, "msg": "x"}], "status": "errors"}
+
+    def broken(asked: Asked) -> None:
+        asked.answer(b'{"results":[1,{]}')
+
+    scripts = (busy, said(FINE), said(errors), refused(3000), broken, Asked.wait_for_end)
+    with asking(loop, *scripts) as there:
+        cluster = there.cluster
+        with nothing_left():
+            for _ in range(4):
+                done(loop, lambda: list_of(loop, cluster.query("SELECT 1")))
+            done(loop, lambda: list_of(loop, cluster.query("SELECT 1", timeout=SHORT)))
+            loop.until(lambda: not there.server.open)
+
+
+def list_of(loop: Loop, request: Any) -> Any:
+    """Take all rows."""
+    return request.all() if hasattr(request, "all") else list(request)

@@ -68,7 +68,7 @@ def of_object(
     defaults: Defaults, name: str, asked: N1QLQuery, args: Sequence[Any], others: Mapping[str, Any]
 ) -> QueryStream:
     """Return the stream of a query that is told by an N1QLQuery."""
-    unknown = others.keys() - {"timeout", "type", "row_factory", "serializer", "meta_lookahead"}
+    unknown = others.keys() - {"timeout", "type", "row_factory", "serializer"}
     if args or unknown:
         what = f"{min(unknown)!r}" if unknown else "values"
         raise ArgumentError(f"an N1QLQuery has all that is said of it: set {what} there")

@@ -37,6 +37,9 @@ from couchloop.safety.printable import printable
 _LONGEST_SHOWN: Final = 1024
 """Characters of the service's words that an error shows."""
 
+_KEY: Final = re.compile(r"\bon key (.{1,250}?) - cause: ", re.DOTALL)
+"""Names the document that a statement failed at."""
+
 TIMED_OUT: Final = 1080
 _NO_INDEX: Final = 12016
 PREPARED: Final = frozenset({4040, 4050, 4070})
@@ -170,6 +173,10 @@ def error_of(errors: Sequence[Any], statement: str, node: str) -> N1QLError:
         error.message = f"{error.message.rstrip('.')} (code {reported.code})"
     else:
         error.message = "the query service says that the query has failed, and not why"
+    found = _KEY.search(reported.text)
+    if found is not None:
+        # With that the text does not differ between documents.
+        error.key = found[1]
     error.code = reported.code
     error.errors = tuple(errors)
     error.statement = statement

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from couchloop.exceptions import ArgumentError
 from couchloop.hot.operation import Defaults
 from couchloop.n1ql.asking import of_object
 from couchloop.n1ql.query import N1QLQuery
@@ -38,6 +39,10 @@ def n1ql_query(
     """
     given = {"row_factory": row_factory, "timeout": timeout, "type": type}
     others = {name: value for name, value in given.items() if value is not None}
+    # Where rows are read on to the end for `meta` is decided by the loop.
+    kwargs.pop("meta_lookahead", None)
+    if "itercls" in kwargs:
+        raise ArgumentError("itercls: on Twisted n1qlQueryEx hands rows to an object of a class")
     if isinstance(query, N1QLQuery):
         return of_object(defaults, "n1ql_query", query, args, {**others, **kwargs})
     return of_object(defaults, "n1ql_query", N1QLQuery(query, *args, **kwargs), (), others)

@@ -266,7 +266,8 @@ class RowStream(Stream[T], Generic[T]):
 
     def _conclude(self) -> None:
         """Raise what the answer has ended with, if it failed."""
-        fault = self._fault
+        # What is raised comes to point to the stream.
+        fault, self._fault = self._fault, None
         if fault is not None:
             if self.status == _OK and isinstance(fault, ConnectionLostError):
                 try:

@@ -116,6 +116,19 @@ def test_what_did_not_run(said: dict[str, Any], is_so: bool) -> None:
     assert did_not_run(error_of([said], "SELECT 1", "")) is is_so
 
 
+def test_key() -> None:
+    """The document at which it failed is an attribute, and not a part of the text."""
+
+    def failed(key: str) -> e.CouchbaseError:
+        text = f"DML Error. Failed to perform INSERT on key {key} - cause: Duplicate Key: {key}"
+        said = {"code": 12009, "msg": text, "reason": {"code": 17012}}
+        return error_of([said], "INSERT", "host:8093")
+
+    assert str(failed("user:ada")) == str(failed("x"))
+    assert failed("user:ada").key == "user:ada"
+    assert "user:ada" in failed("user:ada").details()
+
+
 def test_words_are_made_fit_to_be_shown() -> None:
     """What the service says is a peer's text."""
     error = error_of([{"code": 1, "msg": "a\x1b[31m\n\nb" + "x" * 5000}], "", "")

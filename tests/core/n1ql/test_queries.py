@@ -118,6 +118,13 @@ def test_an_object_of_sdk_25() -> None:
         sent(asked, metrics=True)
 
 
+def test_arguments_of_requests_of_sdk_25() -> None:
+    """What SDK 2.5 hands on to its requests is no parameter of the statement."""
+    assert "$meta_lookahead" not in sent_25("SELECT 1", meta_lookahead=False)
+    with pytest.raises(ArgumentError, match="n1qlQueryEx"):
+        sent_25("SELECT 1", itercls=object)
+
+
 def test_times() -> None:
     """The service's time ends a little before the client's, or as the grace period says."""
     assert query(defaults(), "SELECT 1").timeout == 75
