@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -590,16 +591,14 @@ def test_nothing_is_left(loop: Loop) -> None:
         with nothing_left():
             for documents in (False, True):
                 assert len(loop.take(bucket.query("d", "ages", include_docs=documents))) == 250
-                done(
-                    loop,
-                    lambda docs=documents: first_of(bucket.query("d", "no", include_docs=docs)),
-                )
+                done(loop, partial(first_of, bucket, "no", documents))
                 taker = Taker(loop, bucket.query("d", "ages", include_docs=documents))
                 taker.next()
                 del taker
                 loop.turn()
 
 
-def first_of(view: Any) -> Any:
+def first_of(bucket: Any, name: str, documents: bool) -> Any:
     """Ask for the first row: to be waited for. A coroutine that fails is a circle of Twisted's."""
+    view = bucket.query("d", name, include_docs=documents)
     return view.next() if hasattr(view, "next") else next(iter(view))
