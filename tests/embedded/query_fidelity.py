@@ -37,7 +37,6 @@ _META = "META() of a document in a bucket has more members than one in a file"
 _PLACE = "keyspaces are buckets and collections here, folders there: other errors tell of them"
 _BLANKS = "a part of a stored document is written without the blanks it was stored with"
 _PLAN = "the recorded answer is a plan, or times of one"
-_WINDOW = "window functions"
 _STATEMENT = "statements that only change what surrounds queries, or tell of it"
 _FUNCTIONS = "functions that are not there"
 _INDEXES = "indexes can be made and dropped here, and buckets have scopes: files have neither"
@@ -79,7 +78,6 @@ RULES = (
     Rule(DIFFERENT, _INDEXES, r"explain-system/01[3679]|errors/(109|112|113|114|115)"),
     Rule(LATER, _SYSTEM, r"explain-system/\d+"),
     Rule(LATER, _FUNCTIONS, r"functions-.*"),
-    Rule(LATER, _WINDOW, r"window-functions/\d+|group-aggregates/04[234]"),
     Rule(LATER, "MERGE", r"dml/0(48|49|50|51|52)"),
     Rule(LATER, "WITH RECURSIVE", r"case-let-with-sub-set/010"),
     Rule(

@@ -135,3 +135,30 @@ def test_arguments_that_are_too_deep(levels: int) -> None:
     status, _, answer = service.client.ask("/query/service", service.user, "POST", body, headers)
     assert (status, json.loads(answer)["status"]) == (400, "fatal")
     assert service.rows("SELECT RAW 1") == [1]
+
+
+@pytest.mark.parametrize("call", ["COUNT(*)", "SUM(1)", "ROW_NUMBER() OVER ()", "SUM(1) OVER ()"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT 1 FROM k UNNEST [{}] AS x",
+        "SELECT 1 FROM [{}] AS x",
+        "SELECT 1 FROM k JOIN k AS j ON {} = 1",
+        "SELECT 1 FROM k LET x = {}",
+        "SELECT 1 FROM k GROUP BY {}",
+        "SELECT 1 FROM k USE KEYS TO_STRING({})",
+        "SELECT 1 LIMIT {}",
+        "SELECT SUM({}) FROM k",
+        "WITH a AS ({}) SELECT a",
+        "INSERT INTO k VALUES ('a', {})",
+        "UPDATE k SET a = {}",
+        "UPDATE k SET a = 1 RETURNING {}",
+        "DELETE FROM k WHERE {} = 1",
+        "SELECT ARRAY {} FOR x IN [1] WHEN {} END FROM k",
+    ],
+)
+def test_what_is_computed_of_rows_where_there_are_none(statement: str, call: str) -> None:
+    """An answer, whatever it is: a refusal, or what can be computed all the same."""
+    status, answer = Service("k").ask(statement.replace("{}", call))
+    assert status in {200, 400, 404, 500}
+    assert answer["status"] in {"success", "fatal"}

@@ -25,6 +25,7 @@ from couchloop.embedded.sqlpp.projection import (
     plan_projection,
     qualify_items,
 )
+from couchloop.embedded.sqlpp.reprint import reprint
 from couchloop.embedded.sqlpp.scopes import Scope, duplicate_variable, qualify
 from couchloop.embedded.sqlpp.session import Session
 from couchloop.embedded.sqlpp.sources import (
@@ -54,6 +55,12 @@ from couchloop.embedded.sqlpp.statements import (
 )
 from couchloop.embedded.sqlpp.syntax import Node, Subquery
 from couchloop.embedded.sqlpp.values import MISSING, Value, group_key
+from couchloop.embedded.sqlpp.windows import (
+    WindowStage,
+    refuse_windows,
+    window_calls,
+    with_named,
+)
 
 Rows: TypeAlias = Callable[[Row], Iterator[Row]]
 
@@ -113,6 +120,7 @@ class BlockPlanner:
             self._session.require_index(keyspace, alias, where)
         items = qualify_items(block.projection, self._after_group(draft, block))
         self._group(draft, block, items, order, lets)
+        self._windows(draft, block, items, order)
         scope = draft.scope
         projection = plan_projection(block.projection, items, scope, self._compiler, draft.grouped)
         sorter = None
@@ -258,6 +266,7 @@ class BlockPlanner:
 
     def _where(self, draft: _Draft, block: Block) -> Node | None:
         refuse_aggregates(block.where, "WHERE", placed=True)
+        refuse_windows(block.where, "WHERE")
         if block.where is None or block.source is None:
             # Recorded: without FROM, nothing is filtered.
             return None
@@ -318,6 +327,29 @@ class BlockPlanner:
         if having is not None:
             keep = keeping(self._compiler.compile(having, draft.grouped), "filter")
             draft.rows = _filtered(draft.rows, keep)
+
+    # --- windows --------------------------------------------------------------------------------
+
+    def _windows(
+        self,
+        draft: _Draft,
+        block: Block,
+        items: list[ResultItem],
+        order: tuple[SortTerm, ...],
+    ) -> None:
+        """Compute the functions over windows, if there are any."""
+        names = frozenset(check_names(block.projection)) - {""}
+        by_results = replace(draft.scope, results=names)
+        used: list[Node | None] = [item.expression for item in items]
+        used += [qualify(term.expression, by_results) for term in order]
+        calls = window_calls(used)
+        if not calls:
+            return
+        named = {each.name: qualify(each.window, draft.scope) for each in block.windows}
+        stage = WindowStage(with_named(calls, named), self._compiler, draft.grouped)
+        rows = draft.rows
+        draft.rows = lambda outer: stage.rows(rows(outer), outer)
+        self._compiler.windows.update(map(reprint, calls))
 
 
 def _refuse_in_order(expressions: list[Node]) -> None:

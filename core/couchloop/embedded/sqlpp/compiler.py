@@ -2,7 +2,7 @@
 
 A row holds values by the names of aliases and variables. What has no name stands in it under a
 pair: `(META, alias)`, `(POSITION, alias)`, `(AGGREGATE, text)`, `(GROUP_KEY, text)`,
-`(RESULT, name)`.
+`(RESULT, name)`, `(WINDOW, text)`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from couchloop.embedded.sqlpp.functions import FUNCTIONS, operations
 from couchloop.embedded.sqlpp.ranges import comprehension, quantified
 from couchloop.embedded.sqlpp.reprint import reprint
 from couchloop.embedded.sqlpp.scopes import POSITIONS, Aliases, ResultName, ScopedSubquery
+from couchloop.embedded.sqlpp.statements import WindowCall
 from couchloop.embedded.sqlpp.syntax import (
     ArrayLiteral,
     Between,
@@ -56,6 +57,7 @@ POSITION: Final = 2
 AGGREGATE: Final = 3
 GROUP_KEY: Final = 4
 RESULT: Final = 5
+WINDOW: Final = 6
 
 
 @dataclass(slots=True)
@@ -84,6 +86,8 @@ class Compiler:
         self.environment = environment
         self._subquery = subquery
         self._grouped: Grouped | None = None
+        self.windows: set[str] = set()
+        """Texts of the functions over windows that rows have the values of."""
 
     def compile(self, node: Node, grouped: Grouped | None = None) -> Evaluate:
         """Return the function of an expression whose names are resolved.
@@ -382,6 +386,14 @@ class Compiler:
         call, environment = FUNCTIONS[upper].call, self.environment
         return lambda row: call([argument(row) for argument in arguments], environment)
 
+    def window_call(self, node: WindowCall) -> Evaluate:
+        """A function over a window, which was computed before."""
+        text = reprint(node)
+        if text not in self.windows:
+            raise _not_here("Window Aggregates", node)
+        key = (WINDOW, text)
+        return lambda row: row.get(key, MISSING)
+
     def _meta(self, node: Call) -> Evaluate:
         argument = node.arguments[0]
         if isinstance(argument, Name):
@@ -401,6 +413,13 @@ class Compiler:
             return lambda row: row.get(key)
         of = self.inner(argument)
         return lambda row: MISSING if of(row) is MISSING else None
+
+
+def _not_here(what: str, node: Node) -> QueryError:
+    """Return the error about something that was computed for no row here."""
+    line, column = node.place
+    text = f"{what} not allowed here (near line {line}, column {column})."
+    return QueryError(4000, text, line=line, column=column)
 
 
 def must_depend(text: str, node: Node) -> QueryError:
@@ -494,4 +513,5 @@ _COMPILERS: Final[dict[type, Callable[[Compiler, Any], Evaluate]]] = {
     Comprehension: Compiler.comprehension,
     ScopedSubquery: Compiler.subquery,
     Call: Compiler.call,
+    WindowCall: Compiler.window_call,
 }

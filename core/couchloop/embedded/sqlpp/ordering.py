@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from couchloop.embedded.sqlpp.compiler import Compiler, Evaluate, Grouped, Row
@@ -84,15 +84,33 @@ def plan_order(
 
     Raises QueryError.
     """
-    planned, expressions = [], []
+    qualified = tuple(replace(term, expression=qualify(term.expression, scope)) for term in terms)
+    planned = plan_terms(qualified, compiler, grouped, scope)
+    return [term.expression for term in qualified], Sorter(planned)
+
+
+def plan_terms(
+    terms: tuple[SortTerm, ...],
+    compiler: Compiler,
+    grouped: Grouped | None,
+    scope: Scope | None = None,
+) -> list[PlannedTerm]:
+    """Return terms of ORDER BY that can be evaluated. Raises QueryError.
+
+    Args:
+        terms: their expressions have names resolved.
+        compiler: makes functions.
+        grouped: what may be used, if they are evaluated for groups rather than rows.
+        scope: the names in sight, for texts of errors.
+    """
+    planned = []
+    scope = Scope() if scope is None else scope
     for term in terms:
-        expression = qualify(term.expression, scope)
-        expressions.append(expression)
-        evaluate = located("original cached value", compiler.compile(expression, grouped))
+        evaluate = located("original cached value", compiler.compile(term.expression, grouped))
         descending = _how(term.descending, "direction", scope, compiler)
         nulls = _how(term.nulls, "NULLS position", scope, compiler)
         planned.append(PlannedTerm(evaluate, descending, nulls))
-    return expressions, Sorter(planned)
+    return planned
 
 
 def _how(

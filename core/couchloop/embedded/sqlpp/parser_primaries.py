@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Final
 
 from couchloop.embedded.sqlpp.aggregates import AGGREGATES
@@ -12,6 +13,7 @@ from couchloop.embedded.sqlpp.functions import FUNCTIONS
 from couchloop.embedded.sqlpp.lexer import Kind, Token
 from couchloop.embedded.sqlpp.naming import implicit_name
 from couchloop.embedded.sqlpp.reprint import reprint
+from couchloop.embedded.sqlpp.statements import Window, WindowCall
 from couchloop.embedded.sqlpp.syntax import (
     ArrayLiteral,
     Binding,
@@ -51,22 +53,23 @@ SPECIAL: Final = {
 }
 """Functions of names rather than of values: how many arguments they have."""
 
-_WINDOW_ONLY: Final = frozenset(
-    {
-        "ROW_NUMBER",
-        "RANK",
-        "DENSE_RANK",
-        "PERCENT_RANK",
-        "CUME_DIST",
-        "NTILE",
-        "LAG",
-        "LEAD",
-        "FIRST_VALUE",
-        "LAST_VALUE",
-        "NTH_VALUE",
-        "RATIO_TO_REPORT",
-    }
-)
+WINDOW_FUNCTIONS: Final = {
+    "ROW_NUMBER": (0, 0),
+    "RANK": (0, 0),
+    "DENSE_RANK": (0, 0),
+    "PERCENT_RANK": (0, 0),
+    "CUME_DIST": (0, 0),
+    "NTILE": (1, 1),
+    "LAG": (1, 3),
+    "LEAD": (1, 3),
+    "FIRST_VALUE": (1, 1),
+    "LAST_VALUE": (1, 1),
+    "NTH_VALUE": (2, 2),
+    "RATIO_TO_REPORT": (1, 1),
+}
+"""Functions that are nothing without a window: how many arguments they have."""
+
+_NO_WINDOW: Final = Window(Place(0, 0), None, (), (), None)
 
 
 class PrimaryParser(Cursor, ABC):
@@ -79,6 +82,10 @@ class PrimaryParser(Cursor, ABC):
     @abstractmethod
     def select(self, left: Node | None = None) -> Node:
         """Read a query, of which *left* may have been read already."""
+
+    @abstractmethod
+    def window(self) -> Window:
+        """Read what is behind OVER."""
 
     # --- paths ----------------------------------------------------------------------------------
 
@@ -335,8 +342,10 @@ class PrimaryParser(Cursor, ABC):
             texts = ", ".join(reprint(each) for each in arguments)
             raise QueryError(3283, f"flatten_keys({texts}) is not allowed in this context.")
         condition = self._filter() if upper in AGGREGATES else None
-        if self.is_word("OVER") or upper in _WINDOW_ONLY:
-            self._refuse_window(upper, name, place)
+        if upper in WINDOW_FUNCTIONS or (upper in AGGREGATES and self.is_word("OVER")):
+            return self._over(
+                WindowCall(place, name, arguments, distinct, star, condition, _NO_WINDOW)
+            )
         self._check_call(upper, name, place, arguments, distinct=distinct, star=star)
         return Call(place, name, arguments, distinct, star, condition)
 
@@ -350,11 +359,33 @@ class PrimaryParser(Cursor, ABC):
         self.expect_operator(")")
         return condition
 
-    def _refuse_window(self, upper: str, name: str, place: Place) -> None:
-        line, column = place
-        if upper in _WINDOW_ONLY and not self.is_word("OVER"):
-            raise _invalid_function(name, place)
-        raise unsupported("a window function", line=line, column=column)
+    def _over(self, call: WindowCall) -> Node:
+        """Read what is behind the arguments of a function over a window."""
+        upper = call.name.upper()
+        from_last = ignores_nulls = False
+        if upper == "NTH_VALUE" and self.is_word("FROM") and self.is_word_ahead(1, "FIRST", "LAST"):
+            self.advance()
+            from_last = self.advance().text == "LAST"
+        if self.is_word("RESPECT", "IGNORE") and self.is_word_ahead(1, "NULLS"):
+            ignores_nulls = self.advance().text == "IGNORE"
+            self.advance()
+        if not self.is_word("OVER"):
+            raise _invalid_function(call.name, call.place)
+        self.advance()
+        self._check_window_call(upper, call)
+        window = self.window()
+        return replace(call, window=window, from_last=from_last, ignores_nulls=ignores_nulls)
+
+    def _check_window_call(self, upper: str, call: WindowCall) -> None:
+        if upper in AGGREGATES:
+            star, distinct = call.star, call.distinct
+            self._check_call(
+                upper, call.name, call.place, call.arguments, distinct=distinct, star=star
+            )
+            return
+        minimum, maximum = WINDOW_FUNCTIONS[upper]
+        if call.star or not minimum <= len(call.arguments) <= maximum:
+            raise _wrong_count(call.name, minimum, maximum, call.arguments)
 
     def _check_call(
         self,

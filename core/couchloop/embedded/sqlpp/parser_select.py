@@ -10,11 +10,14 @@ from couchloop.embedded.sqlpp.naming import start
 from couchloop.embedded.sqlpp.parser_expressions import ExpressionParser
 from couchloop.embedded.sqlpp.statements import (
     Block,
+    Bound,
+    Frame,
     Grouping,
     GroupTerm,
     Join,
     KeyspacePath,
     Let,
+    NamedWindow,
     Projection,
     ResultTerm,
     Select,
@@ -22,6 +25,7 @@ from couchloop.embedded.sqlpp.statements import (
     SortTerm,
     Source,
     Unnest,
+    Window,
 )
 from couchloop.embedded.sqlpp.syntax import Field, Name, Node, Place, Subquery
 
@@ -101,7 +105,7 @@ class SelectParser(ExpressionParser):
         further: tuple[Node, ...] = ()
         if self.is_word("FROM"):
             source, further = self._from()
-            let, where, group = self._clauses()
+            clauses = self._clauses()
             self.expect_word("SELECT")
             projection = self._projection()
         else:
@@ -109,13 +113,15 @@ class SelectParser(ExpressionParser):
             projection = self._projection()
             if self.is_word("FROM"):
                 source, further = self._from()
-            let, where, group = self._clauses()
-        return Block(place, projection, source, further, let, where, group)
+            clauses = self._clauses()
+        return Block(place, projection, source, further, *clauses)
 
-    def _clauses(self) -> tuple[tuple[Let, ...], Node | None, Grouping | None]:
+    def _clauses(
+        self,
+    ) -> tuple[tuple[Let, ...], Node | None, Grouping | None, tuple[NamedWindow, ...]]:
         let = self._lets("LET")
         where = self.where()
-        return let, where, self._group()
+        return let, where, self._group(), self._windows()
 
     def _lets(self, word: str) -> tuple[Let, ...]:
         if not self.take_word(word):
@@ -161,6 +167,66 @@ class SelectParser(ExpressionParser):
         if self.take_word("AS"):
             return self.expect_identifier()
         return self.take_identifier()
+
+    # --- windows --------------------------------------------------------------------------------
+
+    def _windows(self) -> tuple[NamedWindow, ...]:
+        if not self.take_word("WINDOW"):
+            return ()
+        found: list[NamedWindow] = []
+        while not found or self.take_operator(","):
+            token = self.expect_identifier()
+            self.expect_word("AS")
+            if not self.is_operator("("):
+                self.refuse()
+            found.append(NamedWindow(self.place(token), token.value, self.window()))
+        return tuple(found)
+
+    def window(self) -> Window:
+        """Read what is behind OVER: a name, or a window in parentheses."""
+        place = self.place()
+        token = self.take_identifier()
+        if token is not None:
+            return Window(place, token.value, (), (), None)
+        self.expect_operator("(")
+        token = self.take_identifier()
+        base = None if token is None else token.value
+        partition: list[Node] = []
+        if self.take_word("PARTITION"):
+            self.expect_word("BY")
+            while not partition or self.take_operator(","):
+                partition.append(self.expression())
+        order = self._order()
+        frame = self._frame() if self.is_word("ROWS", "RANGE", "GROUPS") else None
+        self.expect_operator(")")
+        return Window(place, base, tuple(partition), order, frame)
+
+    def _frame(self) -> Frame:
+        place = self.place()
+        unit = self.advance().text.lower()
+        end = Bound(place, "current", None)
+        if self.take_word("BETWEEN"):
+            start = self._bound()
+            self.expect_word("AND")
+            end = self._bound()
+        else:
+            start = self._bound()
+        exclude = "no others"
+        if self.take_word("EXCLUDE"):
+            words = [self.expect_word("NO", "CURRENT", "GROUP", "TIES").text.lower()]
+            if words[0] in {"no", "current"}:
+                following = "OTHERS" if words[0] == "no" else "ROW"
+                words.append(self.expect_word(following).text.lower())
+            exclude = " ".join(words)
+        return Frame(place, unit, start, end, exclude)
+
+    def _bound(self) -> Bound:
+        place = self.place()
+        if self.take_word("CURRENT"):
+            self.expect_word("ROW")
+            return Bound(place, "current", None)
+        offset = None if self.take_word("UNBOUNDED") else self.expression()
+        return Bound(place, self.expect_word("PRECEDING", "FOLLOWING").text.lower(), offset)
 
     # --- projection -----------------------------------------------------------------------------
 

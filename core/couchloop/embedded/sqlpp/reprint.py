@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from couchloop.embedded.sqlpp.statements import Bound, SortTerm, Window, WindowCall
 from couchloop.embedded.sqlpp.syntax import (
     ArrayLiteral,
     Between,
@@ -191,6 +192,43 @@ def _call(node: Call) -> str:
     return text
 
 
+def _window_call(node: WindowCall) -> str:
+    inner = "*" if node.star else _list(node.arguments)
+    text = f"{node.name.lower()}({'distinct ' if node.distinct else ''}{inner})"
+    if node.condition is not None:
+        text += f" filter (where {reprint(node.condition)})"
+    text += " from last" if node.from_last else ""
+    text += " ignore nulls" if node.ignores_nulls else ""
+    return f"{text} over ({_window(node.window)})"
+
+
+def _window(window: Window) -> str:
+    parts = [] if window.base is None else [quote(window.base)]
+    if window.partition:
+        parts.append(f"partition by {_list(window.partition)}")
+    if window.order:
+        parts.append(f"order by {', '.join(map(_sort_term, window.order))}")
+    if window.frame is not None:
+        frame = window.frame
+        bounds = f"{_bound(frame.start)} and {_bound(frame.end)}"
+        parts.append(f"{frame.unit} between {bounds} exclude {frame.exclude}")
+    return " ".join(parts)
+
+
+def _bound(bound: Bound) -> str:
+    if bound.kind == "current":
+        return "current row"
+    return f"{'unbounded' if bound.offset is None else reprint(bound.offset)} {bound.kind}"
+
+
+def _sort_term(term: SortTerm) -> str:
+    how = [
+        reprint(each) if isinstance(each, Node) else str(each)
+        for each in (term.descending, term.nulls)
+    ]
+    return " ".join((reprint(term.expression), *how))
+
+
 def _subquery(node: Subquery) -> str:
     return f"({reprint(node.select)})"
 
@@ -224,4 +262,5 @@ _WRITERS: Final[dict[type, Callable[[Any], str]]] = {
     Comprehension: _comprehension,
     Call: _call,
     Subquery: _subquery,
+    WindowCall: _window_call,
 }

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
+from couchloop.embedded.sqlpp.aggregates import AGGREGATES
 from couchloop.embedded.sqlpp.errors import QueryError
+from couchloop.embedded.sqlpp.statements import WindowCall
 from couchloop.embedded.sqlpp.syntax import (
     Binding,
     Call,
@@ -155,7 +157,15 @@ def _call(node: Call, scope: Scope) -> Node:
             text += f"(near line {line}, column {column})."
             raise QueryError(4310, text, line=line, column=column)
         return replace(node, arguments=(Name(node.place, scope.sources[0]),))
+    if upper in AGGREGATES:
+        return _of_rows(node, scope)
     return _rebuilt(node, lambda child: qualify(child, scope))
+
+
+def _of_rows(node: Node, scope: Scope) -> Node:
+    """Return what is computed of rows before there are results: it knows none of their names."""
+    rows = replace(scope, results=frozenset()) if scope.results else scope
+    return _rebuilt(node, lambda child: qualify(child, rows))
 
 
 def _self(node: Self, scope: Scope) -> Node:
@@ -188,5 +198,6 @@ _HANDLERS: Final[dict[type, Callable[[Any, Scope], Node]]] = {
     Call: _call,
     Quantified: _quantified,
     Comprehension: _comprehension,
+    WindowCall: _of_rows,
     Subquery: _subquery,
 }

@@ -7,6 +7,7 @@ from typing import Final
 from couchloop.embedded.sqlpp.aggregates import AGGREGATES
 from couchloop.embedded.sqlpp.functions import FUNCTIONS
 from couchloop.embedded.sqlpp.scopes import ScopedSubquery
+from couchloop.embedded.sqlpp.statements import WindowCall
 from couchloop.embedded.sqlpp.syntax import (
     ArrayLiteral,
     Between,
@@ -52,6 +53,7 @@ _TYPES: Final[dict[type, str]] = {
 }
 _OPERATORS: Final = {"AND": "boolean", "OR": "boolean", "||": "string"}
 _RANGES: Final = {"array": "array", "object": "object", "first": "json"}
+_TAKEN_OUT: Final = frozenset({"LAG", "LEAD", "FIRST_VALUE", "LAST_VALUE", "NTH_VALUE"})
 _AGGREGATES: Final = {"ARRAY_AGG": "array", "MIN": "json", "MAX": "json"}
 
 
@@ -65,6 +67,9 @@ def static_type(node: Node) -> str:
         return _RANGES[node.kind]
     if isinstance(node, Call):
         return _call(node.name.upper())
+    if isinstance(node, WindowCall):
+        name = node.name.upper()
+        return "json" if name in _TAKEN_OUT else _AGGREGATES.get(name, "number")
     if isinstance(node, Case):
         results = [branch.result for branch in node.branches]
         if node.otherwise is not None:

@@ -109,6 +109,73 @@ class Grouping(Node):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class SortTerm(Node):
+    """A term of ORDER BY."""
+
+    expression: Node
+    descending: Node | bool
+    """An expression: it says `asc` or `desc`."""
+    nulls: Node | str | None
+    """`first`, `last`; an expression that says so; None: as the direction has it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bound(Node):
+    """Where the frame of a window begins or ends."""
+
+    kind: str
+    """`preceding`, `current`, `following`."""
+    offset: Node | None
+    """None: unbounded, or the current row."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame(Node):
+    """`ROWS BETWEEN start AND end EXCLUDE exclude`."""
+
+    unit: str
+    """`rows`, `range`, `groups`."""
+    start: Bound
+    end: Bound
+    exclude: str
+    """`no others`, `current row`, `group`, `ties`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window(Node):
+    """What is behind OVER, or has a name behind WINDOW."""
+
+    base: str | None
+    """The name of one that it goes on from."""
+    partition: tuple[Node, ...]
+    order: tuple[SortTerm, ...]
+    frame: Frame | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NamedWindow(Node):
+    """`name AS (…)` behind WINDOW."""
+
+    name: str
+    window: Window
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WindowCall(Node):
+    """A function over a window."""
+
+    name: str
+    arguments: tuple[Node, ...]
+    distinct: bool
+    star: bool
+    condition: Node | None
+    """What is behind FILTER."""
+    window: Window
+    from_last: bool = False
+    ignores_nulls: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Block(Node):
     """One SELECT … FROM … WHERE … GROUP BY."""
 
@@ -119,6 +186,7 @@ class Block(Node):
     let: tuple[Let, ...]
     where: Node | None
     group: Grouping | None
+    windows: tuple[NamedWindow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,17 +198,6 @@ class SetOperation(Node):
     every: bool
     left: Node
     right: Node
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SortTerm(Node):
-    """A term of ORDER BY."""
-
-    expression: Node
-    descending: Node | bool
-    """An expression: it says `asc` or `desc`."""
-    nulls: Node | str | None
-    """`first`, `last`; an expression that says so; None: as the direction has it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
