@@ -12,7 +12,10 @@ from couchloop.exceptions import (
     InvalidError,
     KeyspaceNotFoundError,
     N1QLError,
+    NoQueryIndexError,
     QueryDocumentExistsError,
+    QueryIndexExistsError,
+    QueryIndexNotFoundError,
     QueryParsingError,
 )
 from couchloop.mutation_state import MutationState
@@ -107,3 +110,59 @@ def test_duplicate(loop: Loop, bucket: Any) -> None:
         loop.wait(bucket.n1ql_query(statement).execute())
     assert raised.value.code == 12009
     raised.value.__traceback__ = None
+
+
+def test_indexes(loop: Loop, bucket: Any) -> None:
+    """Without an index nothing is found; each call of a manager does what it says."""
+    statement = "SELECT RAW b.n FROM default:`default` AS b WHERE b.n = 5"
+    loop.wait(bucket.upsert("k", {"n": 5}))
+    with pytest.raises(NoQueryIndexError) as raised:
+        loop.take(bucket.n1ql_query(statement))
+    raised.value.__traceback__ = None
+    manager = bucket.bucket_manager()
+    loop.wait(manager.n1ql_index_create_primary())
+    loop.wait(manager.n1ql_index_create_primary(ignore_exists=True))
+    assert loop.take(bucket.n1ql_query(statement)) == [5]
+    for call, kind in (
+        (manager.n1ql_index_create_primary, QueryIndexExistsError),
+        (lambda: manager.n1ql_index_drop("nosuch"), QueryIndexNotFoundError),
+    ):
+        with pytest.raises(kind) as raised_too:
+            loop.wait(call())
+        raised_too.value.__traceback__ = None
+    loop.wait(manager.n1ql_index_create("i", fields=["n"], condition="n > 1", defer=True))
+    (built,) = loop.wait(manager.n1ql_index_build_deferred())
+    (watched,) = loop.wait(manager.n1ql_index_watch([built]))
+    assert (watched.name, watched.state, watched.fields) == ("i", "online", ["`n`"])
+    found = [each.name for each in loop.wait(manager.n1ql_index_list())]
+    assert found == ["#primary", "i"]
+    loop.wait(manager.n1ql_index_drop("i"))
+    loop.wait(manager.n1ql_index_drop_primary())
+    loop.wait(manager.n1ql_index_drop_primary(ignore_missing=True))
+    assert loop.wait(manager.n1ql_index_list()) == []
+
+
+def test_indexes_of_a_collection(loop: Loop, bucket: Any) -> None:
+    """A collection has its own."""
+    collection = bucket.scope("s").collection("c")
+    manager = collection.query_indexes()
+    loop.wait(collection.upsert("k", {"n": 5}))
+    loop.wait(manager.create_primary_index(deferred=True))
+    loop.wait(manager.build_deferred_indexes())
+    loop.wait(manager.create_index("i", ["n"]))
+    loop.wait(manager.watch_indexes(["i"], watch_primary=True))
+    assert loop.take(collection.n1ql_query("SELECT RAW n FROM c WHERE n = 5")) == [5]
+    found = [(each.name, each.scope_name) for each in loop.wait(manager.get_all_indexes())]
+    assert found == [("#primary", "s"), ("i", "s")]
+    loop.wait(manager.drop_index("i"))
+    loop.wait(manager.drop_primary_index())
+    assert loop.wait(manager.get_all_indexes()) == []
+
+
+def test_prepared(loop: Loop, bucket: Any) -> None:
+    """A statement is prepared once, and executed by its name; its values differ."""
+    loop.wait(bucket.upsert_multi({f"k{n}": {"n": n} for n in range(3)}))
+    for n in range(3):
+        query = N1QLQuery(SELECT, [f"k{n}"])
+        query.adhoc = False
+        assert loop.take(bucket.n1ql_query(query)) == [n]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,8 +16,10 @@ import pytest
 
 from couchloop.auth import PasswordAuthenticator
 from couchloop.embedded import administrator
+from couchloop.exceptions import QueryParsingError
 from couchloop.management.buckets import BucketSettings
 from couchloop.management.users import Role, User
+from couchloop.n1ql import N1QLQuery, QueryOptions
 from tests.conformance.loops import PASSWORD, Loop, cluster_at, cluster_of, opened
 
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
@@ -99,4 +102,17 @@ def test_management(loop: Loop) -> None:
             "User": User,
         }
         run(loop, "management.md", names, "cluster")
+        del cluster
+
+
+def test_queries(loop: Loop) -> None:
+    """Likewise where a query service answers."""
+    embedded = loop.embedded(users=[administrator("boss", PASSWORD)])
+    with loop.serving(embedded) as served:
+        cluster = loop.cluster(served.connection_string)
+        cluster.authenticate(PasswordAuthenticator("boss", PASSWORD))
+        with opened(loop, cluster) as bucket:
+            names = {"cluster": cluster, "bucket": bucket, "QueryParsingError": QueryParsingError}
+            names |= {"QueryOptions": QueryOptions, "N1QLQuery": N1QLQuery, "timedelta": timedelta}
+            run(loop, "queries.md", names, "cluster")
         del cluster
