@@ -165,3 +165,25 @@ def test_a_timeout(service: Service) -> None:
     assert (status, answer["status"]) == (200, "fatal")
     assert answer["errors"] == [{"code": 1080, "msg": "Timeout 75ms exceeded", "retry": True}]
     assert answer["results"][:2] == [0, 0]
+
+
+def test_half_of_a_surrogate_pair(service: Service) -> None:
+    """JSON can say what UTF-8 cannot: it becomes the replacement character."""
+    body = rb"""{"statement": "SELECT $x AS x, '\ud800' AS y", "$x": ["\ud800", {"\udfff": 1}]}"""
+    headers = (("Content-Type", "application/json"),)
+    status, _, answer = service.client.ask("/query/service", service.user, "POST", body, headers)
+    assert status == 200
+    assert json.loads(answer)["results"] == [{"x": ["\ufffd", {"\ufffd": 1}], "y": "\ufffd"}]
+    assert service.rows("SELECT RAW n FROM b USE KEYS $k", __k="\ud800") == []
+
+
+def test_a_node_that_is_down(service: Service) -> None:
+    """What it has is not made up, until another node takes over."""
+    node = service.cluster.add_node()
+    service.cluster.rebalance()
+    assert service.rows("SELECT RAW COUNT(*) FROM b") == [2]
+    service.cluster.stop(node)
+    status, answer = service.ask("SELECT n FROM b")
+    assert (status, answer["status"], answer["errors"][0]["code"]) == (200, "fatal", 12008)
+    service.cluster.failover(node)
+    assert service.rows("SELECT RAW COUNT(*) FROM b") == [2]

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from couchloop.embedded.http.router import HttpRequest
 from couchloop.embedded.sqlpp.errors import QueryError, unsupported
-from couchloop.embedded.sqlpp.texts import NotJsonError, decode
+from couchloop.embedded.sqlpp.texts import NotJsonError, decode, mended
 from couchloop.embedded.sqlpp.values import Binary, Value
 
 _LONGEST_ID: Final = 64
@@ -176,7 +176,7 @@ _OBJECT: Final = json.JSONDecoder(object_pairs_hook=_Pairs, parse_constant=_refu
 
 def _take(members: Members, name: str, value: Any, *, in_form: bool) -> None:
     if name[:1] in {"$", "@"} and len(name) > 1:
-        members.named[name[1:]] = _argument(value, in_form=in_form)
+        members.named[mended(name[1:])] = _argument(value, in_form=in_form)
         return
     lower = name.lower()
     setter = _SETTERS.get(lower)
@@ -270,7 +270,7 @@ def _number(given: _Given) -> int:
 
 
 def _statement(members: Members, given: _Given) -> None:
-    members.statement = _string(given)
+    members.statement = mended(_string(given))
 
 
 def _prepared(members: Members, given: _Given) -> None:

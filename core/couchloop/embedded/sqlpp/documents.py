@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
+from couchloop.embedded.sqlpp.errors import QueryError
 from couchloop.embedded.sqlpp.texts import NotJsonError, decode_stored
 from couchloop.embedded.sqlpp.values import Binary, Value
 from couchloop.embedded.storage.bucket import Bucket
@@ -77,7 +78,7 @@ class Keyspace:
         """Return all keys in ascending order."""
         found: list[str] = []
         for number, partition in enumerate(self.bucket.partitions):
-            vbucket = self.bucket.active(number) if partition.used else None
+            vbucket = self._active(number) if partition.used else None
             if vbucket is not None:
                 for uid, key in list(vbucket.documents):
                     if uid == self.collection.uid and vbucket.find((uid, key)) is not None:
@@ -181,7 +182,15 @@ class Keyspace:
         count = len(self.bucket.partitions)
         if not count:
             return None
-        return self.bucket.active(((crc32(key.encode()) >> 16) & 0x7FFF) % count)
+        return self._active(((crc32(key.encode()) >> 16) & 0x7FFF) % count)
+
+    def _active(self, number: int) -> VBucket | None:
+        """Return the active copy of a vbucket. Raises QueryError if its node does not answer."""
+        chain = self.bucket.partitions[number].chain
+        if chain and chain[0] in self.bucket.conditions.down:
+            text = f"Error performing bulk get operation - cause: the node of vbucket {number} "
+            raise QueryError(12008, f"{text}of bucket {self.bucket.name} is down", running=True)
+        return self.bucket.active(number)
 
     def _shown(self, key: str, document: Document) -> Found:
         body = document.body()

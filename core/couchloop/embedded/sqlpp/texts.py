@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from decimal import Decimal
 from json.encoder import encode_basestring
 from typing import Any, Final
@@ -12,6 +13,9 @@ from couchloop.embedded.sqlpp.values import MISSING, Binary, Ordered, Stored, Va
 
 _DEEPEST: Final = 250
 """Arrays and objects within one another: what is deeper could exhaust the interpreter's stack."""
+
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class NotJsonError(ValueError):
@@ -125,6 +129,24 @@ def _decode(text: str | bytes, kind: type[dict[str, Any]]) -> Value:
     brackets = (text.count("[") + text.count("{")) if isinstance(text, str) else len(text)
     if brackets > _DEEPEST and _is_deep(value):
         raise NotJsonError("nested too deeply")
+    if "\\u" in (text if isinstance(text, str) else text.decode()):
+        value = _mended(value)
+    return value
+
+
+def mended(text: str) -> str:
+    """Return a text that UTF-8 can hold: half of a pair becomes the replacement character."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
+def _mended(value: Value) -> Value:
+    """Return a value whose texts are all mended."""
+    if type(value) is str:
+        return mended(value)
+    if type(value) is list:
+        return [_mended(each) for each in value]
+    if isinstance(value, dict):
+        return type(value)({mended(name): _mended(each) for name, each in value.items()})
     return value
 
 
