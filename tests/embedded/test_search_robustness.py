@@ -186,6 +186,10 @@ def test_any_document(documents: list[Any], value: Any) -> None:
             assert live is odd
             continue
         assert search(request, [live])["total_hits"] == len(documents)
+        for field in ("name", "b.c", "b"):
+            live.analysis.mapping.is_indexed(field, "text")
+            with suppress(SearchError):
+                search(parse_request({"query": {"match": "a", "field": field}}), [live])
         live.follow([])
         assert search(request, [live])["total_hits"] == 0
 
