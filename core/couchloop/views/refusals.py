@@ -83,7 +83,7 @@ _MEANINGS: Final = (
     _Meaning(
         ServerInvalidArgumentError,
         "the views service refused what it was asked",
-        _at(400, 405, 409, 415),
+        _at(400, 405, 409, 413, 414, 415, 431),
     ),
     _Meaning(AuthError, "the views service did not accept the user name and password", _at(401)),
     _Meaning(NotAuthorizedError, "the views service forbids that to this user", _at(403)),

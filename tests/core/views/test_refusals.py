@@ -57,6 +57,7 @@ from couchloop.views.refusals import failure, refusal
         ),
         (400, "query_parse_error", "x", ServerInvalidArgumentError, False),
         (415, "bad_content_type", "x", ServerInvalidArgumentError, False),
+        (414, "URI Too Long", "x", ServerInvalidArgumentError, False),
         (401, "unauthorized", "x", AuthError, False),
         (403, "forbidden", "x", NotAuthorizedError, False),
         (500, "error", "badarg", ViewEngineError, False),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, islice
 from typing import Any, NamedTuple
 
+from couchloop.embedded.views.collation import SortKey
 from couchloop.embedded.views.functions import as_json
 from couchloop.embedded.views.index import Row
 from couchloop.embedded.views.parameters import EXACT, MISSING, Parameters, key_of
@@ -56,11 +57,10 @@ def _group_key(key: Any, level: int) -> Any:
 def _in_order(rows: Sequence[Row], asked: Parameters) -> Sequence[Row]:
     if asked.keys is None:
         return _in_direction(_in_range(rows, asked), asked)
-    found: list[Row] = []
-    for key in asked.keys:
-        wanted = key_of(key)
-        found += _in_direction([row for row in rows if row.sort == wanted], asked)
-    return found
+    by_key: dict[SortKey, list[Row]] = {}
+    for row in _in_direction(rows, asked):
+        by_key.setdefault(row.sort, []).append(row)
+    return [row for key in asked.keys for row in by_key.get(key_of(key), ())]
 
 
 def _in_direction(rows: Sequence[Row], asked: Parameters) -> Sequence[Row]:
