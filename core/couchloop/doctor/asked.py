@@ -146,14 +146,7 @@ def credentials(
             is_cluster=not connection_string.bucket,
         )
     except CouchbaseError as error:
-        name = "credentials"
-        if isinstance(error, BadEnvironmentError):
-            name = "environment"
-        elif isinstance(error, InvalidOptionError | FeatureNotAvailableError):
-            name = "options"
-        elif isinstance(error, InvalidConnectionStringError):
-            name = "parse"
-        context.end(failed(Part.REQUEST, name, advise(error)))
+        context.end(failed(Part.REQUEST, _step_of(error), advise(error)))
         raise StopError from None
     _tell_notices(context, settings)
     if is_plain:
@@ -171,6 +164,17 @@ def credentials(
     )
     context.end(failed(Part.REQUEST, "credentials", advice))
     return settings
+
+
+def _step_of(error: CouchbaseError) -> str:
+    """Return the step at which *error* is told, which says that nobody could connect so."""
+    if isinstance(error, BadEnvironmentError):
+        return "environment"
+    if isinstance(error, InvalidOptionError | FeatureNotAvailableError):
+        return "options"
+    if isinstance(error, InvalidConnectionStringError):
+        return "parse"
+    return "credentials"
 
 
 def _tell_notices(context: DiagnosisContext, settings: Settings) -> None:

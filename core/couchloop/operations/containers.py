@@ -19,7 +19,7 @@ from couchloop.exceptions import (
     SubdocPathMismatchError,
     without_frames,
 )
-from couchloop.hot.operation import Defaults, Key
+from couchloop.hot.operation import Defaults, Key, Operation
 from couchloop.operations import specs
 from couchloop.operations.durable import of_block
 from couchloop.operations.procedure import TRIES, Procedure, Step, Steps, pauses, perform, procedure
@@ -114,6 +114,20 @@ def change(
     """
     need = of_block(defaults)
 
+    def store(made: Any, cas: int) -> Operation[SubdocResult]:
+        return mutate_in(
+            defaults,
+            key,
+            specs.replace("", made),
+            cas=cas,
+            ttl=ttl,
+            # What is created has none to preserve.
+            preserve_expiry=preserve_expiry and bool(cas),
+            store_semantics=StoreSemantics.REPLACE if cas else StoreSemantics.INSERT,
+            durability=need,
+            retry_strategy=retry_strategy,
+        )
+
     def steps() -> Steps[T]:
         last: CouchbaseError | None = None
         for pause in pauses():
@@ -129,22 +143,8 @@ def change(
             made, outcome = alter(value)
             if made is UNCHANGED:
                 return outcome
-            semantics = StoreSemantics.REPLACE if cas else StoreSemantics.INSERT
             try:
-                yield from perform(
-                    mutate_in(
-                        defaults,
-                        key,
-                        specs.replace("", made),
-                        cas=cas,
-                        ttl=ttl,
-                        # What is created has none to preserve.
-                        preserve_expiry=preserve_expiry and bool(cas),
-                        store_semantics=semantics,
-                        durability=need,
-                        retry_strategy=retry_strategy,
-                    )
-                )
+                yield from perform(store(made, cas))
             except (CasMismatchError, DocumentExistsError) as error:
                 last = without_frames(error)
             except NotFoundError as error:

@@ -330,22 +330,15 @@ def mutate_in(
     """
     name = MutateIn.name
     found = checked(specs, lookups=False, operation=name, key=key)
-    flags = _semantics(
+    flags = _flags(
         key,
         store_semantics,
         upsert_doc=is_true(upsert_doc, "upsert_doc", key),
         insert_doc=is_true(insert_doc, "insert_doc", key),
+        access_deleted=is_true(access_deleted, "access_deleted", key),
+        create_as_deleted=is_true(create_as_deleted, "create_as_deleted", key),
+        revive_document=is_true(revive_document, "revive_document", key),
     )
-    if is_true(access_deleted, "access_deleted", key):
-        flags |= ACCESS_DELETED
-    if is_true(create_as_deleted, "create_as_deleted", key):
-        if not flags & (MAKE | ADD):
-            raise _refused("create_as_deleted needs upsert_doc or insert_doc", key)
-        flags |= CREATE_AS_DELETED
-    if is_true(revive_document, "revive_document", key):
-        if flags & CREATE_AS_DELETED:
-            raise _refused("give create_as_deleted or revive_document, not both", key)
-        flags |= REVIVE | ACCESS_DELETED
     if flags & ADD and cas:
         raise _refused("a document that is inserted has no CAS yet", key)
     if expiry is not None:
@@ -368,6 +361,34 @@ def mutate_in(
     if durability is not None or persist_to or replicate_to or defaults.durable.has_blocks:
         return cast("MutateIn", durably(op, durability, persist_to, replicate_to, timeout))
     return op
+
+
+def _flags(
+    key: Key,
+    semantics: StoreSemantics | None,
+    *,
+    upsert_doc: bool,
+    insert_doc: bool,
+    access_deleted: bool,
+    create_as_deleted: bool,
+    revive_document: bool,
+) -> int:
+    """Return the flags that say what is done if the document exists, or does not, or is deleted.
+
+    Raises ArgumentError for what contradicts itself.
+    """
+    flags = _semantics(key, semantics, upsert_doc=upsert_doc, insert_doc=insert_doc)
+    if access_deleted:
+        flags |= ACCESS_DELETED
+    if create_as_deleted:
+        if not flags & (MAKE | ADD):
+            raise _refused("create_as_deleted needs upsert_doc or insert_doc", key)
+        flags |= CREATE_AS_DELETED
+    if revive_document:
+        if create_as_deleted:
+            raise _refused("give create_as_deleted or revive_document, not both", key)
+        flags |= REVIVE | ACCESS_DELETED
+    return flags
 
 
 def _semantics(
