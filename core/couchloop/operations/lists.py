@@ -12,6 +12,7 @@ from couchloop.operations import specs
 from couchloop.operations.procedure import Procedure
 from couchloop.operations.structures import (
     COUNT,
+    Change,
     change_by,
     changed,
     element_path,
@@ -46,20 +47,10 @@ def list_append(
     CasMismatchError.
     """
     spec = specs.array_append("", value)
-    return change_by(
-        "list_append",
-        spec,
-        defaults,
-        key,
-        create,
-        cas,
-        ttl,
-        preserve_expiry,
-        (durability, persist_to, replicate_to),
-        timeout,
-        retry_strategy,
-        changed,
+    how = Change(
+        cas, ttl, preserve_expiry, durability, persist_to, replicate_to, timeout, retry_strategy
     )
+    return change_by("list_append", spec, defaults, key, how, changed, create=create)
 
 
 def list_prepend(
@@ -86,20 +77,10 @@ def list_prepend(
     CasMismatchError.
     """
     spec = specs.array_prepend("", value)
-    return change_by(
-        "list_prepend",
-        spec,
-        defaults,
-        key,
-        create,
-        cas,
-        ttl,
-        preserve_expiry,
-        (durability, persist_to, replicate_to),
-        timeout,
-        retry_strategy,
-        changed,
+    how = Change(
+        cas, ttl, preserve_expiry, durability, persist_to, replicate_to, timeout, retry_strategy
     )
+    return change_by("list_prepend", spec, defaults, key, how, changed, create=create)
 
 
 def list_set(
@@ -125,20 +106,10 @@ def list_set(
     Raises ElementNotFoundError (an IndexError), NotFoundError, CasMismatchError.
     """
     spec = specs.replace(element_path(index, "list_set", key), value)
-    return change_by(
-        "list_set",
-        spec,
-        defaults,
-        key,
-        False,
-        cas,
-        ttl,
-        preserve_expiry,
-        (durability, persist_to, replicate_to),
-        timeout,
-        retry_strategy,
-        changed,
+    how = Change(
+        cas, ttl, preserve_expiry, durability, persist_to, replicate_to, timeout, retry_strategy
     )
+    return change_by("list_set", spec, defaults, key, how, changed)
 
 
 def list_get(
@@ -182,20 +153,10 @@ def list_remove(
     Raises ElementNotFoundError (an IndexError), NotFoundError, CasMismatchError.
     """
     spec = specs.remove(element_path(index, "list_remove", key))
-    return change_by(
-        "list_remove",
-        spec,
-        defaults,
-        key,
-        False,
-        cas,
-        ttl,
-        preserve_expiry,
-        (durability, persist_to, replicate_to),
-        timeout,
-        retry_strategy,
-        changed,
+    how = Change(
+        cas, ttl, preserve_expiry, durability, persist_to, replicate_to, timeout, retry_strategy
     )
+    return change_by("list_remove", spec, defaults, key, how, changed)
 
 
 def list_size(

@@ -12,6 +12,7 @@ from couchloop.operations import specs
 from couchloop.operations.procedure import Procedure
 from couchloop.operations.structures import (
     COUNT,
+    Change,
     change_by,
     changed,
     look_by,
@@ -48,20 +49,10 @@ def map_add(
     CasMismatchError.
     """
     spec = specs.upsert(member_path(mapkey, "map_add", key), value)
-    return change_by(
-        "map_add",
-        spec,
-        defaults,
-        key,
-        create,
-        cas,
-        ttl,
-        preserve_expiry,
-        (durability, persist_to, replicate_to),
-        timeout,
-        retry_strategy,
-        changed,
+    how = Change(
+        cas, ttl, preserve_expiry, durability, persist_to, replicate_to, timeout, retry_strategy
     )
+    return change_by("map_add", spec, defaults, key, how, changed, create=create)
 
 
 def map_get(
@@ -105,20 +96,10 @@ def map_remove(
     Raises ElementNotFoundError (an IndexError and a KeyError), NotFoundError, CasMismatchError.
     """
     spec = specs.remove(member_path(mapkey, "map_remove", key))
-    return change_by(
-        "map_remove",
-        spec,
-        defaults,
-        key,
-        False,
-        cas,
-        ttl,
-        preserve_expiry,
-        (durability, persist_to, replicate_to),
-        timeout,
-        retry_strategy,
-        changed,
+    how = Change(
+        cas, ttl, preserve_expiry, durability, persist_to, replicate_to, timeout, retry_strategy
     )
+    return change_by("map_remove", spec, defaults, key, how, changed)
 
 
 def map_size(

@@ -20,6 +20,7 @@ from couchloop.operations.durable import wanted
 from couchloop.operations.procedure import Procedure, Steps, pauses, perform
 from couchloop.operations.structures import (
     COUNT,
+    Change,
     change_by,
     changed,
     look_by,
@@ -55,20 +56,10 @@ def queue_push(
     CasMismatchError.
     """
     spec = specs.array_prepend("", value)
-    return change_by(
-        "queue_push",
-        spec,
-        defaults,
-        key,
-        create,
-        cas,
-        ttl,
-        preserve_expiry,
-        (durability, persist_to, replicate_to),
-        timeout,
-        retry_strategy,
-        changed,
+    how = Change(
+        cas, ttl, preserve_expiry, durability, persist_to, replicate_to, timeout, retry_strategy
     )
+    return change_by("queue_push", spec, defaults, key, how, changed, create=create)
 
 
 def queue_pop(

@@ -18,6 +18,7 @@ from couchloop.operations.durable import wanted
 from couchloop.operations.procedure import Procedure, Steps, pauses
 from couchloop.operations.structures import (
     COUNT,
+    Change,
     added,
     change_by,
     changed,
@@ -55,20 +56,10 @@ def set_add(
     values, SubdocCantInsertValueError for a list or dict, CasMismatchError.
     """
     spec = specs.array_addunique("", value)
-    return change_by(
-        "set_add",
-        spec,
-        defaults,
-        key,
-        create,
-        cas,
-        ttl,
-        preserve_expiry,
-        (durability, persist_to, replicate_to),
-        timeout,
-        retry_strategy,
-        added,
+    how = Change(
+        cas, ttl, preserve_expiry, durability, persist_to, replicate_to, timeout, retry_strategy
     )
+    return change_by("set_add", spec, defaults, key, how, added, create=create)
 
 
 def set_remove(

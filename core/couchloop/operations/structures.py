@@ -7,7 +7,7 @@ it changes something is a loop around the document's CAS, with pauses and a boun
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from couchloop.arguments.exact import exact_integer, is_true
 from couchloop.arguments.expiry import Expiry
@@ -92,40 +92,35 @@ def added(op: Operation[SubdocResult]) -> Steps[OperationResult | None]:
 # What all methods do ------------------------------------------------------------------------------
 
 
+class Change(NamedTuple):
+    """How a document is changed, as the arguments of all methods have it that change one."""
+
+    cas: int
+    ttl: Expiry
+    preserve_expiry: bool
+    durability: DurabilityType | None
+    persist_to: int
+    replicate_to: int
+    timeout: float | None
+    retry_strategy: RetryStrategy | None
+
+
 def change_by(
     name: str,
     spec: Spec,
     defaults: Defaults,
     key: Key,
-    create: bool,
-    cas: int,
-    ttl: Expiry,
-    preserve_expiry: bool,
-    durable: tuple[DurabilityType | None, int, int],
-    timeout: float | None,
-    retry_strategy: RetryStrategy | None,
+    how: Change,
     steps: Callable[[Operation[SubdocResult]], Steps[T]],
+    *,
+    create: bool = False,
 ) -> Procedure[T]:
     """Return a procedure that changes one path by *steps*."""
-    durability, persist_to, replicate_to = durable
     try:
-        op = mutate_in(
-            defaults,
-            key,
-            spec,
-            cas=cas,
-            ttl=ttl,
-            preserve_expiry=preserve_expiry,
-            upsert_doc=is_true(create, "create"),
-            persist_to=persist_to,
-            replicate_to=replicate_to,
-            durability=durability,
-            timeout=timeout,
-            retry_strategy=retry_strategy,
-        )
+        op = mutate_in(defaults, key, spec, upsert_doc=is_true(create, "create"), **how._asdict())
     except CouchbaseError as error:
         raise step_of(name, error, key) from error.__cause__
-    return Procedure(name, defaults, key, timeout, steps(op))
+    return Procedure(name, defaults, key, how.timeout, steps(op))
 
 
 def look_by(
