@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
-from couchloop.exceptions import CouchbaseError, ErrorContext, ProtocolError
+from couchloop.exceptions import CouchbaseError, ErrorContext, InvalidNameError, ProtocolError
 from couchloop.http.refusals import is_success, refusal_of, said_by
 from couchloop.http.service import FORM, JSON, Service, ServiceAnswer, ServiceRequest
 
@@ -22,6 +22,13 @@ class Refusal(NamedTuple):
     """What the answer says, in any case of letters; empty: anything."""
     text: str
     """What the error says."""
+
+
+def checked_name(name: str, what: str) -> str:
+    """Return the name of a *what*. Raises InvalidNameError if none can be called so."""
+    if not isinstance(name, str) or not name:
+        raise InvalidNameError(f"the name of a {what} is a text that is not empty", objextra=name)
+    return name
 
 
 def segment(name: str) -> str:

@@ -16,14 +16,13 @@ from couchloop.exceptions import (
     TimeoutError,  # noqa: A004 - 2.5's name
 )
 from couchloop.http.service import JSON, Service
-from couchloop.management.answers import check, delete, get, segment, unreadable
+from couchloop.management.answers import check, checked_name, delete, get, segment, unreadable
 from couchloop.management.defaults import BucketDefaults
 from couchloop.management.design_documents import (
     DESIGN,
     DEVELOPMENT,
     DesignDocumentNamespace,
     asked,
-    checked_name,
     list_documents,
     list_path_of,
     path_of,

@@ -15,7 +15,6 @@ from couchloop.exceptions import (
     BucketExistsError,
     BucketNotFlushableError,
     BucketNotFoundError,
-    InvalidNameError,
     InvalidSettingError,
     NotReadyError,
     TemporaryFailError,
@@ -26,6 +25,7 @@ from couchloop.http.service import Service, ServiceAnswer, ServiceRequest
 from couchloop.management.answers import (
     Refusal,
     check,
+    checked_name,
     delete,
     get,
     read_json,
@@ -354,9 +354,7 @@ def _seconds(given: int | None) -> timedelta | None:
 
 def path_of(name: str) -> str:
     """Return where a bucket is described. Raises InvalidNameError if none can be called so."""
-    if not isinstance(name, str) or not name:
-        raise InvalidNameError("the name of a bucket is a text that is not empty", objextra=name)
-    return f"{_BUCKETS}/{segment(name)}"
+    return f"{_BUCKETS}/{segment(checked_name(name, 'bucket'))}"
 
 
 def _checked(settings: BucketSettings) -> BucketSettings:

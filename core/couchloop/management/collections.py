@@ -10,7 +10,6 @@ from couchloop.exceptions import (
     CollectionExistsError,
     CollectionNotFoundError,
     FeatureNotAvailableError,
-    InvalidNameError,
     InvalidSettingError,
     ScopeExistsError,
     ScopeNotFoundError,
@@ -19,6 +18,7 @@ from couchloop.http.service import Service, ServiceRequest
 from couchloop.management.answers import (
     Refusal,
     check,
+    checked_name,
     delete,
     read_json,
     segment,
@@ -73,7 +73,9 @@ def create_scope(
     NotAuthorizedError, FeatureNotAvailableError.
     """
     path = _scopes(defaults.bucket)
-    request = send_form(Service.MANAGEMENT, "POST", path, {"name": _checked(scope_name, "scope")})
+    request = send_form(
+        Service.MANAGEMENT, "POST", path, {"name": checked_name(scope_name, "scope")}
+    )
     steps = _change(request, defaults.bucket)
     return Procedure("create_scope", defaults, None, timeout, steps)
 
@@ -109,7 +111,7 @@ def create_collection(
     Raises CollectionExistsError, ScopeNotFoundError, BucketNotFoundError, InvalidNameError,
     ServerInvalidArgumentError, NotAuthorizedError, FeatureNotAvailableError.
     """
-    form = {"name": _checked(collection_name, "collection"), **_settings(max_expiry, history)}
+    form = {"name": checked_name(collection_name, "collection"), **_settings(max_expiry, history)}
     path = f"{_scope(defaults.bucket, scope_name)}/collections"
     request = send_form(Service.MANAGEMENT, "POST", path, form)
     return Procedure(
@@ -190,14 +192,8 @@ def _settings(max_expiry: timedelta | None, history: bool | None) -> dict[str, o
     return form
 
 
-def _checked(name: str, what: str) -> str:
-    if not isinstance(name, str) or not name:
-        raise InvalidNameError(f"the name of a {what} is a text that is not empty", objextra=name)
-    return name
-
-
 def _named(name: str) -> str:
-    return segment(_checked(name, "collection"))
+    return segment(checked_name(name, "collection"))
 
 
 def _scopes(bucket: str) -> str:
@@ -205,4 +201,4 @@ def _scopes(bucket: str) -> str:
 
 
 def _scope(bucket: str, scope: str) -> str:
-    return f"{_scopes(bucket)}/{segment(_checked(scope, 'scope'))}"
+    return f"{_scopes(bucket)}/{segment(checked_name(scope, 'scope'))}"

@@ -16,13 +16,13 @@ from couchloop.exceptions import (
     BucketNotFoundError,
     DesignDocumentNotFoundError,
     FeatureNotAvailableError,
-    InvalidNameError,
     InvalidSettingError,
 )
 from couchloop.http.service import Service, ServiceAnswer, ServiceRequest
 from couchloop.management.answers import (
     Refusal,
     check,
+    checked_name,
     delete,
     get,
     read_json,
@@ -294,10 +294,3 @@ def list_path_of(bucket: str) -> str:
 def path_of(bucket: str, design: str) -> str:
     """Return the path of a design document. Raises InvalidNameError."""
     return f"/{segment(checked_name(bucket, 'bucket'))}/{DESIGN}{segment(design)}"
-
-
-def checked_name(name: str, what: str) -> str:
-    """Return *name*. Raises InvalidNameError if it is none."""
-    if not isinstance(name, str) or not name:
-        raise InvalidNameError(f"the name of a {what} is a text that is not empty", objextra=name)
-    return name

@@ -20,7 +20,6 @@ from couchloop.exceptions import (
     EventingFunctionNotFoundError,
     EventingFunctionNotUnDeployedError,
     EventingFunctionPausedError,
-    InvalidNameError,
     InvalidSettingError,
     ServerInvalidArgumentError,
 )
@@ -29,6 +28,7 @@ from couchloop.http.service import JSON, Service, ServiceAnswer, ServiceRequest
 from couchloop.management.answers import (
     Refusal,
     check,
+    checked_name,
     delete,
     get,
     read_json,
@@ -296,8 +296,8 @@ class _Place:
     def __init__(self, defaults: Defaults) -> None:
         self.bucket = self.scope = _ANY
         if isinstance(defaults, ScopeDefaults):
-            self.bucket = _checked(defaults.bucket, "bucket")
-            self.scope = _checked(defaults.scope, "scope")
+            self.bucket = checked_name(defaults.bucket, "bucket")
+            self.scope = checked_name(defaults.scope, "scope")
 
     @property
     def is_scope(self) -> bool:
@@ -306,7 +306,7 @@ class _Place:
 
     def path(self, name: str, more: str = "") -> str:
         """Return the path of a function, or what is below it."""
-        return self.narrowed(f"{_FUNCTIONS}/{segment(_checked(name, 'function'))}{more}")
+        return self.narrowed(f"{_FUNCTIONS}/{segment(checked_name(name, 'function'))}{more}")
 
     def narrowed(self, path: str) -> str:
         """Return a path that says whose functions are meant."""
@@ -377,9 +377,3 @@ def _function(document: Any, answer: ServiceAnswer) -> EventingFunction:
         return read_function(document)
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
         raise unreadable(answer) from None
-
-
-def _checked(name: str, what: str) -> str:
-    if not isinstance(name, str) or not name:
-        raise InvalidNameError(f"the name of a {what} is a text that is not empty", objextra=name)
-    return name

@@ -17,7 +17,6 @@ from couchloop.exceptions import (
     IndexChangedError,
     IndexExistsError,
     IndexNotReadyError,
-    InvalidNameError,
     InvalidSettingError,
     QuotaLimitedError,
     SearchIndexNotFoundError,
@@ -27,6 +26,7 @@ from couchloop.http.service import Service, ServiceAnswer, ServiceRequest
 from couchloop.management.answers import (
     Refusal,
     check,
+    checked_name,
     delete,
     get,
     read_json,
@@ -332,8 +332,8 @@ class _Place:
         self.bucket: str | None = None
         self.scope = ""
         if isinstance(defaults, ScopeDefaults):
-            self.bucket = _checked(defaults.bucket, "bucket")
-            self.scope = _checked(defaults.scope, "scope")
+            self.bucket = checked_name(defaults.bucket, "bucket")
+            self.scope = checked_name(defaults.scope, "scope")
 
     @property
     def indexes(self) -> str:
@@ -349,11 +349,11 @@ class _Place:
 
     def path(self, index: str) -> str:
         """Return the path of one index."""
-        return f"{self.indexes}/{segment(_checked(index, 'search index'))}"
+        return f"{self.indexes}/{segment(checked_name(index, 'search index'))}"
 
     def full_name(self, index: str) -> str:
         """Return what the server calls one index."""
-        _checked(index, "search index")
+        checked_name(index, "search index")
         return index if self.bucket is None else f"{self.bucket}.{self.scope}.{index}"
 
 
@@ -494,9 +494,3 @@ def _json_of(value: Any, what: str) -> None:
         json.dumps(dict(value) if isinstance(value, Mapping) else value, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         raise InvalidSettingError(f"{what}: that is no JSON", objextra=value) from None
-
-
-def _checked(name: str, what: str) -> str:
-    if not isinstance(name, str) or not name:
-        raise InvalidNameError(f"the name of a {what} is a text that is not empty", objextra=name)
-    return name

@@ -12,7 +12,6 @@ from couchloop.exceptions import (
     ArgumentError,
     FeatureNotAvailableError,
     GroupNotFoundError,
-    InvalidNameError,
     InvalidSettingError,
     UserNotFoundError,
 )
@@ -21,6 +20,7 @@ from couchloop.http.service import Service, ServiceAnswer, ServiceRequest
 from couchloop.management.answers import (
     Refusal,
     check,
+    checked_name,
     delete,
     get,
     read_json,
@@ -380,14 +380,8 @@ def domain_of(given: AuthDomain | str) -> AuthDomain:
 
 def path_of(domain: AuthDomain | str, username: str) -> str:
     """Return where a user is described. Raises InvalidNameError, ArgumentError."""
-    return f"{USERS}/{domain_of(domain).value}/{segment(_checked(username, 'user'))}"
+    return f"{USERS}/{domain_of(domain).value}/{segment(checked_name(username, 'user'))}"
 
 
 def _group_path(name: str) -> str:
-    return f"{_GROUPS}/{segment(_checked(name, 'group'))}"
-
-
-def _checked(name: str, what: str) -> str:
-    if not isinstance(name, str) or not name:
-        raise InvalidNameError(f"the name of a {what} is a text that is not empty", objextra=name)
-    return name
+    return f"{_GROUPS}/{segment(checked_name(name, 'group'))}"
