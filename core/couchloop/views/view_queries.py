@@ -10,11 +10,8 @@ from couchloop.arguments.exact import is_true
 from couchloop.arguments.times import exact_seconds
 from couchloop.exceptions import ArgumentError, InvalidSettingError
 from couchloop.hot.operation import Defaults
-from couchloop.management.design_documents import (
-    DEVELOPMENT,
-    DesignDocumentNamespace,
-    checked_name,
-)
+from couchloop.management.answers import checked_name
+from couchloop.management.design_documents import DEVELOPMENT, DesignDocumentNamespace
 from couchloop.views import options
 from couchloop.views.options import ViewErrorMode, ViewOptions, ViewOrdering, ViewScanConsistency
 from couchloop.views.params import UNSPEC, QueryBase, ViewQuery
