@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gcouchbase.dns import Resolver
     from gcouchbase.management import (
         Admin,
+        AnalyticsIndexManager,
         BucketManager,
         EventingFunctionManager,
         QueryIndexManager,
@@ -101,6 +102,12 @@ class Cluster(
         from gcouchbase.management import QueryIndexManager  # noqa: PLC0415
 
         return QueryIndexManager(self)
+
+    def analytics_indexes(self) -> AnalyticsIndexManager:
+        """Return what makes and drops datasets, their indexes and links, without any I/O."""
+        from gcouchbase.management import AnalyticsIndexManager  # noqa: PLC0415
+
+        return AnalyticsIndexManager(self)
 
     def search_indexes(self) -> SearchIndexManager:
         """Return what makes, changes and drops search indexes, without any I/O."""

@@ -9,6 +9,7 @@ from couchloop.client.managers import ManagerBase
 from gcouchbase.driver import GeventDriver
 from gcouchbase.management_methods import (
     AdminMethods,
+    AnalyticsIndexManagerMethods,
     BucketManagerMethods,
     CollectionManagerMethods,
     CollectionQueryIndexManagerMethods,
@@ -25,6 +26,7 @@ from gcouchbase.services import ServicesDriver
 
 __all__ = [
     "Admin",
+    "AnalyticsIndexManager",
     "BucketManager",
     "CollectionManager",
     "CollectionQueryIndexManager",
@@ -100,6 +102,13 @@ class QueryIndexManager(QueryIndexManagerMethods, ManagerBase):
 
 class CollectionQueryIndexManager(CollectionQueryIndexManagerMethods, ManagerBase):
     """The indexes for queries that a collection has: `collection.query_indexes()`."""
+
+    __slots__ = ()
+    _driver = _services
+
+
+class AnalyticsIndexManager(AnalyticsIndexManagerMethods, ManagerBase):
+    """What the analytics service of a cluster has: `cluster.analytics_indexes()`."""
 
     __slots__ = ()
     _driver = _services

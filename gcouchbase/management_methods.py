@@ -12,6 +12,8 @@ Made by `make methods` (tools/methods.py) from these builders: change them.
 - core/couchloop/management/query_indexes.py
 - core/couchloop/management/collection_indexes.py
 - core/couchloop/management/search_indexes.py
+- core/couchloop/management/analytics_indexes.py
+- core/couchloop/management/analytics_links.py
 - core/couchloop/management/eventing_functions.py
 
 Frames are part of tracebacks and must not keep a Bucket open: a method lets go of its own before it
@@ -28,6 +30,8 @@ from couchloop.exceptions import CouchbaseError
 from couchloop.hot.operation import Defaults, placed
 from couchloop.management import (
     admin,
+    analytics_indexes,
+    analytics_links,
     bucket_manager,
     buckets,
     collection_indexes,
@@ -39,6 +43,12 @@ from couchloop.management import (
     search_indexes,
     users,
 )
+from couchloop.management.analytics_indexes import (
+    AnalyticsDataset,
+    AnalyticsDataType,
+    AnalyticsIndex,
+)
+from couchloop.management.analytics_links import AnalyticsLink, AnalyticsLinkType
 from couchloop.management.buckets import BucketInfo, BucketSettings, Progress
 from couchloop.management.defaults import BucketDefaults
 from couchloop.management.design_documents import DesignDocument, DesignDocumentNamespace
@@ -2225,6 +2235,446 @@ class SearchIndexManagerMethods:
         driver = self._driver
         try:
             pending = search_indexes.get_all_index_stats(self._defaults, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+
+class AnalyticsIndexManagerMethods:
+    """What can be asked about datasets, their indexes and links."""
+
+    __slots__ = ()
+
+    _defaults: Defaults
+    _driver: GeventDriver
+
+    def create_dataverse(
+        self, dataverse_name: str, *, ignore_if_exists: bool = False, timeout: float | None = None
+    ) -> None:
+        """Make a dataverse.
+
+        Args:
+            dataverse_name: its name; that of a scope is `bucket/scope`.
+            ignore_if_exists: whether it is no error that there is one of that name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises DataverseExistsError, NotAuthorizedError.
+        """
+        driver = self._driver
+        try:
+            pending = analytics_indexes.create_dataverse(
+                self._defaults, dataverse_name, ignore_if_exists=ignore_if_exists, timeout=timeout
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def drop_dataverse(
+        self,
+        dataverse_name: str,
+        *,
+        ignore_if_not_exists: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Drop a dataverse with all that is in it.
+
+        Args:
+            dataverse_name: its name.
+            ignore_if_not_exists: whether it is no error that there is none of that name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises DataverseNotFoundError, NotAuthorizedError.
+        """
+        driver = self._driver
+        try:
+            pending = analytics_indexes.drop_dataverse(
+                self._defaults,
+                dataverse_name,
+                ignore_if_not_exists=ignore_if_not_exists,
+                timeout=timeout,
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def create_dataset(
+        self,
+        dataset_name: str,
+        bucket_name: str,
+        *,
+        dataverse_name: str = "Default",
+        ignore_if_exists: bool = False,
+        condition: str | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Make a dataset of a bucket's documents.
+
+        Args:
+            dataset_name: its name.
+            bucket_name: whose documents it has.
+            dataverse_name: which it is of.
+            ignore_if_exists: whether it is no error that there is one of that name.
+            condition: of the documents that it has, in SQL++. None: it has all.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises DatasetExistsError, DataverseNotFoundError, NotAuthorizedError.
+        """
+        driver = self._driver
+        try:
+            pending = analytics_indexes.create_dataset(
+                self._defaults,
+                dataset_name,
+                bucket_name,
+                dataverse_name=dataverse_name,
+                ignore_if_exists=ignore_if_exists,
+                condition=condition,
+                timeout=timeout,
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def drop_dataset(
+        self,
+        dataset_name: str,
+        *,
+        dataverse_name: str = "Default",
+        ignore_if_not_exists: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Drop a dataset.
+
+        Args:
+            dataset_name: its name.
+            dataverse_name: which it is of.
+            ignore_if_not_exists: whether it is no error that there is none of that name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises DatasetNotFoundError, DataverseNotFoundError, NotAuthorizedError.
+        """
+        driver = self._driver
+        try:
+            pending = analytics_indexes.drop_dataset(
+                self._defaults,
+                dataset_name,
+                dataverse_name=dataverse_name,
+                ignore_if_not_exists=ignore_if_not_exists,
+                timeout=timeout,
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def get_all_datasets(self, *, timeout: float | None = None) -> list[AnalyticsDataset]:
+        """Return all datasets. Raises NotAuthorizedError.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        driver = self._driver
+        try:
+            pending = analytics_indexes.get_all_datasets(self._defaults, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def create_index(
+        self,
+        index_name: str,
+        dataset_name: str,
+        fields: Mapping[str, AnalyticsDataType | str],
+        *,
+        dataverse_name: str = "Default",
+        ignore_if_exists: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Make an index of a dataset.
+
+        Args:
+            index_name: its name.
+            dataset_name: which it is of.
+            fields: members by their paths (`a.b`), and what they have: `string`, `int64`, `double`.
+            dataverse_name: which the dataset is of.
+            ignore_if_exists: whether it is no error that there is one of that name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises AnalyticsIndexExistsError, DatasetNotFoundError, DataverseNotFoundError,
+        NotAuthorizedError.
+        """
+        driver = self._driver
+        try:
+            pending = analytics_indexes.create_index(
+                self._defaults,
+                index_name,
+                dataset_name,
+                fields,
+                dataverse_name=dataverse_name,
+                ignore_if_exists=ignore_if_exists,
+                timeout=timeout,
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def drop_index(
+        self,
+        index_name: str,
+        dataset_name: str,
+        *,
+        dataverse_name: str = "Default",
+        ignore_if_not_exists: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Drop an index.
+
+        Args:
+            index_name: its name.
+            dataset_name: which it is of.
+            dataverse_name: which the dataset is of.
+            ignore_if_not_exists: whether it is no error that there is none of that name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises AnalyticsIndexNotFoundError, DatasetNotFoundError, DataverseNotFoundError,
+        NotAuthorizedError.
+        """
+        driver = self._driver
+        try:
+            pending = analytics_indexes.drop_index(
+                self._defaults,
+                index_name,
+                dataset_name,
+                dataverse_name=dataverse_name,
+                ignore_if_not_exists=ignore_if_not_exists,
+                timeout=timeout,
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def get_all_indexes(self, *, timeout: float | None = None) -> list[AnalyticsIndex]:
+        """Return all indexes of datasets. Raises NotAuthorizedError.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        driver = self._driver
+        try:
+            pending = analytics_indexes.get_all_indexes(self._defaults, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def connect_link(
+        self,
+        *,
+        link_name: str = "Local",
+        dataverse_name: str = "Default",
+        force: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Have the datasets of a link follow their documents.
+
+        Args:
+            link_name: the link's name.
+            dataverse_name: which it is of.
+            force: whether to begin anew if the bucket was made again.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises LinkNotFoundError, DataverseNotFoundError, NotAuthorizedError.
+        """
+        driver = self._driver
+        try:
+            pending = analytics_indexes.connect_link(
+                self._defaults,
+                link_name=link_name,
+                dataverse_name=dataverse_name,
+                force=force,
+                timeout=timeout,
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def disconnect_link(
+        self,
+        *,
+        link_name: str = "Local",
+        dataverse_name: str = "Default",
+        timeout: float | None = None,
+    ) -> None:
+        """Have the datasets of a link follow their documents no more.
+
+        Args:
+            link_name: the link's name.
+            dataverse_name: which it is of.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises LinkNotFoundError, DataverseNotFoundError, NotAuthorizedError.
+        """
+        driver = self._driver
+        try:
+            pending = analytics_indexes.disconnect_link(
+                self._defaults, link_name=link_name, dataverse_name=dataverse_name, timeout=timeout
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def get_pending_mutations(self, *, timeout: float | None = None) -> dict[str, dict[str, int]]:
+        """Return how many changes datasets lack, by dataverse and name. Raises NotAuthorizedError.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+        """
+        driver = self._driver
+        try:
+            pending = analytics_indexes.get_pending_mutations(self._defaults, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def create_link(self, link: AnalyticsLink, *, timeout: float | None = None) -> None:
+        """Make a link.
+
+        Args:
+            link: what it is called, and where it leads.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises LinkExistsError, DataverseNotFoundError, NotAuthorizedError,
+        ServerInvalidArgumentError.
+        """
+        driver = self._driver
+        try:
+            pending = analytics_links.create_link(self._defaults, link, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def replace_link(self, link: AnalyticsLink, *, timeout: float | None = None) -> None:
+        """Change a link.
+
+        Args:
+            link: what it is called, and where it leads from now on.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises LinkNotFoundError, DataverseNotFoundError, NotAuthorizedError,
+        ServerInvalidArgumentError.
+        """
+        driver = self._driver
+        try:
+            pending = analytics_links.replace_link(self._defaults, link, timeout=timeout)
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def drop_link(
+        self, link_name: str, dataverse_name: str, *, timeout: float | None = None
+    ) -> None:
+        """Drop a link.
+
+        Args:
+            link_name: the link's name.
+            dataverse_name: which it is of.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises LinkNotFoundError, DataverseNotFoundError, NotAuthorizedError.
+        """
+        driver = self._driver
+        try:
+            pending = analytics_links.drop_link(
+                self._defaults, link_name, dataverse_name, timeout=timeout
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def get_links(
+        self,
+        *,
+        dataverse_name: str | None = None,
+        name: str | None = None,
+        link_type: AnalyticsLinkType | None = None,
+        timeout: float | None = None,
+    ) -> list[AnalyticsLink]:
+        """Return links, without the secrets that the service keeps to itself.
+
+        Args:
+            dataverse_name: only those of one. None: of all.
+            name: only the one of that name; goes with dataverse_name.
+            link_type: only those of one type.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+
+        Raises DataverseNotFoundError, LinkNotFoundError, NotAuthorizedError.
+        """
+        driver = self._driver
+        try:
+            pending = analytics_links.get_links(
+                self._defaults,
+                dataverse_name=dataverse_name,
+                name=name,
+                link_type=link_type,
+                timeout=timeout,
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)

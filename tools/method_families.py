@@ -11,6 +11,8 @@ from couchloop.analytics import analytics_queries, bucket_analytics
 from couchloop.fulltext import searches
 from couchloop.management import (
     admin,
+    analytics_indexes,
+    analytics_links,
     bucket_manager,
     buckets,
     cluster,
@@ -165,6 +167,12 @@ FAMILIES: Final = (
         "SearchIndexManagerMethods",
         "What can be asked about search indexes",
         (search_indexes,),
+        is_management=True,
+    ),
+    Family(
+        "AnalyticsIndexManagerMethods",
+        "What can be asked about datasets, their indexes and links",
+        (analytics_indexes, analytics_links),
         is_management=True,
     ),
     Family(

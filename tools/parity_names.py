@@ -24,7 +24,6 @@ _BUCKETS: Final = ("gcouchbase.bucket.Bucket", "txcouchbase.bucket.Bucket")
 _CLUSTERS: Final = ("gcouchbase.cluster.Cluster", "txcouchbase.cluster.Cluster")
 _EXPIRY: Final = "ttl takes a timedelta and a datetime too; a number in the past is refused"
 _QUERIES: Final = "queries come with the wave after documents"
-_MANAGEMENT: Final = "it comes with queries and analytics"
 _COLLECTIONS: Final = "collections are being built"
 
 _OPERATIONS: Final = f"""\
@@ -402,7 +401,7 @@ buckets
 users
 query_indexes
 search_indexes
-analytics_indexes | | {_MANAGEMENT}
+analytics_indexes
 eventing_functions
 transactions | | transactions have a wave of their own
 Bucket.name | | out: `bucket.bucket`

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from couchloop.client.threads import ThreadSafeCluster
     from txcouchbase.management import (
         Admin,
+        AnalyticsIndexManager,
         BucketManager,
         EventingFunctionManager,
         QueryIndexManager,
@@ -106,6 +107,12 @@ class Cluster(
         from txcouchbase.management import QueryIndexManager  # noqa: PLC0415
 
         return QueryIndexManager(self)
+
+    def analytics_indexes(self) -> AnalyticsIndexManager:
+        """Return what makes and drops datasets, their indexes and links, without any I/O."""
+        from txcouchbase.management import AnalyticsIndexManager  # noqa: PLC0415
+
+        return AnalyticsIndexManager(self)
 
     def search_indexes(self) -> SearchIndexManager:
         """Return what makes, changes and drops search indexes, without any I/O."""

@@ -21,6 +21,7 @@ from couchloop.exceptions import (
     CompilationFailureError,
     InvalidSettingError,
     JobQueueFullError,
+    LinkNotFoundError,
     N1QLError,
     NodeNotAvailableError,
 )
@@ -211,6 +212,22 @@ def test_deferred(loop: Loop) -> None:
             "GET",
         ]
         assert sent(found, 0)["mode"] == "async"
+
+
+def test_manager(loop: Loop) -> None:
+    """What the service has is made and told by statements, in threads, too."""
+    with asking(loop, fine, key="cbas") as found:
+        manager = found.cluster.analytics_indexes()
+        loop.wait(manager.create_dataverse("a/b", ignore_if_exists=True))
+        assert sent(found) == {"statement": "CREATE DATAVERSE `a`.`b` IF NOT EXISTS"}
+        del manager
+        safe = found.cluster.threadsafe().analytics_indexes()
+        loop.in_thread(lambda: safe.drop_dataset("d"))
+        assert sent(found) == {"statement": "DROP DATASET `Default`.`d`"}
+    with asking(loop, failing(24006), key="cbas") as found:
+        with pytest.raises(LinkNotFoundError) as raised:
+            loop.wait(found.cluster.analytics_indexes().connect_link())
+        raised.value.__traceback__ = None
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, assert_type
 
+from twisted.internet.defer import Deferred
+
 from couchloop.analytics import AnalyticsOptions, AnalyticsQuery, DeferredAnalyticsQuery
 from couchloop.analytics.results import AnalyticsMetaData
 from couchloop.client.thread_rows import AnalyticsRequest as ThreadRequest
+from couchloop.management.analytics_indexes import (
+    AnalyticsDataset,
+    AnalyticsDataType,
+    AnalyticsIndex,
+)
+from couchloop.management.analytics_links import AnalyticsLink, S3ExternalAnalyticsLink
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster
 from txcouchbase.rows import AnalyticsRequest
@@ -35,3 +43,24 @@ async def queries(bucket: Bucket, cluster: Cluster) -> None:
     assert_type(cluster.threadsafe().analytics_query("SELECT 1"), ThreadRequest[Any])
     cluster.analytics_query(5)  # type: ignore[call-overload]
     assert_type(await cluster.analytics_query("SELECT 1", type=Part), list[Part])
+
+
+def manager(cluster: Cluster) -> None:
+    """What can be asked about what the analytics service has."""
+    manager = cluster.analytics_indexes()
+    manager.create_dataverse("v", ignore_if_exists=True)
+    manager.drop_dataverse("v")
+    manager.create_dataset("d", "b", condition="n > 5")
+    manager.drop_dataset("d")
+    assert_type(manager.get_all_datasets(), Deferred[list[AnalyticsDataset]])
+    manager.create_index("i", "d", {"n": AnalyticsDataType.INT64})
+    manager.drop_index("i", "d")
+    assert_type(manager.get_all_indexes(), Deferred[list[AnalyticsIndex]])
+    manager.connect_link(force=True)
+    manager.disconnect_link()
+    assert_type(manager.get_pending_mutations(), Deferred[dict[str, dict[str, int]]])
+    link = S3ExternalAnalyticsLink("v", "l", "id", "region", secret_access_key="s")
+    manager.create_link(link)
+    manager.replace_link(link)
+    manager.drop_link("l", "v")
+    assert_type(manager.get_links(dataverse_name="v"), Deferred[list[AnalyticsLink]])

@@ -10,7 +10,6 @@ from weakref import WeakKeyDictionary, ref
 from couchloop.auth import Authenticator, PasswordAuthenticator
 from couchloop.client.bucket import BucketBase
 from couchloop.client.connection_limits import ConnectionBudget, check_budget, connection_budget
-from couchloop.client.sdk25 import LaterOfClusters
 from couchloop.client.services import ClusterKey, ClusterServices, key_of, services_for
 from couchloop.exceptions import (
     ArgumentError,
@@ -47,7 +46,7 @@ def _checked(authenticator: Authenticator) -> Authenticator:
     return authenticator
 
 
-class ClusterBase(LaterOfClusters, Generic[B]):
+class ClusterBase(Generic[B]):
     """Where the nodes are and who connects; opens Buckets.
 
     Args:

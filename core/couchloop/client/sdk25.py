@@ -46,7 +46,6 @@ _MODES: Final = {number: mode for mode, number in _COMPRESSION.items()}
 _QUERIES: Final = "queries are not there yet"
 _ANALYTICS: Final = "slow analytics queries are not reported yet"
 _SEARCHES: Final = "slow searches are not reported yet"
-_MANAGEMENT: Final = "management of analytics is not there yet"
 _CRYPTO: Final = "encryption of fields is not there yet: encrypt values in a transcoder"
 
 
@@ -138,12 +137,6 @@ class LaterNames:
     def _not_available(error: CouchbaseError) -> Any:
         """Tell the caller of a method that it is not there; an adapter may have another way."""
         raise error
-
-
-class LaterOfClusters(LaterNames):
-    """Names of a Cluster that come with a later version."""
-
-    analytics_indexes = _NotYet(_MANAGEMENT)
 
 
 class OfBucketManager:

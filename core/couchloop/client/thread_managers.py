@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from couchloop.client.managers import ManagerBase
 from couchloop.client.thread_management_methods import (
     AdminMethods,
+    AnalyticsIndexManagerMethods,
     BucketManagerMethods,
     CollectionManagerMethods,
     CollectionQueryIndexManagerMethods,
@@ -35,6 +36,7 @@ __all__ = [
     "OfBucket",
     "OfCluster",
     "ThreadSafeAdmin",
+    "ThreadSafeAnalyticsIndexManager",
     "ThreadSafeBucketManager",
     "ThreadSafeCollectionManager",
     "ThreadSafeCollectionQueryIndexManager",
@@ -152,6 +154,12 @@ class ThreadSafeQueryIndexManager(QueryIndexManagerMethods, _ThreadSafeManager):
 
 class ThreadSafeCollectionQueryIndexManager(CollectionQueryIndexManagerMethods, _ThreadSafeManager):
     """The indexes for queries that a collection has, for plain threads."""
+
+    __slots__ = ()
+
+
+class ThreadSafeAnalyticsIndexManager(AnalyticsIndexManagerMethods, _ThreadSafeManager):
+    """What the analytics service of a cluster has, for plain threads."""
 
     __slots__ = ()
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from couchloop.client.thread_managers import (
         OfBucket,
         ThreadSafeAdmin,
+        ThreadSafeAnalyticsIndexManager,
         ThreadSafeBucketManager,
         ThreadSafeCollectionManager,
         ThreadSafeCollectionQueryIndexManager,
@@ -307,6 +308,14 @@ class ThreadSafeCluster(
         from couchloop.client.thread_managers import ThreadSafeQueryIndexManager  # noqa: PLC0415
 
         return ThreadSafeQueryIndexManager(self._target, self._cross)
+
+    def analytics_indexes(self) -> ThreadSafeAnalyticsIndexManager:
+        """Return what makes and drops datasets, their indexes and links."""
+        from couchloop.client.thread_managers import (  # noqa: PLC0415
+            ThreadSafeAnalyticsIndexManager,
+        )
+
+        return ThreadSafeAnalyticsIndexManager(self._target, self._cross)
 
     def search_indexes(self) -> ThreadSafeSearchIndexManager:
         """Return what makes, changes and drops search indexes."""

@@ -14,7 +14,7 @@ from couchloop import (
     COMPRESS_NONE,
     COMPRESS_OUT,
 )
-from couchloop.client.sdk25 import LaterOfClusters, Sdk25Names, _NotYet
+from couchloop.client.sdk25 import Sdk25Names, _NotYet
 from couchloop.exceptions import (
     FeatureNotAvailableError,
     InvalidKeyError,
@@ -24,7 +24,7 @@ from couchloop.exceptions import (
 )
 from couchloop.operations import document as ops
 from couchloop.transcoder import JSONTranscoder
-from tests.core.client.loop import TEXT, WHO, Bucket, Cluster, Loop, opened
+from tests.core.client.loop import TEXT, WHO, Bucket, Loop, opened
 
 
 def later(kind: type) -> list[str]:
@@ -42,17 +42,9 @@ def test_methods_of_a_bucket(name: str) -> None:
     assert "FeatureNotAvailableError" in (inspect.getdoc(method) or "")
 
 
-@pytest.mark.parametrize("name", later(LaterOfClusters))
-def test_methods_of_a_cluster(name: str) -> None:
-    """Likewise of a Cluster."""
-    with pytest.raises(FeatureNotAvailableError, match="comes with a later version"):
-        getattr(Cluster(TEXT, Loop()), name)("SELECT 1")
-
-
 def test_there_are_some() -> None:
     """The names that users look for are among them."""
     assert {"encrypt_fields", "decrypt_fields"} <= set(later(Sdk25Names))
-    assert {"analytics_indexes"} <= set(later(LaterOfClusters))
 
 
 @pytest.mark.parametrize("name", ["tracing_threshold_view", "tracing_threshold_n1ql"])
