@@ -78,12 +78,11 @@ RULES = (
     Rule(DIFFERENT, _INDEXES, r"explain-system/01[3679]|errors/(109|112|113|114|115)"),
     Rule(LATER, _SYSTEM, r"explain-system/\d+"),
     Rule(LATER, _FUNCTIONS, r"functions-.*"),
-    Rule(LATER, "MERGE", r"dml/0(48|49|50|51|52)"),
     Rule(LATER, "WITH RECURSIVE", r"case-let-with-sub-set/010"),
     Rule(
         LATER,
         _STATEMENT,
-        r"errors/(116|117|118|119|120|121|122|123|124|126|129)|http/145",
+        r"errors/(116|117|118|119|122|123|124|126|129)|http/145",
     ),
 )
 """The first that covers an outcome counts."""

@@ -132,6 +132,14 @@ class BlockPlanner:
             results = _distinct(results)
         return PlannedBlock(projection, sorter, results)
 
+    def source_rows(self, source: Source, scope: Scope) -> tuple[str, Stage]:
+        """Return the alias of a term that stands alone, and what makes rows of it."""
+        draft = _Draft(scope, _one_row)
+        alias, stage = self._source(draft, source, scope)
+        for keyspace, name in draft.scans:
+            self._session.require_index(keyspace, name, None)
+        return alias, stage
+
     # --- FROM -----------------------------------------------------------------------------------
 
     def _from(self, draft: _Draft, block: Block) -> None:

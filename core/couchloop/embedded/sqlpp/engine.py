@@ -11,7 +11,7 @@ from couchloop.embedded.sqlpp.catalogue import ClusterCatalogue
 from couchloop.embedded.sqlpp.definitions import DefinitionPlanner
 from couchloop.embedded.sqlpp.environment import Environment
 from couchloop.embedded.sqlpp.errors import FunctionError, QueryError, unsupported
-from couchloop.embedded.sqlpp.mutations import MutationPlanner
+from couchloop.embedded.sqlpp.merges import MergePlanner
 from couchloop.embedded.sqlpp.parser import parse
 from couchloop.embedded.sqlpp.planner import Planner
 from couchloop.embedded.sqlpp.prepared import (
@@ -33,6 +33,7 @@ from couchloop.embedded.sqlpp.statements import (
     Explain,
     Insert,
     ManageScope,
+    Merge,
     Prepare,
     Select,
     Update,
@@ -196,8 +197,8 @@ class Engine:
         if forgotten is not None:
             keys = planner.select(forgotten, Scope()).rows
             return Plan(None, self._forgotten(keys({}), environment))
-        if isinstance(statement, Insert | Update | Delete):
-            mutations = MutationPlanner(planner, preserve_expiry=order.preserve_expiry)
+        if isinstance(statement, Insert | Update | Delete | Merge):
+            mutations = MergePlanner(planner, preserve_expiry=order.preserve_expiry)
             change = mutations.plan(statement)
             return Plan(change.signature, change.rows())
         if isinstance(statement, CreateIndex | DropIndex | BuildIndexes):
@@ -278,6 +279,7 @@ _KINDS: Final[dict[type, str]] = {
     Select: "SELECT",
     Update: "UPDATE",
     Delete: "DELETE",
+    Merge: "MERGE",
     Explain: "EXPLAIN",
     Prepare: "PREPARE",
     Execute: "EXECUTE",

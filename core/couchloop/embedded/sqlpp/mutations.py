@@ -23,6 +23,7 @@ from couchloop.embedded.sqlpp.statements import (
     Insert,
     KeyspacePath,
     Projection,
+    Removal,
     Select,
     Source,
     Update,
@@ -73,7 +74,7 @@ class PlannedChange:
 
 
 @dataclass(slots=True)
-class _Target:
+class Target:
     """What a statement changes."""
 
     keyspace: Keyspace
@@ -82,7 +83,15 @@ class _Target:
 
 
 @dataclass(slots=True)
-class _Entry:
+class Changes:
+    """What is done within a document."""
+
+    steps: list[Change]
+    expiration: Evaluate | None
+
+
+@dataclass(slots=True)
+class Entry:
     """A document to be inserted."""
 
     key: Value
@@ -118,7 +127,7 @@ class MutationPlanner:
 
     # --- what all have --------------------------------------------------------------------------
 
-    def _target(self, source: Source, right: str) -> _Target:
+    def _target(self, source: Source, right: str) -> Target:
         path = source.term
         assert isinstance(path, KeyspacePath)
         if path.namespace == "system":
@@ -126,10 +135,10 @@ class MutationPlanner:
             raise unsupported(f"{right} of system:{path.alias}", line=line, column=column)
         keyspace = self._session.keyspace(path, right)
         alias = path.alias if source.alias is None else source.alias
-        return _Target(keyspace, alias, Scope().with_source(alias))
+        return Target(keyspace, alias, Scope().with_source(alias))
 
     def _returning(
-        self, projection: Projection | None, target: _Target
+        self, projection: Projection | None, target: Target
     ) -> tuple[Any, Evaluate | None]:
         """Return the signature of a statement, and what makes its rows."""
         if projection is None:
@@ -138,7 +147,7 @@ class MutationPlanner:
         planned = plan_projection(projection, items, target.scope, self._compiler, None)
         return planned.signature, located("projection", planned.evaluate)
 
-    def _changed(self, target: _Target, found: Found, returning: Evaluate | None) -> list[Value]:
+    def _changed(self, target: Target, found: Found, returning: Evaluate | None) -> list[Value]:
         """Count a change; return the row that tells of it, if there is one."""
         self._environment.mutations += 1
         if returning is None:
@@ -161,17 +170,28 @@ class MutationPlanner:
             accepted = self._accepted(entries(), word, target.keyspace)
             for key, value, expiry in accepted:
                 self._environment.tick()
-                data = encode(plain(value)).encode("utf-8", "replace")
-                try:
-                    found = target.keyspace.insert(key, data, expiry, replace=statement.upsert)
-                except WriteError as error:
-                    self._row_error(dml_error(word, key, error))
-                    continue
-                yield from self._changed(target, found, returning)
+                yield from self._inserted(target, word, (key, value, expiry), returning)
 
         return PlannedChange(signature, rows)
 
-    def _entries(self, statement: Insert) -> Callable[[], Iterator[_Entry]]:
+    def _inserted(
+        self,
+        target: Target,
+        word: str,
+        accepted: tuple[str, Value, int],
+        returning: Evaluate | None,
+    ) -> list[Value]:
+        """Write a document; return the row that tells of it, if there is one."""
+        key, value, expiry = accepted
+        data = encode(plain(value)).encode("utf-8", "replace")
+        try:
+            found = target.keyspace.insert(key, data, expiry, replace=word == "UPSERT")
+        except WriteError as error:
+            self._row_error(dml_error(word, key, error))
+            return []
+        return self._changed(target, found, returning)
+
+    def _entries(self, statement: Insert) -> Callable[[], Iterator[Entry]]:
         """Return what gives the documents to insert."""
         if statement.select is not None:
             return self._selected(statement)
@@ -184,13 +204,13 @@ class MutationPlanner:
             for pair in statement.pairs
         ]
 
-        def entries() -> Iterator[_Entry]:
+        def entries() -> Iterator[Entry]:
             for key, value, options in planned:
-                yield _Entry(key({}), value({}), options({}))
+                yield Entry(key({}), value({}), options({}))
 
         return entries
 
-    def _selected(self, statement: Insert) -> Callable[[], Iterator[_Entry]]:
+    def _selected(self, statement: Insert) -> Callable[[], Iterator[Entry]]:
         assert statement.select is not None
         assert statement.key is not None
         select = self._planner.select(statement.select, Scope())
@@ -201,11 +221,11 @@ class MutationPlanner:
             value = self._evaluate(statement.value, "VALUE", scope)
         options = self._evaluate(statement.options, "OPTIONS", scope)
 
-        def entries() -> Iterator[_Entry]:
+        def entries() -> Iterator[Entry]:
             # All is read before anything is written, which might be read again.
             for result in list(select.rows({})):
                 row: Row = {_ROW: result}
-                yield _Entry(key(row), result if value is None else value(row), options(row))
+                yield Entry(key(row), result if value is None else value(row), options(row))
 
         return entries
 
@@ -215,7 +235,7 @@ class MutationPlanner:
         return located(place, self._compiler.compile(qualify(node, scope)))
 
     def _accepted(
-        self, entries: Iterator[_Entry], word: str, keyspace: Keyspace
+        self, entries: Iterator[Entry], word: str, keyspace: Keyspace
     ) -> list[tuple[str, Value, int]]:
         """Return the documents that can be written; mistakes become errors of their rows."""
         accepted: list[tuple[str, Value, int]] = []
@@ -243,7 +263,7 @@ class MutationPlanner:
 
     def _matching(
         self,
-        target: _Target,
+        target: Target,
         source: Source,
         where: Node | None,
         limits: tuple[Node | None, Node | None],
@@ -288,42 +308,61 @@ class MutationPlanner:
         signature, returning = self._returning(statement.returning, target)
         limits = (statement.limit, None)
         matching = self._matching(target, statement.target, statement.where, limits)
-        paths = PathPlanner(self._compiler, target.scope)
-        changes: list[Change] = []
-        expiration: Evaluate | None = None
-        for assignment in statement.assignments:
-            if _is_meta(assignment):
-                expiration = self._evaluate(assignment.value, "SET clause", target.scope)
-            else:
-                changes.append(paths.plan(assignment.path, assignment.value, assignment.loop))
-        changes += [paths.plan(each.path, None, each.loop) for each in statement.removals]
+        changes = self._changes(statement.assignments, statement.removals, target.scope)
 
         def rows() -> Iterator[Value]:
             for found in matching():
-                yield from self._updated(target, found, changes, expiration, returning)
+                yield from self._updated(target, found, changes, returning, {})
 
         return PlannedChange(signature, rows)
 
+    def _changes(
+        self,
+        assignments: tuple[Assignment, ...],
+        removals: tuple[Removal, ...],
+        scope: Scope,
+    ) -> Changes:
+        """Return what is to be done within a document. Raises QueryError."""
+        paths = PathPlanner(self._compiler, scope)
+        changes = Changes([], None)
+        for assignment in assignments:
+            if _is_meta(assignment):
+                changes.expiration = self._evaluate(assignment.value, "SET clause", scope)
+            else:
+                planned = paths.plan(assignment.path, assignment.value, assignment.loop)
+                changes.steps.append(planned)
+        changes.steps += [paths.plan(each.path, None, each.loop) for each in removals]
+        return changes
+
     def _updated(
         self,
-        target: _Target,
+        target: Target,
         found: Found,
-        changes: list[Change],
-        expiration: Evaluate | None,
+        changes: Changes,
         returning: Evaluate | None,
+        around: Row,
     ) -> list[Value]:
+        """Change a document; return the row that tells of it, if there is one.
+
+        Args:
+            target: where it is.
+            found: the document.
+            changes: what is done within.
+            returning: what makes the row.
+            around: what else the changes can use.
+        """
         alias = target.alias
         if type(found.value) is Binary:
             text = f"UPDATE of binary document is not supported: {found.key}"
             self._row_error(QueryError(12030, text, running=True))
             return []
-        before: Row = {alias: found.value, (META, alias): found.meta}
+        before: Row = {**around, alias: found.value, (META, alias): found.meta}
         copy: Row = {**before, alias: _copied(found.value)}
-        change_all = located("SET clause", lambda row: _apply(changes, row, copy))
+        change_all = located("SET clause", lambda row: _apply(changes.steps, row, copy))
         change_all(before)
         expiry: int | None = None if self._preserve_expiry else 0
-        if expiration is not None:
-            expiry = integral(expiration(before)) or 0
+        if changes.expiration is not None:
+            expiry = integral(changes.expiration(before)) or 0
         data = encode(plain(copy[alias])).encode("utf-8", "replace")
         try:
             written = target.keyspace.update(found, data, expiry)
@@ -340,14 +379,18 @@ class MutationPlanner:
 
         def rows() -> Iterator[Value]:
             for found in matching():
-                try:
-                    target.keyspace.delete(found)
-                except WriteError as error:
-                    self._row_error(dml_error("DELETE", found.key, error))
-                    continue
-                yield from self._changed(target, found, returning)
+                yield from self._deleted(target, found, returning)
 
         return PlannedChange(signature, rows)
+
+    def _deleted(self, target: Target, found: Found, returning: Evaluate | None) -> list[Value]:
+        """Delete a document; return the row that tells of it, if there is one."""
+        try:
+            target.keyspace.delete(found)
+        except WriteError as error:
+            self._row_error(dml_error("DELETE", found.key, error))
+            return []
+        return self._changed(target, found, returning)
 
 
 def _apply(changes: list[Change], before: Row, copy: Row) -> Value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from couchloop.embedded.sqlpp.errors import unsupported
+from couchloop.embedded.sqlpp.errors import QueryError, unsupported
 from couchloop.embedded.sqlpp.lexer import Kind
 from couchloop.embedded.sqlpp.parser_definitions import DefinitionParser
 from couchloop.embedded.sqlpp.statements import Execute, Explain, Prepare, Unsupported
@@ -19,12 +19,9 @@ _OTHERS: Final = {
     "ALTER": "ALTER",
     "ANALYZE": "ANALYZE",
     "BEGIN": "a transaction",
-    "COMMIT": "a transaction",
     "GRANT": "GRANT",
     "INFER": "INFER",
-    "MERGE": "MERGE",
     "REVOKE": "REVOKE",
-    "ROLLBACK": "a transaction",
     "SAVEPOINT": "a transaction",
     "SET": "a transaction",
     "START": "a transaction",
@@ -70,12 +67,15 @@ class Parser(DefinitionParser):
             readers = {
                 "UPDATE": self.update,
                 "DELETE": self.delete,
+                "MERGE": self.merge,
                 "CREATE": self.create,
                 "DROP": self.drop,
                 "BUILD": self.build,
             }
             if token.text in readers:
                 return readers[token.text]()
+            if token.text in {"COMMIT", "ROLLBACK"}:
+                return self._end_of_transaction()
             if token.text in _OTHERS:
                 return Unsupported(self.place(token), _OTHERS[token.text])
             if token.text in {"FLUSH", "TRUNCATE"}:
@@ -85,6 +85,15 @@ class Parser(DefinitionParser):
         # A text may be an expression alone, as far as the grammar goes: no request means one.
         self.expression()
         return self.refuse()
+
+    def _end_of_transaction(self) -> Node:
+        word = self.advance().text
+        self.take_word("WORK", "TRAN", "TRANSACTION")
+        if self.token.kind is not Kind.END:
+            self.refuse()
+        # There never is a transaction here.
+        text = f"{word} statement is not supported outside the transaction"
+        raise QueryError(17002, text)
 
     def _inner(self) -> Node:
         """Read what is explained or prepared."""

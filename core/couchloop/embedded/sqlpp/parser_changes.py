@@ -11,6 +11,9 @@ from couchloop.embedded.sqlpp.statements import (
     Delete,
     Insert,
     Loop,
+    Merge,
+    MergeInsert,
+    MergeUpdate,
     Pair,
     Removal,
     Select,
@@ -142,6 +145,74 @@ class ChangeParser(SelectParser):
         condition = self.expression() if self.take_word("WHEN") else None
         self.expect_word("END")
         return Loop(place, tuple(dimensions), condition)
+
+    def merge(self) -> Node:
+        """Read MERGE."""
+        place = self.place(self.advance())
+        self.skip_hints()
+        self.expect_word("INTO")
+        target = self.source(keyspace_only=True)
+        self.expect_word("USING")
+        source = self.source()
+        self.expect_word("ON")
+        key = condition = None
+        self.take_word("PRIMARY")
+        if self.take_word("KEY"):
+            key = self.expression()
+        else:
+            condition = self.expression()
+        update = delete = insert = None
+        while update is None or delete is None or insert is None:
+            if not self.is_word("WHEN"):
+                break
+            self.advance()
+            if self.take_word("NOT"):
+                if insert is not None:
+                    self.refuse()
+                insert = self._merge_insert(with_key=key is None)
+                continue
+            self.expect_word("MATCHED")
+            self.expect_word("THEN")
+            word = self.expect_word("UPDATE", "DELETE")
+            if word.text == "UPDATE" and update is None:
+                update = self._merge_update(self.place(word))
+            elif word.text == "DELETE" and delete is None:
+                delete = MergeUpdate(self.place(word), (), (), self.where())
+            else:
+                self.refuse(word)
+        if update is None and delete is None and insert is None:
+            self.refuse()
+        limit = self.expression() if self.take_word("LIMIT") else None
+        returning = self.returning()
+        return Merge(
+            place, target, source, key, condition, update, delete, insert, limit, returning
+        )
+
+    def _merge_update(self, place: Place) -> MergeUpdate:
+        if not self.is_word("SET", "UNSET"):
+            self.refuse()
+        assignments = self._assignments() if self.take_word("SET") else ()
+        removals = self._removals() if self.take_word("UNSET") else ()
+        return MergeUpdate(place, assignments, removals, self.where())
+
+    def _merge_insert(self, *, with_key: bool) -> MergeInsert:
+        self.expect_word("MATCHED")
+        self.expect_word("THEN")
+        place = self.place(self.expect_word("INSERT"))
+        if not with_key:
+            return MergeInsert(place, None, self.expression(), None, self.where())
+        self.expect_operator("(")
+        self.take_word("PRIMARY")
+        self.expect_word("KEY")
+        key = self.expression()
+        self.expect_operator(",")
+        self.expect_word("VALUE")
+        value, options = self.expression(), None
+        if self.take_operator(","):
+            self.expect_word("OPTIONS")
+            options = self.expression()
+        self.expect_operator(")")
+        return MergeInsert(place, key, value, options, self.where())
 
     def delete(self) -> Node:
         """Read DELETE."""

@@ -57,7 +57,7 @@ class Planner:
         self.session = session
         self.environment = environment
         self.compiler = Compiler(environment, self.subquery)
-        self._blocks = BlockPlanner(session, environment, self.compiler, self.select)
+        self.blocks = BlockPlanner(session, environment, self.compiler, self.select)
 
     def subquery(self, node: ScopedSubquery) -> Evaluate:
         """Return the function of a subquery: the array of its rows."""
@@ -122,7 +122,7 @@ class Planner:
 
     def _body(self, node: Node, scope: Scope, order: tuple[SortTerm, ...]) -> _Body:
         if isinstance(node, Block):
-            planned: PlannedBlock = self._blocks.plan(node, scope, order)
+            planned: PlannedBlock = self.blocks.plan(node, scope, order)
             projection = planned.projection
             return _Body(projection.signature, projection.names, planned.results, planned.sorter)
         if isinstance(node, Select):

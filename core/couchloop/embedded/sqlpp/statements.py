@@ -284,6 +284,44 @@ class Delete(Node):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class MergeUpdate(Node):
+    """`WHEN MATCHED THEN UPDATE …`, or `… THEN DELETE`."""
+
+    assignments: tuple[Assignment, ...]
+    removals: tuple[Removal, ...]
+    where: Node | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MergeInsert(Node):
+    """`WHEN NOT MATCHED THEN INSERT …`."""
+
+    key: Node | None
+    """None: that of ON KEY."""
+    value: Node
+    options: Node | None
+    where: Node | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Merge(Node):
+    """MERGE."""
+
+    target: Source
+    source: Source
+    key: Node | None
+    """What is behind ON KEY."""
+    condition: Node | None
+    """What is behind ON alone."""
+    update: MergeUpdate | None
+    delete: MergeUpdate | None
+    """Without assignments."""
+    insert: MergeInsert | None
+    limit: Node | None
+    returning: Projection | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Explain(Node):
     """EXPLAIN; *text* is what stands behind it."""
 
