@@ -254,7 +254,7 @@ def _analyzer_of(mapping: Mapping[str, Any], path: list[str]) -> str:
         mapping = below
     fields = mapping.get("fields")
     for each in fields if isinstance(fields, list) else ():
-        if isinstance(each, dict) and each.get("name", path[-1]) in {"", path[-1]}:
+        if isinstance(each, dict) and (each.get("name") or path[-1]) == path[-1]:
             return str(each.get("analyzer") or default)
     return default
 
