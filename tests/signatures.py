@@ -27,7 +27,8 @@ def check_methods(
         returns: gives the type that a method returns for the type that its builder's result has.
     """
     for family in FAMILIES:
-        owners = {"ManifestMethods": manager, "HttpMethods": cluster, "QueryMethods": cluster}
+        of_clusters = ("HttpMethods", "QueryMethods", "AnalyticsMethods")
+        owners = {"ManifestMethods": manager, **dict.fromkeys(of_clusters, cluster)}
         owner = owners.get(family.name, kind)
         if family.is_management:
             # Those of managers are made by the same builders, and are not on Buckets.
