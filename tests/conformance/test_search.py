@@ -207,21 +207,22 @@ def test_lost_behind_a_hit(loop: Loop) -> None:
         assert len(there.server.asked) == 1
 
 
-def test_late(loop: Loop) -> None:
+def endless(asked: Asked) -> None:
+    """Send a hit, and never the end."""
+    asked.begin()
+    asked.chunk(b'{"status":{},"hits":[{"id":"a"}')
+    asked.wait_for_end()
+
+
+@pytest.mark.parametrize("script", [Asked.wait_for_end, endless])
+def test_late(loop: Loop, script: Script) -> None:
     """A search changes nothing: that it is late is no ambiguity; the connection is closed."""
-
-    def endless(asked: Asked) -> None:
-        asked.begin()
-        asked.chunk(b'{"status":{},"hits":[{"id":"a"}')
-        asked.wait_for_end()
-
-    for script in (lambda asked: asked.wait_for_end(), endless):
-        with searching(loop, script) as there:
-            result = there.cluster.search("ix", "a", timeout=0.3)
-            with pytest.raises(UnambiguousTimeoutError) as raised:
-                loop.take(result)
-            raised.value.__traceback__ = None
-            loop.until(lambda there=there: not there.server.open, "the service was not told")
+    with searching(loop, script) as there:
+        result = there.cluster.search("ix", "a", timeout=0.3)
+        with pytest.raises(UnambiguousTimeoutError) as raised:
+            loop.take(result)
+        raised.value.__traceback__ = None
+        loop.until(lambda: not there.server.open, "the service was not told")
 
 
 def test_handles(loop: Loop) -> None:

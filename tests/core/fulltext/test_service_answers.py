@@ -61,7 +61,7 @@ def test_bytewise(answer: Recorded) -> None:
 @pytest.mark.parametrize("answer", ONCE, ids=lambda each: each.name)
 def test_cut_off(answer: Recorded) -> None:
     """Cut off at any byte: whole hits, then an error; without a hit it is asked again."""
-    hits = answer.means.get("hits") or []  # type: ignore[union-attr]
+    hits = answer.means.get("hits") or []
     for size in range(len(answer.text.rstrip()) - 1):
         hands = Searching().begun()
         hands.stream.piece(answer.text[:size])
