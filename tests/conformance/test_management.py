@@ -206,6 +206,8 @@ def test_design_documents(loop: Loop) -> None:
         assert list(found.views) == ["by_name"]
         manager = bucket.bucket_manager()
         assert loop.wait(manager.design_get("birds", use_devmode=False)).success
+        found = loop.wait(bucket._http_request(type=0, method=0, path="_design/birds"))
+        assert list(found.value["views"]) == ["by_name"]
         with pytest.warns(DeprecationWarning, match="bucket_manager"):
             loop.wait(bucket.design_delete("birds", use_devmode=False))
         with pytest.raises(DesignDocumentNotFoundError):

@@ -18,6 +18,7 @@ from couchloop.exceptions import (
     TlsError,
 )
 from couchloop.transcoder import FMT_BYTES
+from couchloop.wire import Opcode, Status
 from tests.certificates import Certificates
 from tests.conformance.loops import Loop, cluster_at, cluster_of, open_bucket
 from tests.conformance.test_cycles import done, nothing_left
@@ -112,6 +113,21 @@ def test_tls(loop: Loop, tmp_path: Path) -> None:
         by_certificate.authenticate(CertAuthenticator(cert, key, certificates.ca))
         assert loop.wait(by_certificate.http_request(NODES)).success
         del cluster, by_certificate
+        gone(loop, served)
+
+
+def test_servers_before_65(loop: Loop) -> None:
+    """Where data nodes know of buckets alone, a web port tells where services are."""
+    with loop.serving() as served:
+        asked = served.cluster.inject(opcode=Opcode.GET_CLUSTER_CONFIG, status=Status.NO_BUCKET)
+        ports = served.cluster.nodes[0].ports
+        hosts = f"127.0.0.1:{ports['kv']}=mcd,127.0.0.1:{ports['mgmt']}=http"
+        cluster = cluster_at(loop, f"couchbase://{hosts}")
+        assert {loop.wait(cluster.http_request(NODES)).node for _ in range(3)} == {
+            f"127.0.0.1:{node.ports['mgmt']}" for node in served.cluster.nodes
+        }
+        assert asked.hits
+        del cluster
         gone(loop, served)
 
 

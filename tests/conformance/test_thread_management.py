@@ -191,6 +191,7 @@ def test_of_a_bucket(loop: Loop) -> None:
         assert list(views.get_design_document("birds", PRODUCTION).views) == ["by_name"]
         manager = safe.bucket_manager()
         assert manager.design_get("birds", use_devmode=False).success
+        assert safe._http_request(type=1, method=0, path="/pools").value["pools"]
         with pytest.warns(DeprecationWarning, match="bucket_manager"):
             safe.design_delete("birds", use_devmode=False)
         with pytest.raises(DesignDocumentNotFoundError):
