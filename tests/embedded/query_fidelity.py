@@ -38,7 +38,7 @@ _PLACE = "keyspaces are buckets and collections here, folders there: other error
 _BLANKS = "a part of a stored document is written without the blanks it was stored with"
 _PLAN = "the recorded answer is a plan, or times of one"
 _STATEMENT = "statements that only change what surrounds queries, or tell of it"
-_FUNCTIONS = "functions that are not there"
+_FUNCTIONS = "functions that are not there, or of which a signature tells no more than `json`"
 _INDEXES = "indexes can be made and dropped here, and buckets have scopes: files have neither"
 _SYSTEM = "`system:` keyspaces of requests, nodes and vital signs"
 

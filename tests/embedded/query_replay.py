@@ -222,6 +222,8 @@ def _masked(value: Any, name: str = "") -> Any:
         return [_masked(each) for each in value]
     if name in _TIMES:
         return "<time>"
+    if name == "caller":
+        return "<file:line>"
     if type(value) is str:
         return _UUID.sub("<uuid>", value)
     return value

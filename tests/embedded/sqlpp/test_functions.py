@@ -101,7 +101,8 @@ def test_names(name: str) -> None:
     assert function.name == name == name.upper()
     assert function.minimum >= 0
     assert function.maximum is None or function.minimum <= function.maximum
-    assert function.type in {"json", "string", "number", "boolean", "array", "object"}
+    kinds = {"json", "string", "number", "boolean", "array", "object"}
+    assert function.type in {*kinds, "argument", "successor"}
 
 
 _PASSED_ON = sorted(
@@ -125,6 +126,13 @@ def test_missing(name: str) -> None:
 _A_YEAR = 31_622_400_000
 _LEAP_DAY = 1_709_209_815_345
 _DAY = "2024-02-29"
+
+_NESTED = {"a": {"b": [1, {"c": 2}]}, "d e": 3}
+
+
+def _pair(name: str, value: Value) -> dict[str, Value]:
+    return {"name": name, "val": value}
+
 
 _EDGES: tuple[tuple[str, tuple[Any, ...], Any], ...] = (
     # Strings: bytes, unless MB_.
@@ -195,6 +203,29 @@ _EDGES: tuple[tuple[str, tuple[Any, ...], Any], ...] = (
     ("OBJECT_ADD", (None, "a", MISSING), None),
     ("OBJECT_REPLACE", ({"a": 1, "b": 2}, 1, MISSING), {"b": 2}),
     ("OBJECT_PAIRS", ({"a": 1}, {"types": True}), [{"name": "a", "type": "number"}]),
+    ("OBJECT_PATHS", (_NESTED,), ["`d e`", "a", "a.b", "a.b[1].c"]),
+    ("OBJECT_PATHS", (_NESTED, {"composites": False}), ["`d e`", "a.b[0]", "a.b[1].c"]),
+    ("OBJECT_PATHS", (_NESTED, {"arraysubscript": False}), ["`d e`", "a", "a.b", "a.b[*].c"]),
+    ("OBJECT_PATHS", (_NESTED, {"index": True}), ["`a`.`b`", "`a`.`b`[].`c`", "`d e`"]),
+    ("OBJECT_PATHS", (_NESTED, {"pattern": "C", "ignorecase": True}), ["a.b[1].c"]),
+    ("OBJECT_PATHS", (_NESTED, {"pattern": "b", "exact": True}), []),
+    ("OBJECT_PAIRS_NESTED", ({"b": 1, "a": [2]},), [_pair("a[0]", 2), _pair("b", 1)]),
+    ("OBJECT_PAIRS_NESTED", ({"a": {"b": 1}}, {"report": "field"}), [_pair("b", 1)]),
+    ("OBJECT_FILTER", (_NESTED, {"pattern": "c"}), {"a": {"b": [{"c": 2}]}}),
+    ("OBJECT_FILTER", (_NESTED, {"pattern": "nope"}), None),
+    ("OBJECT_EXTRACT", ({"b": 1, "a": 2}, {"min": "b"}), [_pair("b", 1)]),
+    ("OBJECT_EXTRACT", ({"b": 1, "a": 2}, {"pattern": "^a"}), [_pair("a", 2)]),
+    ("OBJECT_FIELD", (_NESTED, "a.b[-1].c"), 2),
+    ("OBJECT_FIELD", (_NESTED, "`d e`"), 3),
+    ("OBJECT_FIELD", (_NESTED, "a..b"), None),
+    ("OBJECT_FIELD", (_NESTED, "a.b.c"), MISSING),
+    ("OBJECT_REMOVE_FIELDS", (_NESTED, "a.b[1]", ["`d e`", "zz.y"]), {"a": {"b": [1]}}),
+    ("REDACT", ("Ann, 2024",), ", "),
+    ("REDACT", ({"a": "x y", "b": 12}, {}), {"a": "x x", "b": 11}),
+    ("REDACT", ({"a": "2024-02-29"}, {}), {"a": "1111-11-11"}),
+    ("REDACT", ({"a": [True], "b": 1}, {"pattern": "a", "omit": True}), {"b": 1}),
+    ("REDACT", ({"a": "secret"}, {"name": True, "fixedlength": True}), {"f0000": "x"}),
+    ("REDACT", ({"a": "1", "b": "z"}, {"pattern": "a", "exclude": True}), {"a": "1", "b": "x"}),
     # Conditions, types.
     ("IFNAN", (math.nan, math.inf), math.inf),
     ("IFNAN", (MISSING, math.nan), MISSING),

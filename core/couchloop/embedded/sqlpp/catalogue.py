@@ -36,7 +36,9 @@ class ClusterCatalogue:
 
     def serves(self, keyspace: Keyspace, alias: str, condition: Node | None) -> bool:
         """Whether documents can be found without their keys."""
-        return not self.requires_index or self.indexes.serve(keyspace, alias, condition)
+        if not self.requires_index:
+            return True
+        return self.indexes.chosen(keyspace, alias, condition) is not None
 
     def system_keyspace(self, name: str, session: Session) -> Iterable[Found] | None:
         """Return the documents of `system:name`; None: there is no such keyspace."""

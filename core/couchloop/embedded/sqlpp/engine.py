@@ -11,6 +11,7 @@ from couchloop.embedded.sqlpp.catalogue import ClusterCatalogue
 from couchloop.embedded.sqlpp.definitions import DefinitionPlanner
 from couchloop.embedded.sqlpp.environment import Environment
 from couchloop.embedded.sqlpp.errors import FunctionError, QueryError, unsupported
+from couchloop.embedded.sqlpp.explain import Explainer
 from couchloop.embedded.sqlpp.merges import MergePlanner
 from couchloop.embedded.sqlpp.parser import parse
 from couchloop.embedded.sqlpp.planner import Planner
@@ -205,6 +206,11 @@ class Engine:
             make_id = self._cluster.generator.uuid
             definitions = DefinitionPlanner(planner, self.catalogue.indexes, make_id)
             return Plan(None, definitions.plan(statement))
+        if isinstance(statement, Explain):
+            # What cannot run is refused before it is explained.
+            self._plan(statement.statement, replace(order, readonly=False), environment)
+            row = {"plan": self._explained(statement.statement, order), "text": statement.text}
+            return Plan("json", iter([row]))
         if isinstance(statement, Prepare):
             return self._prepare(statement, order, environment)
         if isinstance(statement, Execute):
@@ -226,7 +232,7 @@ class Engine:
             order.user.name,
         )
         if not order.auto_execute:
-            return Plan("json", self._prepared(entry))
+            return Plan("json", self._prepared(entry, order))
         self.catalogue.prepared.add(entry)
         plan = self._plan(statement.statement, order, environment)
         return Plan(plan.signature, plan.rows, entry.name)
@@ -236,9 +242,12 @@ class Engine:
             environment.mutations += self.catalogue.prepared.remove(key)
         yield from ()
 
-    def _prepared(self, entry: PreparedStatement) -> Iterator[Value]:
+    def _prepared(self, entry: PreparedStatement, order: Order) -> Iterator[Value]:
         self.catalogue.prepared.add(entry)
-        yield entry.answer({"#operator": "Sequence", "~children": []})
+        yield entry.answer(self._explained(entry.statement, order))
+
+    def _explained(self, statement: Node, order: Order) -> dict[str, Any]:
+        return Explainer(self._session(order), self.catalogue.indexes).explain(statement)
 
     def _entry(self, name: str, order: Order) -> PreparedStatement:
         """Return a prepared statement, by its plan if its name is not known.

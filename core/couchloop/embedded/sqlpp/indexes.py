@@ -147,12 +147,17 @@ class Indexes:
         """Return the index of a name."""
         return next((index for index in self.of(keyspace) if index.name == name), None)
 
-    def serve(self, keyspace: Keyspace, alias: str, condition: Node | None) -> bool:
-        """Whether one that is online finds documents for a condition."""
-        return any(
-            index.state(self._clock) == "online" and index.serves(alias, condition)
+    def chosen(self, keyspace: Keyspace, alias: str, condition: Node | None) -> Index | None:
+        """Return one that is online and finds documents for a condition, None if none does.
+
+        A primary one is the last choice.
+        """
+        serving = [
+            index
             for index in self.of(keyspace)
-        )
+            if index.state(self._clock) == "online" and index.serves(alias, condition)
+        ]
+        return min(serving, key=lambda index: index.primary, default=None)
 
     def add(self, index: Index) -> Index:
         """Add an index. Raises QueryError (4300) if there is one of that name."""

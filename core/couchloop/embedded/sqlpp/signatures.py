@@ -54,6 +54,7 @@ _TYPES: Final[dict[type, str]] = {
 _OPERATORS: Final = {"AND": "boolean", "OR": "boolean", "||": "string"}
 _RANGES: Final = {"array": "array", "object": "object", "first": "json"}
 _TAKEN_OUT: Final = frozenset({"LAG", "LEAD", "FIRST_VALUE", "LAST_VALUE", "NTH_VALUE"})
+_SUCCESSORS: Final = {"missing": "null", "null": "boolean"}
 _AGGREGATES: Final = {"ARRAY_AGG": "array", "MIN": "json", "MAX": "json"}
 
 
@@ -66,7 +67,7 @@ def static_type(node: Node) -> str:
     if isinstance(node, Comprehension):
         return _RANGES[node.kind]
     if isinstance(node, Call):
-        return _call(node.name.upper())
+        return _call(node)
     if isinstance(node, WindowCall):
         name = node.name.upper()
         return "json" if name in _TAKEN_OUT else _AGGREGATES.get(name, "number")
@@ -79,11 +80,16 @@ def static_type(node: Node) -> str:
     return _TYPES.get(type(node), "json")
 
 
-def _call(name: str) -> str:
+def _call(node: Call) -> str:
+    name = node.name.upper()
     if name in AGGREGATES:
         return _AGGREGATES.get(name, "number")
     if name == "META":
         return "object"
     if name in {"UNNEST_POSITION", "UNNEST_POS"}:
         return "number"
-    return FUNCTIONS[name].type
+    returns = FUNCTIONS[name].type
+    if returns not in {"argument", "successor"}:
+        return returns
+    argument = static_type(node.arguments[0])
+    return _SUCCESSORS.get(argument, argument) if returns == "successor" else argument

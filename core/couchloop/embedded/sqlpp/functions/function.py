@@ -43,4 +43,6 @@ class Function(NamedTuple):
     """The greatest; None: any."""
     call: Callable[[Sequence[Value], Context], Value]
     type: str = "json"
-    """What the signature of an answer says it returns: `string`, `number`, `json`, …"""
+    """What the signature of an answer says it returns: `string`, `number`, `json`, …
+
+    `argument`: the type of its first argument; `successor`: of what follows that."""
