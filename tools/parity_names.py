@@ -371,7 +371,7 @@ TxAsyncConnection | | out: deprecated in 2.5 already
         f"""\
 n1ql | | | couchloop.n1ql.N1QLQuery
 analytics | | {_QUERIES}
-analytics_ingester | | {_QUERIES}
+analytics_ingester | it is in `couchloop.analytics`; also on Twisted | | couchloop.analytics.ingester
 views | `View` is what `bucket.query` gives; a RowProcessor has its `rowclass` alone | | couchloop.views.ViewQuery gcouchbase.rows.View txcouchbase.rows.View
 fulltext | | {_QUERIES}
 admin | `Admin` comes from `cluster.cluster_manager()` | | gcouchbase.management.Admin txcouchbase.management.Admin

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
 
 from couchloop.analytics import (
+    AnalyticsIngester,
     AnalyticsOptions,
     AnalyticsQuery,
     AnalyticsScanConsistency,
+    BucketOperators,
     DeferredAnalyticsQuery,
 )
 from couchloop.exceptions import (
     AmbiguousConnectionLostError,
     ArgumentError,
     CompilationFailureError,
+    CouchbaseError,
     InvalidSettingError,
     JobQueueFullError,
+    KeyExistsError,
     LinkNotFoundError,
     N1QLError,
     NodeNotAvailableError,
@@ -30,7 +34,7 @@ from tests.conformance.loops import Loop, opened_at
 from tests.conformance.test_hostile_services import Asking, asking
 from tests.conformance.test_pages import run
 from tests.conformance.test_rows import taker
-from tests.webserver import Asked, Script
+from tests.webserver import Asked, Script, web_server
 
 ROWS: list[Any] = [{"name": "a"}, 2, None]
 LINE = "POST /analytics/service HTTP/1.1"
@@ -212,6 +216,39 @@ def test_deferred(loop: Loop) -> None:
             "GET",
         ]
         assert sent(found, 0)["mode"] == "async"
+
+
+def test_ingester(loop: Loop) -> None:
+    """Rows are stored as documents, as the operation says; errors end it, or are passed over."""
+    with loop.serving() as served, web_server(fine) as server, ExitStack() as stack:
+        for node in served.cluster.nodes:
+            node.ports["cbas"] = server.port
+        served.cluster.changed()
+        bucket = stack.enter_context(opened_at(loop, served.connection_string + "/default"))
+        ingest = AnalyticsIngester(lambda value: value["row"], lambda row: {"row": str(row)})
+        loop.wait(ingest(bucket, "SELECT 1"))
+        assert loop.wait(bucket.get("None")).value == {"row": "None"}
+        assert loop.wait(bucket.get("2")).value == {"row": "2"}
+        ingest = AnalyticsIngester(str, lambda row: row, BucketOperators.INSERT)
+        with pytest.raises(KeyExistsError) as raised:
+            loop.wait(ingest(bucket, "SELECT 1"))
+        raised.value.__traceback__ = None
+        kept: list[Any] = []
+
+        def keep(_: Any, key: str, value: Any) -> None:
+            kept.append((key, value))
+            raise CouchbaseError("not this one")
+
+        ingest = AnalyticsIngester(str, lambda row: row, keep)
+        loop.wait(ingest(bucket, "SELECT 1", ignore_ingest_error=True))
+        assert kept == [(str(row), row) for row in ROWS]
+        handle = bucket.threadsafe()
+        ingest = AnalyticsIngester(str, lambda row: row, BucketOperators.REPLACE)
+        loop.in_thread(lambda: ingest(handle, "SELECT 1", ignore_ingest_error=True))
+        assert loop.wait(bucket.get("2")).value == 2
+    for bad in ((5, str), (str, 5), (str, str, "upsert")):
+        with pytest.raises(InvalidSettingError):
+            AnalyticsIngester(*bad)
 
 
 def test_manager(loop: Loop) -> None:

@@ -34,6 +34,7 @@ SUBJECTS: Final = {
     "analytics/analytics_queries.py": "core/analytics/test_queries.py",
     "analytics/asking.py": "core/analytics/test_queries.py",
     "analytics/bucket_analytics.py": "core/analytics/test_queries.py",
+    "analytics/ingester.py": "conformance/test_analytics.py",
     "client/async_result.py": "txcouchbase/test_raw.py",
     "client/blocks.py": "conformance/test_durability.py",
     "client/collections.py": "conformance/test_collections.py",

@@ -3,6 +3,7 @@
 `bucket.analytics_query`, `cluster.analytics_query` and `scope.analytics_query` ask it.
 """
 
+from couchloop.analytics.ingester import AnalyticsIngester, BucketOperators
 from couchloop.analytics.options import (
     NOT_BOUNDED,
     REQUEST_PLUS,
@@ -15,11 +16,13 @@ from couchloop.analytics.results import AnalyticsMetaData, AnalyticsMetrics, Ana
 __all__ = [
     "NOT_BOUNDED",
     "REQUEST_PLUS",
+    "AnalyticsIngester",
     "AnalyticsMetaData",
     "AnalyticsMetrics",
     "AnalyticsOptions",
     "AnalyticsQuery",
     "AnalyticsScanConsistency",
     "AnalyticsWarning",
+    "BucketOperators",
     "DeferredAnalyticsQuery",
 ]
