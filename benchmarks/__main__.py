@@ -57,9 +57,14 @@ def all_works() -> list[Work]:
     """Return every measurement of a round."""
     works = [Work("couchloop", "core", "decode", "1", 100_000)]
     works += [Work("idle", loop, "bucket", "3 nodes", 200) for loop in ("twisted", "gevent")]
-    works += [Work("couchloop", loop, "rows", "stream", ROWS) for loop in ("twisted", "gevent")]
+    for loop in ("twisted", "gevent"):
+        works += [
+            Work("couchloop", loop, "rows", "stream", ROWS),
+            Work("couchloop", loop, "select", "1", 3_000),
+        ]
     works += [
-        Work("official", api, "rows", "stream", ROWS, setting)
+        Work("official", api, operation, shape, times, setting)
+        for operation, shape, times in (("rows", "stream", ROWS), ("select", "1", 3_000))
         for api in ("twisted", "sync")
         for setting in ("default", "lean")
     ]
@@ -120,7 +125,7 @@ def measure(work: Work, server: str, cpu: int, official: Path | None) -> dict[st
         arguments.append(work.setting)
     elif work.client == "idle":
         client, arguments = [sys.executable, "-m", "benchmarks.idle"], [work.loop, *arguments[2:]]
-    elif work.operation == "rows":
+    elif work.operation in {"rows", "select"}:
         client = [sys.executable, "-m", "benchmarks.client_rows", work.loop]
     else:
         loop = f"bare-{work.loop}" if work.client == "bare" else work.loop

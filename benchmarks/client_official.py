@@ -24,6 +24,8 @@ BATCH = 1000
 LATENCIES = 3000
 FLAGS = 0x02000000
 ROWS_WARM_UP = 20_000
+SELECTS = 300
+STATEMENT = "SELECT d.* FROM `default` AS d USE KEYS $1"
 
 
 def make_options(setting):
@@ -74,6 +76,13 @@ def take_rows(result, count):
     assert found == count
 
 
+def select_options(setting):
+    """Return the options of a query of one document."""
+    options = query_options(setting)
+    options["positional_parameters"] = ["k"]
+    return options
+
+
 def sync(meter, operation, shape, port, count, setting):
     """The blocking API: one thread, 64 threads, or the multi calls."""
     from couchbase.cluster import Cluster
@@ -83,6 +92,17 @@ def sync(meter, operation, shape, port, count, setting):
         take_rows(cluster.query(f"ROWS {ROWS_WARM_UP}", query_options(setting)), ROWS_WARM_UP)
         meter.start()
         take_rows(cluster.query(f"ROWS {count}", query_options(setting)), count)
+        meter.stop(count)
+        return
+    if operation == "select":
+
+        def select(total):
+            for _ in range(total):
+                take_rows(cluster.query(STATEMENT, select_options(setting)), 1)
+
+        select(SELECTS)
+        meter.start()
+        select(count)
         meter.stop(count)
         return
     collection = cluster.bucket("default").default_collection()
@@ -156,6 +176,17 @@ def on_twisted(meter, operation, shape, port, count, setting):
             take_rows(found, ROWS_WARM_UP)
             meter.start()
             take_rows(await cluster.query(f"ROWS {count}", query_options(setting)), count)
+            meter.stop(count)
+            return
+        if operation == "select":
+
+            async def select(total):
+                for _ in range(total):
+                    take_rows(await cluster.query(STATEMENT, select_options(setting)), 1)
+
+            await select(SELECTS)
+            meter.start()
+            await select(count)
             meter.stop(count)
             return
         bucket = cluster.bucket("default")

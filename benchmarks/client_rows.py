@@ -1,8 +1,9 @@
-"""couchloop under measurement while it takes the rows of a query.
+"""couchloop under measurement while it takes the rows of a query, or asks for one document.
 
-    python -m benchmarks.client_rows LOOP rows SHAPE PORT COUNT
+    python -m benchmarks.client_rows LOOP OPERATION SHAPE PORT COUNT
 
-LOOP: twisted, gevent. SHAPE: stream (one after the other). The figures tell also by how many
+LOOP: twisted, gevent. OPERATION: rows (of one query, SHAPE stream), select (one query after the
+other, SHAPE 1, each of one row). The figures tell also by how many
 kilobytes the memory has grown, at most, since a first query.
 """
 
@@ -15,6 +16,8 @@ from typing import Any
 from benchmarks.measure import Meter
 
 WARM_UP = 20_000
+SELECTS = 300
+STATEMENT = "SELECT d.* FROM `default` AS d USE KEYS $1"
 
 
 def most() -> float:
@@ -22,7 +25,7 @@ def most() -> float:
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
-def on_gevent(meter: Meter, count: int) -> float:
+def on_gevent(meter: Meter, operation: str, count: int) -> float:
     """A loop in a greenlet."""
     from gcouchbase.cluster import Cluster, PasswordAuthenticator
 
@@ -36,15 +39,24 @@ def on_gevent(meter: Meter, count: int) -> float:
             found += row["paid"]
         return found
 
-    assert run(WARM_UP) == WARM_UP
+    def select(total: int) -> int:
+        found = 0
+        for _ in range(total):
+            for row in cluster.query(STATEMENT, "k"):
+                found += row["paid"]
+        return found
+
+    warm = WARM_UP if operation == "rows" else SELECTS
+    work = run if operation == "rows" else select
+    assert work(warm) == warm
     before = most()
     meter.start()
-    assert run(count) == count
+    assert work(count) == count
     meter.stop(count)
     return most() - before
 
 
-def on_twisted(meter: Meter, count: int) -> float:
+def on_twisted(meter: Meter, operation: str, count: int) -> float:
     """A loop in a coroutine."""
     from twisted.internet.defer import Deferred
     from twisted.internet.task import react
@@ -65,10 +77,19 @@ def on_twisted(meter: Meter, count: int) -> float:
                 found += row["paid"]
             return found
 
-        assert await run(WARM_UP) == WARM_UP
+        async def select(total: int) -> int:
+            found = 0
+            for _ in range(total):
+                for row in await cluster.query(STATEMENT, "k"):
+                    found += row["paid"]
+            return found
+
+        warm = WARM_UP if operation == "rows" else SELECTS
+        work = run if operation == "rows" else select
+        assert await work(warm) == warm
         before = most()
         meter.start()
-        assert await run(count) == count
+        assert await work(count) == count
         meter.stop(count)
         grown.append(most() - before)
 
@@ -80,11 +101,11 @@ def on_twisted(meter: Meter, count: int) -> float:
     return grown[0]
 
 
-def main(loop: str, _operation: str, _shape: str, port: str, count: str) -> None:
+def main(loop: str, operation: str, _shape: str, port: str, count: str) -> None:
     """Run one measurement and print it."""
     meter = Meter()
     meter.port = int(port)
-    grown = {"twisted": on_twisted, "gevent": on_gevent}[loop](meter, int(count))
+    grown = {"twisted": on_twisted, "gevent": on_gevent}[loop](meter, operation, int(count))
     meter.tell(grown_kb=grown)
 
 

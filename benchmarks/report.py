@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from html import escape
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,12 @@ PEERS: Final = {
     ("gevent", "batch-frozen"): "sync",
 }
 """Which API of the official SDK a measurement stands beside."""
+
+QUERIES: Final = {
+    "rows/stream": "rows of a query, 200 bytes each",
+    "select/1": "a query of one document, one at a time",
+}
+"""What is measured of queries."""
 
 SHAPES: Final = {
     "1": "one at a time",
@@ -89,13 +96,15 @@ def table(medians: Figures) -> str:
             f"| decoding the document by itself | "
             f"{medians['couchloop/core/decode/1']['cpu_us']:.1f} | | | | | | |"
         )
-    for loop, peer in (("twisted", "twisted"), ("gevent", "sync")):
-        of_rows = cpu(f"couchloop/{loop}/rows/stream")
+    for (loop, peer), (what, said) in product(
+        (("twisted", "twisted"), ("gevent", "sync")), QUERIES.items()
+    ):
+        of_rows = cpu(f"couchloop/{loop}/{what}")
         if of_rows is not None:
-            lean = cpu(f"official/lean/{peer}/rows/stream")
-            default = cpu(f"official/default/{peer}/rows/stream")
+            lean = cpu(f"official/lean/{peer}/{what}")
+            default = cpu(f"official/default/{peer}/{what}")
             lines.append(
-                f"| {loop}: rows of a query, 200 bytes each | {of_rows:.2f} | | {figure(lean)} | "
+                f"| {loop}: {said} | {of_rows:.2f} | | {figure(lean)} | "
                 f"{figure(default)} | {ratio(of_rows, lean)} | {ratio(of_rows, default)} | |"
             )
     for loop in ("twisted", "gevent"):

@@ -332,6 +332,13 @@ class RowStream(Stream[T], Generic[T]):
             performer.give_up(call)
 
     @property
+    def is_quick(self) -> bool:
+        """See `Stream`: to ask is, and so is the end of an answer that has no more rows."""
+        if self._call is None:
+            return not self.attempts
+        return not self._pieces and bool(self._has_ended or self._finished)
+
+    @property
     def _is_exhausted(self) -> bool:
         return self._is_finished
 

@@ -117,6 +117,11 @@ class Stream(ABC, Generic[T]):
         return []
 
     @property
+    def is_quick(self) -> bool:
+        """Whether the next slice is no work, so that it needs no turn of its own."""
+        return False
+
+    @property
     def _is_idle(self) -> bool:
         """Whether nothing is under way."""
         return not self._flying and not self._finished
@@ -276,14 +281,15 @@ class Pull(Procedure[Any], Generic[T]):
         return True
 
     def go_on(self, performer: Performer, now: float) -> bool:
-        """See `Procedure`: does one slice, and never at once, so that the loop goes on between."""
+        """See `Procedure`: does one slice, seldom at once, so that the loop goes on between."""
         stream = self._stream
         if self._is_done:
             return False
-        if self._is_new and not stream.can_take:
+        if self._is_new and not (stream.can_take or stream.is_quick):
             self._is_new = False
             self.ask()
             return False
+        self._is_new = False
         try:
             stream.slice(self, performer, now)
         except BaseException:

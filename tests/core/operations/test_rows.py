@@ -134,6 +134,27 @@ def test_nothing_is_asked_before_a_row_is_wanted() -> None:
     assert (hands.call.asked, hands.call.timeout, hands.call.sink) == (ASKED, 75.0, hands.stream)
 
 
+def test_what_needs_no_turn() -> None:
+    """To ask is no work, nor is the end behind the last row: whoever waits has it at once."""
+    hands = Hands()
+    assert hands.stream.is_quick
+    pull = hands.stream.pull()
+    pull.wants_turn = lambda _: None
+    pull.go_on(hands, 0.0)
+    assert hands.call is not None
+    pull.let_go()
+    hands.head()
+    hands.stream.piece(WHOLE)
+    assert not hands.stream.is_quick
+    assert [hands.pull().result() for _ in range(3)] == [1, {"a": "]"}, "x"]
+    hands.end()
+    assert hands.stream.is_quick
+    last = hands.stream.pull()
+    last.wants_turn = None
+    assert last.go_on(hands, 0.0)
+    assert last.result() is END
+
+
 @given(st.lists(st.integers(1, len(WHOLE) - 1), max_size=8))
 def test_any_pieces(cuts: list[int]) -> None:
     """Whatever the pieces, the rows are the same; what stands beside them is there at the end."""
