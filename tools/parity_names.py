@@ -366,6 +366,65 @@ TxAsyncConnection | | out: deprecated in 2.5 already
     ),
     Group(
         "2.5",
+        "Queries: couchbase.n1ql",
+        ("couchloop.n1ql.N1QLQuery",),
+        """\
+N1QLQuery(statement) | | | couchloop.n1ql.N1QLQuery
+NOT_BOUNDED | | | couchloop.n1ql.NOT_BOUNDED
+REQUEST_PLUS | | | couchloop.n1ql.REQUEST_PLUS
+STATEMENT_PLUS | | | couchloop.n1ql.STATEMENT_PLUS
+UNBOUNDED | | | couchloop.n1ql.UNBOUNDED
+PROFILE_OFF | | | couchloop.n1ql.PROFILE_OFF
+PROFILE_PHASES | | | couchloop.n1ql.PROFILE_PHASES
+PROFILE_TIMINGS | | | couchloop.n1ql.PROFILE_TIMINGS
+set_option(name, value)
+metrics
+statement
+consistency
+consistent_with(state)
+adhoc | prepared statements are kept for all of a cluster, and prepared anew where they are forgotten
+cross_bucket | changes nothing: users and their roles have replaced passwords of buckets
+timeout
+encoded
+scan_cap
+pipeline_batch
+pipeline_cap
+readonly | what is so is asked again where its answer is lost
+profile
+N1QLRequest | iterated once, as its rows come; on Twisted awaited | | gcouchbase.rows.N1QLRequest txcouchbase.rows.N1QLRequest
+N1QLRequest.execute | | | gcouchbase.rows.N1QLRequest.execute txcouchbase.rows.N1QLRequest.execute
+N1QLRequest.get_single_result | | | gcouchbase.rows.N1QLRequest.get_single_result txcouchbase.rows.N1QLRequest.get_single_result
+N1QLRequest.meta | | | gcouchbase.rows.N1QLRequest.meta txcouchbase.rows.N1QLRequest.meta
+N1QLRequest.metrics | | | gcouchbase.rows.N1QLRequest.metrics txcouchbase.rows.N1QLRequest.metrics
+N1QLRequest.raw | | | gcouchbase.rows.N1QLRequest.raw txcouchbase.rows.N1QLRequest.raw
+N1QLRequest.errors | | | gcouchbase.rows.N1QLRequest.errors txcouchbase.rows.N1QLRequest.errors
+AsyncN1QLRequest | `on_rows` may return a Deferred, which pauses the rows | | txcouchbase.rows.RowsHandler
+""",
+    ),
+    Group(
+        "2.5",
+        "Indexes for queries: BucketManager",
+        ("gcouchbase.management.DesignManager", "txcouchbase.management.DesignManager"),
+        """\
+n1ql_index_create(ix, defer, ignore_exists, primary, fields, condition)
+n1ql_index_create_primary(defer, ignore_exists)
+n1ql_index_drop(ix, primary, ignore_missing)
+n1ql_index_drop_primary
+n1ql_index_list(other_buckets)
+n1ql_index_build_deferred(other_buckets) | other_buckets does what it says; in 2.5 nothing
+n1ql_index_watch(indexes, timeout, interval, watch_primary)
+create_n1ql_index
+create_n1ql_primary_index
+drop_n1ql_index
+drop_n1ql_primary_index
+list_n1ql_indexes
+build_n1ql_deferred_indexes
+watch_n1ql_indexes
+N1qlIndex | | | couchloop.management.n1ql_indexes.N1qlIndex
+""",
+    ),
+    Group(
+        "2.5",
         "Modules of later waves",
         ("couchloop",),
         f"""\
@@ -470,6 +529,29 @@ get_any_replica_multi(keys)
 get_all_replicas_multi(keys) | a list for each key, with what failed in the exception
 increment_multi | | out: counter_multi
 decrement_multi | | out: counter_multi
+""",
+    ),
+    Group(
+        "4.6",
+        "Queries",
+        ("couchloop.n1ql",),
+        """\
+QueryOptions | `readonly` is sent, too; an unknown option is an error
+QueryScanConsistency
+QueryProfile
+QueryMetaData | its `warnings()` works where there are warnings
+QueryMetrics
+QueryWarning
+QueryIndexManager.create_index(bucket_name, index_name, keys) | | | gcouchbase.management.QueryIndexManager.create_index txcouchbase.management.QueryIndexManager.create_index
+QueryIndexManager.create_primary_index(bucket_name) | | | gcouchbase.management.QueryIndexManager.create_primary_index txcouchbase.management.QueryIndexManager.create_primary_index
+QueryIndexManager.drop_index(bucket_name, index_name) | | | gcouchbase.management.QueryIndexManager.drop_index txcouchbase.management.QueryIndexManager.drop_index
+QueryIndexManager.drop_primary_index(bucket_name) | | | gcouchbase.management.QueryIndexManager.drop_primary_index txcouchbase.management.QueryIndexManager.drop_primary_index
+QueryIndexManager.get_all_indexes(bucket_name) | | | gcouchbase.management.QueryIndexManager.get_all_indexes txcouchbase.management.QueryIndexManager.get_all_indexes
+QueryIndexManager.build_deferred_indexes(bucket_name) | | | gcouchbase.management.QueryIndexManager.build_deferred_indexes txcouchbase.management.QueryIndexManager.build_deferred_indexes
+QueryIndexManager.watch_indexes(bucket_name, index_names) | tells progress | | gcouchbase.management.QueryIndexManager.watch_indexes txcouchbase.management.QueryIndexManager.watch_indexes
+CollectionQueryIndexManager | | | gcouchbase.management.CollectionQueryIndexManager txcouchbase.management.CollectionQueryIndexManager
+Scope.query(statement) | | | gcouchbase.collection.Scope.query txcouchbase.collection.Scope.query
+Collection.query_indexes | | | gcouchbase.collection.Collection.query_indexes txcouchbase.collection.Collection.query_indexes
 """,
     ),
     Group(
