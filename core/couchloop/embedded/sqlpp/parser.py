@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from couchloop.embedded.sqlpp.errors import QueryError, unsupported
@@ -12,6 +13,9 @@ from couchloop.embedded.sqlpp.syntax import Node, depth
 
 MAX_DEPTH: Final = 160
 """How many nodes of a statement may be above one another: each takes some of the stack."""
+
+_LONGEST_KEPT: Final = 4096
+"""Characters of a statement that is read once for all who send it."""
 
 _QUERY: Final = ("SELECT", "FROM", "WITH")
 _OTHERS: Final = {
@@ -136,4 +140,12 @@ class Parser(DefinitionParser):
 
 def parse(statement: str) -> Node:
     """Return what a statement means. Raises QueryError."""
+    if len(statement) > _LONGEST_KEPT:
+        return Parser(statement).statement()
+    return _parsed(statement)
+
+
+@lru_cache(maxsize=256)
+def _parsed(statement: str) -> Node:
+    # Nobody changes what was read, so those who ask the same again can have the same.
     return Parser(statement).statement()

@@ -174,14 +174,24 @@ def right_joined(
 
 def remembered(scan: Callable[[], Iterator[Found]], alias: str, environment: Environment) -> Stage:
     """Return what makes rows of all documents of a keyspace, which are read once."""
-    documents: list[Found] | None = None
+    documents: list[Found] = []
+    rest: Iterator[Found] | None = None
 
     def stage(row: Row) -> Iterator[Row]:
-        nonlocal documents
-        if documents is None:
-            documents = list(scan())
-            environment.fetched += len(documents)
-        for found in documents:
+        nonlocal rest
+        if rest is None:
+            rest = scan()
+        index = 0
+        while True:
+            if index == len(documents):
+                # Whoever wants only a few rows has only those read.
+                fresh = next(rest, None)
+                if fresh is None:
+                    return
+                documents.append(fresh)
+                environment.fetched += 1
+            found = documents[index]
+            index += 1
             environment.tick()
             yield {**row, alias: found.value, (META, alias): found.meta}
 

@@ -102,36 +102,29 @@ def _write_object(value: dict[str, Value], parts: list[str], line: str) -> None:
 
 def decode(text: str | bytes) -> Value:
     """Return JSON as a value. Raises NotJsonError."""
-    return _decode(text, dict)
+    return _decode(text, _DECODER)
 
 
 def decode_stored(data: bytes) -> Value:
     """Return a document as a value that is written as it was stored. Raises NotJsonError."""
-    document = _decode(data, Ordered)
+    document = _decode(data, _STORED_DECODER)
     if isinstance(document, Ordered):
         return Stored(document, data.decode().strip())
     return document
 
 
-def _decode(text: str | bytes, kind: type[dict[str, Any]]) -> Value:
+def _decode(text: str | bytes, decoder: json.JSONDecoder) -> Value:
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=kind,
-            parse_float=_parse_float,
-            parse_int=_parse_int,
-            parse_constant=_refuse,
-        )
+        if isinstance(text, bytes):
+            text = text.decode()
+        value = decoder.decode(text)
     except RecursionError:
         raise NotJsonError("nested too deeply") from None
     except ValueError as error:
         raise NotJsonError(str(error)) from None
-    brackets = (text.count("[") + text.count("{")) if isinstance(text, str) else len(text)
-    if brackets > _DEEPEST and _is_deep(value):
+    if text.count("[") + text.count("{") > _DEEPEST and _is_deep(value):
         raise NotJsonError("nested too deeply")
-    if "\\u" in (text if isinstance(text, str) else text.decode()):
-        value = _mended(value)
-    return value
+    return _mended(value) if "\\u" in text else value
 
 
 def mended(text: str) -> str:
@@ -176,3 +169,16 @@ def _parse_int(text: str) -> int | float:
 
 def _refuse(text: str) -> Any:
     raise NotJsonError(f"{text} is not JSON")
+
+
+def _decoder(kind: type[dict[str, Any]]) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        object_pairs_hook=kind,
+        parse_float=_parse_float,
+        parse_int=_parse_int,
+        parse_constant=_refuse,
+    )
+
+
+_DECODER: Final = _decoder(dict)
+_STORED_DECODER: Final = _decoder(Ordered)
