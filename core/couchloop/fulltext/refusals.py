@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from couchloop.exceptions import (
     AuthError,
@@ -11,21 +10,15 @@ from couchloop.exceptions import (
     CouchbaseError,
     ErrorContext,
     FeatureNotAvailableError,
-    HTTPError,
     IndexNotReadyError,
-    NotAuthorizedError,
     QuotaLimitedError,
-    RateLimitedError,
     SearchIndexNotFoundError,
-    ServerInvalidArgumentError,
     ServiceNotAvailableError,
     TemporaryFailError,
     UnambiguousTimeoutError,
 )
-from couchloop.safety.printable import printable
-
-_LONGEST_SHOWN: Final = 1024
-"""Characters of the service's words that an error shows."""
+from couchloop.http.refusals import refusal_of, said_by
+from couchloop.http.service import Service, ServiceAnswer
 
 
 class _Meaning(NamedTuple):
@@ -49,10 +42,7 @@ NOT_FOUND: Final = (
     "index to delete missing",
     "no indexes",
 )
-"""What the service says where there is no such index."""
-
-_REJECTED: Final = "query request rejected"
-"""What it says where queries have no memory left."""
+"""What the service says, in lower case, where there is no such index."""
 
 _MEANINGS: Final = (
     _Meaning(SearchIndexNotFoundError, "there is no such search index", _at(400, 404), NOT_FOUND),
@@ -82,8 +72,6 @@ _MEANINGS: Final = (
         _at(401, 403),
         ("cbauth.authwebcreds",),
     ),
-    _Meaning(AuthError, "the search service did not accept the user name and password", _at(401)),
-    _Meaning(NotAuthorizedError, "the search service forbids that to this user", _at(403)),
     _Meaning(
         FeatureNotAvailableError,
         "the search service does not know what is asked for: indexes of scopes take 7.6",
@@ -98,50 +86,24 @@ _MEANINGS: Final = (
         TemporaryFailError,
         "the search service has no memory left for more searches: try again later",
         _at(429),
-        (_REJECTED,),
+        ("query request rejected",),
     ),
-    _Meaning(RateLimitedError, "the search service has had too many requests", _at(429)),
     _Meaning(
         ServiceNotAvailableError,
-        "the search service is busy or warming up: try again later",
-        _at(502, 503, 504),
+        "the search service is not reached through what is between: try again later",
+        _at(502, 504),
     ),
-    _Meaning(ServerInvalidArgumentError, "the search service refused what it was asked", _at(400)),
 )
+"""The first that fits counts; what fits none means what it means everywhere."""
 
 
 def refusal(status: int, body: bytes, node: str, bucket: str | None = None) -> CouchbaseError:
     """Return the error that an answer means whose status is not 200."""
-    said = _said(body)
+    answer = ServiceAnswer(status, {}, body, node)
+    said = said_by(answer)
     lowered = said.lower()
-    context = ErrorContext(
-        node=node, bucket=bucket, server_context=printable(said, _LONGEST_SHOWN) or None
-    )
     for each in _MEANINGS:
         if status in each.statuses and any(words in lowered for words in each.words):
-            return each.kind(f"{each.text} (HTTP {status})", context=context)
-    return HTTPError(f"the search service failed (HTTP {status})", context=context)
-
-
-def _said(body: bytes) -> str:
-    """Return the service's words, whatever form they have."""
-    text = body.decode("utf-8", "replace")
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        document = text
-    found = _words(document)
-    return " ".join(found.split())
-
-
-def _words(document: Any) -> str:
-    if not isinstance(document, dict):
-        return document if isinstance(document, str) else ""
-    error = document.get("error")
-    if isinstance(error, str):
-        # What was asked stands beside it, and differs between equal failures.
-        return error
-    message, permissions = document.get("message"), document.get("permissions")
-    if isinstance(message, str) and isinstance(permissions, list):
-        return f"{message}: {', '.join(sorted(map(str, permissions)))}"
-    return json.dumps(document)
+            context = ErrorContext(node=node, bucket=bucket, server_context=said or None)
+            return each.kind(f"{each.text} (HTTP {status})", context=context, objextra=answer)
+    return refusal_of(answer, Service.SEARCH, said, bucket)

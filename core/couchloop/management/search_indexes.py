@@ -21,6 +21,7 @@ from couchloop.exceptions import (
     QuotaLimitedError,
     SearchIndexNotFoundError,
 )
+from couchloop.fulltext.refusals import NOT_FOUND
 from couchloop.hot.operation import Defaults
 from couchloop.http.service import Service, ServiceAnswer, ServiceRequest
 from couchloop.management.answers import (
@@ -84,14 +85,7 @@ class SearchIndex:
 
 _NOT_FOUND: Final = tuple(
     Refusal(SearchIndexNotFoundError, 400, words, "there is no such search index")
-    for words in (
-        "index not found",
-        "no indexdef",
-        "could not get indexdefs",
-        "no index to read/write control",
-        "index to delete missing",
-        "no indexes",
-    )
+    for words in NOT_FOUND
 )
 _GONE: Final = Refusal(
     SearchIndexNotFoundError,
