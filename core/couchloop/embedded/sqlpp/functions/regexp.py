@@ -32,7 +32,7 @@ from couchloop.embedded.sqlpp.functions.regexp_syntax import (
 _LARGEST: Final = 10_000
 """Instructions of a program."""
 
-_MOST_STEPS: Final = 20_000_000
+_MOST_STEPS: Final = 5_000_000
 """Steps of one search, or of all in one call of a function: some seconds."""
 
 _MISS: Final = 25
