@@ -33,7 +33,7 @@ _LARGEST: Final = 10_000
 """Instructions of a program."""
 
 _MOST_STEPS: Final = 5_000_000
-"""Steps of one search, or of all in one call of a function: some seconds."""
+"""Steps of one search, or of all in one call of a function: a second or two."""
 
 _MISS: Final = 25
 """What a step costs that is not yet remembered."""
@@ -58,10 +58,22 @@ class _Instruction(NamedTuple):
     """Where it goes on, the preferred first; none: this is a match."""
 
 
+class _State:
+    """Ways that wait for a character, the preferred first, and what is known to come of them."""
+
+    __slots__ = ("places", "steps")
+
+    def __init__(self, places: tuple[int, ...]) -> None:
+        self.places = places
+        """Where they stand in the program."""
+        self.steps: dict[tuple[str, int, bool], _Step] = {}
+        """By the next character, what holds behind it, and whether a new way may begin there."""
+
+
 class _Step(NamedTuple):
     """What comes of a state and a character."""
 
-    state: tuple[int, ...]
+    state: _State
     origins: tuple[int, ...]
     """For each way of the state the index of that which it came from, -1: it begins here."""
     match: int | None
@@ -74,10 +86,14 @@ class Regexp:
     def __init__(self, pattern: str) -> None:
         self._program: list[_Instruction] = [_Instruction(None, 0, ())]
         self._start = self._compile(parse(pattern), 0, pattern)
-        self._flags = 0
+        self.asserts = 0
+        """The assertions in it."""
         for instruction in self._program:
-            self._flags |= instruction.flag
-        self._steps: dict[tuple[tuple[int, ...], str, int, bool], _Step] = {}
+            self.asserts |= instruction.flag
+        self._forget()
+
+    def _forget(self) -> None:
+        self._states: dict[tuple[int, ...], _State] = {}
         self._remembered = 0
 
     def search(self, text: str) -> Span | None:
@@ -151,8 +167,6 @@ class Regexp:
 
     def flags(self, text: str, place: int) -> int:
         """Return which assertions of the program hold at a place."""
-        if not self._flags:
-            return 0
         before = text[place - 1] if place else ""
         after = text[place] if place < len(text) else ""
         held = BOUNDARY if _is_word(before) != _is_word(after) else NO_BOUNDARY
@@ -164,12 +178,20 @@ class Regexp:
             held |= BEGIN_LINE
         if after in {"", "\n"}:
             held |= END_LINE
-        return held & self._flags
+        return held & self.asserts
 
-    def step(
-        self, state: tuple[int, ...], character: str, flags: int, *, fresh: bool
-    ) -> tuple[_Step, int]:
-        """Return what comes of a state and a character, and what that cost.
+    def start(self) -> _State:
+        """Return the state before a search: no way waits."""
+        return self._state(())
+
+    def _state(self, places: tuple[int, ...]) -> _State:
+        known = self._states.get(places)
+        if known is None:
+            known = self._states[places] = _State(places)
+        return known
+
+    def step(self, state: _State, character: str, flags: int, *, fresh: bool) -> tuple[_Step, int]:
+        """Work out what comes of a state and a character, and what that cost.
 
         Args:
             state: ways that wait for a character.
@@ -177,27 +199,24 @@ class Regexp:
             flags: what holds behind it.
             fresh: whether a new way may begin behind it.
         """
-        key = (state, character, flags, fresh)
-        known = self._steps.get(key)
-        if known is not None:
-            return known, 1 + len(known.state)
-        step, cost = self._worked_out(state, character, flags, fresh=fresh)
-        self._remembered += _TRANSITION + len(step.state)
+        places, origins, match, cost = self._worked_out(state, character, flags, fresh=fresh)
+        self._remembered += _TRANSITION + len(places)
         if self._remembered > _REMEMBERED:
-            self._steps.clear()
-            self._remembered = _TRANSITION + len(step.state)
-        self._steps[key] = step
+            # Searches under way go on with what they hold.
+            self._forget()
+        step = _Step(self._state(places), origins, match)
+        state.steps[character, flags, fresh] = step
         return step, _MISS * cost
 
     def _worked_out(
-        self, state: tuple[int, ...], character: str, flags: int, *, fresh: bool
-    ) -> tuple[_Step, int]:
+        self, state: _State, character: str, flags: int, *, fresh: bool
+    ) -> tuple[tuple[int, ...], tuple[int, ...], int | None, int]:
         seen: set[int] = set()
         ways: list[int] = []
         origins: list[int] = []
         starts = [
             (way, index)
-            for index, place in enumerate(state)
+            for index, place in enumerate(state.places)
             if self._reads(place, character)
             for way in self._program[place].ways
         ]
@@ -212,14 +231,13 @@ class Regexp:
                 seen.add(place)
                 instruction = self._program[place]
                 if not instruction.ways:
-                    step = _Step(tuple(ways), tuple(origins), origin)
-                    return step, len(state) + len(seen)
+                    return tuple(ways), tuple(origins), origin, len(state.places) + len(seen)
                 if instruction.reads is not None:
                     ways.append(place)
                     origins.append(origin)
                 elif not instruction.flag or instruction.flag & flags:
                     rest.extend(reversed(instruction.ways))
-        return _Step(tuple(ways), tuple(origins), None), len(state) + len(seen)
+        return tuple(ways), tuple(origins), None, len(state.places) + len(seen)
 
     def _reads(self, place: int, character: str) -> bool:
         reads = self._program[place].reads
@@ -241,23 +259,30 @@ class _Search:
     def first(self, place: int) -> Span | None:
         """Return the first match from a place on."""
         regexp, text = self._regexp, self._text
+        asserts, left = regexp.asserts, self._left
         found: Span | None = None
-        state: tuple[int, ...] = ()
+        state = regexp.start()
         starts: list[int] = []
-        character = ""
+        character, flags = "", 0
         for at in range(place, len(text) + 1):
             fresh = found is None
-            flags = regexp.flags(text, at)
-            (state, origins, match), cost = regexp.step(state, character, flags, fresh=fresh)
-            self._left -= cost
-            if self._left < 0:
+            if asserts:
+                flags = regexp.flags(text, at)
+            step = state.steps.get((character, flags, fresh))
+            if step is None:
+                step, cost = regexp.step(state, character, flags, fresh=fresh)
+                left -= cost
+            state, origins, match = step
+            left -= 1 + len(origins)
+            if left < 0:
                 raise FunctionError("a regular expression takes too many steps on this text")
             if match is not None:
                 found = (at if match < 0 else starts[match], at)
             starts = [at if origin < 0 else starts[origin] for origin in origins]
-            if not state and found is not None:
+            if not origins and found is not None:
                 break
             character = text[at : at + 1]
+        self._left = left
         return found
 
 
