@@ -59,8 +59,9 @@ class HttpConnection:
         self.has_begun = False
         """Whether a byte of the answer is there."""
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
-        self._host = str(host)
-        self._agent = agent
+        # In the form of headers: that takes longer than the rest of them.
+        self._host = _header(str(host))
+        self._agent = _header(agent)
         self._login: Login | None = None
         self._begin = b""
         self._interim = 0
@@ -85,7 +86,7 @@ class HttpConnection:
         self.is_answered = self.has_begun = False
         self._begin, self._interim = b"", 0
         self._login = login
-        headers = [("Host", _header(self._host)), ("User-Agent", _header(self._agent))]
+        headers = [("Host", self._host), ("User-Agent", self._agent)]
         if login is not None:
             headers.append(("Authorization", f"Basic {login.basic()}"))
         if asked.content_type:

@@ -268,6 +268,8 @@ def _joined(*parts: bytes) -> bytes:
 
 def shown_id(context_id: str) -> str:
     """Return an id as a header may have it."""
+    if context_id.isascii() and context_id.isprintable() and " " not in context_id:
+        return context_id
     return "".join(each if " " < each < "\x7f" else "?" for each in context_id)
 
 
