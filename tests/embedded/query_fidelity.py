@@ -78,7 +78,6 @@ RULES = (
     Rule(DIFFERENT, _INDEXES, r"explain-system/01[3679]|errors/(109|112|113|114|115)"),
     Rule(LATER, _SYSTEM, r"explain-system/\d+"),
     Rule(LATER, _FUNCTIONS, r"functions-.*"),
-    Rule(LATER, "WITH RECURSIVE", r"case-let-with-sub-set/010"),
     Rule(
         LATER,
         _STATEMENT,

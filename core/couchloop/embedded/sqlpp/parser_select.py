@@ -43,18 +43,18 @@ class SelectParser(ExpressionParser):
         """Read a query; *left* is what was read of it already."""
         self.enter()
         place = self.place() if left is None else left.place
+        recursive = self.is_word("WITH") and self.is_word_ahead(1, "RECURSIVE")
         bindings = self._with() if left is None else ()
         body = self._combined(self._operand() if left is None else left, 1)
         order = self._order()
         limit, offset = self.limits()
         self.leave()
-        return Select(place, body, order, limit, offset, bindings)
+        return Select(place, body, order, limit, offset, bindings, recursive)
 
     def _with(self) -> tuple[Let, ...]:
         if not self.take_word("WITH"):
             return ()
-        if self.is_word("RECURSIVE"):
-            self.refuse_unsupported("WITH RECURSIVE")
+        self.take_word("RECURSIVE")
         found = [self._with_term()]
         while self.take_operator(","):
             found.append(self._with_term())
@@ -71,6 +71,8 @@ class SelectParser(ExpressionParser):
         else:
             expression = self.expression()
         self.expect_operator(")")
+        if self.is_word("OPTIONS", "CYCLE"):
+            self.refuse_unsupported(f"{self.token.text} of WITH RECURSIVE")
         return Let(self.place(token), token.value, expression)
 
     # --- set operations -------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from couchloop.embedded.sqlpp.block import BlockPlanner, PlannedBlock
 from couchloop.embedded.sqlpp.compiler import RESULT, Compiler, Evaluate, Row
@@ -17,8 +17,11 @@ from couchloop.embedded.sqlpp.scopes import Scope, ScopedSubquery, qualify
 from couchloop.embedded.sqlpp.session import Session
 from couchloop.embedded.sqlpp.sources import located
 from couchloop.embedded.sqlpp.statements import Block, Let, Select, SetOperation, SortTerm
-from couchloop.embedded.sqlpp.syntax import Node
+from couchloop.embedded.sqlpp.syntax import Node, Subquery
 from couchloop.embedded.sqlpp.values import MISSING, Value, group_key
+
+_MOST_ROWS: Final = 1_000_000
+"""Of a query that uses its own rows: one without an end must not fill the memory."""
 
 Result: TypeAlias = tuple[Value, Row]
 """A result, and the row that it was made of."""
@@ -67,7 +70,7 @@ class Planner:
 
     def select(self, select: Select, scope: Scope) -> PlannedSelect:
         """Return the plan of a query; *scope* has the names around it. Raises QueryError."""
-        scope, bind = self._bindings(select.bindings, scope)
+        scope, bind = self._bindings(select, scope)
         body = self._body(select.body, scope, select.order)
         limit = plan_limit(select.limit, "LIMIT", scope, self.compiler)
         offset = plan_limit(select.offset, "OFFSET", scope, self.compiler)
@@ -92,19 +95,19 @@ class Planner:
 
     # --- WITH -----------------------------------------------------------------------------------
 
-    def _bindings(
-        self, bindings: tuple[Let, ...], scope: Scope
-    ) -> tuple[Scope, Callable[[Row], Row]]:
+    def _bindings(self, select: Select, scope: Scope) -> tuple[Scope, Callable[[Row], Row]]:
         """Return the scope with the names of WITH, and what evaluates them."""
         evaluated: list[tuple[str, Evaluate]] = []
-        inner = Scope(scope) if bindings else scope
-        for binding in bindings:
+        inner = Scope(scope) if select.bindings else scope
+        for binding in select.bindings:
             if binding.name in inner.names:
                 line, column = binding.place
                 text = f"Duplicate WITH clause alias '{binding.name}' "
                 text += f"(near line {line}, column {column})"
                 raise QueryError(4020, text, line=line, column=column)
-            evaluate = self.compiler.compile(qualify(binding.expression, inner))
+            evaluate = self._recursion(binding, inner) if select.recursive else None
+            if evaluate is None:
+                evaluate = self.compiler.compile(qualify(binding.expression, inner))
             evaluated.append((binding.name, located("WITH", evaluate)))
             inner = inner.with_names((binding.name,))
 
@@ -117,6 +120,43 @@ class Planner:
             return row
 
         return inner, bind
+
+    def _recursion(self, binding: Let, scope: Scope) -> Evaluate | None:
+        """Return what evaluates a query that uses its own rows; None: it does not.
+
+        Such a one is a union: its right side goes on from the rows that were found last.
+        """
+        select = binding.expression.select if isinstance(binding.expression, Subquery) else None
+        if not isinstance(select, Select) or not isinstance(select.body, SetOperation):
+            return None
+        union, name = select.body, binding.name
+        if union.operator != "union" or select.order or select.limit or select.offset:
+            return None
+        first = self._body(union.left, scope, ())
+        following = self._body(union.right, scope.with_names((name,)), ())
+        every, tick = union.every, self.environment.tick
+
+        def evaluate(row: Row) -> Value:
+            found: list[Value] = []
+            seen: set[Hashable] = set()
+            fresh = [value for value, _ in first.results(row)]
+            while fresh:
+                added = []
+                for value in fresh:
+                    tick()
+                    key = group_key(value)
+                    if every or key not in seen:
+                        seen.add(key)
+                        added.append(None if value is MISSING else value)
+                found += added
+                if len(found) > _MOST_ROWS:
+                    text = f"Recursive WITH {name} gives more than {_MOST_ROWS} rows"
+                    raise QueryError(5370, text, running=True)
+                last = {**row, name: added}
+                fresh = [value for value, _ in following.results(last)] if added else []
+            return found
+
+        return evaluate
 
     # --- bodies ---------------------------------------------------------------------------------
 

@@ -210,6 +210,8 @@ class Select(Node):
     offset: Node | None = None
     bindings: tuple[Let, ...] = ()
     """What is behind WITH."""
+    recursive: bool = False
+    """Whether it is WITH RECURSIVE."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
