@@ -9,11 +9,11 @@ def test_a_hierarchy() -> None:
     """From the top down, with the level."""
     service = Service("staff")
     over = {"ann": None, "bob": "ann", "cid": "ann", "dot": "bob"}
-    service.store("staff", {name: {"name": name, "over": boss} for name, boss in over.items()})
+    service.store("staff", {name: {"name": name, "boss": boss} for name, boss in over.items()})
     statement = (
         "WITH RECURSIVE t AS ("
-        "SELECT s.name, 0 AS depth FROM staff s WHERE s.over IS NULL "
-        "UNION SELECT s.name, t.depth + 1 AS depth FROM t JOIN staff s ON s.over = t.name"
+        "SELECT s.name, 0 AS depth FROM staff s WHERE s.boss IS NULL "
+        "UNION SELECT s.name, t.depth + 1 AS depth FROM t JOIN staff s ON s.boss = t.name"
         ") SELECT t.name, t.depth FROM t ORDER BY t.depth, t.name"
     )
     rows = [(row["name"], row["depth"]) for row in service.rows(statement)]

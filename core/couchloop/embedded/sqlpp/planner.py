@@ -20,7 +20,7 @@ from couchloop.embedded.sqlpp.statements import Block, Let, Select, SetOperation
 from couchloop.embedded.sqlpp.syntax import Node, Subquery
 from couchloop.embedded.sqlpp.values import MISSING, Value, group_key
 
-_MOST_ROWS: Final = 1_000_000
+_MOST_ROWS: Final = 100_000
 """Of a query that uses its own rows: one without an end must not fill the memory."""
 
 Result: TypeAlias = tuple[Value, Row]
