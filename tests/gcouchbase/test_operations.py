@@ -18,6 +18,7 @@ from gcouchbase.bucket import Bucket, BucketArguments, OpenBucketArguments
 from gcouchbase.cluster import Cluster
 from gcouchbase.management import (
     Admin,
+    AnalyticsIndexManager,
     BucketManager,
     CollectionManager,
     CollectionQueryIndexManager,
@@ -193,6 +194,7 @@ class TestInterface:
             Cluster,
             {
                 "AdminMethods": Admin,
+                "AnalyticsIndexManagerMethods": AnalyticsIndexManager,
                 "BucketManagerMethods": BucketManager,
                 "CollectionManagerMethods": CollectionManager,
                 "CollectionQueryIndexManagerMethods": CollectionQueryIndexManager,

@@ -16,8 +16,10 @@ from collections.abc import Sequence
 
 LOOPS = ("twisted", "gevent")
 _WORK = """
-import sys
+import logging, sys
 from tests.soak import on_{loop} as works
+# A program is warned of what this does by intent: it opens a bucket again and again.
+logging.disable(logging.WARNING)
 grown = works.{work}({count})
 sys.stdout.write("; ".join(grown) or "nothing left")
 sys.exit(bool(grown))

@@ -45,6 +45,7 @@ from txcouchbase.bucket import Bucket, BucketArguments, OpenBucketArguments
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
 from txcouchbase.management import (
     Admin,
+    AnalyticsIndexManager,
     BucketManager,
     CollectionManager,
     CollectionQueryIndexManager,
@@ -522,6 +523,7 @@ class OperationTests(MemoryTests):
             Cluster,
             {
                 "AdminMethods": Admin,
+                "AnalyticsIndexManagerMethods": AnalyticsIndexManager,
                 "BucketManagerMethods": BucketManager,
                 "CollectionManagerMethods": CollectionManager,
                 "CollectionQueryIndexManagerMethods": CollectionQueryIndexManager,

@@ -13,6 +13,7 @@ import pytest
 from couchloop.client.crossing import Call, Crossing
 from couchloop.client.thread_managers import (
     ThreadSafeAdmin,
+    ThreadSafeAnalyticsIndexManager,
     ThreadSafeBucketManager,
     ThreadSafeCollectionManager,
     ThreadSafeCollectionQueryIndexManager,
@@ -280,6 +281,7 @@ def test_methods() -> None:
         ThreadSafeCluster,
         {
             "AdminMethods": ThreadSafeAdmin,
+            "AnalyticsIndexManagerMethods": ThreadSafeAnalyticsIndexManager,
             "BucketManagerMethods": ThreadSafeBucketManager,
             "CollectionManagerMethods": ThreadSafeCollectionManager,
             "CollectionQueryIndexManagerMethods": ThreadSafeCollectionQueryIndexManager,
