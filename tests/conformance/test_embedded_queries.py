@@ -9,6 +9,7 @@ import pytest
 
 from couchloop.embedded import administrator
 from couchloop.exceptions import (
+    AmbiguousAnswerError,
     InvalidError,
     KeyspaceNotFoundError,
     N1QLError,
@@ -17,6 +18,7 @@ from couchloop.exceptions import (
     QueryIndexExistsError,
     QueryIndexNotFoundError,
     QueryParsingError,
+    ServiceNotAvailableError,
 )
 from couchloop.mutation_state import MutationState
 from couchloop.n1ql import N1QLQuery, QueryOptions, QueryScanConsistency
@@ -166,3 +168,37 @@ def test_prepared(loop: Loop, bucket: Any) -> None:
         query = N1QLQuery(SELECT, [f"k{n}"])
         query.adhoc = False
         assert loop.take(bucket.n1ql_query(query)) == [n]
+
+
+def test_faults(loop: Loop) -> None:
+    """Faults that are injected: what may be asked again is, else the outcome is unknown."""
+    embedded = loop.embedded(3, users=[administrator("user", PASSWORD)])
+    with (
+        loop.serving(embedded) as served,
+        opened(loop, cluster_at(loop, served.connection_string)) as bucket,
+    ):
+        cluster = served.cluster
+
+        def asked(readonly: bool) -> N1QLQuery:
+            query = N1QLQuery("SELECT RAW d FROM ARRAY_RANGE(0, 5000) AS d")
+            query.readonly = readonly
+            return query
+
+        path = "/query/service"
+        everything = list(range(5000))
+        assert loop.take(bucket.n1ql_query(asked(readonly=False))) == everything
+        # A node that is starting: another one is asked, if that is safe.
+        cluster.inject_http(path=path, status=503, count=1)
+        assert loop.take(bucket.n1ql_query(asked(readonly=True))) == everything
+        cluster.inject_http(path=path, status=503, count=1)
+        with pytest.raises(ServiceNotAvailableError) as busy:
+            loop.take(bucket.n1ql_query(asked(readonly=False)))
+        busy.value.__traceback__ = None
+        # An answer that is cut off behind some rows, and one before them.
+        cluster.inject_http(path=path, cut_after=4000, count=1)
+        with pytest.raises(AmbiguousAnswerError) as cut:
+            loop.take(bucket.n1ql_query(asked(readonly=False)))
+        assert 0 < cut.value.rows < 5000
+        cut.value.__traceback__ = None
+        cluster.inject_http(path=path, cut_after=0, count=1)
+        assert loop.take(bucket.n1ql_query(asked(readonly=True))) == everything
