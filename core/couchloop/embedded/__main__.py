@@ -37,25 +37,24 @@ from couchloop.embedded.hosting import (
 )
 from couchloop.settings.values import Address
 
+MEANING = "An in-memory Couchbase cluster for tests and demonstrations: no database."
 LOOPS = ("twisted", "gevent")
 _PORTS = 65536
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
-    parser = _make_parser()
+    parser = argparse.ArgumentParser(prog="python -m couchloop.embedded", description=MEANING)
+    add_arguments(parser)
     options = parser.parse_args(arguments)
-    wrong = _contradiction(options)
+    wrong = contradiction(options)
     if wrong:
         parser.error(wrong)
     return options
 
 
-def _make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m couchloop.embedded",
-        description="An in-memory Couchbase cluster for tests and demonstrations: no database.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what may be said of the cluster to *parser*."""
     parser.add_argument("--nodes", type=int, default=3, help="how many nodes (3)")
     parser.add_argument("--bucket", action="append", help="a bucket's name; repeatable (default)")
     parser.add_argument(
@@ -117,7 +116,6 @@ def _make_parser() -> argparse.ArgumentParser:
         help='after that print {"connections": N} whenever that number changes',
     )
     parser.add_argument("--loop", choices=LOOPS, help="the loop to run on (what is installed)")
-    return parser
 
 
 def _add_places(parser: argparse.ArgumentParser) -> None:
@@ -165,7 +163,7 @@ def _add_tls(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _contradiction(options: argparse.Namespace) -> str:
+def contradiction(options: argparse.Namespace) -> str:
     """Return what is wrong with the options together; empty: nothing."""
     if not 1 <= options.nodes <= 100:
         return "--nodes must be from 1 to 100"
@@ -363,7 +361,11 @@ def serve_on_gevent(options: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit status."""
-    options = parse_arguments(sys.argv[1:] if arguments is None else arguments)
+    return run(parse_arguments(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve what the command line asks for; return the exit status."""
     loop = options.loop or next((name for name in LOOPS if find_spec(name)), None)
     if loop is None:
         print("install couchloop[twisted] or couchloop[gevent]", file=sys.stderr)

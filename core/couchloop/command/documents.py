@@ -1,0 +1,395 @@
+"""`couchloop ping`, `get`, `put`, `import` and `export`: a look at a bucket and its documents."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from time import monotonic, time
+from typing import Any, BinaryIO, Final, TextIO
+
+from couchloop.command.access import (
+    FAILED,
+    NOT_FOUND,
+    Parser,
+    UsageError,
+    add_connection,
+    pick_loop,
+    read_user,
+    seconds,
+)
+from couchloop.command.lines import (
+    LONGEST,
+    AsStored,
+    Document,
+    LineError,
+    Stored,
+    json_text,
+    read,
+    write,
+)
+from couchloop.command.loops import run
+from couchloop.command.progress import Progress
+from couchloop.exceptions import CouchbaseError, NotFoundError
+from couchloop.operations.items import ItemOptionDict
+from couchloop.operations.scan_requests import PrefixScan, RangeScan
+from couchloop.safety.printable import printable
+from couchloop.transcoder import FMT_BYTES, FMT_JSON, FMT_UTF8
+
+_SHOWN: Final = 10
+"""Failures of an import that are told one by one."""
+_AT_ONCE: Final = 200
+"""Documents with an expiry of their own that are stored at once."""
+_ANSWER: Final = 10.0
+"""Seconds that a node has for a part of an export: a collection may be missing."""
+_EXIT: Final = "Exit status: 0 if all went well, 1 if not, 2 for wrong usage."
+
+
+def add(commands: Any) -> None:
+    """Add the commands to a parser's."""
+    ping = _command(commands, "ping", _ping, "ask each node of a cluster for a sign of life")
+    ping.add_argument("--timeout", type=seconds, metavar="SECONDS", help="what each node has (2.5)")
+    ping.add_argument("--json", action="store_true", help="print the report for machines")
+
+    get = _command(
+        commands,
+        "get",
+        _get,
+        "print documents",
+        f"{_EXIT[:-1]}, 3 if a document is missing.",
+    )
+    get.add_argument("keys", nargs="+", metavar="KEY", help="a document's key")
+    get.add_argument("--raw", action="store_true", help="print the bytes as they are stored")
+    _add_collection(get)
+
+    put = _command(commands, "put", _put, "store a document")
+    put.add_argument("key", metavar="KEY", help="the document's key")
+    put.add_argument(
+        "value",
+        metavar="VALUE",
+        nargs="?",
+        default="-",
+        help="its JSON; -: standard input (the default)",
+    )
+    kind = put.add_mutually_exclusive_group()
+    kind.add_argument("--text", action="store_true", help="it is text, and no JSON")
+    kind.add_argument("--bytes", action="store_true", help="it is bytes, of standard input")
+    how = put.add_mutually_exclusive_group()
+    how.add_argument("--insert", action="store_true", help="fail if the document is there")
+    how.add_argument("--replace", action="store_true", help="fail if it is not there")
+    put.add_argument(
+        "--expiry", type=int, default=0, metavar="SECONDS", help="after which it goes (never)"
+    )
+    _add_collection(put)
+
+    bring_in = _command(commands, "import", _import, "store the documents of a file, one a line")
+    bring_in.add_argument("file", metavar="FILE", help="lines of JSON; -: standard input")
+    bring_in.add_argument(
+        "--id",
+        metavar="MEMBER",
+        help="each line is a document, whose key stands in that member of it (else lines are as "
+        "export writes them)",
+    )
+    bring_in.add_argument("--insert", action="store_true", help="leave documents that are there")
+    _add_collection(bring_in)
+
+    bring_out = _command(
+        commands,
+        "export",
+        _export,
+        "write all documents of a collection into a file, one a line",
+        f"It needs servers from 7.6 on, with the privilege to scan. {_EXIT}",
+    )
+    bring_out.add_argument("file", metavar="FILE", help="is written anew; -: standard output")
+    bring_out.add_argument("--prefix", metavar="TEXT", help="only keys that begin so")
+    _add_collection(bring_out)
+
+
+def _command(
+    commands: Any,
+    name: str,
+    command: Callable[[argparse.Namespace], int],
+    meaning: str,
+    epilog: str = _EXIT,
+) -> Parser:
+    parser: Parser = commands.add_parser(
+        name,
+        help=meaning,
+        description=f"{meaning[0].upper()}{meaning[1:]}.",
+        epilog=epilog,
+        allow_abbrev=False,
+    )
+    add_connection(parser)
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_collection(parser: Parser) -> None:
+    parser.add_argument("--scope", metavar="NAME", default="_default", help="the scope (_default)")
+    parser.add_argument(
+        "--collection", metavar="NAME", default="_default", help="the collection (_default)"
+    )
+
+
+def _with_bucket(options: argparse.Namespace, work: Callable[[Any], int]) -> int:
+    """Do *work* with the bucket; say what keeps it from being done."""
+    loop, user = pick_loop(options), read_user(options)
+    try:
+        return run(loop, options.connection_string, user, work)
+    except CouchbaseError as error:
+        return _failed(error)
+    except OSError as error:
+        return _failed(f"{error.strerror or error}")
+
+
+def _failed(why: object) -> int:
+    print(printable(str(why), 4096), file=sys.stderr)
+    return FAILED
+
+
+def _documents(bucket: Any, options: argparse.Namespace) -> Any:
+    return bucket.scope(options.scope).collection(options.collection)
+
+
+# Commands -----------------------------------------------------------------------------------------
+
+
+def _ping(options: argparse.Namespace) -> int:
+    def work(bucket: Any) -> int:
+        report = bucket.ping(timeout=options.timeout)
+        if options.json:
+            print(report.as_json())
+        else:
+            for line in _lines_of(json.loads(report.as_json())):
+                print(line)
+        states = {each["state"] for nodes in report.values() for each in nodes}
+        return 0 if states <= {"ok"} else FAILED
+
+    return _with_bucket(options, work)
+
+
+def _lines_of(report: dict[str, Any]) -> Iterator[str]:
+    """Yield a line for each node of each service."""
+    for service, nodes in report["services"].items():
+        for node in nodes:
+            latency = node.get("latency_us")
+            took = "" if latency is None else f"{latency / 1000:.1f} ms"
+            line = f"{service:<10} {node['remote']:<28} {node['state']:<8} {took:>10}"
+            yield f"{line}  {node.get('details', '')}".rstrip()
+
+
+def _get(options: argparse.Namespace) -> int:
+    def work(bucket: Any) -> int:
+        documents, status = _documents(bucket, options), 0
+        for key in options.keys:
+            try:
+                stored = documents.get(key, transcoder=AsStored).value
+            except NotFoundError as error:
+                print(printable(str(error), 4096), file=sys.stderr)
+                status = NOT_FOUND
+            else:
+                _show(stored, raw=options.raw)
+        return status
+
+    return _with_bucket(options, work)
+
+
+def _show(stored: Stored, *, raw: bool) -> None:
+    """Print a document: JSON in lines that can be read, else what is stored."""
+    text = None if raw else json_text(stored)
+    if text is not None:
+        print(json.dumps(json.loads(text), indent=2, ensure_ascii=False))
+        return
+    sys.stdout.flush()
+    sys.stdout.buffer.write(stored.data if raw else stored.data + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _put(options: argparse.Namespace) -> int:
+    value, kind = _value_of(options)
+
+    def work(bucket: Any) -> int:
+        documents = _documents(bucket, options)
+        store = documents.upsert
+        if options.insert or options.replace:
+            store = documents.insert if options.insert else documents.replace
+        store(options.key, value, ttl=options.expiry, format=kind)
+        return 0
+
+    return _with_bucket(options, work)
+
+
+def _value_of(options: argparse.Namespace) -> tuple[Any, int]:
+    """Return what is to be stored, and its format. Raises UsageError."""
+    data = sys.stdin.buffer.read() if options.value == "-" else options.value.encode()
+    if options.bytes:
+        return data, FMT_BYTES
+    try:
+        text = data.decode()
+        return (text, FMT_UTF8) if options.text else (json.loads(text), FMT_JSON)
+    except (ValueError, RecursionError):
+        raise UsageError(
+            "the value is no JSON (of a text in quotation marks that the shell leaves there): "
+            "--text stores it as text, --bytes as bytes"
+        ) from None
+
+
+def _import(options: argparse.Namespace) -> int:
+    def work(bucket: Any) -> int:
+        documents = _documents(bucket, options)
+        with _source(options.file) as (lines, share):
+            return _Import(documents, options, lines).run(share)
+
+    return _with_bucket(options, work)
+
+
+class _Import:
+    """One import: documents of lines, those with an expiry of their own apart from the others."""
+
+    def __init__(self, documents: Any, options: argparse.Namespace, lines: Iterator[str]) -> None:
+        self._documents, self._options, self._lines = documents, options, lines
+        self._expiring: list[Document] = []
+        self._done = self._failed = self._gone = 0
+        self._errors: list[tuple[object, object]] = []
+
+    def run(self, share: Callable[[], float] | None) -> int:
+        """Store all; return the exit status."""
+        insert = self._options.insert
+        stream_of = self._documents.insert_stream if insert else self._documents.upsert_stream
+        status = 0
+        with Progress("import", sys.stderr, monotonic, share) as progress:
+            try:
+                with stream_of(self._pairs(), transcoder=AsStored) as stream:
+                    for result in stream:
+                        self._note(result.key, result.error)
+                        progress(self._done, self._failed)
+                self._store_expiring()
+            except LineError as error:
+                status = _failed(error)
+        for key, why in self._errors:
+            print(printable(f"{key}: {why}", 4096), file=sys.stderr)
+        gone = f", {self._gone} had expired" if self._gone else ""
+        stored = self._done - self._failed
+        print(f"stored {stored} documents, {self._failed} failed{gone}", file=sys.stderr)
+        return status or (FAILED if self._failed else 0)
+
+    def _note(self, key: object, error: object) -> None:
+        self._done += 1
+        if error is not None:
+            self._failed += 1
+            if len(self._errors) < _SHOWN:
+                self._errors.append((key, error))
+
+    def _pairs(self) -> Iterator[tuple[str, Stored]]:
+        for number, line in enumerate(self._lines, 1):
+            if not line.strip():
+                continue
+            try:
+                document = read(line, self._options.id)
+            except LineError as error:
+                raise LineError(f"line {number}: {error}; the lines before it are stored") from None
+            if not document.expiry:
+                yield document.key, document.stored
+                continue
+            self._expiring.append(document)
+            if len(self._expiring) >= _AT_ONCE:
+                self._store_expiring()
+
+    def _store_expiring(self) -> None:
+        """Store those that have an expiry, as moments in time."""
+        expiring, self._expiring, now = self._expiring, [], time()
+        items = ItemOptionDict()
+        for document in expiring:
+            if document.expiry <= now:
+                self._gone += 1
+            else:
+                items.create_and_add(document.key, document.stored, ttl=document.expiry)
+        if not len(items):
+            return
+        documents = self._documents
+        store = documents.insert_multi if self._options.insert else documents.upsert_multi
+        # Each item has what became of it.
+        with suppress(CouchbaseError):
+            store(items, transcoder=AsStored)
+        for item in items:
+            self._note(item.key, item.errstr if item.rc else None)
+
+
+def _export(options: argparse.Namespace) -> int:
+    kind = PrefixScan(options.prefix) if options.prefix else RangeScan()
+
+    def work(bucket: Any) -> int:
+        documents = _documents(bucket, options)
+        failed = 0
+        with (
+            _target(options.file) as out,
+            Progress("export", sys.stderr, monotonic) as progress,
+            documents.scan(
+                kind,
+                concurrency=8,
+                batch_byte_limit=20_000,
+                transcoder=AsStored,
+                timeout=_ANSWER,
+            ) as found,
+        ):
+            for result in found:
+                if result.success and isinstance(result.key, str):
+                    out.write(write(result.key, result.value, _moment(result.expiry)))
+                else:
+                    failed += 1
+                progress(found.done, failed)
+            done = found.done - failed
+        print(f"wrote {done} documents, {failed} failed", file=sys.stderr)
+        return FAILED if failed else 0
+
+    return _with_bucket(options, work)
+
+
+# Files --------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _source(path: str) -> Iterator[tuple[Iterator[str], Callable[[], float] | None]]:
+    """Open what is imported; give its lines, and what tells how much of it is read."""
+    if path == "-":
+        yield _lines(sys.stdin.buffer), None
+        return
+    try:
+        file = Path(path).open("rb")  # noqa: SIM115 - below; its own errors are others
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    with file:
+        size = Path(path).stat().st_size
+        yield _lines(file), (lambda: file.tell() / size) if size else None
+
+
+def _lines(file: BinaryIO) -> Iterator[str]:
+    """Yield each line of a file; one that has no end is cut where it is too long."""
+    while line := file.readline(LONGEST + 1):
+        yield line.decode("utf-8", "surrogateescape")
+
+
+@contextmanager
+def _target(path: str) -> Iterator[TextIO]:
+    """Open what is exported to; a file gets its name once it is whole."""
+    if path == "-":
+        yield sys.stdout
+        sys.stdout.flush()
+        return
+    part = Path(f"{path}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            yield file
+        part.replace(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _moment(expiry: datetime | None) -> int:
+    return 0 if expiry is None else int(expiry.timestamp())

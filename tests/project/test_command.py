@@ -1,0 +1,217 @@
+"""The command `couchloop` as a program, on both loops, beside an embedded cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from couchloop.__main__ import make_parser
+from tests.interop.served import environment, served
+
+LOOPS: Final = ("twisted", "gevent")
+SECRET: Final = "geheim-4711"
+LOGIN: Final = ("--username", "user", "--password-env", "THE_PASSWORD")
+COMMANDS: Final = ("doctor", "ping", "get", "put", "import", "export", "embedded")
+
+
+def couchloop(
+    *arguments: str, given: str | bytes = b"", **variables: str
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the program; the password is in nothing that it prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "couchloop", *arguments],
+        input=given.encode() if isinstance(given, str) else given,
+        capture_output=True,
+        timeout=60,
+        check=False,
+        env=environment() | {"THE_PASSWORD": SECRET} | variables,
+    )
+    assert SECRET.encode() not in done.stdout + done.stderr
+    assert b"Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """Serve a cluster; give what leads to its bucket."""
+    with served("--user", f"user:{SECRET}") as said:
+        yield f"{said['connection_string']}/default"
+
+
+@pytest.fixture(params=LOOPS)
+def login(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """Return who connects, and on which loop."""
+    return (*LOGIN, "--loop", request.param)
+
+
+@pytest.mark.timeout(300)
+def test_documents(cluster: str, login: tuple[str, ...], tmp_path: Path) -> None:
+    """What is put is got, exported and imported again, whatever it is."""
+    assert couchloop("put", cluster, "a", '{"n": [1, "é"]}', *login).returncode == 0
+    assert couchloop("put", cluster, "b", "--text", *login, given="hello").returncode == 0
+    assert couchloop("put", cluster, "c", "--bytes", *login, given=b"\0\xff").returncode == 0
+    assert couchloop("put", cluster, "d", "4", "--expiry", "500", *login).returncode == 0
+
+    done = couchloop("get", cluster, "a", "b", *login)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode() == '{\n  "n": [\n    1,\n    "é"\n  ]\n}\nhello\n'
+    assert couchloop("get", cluster, "c", "--raw", *login).stdout == b"\0\xff"
+
+    file = tmp_path / "documents.jsonl"
+    assert couchloop("export", cluster, str(file), *login).returncode == 0
+    assert list(tmp_path.iterdir()) == [file]
+    lines = {line["id"]: line for line in map(json.loads, file.read_text().splitlines())}
+    assert lines["a"] == {"id": "a", "value": {"n": [1, "é"]}}
+    assert abs(lines["d"].pop("expiry") - time.time() - 500) < 100
+    assert lines["c"]["base64"] == "AP8="
+
+    one = couchloop("export", cluster, "-", "--prefix", "b", *login)
+    assert [json.loads(line)["id"] for line in one.stdout.splitlines()] == ["b"]
+    assert b"wrote 1 documents, 0 failed" in one.stderr
+
+    done = couchloop("import", cluster, "-", *login, given=file.read_bytes())
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert f"stored {len(lines)} documents, 0 failed".encode() in done.stderr
+    again = couchloop("import", cluster, str(file), "--insert", *login)
+    assert again.returncode == 1
+    assert f"stored 0 documents, {len(lines)} failed".encode() in again.stderr
+    assert b"The document exists already" in again.stderr
+    assert couchloop("get", cluster, "c", "--raw", *login).stdout == b"\0\xff"
+
+
+def test_lines_of_ones_own(cluster: str, login: tuple[str, ...]) -> None:
+    """A member may be the key; a line that has none ends the import, and is named."""
+    lines = '{"_id": "x", "v": 1}\n\n{"_id": "y", "v": 2}\n{"v": 3}\n{"_id": "z"}\n'
+    done = couchloop("import", cluster, "-", "--id", "_id", *login, given=lines)
+    assert done.returncode == 1
+    assert b"line 4: its member '_id' is missing" in done.stderr
+    assert b"stored 2 documents, 0 failed" in done.stderr
+    assert couchloop("get", cluster, "z", *login).returncode == 3
+
+
+def test_what_has_expired(cluster: str, login: tuple[str, ...]) -> None:
+    """Moments of the past are none to store documents with."""
+    lines = '{"id": "gone", "value": 1, "expiry": 1000}\n{"id": "there", "value": 1}\n'
+    done = couchloop("import", cluster, "-", *login, given=lines)
+    assert (done.returncode, b"stored 1 documents, 0 failed, 1 had expired" in done.stderr) == (
+        0,
+        True,
+    )
+
+
+def test_ping(cluster: str, login: tuple[str, ...]) -> None:
+    """Each node of each service has a line; the report for machines is that of RFC 0061."""
+    done = couchloop("ping", cluster, *login)
+    assert done.returncode == 0
+    lines = [line.split() for line in done.stdout.decode().splitlines()]
+    assert {line[0] for line in lines} >= {"kv", "query", "mgmt"}
+    assert {line[2] for line in lines} == {"ok"}
+    report = json.loads(couchloop("ping", cluster, "--json", *login).stdout)
+    assert report["version"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (("get", "{}", "nosuch"), 3, "The document does not exist"),
+        (("get", "{}", "k", "--collection", "nosuch"), 1, "the collection does not exist"),
+        (("get", "{}", "k", "--scope", "a.b"), 1, "the name of a scope has a dot"),
+        (("put", "{}", "k", "no json"), 2, "the value is no JSON"),
+        (("put", "{}", "k" * 300, "1"), 1, "key"),
+        (("import", "{}", "/nosuch/file"), 2, "/nosuch/file cannot be read: No such file"),
+        (("export", "{}", "/nosuch/file"), 2, "/nosuch/file cannot be written: No such file"),
+        (("export", "{}", "-", "--collection", "nosuch"), 1, "the collection does not exist"),
+        (("get", "couchbase://127.0.0.1:9/b", "k"), 1, "nothing reachable at 127.0.0.1:9"),
+        (("get", "nonsense://h/b", "k"), 1, "Unknown scheme"),
+        (("get", "couchbase://h", "k"), 1, "names no bucket"),
+    ],
+)
+def test_mistakes(cluster: str, arguments: tuple[str, ...], status: int, said: str) -> None:
+    """Each has its text and its status, and nothing but the text is printed."""
+    # One half on each loop: what they say is said in the core.
+    login = (*LOGIN, "--loop", LOOPS[len("".join(arguments)) % 2])
+    done = couchloop(*(each.format(cluster) for each in arguments), *login)
+    assert (done.returncode, done.stdout) == (status, b"")
+    assert said in done.stderr.decode()
+
+
+def test_a_secret_at_the_wrong_place(cluster: str) -> None:
+    """Nothing of the command line is repeated that may be a secret."""
+    for arguments in (
+        (f"couchbase://user:{SECRET}@h",),
+        ("get", cluster, "k", "--password-envv", SECRET),
+        ("put", cluster, "k", SECRET, "--nosuch", SECRET),
+    ):
+        assert couchloop(*arguments).returncode == 2
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_interrupted(loop: str) -> None:
+    """Ctrl-C ends a command that waits, with the status that shells expect."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "couchloop", "get", "--loop", loop, *LOGIN),
+                f"couchbase://127.0.0.1:{port}/b?config_total_timeout=50&config_node_timeout=50",
+                "k",
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment() | {"THE_PASSWORD": SECRET},
+        )
+        silent.settimeout(50)
+        connection, _ = silent.accept()
+        with connection:
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=50)
+    assert process.returncode == 130
+    assert b"Traceback" not in said
+
+
+def test_embedded() -> None:
+    """`couchloop embedded` serves as `python -m couchloop.embedded` does."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "couchloop", "embedded", "--nodes", "1"],
+        stdout=subprocess.PIPE,
+        env=environment(),
+    )
+    with process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["connection_string"]
+        process.terminate()
+    assert couchloop("embedded", "--tls-cert", "x").returncode == 2
+
+
+def test_help() -> None:
+    """The help names all commands; each has help of its own."""
+    text = make_parser().format_help()
+    assert all(f"    {name} " in text for name in COMMANDS)
+    done = couchloop("export", "--help")
+    assert done.returncode == 0
+    assert b"--prefix" in done.stdout
+    assert couchloop("--version").stdout.startswith(b"couchloop ")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion(shell: str, tmp_path: Path) -> None:
+    """The script that is printed completes commands; the shell takes it, where it is installed."""
+    done = couchloop("--print-completion", shell)
+    assert done.returncode == 0
+    assert all(name.encode() in done.stdout for name in COMMANDS)
+    assert os.fsencode(sys.executable) not in done.stdout
+    if shutil.which(shell):
+        script = tmp_path / "completion"
+        script.write_bytes(done.stdout)
+        subprocess.run([shell, "-n", str(script)], check=True)
