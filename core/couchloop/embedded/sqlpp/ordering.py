@@ -25,6 +25,9 @@ from couchloop.embedded.sqlpp.values import (
 
 _Item = TypeVar("_Item")
 
+_MANY: Final = 1 << 60
+"""More rows than any statement has."""
+
 _GO_TYPES: Final = {
     "string": "string",
     "boolean": "bool",
@@ -150,7 +153,7 @@ def plan_limit(node: Node | None, word: str, scope: Scope, compiler: Compiler) -
         value = evaluate(row)
         whole = integral(value)
         if whole is not None:
-            return max(0, whole)
+            return min(max(0, whole), _MANY)
         if word == "LIMIT":
             text = f"Invalid LIMIT {_text(value)} of type {_go_type(value)}."
         else:

@@ -260,14 +260,17 @@ class _Planned:
         if offset is None:
             return (0, 0) if bound.kind == "preceding" else (count - 1, count - 1)
         amount = offset(partition.rows[index])
-        if not is_number(amount) or amount < 0:
+        whole = integral(amount)
+        if not is_number(amount) or amount < 0 or (whole is None and frame.unit != "range"):
             text = "Window frame clause evaluation error: the offset must be a number, not below 0"
             raise QueryError(5360, text, running=True)
         sign = -1 if bound.kind == "preceding" else 1
         if frame.unit == "rows":
-            return index + sign * int(amount), index + sign * int(amount)
+            assert whole is not None
+            return index + sign * whole, index + sign * whole
         if frame.unit == "groups":
-            return _group_at(partition, index, sign * int(amount))
+            assert whole is not None
+            return _group_at(partition, index, sign * whole)
         return self._range(partition, index, sign * amount)
 
     def _range(self, partition: _Rows, index: int, distance: float) -> tuple[int, int]:
