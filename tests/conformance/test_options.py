@@ -12,7 +12,7 @@ LONG = "a" * 10_000
 def test_without_effect(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Options without effect are accepted; the log names each once, whatever opens with it."""
     monkeypatch.setattr("couchloop.client.notices._said", set())
-    options = "views_timeout=5&select_bucket=0&operation_timeout=3"
+    options = "error_thresh_count=5&select_bucket=0&operation_timeout=3"
     with loop.log() as lines, loop.serving() as served:
         for _ in range(2):
             with opened_at(loop, f"{served.connection_string}/default?{options}") as bucket:
@@ -21,8 +21,8 @@ def test_without_effect(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
         # The second opening's line comes after all others.
         loop.until(lambda: len([line for line in lines if "data nodes" in line]) == 2)
     assert sorted(line.partition(":")[0] for line in lines if "no effect" in line) == [
+        "the option error_thresh_count has no effect",
         "the option select_bucket has no effect",
-        "the option views_timeout has no effect",
     ]
 
 
