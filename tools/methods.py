@@ -120,6 +120,11 @@ class Module:
     def __init__(self, target: Target) -> None:
         self.target = target
         self.imports: set[tuple[str, str]] = set()
+        """Names of annotations: for type checkers alone."""
+        self.used: set[tuple[str, str]] = set()
+        """Names that are used when the file is read, or a method runs."""
+        self.builders: set[tuple[str, str]] = set()
+        """Modules with builders, which are imported once a method needs them."""
 
     def text(self) -> str:
         """Return it, formatted."""
@@ -128,7 +133,9 @@ class Module:
         classes = [self._class(family) for family in families]
         if not target.is_management:
             classes.insert(1, self._old_names(families[0]))
-        imports = [f"from {module} import {name}" for module, name in self.imports]
+        builders = sorted(self.builders)
+        later = [f'    {name} = Module("{module}.{name}")' for module, name in builders]
+        told = sorted((self.imports - self.used) | self.builders)
         paths = dict.fromkeys(path for family in families for path in _paths(family))
         sources = "\n".join(f"- {path}" for path in paths)
         head = (
@@ -143,8 +150,14 @@ class Module:
                 [
                     head,
                     "from __future__ import annotations",
+                    "from typing import TYPE_CHECKING",
+                    "from couchloop.later import Module",
                     target.imports,
-                    *imports,
+                    *(f"from {module} import {name}" for module, name in sorted(self.used)),
+                    "if TYPE_CHECKING:",
+                    *(f"    from {module} import {name}" for module, name in told),
+                    "else:",
+                    *later,
                     *classes,
                 ]
             ),
@@ -158,10 +171,7 @@ class Module:
         if any(request_of(build) for _, build in family.builders()) and "self._ask" in (
             self.target.rows_body
         ):
-            self.imports |= {
-                ("typing", "TYPE_CHECKING"),
-                ("couchloop.client.services", "ClusterServices"),
-            }
+            self.imports.add(("couchloop.client.services", "ClusterServices"))
             attributes += _ASKS
         body = "\n".join([head, attributes, *methods])
         if family.of_bucket:
@@ -179,7 +189,7 @@ class Module:
         known = [old for old in OLD_NAMES if old.of in builders]
         if not known:
             return ""
-        self.imports.add(("warnings", "warn"))
+        self.used.add(("warnings", "warn"))
         parts = ['"""The same by the other names that SDK 2.5 has for it."""\n\n__slots__ = ()\n']
         parts += [self._old_method(old, builders[old.of]) for old in known]
         if self.target.camel_case:
@@ -227,18 +237,19 @@ class Module:
 
     def _method(self, name: str, build: Builder) -> str:
         target = self.target
-        module = build.__module__
-        package, _, short = module.rpartition(".")
+        of_builder, _, short = build.__module__.rpartition(".")
         is_stream = gives_stream(build)
         body = target.stream_body if is_stream else target.body
         stream_returns = target.stream_returns
         request = request_of(build)
         if request:
             self.imports.add((target.rows, request))
-            body = target.rows_body.replace("{request}", request)
+            package, _, rows = target.rows.rpartition(".")
+            self.builders.add((package, rows))
+            body = target.rows_body.replace("{request}", f"{rows}.{request}")
             stream_returns = f"{request}[{{}}]"
         if "{call}" in body:
-            self.imports.add((package, short))
+            self.builders.add((of_builder, short))
         _, *parameters = inspect.signature(build).parameters.values()
         declared, given = ["self"], [target.defaults]
         is_named = False
@@ -281,7 +292,8 @@ class Module:
 
     def _overloads(self, name: str, declared: Sequence[str], returns: str, kind: Any) -> str:
         """Give the two forms of a method that reads: with a type its result has values of that."""
-        self.imports |= {("typing", "overload"), (OF_TYPE.__module__, OF_TYPE.__name__)}
+        self.used.add(("typing", "overload"))
+        self.imports.add((OF_TYPE.__module__, OF_TYPE.__name__))
         typed = [
             f"type: type[{OF_TYPE.__name__}]" if each.startswith("type: ") else each
             for each in declared
@@ -304,7 +316,7 @@ class Module:
 
     def _value(self, value: object) -> str:
         if isinstance(value, Enum):
-            self.imports.add((type(value).__module__, type(value).__name__))
+            self.used.add((type(value).__module__, type(value).__name__))
             return str(value)
         return repr(value)
 

@@ -23,46 +23,66 @@ a method that raises lets go of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, fail
 
 from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
 from couchloop.hot.operation import Defaults, placed
-from couchloop.management import (
-    admin,
-    analytics_indexes,
-    analytics_links,
-    bucket_manager,
-    buckets,
-    collection_indexes,
-    collections,
-    design_documents,
-    eventing_functions,
-    n1ql_indexes,
-    query_indexes,
-    search_indexes,
-    users,
-)
-from couchloop.management.analytics_indexes import (
-    AnalyticsDataset,
-    AnalyticsDataType,
-    AnalyticsIndex,
-)
-from couchloop.management.analytics_links import AnalyticsLink, AnalyticsLinkType
-from couchloop.management.buckets import BucketInfo, BucketSettings, Progress
-from couchloop.management.defaults import BucketDefaults
-from couchloop.management.design_documents import DesignDocument, DesignDocumentNamespace
-from couchloop.management.eventing_values import EventingFunction, EventingFunctionsStatus
-from couchloop.management.http_request import HttpResult
-from couchloop.management.index_statements import QueryIndex
-from couchloop.management.n1ql_indexes import N1qlIndex
-from couchloop.management.search_indexes import SearchIndex
-from couchloop.management.users import AuthDomain, Group, RoleAndDescription, User, UserAndMetadata
-from couchloop.safety.secret import Secret
+from couchloop.later import Module
+from couchloop.management.users import AuthDomain
 from txcouchbase.driver import TwistedDriver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import timedelta
+    from typing import Any
+
+    from couchloop.management import (
+        admin,
+        analytics_indexes,
+        analytics_links,
+        bucket_manager,
+        buckets,
+        collection_indexes,
+        collections,
+        design_documents,
+        eventing_functions,
+        n1ql_indexes,
+        query_indexes,
+        search_indexes,
+        users,
+    )
+    from couchloop.management.analytics_indexes import (
+        AnalyticsDataset,
+        AnalyticsDataType,
+        AnalyticsIndex,
+    )
+    from couchloop.management.analytics_links import AnalyticsLink, AnalyticsLinkType
+    from couchloop.management.buckets import BucketInfo, BucketSettings, Progress
+    from couchloop.management.defaults import BucketDefaults
+    from couchloop.management.design_documents import DesignDocument, DesignDocumentNamespace
+    from couchloop.management.eventing_values import EventingFunction, EventingFunctionsStatus
+    from couchloop.management.http_request import HttpResult
+    from couchloop.management.index_statements import QueryIndex
+    from couchloop.management.n1ql_indexes import N1qlIndex
+    from couchloop.management.search_indexes import SearchIndex
+    from couchloop.management.users import Group, RoleAndDescription, User, UserAndMetadata
+    from couchloop.safety.secret import Secret
+else:
+    admin = Module("couchloop.management.admin")
+    analytics_indexes = Module("couchloop.management.analytics_indexes")
+    analytics_links = Module("couchloop.management.analytics_links")
+    bucket_manager = Module("couchloop.management.bucket_manager")
+    buckets = Module("couchloop.management.buckets")
+    collection_indexes = Module("couchloop.management.collection_indexes")
+    collections = Module("couchloop.management.collections")
+    design_documents = Module("couchloop.management.design_documents")
+    eventing_functions = Module("couchloop.management.eventing_functions")
+    n1ql_indexes = Module("couchloop.management.n1ql_indexes")
+    query_indexes = Module("couchloop.management.query_indexes")
+    search_indexes = Module("couchloop.management.search_indexes")
+    users = Module("couchloop.management.users")
 
 
 class BucketManagerMethods:

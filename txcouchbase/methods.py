@@ -41,88 +41,132 @@ a method that raises lets go of its own.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, overload
 from warnings import warn
 
 from twisted.internet.defer import Deferred, fail
 
-from couchloop.analytics import analytics_queries, bucket_analytics
-from couchloop.analytics.options import AnalyticsScanConsistency
-from couchloop.analytics.query import AnalyticsQuery
-from couchloop.arguments.expiry import Expiry, LockTime
-from couchloop.client.services import ClusterServices
-from couchloop.durability import DurabilityType
 from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
-from couchloop.fulltext import searches
-from couchloop.fulltext.body import Searched
-from couchloop.fulltext.facets import Facet
-from couchloop.fulltext.hits import SearchRow
-from couchloop.fulltext.params import HighlightStyle, Params, SearchScanConsistency
-from couchloop.fulltext.sorts import Sort
-from couchloop.hot.operation import Defaults, Key, placed
-from couchloop.hot.result import (
-    ExistsResult,
-    MultiResult,
-    OperationResult,
-    ReplicaResult,
-    ReplicasResult,
-    Result,
-    ScanResult,
-    StatsResult,
-    V,
-    ValueResult,
-)
-from couchloop.management import cluster, http_request
-from couchloop.management.cluster import ClusterInfo
-from couchloop.management.design_documents import DesignDocumentNamespace
-from couchloop.management.http_request import HttpResult
-from couchloop.n1ql import n1ql_queries, queries
-from couchloop.n1ql.options import QueryProfile, QueryScanConsistency
-from couchloop.n1ql.query import N1QLQuery
-from couchloop.operations import (
-    concatenate,
-    counter,
-    endure,
-    lists,
-    locks,
-    lookup_replicas,
-    manifest,
-    maps,
-    observe,
-    queues,
-    remove,
-    replicas,
-    retrieve,
-    scan,
-    sets,
-    stats,
-    store,
-    streams,
-    subdocument,
-    touch,
-)
-from couchloop.operations.items import ItemCollection
-from couchloop.operations.key_stream import Progress
-from couchloop.operations.manifest import ScopeSpec
-from couchloop.operations.scan import Changes
-from couchloop.operations.scan_requests import PrefixScan, RangeScan, SamplingScan
-from couchloop.operations.specs import Spec, StoreSemantics
-from couchloop.operations.subdocument_result import SubdocResult
-from couchloop.retries import RetryStrategy
-from couchloop.session import health, ping
+from couchloop.hot.operation import Defaults, placed
+from couchloop.later import Module
 from couchloop.session.health import ClusterState
-from couchloop.session.ping import PingReport
-from couchloop.session.services.pings import ServiceType
-from couchloop.transcoder import Transcoder
-from couchloop.views import view_queries
-from couchloop.views.options import ViewErrorMode, ViewOptions, ViewOrdering, ViewScanConsistency
-from couchloop.views.params import QueryBase
-from couchloop.views.rows import RowProcessor
 from txcouchbase.driver import TwistedDriver
-from txcouchbase.rows import AnalyticsRequest, N1QLRequest, SearchResult, View
 from txcouchbase.stream import ResultStream
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+    from datetime import timedelta
+    from typing import Any
+
+    from couchloop.analytics import analytics_queries, bucket_analytics
+    from couchloop.analytics.options import AnalyticsScanConsistency
+    from couchloop.analytics.query import AnalyticsQuery
+    from couchloop.arguments.expiry import Expiry, LockTime
+    from couchloop.client.services import ClusterServices
+    from couchloop.durability import DurabilityType
+    from couchloop.fulltext import searches
+    from couchloop.fulltext.body import Searched
+    from couchloop.fulltext.facets import Facet
+    from couchloop.fulltext.hits import SearchRow
+    from couchloop.fulltext.params import HighlightStyle, Params, SearchScanConsistency
+    from couchloop.fulltext.sorts import Sort
+    from couchloop.hot.operation import Key
+    from couchloop.hot.result import (
+        ExistsResult,
+        MultiResult,
+        OperationResult,
+        ReplicaResult,
+        ReplicasResult,
+        Result,
+        ScanResult,
+        StatsResult,
+        V,
+        ValueResult,
+    )
+    from couchloop.management import cluster, http_request
+    from couchloop.management.cluster import ClusterInfo
+    from couchloop.management.design_documents import DesignDocumentNamespace
+    from couchloop.management.http_request import HttpResult
+    from couchloop.n1ql import n1ql_queries, queries
+    from couchloop.n1ql.options import QueryProfile, QueryScanConsistency
+    from couchloop.n1ql.query import N1QLQuery
+    from couchloop.operations import (
+        concatenate,
+        counter,
+        endure,
+        lists,
+        locks,
+        lookup_replicas,
+        manifest,
+        maps,
+        observe,
+        queues,
+        remove,
+        replicas,
+        retrieve,
+        scan,
+        sets,
+        stats,
+        store,
+        streams,
+        subdocument,
+        touch,
+    )
+    from couchloop.operations.items import ItemCollection
+    from couchloop.operations.key_stream import Progress
+    from couchloop.operations.manifest import ScopeSpec
+    from couchloop.operations.scan import Changes
+    from couchloop.operations.scan_requests import PrefixScan, RangeScan, SamplingScan
+    from couchloop.operations.specs import Spec, StoreSemantics
+    from couchloop.operations.subdocument_result import SubdocResult
+    from couchloop.retries import RetryStrategy
+    from couchloop.session import health, ping
+    from couchloop.session.ping import PingReport
+    from couchloop.session.services.pings import ServiceType
+    from couchloop.transcoder import Transcoder
+    from couchloop.views import view_queries
+    from couchloop.views.options import (
+        ViewErrorMode,
+        ViewOptions,
+        ViewOrdering,
+        ViewScanConsistency,
+    )
+    from couchloop.views.params import QueryBase
+    from couchloop.views.rows import RowProcessor
+    from txcouchbase import rows
+    from txcouchbase.rows import AnalyticsRequest, N1QLRequest, SearchResult, View
+else:
+    analytics_queries = Module("couchloop.analytics.analytics_queries")
+    bucket_analytics = Module("couchloop.analytics.bucket_analytics")
+    searches = Module("couchloop.fulltext.searches")
+    cluster = Module("couchloop.management.cluster")
+    http_request = Module("couchloop.management.http_request")
+    n1ql_queries = Module("couchloop.n1ql.n1ql_queries")
+    queries = Module("couchloop.n1ql.queries")
+    concatenate = Module("couchloop.operations.concatenate")
+    counter = Module("couchloop.operations.counter")
+    endure = Module("couchloop.operations.endure")
+    lists = Module("couchloop.operations.lists")
+    locks = Module("couchloop.operations.locks")
+    lookup_replicas = Module("couchloop.operations.lookup_replicas")
+    manifest = Module("couchloop.operations.manifest")
+    maps = Module("couchloop.operations.maps")
+    observe = Module("couchloop.operations.observe")
+    queues = Module("couchloop.operations.queues")
+    remove = Module("couchloop.operations.remove")
+    replicas = Module("couchloop.operations.replicas")
+    retrieve = Module("couchloop.operations.retrieve")
+    scan = Module("couchloop.operations.scan")
+    sets = Module("couchloop.operations.sets")
+    stats = Module("couchloop.operations.stats")
+    store = Module("couchloop.operations.store")
+    streams = Module("couchloop.operations.streams")
+    subdocument = Module("couchloop.operations.subdocument")
+    touch = Module("couchloop.operations.touch")
+    health = Module("couchloop.session.health")
+    ping = Module("couchloop.session.ping")
+    view_queries = Module("couchloop.views.view_queries")
+    rows = Module("txcouchbase.rows")
 
 
 class DocumentMethods:
@@ -4665,7 +4709,7 @@ class N1qlMethods:
         parameter that JSON cannot say.
         """
         try:
-            return N1QLRequest(
+            return rows.N1QLRequest(
                 self,
                 n1ql_queries.n1ql_query(
                     self._defaults,
@@ -4822,7 +4866,7 @@ class QueryMethods:
         say.
         """
         try:
-            return N1QLRequest(
+            return rows.N1QLRequest(
                 self,
                 queries.query(
                     self._defaults,
@@ -4958,7 +5002,7 @@ class AnalyticsMethods:
         parameter that JSON cannot say.
         """
         try:
-            return AnalyticsRequest(
+            return rows.AnalyticsRequest(
                 self,
                 analytics_queries.analytics_query(
                     self._defaults,
@@ -5053,7 +5097,7 @@ class BucketAnalyticsMethods:
         is no node with the service.
         """
         try:
-            return AnalyticsRequest(
+            return rows.AnalyticsRequest(
                 self,
                 bucket_analytics.analytics_query(
                     self._defaults,
@@ -5150,7 +5194,7 @@ class SearchMethods:
         raise.
         """
         try:
-            return SearchResult(
+            return rows.SearchResult(
                 self,
                 searches.search(
                     self._defaults,
@@ -5207,7 +5251,7 @@ class SearchMethods:
         Raises ArgumentError for an option that there is not, and what `search` raises.
         """
         try:
-            return SearchResult(
+            return rows.SearchResult(
                 self,
                 searches.search_query(
                     self._defaults, index, query, params, row_factory=row_factory, **options
@@ -5266,7 +5310,7 @@ class ViewMethods:
         for. Raises ArgumentError for a parameter that there is not, or a value that it cannot have.
         """
         try:
-            return View(
+            return rows.View(
                 self,
                 view_queries.query(
                     self._defaults,
@@ -5355,7 +5399,7 @@ class ViewMethods:
         InvalidSettingError (a TypeError) for an option that is no such.
         """
         try:
-            return View(
+            return rows.View(
                 self,
                 view_queries.view_query(
                     self._defaults,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from txcouchbase.rows import BatchedRows, RowsHandler
+if TYPE_CHECKING:
+    from txcouchbase.rows import BatchedRows, RowsHandler
 
 __all__ = ["QueriesOfBucket"]
 

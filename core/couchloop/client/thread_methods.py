@@ -41,85 +41,130 @@ call asks for the way to the loop.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
-from typing import Any, overload
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, overload
 from warnings import warn
 
-from couchloop.analytics import analytics_queries, bucket_analytics
-from couchloop.analytics.options import AnalyticsScanConsistency
-from couchloop.analytics.query import AnalyticsQuery
-from couchloop.arguments.expiry import Expiry, LockTime
 from couchloop.client.crossing import Crossing, Target
-from couchloop.client.thread_rows import AnalyticsRequest, N1QLRequest, SearchResult, View
 from couchloop.client.thread_stream import ResultStream
-from couchloop.durability import DurabilityType
 from couchloop.exceptions import CouchbaseError
-from couchloop.fulltext import searches
-from couchloop.fulltext.body import Searched
-from couchloop.fulltext.facets import Facet
-from couchloop.fulltext.hits import SearchRow
-from couchloop.fulltext.params import HighlightStyle, Params, SearchScanConsistency
-from couchloop.fulltext.sorts import Sort
-from couchloop.hot.operation import Key, placed
-from couchloop.hot.result import (
-    ExistsResult,
-    MultiResult,
-    OperationResult,
-    ReplicaResult,
-    ReplicasResult,
-    Result,
-    ScanResult,
-    StatsResult,
-    V,
-    ValueResult,
-)
-from couchloop.management import cluster, http_request
-from couchloop.management.cluster import ClusterInfo
-from couchloop.management.design_documents import DesignDocumentNamespace
-from couchloop.management.http_request import HttpResult
-from couchloop.n1ql import n1ql_queries, queries
-from couchloop.n1ql.options import QueryProfile, QueryScanConsistency
-from couchloop.n1ql.query import N1QLQuery
-from couchloop.operations import (
-    concatenate,
-    counter,
-    endure,
-    lists,
-    locks,
-    lookup_replicas,
-    manifest,
-    maps,
-    observe,
-    queues,
-    remove,
-    replicas,
-    retrieve,
-    scan,
-    sets,
-    stats,
-    store,
-    streams,
-    subdocument,
-    touch,
-)
-from couchloop.operations.items import ItemCollection
-from couchloop.operations.key_stream import Progress
-from couchloop.operations.manifest import ScopeSpec
-from couchloop.operations.scan import Changes
-from couchloop.operations.scan_requests import PrefixScan, RangeScan, SamplingScan
-from couchloop.operations.specs import Spec, StoreSemantics
-from couchloop.operations.subdocument_result import SubdocResult
-from couchloop.retries import RetryStrategy
-from couchloop.session import health, ping
+from couchloop.hot.operation import placed
+from couchloop.later import Module
 from couchloop.session.health import ClusterState
-from couchloop.session.ping import PingReport
-from couchloop.session.services.pings import ServiceType
-from couchloop.transcoder import Transcoder
-from couchloop.views import view_queries
-from couchloop.views.options import ViewErrorMode, ViewOptions, ViewOrdering, ViewScanConsistency
-from couchloop.views.params import QueryBase
-from couchloop.views.rows import RowProcessor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+    from datetime import timedelta
+    from typing import Any
+
+    from couchloop.analytics import analytics_queries, bucket_analytics
+    from couchloop.analytics.options import AnalyticsScanConsistency
+    from couchloop.analytics.query import AnalyticsQuery
+    from couchloop.arguments.expiry import Expiry, LockTime
+    from couchloop.client import thread_rows
+    from couchloop.client.thread_rows import AnalyticsRequest, N1QLRequest, SearchResult, View
+    from couchloop.durability import DurabilityType
+    from couchloop.fulltext import searches
+    from couchloop.fulltext.body import Searched
+    from couchloop.fulltext.facets import Facet
+    from couchloop.fulltext.hits import SearchRow
+    from couchloop.fulltext.params import HighlightStyle, Params, SearchScanConsistency
+    from couchloop.fulltext.sorts import Sort
+    from couchloop.hot.operation import Key
+    from couchloop.hot.result import (
+        ExistsResult,
+        MultiResult,
+        OperationResult,
+        ReplicaResult,
+        ReplicasResult,
+        Result,
+        ScanResult,
+        StatsResult,
+        V,
+        ValueResult,
+    )
+    from couchloop.management import cluster, http_request
+    from couchloop.management.cluster import ClusterInfo
+    from couchloop.management.design_documents import DesignDocumentNamespace
+    from couchloop.management.http_request import HttpResult
+    from couchloop.n1ql import n1ql_queries, queries
+    from couchloop.n1ql.options import QueryProfile, QueryScanConsistency
+    from couchloop.n1ql.query import N1QLQuery
+    from couchloop.operations import (
+        concatenate,
+        counter,
+        endure,
+        lists,
+        locks,
+        lookup_replicas,
+        manifest,
+        maps,
+        observe,
+        queues,
+        remove,
+        replicas,
+        retrieve,
+        scan,
+        sets,
+        stats,
+        store,
+        streams,
+        subdocument,
+        touch,
+    )
+    from couchloop.operations.items import ItemCollection
+    from couchloop.operations.key_stream import Progress
+    from couchloop.operations.manifest import ScopeSpec
+    from couchloop.operations.scan import Changes
+    from couchloop.operations.scan_requests import PrefixScan, RangeScan, SamplingScan
+    from couchloop.operations.specs import Spec, StoreSemantics
+    from couchloop.operations.subdocument_result import SubdocResult
+    from couchloop.retries import RetryStrategy
+    from couchloop.session import health, ping
+    from couchloop.session.ping import PingReport
+    from couchloop.session.services.pings import ServiceType
+    from couchloop.transcoder import Transcoder
+    from couchloop.views import view_queries
+    from couchloop.views.options import (
+        ViewErrorMode,
+        ViewOptions,
+        ViewOrdering,
+        ViewScanConsistency,
+    )
+    from couchloop.views.params import QueryBase
+    from couchloop.views.rows import RowProcessor
+else:
+    analytics_queries = Module("couchloop.analytics.analytics_queries")
+    bucket_analytics = Module("couchloop.analytics.bucket_analytics")
+    thread_rows = Module("couchloop.client.thread_rows")
+    searches = Module("couchloop.fulltext.searches")
+    cluster = Module("couchloop.management.cluster")
+    http_request = Module("couchloop.management.http_request")
+    n1ql_queries = Module("couchloop.n1ql.n1ql_queries")
+    queries = Module("couchloop.n1ql.queries")
+    concatenate = Module("couchloop.operations.concatenate")
+    counter = Module("couchloop.operations.counter")
+    endure = Module("couchloop.operations.endure")
+    lists = Module("couchloop.operations.lists")
+    locks = Module("couchloop.operations.locks")
+    lookup_replicas = Module("couchloop.operations.lookup_replicas")
+    manifest = Module("couchloop.operations.manifest")
+    maps = Module("couchloop.operations.maps")
+    observe = Module("couchloop.operations.observe")
+    queues = Module("couchloop.operations.queues")
+    remove = Module("couchloop.operations.remove")
+    replicas = Module("couchloop.operations.replicas")
+    retrieve = Module("couchloop.operations.retrieve")
+    scan = Module("couchloop.operations.scan")
+    sets = Module("couchloop.operations.sets")
+    stats = Module("couchloop.operations.stats")
+    store = Module("couchloop.operations.store")
+    streams = Module("couchloop.operations.streams")
+    subdocument = Module("couchloop.operations.subdocument")
+    touch = Module("couchloop.operations.touch")
+    health = Module("couchloop.session.health")
+    ping = Module("couchloop.session.ping")
+    view_queries = Module("couchloop.views.view_queries")
 
 
 class DocumentMethods:
@@ -4961,7 +5006,7 @@ class N1qlMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            return N1QLRequest(
+            return thread_rows.N1QLRequest(
                 target,
                 n1ql_queries.n1ql_query(
                     target._defaults,
@@ -5119,7 +5164,7 @@ class QueryMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            return N1QLRequest(
+            return thread_rows.N1QLRequest(
                 target,
                 queries.query(
                     target._defaults,
@@ -5256,7 +5301,7 @@ class AnalyticsMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            return AnalyticsRequest(
+            return thread_rows.AnalyticsRequest(
                 target,
                 analytics_queries.analytics_query(
                     target._defaults,
@@ -5352,7 +5397,7 @@ class BucketAnalyticsMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            return AnalyticsRequest(
+            return thread_rows.AnalyticsRequest(
                 target,
                 bucket_analytics.analytics_query(
                     target._defaults,
@@ -5450,7 +5495,7 @@ class SearchMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            return SearchResult(
+            return thread_rows.SearchResult(
                 target,
                 searches.search(
                     target._defaults,
@@ -5511,7 +5556,7 @@ class SearchMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            return SearchResult(
+            return thread_rows.SearchResult(
                 target,
                 searches.search_query(
                     target._defaults, index, query, params, row_factory=row_factory, **options
@@ -5571,7 +5616,7 @@ class ViewMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            return View(
+            return thread_rows.View(
                 target,
                 view_queries.query(
                     target._defaults,
@@ -5664,7 +5709,7 @@ class ViewMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            return View(
+            return thread_rows.View(
                 target,
                 view_queries.view_query(
                     target._defaults,
