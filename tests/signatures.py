@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from tools.docstrings import docstring_of
 from tools.methods import FAMILIES, gives_stream, result_type
+
+
+@cache
+def names_for_checkers(module: str) -> dict[str, Any]:
+    """Return what a module imports for type checkers alone."""
+    found: dict[str, Any] = {}
+    for node in ast.parse(inspect.getsource(sys.modules[module])).body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            for each in node.body:
+                exec(ast.unparse(each), found)  # noqa: S102 - ours
+    return found
 
 
 def check_methods(
@@ -41,8 +55,9 @@ def check_methods(
             own, *parameters = inspect.signature(method).parameters.values()
             _, *wanted = inspect.signature(build).parameters.values()
             assert (own.name, parameters) == ("self", wanted)
-            # What the annotations name is there.
-            signature = inspect.signature(method, eval_str=True)
+            # What the annotations name is there, for type checkers.
+            names = {**method.__globals__, **names_for_checkers(method.__module__)}
+            signature = inspect.signature(method, globals=names, eval_str=True)
             if gives_stream(build):
                 # What a stream is differs from loop to loop: `typing_api.py` says.
                 continue
