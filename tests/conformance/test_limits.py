@@ -114,7 +114,7 @@ def test_back_again(loop: Loop, served: Any, limit: str) -> None:
         loop.until(lambda: full.accepted >= accepted + 3)
         waiting = [loop.start(bucket.get, key, timeout=60) for key in keys]
         with pytest.raises(CouchbaseError) as raised:
-            loop.wait(bucket.get_multi(keys, timeout=0.05))
+            loop.wait(bucket.get_multi(keys, timeout=0.5))
         error = raised.value
         assert type(error) is UnambiguousTimeoutError
         assert isinstance(error.__cause__, HandshakeClosedError | TooManyConnectionsError)
