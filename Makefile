@@ -8,6 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 METADATA := setup.cfg setup.py pyproject.toml
 DEMO_READY := $(VENV)/ready-for-demo
 TEST_READY := $(VENV)/ready-for-test
+FULL_READY := $(VENV)/ready-for-full-test
 
 export PYTHON
 
@@ -20,7 +21,7 @@ test: $(TEST_READY)
 	$(BIN)/python tools/check.py
 
 # With everything in full length: about half an hour.
-test-full: $(TEST_READY)
+test-full: $(FULL_READY)
 	$(BIN)/python tools/check.py --full
 
 # The compiled twin of the hot path, beside its source, where Cython and a compiler are.
@@ -72,6 +73,11 @@ $(DEMO_READY): $(METADATA) | $(BIN)/python
 $(TEST_READY): $(METADATA) | $(BIN)/python
 	$(PIP) install -e '.[all,test]'
 	@touch $@ $(DEMO_READY)
+
+# With the frameworks of docs/recipes.md, whose tests skip without.
+$(FULL_READY): $(METADATA) | $(BIN)/python
+	$(PIP) install -e '.[all,recipes,test]'
+	@touch $@ $(TEST_READY) $(DEMO_READY)
 
 # `make -j` must not let two installations write into one environment.
 .NOTPARALLEL:
