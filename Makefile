@@ -9,10 +9,11 @@ METADATA := setup.cfg setup.py pyproject.toml
 DEMO_READY := $(VENV)/ready-for-demo
 TEST_READY := $(VENV)/ready-for-test
 FULL_READY := $(VENV)/ready-for-full-test
+DOCS_READY := $(VENV)/ready-for-docs
 
 export PYTHON
 
-.PHONY: demo test test-full speedups format methods parity diagrams bench guard simulate soak clean
+.PHONY: demo test test-full speedups format methods parity diagrams errors docs bench guard simulate soak clean
 
 demo: $(DEMO_READY)
 	$(BIN)/python examples/demo.py
@@ -43,6 +44,14 @@ methods: $(TEST_READY)
 # docs/diagrams.md, from the import contracts and the states of a connection.
 diagrams: $(TEST_READY)
 	$(BIN)/python tools/diagrams.py
+
+# docs/errors.md, from the classes of errors and their cures.
+errors: $(TEST_READY)
+	PYTHONPATH=.:core $(BIN)/python -m tools.errors_page
+
+# The site, in build/site: no warning, no dead link within it, and nothing that needs a network.
+docs: $(DOCS_READY)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -d build/doctrees docs build/site
 
 bench: $(TEST_READY)
 	PYTHONPATH=.:core $(BIN)/python -m benchmarks
@@ -78,6 +87,10 @@ $(TEST_READY): $(METADATA) | $(BIN)/python
 $(FULL_READY): $(METADATA) | $(BIN)/python
 	$(PIP) install -e '.[all,recipes,test]'
 	@touch $@ $(TEST_READY) $(DEMO_READY)
+
+$(DOCS_READY): $(METADATA) | $(BIN)/python
+	$(PIP) install -e '.[all,docs]'
+	@touch $@ $(DEMO_READY)
 
 # `make -j` must not let two installations write into one environment.
 .NOTPARALLEL:

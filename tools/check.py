@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -32,6 +33,9 @@ PROGRAMS: Final[Mapping[str, str]] = {
     "valgrind": "instructions of the processor, for which the guard counts those of Python",
 }
 """Outside programs that some tests need, and what is left out without them."""
+
+PACKAGES: Final[Mapping[str, str]] = {"sphinx": "the build of the site (make docs installs it)"}
+"""Likewise for packages that no extra for tests brings."""
 
 REACTORS: Final = ("select", "poll", "epoll", "asyncio")
 """Reactors that the socket tests must pass on, each in a process of its own."""
@@ -264,6 +268,15 @@ def missing_programs(programs: Mapping[str, str]) -> list[str]:
     ]
 
 
+def missing_packages(packages: Mapping[str, str]) -> list[str]:
+    """Return, for each package that is not installed, which tests are left out."""
+    return [
+        f"the package {name} is not installed: left out is {tests}"
+        for name, tests in packages.items()
+        if find_spec(name) is None
+    ]
+
+
 _UNWANTED: Final = ("PYTHONDONTWRITEBYTECODE",)
 """Variables that steps do not inherit. With this one every program that a test starts would compile
 all of us anew: half of what the tests take."""
@@ -343,7 +356,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     at_once = 1 if options.steps else min(2, os.cpu_count() or 1)
     # First of all: what is compiled must not change while tests run on it.
     built = run([Step("speedups", (sys.executable, "tools/speedups.py"))])
-    return report({**built, **run(steps, at_once)}, missing_programs(PROGRAMS))
+    missing = [*missing_programs(PROGRAMS), *missing_packages(PACKAGES)]
+    return report({**built, **run(steps, at_once)}, missing)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ PAGES: Final = (
     "datastructures.md",
     "durability.md",
     "health.md",
+    "errors.md",
 )
 OPTIONS: Final = "fetch_mutation_tokens=true"
 _BLOCK: Final = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -182,3 +182,11 @@ def test_missing_programs() -> None:
     assert check.missing_programs(programs) == [
         "no-such-program-here is not installed: left out are the tests of nothing"
     ]
+
+
+def test_missing_packages() -> None:
+    """Likewise a package, by the name that is imported."""
+    packages = {"no_such_package_here": "the page of nothing", "pytest": "everything"}
+    assert check.missing_packages(packages) == [
+        "the package no_such_package_here is not installed: left out is the page of nothing"
+    ]

@@ -47,4 +47,4 @@ def test_all_means_every_extra_but_those_of_tests() -> None:
     extras = settings()["options.extras_require"]
     named = re.search(r"\[(.*)\]", extras["all"])
     assert named is not None
-    assert set(named[1].split(",")) == set(extras) - {"all", "recipes", "test"}
+    assert set(named[1].split(",")) == set(extras) - {"all", "docs", "recipes", "test"}
