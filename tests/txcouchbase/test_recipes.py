@@ -5,14 +5,20 @@ Frameworks that are not installed are skipped by name: the extra `recipes` bring
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import pytest_twisted  # type: ignore[import-untyped]
+from twisted.internet.defer import gatherResults
+from twisted.web.resource import Resource
+from twisted.web.server import Site
 
 from couchloop.wire import Opcode
-from tests.txcouchbase.test_examples import _ENVIRONMENT, _EXAMPLES, _run
+from tests.txcouchbase.support import turn
+from tests.txcouchbase.test_examples import _ENVIRONMENT, _EXAMPLES, Browser, Program, _run
 from txcouchbase.testing import ServedCluster, serve
 
 
@@ -56,3 +62,96 @@ async def test_asyncio(served: ServedCluster, runner: str) -> None:
         ]
         assert not served.cluster.connections()
         served.cluster.inject(opcode=Opcode.GET, key="page:100", silent=True)
+
+
+def _needs(framework: str) -> None:
+    pytest.importorskip(framework, reason=f"{framework} is missing: pip install couchloop[recipes]")
+
+
+async def test_klein(served: ServedCluster, reactor: Any) -> None:
+    """Coroutines answer, each error has its status; what is under way at the end is answered."""
+    _needs("klein")
+    program = Program()
+    name = str(_EXAMPLES / "klein_app.py")
+    command = [sys.executable, name, served.connection_string, "--port", "0"]
+    process: Any = reactor.spawnProcess(program, sys.executable, command, _ENVIRONMENT)
+    request = Browser(await program.url).request
+    path = "documents/a%20%C3%A4"
+    assert (await request("GET", path))[:2] == (404, b'{"error": "NotFoundError"}')
+    assert (await request("PUT", path, b"no JSON"))[0] == 400
+    assert (await request("PUT", path, b'{"n": 1}'))[0] == 204
+    assert (await request("GET", path))[:2] == (200, b'{"n": 1}')
+    assert (await request("GET", "documents/" + "k" * 251))[0] == 400
+    answers = await gatherResults([request("GET", path) for _ in range(8)])
+    assert {status for status, _, _ in answers} == {200}
+    assert served.cluster.accepted == 3
+    held = served.cluster.inject(opcode=Opcode.GET, delay=0.3)
+    waiting = request("GET", path)
+    await turn(reactor, lambda: held.hits)
+    process.signalProcess(signal.SIGTERM)
+    assert (await waiting)[:2] == (200, b'{"n": 1}')
+    await program.ended
+    assert program.err == b""
+    assert not served.cluster.connections()
+
+
+class Pages(Resource):
+    """A site of that many pages, each of which leads to the next three; it counts its visits."""
+
+    isLeaf = True  # noqa: N815 - twisted.web's name
+
+    def __init__(self, count: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count = count
+        self.visits: list[int] = []
+
+    def render_GET(self, request: Any) -> bytes:
+        number = int(request.path.strip(b"/") or b"0")
+        self.visits.append(number)
+        if number == 13:
+            # The answer ends before it is whole.
+            request.setHeader(b"content-length", b"1000")
+            request.write(b"never")
+            request.channel.forceAbortClient()
+        links = [f"<a class=x href='/{n % self.count}#top'>" for n in range(number, number + 4)]
+        return "".join([*links, "<a href='http://elsewhere.invalid/'>"]).encode()
+
+
+async def test_crawler(served: ServedCluster, reactor: Any) -> None:
+    """Each page is fetched once and stored; a page that breaks stops no other.
+
+    A second run finds them stored, and fetches none but the broken one.
+    """
+    _needs("treq")
+    pages = Pages(100)
+    listening = reactor.listenTCP(0, Site(pages), interface="127.0.0.1")  # type: ignore[no-untyped-call]
+    try:
+        start = f"http://127.0.0.1:{listening.getHost().port}/"
+        given = [str(_EXAMPLES / "treq_crawler.py"), start, served.connection_string]
+        out, err, status = await _run(given, _ENVIRONMENT)
+        assert (out.decode(), status) == ("stored 100, known 0, failed 1\n", 0), err.decode()
+        assert err.decode().startswith(f"{start}13: ")
+        # The start page has two names: "/" and "/0".
+        assert sorted(set(pages.visits)) == list(range(100))
+        assert len([number for number in pages.visits if number != 13]) == 100
+        del pages.visits[:]
+        out, err, status = await _run(given, _ENVIRONMENT)
+        assert (out.decode(), status) == ("stored 0, known 100, failed 1\n", 0), err.decode()
+        assert set(pages.visits) == {13}
+    finally:
+        await listening.stopListening()
+    assert not served.cluster.connections()
+
+
+async def test_crochet(served: ServedCluster) -> None:
+    """Threads share the Bucket that crochet's reactor has; it is closed, and the program ends."""
+    _needs("crochet")
+    given = [str(_EXAMPLES / "crochet_program.py"), served.connection_string]
+    out, err, status = await _run(given, _ENVIRONMENT)
+    assert (err.decode(), status) == ("", 0)
+    assert out.decode().splitlines() == [
+        "counted by threads: 100",
+        "removed: The document does not exist.",
+    ]
+    assert served.cluster.accepted == 3
+    assert not served.cluster.connections()
