@@ -1,7 +1,10 @@
-"""One HTTP/1.1 connection to a service, used for one request after the other, over h11.
+"""One HTTP/1.1 connection to a service, used for one request after the other.
 
 Bytes in, pieces of the body out; no socket, no clock. Nothing follows a redirect, and the login is
 in no request but those that it is given with. What an answer's status means is for whoever asked.
+
+A usual request is written here, and a usual answer read by `couchloop.http.usual`; whatever is not
+usual is written, read and judged by h11, from the byte on where it begins to be so.
 """
 
 from __future__ import annotations
@@ -14,9 +17,10 @@ from couchloop.exceptions import (
     ProtocolError,
     WrongProtocolError,
 )
+from couchloop.http.usual import UsualBody, UsualHead, usual_head
 from couchloop.later import Module
 from couchloop.safety.printable import general, printable
-from couchloop.safety.secret import sealed
+from couchloop.safety.secret import Secret, sealed
 
 if TYPE_CHECKING:
     import h11
@@ -39,6 +43,11 @@ _RESERVED: Final = frozenset(
     {"host", "user-agent", "authorization", "content-type", "content-length", "transfer-encoding"}
 )
 """Headers that a request has from here alone."""
+_USUAL_METHODS: Final = frozenset({"DELETE", "GET", "PATCH", "POST", "PUT"})
+_WITHOUT_BODY: Final = frozenset({"DELETE", "GET", "HEAD"})
+_UNUSUAL: Final = frozenset({"connection", "expect", "upgrade"})
+"""Headers of a request with which h11 reads the answer in another way."""
+_NOBODY: Final = object()
 
 
 class HttpConnection:
@@ -58,7 +67,15 @@ class HttpConnection:
         """Whether the answer is complete."""
         self.has_begun = False
         """Whether a byte of the answer is there."""
-        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
+        self._judge: h11.Connection | None = None
+        """Reads the answer, and has written the request; None: both are usual so far."""
+        self._body: UsualBody | None = None
+        """Of a usual answer."""
+        self._known_head: UsualHead | None = None
+        """Of the usual answer before: the next one most often has the same."""
+        self._first_lines = Secret(b"")
+        """What all usual requests for one login begin with, behind the first line."""
+        self._first_lines_for: object = _NOBODY
         # In the form of headers: that takes longer than the rest of them.
         self._host = _header(str(host))
         self._agent = _header(agent)
@@ -69,7 +86,9 @@ class HttpConnection:
     @property
     def is_reusable(self) -> bool:
         """Whether another request may follow on this connection."""
-        http = self._http
+        http, body = self._judge, self._body
+        if http is None:
+            return body is not None and body.is_complete and not body.has_more
         is_over = http.our_state is h11.DONE and http.their_state is h11.DONE
         return is_over and http.trailing_data == (b"", False)
 
@@ -80,31 +99,51 @@ class HttpConnection:
         *login* goes with it as Basic authentication (RFC 7617); None: TLS has said who asks.
         Raises ArgumentError if HTTP cannot say it.
         """
-        if self._http.our_state is h11.DONE:
-            self._http.start_next_cycle()
+        self._judge = self._body = None
         self.status, self.headers = 0, {}
         self.is_answered = self.has_begun = False
         self._begin, self._interim = b"", 0
         self._login = login
+        if _is_usual(asked):
+            return self._usual_request(asked, login)
         headers = [("Host", self._host), ("User-Agent", self._agent)]
         if login is not None:
             headers.append(("Authorization", f"Basic {login.basic()}"))
         if asked.content_type:
             headers.append(("Content-Type", asked.content_type))
-        if asked.body or asked.method not in {"GET", "HEAD", "DELETE"}:
+        if asked.body or asked.method not in _WITHOUT_BODY:
             headers.append(("Content-Length", str(len(asked.body))))
         headers += [pair for pair in asked.headers if pair[0].lower() not in _RESERVED]
+        http = self._judge = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
         try:
-            head = self._http.send(
-                h11.Request(method=asked.method, target=asked.path, headers=headers)
-            )
-            body = self._http.send(h11.Data(data=asked.body)) if asked.body else b""
-            return head + body + self._http.send(h11.EndOfMessage())
+            head = http.send(h11.Request(method=asked.method, target=asked.path, headers=headers))
+            body = http.send(h11.Data(data=asked.body)) if asked.body else b""
+            return head + body + http.send(h11.EndOfMessage())
         except (h11.LocalProtocolError, UnicodeError) as why:
             # The frames of its traceback hold the login.
             error = ArgumentError(f"HTTP cannot ask for this: {self._quoted(why)}")
             error.__cause__ = why.with_traceback(None)
         raise error
+
+    def _usual_request(self, asked: ServiceRequest, login: Login | None) -> bytes:
+        """Return what h11 would write for a request in which there is nothing to judge."""
+        if self._first_lines_for is not login:
+            who = "" if login is None else f"Authorization: Basic {login.basic()}\r\n"
+            lines = f" HTTP/1.1\r\nHost: {self._host}\r\nUser-Agent: {self._agent}\r\n{who}"
+            self._first_lines, self._first_lines_for = Secret(lines), login
+        more = f"Content-Type: {asked.content_type}\r\n" if asked.content_type else ""
+        if asked.body or asked.method not in _WITHOUT_BODY:
+            more += f"Content-Length: {len(asked.body)}\r\n"
+        for name, value in asked.headers:
+            if name.lower() not in _RESERVED:
+                more += f"{name}: {value}\r\n"
+        first = f"{asked.method} {asked.path}".encode("ascii")
+        return b"%b%b%b\r\n%b" % (
+            first,
+            self._first_lines.bytes(),
+            more.encode("ascii"),
+            asked.body,
+        )
 
     def _quoted(self, text: object) -> str:
         """Return somebody else's words as a message may have them."""
@@ -119,15 +158,60 @@ class HttpConnection:
         compressed, ConnectionLostError for one that was cut off, or where there is none.
         """
         self.has_begun = self.has_begun or bool(data)
+        if self._judge is None and self._take_usual(data, pieces):
+            return
         if len(self._begin) < len(_HTTP):
             self._begin = (self._begin + data)[: len(_HTTP)]
             if not self._begin.startswith(_HTTP[: len(self._begin)]):
                 # h11 would wait for the end of a line.
                 raise self._broken(data)
+        self._give(self._judge or self._judge_from(b""), data, pieces)
+
+    def _take_usual(self, data: bytes, pieces: list[bytes]) -> bool:
+        """Take what is usual; return whether it is, so that all was taken."""
+        body, at = self._body, 0
+        if body is None:
+            head = self._known_head
+            if head is None or not data.startswith(head.text):
+                head = usual_head(data)
+                if head is None:
+                    return False
+                self._known_head = head
+            self.status, self.headers = 200, head.headers.copy()
+            self._begin = _HTTP
+            body = self._body = UsualBody(head.length)
+            at = len(head.text)
+        elif not data:
+            if not body.is_complete:
+                raise self._broken(data)
+            body.has_more = True
+        unusual = body.receive_data(data, at, pieces)
+        if unusual is not None:
+            before, rest = unusual
+            self._give(self._judge_from(before), rest, pieces)
+        else:
+            self.is_answered = body.is_complete
+        return True
+
+    def _judge_from(self, before: bytes) -> h11.Connection:
+        """Have h11 judge from here on, as if it had written the request and read *before*."""
+        http = self._judge = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
+        self._body = None
+        http.send(h11.Request(method="GET", target="/", headers=[("Host", "")]))
+        http.send(h11.EndOfMessage())
+        if before:
+            http.receive_data(before)
+            # What there is of it was taken already.
+            while http.next_event() is not h11.NEED_DATA:
+                pass
+        return http
+
+    def _give(self, http: h11.Connection, data: bytes, pieces: list[bytes]) -> None:
+        """Have h11 read *data*."""
         try:
-            self._http.receive_data(data)
+            http.receive_data(data)
             while not self.is_answered:
-                event = self._http.next_event()
+                event = http.next_event()
                 if event is h11.NEED_DATA or event is h11.PAUSED:
                     return
                 self._take(event, pieces)
@@ -172,6 +256,28 @@ class HttpConnection:
         if self._begin[:1] in _TLS:
             return WrongProtocolError("the port speaks TLS: use couchbases://")
         return WrongProtocolError("what answers at this port speaks no HTTP")
+
+
+def _is_usual(asked: ServiceRequest) -> bool:
+    """Whether h11 need not be asked if HTTP can say *asked*, or what it means for the answer."""
+    path = asked.path
+    return (
+        asked.method in _USUAL_METHODS
+        and " " not in path
+        and _is_plain(path)
+        and (not asked.content_type or _is_plain(asked.content_type))
+        and all(_is_usual_header(*each) for each in asked.headers)
+    )
+
+
+def _is_plain(text: str) -> bool:
+    """Whether *text* is printable ASCII, and has no blank at either end."""
+    return text.isascii() and text.isprintable() and text.strip() == text != ""
+
+
+def _is_usual_header(name: str, value: str) -> bool:
+    bare = name.replace("-", "")
+    return bare.isascii() and bare.isalnum() and name.lower() not in _UNUSUAL and _is_plain(value)
 
 
 def _header(text: str) -> str:
