@@ -31,6 +31,10 @@ PAGES: Final = (
     "durability.md",
     "health.md",
     "errors.md",
+    "operating.md",
+    "faq.md",
+    "from-sdk25.md",
+    "from-sdk4.md",
 )
 OPTIONS: Final = "fetch_mutation_tokens=true"
 _BLOCK: Final = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)

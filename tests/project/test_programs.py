@@ -13,6 +13,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Final
 from urllib.request import Request, urlopen
 
 import pytest
@@ -164,3 +165,30 @@ def test_readme_programs(number: int) -> None:
         done = run(sys.executable, "-c", programs[number].replace("couchbase://localhost", address))
     assert done.returncode == 0, done.stderr
     assert "'name': 'Ada'" in done.stdout
+
+
+TUTORIAL: Final = re.findall(
+    r"^```python\n(.*?)^```", (ROOT / "docs" / "tutorial.md").read_text(), re.MULTILINE | re.DOTALL
+)
+FIRST_PAGE: Final = re.findall(
+    r"^```python\n(.*?)^```", (ROOT / "docs" / "index.md").read_text(), re.MULTILINE | re.DOTALL
+)
+SAYS: Final = ("Robin", "no such bird: bird:dodo", "10", "'name': 'Ada'")
+"""What the programs of those pages print; each is there for either loop."""
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Serve an embedded cluster to programs that leave it as it was enough for the next."""
+    with embedded("--nodes", "1") as served:
+        yield str(served[1]["connection_string"])
+
+
+@pytest.mark.parametrize("number", range(2 * len(SAYS)))
+def test_programs_of_pages(address: str, number: int) -> None:
+    """Each program of the tutorial and of the first page runs but for the cluster's address."""
+    programs = [*TUTORIAL, *FIRST_PAGE]
+    assert len(programs) == 2 * len(SAYS)
+    done = run(sys.executable, "-c", programs[number].replace("couchbase://localhost", address))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert SAYS[number // 2] in done.stdout
