@@ -16,7 +16,7 @@ from twisted.internet.defer import gatherResults
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from couchloop.wire import Opcode
+from couchloop.wire import Opcode, Status
 from tests.txcouchbase.support import turn
 from tests.txcouchbase.test_examples import _ENVIRONMENT, _EXAMPLES, Browser, Program, _run
 from txcouchbase.testing import ServedCluster, serve
@@ -141,6 +141,50 @@ async def test_crawler(served: ServedCluster, reactor: Any) -> None:
     finally:
         await listening.stopListening()
     assert not served.cluster.connections()
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "select"])
+async def test_scrapy(served: ServedCluster, reactor: Any, kind: str) -> None:
+    """Each item is stored, on either reactor; one that cannot be is logged, and ends nothing."""
+    _needs("scrapy")
+    listening = reactor.listenTCP(0, Site(Pages(12)), interface="127.0.0.1")  # type: ignore[no-untyped-call]
+    served.cluster.inject(opcode=Opcode.SET, status=Status.E2BIG, count=1)
+    try:
+        start = f"http://127.0.0.1:{listening.getHost().port}/"
+        given = [str(_EXAMPLES / "scrapy_spider.py"), start, served.connection_string]
+        out, err, status = await _run([*given, "--reactor", kind], _ENVIRONMENT)
+    finally:
+        await listening.stopListening()
+    # The start page has two names: "/" and "/0".
+    assert (out.decode(), status) == ("stored: 12\n", 0), err.decode()
+    assert err.count(b"ERROR") == 1, err.decode()
+    assert b"TooBigError" in err
+    assert b"deprecated" not in err
+    assert served.cluster.accepted == 3
+    assert not served.cluster.connections()
+
+
+def test_scrapy_without_a_reactor() -> None:
+    """Without a reactor a crawl is refused by name of the setting; without a cluster it goes on."""
+    _needs("scrapy")
+    from scrapy import Spider  # noqa: PLC0415 - where it is installed
+    from scrapy.crawler import Crawler  # noqa: PLC0415 - likewise
+    from scrapy.exceptions import NotConfigured, NotSupported  # noqa: PLC0415 - likewise
+
+    from couchloop.contrib.scrapy import CouchbasePipeline  # noqa: PLC0415 - likewise
+
+    settings = {
+        "COUCHBASE_CLUSTER": "couchbase://h",
+        "COUCHBASE_KEY": "url",
+        "COUCHBASE_USERNAME": "user",
+    }
+    with pytest.raises(NotSupported, match="TWISTED_REACTOR_ENABLED"):
+        CouchbasePipeline.from_crawler(
+            Crawler(Spider, {**settings, "TWISTED_REACTOR_ENABLED": False})
+        )
+    with pytest.raises(NotConfigured, match="COUCHBASE_KEY"):
+        CouchbasePipeline.from_crawler(Crawler(Spider, {**settings, "COUCHBASE_KEY": ""}))
+    CouchbasePipeline.from_crawler(Crawler(Spider, settings))
 
 
 async def test_crochet(served: ServedCluster) -> None:

@@ -1,0 +1,1 @@
+"""What joins couchloop to other frameworks: a module for each, and nothing imports one of them."""
