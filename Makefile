@@ -51,7 +51,7 @@ errors: $(TEST_READY)
 
 # The site, in build/site: no warning, no dead link within it, and nothing that needs a network.
 docs: $(DOCS_READY)
-	$(BIN)/python -m sphinx -W --keep-going -q -b html -d build/doctrees docs build/site
+	$(BIN)/python -m sphinx -W --keep-going -q -a -b html -d build/doctrees docs build/site
 
 bench: $(TEST_READY)
 	PYTHONPATH=.:core $(BIN)/python -m benchmarks

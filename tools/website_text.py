@@ -22,9 +22,16 @@ _HEADING: Final = re.compile(r"^#{1,6} ")
 _LINK: Final = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 _PAGE_AS_TEXT: Final = re.compile(r"`[\w/-]+\.md`")
 _TEST: Final = r"`[^`]*(?:test_|Tests?\b|Test[A-Z]|tests/)[^`]*`"
-_BETWEEN: Final = r"(?:[\s,;]|and\b|in\b|of\b|there\b|both\b|on both loops\b)*"
+_BETWEEN: Final = (
+    r"(?:[\s,;]|and\b|in\b|of\b|there\b|both\b|on both loops\b|over sockets\b"
+    r"|with and without TLS\b)*"
+)
 _PROOF: Final = re.compile(rf"\s*\(({_BETWEEN}{_TEST}(?:{_BETWEEN}{_TEST})*{_BETWEEN})\)")
-_NAME: Final = re.compile(r"`([^`]+)`")
+_SENTENCE: Final = re.compile(
+    r"(?:\A|(?<=\n\n)|(?<=\.\s))((?:The (?:[\w ]*tests|others)\b|Each promise names the test\b)"
+    rf"(?:[^`.]|`[^`]*`)*?{_TEST}(?:[^`.]|`[^`]*`)*\.)(?=\s|\Z)"
+)
+"""Where the tests are."""
 _CELLS: Final = re.compile(r"(?<!\\)\|")
 
 
@@ -108,14 +115,14 @@ def _read_table(text: str) -> tuple[str, list[str]]:
 
 
 def _read_prose(text: str) -> tuple[str, list[str]]:
-    """Return the text without parentheses that only name tests, and what stood in those."""
+    """Return the text without what only names tests, and that: parentheses, sentences."""
     hidden: list[str] = []
 
     def hide(match: re.Match[str]) -> str:
         hidden.append(" ".join(match[1].split()))
         return ""
 
-    return _PROOF.sub(hide, _linked(text)), hidden
+    return _SENTENCE.sub(hide, _PROOF.sub(hide, _linked(text))), hidden
 
 
 def _linked(text: str) -> str:

@@ -349,9 +349,9 @@ def keys(loop: Loop, result: Any) -> list[str]:
 
 
 def test_page(loop: Loop) -> None:
-    """The examples of docs/search.md run as they are written."""
+    """The examples of docs/searches.md run as they are written."""
     with hotels(loop) as bucket:
-        run(loop, "search.md", {"bucket": bucket}, "bucket")
+        run(loop, "searches.md", {"bucket": bucket}, "bucket")
 
 
 def test_found(loop: Loop) -> None:

@@ -13,7 +13,9 @@ from typing import Final
 
 import pytest
 
-from tests.project.test_packaging import ROOT
+from tests.project.test_packaging import ROOT, settings
+from tools.gevents import VERSIONS
+from tools.peers import NODE_PACKAGES, PYTHON_PACKAGES
 from tools.website import restructured
 from tools.website_text import for_readers
 
@@ -53,6 +55,14 @@ def test_parentheses_of_tests() -> None:
         "\n:::{dropdown} Tests\n:class-container: tests\n\n- `test_a` in `tests/x`\n:::\n\n"
         "# B\n"
     )
+
+
+def test_sentences_of_tests() -> None:
+    """A sentence that says where tests are is taken out likewise; others stay."""
+    text = "It waits. The tests are in\n`tests/x.py` (all), and `y`. The others are done."
+    shown, fold = for_readers(text).split("\n:::{dropdown} Tests")
+    assert shown == "It waits.  The others are done.\n"
+    assert "\n- The tests are in `tests/x.py` (all), and `y`.\n" in fold
 
 
 @pytest.mark.parametrize(
@@ -131,6 +141,26 @@ def test_every_page_is_listed() -> None:
     listed = [name for block in _LISTED.findall(text) for name in block.split()]
     pages = [path.relative_to(DOCS).with_suffix("").as_posix() for path in DOCS.rglob("*.md")]
     assert sorted([*listed, "index"]) == sorted(pages)
+    # Sphinx makes pages of these names by itself, in place of ours.
+    assert not {"search", "genindex", "modindex"} & set(pages)
+
+
+def test_every_extra_is_explained() -> None:
+    """The page on installing has a row for each extra that users may want."""
+    text = (DOCS / "installing.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
+    assert named == set(settings()["options.extras_require"]) - {"docs", "test"}
+
+
+def test_versions_are_those_that_are_tried() -> None:
+    """The page on versions names the oldest and newest that setup.cfg and the tools have."""
+    text = (DOCS / "versions.md").read_text(encoding="utf-8")
+    extras = settings()["options.extras_require"]
+    oldest = re.findall(r">= ([\d.]+)", extras["twisted"] + extras["gevent"])
+    peers = [package.rpartition("=")[2] for package in PYTHON_PACKAGES if "==" in package]
+    peers += [package.rpartition("@")[2] for package in NODE_PACKAGES]
+    for version in (*oldest, *VERSIONS.values(), *peers):
+        assert version in text, version
 
 
 @pytest.mark.timeout(600)
