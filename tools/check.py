@@ -30,6 +30,7 @@ PROGRAMS: Final[Mapping[str, str]] = {
     "node": "the tests with the official Node.js SDK",
     "npm": "the tests with the official Node.js SDK",
     "memcached": "the tests with plain memcached servers",
+    "chromedriver": "the status page in a browser (Debian: chromium, chromium-driver)",
     "valgrind": "instructions of the processor, for which the guard counts those of Python",
 }
 """Outside programs that some tests need, and what is left out without them."""

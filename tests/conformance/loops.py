@@ -63,6 +63,7 @@ class Loop(Protocol):
     Bucket: Any
     Cluster: Any
     BucketPool: Any
+    StatusPage: Any
 
     def cluster(self, connection_string: str) -> Any:
         """Return a Cluster on this loop, without credentials."""
@@ -136,6 +137,9 @@ class Loop(Protocol):
 
     def diagnose(self, diagnosis: Any) -> Any:
         """Serve a diagnosis of the doctor's; wait for what this gives."""
+
+    def status_page(self, *sources: Any, **keywords: Any) -> AbstractContextManager[int]:
+        """Serve the status of *sources* as this loop's adapter does, on a port of this machine."""
 
     def guard(self) -> AbstractContextManager[None]:
         """Fail if anything is left of what runs within, or an error was seen by nobody."""

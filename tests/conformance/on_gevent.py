@@ -13,6 +13,7 @@ import pytest
 from dns.resolver import Resolver
 from gevent import socket
 from gevent.event import Event
+from gevent.pywsgi import WSGIServer
 from gevent.server import StreamServer
 
 from couchloop.embedded import EmbeddedCluster
@@ -21,6 +22,7 @@ from gcouchbase import doctor
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster
 from gcouchbase.pool import BucketPool
+from gcouchbase.status import StatusApplication
 from gcouchbase.testing import ServedCluster, SystemClock, _GeventPeer, serve
 from tests.gcouchbase import support
 from tests.sockets import Asked, addresses
@@ -108,6 +110,7 @@ class GeventLoop:
     Bucket: Any = Bucket
     Cluster: Any = Cluster
     BucketPool: Any = BucketPool
+    StatusPage: Any = StatusApplication
 
     def cluster(self, connection_string: str) -> Any:
         """Return a Cluster."""
@@ -247,6 +250,17 @@ class GeventLoop:
     def diagnose(self, diagnosis: Any) -> Any:
         """Run it in this greenlet."""
         doctor.run(diagnosis)
+
+    @contextmanager
+    def status_page(self, *sources: Any, **keywords: Any) -> Iterator[int]:
+        """Serve it as a WSGI application."""
+        application = StatusApplication(*sources, **keywords)
+        server: Any = WSGIServer(("127.0.0.1", 0), application, log=None)
+        server.start()
+        try:
+            yield server.server_port
+        finally:
+            server.stop()
 
     @contextmanager
     def guard(self) -> Iterator[None]:

@@ -19,6 +19,7 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.names.client import Resolver
 from twisted.python.failure import Failure
+from twisted.web.server import Site
 from zope.interface import implementer, provider
 
 from couchloop.embedded import EmbeddedCluster
@@ -30,6 +31,7 @@ from txcouchbase import doctor
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster
 from txcouchbase.pool import BucketPool
+from txcouchbase.status import StatusResource
 from txcouchbase.testing import ReactorClock, ServedCluster, serve
 
 T = TypeVar("T")
@@ -123,6 +125,7 @@ class TwistedLoop:
     Bucket: Any = Bucket
     Cluster: Any = Cluster
     BucketPool: Any = BucketPool
+    StatusPage: Any = StatusResource
 
     def __init__(self) -> None:
         from twisted.internet import reactor  # noqa: PLC0415 - pytest installed it
@@ -309,6 +312,17 @@ class TwistedLoop:
     def diagnose(self, diagnosis: Any) -> Any:
         """Return its Deferred."""
         return ensureDeferred(doctor.serve(self.reactor, diagnosis))
+
+    @contextmanager
+    def status_page(self, *sources: Any, **keywords: Any) -> Iterator[int]:
+        """Serve it as the Resource of a Site."""
+        site: Any = Site(StatusResource(*sources, **keywords))  # type: ignore[no-untyped-call]
+        site.noisy = False
+        listening = self.reactor.listenTCP(0, site, interface="127.0.0.1")
+        try:
+            yield listening.getHost().port
+        finally:
+            self.wait(maybeDeferred(listening.stopListening))
 
     @contextmanager
     def guard(self) -> Iterator[None]:

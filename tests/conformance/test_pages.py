@@ -35,6 +35,7 @@ PAGES: Final = (
     "faq.md",
     "from-sdk25.md",
     "from-sdk4.md",
+    "status.md",
 )
 OPTIONS: Final = "fetch_mutation_tokens=true"
 _BLOCK: Final = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)

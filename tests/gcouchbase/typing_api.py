@@ -47,6 +47,8 @@ from couchloop.result import (
     ValueResult,
 )
 from couchloop.retries import BestEffort, FailFast
+from couchloop.status import Latencies
+from couchloop.status.answers import Answer
 from couchloop.transcoder import FMT_UTF8, Transcoder
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
@@ -54,6 +56,7 @@ from gcouchbase.collection import Collection, Scope
 from gcouchbase.datastructures import CouchbaseList, CouchbaseMap, CouchbaseQueue, CouchbaseSet
 from gcouchbase.management import CollectionManager
 from gcouchbase.pool import BucketPool
+from gcouchbase.status import StatusApplication
 from gcouchbase.stream import ResultStream
 from gcouchbase.testing import ServedCluster, serve
 
@@ -363,3 +366,13 @@ def typed(bucket: Bucket) -> None:
     bucket.get("k", type=User).value.nosuch  # type: ignore[attr-defined]  # noqa: B018
     assert_type(bucket.get("k").content_as[User], User)
     assert_type(bucket.lookup_in("k", sd.get("a")).content_as[User](0), User)
+
+
+def status(cluster: Cluster, bucket: Bucket) -> None:
+    """The status page, of Buckets and Clusters."""
+    latencies = Latencies()
+    pages = StatusApplication(bucket, cluster, latencies=latencies, keys=True, refresh=5)
+    assert_type(pages, StatusApplication)
+    assert_type(pages.answer("GET", "/ready"), Answer)
+    StatusApplication("bucket")  # type: ignore[arg-type]
+    StatusApplication(bucket, latencies="yes")  # type: ignore[arg-type]

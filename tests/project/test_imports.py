@@ -20,6 +20,7 @@ RARE = {
     "couchloop.n1ql": "queries",
     "couchloop.operations.subdocument": "parts of documents",
     "couchloop.pytest_plugin": "a fixture of tests",
+    "couchloop.status": "the status page",
     "couchloop.views": "views",
     "difflib": "options that are misspelt",
     "h11": "HTTP",
@@ -33,6 +34,15 @@ FRAMEWORKS = {
     "txcouchbase": "import twisted.internet.ssl, twisted.internet.threads, twisted.names.client",
     "gcouchbase": "import gevent.ssl, gevent.socket, gevent.threadpool",
 }
+
+
+def test_no_reactor() -> None:
+    """Who serves the status page on Twisted still chooses the reactor."""
+    program = "import sys, txcouchbase.status; print('twisted.internet.reactor' in sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == ["False"]
 
 
 @pytest.mark.parametrize("adapter", FRAMEWORKS)

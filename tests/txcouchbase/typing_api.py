@@ -47,6 +47,8 @@ from couchloop.result import (
     ValueResult,
 )
 from couchloop.retries import BestEffort, FailFast, RetryReason, RetryRequest
+from couchloop.status import Latencies
+from couchloop.status.answers import Answer
 from couchloop.transcoder import FMT_UTF8, Transcoder
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
@@ -55,6 +57,7 @@ from txcouchbase.datastructures import CouchbaseList, CouchbaseMap, CouchbaseQue
 from txcouchbase.management import CollectionManager
 from txcouchbase.pool import BucketPool
 from txcouchbase.service import BucketService
+from txcouchbase.status import StatusResource
 from txcouchbase.stream import ResultStream
 from txcouchbase.testing import MemoryCluster, ServedCluster, serve
 
@@ -404,3 +407,13 @@ async def typed_values(bucket: Bucket) -> None:
     (await bucket.get("k", type=User)).value.nosuch  # type: ignore[attr-defined]  # noqa: B018
     assert_type((await bucket.get("k")).content_as[User], User)
     assert_type((await bucket.lookup_in("k", sd.get("a"))).content_as[User](0), User)
+
+
+def status(cluster: Cluster, bucket: Bucket) -> None:
+    """The status page, of Buckets and Clusters."""
+    latencies = Latencies()
+    pages = StatusResource(bucket, cluster, latencies=latencies, keys=True, refresh=5)
+    assert_type(pages, StatusResource)
+    assert_type(pages.answer("GET", "/ready"), Answer)
+    StatusResource("bucket")  # type: ignore[arg-type]
+    StatusResource(bucket, latencies="yes")  # type: ignore[arg-type]

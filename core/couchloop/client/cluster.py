@@ -203,6 +203,15 @@ class ClusterBase(Generic[B]):
         """Return the Buckets that it has opened with its authenticator and that are still used."""
         return [bucket for each in list(self._opened.values()) if (bucket := each()) is not None]
 
+    def _buckets_here(self) -> list[B]:
+        """Return those of them that are open on the loop that runs here."""
+        loop = self._here()
+        return [bucket for bucket in self._buckets() if bucket._loop is loop and not bucket.closed]  # noqa: SLF001
+
+    def _services_here(self) -> ClusterServices | None:
+        """Return what it has asked services through on the loop that runs here, if it has."""
+        return self._held_services.get(self._here())
+
     def _bucket_arguments(self) -> dict[str, Any]:
         """Return what it hands to each Bucket."""
         return self._handed_on
@@ -273,9 +282,7 @@ class ClusterBase(Generic[B]):
         Raises ArgumentError for another version, or if nobody was authenticated.
         """
         held = self._ask_services()
-        loop = self._here()
-        here = [bucket for bucket in self._buckets() if bucket._loop is loop and not bucket.closed]  # noqa: SLF001
-        data = [bucket._driver.session.health for bucket in here]  # noqa: SLF001 - ours
+        data = [bucket._driver.session.health for bucket in self._buckets_here()]  # noqa: SLF001 - ours
         services = [*data, held.health]
         if not held.is_unused:
             data.append(held.health)

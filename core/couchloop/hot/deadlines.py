@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
+from itertools import islice
 from math import inf
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from couchloop.hot.request import Request
 from couchloop.hot.speedups import twin
@@ -24,6 +25,12 @@ _SLACK: Final = 64
 _deadline: Final = attrgetter("deadline")
 
 Queue = dict[Request, None]
+R = TypeVar("R", bound=Request)
+
+
+def _begun(op: Request) -> float:
+    """Return when *op* was issued."""
+    return op.deadline - op.timeout
 
 
 class _Rest(Queue):
@@ -123,6 +130,13 @@ class Deadlines:
         """Return whether there is any of that *kind*."""
         queues = (*self.by_timeout.values(), self._rest)
         return any(isinstance(op, kind) for queue in queues for op in queue)
+
+    def oldest(self, kind: type[R], count: int) -> list[R]:
+        """Return those *count* of a *kind* that were issued first; few others are looked at."""
+        found: list[R] = []
+        for queue in (*self.by_timeout.values(), self._rest):
+            found += islice((op for op in queue if isinstance(op, kind)), count)
+        return heapq.nsmallest(count, found, key=_begun)
 
     def add(self, op: Request, now: float) -> None:
         """Have the time of *op* begin."""

@@ -334,6 +334,10 @@ class Dispatcher(Submitter):
                     self._liveness.unanswered(connection, begun, op.deadline, is_excused=is_excused)
         self.fail(op, blame(error, standstill))
 
+    def oldest(self, count: int) -> list[Operation[Any]]:
+        """Return the users' operations that have been under way longest, *count* at most."""
+        return self._deadlines.oldest(Operation, count)
+
     def detach(self, op: Request) -> None:
         """Take *op* out of the tables that make it wait."""
         self._deadlines.remove(op)

@@ -32,9 +32,17 @@ class Strategies:
 
     def __init__(self, default: RetryStrategy | None) -> None:
         self._default: RetryStrategy = BestEffort() if default is None else default
+        self.granted: dict[RetryReason, int] = {}
+        """How often operations were to be tried again, or to wait, and why."""
 
     def delay(self, op: Operation[Any], reason: RetryReason) -> float | GivenUp:
         """Return the seconds until *op* is tried again, or that it is given up."""
+        delay = self._asked(op, reason)
+        if not isinstance(delay, GivenUp):
+            self.granted[reason] = self.granted.get(reason, 0) + 1
+        return delay
+
+    def _asked(self, op: Operation[Any], reason: RetryReason) -> float | GivenUp:
         attempts = op.attempts + (op.connection is not None)
         if reason.always_retry:
             return controlled_backoff(attempts)

@@ -134,3 +134,16 @@ def test_any_of() -> None:
     assert deadlines.any_of(Operation)
     ended(many[-1])
     assert not deadlines.any_of(Operation)
+
+
+@given(st.lists(st.sampled_from([0.5, 1.0, 2.5, 60.0, None]), max_size=60), st.integers(0, 20))
+def test_oldest(timeouts: list[float | None], count: int) -> None:
+    """Those that were begun first, in that order, whatever their timeouts; of the kind alone."""
+    deadlines = Deadlines()
+    model: list[Operation[Any]] = []
+    for now, timeout in enumerate(timeouts):
+        if timeout is None:
+            deadlines.add(OwnRequest(0x0A, 1.0, lambda _: None), float(now))
+        else:
+            model.append(made(deadlines, float(now), timeout))
+    assert deadlines.oldest(Operation, count) == model[:count]

@@ -209,3 +209,26 @@ class TestAnyStrategy:
         assert w.cluster.operations["GET"] == before
         assert len(w.delivered) == (end == "close")
         w.assert_idle()
+
+
+class TestGranted:
+    """How often something was tried again, and why, is counted; what is given up is not."""
+
+    def test_counted(self) -> None:
+        """Each try more counts, by its reason."""
+        w = opened()
+        assert w.session.dispatcher.strategies.granted == {}
+        w.cluster.inject(key="k", status=Status.ETMPFAIL, count=3)
+        op = w.submit(ops.upsert(w.defaults, "k", 1))
+        w.advance(2.0)
+        op.result()
+        assert w.session.dispatcher.strategies.granted == {RetryReason.KV_TEMPORARY_FAILURE: 3}
+
+    def test_given_up(self) -> None:
+        """A strategy that says no has nothing counted."""
+        w = opened()
+        w.cluster.inject(key="k", status=Status.ETMPFAIL, count=1)
+        op = w.submit(ops.upsert(w.defaults, "k", 1, retry_strategy=Scripted(lambda _: None)))
+        w.settle()
+        assert type(error_of(op)) is TemporaryFailError
+        assert w.session.dispatcher.strategies.granted == {}

@@ -277,6 +277,13 @@ class Pools:
             for call in pool.waiting
         ]
 
+    def loads(self) -> list[tuple[Place, int, int, int]]:
+        """Return for each pool how many connections are in use, how many idle, what waits."""
+        return [
+            (place, len(pool.busy), len(pool.idle), len(pool.waiting))
+            for place, pool in self._pools.items()
+        ]
+
     # The transport's
 
     def connected(self, number: int, local: str | None) -> None:

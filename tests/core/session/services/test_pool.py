@@ -97,6 +97,7 @@ def test_most_connections() -> None:
     asker = Asker(http={"max_connections": 1})
     first, second, third = (asker.ask() for _ in range(3))
     (number,) = asker.connect()
+    assert [counts for _, *counts in asker.services.pools.loads()] == [[1, 0, 2]]
     assert asker.requests() == [number]
     asker.receive(number)
     assert [call.done for call in (first, second, third)] == [True, False, False]
@@ -109,6 +110,7 @@ def test_most_connections() -> None:
     assert asker.requests() == [other]
     asker.receive(other)
     assert asker.result(third).status == 200
+    assert [counts for _, *counts in asker.services.pools.loads()] == [[0, 1, 0]]
 
 
 def test_waiting_calls_are_cancelled() -> None:
