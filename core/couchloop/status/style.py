@@ -13,7 +13,7 @@ STYLE: Final = """
 --fail:light-dark(#cf222e,#ff7b72)}
 *{box-sizing:border-box}
 body{margin:0;background:Canvas;color:CanvasText;font:1rem/1.5 system-ui,sans-serif}
-main{max-width:64rem;margin:0 auto;padding:1rem}
+main{max-width:76rem;margin:0 auto;padding:1rem}
 h1{font-size:1.25rem;margin:0 0 .75rem}
 h2{font-size:1.1rem;margin:2rem 0 .5rem;overflow-wrap:anywhere}
 h3,caption{font-size:.95rem;font-weight:600;margin:1.25rem 0 .4rem;text-align:left}
@@ -42,7 +42,7 @@ thead th{color:var(--dim);font-size:.8rem;font-weight:500;white-space:nowrap}
 th[scope=row]{font-weight:600}
 .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .number:last-child{padding-right:0}
-@media(min-width:44.01rem){.state{white-space:nowrap}}
+@media(min-width:44.01rem){.state{white-space:nowrap}.wide th[scope=row]{width:22%}}
 footer{margin-top:2rem;border-top:1px solid var(--line);padding-top:.6rem}
 @media(max-width:44rem){
 .wide,.wide :is(caption,tbody,tr,th,td){display:block}
