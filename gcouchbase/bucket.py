@@ -24,7 +24,7 @@ from couchloop.client.managers import defaults_of_bucket
 from couchloop.client.registry import Registry
 from couchloop.exceptions import ArgumentError
 from couchloop.later import Module
-from couchloop.observation import Observer
+from couchloop.observation import AnyObserver
 from couchloop.retries import RetryStrategy
 from couchloop.safety.secret import Secret, sealed
 from couchloop.session.events import LogRecord
@@ -60,6 +60,8 @@ __all__ = ["Bucket"]
 
 _log = logging.getLogger("gcouchbase")
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
+_TAKEN: Final = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime"})
+"""Attributes of every log record."""
 
 
 def write_log(record: LogRecord) -> None:
@@ -67,7 +69,13 @@ def write_log(record: LogRecord) -> None:
     level = _LEVELS[record.level]
     if _log.isEnabledFor(level):
         # A handler may block, and this is the hub.
-        gevent.spawn(_log.log, level, "%s", record.text.format(**record.fields))
+        text = record.text.format(**record.fields)
+        gevent.spawn(_log.log, level, "%s", text, extra=_extra(record.fields))
+
+
+def _extra(fields: Mapping[str, object]) -> dict[str, object]:
+    """Return *fields* as attributes of a log record: a name that every record has gets a `_`."""
+    return {f"{name}_" if name in _TAKEN else name: value for name, value in fields.items()}
 
 
 class BucketArguments(CommonArguments, total=False):
@@ -112,7 +120,7 @@ class Bucket(
         transcoder: an instance, or a class, that turns keys and values into bytes and back.
         timeout: of operations, in seconds; None: what the option operation_timeout says.
         retry_strategy: whether and when operations are tried again; None: BestEffort().
-        observer: hears of each operation (couchloop.observation.Observer), on the loop.
+        observer: hears of each operation (`couchloop.observation`), on the loop.
         shared: False: open a Bucket of one's own, whatever else is open on this hub.
         lockmode: SDK 2.5's; changes nothing (`threadsafe` is for threads).
         unlock_gil: likewise.
@@ -178,7 +186,7 @@ class Bucket(
         transcoder: Transcoder | type[Transcoder] | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
-        observer: Observer | None = None,
+        observer: AnyObserver | None = None,
         shared: bool = True,
         lockmode: int = LOCKMODE_NONE,
         unlock_gil: bool = False,

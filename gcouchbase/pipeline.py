@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import copy_context
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -120,7 +121,8 @@ class PipelinedDriver:
         calls = self._open.get(getcurrent())
         if calls is None:
             return self.behind.run(pending)
-        calls.append(spawn(_outcome, self.behind, pending))
+        # A new greenlet has no context of its own, and observers ask for the caller's.
+        calls.append(spawn(copy_context().run, _outcome, self.behind, pending))
         return None
 
 

@@ -45,6 +45,7 @@ _REACTOR_TESTS: Final = (
     "tests/txcouchbase/test_hooks.py",
     "tests/txcouchbase/test_reactors.py",
     "tests/txcouchbase/test_standstill.py",
+    "tests/txcouchbase/test_tracing.py",
 )
 
 GEVENT_LOOPS: Final = ("libuv-cffi",)

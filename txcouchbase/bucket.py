@@ -27,7 +27,7 @@ from couchloop.exceptions import (
     without_frames,
 )
 from couchloop.later import Module
-from couchloop.observation import Observer
+from couchloop.observation import AnyObserver
 from couchloop.retries import RetryStrategy
 from couchloop.safety.secret import Secret, sealed
 from couchloop.settings.configure import CommonArguments, make_settings
@@ -113,7 +113,7 @@ class Bucket(
         transcoder: an instance, or a class, that turns keys and values into bytes and back.
         timeout: of operations, in seconds; None: what the option operation_timeout says.
         retry_strategy: whether and when operations are tried again; None: BestEffort().
-        observer: hears of each operation (couchloop.observation.Observer), on the loop.
+        observer: hears of each operation (`couchloop.observation`), on the loop.
         shared: False: open a Bucket of one's own, whatever else is open on this reactor.
         lockmode: SDK 2.5's; changes nothing (`threadsafe` is for threads).
         unlock_gil: likewise.
@@ -181,7 +181,7 @@ class Bucket(
         transcoder: Transcoder | type[Transcoder] | None = None,
         timeout: float | None = None,
         retry_strategy: RetryStrategy | None = None,
-        observer: Observer | None = None,
+        observer: AnyObserver | None = None,
         shared: bool = True,
         lockmode: int = LOCKMODE_NONE,
         unlock_gil: bool = False,

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
-from couchloop.exceptions import ArgumentError, UnambiguousTimeoutError
+from couchloop.exceptions import (
+    ArgumentError,
+    BucketAlreadyOpenError,
+    ObjectDestroyedError,
+    UnambiguousTimeoutError,
+)
 from couchloop.health import ClusterState, PingStatus, ServiceType
-from couchloop.observation import Completed, LateAnswer
-from tests.conformance.loops import LIMIT, Loop, cluster_of, opened, opened_at
+from couchloop.observation import (
+    Completed,
+    Ended,
+    LateAnswer,
+    NodeChange,
+    NodeEvent,
+    Started,
+)
+from tests.conformance.loops import LIMIT, Loop, cluster_of, login, opened, opened_at
 
 
 @pytest.fixture
@@ -272,6 +285,66 @@ def test_observer(loop: Loop, served: Any) -> None:
         loop.wait(bucket.scope("zoo").collection("birds").upsert("k", 1))
     assert notes.names == ["upsert", "get", "upsert"]
     assert notes.places == [(None, None), (None, None), ("zoo", "birds")]
+
+
+CALLER: ContextVar[str] = ContextVar("caller", default="nobody")
+
+
+class Calls:
+    """An observer of calls and nodes that only takes note of the caller's context."""
+
+    def __init__(self) -> None:
+        self.over: list[tuple[str, str]] = []
+        self.nodes: list[NodeChange] = []
+
+    def started(self, call: Started, /) -> str:
+        return CALLER.get()
+
+    def ended(self, call: Ended, begun: str, /) -> None:
+        self.over.append((call.call.name, begun))
+
+    def node_changed(self, event: NodeEvent, /) -> None:
+        self.nodes.append(event.change)
+
+
+def test_observers_of_callers(loop: Loop, served: Any) -> None:
+    """Callers observe one Bucket, each by himself; it is no other Bucket for that."""
+    one, other, notes = Calls(), Calls(), Notes()
+    place = f"{served.connection_string}/default"
+    with opened_at(loop, place) as bucket:
+        token = CALLER.set("one")
+        bucket.add_observer(one)
+        loop.wait(bucket.upsert("k", 1))
+        CALLER.reset(token)
+        assert loop.bucket(place, **login()) is bucket
+        bucket.add_observer(other)
+        bucket.add_observer(notes)
+        loop.wait(bucket.get_multi(["k"]))
+        bucket.remove_observer(one)
+        loop.wait(bucket.get("k"))
+        with pytest.raises(ArgumentError, match="none of them"):
+            bucket.add_observer(object())
+    assert one.over == [("upsert", "one"), ("get_multi", "nobody")]
+    assert other.over == [("get_multi", "nobody"), ("get", "nobody")]
+    assert notes.names == ["get", "get"]
+    assert set(other.nodes) == {NodeChange.CONNECTED, NodeChange.CLOSED}
+    assert other.nodes.count(NodeChange.CONNECTED) == other.nodes.count(NodeChange.CLOSED)
+    with pytest.raises(ObjectDestroyedError):
+        bucket.add_observer(one)
+
+
+def test_observer_of_calls(loop: Loop, served: Any) -> None:
+    """An observer that is given to the Bucket may be one of calls and nodes."""
+    calls = Calls()
+    with opened_at(loop, f"{served.connection_string}/default", observer=calls) as bucket:
+        loop.wait(bucket.wait_until_ready(LIMIT))
+        loop.wait(bucket.upsert("k", 1))
+        with pytest.raises(BucketAlreadyOpenError, match="observer"):
+            loop.bucket(f"{served.connection_string}/default", observer=Calls(), **login())
+    assert calls.over[-1] == ("upsert", "nobody")
+    assert calls.nodes == [NodeChange.CONNECTED] * 3 + [NodeChange.CLOSED] * 3
+    with pytest.raises(ArgumentError, match="observer"):
+        loop.bucket(f"{served.connection_string}/default", observer=object(), **login())
 
 
 def test_reports(loop: Loop, served: Any) -> None:

@@ -36,6 +36,7 @@ PAGES: Final = (
     "from-sdk25.md",
     "from-sdk4.md",
     "status.md",
+    "observability.md",
 )
 OPTIONS: Final = "fetch_mutation_tokens=true"
 _BLOCK: Final = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -55,6 +55,7 @@ SUBJECTS: Final = {
     "client/thread_rows.py": "conformance/test_rows.py",
     "client/thread_pipeline.py": "conformance/test_threads.py",
     "client/thread_stream.py": "conformance/test_threads.py",
+    "contrib/prometheus_twisted.py": "txcouchbase/test_metrics_resource.py",
     "doctor/addresses.py": "core/doctor/test_nodes.py",
     "doctor/advice.py": "core/doctor/test_failures.py",
     "doctor/asked.py": "core/doctor/test_diagnosis.py",

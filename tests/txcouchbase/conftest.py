@@ -11,7 +11,7 @@ from tests.txcouchbase.support import clean_reactor
 
 # trial runs these, in a process for each reactor (tools/check.py): its asynchronous TestCases run
 # the reactor themselves, which pytest-twisted does already.
-collect_ignore = ["test_hooks.py", "test_reactors.py", "test_standstill.py"]
+collect_ignore = ["test_hooks.py", "test_reactors.py", "test_standstill.py", "test_tracing.py"]
 
 
 @pytest.fixture(autouse=True)

@@ -29,6 +29,9 @@ from couchloop.exceptions import BucketAlreadyOpenError
 from couchloop.hot.durable import DurableDefaults
 from couchloop.hot.encoding import Passthrough, transcoder_of
 from couchloop.hot.operation import Defaults
+from couchloop.observation import AnyObserver
+from couchloop.observe.calls import check_observer
+from couchloop.observe.dispatcher import add_observer, remove_observer
 from couchloop.session.diagnostics import DiagnosticsReport, diagnostics_of
 from couchloop.session.events import LogRecord
 from couchloop.session.health import ClusterState, cluster_state
@@ -64,6 +67,8 @@ class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
     _settings: Settings
     _opened_with: dict[str, Any]
     """The constructor's arguments, without who connects."""
+    _observers: tuple[AnyObserver, ...] = ()
+    """Those of callers, beside the one that it was opened with."""
     _held_services: ClusterServices | None = None
     """What it has asked services through, if it has."""
 
@@ -107,6 +112,8 @@ class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
 
     def _attach(self, settings: Settings, loop: object, driver: Driver, *, shared: bool) -> None:
         """Begin to open: enter the registry, tie the driver's end to ours."""
+        if settings.observer is not None:
+            check_observer(settings.observer)
         self._settings = settings
         self._shared = shared
         self._loop = loop
@@ -137,6 +144,9 @@ class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
         """Tie the end of *driver* to ours."""
         self._driver = driver
         self._hand_on(driver)
+        given = self._settings.observer
+        for observer in self._observers if given is None else (given, *self._observers):
+            add_observer(driver.session, observer, self._wall_clock)
         # The finaliser may run in any thread: the driver only schedules the end.
         self._finalizer = finalize(self, driver.abandon)
         self._finalizer.atexit = False
@@ -336,6 +346,36 @@ class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
         session.renew(replace(session.settings, **changed))
         for connection in session.connections:
             connection.compress(self._settings.wire)
+
+    def add_observer(self, observer: AnyObserver) -> None:
+        """Have *observer* told of what goes on in this Bucket from now on, beside others.
+
+        It has the methods of one of the observers of `couchloop.observation`, or of several. The
+        Bucket holds it, whoever else uses the Bucket, and also after a fork. It is no setting: who
+        opens the bucket without it is given the same Bucket.
+
+        Raises ArgumentError for what has none of these methods, ObjectDestroyedError if the Bucket
+        is closed, WrongLoopError in another thread than the loop's.
+        """
+        self._driver.check_thread()
+        check_observer(observer)
+        if self.closed:
+            raise self._driver.session.failure()
+        if not any(each is observer for each in (*self._observers, self._settings.observer)):
+            self._observers = (*self._observers, observer)
+            add_observer(self._driver.session, observer, self._wall_clock)
+
+    def remove_observer(self, observer: AnyObserver) -> None:
+        """Tell *observer* no more, but of the end of calls that it saw begin.
+
+        Nothing happens if it was not added, or is the one that the Bucket was opened with.
+
+        Raises WrongLoopError in another thread than the loop's.
+        """
+        self._driver.check_thread()
+        if any(each is observer for each in self._observers):
+            self._observers = tuple(each for each in self._observers if each is not observer)
+            remove_observer(self._driver.session, observer)
 
     @property
     def cluster_state(self) -> ClusterState:

@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from couchloop.exceptions import CouchbaseError, ProtocolError
+from couchloop.hot.batch import Batch
 from couchloop.hot.frames import Frame
 from couchloop.hot.operation import CollectionName, Operation
 from couchloop.hot.request import Request
 from couchloop.kv.connection import Connection, connection_of
-from couchloop.observation import Completed, LateAnswer, Observer
+from couchloop.observation import Completed, LateAnswer, NodeChange
+from couchloop.observe.calls import Calls
 from couchloop.observe.reports import Reporter, reporters
 from couchloop.session.dispatcher import Dispatcher
 from couchloop.session.session import GiveTurn, Session
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 _OPCODES: Final = frozenset(int(opcode) for opcode in Opcode)
 _MOST_REMEMBERED: Final = 1024
+_STATUS: Final = Frame._fields.index("status")
 
 
 class _Remembered(NamedTuple):
@@ -69,15 +72,22 @@ class ObservedDispatcher(Dispatcher):
         deliver: Callable[[Any], object],
     ) -> None:
         super().__init__(shared, table, deadlines, parking, failures, strategies, liveness, deliver)
+        self.observe()
+
+    def observe(self) -> None:
+        """Begin to observe, as far as settings say so."""
+        shared = self._shared
         settings = shared.settings
         self._now = 0.0
         """The time of whatever completes an operation."""
         self._reports = settings.reports
         """What the reporters go by."""
         self._reporters = reporters(settings.reports)
-        self._observers: list[Observer] = [*self._reporters]
+        self.calls = Calls(shared)
+        """Who observes, beside the reporters."""
+        shared.on_node = self.calls.node_changed
         if settings.observer is not None:
-            self._observers.append(settings.observer)
+            self.calls.add(settings.observer)
         self._armed: set[str] = set()
         self._sent: dict[Request, float] = {}
         """When each operation in flight was sent last."""
@@ -89,6 +99,8 @@ class ObservedDispatcher(Dispatcher):
     def submit(self, op: Operation[Any], now: float) -> None:
         """See `Dispatcher`."""
         self._now = now
+        if op.batch is None:
+            self.calls.begin(op, now)
         super().submit(op, now)
         if op.connection is not None and op.queue is not None:
             self._sent[op] = now
@@ -138,7 +150,7 @@ class ObservedDispatcher(Dispatcher):
 
     def forked(self) -> list[Request]:
         """See `Dispatcher`: what was observed so far is the parent process's to report."""
-        self._observers.clear()
+        self.calls.clear()
         self._reporters.clear()
         return super().forked()
 
@@ -159,9 +171,52 @@ class ObservedDispatcher(Dispatcher):
         if isinstance(op, Operation) and op.deadline and op.opcode >= 0:
             self._note_time(op)
             self._tell(op)
-        super().completed(op)
+        elif op.batch is None:
+            self.calls.end(op, self._now)
+        # What `Submitter` does, but for a batch.
+        if op.queue is not None:
+            del op.queue[op]
+            op.queue = None
+        batch: Any = op.batch
+        if batch is None:
+            self._deliver(op)
+            return
+        op.batch = None
+        if batch.member_done(op):
+            self.hand_over(batch, self._now)
+
+    def hand_over(self, batch: Batch[Any], now: float) -> None:
+        """See `Dispatcher`."""
+        self.calls.end(batch, max(now, self._now))
+        super().hand_over(batch, now)
+
+    def begun(self, batch: Batch[Any], now: float) -> None:
+        """See `Dispatcher`."""
+        self.calls.begin(batch, now)
+
+    def given_up(self, batch: Batch[Any]) -> None:
+        """See `Dispatcher`."""
+        self.calls.give_up(batch, self._now)
+
+    def let_go(self) -> None:
+        """See `Dispatcher`."""
+        super().let_go()
+        self._shared.on_node = None
 
     def _tell(self, op: Operation[Any]) -> None:
+        calls = self.calls
+        sent = self._sent.pop(op, None)
+        if not (self._reporters or calls.of_operations or calls.is_under_way(op)):
+            return
+        done = self._completed(op, sent)
+        self._heed_settings()
+        for observer in (*self._reporters, *calls.of_operations):
+            calls.call(observer.completed, done)
+        self._arm()
+        if op.batch is None:
+            calls.end(op, self._now, done)
+
+    def _completed(self, op: Operation[Any], sent: float | None) -> Completed:
         connection, error, answer = connection_of(op), op.error, op.answer
         context = None if error is None else error.context
         node = connection_id = opaque = local = None
@@ -173,9 +228,8 @@ class ObservedDispatcher(Dispatcher):
         elif context is not None:
             node, connection_id, opaque = context.node, context.connection_id, context.opaque
             attempts = context.attempts
-        sent = self._sent.pop(op, None)
         scope, collection = op.defaults.collection or _NOWHERE
-        done = Completed(
+        return Completed(
             name=op.name,
             node=node,
             connection_id=connection_id,
@@ -189,11 +243,9 @@ class ObservedDispatcher(Dispatcher):
             dispatch_duration=None if sent is None else max(0.0, self._now - sent),
             scope=scope,
             collection=collection,
+            bucket=self._shared.settings.bucket,
+            status=_status(op),
         )
-        self._heed_settings()
-        for observer in self._observers:
-            self._call(observer.completed, done)
-        self._arm()
 
     def orphaned(self, connection: Connection, frame: Frame, now: float) -> None:
         """See `couchloop.kv.connection.Owner`."""
@@ -221,14 +273,15 @@ class ObservedDispatcher(Dispatcher):
             collection=collection,
         )
         self._heed_settings()
-        for observer in self._observers:
-            self._call(observer.answered_late, late)
+        for observer in (*self._reporters, *self.calls.of_late_answers):
+            self.calls.call(observer.answered_late, late)
         self._arm()
 
     def cancel(self, op: Request) -> None:
         """See `Dispatcher`."""
         self._remember(op)
         self._sent.pop(op, None)
+        self.calls.give_up(op, self._now)
         super().cancel(op)
 
     def _remember(self, op: Request) -> None:
@@ -240,13 +293,6 @@ class ObservedDispatcher(Dispatcher):
         )
         if len(self._given_up) > _MOST_REMEMBERED:
             del self._given_up[next(iter(self._given_up))]
-
-    def _call(self, tell: Callable[[Any], None], what: object) -> None:
-        try:
-            tell(what)
-        except Exception as error:  # noqa: BLE001 - an observer's error must not be an operation's
-            reason = f"<ud>{error!r}</ud>" if self._shared.settings.log_redaction else repr(error)
-            self._shared.log("warning", "an observer has failed: {reason}", reason=reason)
 
     # Reports
 
@@ -277,6 +323,14 @@ class ObservedDispatcher(Dispatcher):
             self._shared.log("info", "{title}: {report}", title=reporter.title, report=report)
 
 
+def _status(op: Operation[Any]) -> int | None:
+    """Return the status of the last answer to *op*."""
+    if op.fields is not None:
+        return int(op.fields[_STATUS])
+    context = None if op.error is None else op.error.context
+    return None if context is None else context.status
+
+
 def _server_duration(answer: Frame | None) -> float | None:
     if answer is None or not answer.framing:
         return None
@@ -297,3 +351,45 @@ def make_session(
     """Return a session that is observed as far as *settings* say so."""
     kind = ObservedDispatcher if settings.is_observed else Dispatcher
     return Session(settings, deliver, random, entropy, kind, give_turn)
+
+
+def add_observer(session: Session, observer: object, wall_clock: Callable[[], float]) -> None:
+    """Tell *observer* what goes on in *session* from now on, and first which nodes are connected.
+
+    *wall_clock* gives the seconds since 1970. A session that nobody has observed so far gets a
+    dispatcher that tells: the one that it has becomes another kind, for all parts hold it.
+    """
+    dispatcher = session.dispatcher
+    if not isinstance(dispatcher, ObservedDispatcher):
+        dispatcher.__class__ = ObservedDispatcher
+        assert isinstance(dispatcher, ObservedDispatcher)
+        dispatcher.observe()
+        _rewire(session)
+    calls = dispatcher.calls
+    calls.wall_clock = wall_clock
+    if calls.add(observer) and callable(tell := getattr(observer, "node_changed", None)):
+        for connection in session.table.ready:
+            # So that who counts nodes begins with those that are there.
+            calls.call(tell, session.shared.node_event(connection, NodeChange.CONNECTED))
+
+
+def remove_observer(session: Session, observer: object) -> None:
+    """Tell *observer* no more, but of the end of calls that it saw begin.
+
+    Where nobody is left the session costs again what it did before.
+    """
+    dispatcher = session.dispatcher
+    if isinstance(dispatcher, ObservedDispatcher):
+        dispatcher.calls.remove(observer)
+        if not (dispatcher.calls.is_wanted or session.settings.is_observed):
+            session.shared.on_node = None
+            session.dispatcher.__class__ = Dispatcher
+            _rewire(session)
+
+
+def _rewire(session: Session) -> None:
+    """Have *session* call the methods that its dispatcher has now."""
+    sends = session.dispatcher
+    session.submit, session.cancel = sends.submit, sends.cancel
+    session.completed, session.delivers = sends.completed, sends.delivers
+    session.orphaned = sends.orphaned

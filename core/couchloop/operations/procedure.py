@@ -33,7 +33,7 @@ from couchloop.exceptions import (
 )
 from couchloop.hot.batch import Batch
 from couchloop.hot.encoding import about
-from couchloop.hot.operation import Defaults, Key, Operation
+from couchloop.hot.operation import CollectionName, Defaults, Key, Operation
 from couchloop.hot.result import OperationResult
 from couchloop.http.service import ServiceRequest
 from couchloop.operations.service_call import ServiceCall
@@ -171,6 +171,11 @@ class Procedure(Batch[Any], Generic[T]):
     def done(self) -> bool:
         """Whether it is complete."""
         return self._is_done
+
+    @property
+    def collection(self) -> CollectionName | None:
+        """Of the documents that it is about; None: the default one, or it is about none."""
+        return self._collection
 
     def rescue(self, kind: type[CouchbaseError], instead: Callable[[], T]) -> Self:
         """Have it give what *instead* gives where it would raise a *kind*; return it."""

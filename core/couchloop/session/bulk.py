@@ -57,7 +57,6 @@ class Feeder:
         shared: with all parts of the session.
         table: the data nodes.
         dispatcher: sends what is built.
-        deliver: called with each batch that is complete.
         give_turn: has `go_on` called in the place where user code of a batch may run; None: that
             is here.
 
@@ -69,7 +68,6 @@ class Feeder:
 
     __slots__ = (
         "_active",
-        "_deliver",
         "_dispatcher",
         "_give_turn",
         "_left",
@@ -84,13 +82,11 @@ class Feeder:
         shared: Shared,
         table: RouteTable,
         dispatcher: Dispatcher,
-        deliver: Callable[[Any], object],
         give_turn: Callable[[Bulk[Any], float], object] | None,
     ) -> None:
         self._shared = shared
         self._table = table
         self._dispatcher = dispatcher
-        self._deliver = deliver
         self._give_turn = give_turn
         dispatcher.before = self.before
         table.on_routed = self.routed
@@ -102,7 +98,6 @@ class Feeder:
 
     def let_go(self) -> None:
         """Hold those no more who are told: the session has ended."""
-        self._deliver = weakly(self._deliver)
         if self._give_turn is not None:
             self._give_turn = weakly(self._give_turn)
 
@@ -141,18 +136,18 @@ class Feeder:
                 while bulk in self._active:
                     self.go_on(bulk, now)
         except Exception as error:  # noqa: BLE001 - of keys with methods of their own
-            self.break_off(bulk, error)
+            self.break_off(bulk, error, now)
         except BaseException:
             # A transcoder was interrupted: nobody waits for the batch.
             self.cancel(bulk)
             raise
 
-    def break_off(self, bulk: Bulk[Any], error: Exception) -> None:
+    def break_off(self, bulk: Bulk[Any], error: Exception, now: float) -> None:
         """Send no more of *bulk*, and have its caller know why; all that is known of it is void."""
         self.cancel(bulk)
         # Its frames would lead to the batch, which has it.
         bulk.break_off(error.with_traceback(None))
-        self._deliver(bulk)
+        self._dispatcher.hand_over(bulk, now)
 
     def cancel(self, bulk: Bulk[Any]) -> None:
         """Forget *bulk*, with all that was issued of it: its caller has gone."""
@@ -216,7 +211,7 @@ class Feeder:
         try:
             self.go_on(bulk, now)
         except Exception as error:  # noqa: BLE001 - of keys with methods of their own
-            self.break_off(bulk, error)
+            self.break_off(bulk, error, now)
 
     def end_all(self, why: Callable[[Bulk[Any]], CouchbaseError], now: float) -> None:
         """End all batches, at once, for the session ends: no turn comes any more."""
@@ -247,7 +242,7 @@ class Feeder:
             self._all_issued(bulk)
         if bulk.done:
             self.forget(bulk)
-            self._deliver(bulk)
+            self._dispatcher.hand_over(bulk, now)
         elif bulk.finished or bulk.is_called or (bulk.ended is not None and bulk.waiting):
             self.wants_turn(bulk)
 

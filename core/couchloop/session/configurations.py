@@ -370,6 +370,7 @@ class ConfigTracker:
                 table.network_works |= is_dialled
                 first.address = address
                 endpoint.connection = first
+                self._connections.used(first)
                 if endpoint.timer is not None:
                     endpoint.timer.cancel()
                     endpoint.timer = None

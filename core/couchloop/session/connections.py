@@ -17,6 +17,7 @@ from couchloop.exceptions import (
 )
 from couchloop.kv.connection import Connection, Owner, State
 from couchloop.kv.handshake import Hello
+from couchloop.observation import NodeChange
 from couchloop.session.events import CloseConnection, OpenConnection
 from couchloop.session.route_table import Endpoint
 from couchloop.session.shared import nobody
@@ -87,6 +88,8 @@ class Connections:
         """Whether web ports tell of changes."""
         self.on_dropped: Callable[[Connection], None] = nobody
         """Called with each connection that is closed."""
+        self._used: set[int] = set()
+        """Those of nodes that were ready, of which observers have been told."""
 
     @property
     def orphans(self) -> int:
@@ -130,7 +133,7 @@ class Connections:
         hello = Hello(
             settings.agent,
             self.name_of(number),
-            tracing=settings.is_observed,
+            tracing=settings.is_observed or self._shared.on_node is not None,
             wire=settings.wire,
             is_plain=settings.is_plain,
         )
@@ -217,6 +220,7 @@ class Connections:
             return None
         endpoint.ready_since = now
         endpoint.last_error = None
+        self.used(connection)
         self._table.network_works = True
         self._shared.log(
             "debug",
@@ -317,10 +321,19 @@ class Connections:
             timers = self._shared.timers
             timers.call_at(now + _DRAIN_DELAY, lambda at: self._drain(connection, at))
 
-    def drop(self, connection: Connection) -> list[Request]:
-        """End *connection*; return the requests that were in flight on it."""
+    def used(self, connection: Connection) -> None:
+        """Take note that *connection* is a node's, and can be used."""
+        self._used.add(connection.id)
+        self._shared.node_changed(connection, NodeChange.CONNECTED)
+
+    def drop(self, connection: Connection, error: CouchbaseError | None = None) -> list[Request]:
+        """End *connection*; return the requests that were in flight on it.
+
+        *error* is why, if it was not meant to end.
+        """
         unanswered = connection.close()
         self.on_dropped(connection)
+        self._not_used(connection, error)
         self._forget(connection)
         return unanswered
 
@@ -328,8 +341,15 @@ class Connections:
         """Close every connection, and forget the nodes; what is in flight is left to others."""
         for connection in list(self.by_id.values()):
             connection.close()
+            self._not_used(connection, None)
             self._forget(connection)
         self._table.clear()
+
+    def _not_used(self, connection: Connection, error: CouchbaseError | None) -> None:
+        if connection.id in self._used:
+            self._used.discard(connection.id)
+            change = NodeChange.CLOSED if error is None else NodeChange.LOST
+            self._shared.node_changed(connection, change, error)
 
     def let_go(self) -> None:
         """Tell nobody any more: the session has ended, and opens no connection."""

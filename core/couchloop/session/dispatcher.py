@@ -28,6 +28,7 @@ from couchloop.session.strategies import GivenUp, Strategies, note
 from couchloop.session.unavailable import unavailable
 
 if TYPE_CHECKING:
+    from couchloop.hot.batch import Batch
     from couchloop.hot.frames import Frame
     from couchloop.session.liveness import Liveness
 
@@ -356,6 +357,16 @@ class Dispatcher(Submitter):
         """End all of these with *error*, each with an exception of its own."""
         for op in list(operations):
             self.fail(op, fresh(error, op))
+
+    def hand_over(self, batch: Batch[Any], now: float) -> None:  # noqa: ARG002 - others look at it
+        """Hand *batch*, which is complete, to who waits for it."""
+        self._deliver(batch)
+
+    def begun(self, batch: Batch[Any], now: float) -> None:
+        """Take note that the user has issued *batch*: for those who observe."""
+
+    def given_up(self, batch: Batch[Any]) -> None:
+        """Take note that nobody waits for *batch* any more: likewise."""
 
     def note_time(self, now: float) -> None:
         """Take note that it is no earlier than *now*: for those who observe."""

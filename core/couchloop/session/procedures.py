@@ -33,7 +33,6 @@ class Procedures:
         dispatcher: sends what they ask for.
         services: asked for what is no operation.
         random: source of jitter.
-        deliver: called with each that has ended.
         give_turn: has `go_on` called in the place where user code of a procedure may run; None:
             that is here.
 
@@ -44,7 +43,6 @@ class Procedures:
 
     __slots__ = (
         "_active",
-        "_deliver",
         "_dispatcher",
         "_give_turn",
         "_random",
@@ -59,14 +57,12 @@ class Procedures:
         dispatcher: Dispatcher,
         services: Services,
         random: Random,
-        deliver: Callable[[Any], object],
         give_turn: Callable[[Procedure[Any], float], object] | None,
     ) -> None:
         self._shared = shared
         self._dispatcher = dispatcher
         self._services = services
         self._random = random
-        self._deliver = deliver
         self._give_turn = give_turn
         self._active: dict[Procedure[Any], Timer | None] = {}
         """Each with what ends its pause."""
@@ -74,7 +70,6 @@ class Procedures:
 
     def let_go(self) -> None:
         """Hold those no more who are told: the session has ended."""
-        self._deliver = weakly(self._deliver)
         if self._give_turn is not None:
             self._give_turn = weakly(self._give_turn)
 
@@ -87,7 +82,7 @@ class Procedures:
         """Begin with *procedure*, unless the session ends."""
         if self._dispatcher.is_closing:
             procedure.refuse(self._shared.failure())
-            self._deliver(procedure)
+            self._dispatcher.hand_over(procedure, now)
         else:
             self.take(procedure, now)
 
@@ -124,7 +119,7 @@ class Procedures:
             raise
         if has_ended and procedure in self._active:
             self._drop(procedure)
-            self._deliver(procedure)
+            self._dispatcher.hand_over(procedure, now)
 
     def forget(self, procedure: Procedure[Any]) -> None:
         """Do no more of *procedure*: its caller has gone."""

@@ -109,9 +109,9 @@ class Session:
         )
         self.collections = collections = Collections(shared, table, requests, sends)
         self._retrying = retrying = Retrying(shared, table, tracker, sends, collections)
-        self._feeder = Feeder(shared, table, sends, deliver, give_turn)
+        self._feeder = Feeder(shared, table, sends, give_turn)
         self.services = services = Services(shared, nodes.new_id, random, self._with_output_of)
-        self._procedures = Procedures(shared, sends, services, random, deliver, give_turn)
+        self._procedures = Procedures(shared, sends, services, random, give_turn)
         self.health = HealthView(shared, table, nodes, requests, sends, services)
         self._with_output: list[Connection | Output] = []
         self._full: dict[Connection, None] = {}
@@ -280,6 +280,7 @@ class Session:
 
         A Bulk is sent in slices: those after the first when `go_on` is called.
         """
+        self.dispatcher.begun(batch, now)
         if isinstance(batch, Bulk):
             self._feeder.begin(batch, now)
         elif isinstance(batch, Procedure):
@@ -291,6 +292,7 @@ class Session:
 
     def cancel_batch(self, batch: Batch[Any]) -> None:
         """Forget every operation of *batch* that is not complete."""
+        self.dispatcher.given_up(batch)
         if isinstance(batch, Bulk):
             self._feeder.cancel(batch)
         elif isinstance(batch, Procedure):
@@ -475,7 +477,7 @@ class Session:
     def failed(self, connection: Connection, error: CouchbaseError, now: float) -> None:
         """See `couchloop.kv.connection.Owner`."""
         was_ready = connection.state is State.READY
-        unanswered = self._connections.drop(connection)
+        unanswered = self._connections.drop(connection, error)
         if self.opening.takes_failed(connection, error, now):
             return
         self._connections.failed(connection, error, now, was_ready=was_ready)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakMethod
 
 from couchloop.exceptions import CouchbaseError, ObjectDestroyedError, own_copy
+from couchloop.observation import NodeChange, NodeEvent
 from couchloop.session.events import Event, LogRecord
 from couchloop.session.timers import Timers
 
@@ -90,6 +91,8 @@ class Shared:
         self.timers = Timers()
         self.events: list[Event] = []
         """What the adapter is to do; each part appends to it."""
+        self.on_node: Callable[[NodeEvent], object] | None = None
+        """Called with each node whose connection changes; None: nobody wants to know."""
 
     @property
     def is_open(self) -> bool:
@@ -128,6 +131,26 @@ class Shared:
         if self.error is None:
             return ObjectDestroyedError(f"{self.named} is closed")
         return own_copy(self.error)
+
+    def node_changed(
+        self, connection: Connection, change: NodeChange, error: CouchbaseError | None = None
+    ) -> None:
+        """Tell who observes what has become of a connection, and with which error."""
+        if self.on_node is not None:
+            self.on_node(self.node_event(connection, change, error))
+
+    def node_event(
+        self, connection: Connection, change: NodeChange, error: CouchbaseError | None = None
+    ) -> NodeEvent:
+        """Return what to tell who observes of a connection."""
+        return NodeEvent(
+            change,
+            str(connection.address),
+            connection.hello.connection_id,
+            self.settings.bucket,
+            None if error is None else type(error),
+            "" if error is None else self.settings.told(error),
+        )
 
     def log(self, level: str, text: str, **fields: object) -> None:
         """Have a line logged; *text* is to be formatted with *fields*."""

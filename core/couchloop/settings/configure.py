@@ -21,7 +21,7 @@ from couchloop.exceptions import (
     MixedAuthError,
 )
 from couchloop.later import Module
-from couchloop.observation import Observer
+from couchloop.observation import AnyObserver
 from couchloop.retries import RetryStrategy
 from couchloop.safety.secret import Secret, as_secret, sealed
 from couchloop.settings import memcached
@@ -78,7 +78,7 @@ class CommonArguments(TypedDict, total=False):
     transcoder: Transcoder | type[Transcoder] | None
     timeout: float | None
     retry_strategy: RetryStrategy | None
-    observer: Observer | None
+    observer: AnyObserver | None
     lockmode: int
     unlock_gil: bool
 
@@ -97,7 +97,7 @@ def make_settings(
     retry_strategy: RetryStrategy | None = None,
     tls_context: object = None,
     connector: object = None,
-    observer: Observer | None = None,
+    observer: AnyObserver | None = None,
     resolver: object = None,
     lockmode: int = LOCKMODE_NONE,
     unlock_gil: bool = False,
@@ -120,7 +120,7 @@ def make_settings(
         retry_strategy: for operations that name none; None: BestEffort().
         tls_context: the loop's own kind of TLS context.
         connector: what makes connections instead of the loop's TCP.
-        observer: hears of each operation.
+        observer: hears of each operation (`couchloop.observation`).
         resolver: what looks up DNS SRV records instead of the loop's usual resolver.
         lockmode: SDK 2.5's; any of its three values changes nothing.
         unlock_gil: likewise.

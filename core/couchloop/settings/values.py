@@ -309,7 +309,7 @@ class Settings:
     """Whether users' data in log lines is wrapped in <ud> and </ud>."""
     reports: Reports = Reports()
     observer: Any = None
-    """Hears of each operation (couchloop.observation.Observer), if the user wants that."""
+    """Hears of each operation (`couchloop.observation`), if the user wants that."""
     agent: str = field(default="couchloop", compare=False)
     srv: str = ""
     """The DNS SRV record whose addresses replace *seeds* if it exists; empty: none."""
