@@ -10,8 +10,10 @@ import os
 import pickle
 import signal
 import sys
+import threading
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import gevent
 import pytest
@@ -179,8 +181,14 @@ def test_celery(served: ServedCluster, tmp_path: Path) -> None:
 
 
 def test_celery_backend(served: ServedCluster) -> None:
-    """Greenlets share a Bucket that no backend owns; keys that are not there are no error."""
-    celery = pytest.importorskip("celery", reason="celery: pip install couchloop[recipes]")
+    """Greenlets share a Bucket that no backend owns; keys that are not there are no error.
+
+    The cluster is served on the same hub: it could not answer a backend that blocks it. A plain
+    thread has a Bucket of its own, which goes when the thread ends.
+    """
+    celery = pytest.importorskip(
+        "celery", reason="celery is missing: pip install couchloop[recipes]"
+    )
     from couchloop.contrib import celery as contrib  # noqa: PLC0415 - where Celery is installed
 
     url = served.connection_string.replace("couchbase://", "couchloop://user:password@")
@@ -202,6 +210,14 @@ def test_celery_backend(served: ServedCluster) -> None:
         assert backend.get("text") is None
         assert "password" not in repr(vars(backend)) + backend.as_uri()
         assert backend.as_uri(include_password=True) == f"{url}/default"
+        assert served.cluster.accepted == 3
+        seen: list[Any] = []
+        thread = threading.Thread(target=lambda: seen.append(backend.get("bytes")))
+        thread.start()
+        until(lambda: not thread.is_alive())
+        assert seen == [b"\x80"]
+        assert served.cluster.accepted > 3
+        until(lambda: len(served.cluster.connections()) == 3)
     finally:
         contrib._close()
-    assert served.cluster.accepted == 3
+    until(lambda: not served.cluster.connections())

@@ -11,11 +11,10 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
-from weakref import WeakKeyDictionary
 
 from celery.backends.base import KeyValueStoreBackend
 from celery.exceptions import ImproperlyConfigured
-from gevent import get_hub
+from gevent.monkey import get_original
 
 from couchloop.exceptions import (
     CouchbaseNetworkError,
@@ -33,8 +32,11 @@ __all__ = ["CouchbaseBackend"]
 _SCHEMES: Final = {"couchloop": "couchbase", "couchloops": "couchbases"}
 _SAFE: Final = (CouchbaseNetworkError, CouchbaseTransientError, TimeoutError)
 
-_buckets: WeakKeyDictionary[Any, dict[tuple[str, str, str, Secret], Bucket]] = WeakKeyDictionary()
-"""The Buckets of each hub. Celery makes a backend per greenlet: none of them may own one."""
+_kept: Final[Any] = get_original("_thread", "_local")()
+"""The Buckets of each thread, and so of each hub, whose greenlets share them.
+
+Celery makes a backend per greenlet: none of them may own one. They go with their thread.
+"""
 
 
 class CouchbaseBackend(KeyValueStoreBackend):
@@ -61,7 +63,7 @@ class CouchbaseBackend(KeyValueStoreBackend):
     @property
     def bucket(self) -> Bucket:
         """The Bucket, which all backends of this hub with the same URL share."""
-        opened = _buckets.setdefault(get_hub(), {})
+        opened = _opened_here()
         bucket = opened.get(self._where)
         if bucket is None or bucket.closed:
             # Greenlets that come meanwhile are given the same.
@@ -133,6 +135,11 @@ def _read(url: str) -> tuple[str, str, str, Secret]:
     return where, bucket, unquote(username), Secret(unquote(password))
 
 
+def _opened_here() -> dict[tuple[str, str, str, Secret], Bucket]:
+    opened: dict[tuple[str, str, str, Secret], Bucket] = vars(_kept).setdefault("buckets", {})
+    return opened
+
+
 @sealed
 def _opened(where: str, bucket: str, username: str, password: Secret) -> Bucket:
     cluster = Cluster(where)
@@ -147,6 +154,7 @@ def _duration(seconds: float | None) -> timedelta:
 
 @atexit.register
 def _close() -> None:
-    """Close the Buckets of the hub on which the process ends."""
-    for bucket in _buckets.pop(get_hub(), {}).values():
-        bucket.close()
+    """Close the Buckets of the thread in which the process ends."""
+    opened = _opened_here()
+    while opened:
+        opened.popitem()[1].close()
