@@ -29,13 +29,23 @@ import couchloop
 from couchloop.embedded import EmbeddedCluster, ManualClock
 from couchloop.hot.frames import encode_response
 from couchloop.hot.operation import CollectionName, Defaults
+from couchloop.n1ql.queries import query
 from couchloop.operations import document
+from couchloop.operations.stream import END
+from couchloop.session.events import OpenConnection
 from tests.core.world import World
 
 DOCUMENT: Final = (Path(__file__).parent.parent / "benchmarks" / "document.json").read_bytes()
 IN_FLIGHT: Final = 64
 KEYS: Final = 250
 """Of a batch."""
+QUERIES: Final = 8
+"""Of a round: one after the other, each of one row."""
+ROWS: Final = 100
+"""Of the answer to one query."""
+ROW: Final = (
+    b'{"id":"order::2026-11-22::000042","n":1234567,"paid":true,"note":null,"tags":["new"]}'
+)
 SHORT: Final = 1
 LONG: Final = 3
 """Rounds of the two forks: a round is so many operations, or a batch."""
@@ -50,7 +60,9 @@ class Peer:
     """A session whose node answers reads and changes with prepared bytes."""
 
     def __init__(self) -> None:
-        self.world = World(EmbeddedCluster(1, replicas=0, seed=0, clock=ManualClock()))
+        cluster = EmbeddedCluster(1, replicas=0, seed=0, clock=ManualClock())
+        cluster.nodes[0].ports["n1ql"] = 8093
+        self.world = World(cluster)
         self.session = self.world.open()
         self.defaults = self.world.defaults
         self.named = self._collection(CollectionName("app", "c"))
@@ -84,6 +96,41 @@ class Peer:
                     made += before, data[at + 12 : at + 16], behind
                     at += 24 + length
                 session.receive_data(number, b"".join(made), now)
+
+    def ask(self, answer: bytes) -> int:
+        """Have a query answered with prepared bytes, in one piece; return how many rows it gave."""
+        session, now = self.session, self.world.now
+        stream = query(self.defaults, "SELECT d.* FROM `default` AS d USE KEYS $1", "key")
+        taken = 0
+        while True:
+            while stream.ready:
+                stream.take()
+                taken += 1
+            pull = stream.pull()
+            session.submit_batch(pull, now)
+            while not pull.done:
+                for event in session.take_events():
+                    if isinstance(event, OpenConnection):
+                        session.connected(event.id, now)
+                for number, _ in session.take_output():
+                    session.receive_data(number, answer, now)
+                if session.next_deadline() == 0.0:
+                    session.handle_deadline(now)
+            self.world.delivered.clear()
+            if pull.result() is END:
+                return taken
+            taken += 1
+
+
+def _answered(rows: int) -> bytes:
+    """Return what a query service answers to a query of so many rows."""
+    said = b'],"status":"success","metrics":{"elapsedTime":"1ms","resultCount":%d}}' % rows
+    body = b'{"requestID":"r","signature":{"*":"*"},"results":[%b%b' % (
+        b",\n".join([ROW] * rows),
+        said,
+    )
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n"
+    return b"%b\r\n%x\r\n%b\r\n0\r\n\r\n" % (head, len(body), body)
 
 
 def _one_by_one(
@@ -137,12 +184,26 @@ def _upsert_multi(peer: Peer, rounds: int) -> None:
     _in_batches(document.upsert_multi, peer, rounds, given)
 
 
+def _query(peer: Peer, rounds: int) -> None:
+    answer = _answered(1)
+    for _ in range(rounds * QUERIES):
+        assert peer.ask(answer) == 1
+
+
+def _row_of_many(peer: Peer, rounds: int) -> None:
+    answer = _answered(ROWS)
+    for _ in range(rounds):
+        assert peer.ask(answer) == ROWS
+
+
 SCENARIOS: Final[dict[str, tuple[Callable[[Peer, int], None], int]]] = {
     "get": (_get, IN_FLIGHT),
     "get_named": (_get_named, IN_FLIGHT),
     "upsert": (_upsert, IN_FLIGHT),
     "get_multi": (_get_multi, KEYS),
     "upsert_multi": (_upsert_multi, KEYS),
+    "query_of_one": (_query, QUERIES),
+    "row_of_many": (_row_of_many, ROWS),
 }
 """What is done, and operations of one round."""
 

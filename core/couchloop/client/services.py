@@ -159,7 +159,7 @@ class ClusterServices:
         error = self._driver.session.error
         if self.is_closed and isinstance(error, ForkedProcessError):
             raise self._driver.session.failure()
-        return not self.is_closed and self.key == key
+        return not self.is_closed and (self.key is key or self.key == key)
 
     @property
     def health(self) -> HealthView:

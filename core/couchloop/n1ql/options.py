@@ -221,7 +221,7 @@ def members_of(options: Mapping[str, Any]) -> dict[str, Any]:
     Raises ArgumentError for an option that there is not, InvalidSettingError (a TypeError) for a
     value that it cannot have.
     """
-    unknown = options.keys() - MEMBERS.keys() - OTHERS
+    unknown = [name for name in options if name not in MEMBERS and name not in OTHERS]
     if unknown:
         name = min(unknown)
         raise ArgumentError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from couchloop import transcoder
@@ -36,6 +35,8 @@ LONGEST: Final = 64 * 1024 * 1024
 """Bytes of a request: the service takes no more, unless it was told so."""
 _FIRST_PAUSE: Final = 0.001
 _LONGEST_PAUSE: Final = 0.5
+_ASKED: Final = ServiceRequest(Service.QUERY, "POST", PATH, b"", JSON)
+"""What stands there until it is known what the node wants (`QueryStream.asked_of`)."""
 _EARLIER: Final = 0.5
 """Seconds at most by which the service's time ends before the client's (and a tenth of it)."""
 _IS_PREPARED_BY_ITSELF: Final = re.compile(r"\s*(PREPARE|EXECUTE)\b", re.IGNORECASE)
@@ -81,7 +82,8 @@ class QueryStream(RowStream[Any]):
         others = dict(query.members)
         self.statement: str = others.pop("statement")
         self._others = _encoded(others)
-        if len(self._others) + len(_encoded({"statement": self.statement})) > LONGEST:
+        self._stated = _encoded({"statement": self.statement})
+        if len(self._others) + len(self._stated) > LONGEST:
             most = f"{LONGEST >> 20} MiB"
             raise ArgumentError(f"a query and its parameters have no more than {most}")
         self._adhoc = query.adhoc or _IS_PREPARED_BY_ITSELF.match(self.statement) is not None
@@ -98,10 +100,7 @@ class QueryStream(RowStream[Any]):
         """Whether the answer is that of a PREPARE alone: nobody is to see its rows."""
         self._plans: list[bytes] = []
         self._has_prepared_anew = False
-        asked = ServiceRequest(
-            Service.QUERY, "POST", PATH, b"", JSON, is_idempotent=self._is_readonly
-        )
-        super().__init__(name, defaults, asked, QUERY_ROWS, query.timeout)
+        super().__init__(name, defaults, _ASKED, QUERY_ROWS, query.timeout)
         if isinstance(query.read, RowReader):
             # Calls less for each row.
             self._row = query.read.quick  # type: ignore[assignment]
@@ -129,15 +128,19 @@ class QueryStream(RowStream[Any]):
             members["timeout"] = milliseconds(self._time_of_server(seconds))
         others = self._others
         self._is_preparing, self._prepared = False, None
+        stated = b""
         if self._adhoc:
-            members["statement"] = self.statement
+            stated = self._stated
         else:
             others = self._prepare(members, others, is_enhanced="enhancedPreparedStatements" in can)
-        return replace(
-            self.asked,
-            body=_joined(_encoded(members), others),
-            is_idempotent=self._is_readonly or self._is_preparing,
-            headers=(("client-context-id", shown_id(self._context_id)),),
+        return ServiceRequest(
+            Service.QUERY,
+            "POST",
+            PATH,
+            _joined(_encoded(members), stated, others),
+            JSON,
+            self._is_readonly or self._is_preparing,
+            (("client-context-id", shown_id(self._context_id)),),
         )
 
     def _time_of_server(self, left: float) -> float:

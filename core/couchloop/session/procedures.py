@@ -38,6 +38,7 @@ class Procedures:
 
     Attributes:
         wants: those that want a turn.
+        has_turn: whether `turn` follows at once, so that nobody need be woken for it.
 
     """
 
@@ -48,6 +49,7 @@ class Procedures:
         "_random",
         "_services",
         "_shared",
+        "has_turn",
         "wants",
     )
 
@@ -67,6 +69,7 @@ class Procedures:
         self._active: dict[Procedure[Any], Timer | None] = {}
         """Each with what ends its pause."""
         self.wants: dict[Procedure[Any], None] = {}
+        self.has_turn = False
 
     def let_go(self) -> None:
         """Hold those no more who are told: the session has ended."""
@@ -97,10 +100,12 @@ class Procedures:
         """Have *procedure* go on in the next turn."""
         if procedure in self._active:
             self.wants[procedure] = None
-            self._shared.timers.wakeup = 0.0
+            if not self.has_turn:
+                self._shared.timers.wakeup = 0.0
 
     def turn(self, now: float) -> None:
         """Let those go on whose step is complete."""
+        self.has_turn = False
         for procedure in list(self.wants):
             if self.wants.pop(procedure, self) is None:
                 (self._give_turn or self.go_on)(procedure, now)

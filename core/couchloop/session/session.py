@@ -371,8 +371,12 @@ class Session:
         elif connection_id == self.opening.source.id and data:
             self.opening.source.receive_data(data, now)
         elif data:
-            self.services.pools.receive_data(connection_id, data, now)
-            self._procedures.turn(now)
+            procedures = self._procedures
+            procedures.has_turn = True
+            try:
+                self.services.pools.receive_data(connection_id, data, now)
+            finally:
+                procedures.turn(now)
 
     def connection_lost(self, connection_id: int, reason: BaseException | None, now: float) -> None:
         """Take note that the transport is gone (None: the peer closed it in order)."""

@@ -20,6 +20,7 @@ def is_address(host: str) -> bool:
     return _address(host) is not None
 
 
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether what is sent to *host* stays in this machine, by its name or address alone."""
     address = _address(one_form(host))
