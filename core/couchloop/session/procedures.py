@@ -110,6 +110,16 @@ class Procedures:
             if self.wants.pop(procedure, self) is None:
                 (self._give_turn or self.go_on)(procedure, now)
 
+    def turn_after(
+        self, take: Callable[[int, bytes, float], None], number: int, data: bytes, now: float
+    ) -> None:
+        """Have *take* called with bytes; let those go on whose step is complete with that."""
+        self.has_turn = True
+        try:
+            take(number, data, now)
+        finally:
+            self.turn(now)
+
     def go_on(self, procedure: Procedure[Any], now: float) -> None:
         """Have *procedure* begin its next step, if the last is complete: user code runs in here."""
         if procedure not in self._active:

@@ -371,12 +371,7 @@ class Session:
         elif connection_id == self.opening.source.id and data:
             self.opening.source.receive_data(data, now)
         elif data:
-            procedures = self._procedures
-            procedures.has_turn = True
-            try:
-                self.services.pools.receive_data(connection_id, data, now)
-            finally:
-                procedures.turn(now)
+            self._procedures.turn_after(self.services.pools.receive_data, connection_id, data, now)
 
     def connection_lost(self, connection_id: int, reason: BaseException | None, now: float) -> None:
         """Take note that the transport is gone (None: the peer closed it in order)."""
