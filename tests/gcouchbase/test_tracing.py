@@ -34,7 +34,7 @@ class Traced:
 
     def nested(self) -> dict[str, list[str]]:
         """Return the names of the spans within each span that has none above it."""
-        spans = sorted(self.exporter.get_finished_spans(), key=lambda span: span.start_time)
+        spans = sorted(self.exporter.get_finished_spans(), key=lambda span: span.start_time or 0)
         outer: dict[Any, str] = {
             span.context.span_id: span.name for span in spans if span.parent is None
         }

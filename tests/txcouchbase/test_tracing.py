@@ -38,7 +38,7 @@ class TracingTests(SocketTests):
 
     def nested(self) -> dict[str, list[str]]:
         """Return the names of the spans within each span of the program, in their order."""
-        spans = sorted(self.exporter.get_finished_spans(), key=lambda span: span.start_time)
+        spans = sorted(self.exporter.get_finished_spans(), key=lambda span: span.start_time or 0)
         outer = {span.context.span_id: span.name for span in spans if span.parent is None}
         found: dict[str, list[str]] = {name: [] for name in outer.values()}
         for span in spans:
