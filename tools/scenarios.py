@@ -33,6 +33,7 @@ from couchloop.n1ql.queries import query
 from couchloop.operations import document
 from couchloop.operations.stream import END
 from couchloop.session.events import OpenConnection
+from couchloop.session.shared import nobody
 from tests.core.world import World
 
 DOCUMENT: Final = (Path(__file__).parent.parent / "benchmarks" / "document.json").read_bytes()
@@ -100,6 +101,8 @@ class Peer:
     def ask(self, answer: bytes) -> int:
         """Have a query answered with prepared bytes, in one piece; return how many rows it gave."""
         session, now = self.session, self.world.now
+        # What other scenarios had called.
+        self.world.on_delivered = nobody
         stream = query(self.defaults, "SELECT d.* FROM `default` AS d USE KEYS $1", "key")
         taken = 0
         while True:
