@@ -124,7 +124,8 @@ class Module:
         self.used: set[tuple[str, str]] = set()
         """Names that are used when the file is read, or a method runs."""
         self.builders: set[tuple[str, str]] = set()
-        """Modules with builders, which are imported once a method needs them."""
+        """Modules with builders. They are not imported later: a method may run in a thread of a
+        program that gevent has patched, whose locks of imports are gevent's."""
 
     def text(self) -> str:
         """Return it, formatted."""
@@ -133,9 +134,8 @@ class Module:
         classes = [self._class(family) for family in families]
         if not target.is_management:
             classes.insert(1, self._old_names(families[0]))
-        builders = sorted(self.builders)
-        later = [f'    {name} = Module("{module}.{name}")' for module, name in builders]
-        told = sorted((self.imports - self.used) | self.builders)
+        used = sorted(self.used | self.builders)
+        told = sorted(self.imports - self.used - self.builders)
         paths = dict.fromkeys(path for family in families for path in _paths(family))
         sources = "\n".join(f"- {path}" for path in paths)
         head = (
@@ -151,13 +151,10 @@ class Module:
                     head,
                     "from __future__ import annotations",
                     "from typing import TYPE_CHECKING",
-                    "from couchloop.later import Module",
                     target.imports,
-                    *(f"from {module} import {name}" for module, name in sorted(self.used)),
+                    *(f"from {module} import {name}" for module, name in used),
                     "if TYPE_CHECKING:",
                     *(f"    from {module} import {name}" for module, name in told),
-                    "else:",
-                    *later,
                     *classes,
                 ]
             ),

@@ -46,10 +46,38 @@ from warnings import warn
 
 from twisted.internet.defer import Deferred, fail
 
+from couchloop.analytics import analytics_queries, bucket_analytics
 from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
+from couchloop.fulltext import searches
 from couchloop.hot.operation import Defaults, placed
-from couchloop.later import Module
+from couchloop.management import cluster, http_request
+from couchloop.n1ql import n1ql_queries, queries
+from couchloop.operations import (
+    concatenate,
+    counter,
+    endure,
+    lists,
+    locks,
+    lookup_replicas,
+    manifest,
+    maps,
+    observe,
+    queues,
+    remove,
+    replicas,
+    retrieve,
+    scan,
+    sets,
+    stats,
+    store,
+    streams,
+    subdocument,
+    touch,
+)
+from couchloop.session import health, ping
 from couchloop.session.health import ClusterState
+from couchloop.views import view_queries
+from txcouchbase import rows
 from txcouchbase.driver import TwistedDriver
 from txcouchbase.stream import ResultStream
 
@@ -58,13 +86,11 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from typing import Any
 
-    from couchloop.analytics import analytics_queries, bucket_analytics
     from couchloop.analytics.options import AnalyticsScanConsistency
     from couchloop.analytics.query import AnalyticsQuery
     from couchloop.arguments.expiry import Expiry, LockTime
     from couchloop.client.services import ClusterServices
     from couchloop.durability import DurabilityType
-    from couchloop.fulltext import searches
     from couchloop.fulltext.body import Searched
     from couchloop.fulltext.facets import Facet
     from couchloop.fulltext.hits import SearchRow
@@ -83,35 +109,11 @@ if TYPE_CHECKING:
         V,
         ValueResult,
     )
-    from couchloop.management import cluster, http_request
     from couchloop.management.cluster import ClusterInfo
     from couchloop.management.design_documents import DesignDocumentNamespace
     from couchloop.management.http_request import HttpResult
-    from couchloop.n1ql import n1ql_queries, queries
     from couchloop.n1ql.options import QueryProfile, QueryScanConsistency
     from couchloop.n1ql.query import N1QLQuery
-    from couchloop.operations import (
-        concatenate,
-        counter,
-        endure,
-        lists,
-        locks,
-        lookup_replicas,
-        manifest,
-        maps,
-        observe,
-        queues,
-        remove,
-        replicas,
-        retrieve,
-        scan,
-        sets,
-        stats,
-        store,
-        streams,
-        subdocument,
-        touch,
-    )
     from couchloop.operations.items import ItemCollection
     from couchloop.operations.key_stream import Progress
     from couchloop.operations.manifest import ScopeSpec
@@ -120,11 +122,9 @@ if TYPE_CHECKING:
     from couchloop.operations.specs import Spec, StoreSemantics
     from couchloop.operations.subdocument_result import SubdocResult
     from couchloop.retries import RetryStrategy
-    from couchloop.session import health, ping
     from couchloop.session.ping import PingReport
     from couchloop.session.services.pings import ServiceType
     from couchloop.transcoder import Transcoder
-    from couchloop.views import view_queries
     from couchloop.views.options import (
         ViewErrorMode,
         ViewOptions,
@@ -133,40 +133,7 @@ if TYPE_CHECKING:
     )
     from couchloop.views.params import QueryBase
     from couchloop.views.rows import RowProcessor
-    from txcouchbase import rows
     from txcouchbase.rows import AnalyticsRequest, N1QLRequest, SearchResult, View
-else:
-    analytics_queries = Module("couchloop.analytics.analytics_queries")
-    bucket_analytics = Module("couchloop.analytics.bucket_analytics")
-    searches = Module("couchloop.fulltext.searches")
-    cluster = Module("couchloop.management.cluster")
-    http_request = Module("couchloop.management.http_request")
-    n1ql_queries = Module("couchloop.n1ql.n1ql_queries")
-    queries = Module("couchloop.n1ql.queries")
-    concatenate = Module("couchloop.operations.concatenate")
-    counter = Module("couchloop.operations.counter")
-    endure = Module("couchloop.operations.endure")
-    lists = Module("couchloop.operations.lists")
-    locks = Module("couchloop.operations.locks")
-    lookup_replicas = Module("couchloop.operations.lookup_replicas")
-    manifest = Module("couchloop.operations.manifest")
-    maps = Module("couchloop.operations.maps")
-    observe = Module("couchloop.operations.observe")
-    queues = Module("couchloop.operations.queues")
-    remove = Module("couchloop.operations.remove")
-    replicas = Module("couchloop.operations.replicas")
-    retrieve = Module("couchloop.operations.retrieve")
-    scan = Module("couchloop.operations.scan")
-    sets = Module("couchloop.operations.sets")
-    stats = Module("couchloop.operations.stats")
-    store = Module("couchloop.operations.store")
-    streams = Module("couchloop.operations.streams")
-    subdocument = Module("couchloop.operations.subdocument")
-    touch = Module("couchloop.operations.touch")
-    health = Module("couchloop.session.health")
-    ping = Module("couchloop.session.ping")
-    view_queries = Module("couchloop.views.view_queries")
-    rows = Module("txcouchbase.rows")
 
 
 class DocumentMethods:

@@ -11,17 +11,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 RARE = {
-    "couchloop.analytics": "analytics queries",
     "couchloop.client.threads": "handles for threads",
     "couchloop.doctor": "the doctor",
     "couchloop.embedded": "the embedded cluster",
-    "couchloop.fulltext": "searches",
     "couchloop.management.buckets": "management",
-    "couchloop.n1ql": "queries",
-    "couchloop.operations.subdocument": "parts of documents",
     "couchloop.pytest_plugin": "a fixture of tests",
     "couchloop.status": "the status page",
-    "couchloop.views": "views",
     "difflib": "options that are misspelt",
     "h11": "HTTP",
     "pickle": "FMT_PICKLE, where it is allowed",

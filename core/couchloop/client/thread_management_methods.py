@@ -30,7 +30,21 @@ from typing import TYPE_CHECKING, Any
 from couchloop.client.crossing import Crossing, Target
 from couchloop.exceptions import CouchbaseError
 from couchloop.hot.operation import placed
-from couchloop.later import Module
+from couchloop.management import (
+    admin,
+    analytics_indexes,
+    analytics_links,
+    bucket_manager,
+    buckets,
+    collection_indexes,
+    collections,
+    design_documents,
+    eventing_functions,
+    n1ql_indexes,
+    query_indexes,
+    search_indexes,
+    users,
+)
 from couchloop.management.users import AuthDomain
 
 if TYPE_CHECKING:
@@ -39,21 +53,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from couchloop.client.crossing import BucketTarget
-    from couchloop.management import (
-        admin,
-        analytics_indexes,
-        analytics_links,
-        bucket_manager,
-        buckets,
-        collection_indexes,
-        collections,
-        design_documents,
-        eventing_functions,
-        n1ql_indexes,
-        query_indexes,
-        search_indexes,
-        users,
-    )
     from couchloop.management.analytics_indexes import (
         AnalyticsDataset,
         AnalyticsDataType,
@@ -69,20 +68,6 @@ if TYPE_CHECKING:
     from couchloop.management.search_indexes import SearchIndex
     from couchloop.management.users import Group, RoleAndDescription, User, UserAndMetadata
     from couchloop.safety.secret import Secret
-else:
-    admin = Module("couchloop.management.admin")
-    analytics_indexes = Module("couchloop.management.analytics_indexes")
-    analytics_links = Module("couchloop.management.analytics_links")
-    bucket_manager = Module("couchloop.management.bucket_manager")
-    buckets = Module("couchloop.management.buckets")
-    collection_indexes = Module("couchloop.management.collection_indexes")
-    collections = Module("couchloop.management.collections")
-    design_documents = Module("couchloop.management.design_documents")
-    eventing_functions = Module("couchloop.management.eventing_functions")
-    n1ql_indexes = Module("couchloop.management.n1ql_indexes")
-    query_indexes = Module("couchloop.management.query_indexes")
-    search_indexes = Module("couchloop.management.search_indexes")
-    users = Module("couchloop.management.users")
 
 
 class BucketManagerMethods:
