@@ -11,6 +11,7 @@ import pytest
 from couchloop.exceptions import (
     CouchbaseError,
     HandshakeClosedError,
+    LoopBlockedError,
     TlsError,
     TooManyConnectionsError,
     TooManyOpenFilesError,
@@ -113,9 +114,13 @@ def test_back_again(loop: Loop, served: Any, limit: str) -> None:
         served.cluster.drop_connections(full)
         loop.until(lambda: full.accepted >= accepted + 3)
         waiting = [loop.start(bucket.get, key, timeout=60) for key in keys]
-        with pytest.raises(CouchbaseError) as raised:
-            loop.wait(bucket.get_multi(keys, timeout=0.5))
-        error = raised.value
+        for _ in range(20):
+            with pytest.raises(CouchbaseError) as raised:
+                loop.wait(bucket.get_multi(keys, timeout=0.5))
+            error = raised.value
+            if not isinstance(error.__cause__, LoopBlockedError):
+                # Where others keep the machine busy, that is told first.
+                break
         assert type(error) is UnambiguousTimeoutError
         assert isinstance(error.__cause__, HandshakeClosedError | TooManyConnectionsError)
         assert f"127.0.0.1:{full.ports['kv']}" in str(error.__cause__)
