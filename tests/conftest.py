@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import gc
-import os
 
 import pytest
 from hypothesis import settings
 
-from tests.share import runs_twice, share
+from tests.share import BRIEF, share
 
 # No deadline: how long an example takes says more about the machine than about the code.
-# In CI a change is judged by the same examples each time; elsewhere every run explores.
+# In brief, as a change is judged, examples are the same each time; all other runs explore.
 settings.register_profile(
-    "couchloop", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI"))
+    "couchloop", deadline=None, print_blob=True, derandomize=BRIEF, max_examples=share(100)
 )
-settings.register_profile("share", settings.get_profile("couchloop"), max_examples=share(100))
 settings.load_profile("couchloop")
-
-
-def pytest_collectstart(collector: pytest.Collector) -> None:
-    """Choose how many examples the tests of a file try, before it is imported."""
-    if isinstance(collector, pytest.Module):
-        settings.load_profile("share" if runs_twice(collector.path) else "couchloop")
 
 
 @pytest.hookimpl(trylast=True)

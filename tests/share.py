@@ -1,17 +1,17 @@
-"""How much a test does that runs twice in `make test`: where branches are counted only a share."""
+"""How much a test does: in `make test` a share of what it does in `make test-full`, or alone."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, TypeVar
 
-ROOT: Final = Path(__file__).resolve().parent
-
-ROOMS: Final = frozenset({"hot", "kv", "operations", "session"})
-"""Rooms of tests/core whose tests also run, in full, where nothing is counted."""
+T = TypeVar("T")
 
 _DIVISOR: Final = int(os.environ.get("COUCHLOOP_SHARE", "1"))
+
+BRIEF: Final = _DIVISOR > 1
+"""Whether it is only a share."""
 
 
 def share(count: int) -> int:
@@ -19,7 +19,6 @@ def share(count: int) -> int:
     return max(1, count // _DIVISOR)
 
 
-def runs_twice(path: Path) -> bool:
-    """Whether a file of tests is in one of `ROOMS`."""
-    parts = path.relative_to(ROOT).parts if path.is_relative_to(ROOT) else ()
-    return len(parts) > 2 and parts[0] == "core" and parts[1] in ROOMS
+def first_of(cases: Sequence[T]) -> Sequence[T]:
+    """Return the cases, or so many of the first ones."""
+    return cases[: share(len(cases))]

@@ -117,9 +117,9 @@ class PytestRun(NamedTuple):
     twin: str = ""
     """The twin of the hot path that it runs on, as COUCHLOOP_SPEEDUPS has it; empty: compiled where
     it could be built."""
-    share: int = 1
-    """Of what other runs do in full, too, it does one part of so many (tests/share.py): examples of
-    properties, and the numbers of some."""
+    share: int = 4
+    """It does one part of so many of what it would do alone (tests/share.py): examples of
+    properties, simulated worlds, and the numbers of some."""
 
 
 class Step(NamedTuple):
@@ -133,8 +133,7 @@ class Step(NamedTuple):
 
 
 TEST_RUNS: Final[Sequence[PytestRun]] = (
-    # What counts branches takes twice the time: the rooms of the next run do only a share here.
-    PytestRun(("tests/core",), is_measured=True, twin=PURE, share=4),
+    PytestRun(("tests/core",), is_measured=True, twin=PURE),
     PytestRun(
         tuple(f"tests/core/{room}" for room in ("hot", "kv", "operations", "session")),
         name="core-compiled",
@@ -154,13 +153,15 @@ def _module(name: str, *arguments: str) -> tuple[str, ...]:
 
 
 _ON_BOTH: Final = {
-    "core-compiled",
     "txcouchbase",
     "gcouchbase",
     "conformance-twisted",
     "conformance-gevent",
 }
 """Runs that are made on the other twin, too, in full length."""
+
+_WHOLE: Final = {"core", "core-compiled", "embedded"}
+"""Runs that are made again in full length, with nothing counted."""
 
 
 def _pytest(run: PytestRun, paths: Sequence[str]) -> Step:
@@ -219,18 +220,17 @@ def all_steps() -> list[Step]:
 
 def long_steps() -> list[Step]:
     """Return the steps in full length that `make test` takes in a brief form, and some beside."""
+    runs = {
+        run.name or run.folders[0].partition("/")[2]: run._replace(share=1) for run in TEST_RUNS
+    }
+    whole = [run._replace(name=f"{name}-whole") for name, run in runs.items() if name in _WHOLE]
     others = [
-        _pytest(
-            run._replace(
-                name=f"{name.removesuffix('-compiled')}-other-twin", twin="" if run.twin else PURE
-            ),
-            run.folders,
-        )
-        for run in TEST_RUNS
-        if (name := run.name or run.folders[0].partition("/")[2]) in _ON_BOTH
+        run._replace(name=f"{name}-other-twin", twin="" if run.twin else PURE)
+        for name, run in runs.items()
+        if name in _ON_BOTH
     ]
     return [
-        *others,
+        *(_pytest(run, run.folders) for run in (*whole, *others)),
         *(_on_loop(loop, f"conformance-whole-{loop}", _WHOLE_KIT) for loop in GEVENT_LOOPS),
         Step("memory", (sys.executable, "tools/memory.py")),
         Step("simulation", _module("tests.simulation", "1000", "--worlds", "300")),
@@ -248,7 +248,7 @@ def choose_steps(wanted: Iterable[str]) -> list[Step]:
     for name in wanted:
         path = name.rstrip("/")
         runs = [
-            _pytest(run, (path,))
+            _pytest(run._replace(share=1), (path,))
             for run in TEST_RUNS
             if any(f"{path}/".startswith(f"{folder}/") for folder in run.folders)
         ]

@@ -15,6 +15,7 @@ from couchloop.wire import Feature, Magic, Opcode
 from tests.embedded.client import FEATURES, Client
 from tests.embedded.layouts import build
 from tests.embedded.recordings import decode, frames
+from tests.share import share
 
 _RECORDINGS = (
     "01-bootstrap",
@@ -70,7 +71,7 @@ def _damaged(draw: st.DrawFn) -> bytes:
     return frame._replace(datatype=draw(st.sampled_from([frame.datatype, 1, 2, 3, 8]))).encode()
 
 
-@settings(max_examples=200)
+@settings(max_examples=share(200))
 @given(
     logged_in=st.sampled_from([True, True, True, False]),
     features=_FEATURES,
@@ -94,7 +95,7 @@ def test_no_request_breaks_a_server(
     assert after.log_in().status == 0
 
 
-@settings(max_examples=50)
+@settings(max_examples=share(50))
 @given(st.binary(max_size=200))
 def test_no_bytes_break_a_server(data: bytes) -> None:
     """Bytes that are no frames end the connection, in an orderly way."""

@@ -24,6 +24,7 @@ from couchloop.embedded.search.regexps import Pattern
 from couchloop.embedded.search.requests import parse_request
 from tests.embedded.exchanges import load, names
 from tests.embedded.search_replay import SERVICE, Replay, dataset
+from tests.share import share
 
 JSON = st.recursive(
     st.none()
@@ -112,14 +113,14 @@ def check(body: bytes) -> Any:
 
 
 @given(BODY)
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=share(300), suppress_health_check=[HealthCheck.too_slow])
 def test_any_body(body: Any) -> None:
     """Members of the right names with anything in them are answered, or refused."""
     check(json.dumps(body).encode())
 
 
 @given(QUERIES, JSON, st.sampled_from(["min", "field", "boost", "fuzziness", "match", "terms"]))
-@settings(max_examples=150)
+@settings(max_examples=share(150))
 def test_recorded_queries_mixed(query: dict[str, Any], value: Any, name: str) -> None:
     """So are recorded queries mixed with one another and with something odd."""
     check(json.dumps({"query": query, "highlight": {}, "size": 3}).encode())
@@ -127,7 +128,7 @@ def test_recorded_queries_mixed(query: dict[str, Any], value: Any, name: str) ->
 
 
 @given(st.binary(max_size=40) | st.text().map(str.encode))
-@settings(max_examples=100)
+@settings(max_examples=share(100))
 def test_any_bytes(body: bytes) -> None:
     """So is what is no JSON at all."""
     check(body)
@@ -135,7 +136,7 @@ def test_any_bytes(body: bytes) -> None:
 
 
 @given(st.text(st.sampled_from('ab:"\\/^~+->=< *?12.()AND\t'), max_size=20))
-@settings(max_examples=300)
+@settings(max_examples=share(300))
 def test_any_query_string(text: str) -> None:
     """A query string is understood, or what is wrong with it is told."""
     try:
@@ -149,7 +150,7 @@ def test_any_query_string(text: str) -> None:
 
 
 @given(st.text(st.sampled_from("ab()[]{}|*+?.^$\\d-,:1i<P>x0"), max_size=15), st.text("ab1"))
-@settings(max_examples=500)
+@settings(max_examples=share(500))
 def test_any_expression(expression: str, term: str) -> None:
     """A regular expression matches or not, or what is wrong with it is told."""
     with suppress(SearchError):
@@ -162,7 +163,7 @@ def index(**mapping: Any) -> LiveIndex:
 
 
 @given(st.lists(JSON | st.sampled_from(list(dataset()["documents"].values())), max_size=5), JSON)
-@settings(max_examples=200)
+@settings(max_examples=share(200))
 def test_any_document(documents: list[Any], value: Any) -> None:
     """Any documents can be indexed, under any mapping, and found again."""
     dynamic = index(store_dynamic=True)

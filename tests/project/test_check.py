@@ -47,9 +47,22 @@ def test_long_steps_come_last(monkeypatch: pytest.MonkeyPatch) -> None:
     ran.clear()
     assert check.main(["--full"]) == 0
     assert brief[0] == "speedups"
+    whole = ["core-whole", "core-compiled-whole", "embedded-whole"]
     others = [name for name in ran if name.endswith("-other-twin")]
     on_loops = [f"conformance-whole-{loop}" for loop in check.GEVENT_LOOPS]
-    assert ran == [*brief, *others, *on_loops, "memory", "simulation", "soak"]
+    assert ran == [*brief, *whole, *others, *on_loops, "memory", "simulation", "soak"]
+
+
+def test_nothing_is_only_brief() -> None:
+    """What `make test` does a share of, a long step does whole, be it on the other twin."""
+    shared = {each.command[-1] for each in check.all_steps() if _share(each)}
+    whole = {each.command[-1] for each in check.long_steps() if not _share(each)}
+    assert "tests/core" in shared
+    assert shared - {"tests/interop"} <= whole
+
+
+def _share(step: check.Step) -> str:
+    return dict(step.environment).get("COUCHLOOP_SHARE", "")
 
 
 def test_both_twins() -> None:

@@ -12,6 +12,7 @@ from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 
 from couchloop.exceptions import CouchbaseError
 from couchloop.result import MultiResult, ValueResult
+from tests.share import share
 from tests.txcouchbase.support import Memory, outcome
 from txcouchbase.bucket import Bucket
 
@@ -138,14 +139,14 @@ def _run(actions: list[tuple[str, Any]], connect: Callable[[Memory, Bucket], obj
     return seen
 
 
-@settings(max_examples=60)
+@settings(max_examples=share(60))
 @given(st.lists(_actions, min_size=20, max_size=200))
 def test_while_open(actions: list[tuple[str, Any]]) -> None:
     """Each Deferred of an open Bucket fires once, with its caller's own value or cancelled."""
     _run(actions, lambda memory, bucket: memory.result(bucket.connect()))
 
 
-@settings(max_examples=30)
+@settings(max_examples=share(30))
 @given(st.lists(_actions, min_size=20, max_size=100))
 def test_while_opening(actions: list[tuple[str, Any]]) -> None:
     """The same holds from the very first turn, while operations wait for the bucket."""

@@ -22,6 +22,7 @@ from couchloop.operations.stream import END
 from tests.core.fulltext.asked import params_of, query_of
 from tests.core.fulltext.test_rows import Searching
 from tests.embedded.exchanges import Exchange, load, names
+from tests.share import share
 
 NOT_SAID: Final = {
     # A match operator that is none, a fuzziness below 0 or by itself, bounds of two types.
@@ -142,7 +143,7 @@ def test_answers(size: int) -> None:
         assert bool(hands.stream.errors) == bool(answer["status"].get("errors"))
 
 
-@settings(max_examples=60)
+@settings(max_examples=share(60))
 @given(st.data())
 def test_bytewise(data: st.DataObject) -> None:
     """So is one that comes byte by byte."""

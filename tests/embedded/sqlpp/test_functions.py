@@ -26,6 +26,7 @@ from couchloop.embedded.sqlpp.functions import (
 from couchloop.embedded.sqlpp.texts import encode, mended
 from couchloop.embedded.sqlpp.values import MISSING, Binary, Value, number
 from tests.embedded.sqlpp.functions import call
+from tests.share import share
 
 _TEXTS = st.one_of(
     st.text(max_size=12),
@@ -79,7 +80,7 @@ def _is_whole(value: Value) -> bool:
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=share(12), deadline=None)
 @given(data=st.data())
 def test_any_values(name: str, data: st.DataObject) -> None:
     """Whatever it is given, a function answers a value or refuses by FunctionError."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from couchloop.embedded.sqlpp.errors import FunctionError
 from couchloop.embedded.sqlpp.functions.regexp import Regexp, compile_regexp, quoted
 from tests.embedded.sqlpp.functions import call
+from tests.share import share
 
 _ATOMS = st.sampled_from(
     ["a", "b", ".", "[ab]", "[^a]", "\\d", "\\w", "\\b", "\\B", "^", "$", "c", "(?:)", "\\x61", "é"]
@@ -33,7 +34,7 @@ def _grown(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 _PATTERNS = st.recursive(_ATOMS, _grown, max_leaves=8)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=share(400), deadline=None)
 @given(_PATTERNS, st.text("abcé1 \n", max_size=12))
 def test_like_python(pattern: str, text: str) -> None:
     """The first match is the same as that of an engine that tries one way after the other."""

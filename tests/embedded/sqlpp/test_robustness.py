@@ -14,6 +14,7 @@ from couchloop.embedded.sqlpp.engine import Engine, Order
 from couchloop.embedded.sqlpp.texts import encode
 from tests.embedded import query_replay
 from tests.embedded.sqlpp.service import Service
+from tests.share import share
 
 _STATEMENTS: Final = sorted(
     {
@@ -48,14 +49,14 @@ def _run(engine: Engine, statement: str, **named: object) -> None:
     assert answer.status == "success" or answer.errors
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=share(300), deadline=None)
 @given(pieces=_PIECES)
 def test_any_words(engine: Engine, pieces: list[str]) -> None:
     """What is no statement is a syntax error."""
     _run(engine, " ".join(pieces))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=share(400), deadline=None)
 @given(
     statement=st.sampled_from(_STATEMENTS),
     other=st.sampled_from(_STATEMENTS),
@@ -71,7 +72,7 @@ def test_statements_that_were_changed(
         _run(engine, text[:where] + piece + text[where + length :])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=share(200), deadline=None)
 @given(statement=st.sampled_from(_STATEMENTS), value=_VALUES)
 def test_any_arguments(engine: Engine, statement: str, value: object) -> None:
     """Whatever type an argument has, where a statement of the recordings has a literal."""
