@@ -4,7 +4,7 @@ import warnings
 
 from couchloop import neighbours
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 LOCKMODE_NONE = 0
 LOCKMODE_EXC = 1
