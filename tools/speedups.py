@@ -19,8 +19,9 @@ SOURCES: Final = (HOT / "_twin.pyx", ROOT / "core" / "couchloop" / "__init__.py"
 
 
 def built(hot: Path = HOT) -> list[Path]:
-    """Return what was built for this interpreter."""
-    return sorted(hot.glob(f"_twin.{sys.implementation.cache_tag}-*.so"))
+    """Return what was built for this interpreter, or for all of its kind (COUCHLOOP_ABI3=1)."""
+    names = (f"_twin.{sys.implementation.cache_tag}-*.so", "_twin.abi3.so")
+    return sorted(path for name in names for path in hot.glob(name))
 
 
 def is_fresh() -> bool:
@@ -49,8 +50,8 @@ def build() -> str:
     if built():
         return ""
     lines = made.stdout.strip().splitlines() or ["nothing was said"]
-    told = [line for line in lines if "without its compiled" in line or "error" in line.lower()]
-    return (told or lines)[-1]
+    wrong = [line for line in lines if "error" in line.lower()]
+    return (wrong or [line for line in lines if "without its compiled" in line] or lines)[-1]
 
 
 def main() -> int:

@@ -54,8 +54,8 @@ def test_without_cython(tmp_path: Path) -> None:
 
 def test_source_is_shipped() -> None:
     """Who has the source distribution can build it."""
-    lines = (ROOT / "MANIFEST.in").read_text(encoding="utf-8").split()
-    assert "core/couchloop/hot/_twin.pyx" in lines
+    lines = (ROOT / "MANIFEST.in").read_text(encoding="utf-8").splitlines()
+    assert "graft core/couchloop" in lines
     assert all(path.exists() for path in speedups.SOURCES)
 
 
@@ -70,8 +70,19 @@ def test_why_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert speedups.build() == "error: no compiler"
 
 
+@pytest.mark.timeout(300)
 def test_without_a_compiler(tmp_path: Path) -> None:
-    """A compiler that fails is no failure."""
+    """A compiler that fails is no failure: what is built is pure, and says so."""
     pytest.importorskip("Cython")
-    assert "failed" in built(tmp_path, CC="false", COUCHLOOP_SPEEDUPS="1")
+    said = built(tmp_path, CC="false", COUCHLOOP_SPEEDUPS="1", COUCHLOOP_ABI3="1")
+    assert "without its compiled hot path: the compiler failed" in said
+    assert "Py_LIMITED_API=0x030B0000" in said
     assert not list(tmp_path.rglob("*.so"))
+
+
+def test_found(tmp_path: Path) -> None:
+    """What was built for this interpreter is found, or for every CPython; nothing else is."""
+    own = tmp_path / f"_twin.{sys.implementation.cache_tag}-x86_64-linux-gnu.so"
+    for name in (own.name, "_twin.abi3.so", "_twin.other-1-x86_64-linux-gnu.so"):
+        (tmp_path / name).touch()
+    assert speedups.built(tmp_path) == sorted([own, tmp_path / "_twin.abi3.so"])

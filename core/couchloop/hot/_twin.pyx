@@ -27,6 +27,12 @@ cdef extern from *:
     """
     #include <stdint.h>
     #include <string.h>
+    #ifdef Py_LIMITED_API
+    /* It has no look into objects: these are calls. */
+    #define PyBytes_AS_STRING PyBytes_AsString
+    #define PyBytes_GET_SIZE PyBytes_Size
+    #define PyFloat_AS_DOUBLE PyFloat_AsDouble
+    #endif
     #ifndef COUCHLOOP_VERSION
     #define COUCHLOOP_VERSION ""
     #endif
