@@ -22,3 +22,8 @@ def share(count: int) -> int:
 def first_of(cases: Sequence[T]) -> Sequence[T]:
     """Return the cases, or so many of the first ones."""
     return cases[: share(len(cases))]
+
+
+def spread(cases: Sequence[T]) -> Sequence[T]:
+    """Return the cases, or so many of them, from the first one to the last ones."""
+    return cases[::_DIVISOR]

@@ -18,6 +18,7 @@ import pytest
 
 from couchloop.__main__ import make_parser
 from tests.interop.served import environment, served
+from tests.share import BRIEF
 
 LOOPS: Final = ("twisted", "gevent")
 SECRET: Final = "geheim-4711"
@@ -49,7 +50,7 @@ def cluster() -> Iterator[str]:
         yield f"{said['connection_string']}/default"
 
 
-@pytest.fixture(params=LOOPS)
+@pytest.fixture(params=LOOPS[:1] if BRIEF else LOOPS)
 def login(request: pytest.FixtureRequest) -> tuple[str, ...]:
     """Return who connects, and on which loop."""
     return (*LOGIN, "--loop", request.param)

@@ -27,6 +27,7 @@ from couchloop.wire import Opcode
 from tests.certificates import LONG_AGO, Certificates, listening, talking
 from tests.forwarding import NOWHERE
 from tests.interop.served import environment, served
+from tests.share import BRIEF
 
 LOOPS: Final = ("twisted", "gevent")
 SECRET: Final = "geheim-4711"
@@ -34,7 +35,12 @@ USER: Final = ("--user", f"user:{SECRET}")
 LOGIN: Final = ("--username", "user", "--password-env", "THE_PASSWORD")
 HTTP: Final = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
 
-on_both_loops = pytest.mark.parametrize("loop", LOOPS)
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run on both loops, in brief on either: what is said is made in the core."""
+    if "loop" in metafunc.fixturenames:
+        by_name = LOOPS[len(metafunc.function.__name__) % 2]
+        metafunc.parametrize("loop", [by_name] if BRIEF else LOOPS)
 
 
 class Done:
@@ -136,7 +142,6 @@ def naming() -> Iterator[tuple[int, Callable[[str], None]]]:
         process.communicate()
 
 
-@on_both_loops
 @pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", "<&- >&- 2>&-", "--json >&-"])
 def test_closed_streams(loop: str, closed: str) -> None:
     """Whoever wants the exit status alone may close what the program would print to."""
@@ -152,7 +157,6 @@ def test_closed_streams(loop: str, closed: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
 
 
-@on_both_loops
 def test_no_room_for_the_report(loop: str) -> None:
     """Where the report cannot be written, one line says so."""
     with Path("/dev/full").open("w", encoding="utf-8") as full:
@@ -179,7 +183,6 @@ def test_no_room_for_the_report(loop: str) -> None:
     assert "the report cannot be written: No space left on device" in line
 
 
-@on_both_loops
 class TestHealthy:
     """Nothing is wrong."""
 
@@ -246,7 +249,6 @@ class TestHealthy:
         assert done.status == 0, done.out
 
 
-@on_both_loops
 class TestBroken:
     """One thing is wrong, and the step that meets it says so."""
 

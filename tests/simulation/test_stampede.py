@@ -16,6 +16,7 @@ from couchloop.session import opening
 from couchloop.session.connections import Connections
 from couchloop.session.route_table import Endpoint
 from couchloop.settings.values import Address, Login, Settings
+from tests.share import share
 from tests.simulation.clients import Client
 from tests.simulation.events import Loop
 from tests.simulation.history import History
@@ -126,7 +127,7 @@ class _Stampede:
         return broken
 
 
-@pytest.mark.parametrize(("clients", "whole"), [(1000, False), (500, True)])
+@pytest.mark.parametrize(("clients", "whole"), [(share(1000), False), (share(500), True)])
 def test_no_stampede(clients: int, *, whole: bool) -> None:
     """Attempts are spread as the jitter promises, and everybody comes back once there is room."""
     stampede = _Stampede(clients, whole=whole)

@@ -10,6 +10,7 @@ from couchloop.exceptions import ConnectionLostError, CouchbaseError, Incomplete
 from couchloop.operations.stream import END
 from tests.core.fulltext.test_rows import Searching
 from tests.core.http.answers import Recorded, recorded
+from tests.share import spread
 
 ANSWERS = [
     each for each in recorded() if each.name.startswith("search/") and isinstance(each.means, dict)
@@ -62,7 +63,7 @@ def test_bytewise(answer: Recorded) -> None:
 def test_cut_off(answer: Recorded) -> None:
     """Cut off at any byte: whole hits, then an error; without a hit it is asked again."""
     hits = answer.means.get("hits") or []
-    for size in range(len(answer.text.rstrip()) - 1):
+    for size in spread(range(len(answer.text.rstrip()) - 1)):
         hands = Searching().begun()
         hands.stream.piece(answer.text[:size])
         found, _ = taken(hands)

@@ -24,6 +24,7 @@ from couchloop.exceptions import (
 from couchloop.http import whole_rows
 from couchloop.http.rows import DEEPEST, QUERY_ROWS, SEARCH_ROWS, VIEW_ROWS, RowScanner
 from tests.core.http.answers import Recorded, compact, in_lines, indented, recorded
+from tests.share import spread
 
 ANSWERS: Final = recorded()
 OBJECTS: Final = [each for each in ANSWERS if isinstance(each.means, dict)]
@@ -134,7 +135,7 @@ class TestRecordedAnswers:
         """Wherever it is cut short, the rows before are given, and it is said that it has ended."""
         rows, members = split_answer(answer.member, answer.means)
         end = len(answer.text.rstrip())
-        for cut in range(end):
+        for cut in spread(range(end)):
             outcome = Outcome(answer.member, [answer.text[:cut]])
             assert isinstance(outcome.error, IncompleteAnswerError)
             assert outcome.values == rows[: len(outcome.rows)]

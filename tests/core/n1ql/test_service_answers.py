@@ -18,6 +18,7 @@ from couchloop.operations.stream import END
 from tests.core.http.answers import Recorded, recorded
 from tests.core.n1ql.hands import Hands
 from tests.core.world import defaults
+from tests.share import spread
 
 
 def whole(answer: Recorded) -> Recorded:
@@ -74,7 +75,7 @@ def test_whole(answer: Recorded, pieces: int) -> None:
 def test_cut_off(answer: Recorded) -> None:
     """Wherever it is cut off, whole rows are given, and nobody takes it for complete."""
     said = answer.means.get("results") or []
-    for end in range(len(answer.text)):
+    for end in spread(range(len(answer.text))):
         hands = Hands(query(defaults(), "SELECT 1")).start()
         hands.stream.began(200, {}, "host:8093")
         hands.stream.piece(answer.text[:end])

@@ -42,6 +42,7 @@ from couchloop.settings.values import Wire
 from couchloop.wire import Feature, Opcode, Status
 from tests.core.session.support import error_of, node_at, opened
 from tests.core.world import World
+from tests.share import share
 
 MAJORITY = Durability.MAJORITY
 
@@ -447,7 +448,7 @@ class TestBatches:
     """The same for many keys."""
 
     @both
-    @pytest.mark.parametrize("count", [1, 5, 300, 1500])
+    @pytest.mark.parametrize("count", [1, 5, 300, share(1500)])
     def test_success(self, count: int, tokens: bool) -> None:
         """All are stored, then the copies of all are asked: those of one vbucket together."""
         w = world(tokens=tokens)
@@ -508,7 +509,7 @@ class TestBatches:
         w = world(tokens=tokens)
         w.cluster.delay_replication("default", inf)
         begun = w.clock.now()
-        documents = dict.fromkeys(map(str, range(400)), 1)
+        documents = dict.fromkeys(map(str, range(share(400))), 1)
         error = error_of(ended(w, ops.upsert_multi(w.defaults, documents, replicate_to=1)))
         assert type(error) is DurabilityTimeoutError
         assert w.clock.now() - begun < 6.0
@@ -543,7 +544,7 @@ class TestBatches:
         """Nothing is left of a batch whose caller has gone."""
         w = world()
         w.cluster.delay_replication("default", inf)
-        documents = dict.fromkeys(map(str, range(400)), 1)
+        documents = dict.fromkeys(map(str, range(share(400))), 1)
         batch = w.submit(ops.upsert_multi(w.defaults, documents, replicate_to=1))
         w.advance(0.2)
         w.session.cancel_batch(batch)
@@ -639,7 +640,7 @@ class TestEndure:
         """A batch has the result of each key, and the CAS that is asked for."""
         w = world()
         d = w.defaults
-        keys = [f"k{number}" for number in range(250)]
+        keys = [f"k{number}" for number in range(share(250))]
         stored = w.do_batch(ops.upsert_multi(d, dict.fromkeys(keys, 1)))
         found = done(w, ops.endure_multi(d, keys))
         assert {key: each.cas for key, each in found.items()} == {
@@ -657,7 +658,7 @@ class TestEndure:
         w = world()
         d = w.defaults
         w.cluster.delay_replication("default", inf)
-        keys = [f"k{number}" for number in range(250)]
+        keys = [f"k{number}" for number in range(share(250))]
         w.do_batch(ops.upsert_multi(d, dict.fromkeys(keys, 1)))
         begun = w.clock.now()
         error = error_of(ended(w, ops.endure_multi(d, keys, timeout=1.0)))
