@@ -13,7 +13,7 @@ DOCS_READY := $(VENV)/ready-for-docs
 
 export PYTHON
 
-.PHONY: demo test test-full speedups format methods parity diagrams errors docs bench guard simulate soak clean
+.PHONY: demo test test-full release-check speedups format methods parity diagrams errors docs bench guard simulate soak clean
 
 demo: $(DEMO_READY)
 	$(BIN)/python examples/demo.py
@@ -24,6 +24,11 @@ test: $(TEST_READY)
 # With everything in full length: about half an hour.
 test-full: $(FULL_READY)
 	$(BIN)/python tools/check.py --full
+
+# What users would install, tried as they would: some minutes. DIST=dist keeps what was checked.
+DIST :=
+release-check: | $(BIN)/python
+	$(BIN)/python tools/release.py $(if $(DIST),--dist $(DIST))
 
 # The compiled twin of the hot path, beside its source, where Cython and a compiler are.
 speedups: $(TEST_READY)
