@@ -10,35 +10,73 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
-__all__ = ["clash", "need"]
+__all__ = ["clash", "find_clash", "need"]
 
 _OURS = "over the sans-I/O core `couchloop`"
 """What the text of our packages says of them."""
 _NAMES = ("txcouchbase", "gcouchbase")
-_CURE = (
+_APART = (
     "use an environment for each, or: pip uninstall couchbase, then pip install --force-reinstall "
     "couchloop"
 )
+_AGAIN = "pip install --force-reinstall couchloop"
 
 
 def clash() -> str:
     """Return what is wrong with the packages that are installed beside ours, and the cure.
 
-    It is empty where nothing is. Nothing is imported.
+    It is empty where nothing is. Nothing of them is imported.
     """
-    for name in _NAMES:
+    cause, cure = find_clash()
+    return f"{cause}: {cure}" if cause else ""
+
+
+def find_clash(names: tuple[str, ...] = _NAMES) -> tuple[str, str]:
+    """Return the same in two: what is wrong, and the cure; both empty where nothing is.
+
+    Args:
+        names: those of our packages that are looked at; for one alone it only counts whether it is
+            ours.
+    """
+    for name in names:
         spec = _spec(name)
-        if spec is not None and not _is_ours(name, spec):
-            return (
-                f"the package {name} at {spec.origin} is another's than couchloop's (the official "
-                f"SDK, the distribution couchbase, has one of that name): {_CURE}"
-            )
-    if _spec("couchbase") is not None:
-        return (
-            "the distribution couchbase is installed in this environment, too; its package "
-            f"txcouchbase and couchloop's overwrite each other: {_CURE}"
+        if spec is None:
+            continue
+        if spec.origin is None and spec.submodule_search_locations:
+            # A folder without `__init__.py`: who uninstalled another package took it along.
+            return f"the package {name} has lost files, perhaps to an uninstalled SDK", _AGAIN
+        if _is_ours(name, spec):
+            continue
+        sdk = _official() or "couchbase"
+        cause = (
+            f"the package {name} at {spec.origin} is another's than couchloop's (the official SDK, "
+            f"the distribution {sdk}, has one of that name)"
         )
-    return ""
+        return cause, _APART
+    if len(names) > 1 and (sdk := _official()):
+        cause = (
+            f"the distribution {sdk} is installed in this environment, too; its package "
+            "txcouchbase and couchloop's overwrite each other"
+        )
+        return cause, _APART
+    return "", ""
+
+
+def _official() -> str:
+    """Return the name and version of the official SDK's distribution; empty: there is none.
+
+    A package `couchbase` without a distribution of that name is a program's own, and harmless.
+    """
+    spec = _spec("couchbase")
+    if spec is None or spec.origin is None:
+        return ""
+    # It costs more than all the rest here, and most programs need it not.
+    from importlib.metadata import version  # noqa: PLC0415
+
+    try:
+        return f"couchbase {version('couchbase')}"
+    except (ImportError, KeyError, OSError, TypeError, ValueError):
+        return ""
 
 
 def need(name: str, user: str, extra: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -33,6 +34,15 @@ def package(place: Path, name: str, text: str = "") -> None:
     (place / name / "__init__.py").write_text(text)
 
 
+def distribution(place: Path, metadata: str = "Name: couchbase\nVersion: 4.6.3\n") -> None:
+    """Make what an installation of the official SDK leaves, its `txcouchbase` apart."""
+    package(place, "couchbase", "raise SystemExit('imported')")
+    (place / "couchbase-4.6.3.dist-info").mkdir()
+    (place / "couchbase-4.6.3.dist-info" / "METADATA").write_text(
+        f"Metadata-Version: 2.1\n{metadata}"
+    )
+
+
 def test_alone() -> None:
     """Where nothing clashes nothing is said."""
     assert clash() == ""
@@ -49,13 +59,91 @@ def test_a_package_of_our_name(tmp_path: Path, name: str) -> None:
     assert "pip uninstall couchbase" in ended.stderr
 
 
-def test_the_official_distribution(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ours", ["couchloop", "gcouchbase", "txcouchbase"])
+def test_the_official_distribution(tmp_path: Path, ours: str) -> None:
     """The official distribution is noticed, even where its files have not replaced ours."""
-    package(tmp_path, "couchbase")
+    distribution(tmp_path)
+    ended = run(f"import {ours}", tmp_path)
+    assert ended.returncode == 0
+    assert "the distribution couchbase 4.6.3 is installed in this environment, too" in ended.stderr
+    assert "use an environment for each" in ended.stderr
+    assert ended.stderr.count("RuntimeWarning") == 1
+
+
+def test_a_foreign_package_of_the_distribution(tmp_path: Path) -> None:
+    """Where its package has replaced ours, the distribution is named with its version."""
+    distribution(tmp_path)
+    package(tmp_path, "txcouchbase", "raise SystemExit('imported')")
     ended = run("import gcouchbase", tmp_path)
     assert ended.returncode == 0
-    assert "the distribution couchbase is installed in this environment, too" in ended.stderr
+    assert f"the package txcouchbase at {tmp_path / 'txcouchbase'}" in ended.stderr
+    assert "the distribution couchbase 4.6.3, has one of that name" in ended.stderr
     assert ended.stderr.count("RuntimeWarning") == 1
+
+
+@pytest.mark.parametrize("metadata", ["", "Name: couchbase\n", "Version: 1\n\0"])
+def test_a_damaged_distribution(tmp_path: Path, metadata: str) -> None:
+    """What its metadata say breaks nothing here."""
+    distribution(tmp_path, metadata)
+    assert run("import couchloop", tmp_path).returncode == 0
+
+
+def test_a_program_s_own_couchbase(tmp_path: Path) -> None:
+    """A package or a folder of a program's own, called couchbase, is no distribution's."""
+    (tmp_path / "folder" / "couchbase").mkdir(parents=True)
+    assert run("import couchloop", tmp_path / "folder").stderr == ""
+    package(tmp_path, "couchbase")
+    assert run("import couchloop", tmp_path).stderr == ""
+
+
+def test_lost_files(tmp_path: Path) -> None:
+    """Uninstalling the SDK takes files of ours along: the rest says so, and the cure."""
+    (tmp_path / "couchloop").symlink_to(ROOT / "core" / "couchloop")
+    (tmp_path / "txcouchbase").mkdir()
+    (tmp_path / "txcouchbase" / "service.py").touch()
+    # Without what is installed: ours would be found there.
+    ended = subprocess.run(
+        [sys.executable, "-P", "-S", "-c", "import couchloop"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0
+    assert "the package txcouchbase has lost files" in ended.stderr
+    assert "pip install --force-reinstall couchloop" in ended.stderr
+
+
+@pytest.mark.parametrize(("loop", "name"), [("twisted", "txcouchbase"), ("gevent", "gcouchbase")])
+def test_the_command_refuses_another_s(tmp_path: Path, loop: str, name: str) -> None:
+    """The command says so before it imports another's package, on the loop that would need it."""
+    package(tmp_path, name, "raise SystemExit('imported')")
+    program = (
+        "import sys; from couchloop.__main__ import main; "
+        f"sys.exit(main(['ping', 'couchbase://127.0.0.1:1/b', '--loop', {loop!r}]))"
+    )
+    ended = run(program, tmp_path)
+    assert ended.returncode == 2
+    last = ended.stderr.strip().rpartition("\n")[2]
+    assert f"the package {name} at {tmp_path / name}" in last
+    assert "use an environment for each" in last
+
+
+def test_the_doctor_tells(tmp_path: Path) -> None:
+    """The doctor has a line for what is beside ours, with the cure."""
+    distribution(tmp_path)
+    program = (
+        "import sys; from couchloop.__main__ import main; "
+        "sys.exit(main(['doctor', 'couchbase://127.0.0.1:1/b?dnssrv=off', '--loop', 'gevent', "
+        "'--username', 'u', '--password', 'p', '--json']))"
+    )
+    ended = run(program, tmp_path)
+    assert ended.returncode == 1, ended.stderr
+    step = json.loads(ended.stdout)["steps"][0]
+    assert (step["step"], step["verdict"]) == ("packages", "warning")
+    assert step["cause"].startswith("The distribution couchbase 4.6.3 is installed")
+    assert step["cure"].startswith("Use an environment for each")
 
 
 @pytest.mark.parametrize("text", ["\0", "\udc80".encode("utf-8", "surrogatepass").decode("latin1")])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from couchloop.doctor import User
+from couchloop.neighbours import find_clash
 from couchloop.safety.secret import Secret
 
 LOOPS: Final = ("twisted", "gevent")
@@ -80,6 +81,10 @@ def pick_loop(options: argparse.Namespace) -> str:
         raise UsageError(
             f"install couchloop[{loop or 'twisted'}]" + ("" if loop else " or [gevent]")
         )
+    cause, cure = find_clash(("txcouchbase" if loop == "twisted" else "gcouchbase",))
+    if cause:
+        # Before it is imported: the official SDK's installs a reactor.
+        raise UsageError(f"{cause}: {cure}")
     return loop
 
 

@@ -26,6 +26,7 @@ from couchloop.command.access import (
 )
 from couchloop.doctor import Diagnosis, Report, Step, Table
 from couchloop.hot.speedups import NAME
+from couchloop.neighbours import find_clash
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.values import Address
 
@@ -137,6 +138,7 @@ def run(options: argparse.Namespace) -> int:
         nonce=lambda: os.urandom(18).hex(),
         wall=time(),
         environment=os.environ,
+        clash=find_clash(),
     )
     if not options.json:
         screen.lines(table.header(report))

@@ -40,6 +40,22 @@ class User(NamedTuple):
         return f"User(username={self.username!r}, password=***)"
 
 
+def packages(context: DiagnosisContext, cause: str, cure: str) -> None:
+    """Report what is wrong with the packages beside ours, if anything is."""
+    if cause:
+        context.begin("packages")
+        context.end(
+            Step(
+                part=Part.REQUEST,
+                name="packages",
+                verdict=Verdict.WARNING,
+                text="another package takes a name of couchloop's",
+                cause=f"{cause[0].upper()}{cause[1:]}.",
+                cure=f"{cure[0].upper()}{cure[1:]}.",
+            )
+        )
+
+
 def parse(context: DiagnosisContext, text: Secret) -> ConnectionString:
     """Report what the connection string says."""
     context.begin("parse")

@@ -13,7 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-from couchloop.doctor.asked import User, certificates, credentials, parse, read_options
+from couchloop.doctor.asked import (
+    User,
+    certificates,
+    credentials,
+    packages,
+    parse,
+    read_options,
+)
 from couchloop.doctor.context import DiagnosisContext, StopError
 from couchloop.doctor.names import find_seeds
 from couchloop.doctor.nodes import (
@@ -45,6 +52,7 @@ class Diagnosis:
         nonce: gives nonces for SCRAM.
         wall: seconds since the epoch, for the age of certificates.
         environment: the process's variables; libcouchbase's count.
+        clash: what is wrong with the packages beside ours, and the cure (`neighbours.find_clash`).
     """
 
     def __init__(
@@ -58,8 +66,10 @@ class Diagnosis:
         nonce: Callable[[], str],
         wall: float,
         environment: Mapping[str, str] | None = None,
+        clash: tuple[str, str] = ("", ""),
     ) -> None:
         self.report = report
+        self._clash = clash
         self._limit = limit
         self._text = as_secret(text)
         report.connection_string = masked(text)
@@ -99,6 +109,7 @@ class Diagnosis:
 
     def _run(self) -> Task[None]:
         context = self._context
+        packages(context, *self._clash)
         connection_string = parse(context, self._text)
         options = read_options(context, connection_string)
         settings = context.settings = credentials(

@@ -59,9 +59,9 @@ class Step:
 
     Attributes:
         part: Where it belongs.
-        name: What was done, one of a fixed set: parse, options, environment, credentials,
-            certificates, srv, addresses, tcp, tls, http, hello, authentication, bucket,
-            configuration, seed, network, node, service.
+        name: What was done, one of a fixed set: packages, parse, options, environment,
+            credentials, certificates, srv, addresses, tcp, tls, http, hello, authentication,
+            bucket, configuration, seed, network, node, service.
         subject: What it was done to: a host, an address, an SRV name.
         verdict: What it has shown.
         seconds: How long it took; None: it did nothing that takes time.

@@ -195,6 +195,7 @@ def examine(
     limit: float = 5.0,
     environment: Mapping[str, str] | None = None,
     table: Table | None = None,
+    clash: tuple[str, str] = ("", ""),
 ) -> tuple[Report, str]:
     """Examine *text*; give the report, and all that people see of it."""
     report = Report(connection_string="", loop="Loop 1.0", version="9.9")
@@ -208,6 +209,7 @@ def examine(
         nonce=lambda: "0123456789abcdef",
         wall=WALL,
         environment=environment,
+        clash=clash,
     )
     lines = [*heard.table.header(report)]
     net.serve(diagnosis.run(net.clock.now()))

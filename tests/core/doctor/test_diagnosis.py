@@ -210,6 +210,21 @@ class TestDiagnosis:
         assert [step.name for step in report].count("node") == 3
         assert "Add /BUCKET" in shown
 
+    def test_packages(self) -> None:
+        """Packages that clash are a warning with its cure, before all else; it works all the same.
+
+        Where nothing clashes there is no such step.
+        """
+        text = "couchbase://10.0.0.1/default"
+        report, shown = examine(Net(), text, clash=("a package is theirs", "take it away"))
+        assert report.works
+        step = report.steps[0]
+        assert (step.name, step.verdict) == ("packages", Verdict.WARNING)
+        assert (step.cause, step.cure) == ("A package is theirs.", "Take it away.")
+        assert "! packages" in shown
+        assert "cure   Take it away." in shown
+        assert "packages" not in [each.name for each in examine(Net(), text)[0]]
+
     def test_an_interrupted_diagnosis(self) -> None:
         """What was found before an interruption is kept, and does not count as success."""
         net = Net()
