@@ -14,6 +14,12 @@ from couchloop.embedded.sqlpp.functions.regexp import Regexp, compile_regexp, qu
 from tests.embedded.sqlpp.functions import call
 from tests.share import share
 
+
+def _free(steps: int) -> None:
+    """Let a search take as many steps as it may."""
+    assert steps >= 0
+
+
 _ATOMS = st.sampled_from(
     ["a", "b", ".", "[ab]", "[^a]", "\\d", "\\w", "\\b", "\\B", "^", "$", "c", "(?:)", "\\x61", "é"]
 )
@@ -41,7 +47,7 @@ def test_like_python(pattern: str, text: str) -> None:
     # Python finds no place without a boundary in an empty text, and $ before a last line break.
     assume(text or "\\B" not in pattern)
     expected = re.compile(pattern.replace("$", "\\Z"), re.ASCII).search(text)
-    found = Regexp(pattern).search(text)
+    found = Regexp(pattern).search(text, _free)
     assert found == (None if expected is None else expected.span())
 
 
@@ -75,7 +81,7 @@ def test_like_python(pattern: str, text: str) -> None:
 )
 def test_syntax(pattern: str, text: str, spans: list[tuple[int, int]]) -> None:
     """Each form of the syntax matches what it says."""
-    assert list(Regexp(pattern).matches(text)) == spans
+    assert list(Regexp(pattern).matches(text, _free)) == spans
 
 
 @pytest.mark.parametrize(
@@ -124,13 +130,21 @@ def test_refused(pattern: str, text: str) -> None:
 )
 def test_no_backtracking(pattern: str, text: str) -> None:
     """What takes an engine that tries all ways for ever is decided."""
-    assert (compile_regexp(pattern).search(text) is not None) == (text == "a" * 50)
+    assert (compile_regexp(pattern).search(text, _free) is not None) == (text == "a" * 50)
+
+
+def test_steps_are_told() -> None:
+    """A statement learns what its searches cost while they run, so that it can end them."""
+    told: list[int] = []
+    assert compile_regexp("[^b]*b").search("a" * 50_000, told.append) is None
+    assert len(told) > 10
+    assert sum(told) > 50_000
 
 
 def test_bounded() -> None:
     """A search that would take too long all the same is given up."""
     with pytest.raises(FunctionError, match="too many steps"):
-        list(Regexp("x[^q]*q|x").matches("x" * 20_000))
+        list(Regexp("x[^q]*q|x").matches("x" * 20_000, _free))
     with pytest.raises(FunctionError, match="too large"):
         Regexp("((abcdefghijklmnopqrstuvwxyz){30}){30}")
     with pytest.raises(FunctionError, match="nests too deeply"):
@@ -141,13 +155,13 @@ def test_bounded() -> None:
 def test_any_pattern(pattern: str) -> None:
     """Whatever is given as a pattern is one, or is refused by FunctionError."""
     with suppress(FunctionError):
-        Regexp(pattern).search("abc")
+        Regexp(pattern).search("abc", _free)
 
 
 @given(st.text(max_size=8))
 def test_quoted(text: str) -> None:
     """A text that is quoted matches itself, and as a whole."""
-    assert Regexp(quoted(text)).search(f"{text}") == (0, len(text))
+    assert Regexp(quoted(text)).search(f"{text}", _free) == (0, len(text))
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from couchloop.embedded.analytics.definitions import Reader
 from couchloop.embedded.sqlpp.compiler import META, Compiler, Evaluate, Row
 from couchloop.embedded.sqlpp.documents import Found, Keyspace
 from couchloop.embedded.sqlpp.engine import Answer, Order
-from couchloop.embedded.sqlpp.environment import Environment
-from couchloop.embedded.sqlpp.errors import FunctionError, QueryError, unsupported
+from couchloop.embedded.sqlpp.environment import STEPS, Environment
+from couchloop.embedded.sqlpp.errors import FunctionError, QueryError, too_deep, unsupported
 from couchloop.embedded.sqlpp.planner import Planner
 from couchloop.embedded.sqlpp.scopes import Scope, ScopedSubquery, qualify
 from couchloop.embedded.sqlpp.session import Session
@@ -122,6 +122,8 @@ class AnalyticsEngine:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self.datasets = Datasets()
+        self.steps = STEPS
+        """See `QuerySettings.steps`."""
 
     def run(self, order: Order, dataverse: str = DEFAULT) -> Answer:
         """Run a statement; mistakes are in the answer, with this service's codes."""
@@ -133,21 +135,26 @@ class AnalyticsEngine:
             positional=order.positional,
             timeout=order.timeout,
             timeout_text=order.timeout_text,
+            steps=self.steps,
         )
         try:
             for row in self._rows(order, dataverse, environment):
-                answer.rows.append(row)
+                answer.rows.append(environment.shown(row))
             environment.check_time()
         except QueryError as error:
             _fail(answer, translated(error, order.statement))
         except FunctionError as error:
             _fail(answer, translated(error.at("expression"), order.statement))
+        except RecursionError:
+            _fail(answer, translated(too_deep(running=True), order.statement))
         answer.warnings = environment.warnings
         answer.fetched = environment.fetched
         return answer
 
     def _rows(self, order: Order, dataverse: str, environment: Environment) -> Iterator[object]:
         statement = Reader(order.statement, dataverse).read()
+        if isinstance(statement, Node):
+            environment.read(statement, order.statement)
         if isinstance(statement, Select):
             session = AnalyticsSession(
                 self._cluster,

@@ -84,14 +84,17 @@ class AnalyticsEndpoints:
         except QueryError as error:
             answer = Answer({"*": "*"}, errors=[translated(error, "")], status="fatal")
         except (NotJsonError, RecursionError):
-            too_deep = QueryError(24000, "The request is nested too deeply")
-            answer = Answer({"*": "*"}, errors=[too_deep], status="fatal")
+            answer = _too_deep("The request is nested too deeply")
         request_id = request.cluster.generator.uuid()
+        text = AnalyticsText(members, request_id, clock.now() - began)
+        try:
+            written = text.write(answer, "", "SELECT")
+        except RecursionError:
+            answer = _too_deep("A result is nested too deeply")
+            written = text.write(answer, "", "SELECT")
         if members.given.get("mode") == "async" and answer.status == "success":
             return self._defer(request, request_id, answer)
-        text = AnalyticsText(members, request_id, clock.now() - began)
-        body = text.write(answer, "", "SELECT").encode("utf-8", "replace")
-        return Response(_status(answer), body, JSON)
+        return Response(_status(answer), written.encode("utf-8", "replace"), JSON)
 
     def _defer(self, request: HttpRequest, request_id: str, answer: Answer) -> Response:
         while len(self._deferred) >= _MOST_DEFERRED:
@@ -176,6 +179,10 @@ def _order(request: HttpRequest, members: Members) -> Order:
         timeout=members.timeout,
         timeout_text=duration(members.timeout),
     )
+
+
+def _too_deep(text: str) -> Answer:
+    return Answer({"*": "*"}, errors=[QueryError(24000, text)], status="fatal")
 
 
 def _dataverse(members: Members) -> str:

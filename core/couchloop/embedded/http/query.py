@@ -11,7 +11,7 @@ from couchloop.embedded.http.query_answers import AnswerText, duration, status_o
 from couchloop.embedded.http.query_members import Members, read
 from couchloop.embedded.http.router import HttpRequest, Refusals, Response, Route
 from couchloop.embedded.sqlpp.engine import Answer, Engine, Order
-from couchloop.embedded.sqlpp.errors import QueryError
+from couchloop.embedded.sqlpp.errors import QueryError, too_deep
 from couchloop.embedded.sqlpp.texts import NotJsonError
 
 _TYPE: Final = (("Content-Type", "application/json; version=7.6.8-N1QL"),)
@@ -53,10 +53,16 @@ class QueryEndpoint:
         except QueryError as error:
             answer = Answer(errors=[error], status="fatal")
         except (NotJsonError, RecursionError):
-            too_deep = QueryError(1040, "Error processing JSON request body - cause: too deep")
-            answer = Answer(errors=[too_deep], status="fatal")
+            refused = QueryError(1040, "Error processing JSON request body - cause: too deep")
+            answer = Answer(errors=[refused], status="fatal")
         text = AnswerText(members, request.cluster.generator.uuid(), clock.now() - began)
-        body = text.write(answer, _host(request), answer.kind).encode("utf-8", "replace")
+        try:
+            written = text.write(answer, _host(request), answer.kind)
+        except RecursionError:
+            refused = too_deep(running=True)
+            answer = Answer(answer.signature, errors=[refused], status="fatal", kind=answer.kind)
+            written = text.write(answer, _host(request), answer.kind)
+        body = written.encode("utf-8", "replace")
         status = status_of(answer)
         content_type = _PLAIN if status == 406 else _TYPE
         chunked = _CHUNKED if len(body) > _BUFFER else ()

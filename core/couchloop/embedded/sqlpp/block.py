@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from couchloop.embedded.sqlpp.compiler import RESULT, Compiler, Evaluate, Grouped, Row
 from couchloop.embedded.sqlpp.documents import Found, Keyspace
 from couchloop.embedded.sqlpp.environment import Environment
-from couchloop.embedded.sqlpp.errors import QueryError
+from couchloop.embedded.sqlpp.errors import QueryError, unsupported
 from couchloop.embedded.sqlpp.grouping import (
     Grouper,
     aggregates_in,
@@ -62,6 +62,9 @@ from couchloop.embedded.sqlpp.windows import (
     with_named,
 )
 
+_MOST_STAGES: Final = 100
+"""That rows go through: each takes some of the interpreter's stack."""
+
 Rows: TypeAlias = Callable[[Row], Iterator[Row]]
 
 
@@ -111,6 +114,8 @@ class BlockPlanner:
     def plan(self, block: Block, outer: Scope, order: tuple[SortTerm, ...]) -> PlannedBlock:
         """Return the plan of a block, sorted as *order* has it. Raises QueryError."""
         check_names(block.projection)
+        if len(block.further) + len(block.let) > _MOST_STAGES:
+            raise unsupported(f"a query of more than {_MOST_STAGES} joins and variables")
         draft = _Draft(Scope(outer), _one_row)
         if block.source is not None:
             self._from(draft, block)
@@ -129,7 +134,7 @@ class BlockPlanner:
             _, sorter = plan_order(order, by_results, self._compiler, draft.grouped)
         results = _projected(draft.rows, projection, needs_results=sorter is not None)
         if block.projection.distinct:
-            results = _distinct(results)
+            results = _distinct(results, self._environment)
         return PlannedBlock(projection, sorter, results)
 
     def source_rows(self, source: Source, scope: Scope) -> tuple[str, Stage]:
@@ -195,7 +200,7 @@ class BlockPlanner:
 
     def _fixed_stage(self, source: Source, found: list[Found], alias: str, scope: Scope) -> Stage:
         if source.keys is None:
-            return lambda row: document_rows(alias, row, found)
+            return remembered(lambda: iter(found), alias, self._environment)
         keys = qualify(source.keys, Scope(scope.parent))
         evaluate = located("KEYS", self._compiler.compile(keys))
 
@@ -228,9 +233,9 @@ class BlockPlanner:
             qualified = qualify(join.condition, draft.scope)
             condition = located("ON", self._compiler.compile(qualified))
         if join.side == "right":
-            draft.rows = right_joined(left, stage, condition, scope.sources)
+            draft.rows = right_joined(left, stage, condition, scope.sources, self._environment)
         else:
-            draft.rows = _then(left, joined_rows(alias, stage, condition, join))
+            draft.rows = _then(left, joined_rows(alias, stage, condition, join, self._environment))
 
     def _lookup(self, join: Join, scope: Scope) -> tuple[str, Stage]:
         """Return what finds documents by keys that the left side holds."""
@@ -414,12 +419,12 @@ def _projected(
 
 
 def _distinct(
-    results: Callable[[Row], Iterator[tuple[Value, Row]]],
+    results: Callable[[Row], Iterator[tuple[Value, Row]]], environment: Environment
 ) -> Callable[[Row], Iterator[tuple[Value, Row]]]:
     def distinct(outer: Row) -> Iterator[tuple[Value, Row]]:
         seen: set[Hashable] = set()
         for value, row in results(outer):
-            key = group_key(value)
+            key = group_key(environment.weigh(value))
             if key not in seen:
                 seen.add(key)
                 yield value, row

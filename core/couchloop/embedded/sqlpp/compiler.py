@@ -113,6 +113,13 @@ class Compiler:
                 return lambda row: row[key]
         return _COMPILERS[type(node)](self, node)
 
+    def _weighed(self, node: Node) -> Evaluate:
+        """Likewise of a part whose value is gone over: large ones take time."""
+        evaluate, weigh = self.inner(node), self.environment.weigh
+        if isinstance(node, Constant) and not isinstance(node.value, str | list | dict):
+            return evaluate
+        return lambda row: weigh(evaluate(row))
+
     def optional(self, node: Node | None, default: Value) -> Evaluate:
         """Likewise of a part that may not be there."""
         return (lambda _: default) if node is None else self.inner(node)
@@ -189,25 +196,27 @@ class Compiler:
         base = self.inner(node.base)
         start, end = self.optional(node.start, None), self.optional(node.end, None)
         has_start, has_end = node.start is not None, node.end is not None
-        return lambda row: operators.piece(
-            base(row), start(row), end(row), has_start=has_start, has_end=has_end
+        weigh = self.environment.weigh
+        return lambda row: weigh(
+            operators.piece(base(row), start(row), end(row), has_start=has_start, has_end=has_end)
         )
 
     def star(self, node: Star) -> Evaluate:
         """`base[*]`."""
-        base = self.inner(node.base)
-        return lambda row: operators.star(base(row))
+        base, weigh = self.inner(node.base), self.environment.weigh
+        return lambda row: operators.star(weigh(base(row)))
 
     # --- constructors ---------------------------------------------------------------------------
 
     def array(self, node: ArrayLiteral) -> Evaluate:
         """`[…]`: MISSING stays in it, and is written as null."""
-        items = [self.inner(item) for item in node.items]
-        return lambda row: [item(row) for item in items]
+        items, weigh = [self.inner(item) for item in node.items], self.environment.weigh
+        return lambda row: weigh([item(row) for item in items])
 
     def object(self, node: ObjectLiteral) -> Evaluate:
         """`{…}`: MISSING drops the member, a name that is no string makes all NULL."""
         members = [(self.inner(each.name), self.inner(each.value)) for each in node.members]
+        weigh = self.environment.weigh
 
         def evaluate(row: Row) -> Value:
             made: dict[str, Value] = {}
@@ -222,7 +231,7 @@ class Compiler:
                     made.pop(name, None)
                 else:
                     made[name] = value
-            return made
+            return weigh(made)
 
         return evaluate
 
@@ -240,7 +249,7 @@ class Compiler:
         if operator in {"AND", "OR"}:
             return _logic(operands, decisive=operator == "OR")
         if operator == "||":
-            return _concatenation(operands)
+            return _concatenation(operands, self.environment.weigh)
         return self._arithmetic(operands, node.operators)
 
     def _arithmetic(self, operands: list[Evaluate], signs: tuple[str, ...]) -> Evaluate:
@@ -275,7 +284,7 @@ class Compiler:
 
     def comparison(self, node: Comparison) -> Evaluate:
         """`=`, `<`, `<=`."""
-        left, right = self.inner(node.left), self.inner(node.right)
+        left, right = self._weighed(node.left), self._weighed(node.right)
         if node.operator == "=":
             return lambda row: equal(left(row), right(row))
         or_equal = node.operator == "<="
@@ -283,7 +292,7 @@ class Compiler:
 
     def between(self, node: Between) -> Evaluate:
         """`value BETWEEN low AND high`: NULL or MISSING in any of them decides."""
-        parts = [self.inner(each) for each in (node.value, node.low, node.high)]
+        parts = [self._weighed(each) for each in (node.value, node.low, node.high)]
 
         def evaluate(row: Row) -> Value:
             value, low, high = (part(row) for part in parts)
@@ -298,12 +307,12 @@ class Compiler:
     def like(self, node: Like) -> Evaluate:
         """`value LIKE pattern`."""
         value, pattern = self.inner(node.value), self.inner(node.pattern)
-        escape = self.optional(node.escape, "\\")
-        return lambda row: operators.like(value(row), pattern(row), escape(row))
+        escape, spend = self.optional(node.escape, "\\"), self.environment.spend
+        return lambda row: operators.like(value(row), pattern(row), escape(row), spend)
 
     def membership(self, node: Membership) -> Evaluate:
         """`IN`, `WITHIN`."""
-        value, collection = self.inner(node.value), self.inner(node.collection)
+        value, collection = self._weighed(node.value), self._weighed(node.collection)
         operate = operators.member_of if node.operator == "in" else operators.within
         return lambda row: operate(value(row), collection(row))
 
@@ -315,7 +324,7 @@ class Compiler:
 
     def distinct_from(self, node: DistinctFrom) -> Evaluate:
         """`IS DISTINCT FROM`."""
-        left, right = self.inner(node.left), self.inner(node.right)
+        left, right = self._weighed(node.left), self._weighed(node.right)
         return lambda row: operations.distinct_from(left(row), right(row))
 
     def exists(self, node: Exists) -> Evaluate:
@@ -351,16 +360,17 @@ class Compiler:
 
     def quantified(self, node: Quantified) -> Evaluate:
         """`ANY`, `EVERY`."""
-        sources = [self.inner(binding.source) for binding in node.bindings]
+        sources = [self._weighed(binding.source) for binding in node.bindings]
         return quantified(node, sources, self.inner(node.condition), self.environment.tick)
 
     def comprehension(self, node: Comprehension) -> Evaluate:
         """`ARRAY`, `FIRST`, `OBJECT`."""
-        sources = [self.inner(binding.source) for binding in node.bindings]
+        sources = [self._weighed(binding.source) for binding in node.bindings]
         name = None if node.name is None else self.inner(node.name)
         condition = None if node.condition is None else self.inner(node.condition)
-        value = self.inner(node.value)
-        return comprehension(node, sources, name, value, condition, self.environment.tick)
+        value, weigh = self.inner(node.value), self.environment.weigh
+        evaluate = comprehension(node, sources, name, value, condition, self.environment.tick)
+        return lambda row: weigh(evaluate(row))
 
     def subquery(self, node: ScopedSubquery) -> Evaluate:
         """A SELECT in parentheses."""
@@ -383,8 +393,20 @@ class Compiler:
         if upper in POSITIONS:
             return self._position(node)
         arguments = [self.inner(argument) for argument in node.arguments]
-        call, environment = FUNCTIONS[upper].call, self.environment
-        return lambda row: call([argument(row) for argument in arguments], environment)
+        return self._called(FUNCTIONS[upper].call, arguments)
+
+    def _called(
+        self, call: Callable[[list[Value], Environment], Value], arguments: list[Evaluate]
+    ) -> Evaluate:
+        environment = self.environment
+        spend, weigh = environment.spend, environment.weigh
+
+        def evaluate(row: Row) -> Value:
+            spend(1)
+            given = [weigh(argument(row)) for argument in arguments]
+            return weigh(call(given, environment))
+
+        return evaluate
 
     def window_call(self, node: WindowCall) -> Evaluate:
         """A function over a window, which was computed before."""
@@ -439,11 +461,11 @@ def divide(left: Value, right: Value, environment: Environment) -> Value:
     return operators.divide(left, right) if both is True else both
 
 
-def _concatenation(operands: list[Evaluate]) -> Evaluate:
+def _concatenation(operands: list[Evaluate], weigh: Callable[[Value], Value]) -> Evaluate:
     def evaluate(row: Row) -> Value:
         result = operands[0](row)
         for operand in operands[1:]:
-            result = operators.concatenate(result, operand(row))
+            result = weigh(operators.concatenate(result, operand(row)))
         return result
 
     return evaluate

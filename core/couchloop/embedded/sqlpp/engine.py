@@ -9,8 +9,8 @@ from typing import Any, Final
 from couchloop.embedded.access.users import User
 from couchloop.embedded.sqlpp.catalogue import ClusterCatalogue
 from couchloop.embedded.sqlpp.definitions import DefinitionPlanner
-from couchloop.embedded.sqlpp.environment import Environment
-from couchloop.embedded.sqlpp.errors import FunctionError, QueryError, unsupported
+from couchloop.embedded.sqlpp.environment import STEPS, Environment
+from couchloop.embedded.sqlpp.errors import FunctionError, QueryError, too_deep, unsupported
 from couchloop.embedded.sqlpp.explain import Explainer
 from couchloop.embedded.sqlpp.merges import MergePlanner
 from couchloop.embedded.sqlpp.parser import parse
@@ -55,6 +55,9 @@ class QuerySettings:
     """Whether it takes no statement that changes anything, whatever requests say."""
     timeout: float = 0.0
     """Seconds after which a statement fails at the latest; 0: never."""
+    steps: int = STEPS
+    """Rows, and other work, after which a statement fails likewise, for the loop does nothing else
+    meanwhile; 0: never."""
     pretty: bool = False
     signature: bool = True
     metrics: bool = True
@@ -152,24 +155,29 @@ class Engine:
             positional=order.positional,
             timeout=order.timeout,
             timeout_text=order.timeout_text,
+            steps=self.settings.steps,
         )
         try:
             if order.prepared:
                 entry = self._entry(order.prepared, order)
                 statement = entry.statement
+                environment.read(statement, entry.text)
             else:
                 statement = parse(order.statement)
+                environment.read(statement, order.statement)
             answer.kind = kind_of(statement)
             plan = self._plan(statement, order, environment)
             answer.prepared = plan.prepared
             answer.signature = plan.signature
             for row in plan.rows:
-                answer.rows.append(row)
+                answer.rows.append(environment.shown(row))
             environment.check_time()
         except QueryError as error:
             self._fail(answer, error)
         except FunctionError as error:
             self._fail(answer, error.at("expression"))
+        except RecursionError:
+            self._fail(answer, too_deep(running=answer.ran))
         answer.errors += environment.errors
         answer.warnings = environment.warnings
         answer.sorted, answer.mutations = environment.sorted, environment.mutations

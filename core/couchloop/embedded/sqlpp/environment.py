@@ -8,15 +8,25 @@ from typing import Any, Final
 from couchloop.embedded.clock import Clock
 from couchloop.embedded.generator import Generator
 from couchloop.embedded.sqlpp.errors import FunctionError, QueryError
-from couchloop.embedded.sqlpp.syntax import Parameter
+from couchloop.embedded.sqlpp.statements import Insert
+from couchloop.embedded.sqlpp.syntax import Node, Parameter
 from couchloop.embedded.sqlpp.values import Value
 
 VERSION: Final = "7.6.8-0000-enterprise"
 """What VERSION() and the header of answers say."""
 
+STEPS: Final = 500_000
+"""Steps that a statement may take where nothing else is said: a second or two."""
 _TURNS: Final = 64
-"""Rows between two looks at the clock."""
+"""Steps between two looks at the clock."""
 _MOST_WARNINGS: Final = 16
+_SHOWN: Final = 4
+"""Steps that it takes to write a row of the answer."""
+_LONG_TEXT: Final = 256
+"""Characters that are copied in the time of a step."""
+_LONG_STATEMENT: Final = 1 << 9
+"""Characters of a statement that are evaluated, for one row, in the time of a step."""
+_UNBOUNDED: Final = 1 << 62
 
 
 class Environment:
@@ -29,6 +39,8 @@ class Environment:
         positional: arguments by position.
         timeout: seconds after which the statement fails; 0: never.
         timeout_text: how the request wrote them.
+        steps: after which the statement fails as if the time were over; 0: never. The loop that
+            serves the cluster does nothing else meanwhile.
     """
 
     def __init__(
@@ -40,6 +52,7 @@ class Environment:
         positional: Sequence[Value] = (),
         timeout: float = 0.0,
         timeout_text: str = "",
+        steps: int = STEPS,
     ) -> None:
         self._clock = clock
         self._generator = generator
@@ -58,7 +71,11 @@ class Environment:
         """Documents that were read."""
         self._deadline = clock.now() + timeout if timeout > 0 else None
         self._timeout_text = timeout_text
-        self._turn = 0
+        self._steps = steps or _UNBOUNDED
+        self._left = self._steps
+        self._looked = self._left
+        """What was left at the last look at the clock."""
+        self._row_cost = 1
 
     def clock(self) -> float:
         """Return the seconds since the epoch now."""
@@ -74,11 +91,42 @@ class Environment:
         if len(self.warnings) < _MOST_WARNINGS:
             self.warnings.append(warning)
 
+    def read(self, statement: Node, text: str) -> None:
+        """Take note of the statement: a long one takes longer for each row."""
+        # But for documents that stand in it, each of which is a row.
+        if not isinstance(statement, Insert) or not statement.pairs:
+            self._row_cost = 1 + len(text) // _LONG_STATEMENT
+
     def tick(self) -> None:
-        """Do what each row costs: now and then, a look at the clock. Raises QueryError (1080)."""
-        self._turn += 1
-        if self._turn % _TURNS == 0 and self._deadline is not None:
+        """Do what each row costs. Raises QueryError (1080)."""
+        self.spend(self._row_cost)
+
+    def shown(self, row: Value) -> Value:
+        """Return a row that the answer will have. Raises QueryError (1080)."""
+        self.spend(_SHOWN)
+        return self.weigh(row)
+
+    def spend(self, steps: int) -> None:
+        """Take steps, a microsecond or some each; now and then, look at the clock.
+
+        Raises QueryError (1080) if no more are left, or the time is over.
+        """
+        self._left -= steps
+        if self._left < 0:
+            raise QueryError(1080, _exhausted(self._steps), running=True)
+        if self._looked - self._left >= _TURNS:
+            self._looked = self._left
             self.check_time()
+
+    def weigh(self, value: Value) -> Value:
+        """Return a value that is gone over, or made: large ones take steps. Raises QueryError."""
+        kind = type(value)
+        if kind is str:
+            if len(value) >= _LONG_TEXT:
+                self.spend(len(value) // _LONG_TEXT)
+        elif kind is list or isinstance(value, dict):
+            self.spend(weight(value, _HEAVY * self._left) // _HEAVY)
+        return value
 
     def check_time(self) -> None:
         """Raise QueryError (1080) if the time is over."""
@@ -104,3 +152,33 @@ class Environment:
         line, column = parameter.place
         text = f"No value for {what} (near line {line}, column {column})."
         raise FunctionError(text, line=line, column=column)
+
+
+_HEAVY: Final = 4
+"""Values within values that are gone over in the time of a step."""
+
+
+def weight(value: Value, most: int) -> int:
+    """Return how many values are in one, long texts for several; counts little beyond *most*.
+
+    A value that stands twice in another counts twice: so it is written.
+    """
+    found, rest = 0, [value]
+    while rest and found <= most:
+        each = rest.pop()
+        if type(each) is str:
+            found += len(each) * _HEAVY // _LONG_TEXT
+        elif type(each) is list:
+            found += len(each)
+            rest += each
+        elif isinstance(each, dict):
+            found += len(each)
+            rest += each.values()
+    return found
+
+
+def _exhausted(steps: int) -> str:
+    return (
+        f"Timeout exceeded: the statement takes more than {steps} steps, and the embedded query "
+        "service does nothing else meanwhile; cluster.queries.settings.steps says how many it takes"
+    )

@@ -87,3 +87,12 @@ def unsupported(what: str, *, line: int = 0, column: int = 0) -> QueryError:
     """Return the refusal of what this engine does not do."""
     text = f"{what} is not supported by the embedded query service"
     return QueryError(3000, text, line=line, column=column)
+
+
+def too_deep(*, running: bool = False) -> QueryError:
+    """Return the refusal of what would exhaust the interpreter's stack.
+
+    Args:
+        running: whether that was found while the statement ran.
+    """
+    return QueryError(3000, unsupported("nesting as deep as here").text, running=running)

@@ -16,7 +16,9 @@ from couchloop.embedded.sqlpp.compiler import (
     Grouped,
     Row,
 )
+from couchloop.embedded.sqlpp.environment import Environment
 from couchloop.embedded.sqlpp.errors import QueryError
+from couchloop.embedded.sqlpp.ordering import sorting
 from couchloop.embedded.sqlpp.reprint import reprint
 from couchloop.embedded.sqlpp.scopes import Scope, qualify
 from couchloop.embedded.sqlpp.sources import located
@@ -129,12 +131,12 @@ class Grouper:
         groups: dict[Hashable, _Group] = {}
         for row in rows:
             self._environment.tick()
-            values = [evaluate(row) for evaluate in self._evaluate]
+            values = [self._environment.weigh(evaluate(row)) for evaluate in self._evaluate]
             key = tuple(map(group_key, values))
             group = groups.get(key)
             if group is None:
                 group = groups[key] = _Group(row, values, self._aggregates)
-            group.add(row, self._aggregates)
+            group.add(row, self._aggregates, self._environment)
             if self._keys.group_as is not None:
                 group.members.append(
                     {
@@ -155,9 +157,9 @@ class Grouper:
             if alias is not None:
                 row[alias] = row[GROUP_KEY, text]
         for aggregate, state in zip(self._aggregates, group.states, strict=True):
-            row[AGGREGATE, aggregate.text] = AGGREGATES[aggregate.name].end(state)
+            row[AGGREGATE, aggregate.text] = ended(aggregate.name, state, self._environment)
         if self._keys.group_as is not None:
-            row[self._keys.group_as] = group.members
+            row[self._keys.group_as] = self._environment.weigh(group.members)
             row[META, self._keys.group_as] = MISSING
         return row
 
@@ -174,12 +176,14 @@ class _Group:
         self.seen: list[set[Hashable]] = [set() for _ in aggregates]
         self.members: list[Value] = []
 
-    def add(self, row: Row, aggregates: list[_Aggregate]) -> None:
+    def add(self, row: Row, aggregates: list[_Aggregate], environment: Environment) -> None:
         """Add a row."""
         for index, aggregate in enumerate(aggregates):
             if aggregate.condition is not None and not truth(aggregate.condition(row)):
                 continue
-            value = True if aggregate.argument is None else aggregate.argument(row)
+            value = True
+            if aggregate.argument is not None:
+                value = environment.weigh(aggregate.argument(row))
             if aggregate.distinct:
                 key = group_key(value)
                 if key in self.seen[index]:
@@ -188,6 +192,13 @@ class _Group:
             state = AGGREGATES[aggregate.name].add(self.states[index], value)
             if state is not None:
                 self.states[index] = state
+
+
+def ended(name: str, state: Any, environment: Environment) -> Value:
+    """Return what an aggregate makes of its values."""
+    if type(state) is list:
+        environment.spend(sorting(len(state)))
+    return environment.weigh(AGGREGATES[name].end(state))
 
 
 def _aggregate(call: Call, compiler: Compiler) -> _Aggregate:

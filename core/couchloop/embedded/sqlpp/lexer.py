@@ -10,9 +10,12 @@ import re
 from enum import Enum
 from typing import Final, NamedTuple
 
-from couchloop.embedded.sqlpp.errors import QueryError
+from couchloop.embedded.sqlpp.errors import QueryError, unsupported
 from couchloop.embedded.sqlpp.values import Value, number
 from couchloop.embedded.sqlpp.words import RESERVED
+
+MOST_TOKENS: Final = 100_000
+"""Of a statement: a loop does nothing else while it is read."""
 
 SPACE: Final = " \t\n\r\f"
 """What separates tokens, and is trimmed from a statement."""
@@ -30,8 +33,8 @@ _TOKEN: Final = re.compile(
     | (?P<integer>(?:0|[1-9][0-9]*)(?![A-Za-z_]))
     | (?P<badnumber>[0-9]+(?:\.[0-9]+)?[A-Za-z_][A-Za-z0-9_]*)
     | (?P<digits>[0-9]+)
-    | (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.|'')*')
-    | (?P<escaped>`(?:[^`\\]|\\.|``)*`)
+    | (?P<string>"(?:[^"\\]++|\\.)*"|'(?:[^'\\]++|\\.|'')*')
+    | (?P<escaped>`(?:[^`\\]++|\\.|``)*`)
     | (?P<named>[$@][A-Za-z_][A-Za-z0-9_]*)
     | (?P<positional>[$@][1-9][0-9]*)
     | (?P<next>\?)
@@ -95,7 +98,7 @@ class Lexer:
         self._lines = [0, *(match.end() for match in re.finditer("\n", self.statement))]
 
     def tokens(self) -> list[Token]:
-        """Return all tokens; the last is of kind END."""
+        """Return all tokens; the last is of kind END. Raises QueryError if they are too many."""
         text, position, found = self.statement, 0, list[Token]()
         while position < len(text):
             match = _TOKEN.match(text, position)
@@ -106,6 +109,8 @@ class Lexer:
             position = match.end()
             if token is not None:
                 found.append(token)
+                if len(found) > MOST_TOKENS:
+                    raise unsupported(f"a statement of more than {MOST_TOKENS} words and signs")
                 if token.kind is Kind.ERROR:
                     break
                 if token.kind is Kind.NUMBER and re.fullmatch(r"\.|[0-9]+", text[position:]):

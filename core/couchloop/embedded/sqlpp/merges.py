@@ -135,7 +135,10 @@ class MergePlanner(MutationPlanner):
 
     def _by_keys(self, target: Target, keys: Value) -> list[Found]:
         wanted = keys if type(keys) is list else [keys]
-        found = [target.keyspace.fetch(key) for key in wanted if type(key) is str]
+        found = []
+        for key in wanted:
+            self._environment.tick()
+            found.append(target.keyspace.fetch(key) if type(key) is str else None)
         return [each for each in found if each is not None]
 
     def _fits(self, fits: Evaluate, row: Row, target: Target, document: Found) -> bool:

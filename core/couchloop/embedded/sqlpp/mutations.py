@@ -45,6 +45,9 @@ from couchloop.embedded.sqlpp.values import (
 _ROW: Final = ""
 """What the results of INSERT … SELECT are called: no alias is empty."""
 
+_WRITTEN: Final = 10
+"""Steps that it takes to write a document."""
+
 _REASONS: Final = {
     12033: "dml.statement.casmismatch",
     17012: "dml.statement.duplicatekey",
@@ -167,10 +170,9 @@ class MutationPlanner:
         entries = self._entries(statement)
 
         def rows() -> Iterator[Value]:
-            accepted = self._accepted(entries(), word, target.keyspace)
-            for key, value, expiry in accepted:
+            for accepted in self._accepted(entries(), word, target.keyspace):
                 self._environment.tick()
-                yield from self._inserted(target, word, (key, value, expiry), returning)
+                yield from self._inserted(target, word, accepted, returning)
 
         return PlannedChange(signature, rows)
 
@@ -183,6 +185,7 @@ class MutationPlanner:
     ) -> list[Value]:
         """Write a document; return the row that tells of it, if there is one."""
         key, value, expiry = accepted
+        self._environment.spend(_WRITTEN)
         data = encode(plain(value)).encode("utf-8", "replace")
         try:
             found = target.keyspace.insert(key, data, expiry, replace=word == "UPSERT")
@@ -255,7 +258,7 @@ class MutationPlanner:
             if word == "UPSERT" and key in seen:
                 raise _same_key(key, keyspace)
             seen.add(key)
-            value = None if entry.value is MISSING else entry.value
+            value = None if entry.value is MISSING else self._environment.weigh(entry.value)
             accepted.append((key, value, _expiry(entry.options)))
         return accepted
 
@@ -356,6 +359,8 @@ class MutationPlanner:
             text = f"UPDATE of binary document is not supported: {found.key}"
             self._row_error(QueryError(12030, text, running=True))
             return []
+        self._environment.spend(_WRITTEN)
+        self._environment.weigh(found.value)
         before: Row = {**around, alias: found.value, (META, alias): found.meta}
         copy: Row = {**before, alias: _copied(found.value)}
         change_all = located("SET clause", lambda row: _apply(changes.steps, row, copy))
@@ -363,7 +368,7 @@ class MutationPlanner:
         expiry: int | None = None if self._preserve_expiry else 0
         if changes.expiration is not None:
             expiry = integral(changes.expiration(before)) or 0
-        data = encode(plain(copy[alias])).encode("utf-8", "replace")
+        data = encode(plain(self._environment.weigh(copy[alias]))).encode("utf-8", "replace")
         try:
             written = target.keyspace.update(found, data, expiry)
         except WriteError as error:
@@ -385,6 +390,7 @@ class MutationPlanner:
 
     def _deleted(self, target: Target, found: Found, returning: Evaluate | None) -> list[Value]:
         """Delete a document; return the row that tells of it, if there is one."""
+        self._environment.spend(_WRITTEN)
         try:
             target.keyspace.delete(found)
         except WriteError as error:

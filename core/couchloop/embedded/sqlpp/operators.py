@@ -133,16 +133,25 @@ def exists(value: Value) -> Value:
     return len(value) > 0 if type(value) is list else None
 
 
-def like(value: Value, pattern: Value, escape: Value) -> Value:
-    """Return `value LIKE pattern ESCAPE escape`. Raises FunctionError."""
+def like(value: Value, pattern: Value, escape: Value, spend: Callable[[int], None]) -> Value:
+    """Return `value LIKE pattern ESCAPE escape`. Raises FunctionError.
+
+    *spend* is told of the steps that it takes.
+    """
     if value is MISSING or pattern is MISSING or escape is MISSING:
         return MISSING
     if type(value) is not str or type(pattern) is not str:
         return None
     if type(escape) is not str or len(escape) != 1:
         raise FunctionError("ESCAPE clause must resolve to a single character")
-    return _matches(value, _pattern(pattern, escape))
+    spend((len(value) + len(pattern)) // _QUICK)
+    return _matches(value, _pattern(pattern, escape), spend)
 
+
+_QUICK: Final = 256
+"""Characters that a search goes over in the time of a step."""
+_SLOW: Final = 32
+"""Characters that are compared one by one in that time."""
 
 _Piece = tuple[str, ...]
 """Characters between two `%`; the empty string stands for any one."""
@@ -167,7 +176,7 @@ def _pattern(pattern: str, escape: str) -> tuple[_Piece, ...]:
     return tuple(map(tuple, pieces))
 
 
-def _matches(text: str, pieces: tuple[_Piece, ...]) -> bool:
+def _matches(text: str, pieces: tuple[_Piece, ...], spend: Callable[[int], None]) -> bool:
     """Whether the whole text is the pieces with any text between; in bounded time."""
     first, last = pieces[0], pieces[-1]
     if len(pieces) == 1:
@@ -179,18 +188,21 @@ def _matches(text: str, pieces: tuple[_Piece, ...]) -> bool:
         return False
     position = len(first)
     for piece in pieces[1:-1]:
-        found = _find(text, position, end, piece)
+        found = _find(text, position, end, piece, spend)
         if found is None:
             return False
         position = found + len(piece)
     return True
 
 
-def _find(text: str, start: int, end: int, piece: _Piece) -> int | None:
+def _find(
+    text: str, start: int, end: int, piece: _Piece, spend: Callable[[int], None]
+) -> int | None:
     if "" not in piece:
         found = text.find("".join(piece), start, end)
         return None if found < 0 else found
     for position in range(start, end - len(piece) + 1):
+        spend(1 + len(piece) // _SLOW)
         if _fits(text, position, piece):
             return position
     return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from couchloop.embedded.sqlpp.compiler import Compiler, Evaluate, Grouped, Row
+from couchloop.embedded.sqlpp.environment import Environment
 from couchloop.embedded.sqlpp.errors import QueryError
 from couchloop.embedded.sqlpp.reprint import reprint
 from couchloop.embedded.sqlpp.scopes import Scope, ScopedSubquery, qualify
@@ -51,14 +52,18 @@ class Sorter:
 
     Args:
         terms: of ORDER BY, with names resolved; see `plan_order`.
+        environment: what the statement runs in.
     """
 
-    def __init__(self, terms: list[PlannedTerm]) -> None:
+    def __init__(self, terms: list[PlannedTerm], environment: Environment) -> None:
         self._terms = terms
+        self._environment = environment
 
     def sort(self, items: Iterable[tuple[_Item, Row]], outer: Row) -> list[tuple[_Item, Row]]:
         """Return the items in order; equal ones stay as they come."""
-        keyed = [(item, [term.evaluate(item[1]) for term in self._terms]) for item in items]
+        weigh = self._environment.weigh
+        keyed = [(item, [weigh(term.evaluate(item[1])) for term in self._terms]) for item in items]
+        self._environment.spend(len(self._terms) * sorting(len(keyed)))
         for index in reversed(range(len(self._terms))):
             term = self._terms[index]
             descending = _says(term.descending, "desc", outer)
@@ -67,6 +72,11 @@ class Sorter:
             if first or last:
                 keyed.sort(key=lambda each: _is_unknown(each[1][index]) is last)
         return [item for item, _ in keyed]
+
+
+def sorting(count: int) -> int:
+    """Return the steps that it takes to sort so many."""
+    return count * count.bit_length() // 4
 
 
 def _is_unknown(value: Value) -> bool:
@@ -89,7 +99,7 @@ def plan_order(
     """
     qualified = tuple(replace(term, expression=qualify(term.expression, scope)) for term in terms)
     planned = plan_terms(qualified, compiler, grouped, scope)
-    return [term.expression for term in qualified], Sorter(planned)
+    return [term.expression for term in qualified], Sorter(planned, compiler.environment)
 
 
 def plan_terms(

@@ -23,6 +23,9 @@ from couchloop.embedded.sqlpp.values import MISSING, Value, group_key
 _MOST_ROWS: Final = 100_000
 """Of a query that uses its own rows: one without an end must not fill the memory."""
 
+_BEGUN: Final = 8
+"""Steps that it takes to begin a query."""
+
 Result: TypeAlias = tuple[Value, Row]
 """A result, and the row that it was made of."""
 
@@ -65,8 +68,14 @@ class Planner:
     def subquery(self, node: ScopedSubquery) -> Evaluate:
         """Return the function of a subquery: the array of its rows."""
         assert isinstance(node.select, Select)
-        planned = self.select(node.select, Scope(node.scope))
-        return lambda row: [None if value is MISSING else value for value in planned.rows(row)]
+        planned, weigh = self.select(node.select, Scope(node.scope)), self.environment.weigh
+        spend = self.environment.spend
+
+        def evaluate(row: Row) -> Value:
+            spend(_BEGUN)
+            return weigh([None if value is MISSING else value for value in planned.rows(row)])
+
+        return evaluate
 
     def select(self, select: Select, scope: Scope) -> PlannedSelect:
         """Return the plan of a query; *scope* has the names around it. Raises QueryError."""
@@ -134,7 +143,7 @@ class Planner:
             return None
         first = self._body(union.left, scope, ())
         following = self._body(union.right, scope.with_names((name,)), ())
-        every, tick = union.every, self.environment.tick
+        every, environment = union.every, self.environment
 
         def evaluate(row: Row) -> Value:
             found: list[Value] = []
@@ -142,9 +151,10 @@ class Planner:
             fresh = [value for value, _ in first.results(row)]
             while fresh:
                 added = []
+                environment.spend(_BEGUN)
                 for value in fresh:
-                    tick()
-                    key = group_key(value)
+                    environment.tick()
+                    key = group_key(environment.weigh(value))
                     if every or key not in seen:
                         seen.add(key)
                         added.append(None if value is MISSING else value)
@@ -185,11 +195,11 @@ class Planner:
         if isinstance(signature, dict) and isinstance(right.signature, dict):
             signature = {**signature, **right.signature}
         combine = {"union": _union, "intersect": _intersection, "except": _difference}
-        operate, every = combine[node.operator], node.every
+        operate, every, weigh = combine[node.operator], node.every, self.environment.weigh
 
         def results(outer: Row) -> Iterator[Result]:
-            lefts = (value for value, _ in left.results(outer))
-            rights = (value for value, _ in right.results(outer))
+            lefts = (weigh(value) for value, _ in left.results(outer))
+            rights = (weigh(value) for value, _ in right.results(outer))
             return ((value, outer) for value in operate(lefts, rights, every))
 
         names = (*left.names, *(name for name in right.names if name not in left.names))

@@ -128,14 +128,16 @@ def unnest_rows(alias: str, evaluate: Evaluate, environment: Environment, *, out
     return stage
 
 
-def joined_rows(alias: str, right: Stage, condition: Evaluate | None, join: Join) -> Stage:
+def joined_rows(
+    alias: str, right: Stage, condition: Evaluate | None, join: Join, environment: Environment
+) -> Stage:
     """Return what puts each fitting row of *right* beside a row, or (NEST) all in an array."""
     outer, nests = join.side == "left", join.kind == "nest"
 
     def stage(row: Row) -> Iterator[Row]:
         fitting = (each for each in right(row) if condition is None or truth(condition(each)))
         if nests:
-            values = [each[alias] for each in fitting]
+            values = environment.weigh([each[alias] for each in fitting])
             if values or outer:
                 yield {**row, alias: values, (META, alias): MISSING}
             return
@@ -154,6 +156,7 @@ def right_joined(
     right: Stage,
     condition: Evaluate | None,
     aliases: tuple[str, ...],
+    environment: Environment,
 ) -> Stage:
     """Return RIGHT JOIN: each row of *right*, whether or not something on the left fits."""
 
@@ -162,6 +165,7 @@ def right_joined(
         for each in right(outer):
             found = False
             for row in lefts:
+                environment.tick()
                 both = {**row, **each}
                 if condition is None or truth(condition(both)):
                     found = True

@@ -9,6 +9,7 @@ from typing import Any, Final
 from couchloop.embedded.sqlpp.aggregates import AGGREGATES
 from couchloop.embedded.sqlpp.compiler import WINDOW, Compiler, Evaluate, Grouped, Row
 from couchloop.embedded.sqlpp.errors import QueryError
+from couchloop.embedded.sqlpp.grouping import ended
 from couchloop.embedded.sqlpp.ordering import PlannedTerm, Sorter, plan_terms
 from couchloop.embedded.sqlpp.reprint import reprint
 from couchloop.embedded.sqlpp.sources import located
@@ -123,6 +124,7 @@ class _Planned:
         self._frame = call.window.frame
         bounds = () if self._frame is None else (self._frame.start, self._frame.end)
         self._offsets = [None if each.offset is None else made(each.offset) for each in bounds]
+        self._environment = compiler.environment
         self._tick = compiler.environment.tick
 
     def partitions(self, rows: list[Row], outer: Row) -> Iterator[_Rows]:
@@ -131,7 +133,7 @@ class _Planned:
         for row in rows:
             key = tuple(group_key(evaluate(row)) for evaluate in self._partition)
             found.setdefault(key, []).append(row)
-        sorter = Sorter(self._terms)
+        sorter = Sorter(self._terms, self._environment)
         for members in found.values():
             ordered = [row for row, _ in sorter.sort(((row, row) for row in members), outer)]
             keys = [[term.evaluate(row) for term in self._terms] for row in ordered]
@@ -142,6 +144,7 @@ class _Planned:
         """Return the value for each row of a partition."""
         ranking = _RANKING.get(self._name)
         if ranking is not None:
+            self._environment.spend(_looked_at(self._name, len(partition.rows)))
             return [ranking(partition, index) for index in range(len(partition.rows))]
         if self._name == "NTILE":
             return self._tiles(partition)
@@ -173,6 +176,7 @@ class _Planned:
         step = -1 if self._name == "LAG" else 1
         place = index
         while offset:
+            self._tick()
             place += step
             if not 0 <= place < len(partition.rows):
                 return self._arguments[2](row) if len(self._arguments) > 2 else None
@@ -186,6 +190,7 @@ class _Planned:
     def _framed(self, partition: _Rows, index: int) -> Value:
         """Return the value of a function of the frame's values."""
         places = self._places(partition, index)
+        self._environment.spend(1 + len(places))
         values = [self._arguments[0](partition.rows[place]) for place in places]
         if self._name == "RATIO_TO_REPORT":
             return _ratio(self._arguments[0](partition.rows[index]), values)
@@ -217,7 +222,7 @@ class _Planned:
                 self._tick()
                 if values[place] is not _LEFT_OUT:
                     self._add(aggregate.add, state, values[place], seen)
-            results.append(aggregate.end(state))
+            results.append(ended(self._name, state, self._environment))
             if not isinstance(places, range) or places.start:
                 state, seen, taken = aggregate.start(), set(), 0
         return results
@@ -246,6 +251,8 @@ class _Planned:
         start, _ = self._bound(partition, index, frame, frame.start, self._offsets[0])
         _, end = self._bound(partition, index, frame, frame.end, self._offsets[1])
         places = range(max(0, start), max(0, start, min(count, end + 1)))
+        if frame.exclude != "no others" or frame.unit == "range":
+            self._environment.spend(count // _PLACES)
         return (
             places if frame.exclude == "no others" else _excluding(partition, index, frame, places)
         )
@@ -293,6 +300,9 @@ class _Planned:
         count = len(partition.rows)
         return (inside[0] if inside else count), (up_to[-1] if up_to else -1)
 
+
+_PLACES: Final = 8
+"""Rows of a partition that are looked at in the time of a step."""
 
 _LEFT_OUT: Final = object()
 
@@ -343,6 +353,11 @@ def _ratio(value: Value, values: list[Value]) -> Value:
 
 def _rank(partition: _Rows, index: int) -> int:
     return partition.peers[index][0] + 1
+
+
+def _looked_at(name: str, count: int) -> int:
+    """Return the steps that a rank takes for all rows of a partition."""
+    return count + (count * count // _PLACES if name == "DENSE_RANK" else 0)
 
 
 def _dense_rank(partition: _Rows, index: int) -> int:

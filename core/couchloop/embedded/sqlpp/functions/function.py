@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from couchloop.embedded.sqlpp.values import Value
+
+Spend: TypeAlias = Callable[[int], None]
+"""See `Context.spend`."""
 
 
 class Context(Protocol):
@@ -20,6 +23,12 @@ class Context(Protocol):
 
     def randbytes(self, count: int) -> bytes:
         """Return bytes that look random."""
+
+    def spend(self, steps: int) -> None:
+        """Take steps, a microsecond or some each. Raises QueryError if no more are left."""
+
+    def weigh(self, value: Value) -> Value:
+        """Return a value, for whose size steps are taken. Raises QueryError likewise."""
 
     def warn(self, code: int, text: str) -> None:
         """Add a warning to the answer."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from couchloop.embedded.sqlpp.functions.function import Spend
 from couchloop.embedded.sqlpp.functions.regexp import compile_regexp
 from couchloop.embedded.sqlpp.functions.table import LONGEST, Table, bounded, option
 from couchloop.embedded.sqlpp.values import Value, integral
@@ -23,7 +24,7 @@ class _Start(NamedTuple):
     """Whether all is counted from the right."""
 
 
-def _mask(text: str, options: Mapping[str, Value] | None = None) -> str:
+def _mask(spend: Spend, text: str, options: Mapping[str, Value] | None = None) -> str:
     """Return a text behind a mask.
 
     A hole in the mask lets a character of the text be seen; what is injected stands between two of
@@ -34,7 +35,7 @@ def _mask(text: str, options: Mapping[str, Value] | None = None) -> str:
     hole = option(options, "hole", str)
     inject = option(options, "inject", str) or ""
     whole = (option(options, "length", str) or "").lower() == "source"
-    start = _start(text, None if options is None else options.get("anchor"))
+    start = _start(spend, text, None if options is None else options.get("anchor"))
     if start is None or start.skipped > len(text):
         return text
     length = len(mask) + start.skipped
@@ -57,11 +58,11 @@ def _mask(text: str, options: Mapping[str, Value] | None = None) -> str:
     return result[::-1] if start.right else result
 
 
-def _start(text: str, anchor: Value) -> _Start | None:
+def _start(spend: Spend, text: str, anchor: Value) -> _Start | None:
     if type(anchor) is str:
         if anchor.lower() in {"start", "end"}:
             return _Start(0, anchor.lower() == "end")
-        found = compile_regexp(anchor).search(text)
+        found = compile_regexp(anchor).search(text, spend)
         return None if found is None else _Start(found[0], right=False)
     place = integral(anchor)
     if place is None:
@@ -69,4 +70,4 @@ def _start(text: str, anchor: Value) -> _Start | None:
     return _Start(min(abs(place), LONGEST), place < 0)
 
 
-FUNCTIONS.add("MASK", "s?o", "string", _mask)
+FUNCTIONS.add("MASK", "s?o", "string", _mask, told=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from couchloop.embedded.sqlpp.errors import FunctionError
+from couchloop.embedded.sqlpp.functions.function import Spend
 from couchloop.embedded.sqlpp.functions.regexp import compile_regexp, quoted
 from couchloop.embedded.sqlpp.functions.strings import lower
 from couchloop.embedded.sqlpp.functions.table import Table, option
@@ -25,7 +26,7 @@ _STEP: Final = re.compile(
 )
 
 
-def matcher(options: Object | None) -> Callable[[str], bool]:
+def matcher(spend: Spend, options: Object | None) -> Callable[[str], bool]:
     """Return whether a path is wanted, by the options `pattern`, `regex`, `exact`, `ignorecase`.
 
     With `patternspace` `field` one of its names is enough. Raises FunctionError.
@@ -40,8 +41,10 @@ def matcher(options: Object | None) -> Callable[[str], bool]:
     fold = lower if option(options, "ignorecase", bool) else str
     regexp = compile_regexp(fold(pattern))
     if option(options, "patternspace", str) != "field":
-        return lambda path: regexp.search(fold(path)) is not None
-    return lambda path: any(regexp.search(name) is not None for name in _FIELDS.findall(fold(path)))
+        return lambda path: regexp.search(fold(path), spend) is not None
+    return lambda path: any(
+        regexp.search(name, spend) is not None for name in _FIELDS.findall(fold(path))
+    )
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,12 @@ class _Form:
         return f"{prefix}{star}.{name}"
 
 
-def _form(options: Object | None, *, composites: bool) -> _Form:
+def _form(spend: Spend, options: Object | None, *, composites: bool) -> _Form:
     if option(options, "index", bool):
-        return _Form(matcher(options), composites=False, subscripts=False, index=True)
+        return _Form(matcher(spend, options), composites=False, subscripts=False, index=True)
     asked = option(options, "composites", bool)
     return _Form(
-        matcher(options),
+        matcher(spend, options),
         composites=composites if asked is None else asked,
         subscripts=option(options, "arraysubscript", bool) is not False,
     )
@@ -80,10 +83,10 @@ def _form(options: Object | None, *, composites: bool) -> _Form:
 # --- paths --------------------------------------------------------------------------------------
 
 
-def _paths(value: Value, options: Object | None = None) -> list[str] | None:
+def _paths(spend: Spend, value: Value, options: Object | None = None) -> list[str] | None:
     if not isinstance(value, dict | list):
         return None
-    found = sorted(_each_path(value, _form(options, composites=True), "", starred=False))
+    found = sorted(_each_path(value, _form(spend, options, composites=True), "", starred=False))
     if option(options, "unique", bool) is False:
         return found
     return sorted(set(found))
@@ -107,10 +110,10 @@ def _each_path(value: Value, form: _Form, prefix: str, *, starred: bool) -> Iter
 # --- paths with what is there -------------------------------------------------------------------
 
 
-def _pairs(value: Value, options: Object | None = None) -> list[Value] | None:
+def _pairs(spend: Spend, value: Value, options: Object | None = None) -> list[Value] | None:
     if not isinstance(value, dict | list):
         return None
-    form = _form(options, composites=False)
+    form = _form(spend, options, composites=False)
     by_name = option(options, "report", str) == "field"
     found = sorted(_each_pair(value, form, "", "", by_name=by_name), key=lambda pair: pair[0])
     if option(options, "types", bool) and not form.index:
@@ -146,10 +149,10 @@ def _parts(value: Value, form: _Form, prefix: str) -> Iterator[tuple[str, str, V
 # --- what is wanted of a value ------------------------------------------------------------------
 
 
-def _filtered(value: Value, options: Object | None = None) -> Value:
+def _filtered(spend: Spend, value: Value, options: Object | None = None) -> Value:
     if not isinstance(value, dict | list):
         return None
-    found = _kept(value, _form(options, composites=True), "", starred=False)
+    found = _kept(value, _form(spend, options, composites=True), "", starred=False)
     return None if found is MISSING else found
 
 
@@ -178,14 +181,14 @@ def _kept(value: Value, form: _Form, prefix: str, *, starred: bool) -> Value:
     return {name: each for name, each in members.items() if each is not MISSING} or MISSING
 
 
-def _extract(members: Object, options: Object | None = None) -> list[Value]:
+def _extract(spend: Spend, members: Object, options: Object | None = None) -> list[Value]:
     low, high = option(options, "min", str), option(options, "max", str)
     if low or high:
         names = [name for name in members if (not low or low <= name) and (not high or name < high)]
     else:
         pattern = option(options, "pattern", str)
         regexp = compile_regexp(pattern) if pattern else None
-        names = [name for name in members if regexp is None or regexp.search(name)]
+        names = [name for name in members if regexp is None or regexp.search(name, spend)]
     return [{"name": name, "val": members[name]} for name in sorted(names)]
 
 
@@ -256,9 +259,9 @@ def _without(value: Value, steps: list[Any]) -> Value:
     return result
 
 
-_add("OBJECT_PATHS", "v?o", "array", _paths)
-_add("OBJECT_PAIRS_NESTED", "v?o", "array", _pairs)
-_add("OBJECT_FILTER", "v?o", "array", _filtered)
-_add("OBJECT_EXTRACT", "o?o", "array", _extract)
+_add("OBJECT_PATHS", "v?o", "array", _paths, told=True)
+_add("OBJECT_PAIRS_NESTED", "v?o", "array", _pairs, told=True)
+_add("OBJECT_FILTER", "v?o", "array", _filtered, told=True)
+_add("OBJECT_EXTRACT", "o?o", "array", _extract, told=True)
 _add("OBJECT_FIELD", "os", "array", _field)
 _add("OBJECT_REMOVE_FIELDS", "ov+", "object", _remove_fields)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from couchloop.embedded.sqlpp.functions.function import Spend
 from couchloop.embedded.sqlpp.functions.regexp import compile_regexp
 from couchloop.embedded.sqlpp.functions.table import Table, bounded, utf8
 
@@ -11,28 +12,28 @@ FUNCTIONS: Final = Table()
 _add = FUNCTIONS.add
 
 
-def _contains(text: str, pattern: str) -> bool:
-    return compile_regexp(pattern).search(text) is not None
+def _contains(spend: Spend, text: str, pattern: str) -> bool:
+    return compile_regexp(pattern).search(text, spend) is not None
 
 
-def _like(text: str, pattern: str) -> bool:
+def _like(spend: Spend, text: str, pattern: str) -> bool:
     # A pattern that is wrong by itself is refused, whatever it is inside of the anchors.
     compile_regexp(pattern)
     # The anchors are not around a group: `a|b` is `^a` or `b$`.
-    return compile_regexp(f"^{pattern}$").search(text) is not None
+    return compile_regexp(f"^{pattern}$").search(text, spend) is not None
 
 
-def _position(text: str, pattern: str) -> int:
-    found = compile_regexp(pattern).search(text)
+def _position(spend: Spend, text: str, pattern: str) -> int:
+    found = compile_regexp(pattern).search(text, spend)
     return -1 if found is None else len(utf8(text[: found[0]]))
 
 
-def _replace(text: str, pattern: str, new: str, count: int = -1) -> str:
+def _replace(spend: Spend, text: str, pattern: str, new: str, count: int = -1) -> str:
     parts: list[str] = []
     place = 0
     left = count
     size = len(text)
-    for start, end in compile_regexp(pattern).matches(text):
+    for start, end in compile_regexp(pattern).matches(text, spend):
         if left == 0:
             break
         left -= 1
@@ -43,18 +44,18 @@ def _replace(text: str, pattern: str, new: str, count: int = -1) -> str:
     return "".join((*parts, text[place:]))
 
 
-def _matches(text: str, pattern: str) -> list[str] | None:
-    found = [text[start:end] for start, end in compile_regexp(pattern).matches(text)]
+def _matches(spend: Spend, text: str, pattern: str) -> list[str] | None:
+    found = [text[start:end] for start, end in compile_regexp(pattern).matches(text, spend)]
     return found or None
 
 
-def _split(text: str, pattern: str) -> list[str]:
+def _split(spend: Spend, text: str, pattern: str) -> list[str]:
     if not text:
         compile_regexp(pattern)
         return [""] if pattern else []
     parts = []
     place = start = 0
-    for start, end in compile_regexp(pattern).matches(text):
+    for start, end in compile_regexp(pattern).matches(text, spend):
         # What is empty at the very beginning divides nothing.
         if end:
             parts.append(text[place:start])
@@ -62,21 +63,29 @@ def _split(text: str, pattern: str) -> list[str]:
     return [*parts, text[place:]] if start != len(text) else parts
 
 
-_add("REGEXP_CONTAINS REGEX_CONTAINS CONTAINS_REGEXP CONTAINS_REGEX", "ss", "boolean", _contains)
-_add("REGEXP_LIKE REGEX_LIKE", "ss", "boolean", _like)
+_add(
+    "REGEXP_CONTAINS REGEX_CONTAINS CONTAINS_REGEXP CONTAINS_REGEX",
+    "ss",
+    "boolean",
+    _contains,
+    told=True,
+)
+_add("REGEXP_LIKE REGEX_LIKE", "ss", "boolean", _like, told=True)
 _add(
     "REGEXP_POSITION REGEXP_POS REGEXP_POSITION0 REGEXP_POS0 "
     "REGEX_POSITION REGEX_POS REGEX_POSITION0 REGEX_POS0",
     "ss",
     "number",
     _position,
+    told=True,
 )
 _add(
     "REGEXP_POSITION1 REGEXP_POS1 REGEX_POSITION1 REGEX_POS1",
     "ss",
     "number",
-    lambda text, pattern: _position(text, pattern) + 1,
+    lambda spend, text, pattern: _position(spend, text, pattern) + 1,
+    told=True,
 )
-_add("REGEXP_REPLACE REGEX_REPLACE", "sss?i", "string", _replace)
-_add("REGEXP_MATCHES", "ss", "array", _matches)
-_add("REGEXP_SPLIT", "ss", "array", _split)
+_add("REGEXP_REPLACE REGEX_REPLACE", "sss?i", "string", _replace, told=True)
+_add("REGEXP_MATCHES", "ss", "array", _matches, told=True)
+_add("REGEXP_SPLIT", "ss", "array", _split, told=True)

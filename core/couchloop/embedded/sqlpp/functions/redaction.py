@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from couchloop.embedded.sqlpp.functions.date_formats import parse_date
-from couchloop.embedded.sqlpp.functions.function import Context
+from couchloop.embedded.sqlpp.functions.function import Context, Spend
 from couchloop.embedded.sqlpp.functions.object_paths import matcher
 from couchloop.embedded.sqlpp.functions.table import Table, option
 from couchloop.embedded.sqlpp.texts import encode
@@ -64,7 +64,7 @@ class _Filter:
         return None
 
 
-def _filter(options: Mapping[str, Value]) -> _Filter:
+def _filter(spend: Spend, options: Mapping[str, Value]) -> _Filter:
     mask = option(options, "mask", str)
     rule = _Rule(
         fixed=bool(option(options, "fixedlength", bool)),
@@ -72,7 +72,7 @@ def _filter(options: Mapping[str, Value]) -> _Filter:
         mask="x" if mask is None else mask,
     )
     return _Filter(
-        matcher(options),
+        matcher(spend, options),
         not option(options, "pattern", str),
         bool(option(options, "exclude", bool)),
         option(options, "name", bool),
@@ -81,14 +81,14 @@ def _filter(options: Mapping[str, Value]) -> _Filter:
     )
 
 
-def _redact(arguments: Sequence[Value], context: Context) -> Value:  # noqa: ARG001
+def _redact(arguments: Sequence[Value], context: Context) -> Value:
     if any(each is MISSING for each in arguments):
         return MISSING
     value, *given = arguments
     if value is None or type(value) is Binary or not all(isinstance(each, dict) for each in given):
         return None
     # Without options all of a text is left out.
-    filters = [_filter(each) for each in given or ({"mask": ""},)]
+    filters = [_filter(context.spend, each) for each in given or ({"mask": ""},)]
     if isinstance(value, dict | list):
         return _redacted(value, filters, "", _Rule())
     rule = _rule("", filters, _Rule())

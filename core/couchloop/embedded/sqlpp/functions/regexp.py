@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from couchloop.embedded.sqlpp.errors import FunctionError
+from couchloop.embedded.sqlpp.functions.function import Spend
 from couchloop.embedded.sqlpp.functions.regexp_syntax import (
     BEGIN_LINE,
     BEGIN_TEXT,
@@ -34,6 +35,9 @@ _LARGEST: Final = 10_000
 
 _MOST_STEPS: Final = 5_000_000
 """Steps of one search, or of all in one call of a function: a second or two."""
+
+_REPORTED: Final = 2_000
+"""Steps after which a statement is told of them."""
 
 _MISS: Final = 25
 """What a step costs that is not yet remembered."""
@@ -96,13 +100,20 @@ class Regexp:
         self._states: dict[tuple[int, ...], _State] = {}
         self._remembered = 0
 
-    def search(self, text: str) -> Span | None:
-        """Return where a text matches first: from, and to before. Raises FunctionError."""
-        return _Search(self, text).first(0)
+    def search(self, text: str, spend: Spend) -> Span | None:
+        """Return where a text matches first: from, and to before.
 
-    def matches(self, text: str) -> Iterator[Span]:
-        """Return all matches, no empty one directly behind another. Raises FunctionError."""
-        search = _Search(self, text)
+        Args:
+            text: what is searched.
+            spend: told of the steps that it takes.
+
+        Raises FunctionError.
+        """
+        return _Search(self, text, spend).first(0)
+
+    def matches(self, text: str, spend: Spend) -> Iterator[Span]:
+        """Return all matches, no empty one directly behind another; see `search`."""
+        search = _Search(self, text, spend)
         place = 0
         behind = -1
         while place <= len(text):
@@ -251,15 +262,18 @@ def _is_word(character: str) -> bool:
 class _Search:
     """Searches of one text, whose steps are counted together."""
 
-    def __init__(self, regexp: Regexp, text: str) -> None:
+    def __init__(self, regexp: Regexp, text: str, spend: Spend) -> None:
         self._regexp = regexp
         self._text = text
+        self._spend = spend
         self._left = _MOST_STEPS
+        """Steps that may still be taken."""
 
     def first(self, place: int) -> Span | None:
         """Return the first match from a place on."""
         regexp, text = self._regexp, self._text
         asserts, left = regexp.asserts, self._left
+        report = left - _REPORTED
         found: Span | None = None
         state = regexp.start()
         starts: list[int] = []
@@ -274,16 +288,24 @@ class _Search:
                 left -= cost
             state, origins, match = step
             left -= 1 + len(origins)
-            if left < 0:
-                raise FunctionError("a regular expression takes too many steps on this text")
+            if left < report:
+                self._report(left)
+                report = left - _REPORTED
             if match is not None:
                 found = (at if match < 0 else starts[match], at)
             starts = [at if origin < 0 else starts[origin] for origin in origins]
             if not origins and found is not None:
                 break
             character = text[at : at + 1]
-        self._left = left
+        self._report(left)
         return found
+
+    def _report(self, left: int) -> None:
+        """Tell of the steps that were taken. Raises FunctionError if no more may be."""
+        self._spend(self._left - left)
+        self._left = left
+        if left < 0:
+            raise FunctionError("a regular expression takes too many steps on this text")
 
 
 @lru_cache(maxsize=16)

@@ -57,6 +57,8 @@ class Table(dict[str, Function]):
         arguments: str,
         returns: str,
         call: Callable[..., Value],
+        *,
+        told: bool = False,
     ) -> None:
         """Add a function that follows the rule.
 
@@ -65,12 +67,13 @@ class Table(dict[str, Function]):
             arguments: what it wants, as above.
             returns: the type that signatures name.
             call: it, given the arguments.
+            told: whether it is given `Context.spend` before them.
         """
         repeated = arguments.endswith("+")
         needed, _, optional = arguments.removesuffix("+").partition("?")
         letters = needed + optional
         maximum = None if repeated else len(letters)
-        checked = _checked(letters, call)
+        checked = _checked(letters, call, told=told)
         self.add_plain(names, len(needed), maximum, returns, checked)
 
     def add_plain(
@@ -81,15 +84,15 @@ class Table(dict[str, Function]):
             self[name] = Function(name, minimum, maximum, call, returns)
 
 
-def _checked(letters: str, call: Callable[..., Value]) -> Call:
+def _checked(letters: str, call: Callable[..., Value], *, told: bool) -> Call:
     accepts = [_ACCEPTS[letter] for letter in letters]
     whole = [letter == "i" for letter in letters]
     last = len(letters) - 1
 
-    def checked(arguments: Sequence[Value], context: Context) -> Value:  # noqa: ARG001
+    def checked(arguments: Sequence[Value], context: Context) -> Value:
         if MISSING in map(_only_missing, arguments):
             return MISSING
-        given: list[Any] = []
+        given: list[Any] = [context.spend] if told else []
         for index, argument in enumerate(arguments):
             place = min(index, last)
             if not accepts[place](argument):

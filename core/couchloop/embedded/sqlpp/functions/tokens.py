@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from couchloop.embedded.sqlpp.functions.array_sets import distinct
-from couchloop.embedded.sqlpp.functions.function import Context
+from couchloop.embedded.sqlpp.functions.function import Context, Spend
 from couchloop.embedded.sqlpp.functions.regexp import Regexp, compile_regexp, quoted
 from couchloop.embedded.sqlpp.functions.strings import lower, upper
 from couchloop.embedded.sqlpp.functions.table import Call, Table, option
@@ -81,10 +81,10 @@ def _tokens(arguments: Sequence[Value], context: Context) -> Value:  # noqa: ARG
     return distinct(tokens(arguments[0], options)) if isinstance(options, dict) else None
 
 
-def _asked(call: Callable[[Value, Value, dict[str, Value]], bool], *, text: bool) -> Call:
+def _asked(call: Callable[[Spend, Value, Value, dict[str, Value]], bool], *, text: bool) -> Call:
     """Return a question about the tokens of a value: by a token, or by a text that is a pattern."""
 
-    def asked(arguments: Sequence[Value], context: Context) -> Value:  # noqa: ARG001
+    def asked(arguments: Sequence[Value], context: Context) -> Value:
         if any(each is MISSING for each in arguments):
             return MISSING
         value, wanted, *rest = arguments
@@ -93,28 +93,33 @@ def _asked(call: Callable[[Value, Value, dict[str, Value]], bool], *, text: bool
             return None
         if text and type(wanted) is not str:
             return None
-        return call(value, wanted, options)
+        return call(context.spend, value, wanted, options)
 
     return asked
 
 
-def _has(value: Value, wanted: Value, options: dict[str, Value]) -> bool:
-    return any(equal(each, wanted) is True for each in tokens(value, options))
+def _has(spend: Spend, value: Value, wanted: Value, options: dict[str, Value]) -> bool:
+    for each in tokens(value, options):
+        spend(1)
+        if equal(each, wanted) is True:
+            return True
+    return False
 
 
-def _has_match(regexp: Regexp, value: Value, options: dict[str, Value]) -> bool:
+def _has_match(spend: Spend, regexp: Regexp, value: Value, options: dict[str, Value]) -> bool:
     return any(
-        type(each) is str and regexp.search(each) is not None for each in tokens(value, options)
+        type(each) is str and regexp.search(each, spend) is not None
+        for each in tokens(value, options)
     )
 
 
-def _has_regexp(value: Value, pattern: str, options: dict[str, Value]) -> bool:
+def _has_regexp(spend: Spend, value: Value, pattern: str, options: dict[str, Value]) -> bool:
     compile_regexp(pattern)
-    return _has_match(compile_regexp(f"^{pattern}$"), value, options)
+    return _has_match(spend, compile_regexp(f"^{pattern}$"), value, options)
 
 
-def _has_like(value: Value, pattern: str, options: dict[str, Value]) -> bool:
-    return _has_match(compile_regexp(_like(pattern)), value, options)
+def _has_like(spend: Spend, value: Value, pattern: str, options: dict[str, Value]) -> bool:
+    return _has_match(spend, compile_regexp(_like(pattern)), value, options)
 
 
 def _like(pattern: str) -> str:
