@@ -518,6 +518,19 @@ def test_spatial(loop: Loop) -> None:
         )
 
 
+def test_spatial_views_are_gone(loop: Loop) -> None:
+    """Servers have none since 7.0: that is told at once, and what to use instead."""
+    embedded = loop.embedded(nodes=1, replicas=0)
+    with (
+        loop.serving(embedded) as served,
+        opened_at(loop, f"{served.connection_string}/default") as bucket,
+    ):
+        embedded.buckets["default"].design_documents.put("g", b'{"views": {}}')
+        _, error = failing(loop, bucket.query("g", "s", query=SpatialQuery(limit=1)))
+        assert isinstance(error, FeatureNotAvailableError)
+        assert "geo query" in str(error)
+
+
 def endless(asked: Asked) -> None:
     """Send rows for as long as there is somebody."""
     asked.begin()

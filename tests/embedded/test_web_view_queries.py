@@ -306,6 +306,16 @@ def test_missing(cluster: EmbeddedCluster) -> None:
         assert reason in plain(said)["reason"]
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_spatial_views(cluster: EmbeddedCluster, method: str) -> None:
+    """Servers have none since 7.0: nothing handles their path."""
+    client = Client(cluster.nodes[0].accept_http("capi"))
+    for design, reason in (("d", "missing handler: _spatial"), ("other", "missing")):
+        path = f"/default/_design/{design}/_spatial/v?bbox=0,0,1,1"
+        status, _, body = client.ask(path, ADMIN, method, b"{}", content_type="application/json")
+        assert (status, plain(body)) == (404, {"error": "not_found", "reason": reason})
+
+
 def test_rights(cluster: EmbeddedCluster) -> None:
     """Who may not look at views is told which right is missing."""
     status, said = ask(cluster, "plain", who=login("nobody"))

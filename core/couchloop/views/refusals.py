@@ -64,6 +64,12 @@ _MEANINGS: Final = (
     ),
     _Meaning(
         FeatureNotAvailableError,
+        "the server has no spatial views: they are gone since 7.0; search with a geo query instead",
+        _at(404),
+        ("missing handler",),
+    ),
+    _Meaning(
+        FeatureNotAvailableError,
         "buckets of this type have no views",
         _at(404),
         ("no_couchbase_bucket_exists", "views are supported only"),

@@ -1,6 +1,7 @@
 """The endpoint of views: a query, and what it is answered.
 
 GET, POST   /BUCKET/_design/DESIGN/_view/VIEW
+GET, POST   /BUCKET/_design/DESIGN/_spatial/VIEW   servers have none since 7.0
 
 The texts, and the form of an answer to the byte, are those of a server (couch_httpd_view,
 couch_httpd_view_merger). Views of a design document for development (`dev_…`) see one vbucket
@@ -53,6 +54,14 @@ def query_view(request: HttpRequest) -> Response:
         return _answer(request, bucket, design, name, asked)
     except ParameterError as error:
         raise refused(400, error.error, error.reason) from None
+
+
+def query_spatial_view(request: HttpRequest) -> Response:
+    """Refuse it as a server does that has no spatial views: nothing handles the path."""
+    bucket = bucket_of(request, "execute")
+    if bucket.design_documents.get(request.path["design"]) is None:
+        raise refused(404, "not_found", "missing")
+    raise refused(404, "not_found", "missing handler: _spatial")
 
 
 def _body(request: HttpRequest) -> Mapping[str, Any] | None:
@@ -255,5 +264,11 @@ def _stopped(fault: _Fault) -> Response:
 
 
 _VIEW: Final = "/{bucket}/_design/{design}/_view/{view}"
+_SPATIAL: Final = "/{bucket}/_design/{design}/_spatial/{view}"
 
-ROUTES: Final = (Route("GET", _VIEW, query_view), Route("POST", _VIEW, query_view))
+ROUTES: Final = (
+    Route("GET", _VIEW, query_view),
+    Route("POST", _VIEW, query_view),
+    Route("GET", _SPATIAL, query_spatial_view),
+    Route("POST", _SPATIAL, query_spatial_view),
+)
