@@ -383,6 +383,59 @@ def test_a_slow_expression_is_given_up(cluster: EmbeddedCluster) -> None:
     )
 
 
+def test_time(cluster: EmbeddedCluster) -> None:
+    """A search that says for how long it may go on is ended then, as far as it goes on at all."""
+    put(cluster)
+    Documents(cluster).put("a")
+    clock = cluster.clock
+    assert isinstance(clock, ManualClock)
+    for milliseconds in (10, 0, -1):
+        asked = EVERYTHING | {"ctl": {"timeout": milliseconds}}
+        assert ids(cluster, asked) == ["a"]
+    passing = clock.now
+    clock.now = lambda: clock.advance(0.02) or passing()  # type: ignore[method-assign, func-returns-value]
+    assert ids(cluster, EVERYTHING | {"ctl": {"timeout": 0}}) == ["a"]
+    assert ids(cluster, EVERYTHING | {"ctl": {"timeout": 1000}}) == ["a"]
+    assert why(cluster, EVERYTHING | {"ctl": {"timeout": 10}}) == "context deadline exceeded"
+
+
+HARD: list[dict[str, Any]] = [
+    {"query": {"match_all": {}}},
+    {"query": {"match": "word"}},
+    {"query": {"match_phrase": "word word"}},
+    {"query": {"match": "wird", "fuzziness": 1}},
+    {"query": {"fuzzy": "w", "term": "wird", "fuzziness": 2}},
+    {"query": {"regexp": "w.*z"}},
+    {"query": {"wildcard": "*x*"}},
+    {"query": {"ids": ["a"]}},
+    {"query": {"match_none": {}}, "knn": [{"field": "v", "vector": [1, 2], "k": 3}]},
+    {"query": {"location": [0, 0], "distance": "1km", "field": "geo"}},
+    {"query": {"must_not": {"disjuncts": [{"match": "word"}]}}},
+]
+
+
+@pytest.mark.parametrize("request_", HARD, ids=json.dumps)
+def test_work(cluster: EmbeddedCluster, request_: dict[str, Any]) -> None:
+    """A search looks at so many documents and terms at most: the loop does nothing else."""
+    put(cluster)
+    documents = Documents(cluster)
+    for number in range(30):
+        documents.put(f"a{number}", text=f"word word w{number}rd")
+    assert ask(cluster, "POST", f"{INDEX}/query", request_)[0] == 200
+    cluster.search_indexes.steps = 5
+    assert why(cluster, request_) == "context deadline exceeded"
+    cluster.search_indexes.steps = 0
+    assert ask(cluster, "POST", f"{INDEX}/query", request_)[0] == 200
+
+
+def test_bodies_with_very_many_queries(cluster: EmbeddedCluster) -> None:
+    """They are refused before they are read."""
+    put(cluster)
+    parts = ",".join(['{"match":"a"}'] * 20_001)
+    body = f'{{"query":{{"conjuncts":[{parts}]}}}}'.encode()
+    assert "too many for the embedded search service" in why(cluster, body)
+
+
 def test_queries_within_queries(cluster: EmbeddedCluster) -> None:
     """They may nest, but not without end."""
     put(cluster)

@@ -23,6 +23,7 @@ from couchloop.embedded.http.search_answers import (
     partitions_of,
     refused,
 )
+from couchloop.embedded.search.budget import Budget
 from couchloop.embedded.search.decoding import load_json
 from couchloop.embedded.search.engine import Item, LiveIndex, search
 from couchloop.embedded.search.errors import RequestError, SearchError
@@ -39,6 +40,8 @@ from couchloop.embedded.topology.node import NodeState
 
 _CONTROL: Final = "bleve: QueryBleve parsing queryCtlParams, err: "
 _NOT_REACHED: Final = 412
+_MOST_OBJECTS: Final = 20_000
+"""Of a request: a loop does nothing else while it is read."""
 
 
 def query(request: HttpRequest) -> Response:
@@ -67,7 +70,8 @@ def _answer(request: HttpRequest, index: SearchIndex) -> dict[str, Any]:
         raise RequestError("cannot perform operation on empty alias")
     if asked.control.validate:
         _validate(asked, live)
-    return search(asked, live)
+    clock, steps = request.cluster.clock, request.cluster.search_indexes.steps
+    return search(asked, live, Budget(clock, asked.control.timeout, steps))
 
 
 def analyze(request: HttpRequest) -> Response:
@@ -137,6 +141,9 @@ def _body(request: HttpRequest) -> Any:
     body = request.body
     if not body or is_form(request):
         raise RequestError(f"{_CONTROL}readObjectStart: expect {{ or n, but found \0")
+    if body.count(b"{") > _MOST_OBJECTS:
+        text = f"more than {_MOST_OBJECTS} queries are too many for the embedded search service"
+        raise RequestError(f"{_CONTROL}{text}")
     try:
         return load_json(body)
     except JSONDecodeError as error:

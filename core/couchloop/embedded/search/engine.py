@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cmp_to_key
 from typing import Any, NamedTuple
 
+from couchloop.embedded.search.budget import Budget
 from couchloop.embedded.search.errors import RequestError, SearchError
 from couchloop.embedded.search.highlight import find_style
 from couchloop.embedded.search.hits import Hit, as_shown
@@ -100,16 +101,20 @@ class _Found:
     errors: dict[str, str]
 
 
-def search(request: SearchRequest, indexes: Sequence[LiveIndex]) -> dict[str, Any]:
+def search(
+    request: SearchRequest, indexes: Sequence[LiveIndex], budget: Budget | None = None
+) -> dict[str, Any]:
     """Return the answer to a request, but for how long it took.
 
     Args:
         request: what is asked.
         indexes: where is searched.
+        budget: how much may be done; None: anything.
 
     Raises SearchError, or RequestError where partitions that fail are not accepted.
     """
-    found = _find(request, indexes)
+    budget = Budget() if budget is None else budget
+    found = _find(request, indexes, budget)
     status: dict[str, Any] = {
         "total": found.partitions,
         "failed": len(found.errors),
@@ -129,6 +134,7 @@ def search(request: SearchRequest, indexes: Sequence[LiveIndex]) -> dict[str, An
         }
     if request.explain:
         answer["request"] = echo(request)
+    budget.spend(len(found.hits) * (1 + len(request.sort) + len(request.facets or {})))
     ordered = _ordered(request, found.hits)
     best = max((0.0, *(hit.score for hit in found.hits)))
     entries = [hit.entry for hit in found.hits]
@@ -146,14 +152,14 @@ def _facets(request: SearchRequest, entries: Sequence[Entry]) -> dict[str, Any]:
     return {name: facet.count(entries) for name, facet in (request.facets or {}).items()}
 
 
-def _find(request: SearchRequest, indexes: Sequence[LiveIndex]) -> _Found:
+def _find(request: SearchRequest, indexes: Sequence[LiveIndex], budget: Budget) -> _Found:
     """Search all partitions."""
     found = _Found([], sum(len(index.shards) for index in indexes), {})
     for index in indexes:
         hits: list[Hit] = []
         for shard in index.shards:
             try:
-                hits += _in_shard(request, index, shard)
+                hits += _in_shard(request, index, shard, budget)
             except SearchError as error:
                 if found.partitions == 1:
                     raise
@@ -161,7 +167,7 @@ def _find(request: SearchRequest, indexes: Sequence[LiveIndex]) -> _Found:
         found.hits += hits
     if request.near:
         found.hits = add_near(
-            request, found.hits, [(each.analysis, each.shards) for each in indexes]
+            request, found.hits, [(each.analysis, each.shards) for each in indexes], budget
         )
     if found.errors and request.control.complete:
         raise RequestError(
@@ -170,12 +176,12 @@ def _find(request: SearchRequest, indexes: Sequence[LiveIndex]) -> _Found:
     return found
 
 
-def _in_shard(request: SearchRequest, index: LiveIndex, shard: Shard) -> list[Hit]:
+def _in_shard(request: SearchRequest, index: LiveIndex, shard: Shard, budget: Budget) -> list[Hit]:
     if shard.failure is not None:
         raise SearchError(shard.failure)
     if request.style is not None:
         find_style(request.style)
-    context = Context(shard, index.analysis, request.needs_locations)
+    context = Context(shard, index.analysis, request.needs_locations, budget)
     matches = request.query.searcher(context).matches()
     by_collection = index.analysis.mapping.by_collection
     wanted = set(request.collections) if by_collection else set()

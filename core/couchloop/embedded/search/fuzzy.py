@@ -70,8 +70,12 @@ def near_terms(
     prefix, signs = term[: max(0, prefix_length)], frozenset(term)
     # Each change brings one sign in and takes another out, at most.
     most = 2 * fuzziness
-    return [
-        each
-        for each in context.shard.beginning(field, prefix)
-        if len(signs.symmetric_difference(each)) <= most and is_near(term, each, fuzziness)
-    ]
+    found = []
+    for each in context.shard.beginning(field, prefix):
+        context.budget.spend(1)
+        if len(signs.symmetric_difference(each)) > most:
+            continue
+        context.budget.spend(1 + len(each))
+        if is_near(term, each, fuzziness):
+            found.append(each)
+    return found

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Final
 
+from couchloop.embedded.search.budget import Budget
 from couchloop.embedded.search.hits import Hit
 from couchloop.embedded.search.index import Analysis, Entry, Shard
 from couchloop.embedded.search.requests import Near, SearchRequest
 from couchloop.embedded.search.searchers import Context, Match
 from couchloop.embedded.search.vectors import similarity
+
+_NUMBERS: Final = 16
+"""Numbers of a vector that are compared in the time of a step."""
 
 Where = Sequence[tuple[Analysis, Sequence[Shard]]]
 """Partitions, with what analyzes for them."""
@@ -17,12 +22,12 @@ _Key = tuple[str, int]
 """Partition, and which document of it."""
 
 
-def add_near(request: SearchRequest, hits: list[Hit], where: Where) -> list[Hit]:
+def add_near(request: SearchRequest, hits: list[Hit], where: Where, budget: Budget) -> list[Hit]:
     """Return hits of a query together with those whose vectors are near. Raises SearchError."""
     found = {_key(hit): hit for hit in hits}
     wanted = set(found)
     for near in request.near:
-        nearest = {_key(hit): hit for hit in _nearest(request, near, where)}
+        nearest = {_key(hit): hit for hit in _nearest(request, near, where, budget)}
         wanted &= set(nearest)
         for key, hit in nearest.items():
             known = found.setdefault(key, hit)
@@ -35,14 +40,15 @@ def _key(hit: Hit) -> _Key:
     return hit.index, id(hit.entry)
 
 
-def _nearest(request: SearchRequest, near: Near, where: Where) -> list[Hit]:
+def _nearest(request: SearchRequest, near: Near, where: Where, budget: Budget) -> list[Hit]:
     """Return the documents whose vectors are nearest."""
     candidates: list[Hit] = []
     for analysis, shards in where:
         by_collection = analysis.mapping.by_collection
         wanted = set(request.collections) if by_collection else set()
         for shard in shards:
-            for entry in _allowed(near, analysis, shard):
+            for entry in _allowed(near, analysis, shard, budget):
+                budget.spend(1 + len(near.vector) // _NUMBERS)
                 scores = [
                     similarity(metric, near.vector, vector)
                     for vector, metric in entry.vectors.get(near.field, ())
@@ -56,8 +62,8 @@ def _nearest(request: SearchRequest, near: Near, where: Where) -> list[Hit]:
     return candidates[: near.most]
 
 
-def _allowed(near: Near, analysis: Analysis, shard: Shard) -> list[Entry]:
+def _allowed(near: Near, analysis: Analysis, shard: Shard, budget: Budget) -> list[Entry]:
     if near.filter is None:
         return list(shard.entries.values())
-    matches = near.filter.searcher(Context(shard, analysis)).matches()
+    matches = near.filter.searcher(Context(shard, analysis, budget=budget)).matches()
     return [shard.entries[number] for number in matches]

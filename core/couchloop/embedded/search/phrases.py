@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from couchloop.embedded.search.errors import SearchError
 from couchloop.embedded.search.fuzzy import near_terms
@@ -18,6 +19,9 @@ from couchloop.embedded.search.searchers import (
     any_of,
     any_term,
 )
+
+_LOOKED_AT: Final = 4
+"""Steps that it takes to look where terms are in a document."""
 
 Slots = Sequence[Sequence[str]]
 """For each place of a phrase the terms that may stand there; none: any may."""
@@ -38,6 +42,7 @@ class Phrase:
         self, context: Context, field: str, slots: Slots, fuzziness: int, boost: float
     ) -> None:
         self._entries = context.shard.entries
+        self._budget = context.budget
         self._field = field
         self._slots = [
             [(term, _alternatives(context, field, term, fuzziness)) for term in slot]
@@ -63,6 +68,7 @@ class Phrase:
         """Return the documents."""
         result = {}
         for number, match in self._inner.matches().items():
+            self._budget.spend(_LOOKED_AT + len(self._slots))
             found = self._where(self._entries[number])
             if found:
                 result[number] = match._replace(found=found)

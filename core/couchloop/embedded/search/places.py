@@ -24,7 +24,11 @@ class _Around:
 
     weight = 1.0
 
-    def __init__(self, context: Context, accepts: Callable[[Entry], bool], match: Match) -> None:
+    def __init__(
+        self, context: Context, accepts: Callable[[Entry], bool], match: Match, steps: int
+    ) -> None:
+        self._context = context
+        self._steps = steps
         self._entries = context.shard.entries
         self._accepts = accepts
         self._match = match
@@ -35,6 +39,7 @@ class _Around:
 
     def matches(self) -> Matches:
         """Return the documents."""
+        self._context.budget.spend(self._steps * len(self._entries))
         return {
             number: self._match for number, each in self._entries.items() if self._accepts(each)
         }
@@ -57,8 +62,10 @@ class _PlaceQuery(Simple, ABC):
             return any(map(accepts, entry.points.get(field, ())))
 
         # It is looked up as one cell or as several, of which a point is in one.
-        found = {cells.terms(point)[-1] for point in self.border()}
-        return _Around(context, has, Match(self.boost, partial=len(found) > 1))
+        border = list(self.border())
+        found = {cells.terms(point)[-1] for point in border}
+        match = Match(self.boost, partial=len(found) > 1)
+        return _Around(context, has, match, 1 + len(border) // _CORNERS)
 
     @abstractmethod
     def accepts(self) -> Callable[[Point], bool]:

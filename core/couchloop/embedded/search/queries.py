@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from couchloop.embedded.search.errors import RequestError
 from couchloop.embedded.search.fuzzy import near_terms
@@ -21,6 +21,9 @@ from couchloop.embedded.search.searchers import (
     any_term,
     limit_clauses,
 )
+
+_SIGNS: Final = 4
+"""Signs that an expression reads in the time of a step."""
 
 
 class Query(Protocol):
@@ -192,7 +195,11 @@ class WildcardQuery(Simple):
 
 
 def _matching(context: Context, field: str, pattern: Pattern, boost: float) -> Searcher:
-    terms = [term for term in context.shard.terms(field) if pattern.matches(term)]
+    terms = []
+    for term in context.shard.terms(field):
+        context.budget.spend(1 + len(term) // _SIGNS)
+        if pattern.matches(term):
+            terms.append(term)
     return any_term(context, field, terms, boost)
 
 
@@ -218,7 +225,7 @@ class MatchAllQuery(Simple):
 
     def searcher(self, context: Context) -> Searcher:
         """Return what finds it in a partition."""
-        return Constant(context.shard.entries, self.boost)
+        return Constant(context, context.shard.entries, self.boost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,5 +246,6 @@ class DocIdQuery(Simple):
     def searcher(self, context: Context) -> Searcher:
         """Return what finds it in a partition."""
         wanted = set(self.ids)
+        context.budget.spend(len(context.shard.entries))
         found = [number for number, each in context.shard.entries.items() if each.key in wanted]
-        return Constant(found, self.boost)
+        return Constant(context, found, self.boost)

@@ -16,7 +16,7 @@ _LARGEST: Final = 10_000
 _DEEPEST: Final = 200
 """Groups within groups."""
 _MOST_REPEATS: Final = 1000
-_MOST_WORK: Final = 2_000_000
+_MOST_WORK: Final = 200_000
 """States that are looked at, for all terms together: a loop waits for it."""
 _TOO_LARGE: Final = "regexp: expression is too large for the embedded search service"
 _LAST: Final = chr(0x10FFFF)

@@ -34,6 +34,10 @@ class Near(NamedTuple):
     filter: Query | None
 
 
+_TIMEOUT: Final = 10.0
+"""Seconds that a search may take where it does not say."""
+
+
 @dataclass(frozen=True, slots=True)
 class Control:
     """How a search is to be done."""
@@ -44,6 +48,8 @@ class Control:
     """By the name of an index: sequence numbers by `vbucket/uuid`."""
     complete: bool = False
     """Whether it fails if any partition does."""
+    timeout: float = _TIMEOUT
+    """Seconds; 0: none."""
     validate: bool = False
     """Whether fields that are not indexed are a mistake."""
 
@@ -172,7 +178,7 @@ def _control(body: dict[str, Any]) -> Control:
     if ctl is None:
         return Control()
     reader = _Reader(ctl, "cbgt.QueryCtlParams: Ctl: cbgt.QueryCtl", _CONTROL)
-    reader.integer("timeout")
+    timeout = reader.integer("timeout")
     consistency = reader.object("consistency") or {}
     inner = _Reader(consistency, "cbgt.QueryCtlParams: Ctl: cbgt.ConsistencyParams", _CONTROL)
     level = inner.text("level") or ""
@@ -180,6 +186,7 @@ def _control(body: dict[str, Any]) -> Control:
         level=level,
         vectors=inner.object("vectors") or {},
         complete=inner.text("results") == "complete",
+        timeout=_TIMEOUT if timeout is None else max(0, timeout) / 1000,
         validate=reader.boolean("validate"),
     )
 

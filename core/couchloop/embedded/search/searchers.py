@@ -7,11 +7,12 @@ the term is in all documents, divided by the root of the field's length.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
 from couchloop.embedded.search.analysis import Analyzer
+from couchloop.embedded.search.budget import Budget
 from couchloop.embedded.search.errors import SearchError
 from couchloop.embedded.search.index import Analysis, Entry, Location, Posting, Shard
 
@@ -43,6 +44,7 @@ class Context:
     analysis: Analysis
     locations: bool = False
     """Whether it matters where terms are."""
+    budget: Budget = field(default_factory=Budget)
 
     def analyzer(self, name: str) -> Analyzer:
         """Return an analyzer. Raises SearchError."""
@@ -91,7 +93,8 @@ class Nothing:
 class Constant:
     """Finds documents that match all alike."""
 
-    def __init__(self, numbers: Iterable[int], boost: float) -> None:
+    def __init__(self, context: Context, numbers: Collection[int], boost: float) -> None:
+        self._context = context
         self._numbers = numbers
         self._boost = boost
         self._factor = 1.0
@@ -107,6 +110,7 @@ class Constant:
 
     def matches(self) -> Matches:
         """Return the documents."""
+        self._context.budget.spend(len(self._numbers))
         match = Match(self._factor)
         return dict.fromkeys(self._numbers, match)
 
@@ -136,6 +140,7 @@ class Term:
 
     def matches(self) -> Matches:
         """Return the documents that have the term."""
+        self._context.budget.spend(len(self._documents))
         entries = self._context.shard.entries
         return {
             number: Match(self._score(entries[number], posting), False, self._found(posting))

@@ -112,6 +112,9 @@ class SearchIndexes:
         self._indexes: dict[str, SearchIndex] = {}
         self.uuid = ""
         """Of the definitions as a whole: another one after each change."""
+        self.steps = 1_000_000
+        """Documents and terms that a search looks at before it fails as if its time were over, for
+        the loop does nothing else meanwhile; 0: any."""
 
     def __iter__(self) -> Iterator[SearchIndex]:
         """Return them in the order of their names."""
