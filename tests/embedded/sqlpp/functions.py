@@ -14,6 +14,8 @@ class Surroundings:
 
     now: Final = 1_700_000_000.25
     version: Final = "7.6.8-0000-enterprise"
+    user: Final = "ann"
+    node: Final = "127.0.0.1:8091"
 
     def __init__(self) -> None:
         self.warnings: list[tuple[int, str]] = []

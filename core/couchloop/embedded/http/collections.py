@@ -14,7 +14,6 @@ All are below /pools/default/buckets/BUCKET:
 from __future__ import annotations
 
 import json
-import re
 from typing import Final
 
 from couchloop.embedded.http.router import (
@@ -26,9 +25,8 @@ from couchloop.embedded.http.router import (
     answer_json,
 )
 from couchloop.embedded.storage.bucket import Bucket
+from couchloop.embedded.storage.manifest import name_fault
 
-_LONGEST_NAME: Final = 251
-_ALLOWED: Final = re.compile(r"[A-Za-z0-9_%-]*")
 _LONGEST_TTL: Final = 2147483647
 
 
@@ -153,13 +151,9 @@ def _new_name(form: dict[str, str]) -> str:
     name = form.get("name")
     if name is None:
         raise _refused(400, "The value must be supplied", "name")
-    if not 0 < len(name) <= _LONGEST_NAME:
-        raise _refused(400, f"Length must be in range from 1 to {_LONGEST_NAME}", "name")
-    if not _ALLOWED.fullmatch(name):
-        text = "Can only contain characters A-Z, a-z, 0-9 and the following symbols _ - %"
-        raise _refused(400, text, "name")
-    if name[0] in "_%":
-        raise _refused(400, "First character must not be _ or %", "name")
+    fault = name_fault(name)
+    if fault:
+        raise _refused(400, fault, "name")
     return name
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from couchloop.embedded.sqlpp.documents import Found, Keyspace
+from couchloop.embedded.sqlpp.environment import VERSION
 from couchloop.embedded.sqlpp.indexes import Index, Indexes
 from couchloop.embedded.sqlpp.prepared import PreparedStatements
 from couchloop.embedded.sqlpp.session import Session
@@ -15,6 +16,15 @@ from couchloop.embedded.topology.cluster import Cluster
 
 if TYPE_CHECKING:
     from couchloop.embedded.storage.manifest import Collection
+
+_SERVICES: Final = {
+    "kv": "kv",
+    "n1ql": "n1ql",
+    "fts": "fts",
+    "cbas": "cbas",
+    "eventingAdminPort": "eventing",
+}
+"""What services are called, by their ports."""
 
 _NAMESPACE: Final = {"namespace": "default", "namespace_id": "default"}
 
@@ -52,6 +62,10 @@ class ClusterCatalogue:
             "indexes": self._indexes,
             "prepareds": self._prepareds,
             "my_user_info": self._my_user_info,
+            "nodes": self._nodes,
+            "vitals": self._vitals,
+            "active_requests": self._active_requests,
+            "completed_requests": self._completed_requests,
         }
         rows = known.get(name)
         return None if rows is None else list(rows(session))
@@ -62,6 +76,11 @@ class ClusterCatalogue:
     def _store(self) -> str:
         node = self._cluster.nodes[0]
         return f"http://{node.host}:{node.ports.get('mgmt', 8091)}"
+
+    @property
+    def node(self) -> str:
+        """The name of the node that speaks for all."""
+        return self._store.removeprefix("http://")
 
     def _dual(self, session: Session) -> Iterator[Found]:  # noqa: ARG002 - all are given it
         yield Found("dual", None, {"id": "dual"})
@@ -125,10 +144,9 @@ class ClusterCatalogue:
         return row
 
     def _prepareds(self, session: Session) -> Iterator[Found]:
-        node = self._store.removeprefix("http://")
         for entry in self.prepared.entries():
             if entry.owner in {"", session.user.name} or session.user.is_admin:
-                yield _found(entry.key, {"node": node, **entry.row()})
+                yield _found(entry.key, {"node": self.node, **entry.row()})
 
     def _my_user_info(self, session: Session) -> Iterator[Found]:
         user = session.user
@@ -137,6 +155,35 @@ class ClusterCatalogue:
             places = {"bucket_name": bucket, "scope_name": scope, "collection_name": collection}
             roles.append({"role": name, **{key: place for key, place in places.items() if place}})
         yield _found(user.name, {"domain": "local", "id": user.name, "roles": roles})
+
+    def _nodes(self, session: Session) -> Iterator[Found]:  # noqa: ARG002
+        for node in self._cluster.nodes:
+            name = f"{node.host}:{node.ports.get('mgmt', 8091)}"
+            services = [word for service, word in _SERVICES.items() if node.runs(service)]
+            row = {"name": name, "ports": dict(sorted(node.ports.items())), "services": services}
+            yield _found(name, row)
+
+    def _vitals(self, session: Session) -> Iterator[Found]:  # noqa: ARG002
+        """Tell what is true of nodes that share one process."""
+        for node in self._cluster.nodes:
+            if node.runs("n1ql"):
+                name = f"{node.host}:{node.ports.get('mgmt', 8091)}"
+                row = {"healthy": True, "node": name, "request.active.count": 1}
+                yield _found(name, {**row, "version": VERSION})
+
+    def _active_requests(self, session: Session) -> Iterator[Found]:
+        """Tell of the request that asks: there is never another one."""
+        row = {
+            "node": self.node,
+            "scanConsistency": "unbounded",
+            "state": "running",
+            "users": f"local:{session.user.name}",
+        }
+        yield _found("active", row)
+
+    def _completed_requests(self, session: Session) -> Iterator[Found]:  # noqa: ARG002
+        """Tell of no request: those that took long are kept, and here none does."""
+        yield from ()
 
     # --- what they are made of ------------------------------------------------------------------
 

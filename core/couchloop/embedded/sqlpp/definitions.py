@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from couchloop.embedded.sqlpp.compiler import Compiler
 from couchloop.embedded.sqlpp.documents import Keyspace
 from couchloop.embedded.sqlpp.errors import QueryError
 from couchloop.embedded.sqlpp.indexes import Index, Indexes, check_key
@@ -98,11 +99,7 @@ class DefinitionPlanner:
 
     def _options(self, node: Node | None) -> dict[str, Value]:
         """Return what WITH says. Raises QueryError for what no index knows."""
-        if node is None:
-            return {}
-        options = self._constant(node)
-        if not isinstance(options, dict):
-            raise QueryError(5000, "GSI CreateIndex() - cause: WITH must be an object")
+        options = constant_object(node, self._planner.compiler)
         for name in options:
             if name not in _OPTIONS:
                 raise QueryError(12038, f"Invalid option '{name}'", reason={"option": name})
@@ -110,8 +107,7 @@ class DefinitionPlanner:
 
     def _constant(self, node: Node) -> Value:
         """Return the value of an expression that depends on no document."""
-        evaluate = self._planner.compiler.compile(qualify(node, Scope()))
-        return located("WITH", evaluate)({})
+        return _constant(node, self._planner.compiler)
 
     # --- DROP, BUILD ----------------------------------------------------------------------------
 
@@ -156,6 +152,20 @@ class DefinitionPlanner:
             self._planner.environment.errors += unknown[1:]
             raise unknown[0]
         yield from ()
+
+
+def _constant(node: Node, compiler: Compiler) -> Value:
+    return located("WITH", compiler.compile(qualify(node, Scope())))({})
+
+
+def constant_object(node: Node | None, compiler: Compiler) -> dict[str, Value]:
+    """Return what WITH says, which depends on no document. Raises QueryError if it is no object."""
+    if node is None:
+        return {}
+    found = _constant(node, compiler)
+    if not isinstance(found, dict):
+        raise QueryError(5000, "GSI CreateIndex() - cause: WITH must be an object")
+    return found
 
 
 def _not_found(name: str) -> QueryError:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from couchloop.embedded.access.users import User
+from couchloop.embedded.sqlpp.administration import plan_administration
 from couchloop.embedded.sqlpp.catalogue import ClusterCatalogue
-from couchloop.embedded.sqlpp.definitions import DefinitionPlanner
+from couchloop.embedded.sqlpp.definitions import DefinitionPlanner, constant_object
 from couchloop.embedded.sqlpp.environment import STEPS, Environment
 from couchloop.embedded.sqlpp.errors import FunctionError, QueryError, too_deep, unsupported
 from couchloop.embedded.sqlpp.explain import Explainer
@@ -156,6 +157,8 @@ class Engine:
             timeout=order.timeout,
             timeout_text=order.timeout_text,
             steps=self.settings.steps,
+            user=order.user.name,
+            node=self.catalogue.node,
         )
         try:
             if order.prepared:
@@ -214,6 +217,10 @@ class Engine:
             make_id = self._cluster.generator.uuid
             definitions = DefinitionPlanner(planner, self.catalogue.indexes, make_id)
             return Plan(None, definitions.plan(statement))
+        if isinstance(statement, ManageScope):
+            session = planner.session
+            options = constant_object(statement.options, planner.compiler)
+            return Plan(None, plan_administration(statement, session, options))
         if isinstance(statement, Explain):
             # What cannot run is refused before it is explained.
             self._plan(statement.statement, replace(order, readonly=False), environment)

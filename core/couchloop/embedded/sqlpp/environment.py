@@ -41,6 +41,8 @@ class Environment:
         timeout_text: how the request wrote them.
         steps: after which the statement fails as if the time were over; 0: never. The loop that
             serves the cluster does nothing else meanwhile.
+        user: who asks.
+        node: who is asked.
     """
 
     def __init__(
@@ -53,6 +55,8 @@ class Environment:
         timeout: float = 0.0,
         timeout_text: str = "",
         steps: int = STEPS,
+        user: str = "",
+        node: str = "",
     ) -> None:
         self._clock = clock
         self._generator = generator
@@ -61,6 +65,8 @@ class Environment:
         self.now = clock.wall()
         """Seconds since the epoch at which the statement began."""
         self.version = VERSION
+        self.user = user
+        self.node = node
         self.warnings: list[dict[str, Any]] = []
         self.errors: list[QueryError] = []
         """Of rows: the statement goes on."""

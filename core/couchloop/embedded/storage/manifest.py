@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 _LAST_RESERVED: Final = 7
 """Ids up to this are the server's own."""
+
+
+LONGEST_NAME: Final = 251
+_ALLOWED: Final = re.compile(r"[A-Za-z0-9_%-]*")
+
+
+def name_fault(name: str) -> str:
+    """Return why a new scope or collection cannot have a name; empty: it can."""
+    if not 0 < len(name) <= LONGEST_NAME:
+        return f"Length must be in range from 1 to {LONGEST_NAME}"
+    if not _ALLOWED.fullmatch(name):
+        return "Can only contain characters A-Z, a-z, 0-9 and the following symbols _ - %"
+    return "First character must not be _ or %" if name[0] in "_%" else ""
 
 
 @dataclass(frozen=True, slots=True)

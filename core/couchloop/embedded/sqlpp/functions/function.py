@@ -34,6 +34,14 @@ class Context(Protocol):
         """Add a warning to the answer."""
 
     @property
+    def user(self) -> str:
+        """Who asks."""
+
+    @property
+    def node(self) -> str:
+        """What NODE_NAME() says."""
+
+    @property
     def version(self) -> str:
         """What VERSION() says."""
 

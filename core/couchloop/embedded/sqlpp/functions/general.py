@@ -36,6 +36,14 @@ def _min_version(arguments: Sequence[Value], context: Context) -> Value:  # noqa
     return "1.0.0"
 
 
+def _node_name(arguments: Sequence[Value], context: Context) -> Value:  # noqa: ARG001
+    return context.node
+
+
+def _current_users(arguments: Sequence[Value], context: Context) -> Value:  # noqa: ARG001
+    return [f"local:{context.user}"]
+
+
 def _abort(arguments: Sequence[Value], context: Context) -> Value:  # noqa: ARG001
     (reason,) = arguments
     text = reason if type(reason) is str else json_text(reason)
@@ -78,6 +86,8 @@ def _next_float(value: float) -> Value:
 
 _plain("UUID", 0, 0, "string", _uuid)
 _plain("VERSION DS_VERSION", 0, 0, "string", _version)
+_plain("NODE_NAME", 0, 0, "string", _node_name)
+_plain("CURRENT_USERS", 0, 0, "array", _current_users)
 _plain("MIN_VERSION", 0, 0, "string", _min_version)
 _plain("ABORT", 1, 1, "json", _abort)
 _plain("SUCCESSOR", 1, 1, "successor", _successor)
