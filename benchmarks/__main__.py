@@ -1,12 +1,17 @@
-"""Measure what an operation costs, beside the bare loops and the official SDK.
+"""Measure what an operation costs, how that grows, and how long it takes.
 
-    python -m benchmarks [--rounds 5] [--quick] [--only TEXT] [--save]
+    python -m benchmarks [--only TEXT ...] [--rounds N] [--quick] [--no-save]
+    python -m benchmarks --write docs       # no measurement: tables and pictures from the raw data
 
-Every figure is client CPU (user and system) per operation, the median of the rounds. Each client
-is a process of its own, pinned to another core than the responder; rounds are interleaved, so that
-whatever else the machine does falls on all alike. `--save` renews docs/performance.svg and the
-table in docs/performance.md, and keeps the raw data in .cache/benchmarks/results.json, which git
-ignores.
+The parts are costs, queries, growth, turns, latency and compression; `instructions` (valgrind, and
+so the same on a busy machine) is measured only if it is asked for: `--only instructions`. Each
+client is a process of its own, pinned to another core than the responder; rounds are interleaved,
+so that whatever else the machine does falls on all alike, and figures are medians. What fails is
+told at the end, and its row says so; all else goes on.
+
+The raw data, .cache/benchmarks/results.json, is stored after each round; git ignores it. What is
+measured anew replaces what has the same name there. docs/performance.md and its pictures are
+written from it, unless with `--no-save` or `--quick` (a tenth of the operations, one round).
 """
 
 from __future__ import annotations
@@ -14,182 +19,222 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
+import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, Self
 
-from benchmarks.report import draw, save_table, table
+from benchmarks import works as all_works
+from benchmarks.counted import counted
+from benchmarks.raw import RawData
+from benchmarks.report import write
+from benchmarks.works import Work
 
-ROOT = Path(__file__).resolve().parent.parent
-HERE = Path(__file__).resolve().parent
-RAW_DATA = ROOT / ".cache" / "benchmarks" / "results.json"
-
-
-ROWS = 1_000_000
-"""Rows of 200 bytes that are taken from one query."""
-
-
-class Work(NamedTuple):
-    """One measurement: who does what, how, and how often."""
-
-    client: str
-    """couchloop, bare, official, or idle: Buckets that do nothing."""
-    loop: str
-    operation: str
-    shape: str
-    times: int
-    setting: str = ""
-    frozen: bool = False
-    """Whether gc.freeze() is called before."""
-
-    @property
-    def name(self) -> str:
-        """Name in the raw data and the table."""
-        shape = f"{self.shape}-frozen" if self.frozen else self.shape
-        return "/".join(filter(None, (self.client, self.setting, self.loop, self.operation, shape)))
+ROOT: Final = Path(__file__).resolve().parent.parent
+HERE: Final = Path(__file__).resolve().parent
+RAW_DATA: Final = ROOT / ".cache" / "benchmarks" / "results.json"
+LIMIT: Final = 120.0
+"""Seconds of one process: more is a failure."""
+LATENCY_SECONDS: Final = 3
 
 
-def all_works() -> list[Work]:
-    """Return every measurement of a round."""
-    works = [Work("couchloop", "core", "decode", "1", 100_000)]
-    works += [Work("idle", loop, "bucket", "3 nodes", 200) for loop in ("twisted", "gevent")]
-    for loop in ("twisted", "gevent"):
-        works += [
-            Work("couchloop", loop, "rows", "stream", ROWS),
-            Work("couchloop", loop, "select", "1", 3_000),
-        ]
-    works += [
-        Work("official", api, operation, shape, times, setting)
-        for operation, shape, times in (("rows", "stream", ROWS), ("select", "1", 3_000))
-        for api in ("twisted", "sync")
-        for setting in ("default", "lean")
-    ]
-    for operation in ("get", "upsert"):
-        works += [Work("bare", loop, operation, "64", 200_000) for loop in ("twisted", "gevent")]
-        for loop in ("twisted", "gevent"):
-            works += [
-                Work("couchloop", loop, operation, "1", 10_000),
-                Work("couchloop", loop, operation, "64", 50_000),
-                Work("couchloop", loop, operation, "batch", 50_000),
-                Work("couchloop", loop, operation, "batch", 50_000, frozen=True),
-            ]
-        works.append(Work("official", "sync", operation, "batch", 20_000, "lean", frozen=True))
-        for setting in ("default", "lean"):
-            works += [
-                Work("official", "twisted", operation, "1", 3_000, setting),
-                Work("official", "twisted", operation, "64", 10_000, setting),
-                Work("official", "sync", operation, "1", 5_000, setting),
-                Work("official", "sync", operation, "64", 20_000, setting),
-                Work("official", "sync", operation, "batch", 20_000, setting),
-            ]
-    return works
-
-
-@contextmanager
-def _serving(*program: str) -> Iterator[str]:
-    """Run a server; give the first line that it prints."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", *program],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env=_environment(),
-    )
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().strip()
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Return what the project's own programs need."""
     return {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'core'}"}
 
 
-def measure(work: Work, server: str, cpu: int, official: Path | None) -> dict[str, float]:
-    """Run one client against *server* (a port, or a connection string); give its figures.
+class Servers:
+    """The servers that works need: each is started when it is needed first."""
 
-    Raises subprocess.CalledProcessError if it fails.
+    def __init__(self, cpu: int) -> None:
+        self._cpu = cpu
+        self._started: dict[tuple[str, ...], str] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def of(self, work: Work) -> str:
+        """Return the port, or connection string, that *work* is done with."""
+        if work.client == "idle":
+            return str(
+                json.loads(self._line("couchloop.embedded", "--nodes=3"))["connection_string"]
+            )
+        numbers = (self._cpu, work.nodes, work.size)
+        return self._line("benchmarks.responder", *map(str, numbers))
+
+    def _line(self, *program: str) -> str:
+        """Return the first line that a server printed."""
+        if program not in self._started:
+            process = self._stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-m", *program],
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    cwd=ROOT,
+                    env=environment(),
+                )
+            )
+            self._stack.callback(process.kill)
+            assert process.stdout is not None
+            self._started[program] = process.stdout.readline().strip()
+        return self._started[program]
+
+
+def command(work: Work, server: str, official: Path | None) -> list[str]:
+    """Return the program that does *work*, with its arguments."""
+    arguments = [work.loop, work.operation, work.shape, server, str(work.times)]
+    if work.client == "official":
+        return [str(official), str(HERE / "client_official.py"), *arguments, work.setting]
+    module = "client_couchloop"
+    if work.client == "idle":
+        module, arguments = "idle", [work.loop, server, str(work.times)]
+    elif work.client == "bare":
+        arguments[0] = f"bare-{work.loop}"
+    elif work.part in {"turns", "latency"}:
+        module = f"client_{work.part}"
+    elif work.part == "compression":
+        module = "client_compression"
+    elif work.operation in {"rows", "select"}:
+        module = "client_rows"
+    return [sys.executable, "-m", f"benchmarks.{module}", *arguments]
+
+
+def measure(work: Work, server: str, cpu: int, official: Path | None) -> dict[str, float]:
+    """Run one client; return its figures.
+
+    Raises subprocess.SubprocessError or ValueError if it fails.
     """
-    arguments = [work.operation, work.shape, server, str(work.times)]
-    environment = _environment()
+    around = {**environment(), **work.environment, "BENCH_CPU": str(cpu)}
     if work.client == "official":
         # Not our paths: the official package has a `txcouchbase` of its own.
-        del environment["PYTHONPATH"]
-        client = [str(official), str(HERE / "client_official.py"), work.loop]
-        arguments.append(work.setting)
-    elif work.client == "idle":
-        client, arguments = [sys.executable, "-m", "benchmarks.idle"], [work.loop, *arguments[2:]]
-    elif work.operation in {"rows", "select"}:
-        client = [sys.executable, "-m", "benchmarks.client_rows", work.loop]
-    else:
-        loop = f"bare-{work.loop}" if work.client == "bare" else work.loop
-        client = [sys.executable, "-m", "benchmarks.client_couchloop", loop]
-    environment["BENCH_CPU"] = str(cpu)
-    if work.frozen:
-        environment["BENCH_FREEZE"] = "1"
+        del around["PYTHONPATH"]
+    if work.part == "instructions":
+        return counted(work, command(work, server, official), around)
     done = subprocess.run(
-        client + arguments,
-        env=environment,
+        command(work, server, official),
+        env=around,
         cwd=HERE if work.client == "official" else ROOT,
-        stdout=subprocess.PIPE,
+        capture_output=True,
         text=True,
         check=True,
-        timeout=300,
+        timeout=LIMIT,
     )
-    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    lines = done.stdout.splitlines()
+    if not lines:
+        raise ValueError("it printed nothing")
+    figures: dict[str, float] = json.loads(lines[-1])
     return figures
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark; give the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the operations, one round")
-    parser.add_argument("--only", default="", help="measurements whose name contains this")
-    parser.add_argument("--save", action="store_true", help="renew the figures in docs/")
-    options = parser.parse_args(arguments)
-    works = [work for work in all_works() if options.only in work.name]
-    rounds = 1 if options.quick else options.rounds
-    if options.quick:
-        works = [work._replace(times=max(1000, work.times // 10)) for work in works]
+def why(error: Exception) -> str:
+    """Return in one line why a work failed."""
+    if isinstance(error, subprocess.CalledProcessError):
+        lines = (error.stderr or "").strip().splitlines() or ["it said nothing"]
+        return f"status {error.returncode}: {lines[-1]}"
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"not done within {error.timeout:g} s"
+    return f"{type(error).__name__}: {error}"
+
+
+def twins() -> tuple[str, ...]:
+    """Return the twins of the hot path that there are here."""
+    from couchloop.hot import speedups
+
+    return all_works.TWINS if speedups.NAME else all_works.TWINS[:1]
+
+
+def selected(only: Sequence[str]) -> list[Work]:
+    """Return the works whose name contains any of *only*; if that is empty all but instructions."""
+    here = twins()
+    if len(here) == 1:
+        print("the compiled twin is not built (make speedups): left out", file=sys.stderr)
+    works = [
+        *all_works.costs(here),
+        *all_works.queries(),
+        *all_works.growth(),
+        *all_works.turns(),
+        *all_works.latency(LATENCY_SECONDS),
+        *all_works.compression(),
+    ]
+    if only:
+        works += all_works.instructions(here)
+        works = [work for work in works if any(text in work.name for text in only)]
+    return works
+
+
+def run(works: Sequence[Work], raw: RawData) -> dict[str, str]:
+    """Do *works*, round by round; return why which of them failed."""
     official = None
     if any(work.client == "official" for work in works):
         from tools import peers
 
         official = peers.python_sdk()
     cpus = sorted(os.sched_getaffinity(0))
-    raw: dict[str, list[dict[str, float]]] = {work.name: [] for work in works}
-    responder = _serving("benchmarks.responder", str(cpus[0]))
-    with responder as port, _serving("couchloop.embedded", "--nodes=3") as cluster:
-        connection_string = json.loads(cluster)["connection_string"]
+    failures: dict[str, str] = {}
+    rounds = max(work.rounds for work in works)
+    raw.forget(work.name for work in works)
+    raw.note("python", f"{platform.python_implementation()} {platform.python_version()}")
+    raw.note("processors", str(len(cpus)))
+    with Servers(cpus[0]) as servers:
         for number in range(rounds):
             for work in works:
-                print(f"\rround {number + 1}/{rounds}: {work.name:50}", end="", file=sys.stderr)
-                server = connection_string if work.client == "idle" else port
-                raw[work.name].append(measure(work, server, cpus[-1], official))
+                if number >= work.rounds or work.name in failures:
+                    continue
+                print(f"\rround {number + 1}/{rounds}: {work.name:70}", end="", file=sys.stderr)
+                try:
+                    raw.add(work.name, measure(work, servers.of(work), cpus[-1], official))
+                except (subprocess.SubprocessError, ValueError, OSError) as error:
+                    failures[work.name] = why(error)
+            raw.save()
     print(file=sys.stderr)
-    medians = {
-        name: {
-            figure: statistics.median(values)
-            for figure in runs[0]
-            if (values := [run[figure] for run in runs if run[figure] is not None])
-        }
-        for name, runs in raw.items()
-    }
-    text = table(medians)
-    print(text)
-    if options.save:
-        RAW_DATA.parent.mkdir(parents=True, exist_ok=True)
-        RAW_DATA.write_text(json.dumps(raw, indent=1) + "\n")
-        (ROOT / "docs" / "performance.svg").write_text(draw(medians))
-        save_table(ROOT / "docs" / "performance.md", text)
-    return 0
+    return failures
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; return the exit status: 1 if any work failed."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--only", nargs="+", default=[], help="works whose name contains any of these"
+    )
+    parser.add_argument("--rounds", type=int, help="at most so many")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the operations, one round")
+    parser.add_argument("--no-save", action="store_true", help="leave docs/ as it is")
+    parser.add_argument("--write", metavar="FOLDER", type=Path, help="write only, measure nothing")
+    parser.add_argument("--raw", type=Path, default=RAW_DATA, help="file of the raw data")
+    options = parser.parse_args(arguments)
+    raw = RawData(options.raw)
+    failures: dict[str, str] = {}
+    folder: Path | None = options.write or ROOT / "docs"
+    if options.write is None:
+        works = selected(options.only)
+        if not works:
+            parser.error("no work has such a name")
+        limit = 1 if options.quick else options.rounds
+        if limit:
+            works = [work._replace(rounds=min(limit, work.rounds)) for work in works]
+        if options.quick:
+            works = [work._replace(times=max(1, work.times // 10)) for work in works]
+            folder = None
+        began = time.monotonic()
+        failures = run(works, raw)
+        print(f"measured in {time.monotonic() - began:.0f} s")
+    for text in write(raw.medians(), None if options.no_save else folder):
+        print(text, end="\n\n")
+    for name, reason in failures.items():
+        print(f"FAILED {name}: {reason}")
+    return int(bool(failures))
 
 
 if __name__ == "__main__":

@@ -2,22 +2,63 @@
 
     python -m benchmarks.client_couchloop LOOP OPERATION SHAPE PORT COUNT
 
-LOOP: twisted, gevent, bare-twisted, bare-gevent. OPERATION: get, upsert, or decode (no network).
-SHAPE: 1, 64 (in flight) or batch.
+LOOP: twisted, gevent, bare-twisted, bare-gevent. OPERATION: get, typed (three fields of the
+document), upsert, or decode (no network). SHAPE: how many are in flight, or batch.
+
+In the environment: BENCH_OPTIONS, of the connection string; BENCH_SIZE, bytes of a document;
+BENCH_BESIDE, what waits on the same loop meanwhile: 10,000 operations or timers.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.measure import DOCUMENT, DOCUMENT_BYTES, KEYS, Meter
+from benchmarks.measure import DOCUMENT, DOCUMENT_BYTES, KEYS, Meter, document_of
 
 WARM_UP = 3000
 BATCH = 1000
 LATENCIES = 5000
+MOST_LATENCIES = 64
+"""In flight: beyond that each would be measured few times."""
+WAITERS = 10_000
+LARGE = 100_000
+"""Bytes from which a document counts as large: fewer warm up."""
+
+
+def connection_string(port: int) -> str:
+    """Return where the responder is, with options: none of the operations gets late."""
+    options = ["operation_timeout=120", os.environ.get("BENCH_OPTIONS", "")]
+    return f"couchbase://127.0.0.1:{port}?{'&'.join(filter(None, options))}"
+
+
+def document() -> Any:
+    """Return what is stored."""
+    size = int(os.environ.get("BENCH_SIZE", "0"))
+    return json.loads(document_of(size)) if size else DOCUMENT
+
+
+def warm_up() -> int:
+    """Return how many operations come before those that count."""
+    return 2 if int(os.environ.get("BENCH_SIZE", "0")) >= LARGE else WARM_UP
+
+
+def caller(bucket: Any, operation: str) -> Callable[[str], Any]:
+    """Return what makes one call."""
+    if operation == "typed":
+        import msgspec
+
+        order = msgspec.defstruct("Order", [("id", str), ("total", float), ("paid", bool)])
+        return lambda key: bucket.get(key, type=order)
+    if operation == "upsert":
+        value = document()
+        return lambda key: bucket.upsert(key, value)
+    get: Callable[[str], Any] = bucket.get
+    return get
 
 
 def decode(meter: Meter, count: int) -> None:
@@ -25,11 +66,13 @@ def decode(meter: Meter, count: int) -> None:
     from couchloop.transcoder import FMT_JSON, Transcoder
 
     read = Transcoder().decode_value
-    for _ in range(WARM_UP):
-        read(DOCUMENT_BYTES, FMT_JSON)
+    size = int(os.environ.get("BENCH_SIZE", "0"))
+    data = document_of(size) if size else DOCUMENT_BYTES
+    for _ in range(warm_up()):
+        read(data, FMT_JSON)
     meter.start()
     for _ in range(count):
-        read(DOCUMENT_BYTES, FMT_JSON)
+        read(data, FMT_JSON)
     meter.stop(count)
 
 
@@ -41,7 +84,7 @@ def on_twisted(meter: Meter, operation: str, shape: str, port: int, count: int) 
     from txcouchbase.cluster import Cluster, PasswordAuthenticator
 
     async def main(reactor: Any) -> None:
-        cluster = Cluster(f"couchbase://127.0.0.1:{port}", reactor=reactor)
+        cluster = Cluster(connection_string(port), reactor=reactor)
         cluster.authenticate(PasswordAuthenticator("user", "password"))
         bucket = cluster.open_bucket("default")
         await bucket.connect()
@@ -52,10 +95,12 @@ def on_twisted(meter: Meter, operation: str, shape: str, port: int, count: int) 
             meter.stop(count // BATCH * BATCH)
             return
         window = int(shape)
-        call = bucket.get if operation == "get" else lambda key: bucket.upsert(key, DOCUMENT)
+        call = caller(bucket, operation)
+        wait_beside(reactor, bucket)
 
         def run(total: int, latencies: list[float] | None = None) -> Deferred[Any]:
-            return gatherResults([chain(total // window, latencies) for _ in range(window)])
+            each = max(1, total // window)
+            return gatherResults([chain(each, latencies) for _ in range(window)])
 
         def chain(left: int, latencies: list[float] | None) -> Deferred[None]:
             done: Deferred[None] = Deferred()
@@ -77,11 +122,20 @@ def on_twisted(meter: Meter, operation: str, shape: str, port: int, count: int) 
             step(None)
             return done
 
-        await run(WARM_UP)
+        await run(warm_up())
         meter.start()
         await run(count)
-        meter.stop(count // window * window)
-        await run(LATENCIES, meter.latencies)
+        meter.stop(max(1, count // window) * window)
+        if window <= MOST_LATENCIES and not os.environ.get("BENCH_SIZE"):
+            await run(LATENCIES, meter.latencies)
+
+    def wait_beside(reactor: Any, bucket: Any) -> None:
+        for number in range(WAITERS):
+            if os.environ.get("BENCH_BESIDE") == "operations":
+                # The responder never answers these.
+                bucket.touch(f"silent::{number}", 0).addErrback(lambda _: None)
+            elif os.environ.get("BENCH_BESIDE") == "timers":
+                reactor.callLater(600 + number, int)
 
     async def batches(bucket: Any, times: int) -> None:
         documents = dict.fromkeys(KEYS, DOCUMENT)
@@ -100,7 +154,7 @@ def on_gevent(meter: Meter, operation: str, shape: str, port: int, count: int) -
 
     from gcouchbase.cluster import Cluster, PasswordAuthenticator
 
-    cluster = Cluster(f"couchbase://127.0.0.1:{port}")
+    cluster = Cluster(connection_string(port))
     cluster.authenticate(PasswordAuthenticator("user", "password"))
     bucket = cluster.open_bucket("default")
     if shape == "batch":
@@ -120,11 +174,15 @@ def on_gevent(meter: Meter, operation: str, shape: str, port: int, count: int) -
         meter.stop(count // BATCH * BATCH)
         return
     window = int(shape)
-    call: Callable[[str], object] = bucket.get
-    if operation == "upsert":
-
-        def call(key: str) -> object:
-            return bucket.upsert(key, DOCUMENT)
+    call = caller(bucket, operation)
+    beside = os.environ.get("BENCH_BESIDE")
+    if beside == "operations":
+        # The responder never answers these.
+        for number in range(WAITERS):
+            gevent.spawn(bucket.touch, f"silent::{number}", 0)
+    elif beside == "timers":
+        for number in range(WAITERS):
+            gevent.spawn(gevent.sleep, 600 + number)
 
     def chain(left: int) -> None:
         for number in range(left):
@@ -137,14 +195,15 @@ def on_gevent(meter: Meter, operation: str, shape: str, port: int, count: int) -
             meter.latencies.append(time.perf_counter() - began)
 
     def run(total: int, work: Callable[[int], None]) -> None:
-        greenlets = [gevent.spawn(work, total // window) for _ in range(window)]
+        greenlets = [gevent.spawn(work, max(1, total // window)) for _ in range(window)]
         gevent.joinall(greenlets, raise_error=True)
 
-    run(WARM_UP, chain)
+    run(warm_up(), chain)
     meter.start()
     run(count, chain)
-    meter.stop(count // window * window)
-    run(LATENCIES, timed_chain)
+    meter.stop(max(1, count // window) * window)
+    if window <= MOST_LATENCIES and not os.environ.get("BENCH_SIZE"):
+        run(LATENCIES, timed_chain)
 
 
 def _prebuilt(operation: str, window: int) -> tuple[list[bytes], bytes]:
@@ -308,6 +367,9 @@ def main(loop: str, operation: str, shape: str, port: str, count: str) -> None:
             if end.code:
                 raise
     meter.tell()
+    sys.stdout.flush()
+    # What waits beside, and thousands of what waited, need not be taken down.
+    os._exit(0)
 
 
 if __name__ == "__main__":

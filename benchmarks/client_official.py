@@ -3,11 +3,12 @@
     python client_official.py API OPERATION SHAPE PORT COUNT SETTING
 
 API: sync (64 in flight: 64 threads) or twisted. SETTING: default, or lean (tracing and metrics
-off, an orjson transcoder): its fastest.
+off, an orjson transcoder): its fastest. With OPERATION latency COUNT is in seconds, for each load.
 """
 
 from __future__ import annotations
 
+import queue
 import sys
 import threading
 import time
@@ -17,7 +18,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import orjson
-from measure import DOCUMENT, KEYS, Meter
+from arrivals import Arrivals
+from measure import DOCUMENT, KEYS, Meter, tell_latencies
 
 WARM_UP = 2000
 BATCH = 1000
@@ -25,6 +27,10 @@ LATENCIES = 3000
 FLAGS = 0x02000000
 ROWS_WARM_UP = 20_000
 SELECTS = 300
+LOADS = (10, 50, 80)
+"""Percent of the maximum rate."""
+CLOSED = 10_000
+"""Operations by which that is found."""
 STATEMENT = "SELECT d.* FROM `default` AS d USE KEYS $1"
 
 
@@ -106,6 +112,9 @@ def sync(meter, operation, shape, port, count, setting):
         meter.stop(count)
         return
     collection = cluster.bucket("default").default_collection()
+    if operation == "latency":
+        sync_latencies(collection.get, count)
+        return
     if operation == "get":
         call = collection.get
     else:
@@ -158,6 +167,99 @@ def sync(meter, operation, shape, port, count, setting):
     run(LATENCIES, timed_chain)
 
 
+def sync_latencies(get, seconds):
+    """64 threads take what arrives, from a queue that one more fills."""
+
+    def in_threads(work):
+        threads = [threading.Thread(target=work) for _ in range(64)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def closed(total):
+        def work():
+            for number in range(total // 64):
+                get(KEYS[number % 1000])
+
+        began = time.perf_counter()
+        in_threads(work)
+        return total / (time.perf_counter() - began)
+
+    def open_loop(rate):
+        arrivals = Arrivals(rate, seconds, blocks=True)
+        moments = queue.SimpleQueue()
+
+        def fill():
+            while arrivals.has_more:
+                for moment in arrivals.due():
+                    moments.put(moment)
+            for _ in range(64):
+                moments.put(None)
+
+        def work():
+            while (moment := moments.get()) is not None:
+                get(KEYS[0])
+                arrivals.done(moment)
+
+        filler = threading.Thread(target=fill)
+        filler.start()
+        in_threads(work)
+        filler.join()
+        return arrivals.latencies
+
+    closed(WARM_UP)
+    maximum = closed(CLOSED)
+    tell_latencies(maximum, LOADS, [open_loop(maximum * load / 100) for load in LOADS])
+
+
+async def twisted_latencies(reactor, get, seconds):
+    """One call for each arrival, in the reactor's turn that sees it."""
+    from twisted.internet.defer import Deferred, gatherResults
+
+    async def chain(total):
+        for number in range(total):
+            await get(KEYS[number % 1000])
+
+    async def closed(total):
+        began = time.perf_counter()
+        chains = [chain(total // 64) for _ in range(64)]
+        await gatherResults([Deferred.fromCoroutine(each) for each in chains])
+        return total / (time.perf_counter() - began)
+
+    async def open_loop(rate):
+        arrivals = Arrivals(rate, seconds)
+        over = Deferred()
+
+        class Reader:
+            fileno = arrivals.fileno
+
+            def doRead(self):
+                for moment in arrivals.due():
+                    get(KEYS[0]).addCallbacks(done, over.errback, callbackArgs=(moment,))
+
+            def logPrefix(self):
+                return "arrivals"
+
+            def connectionLost(self, reason):
+                """Never happens."""
+
+        def done(_, moment):
+            if arrivals.done(moment):
+                over.callback(None)
+
+        reader = Reader()
+        reactor.addReader(reader)
+        await over
+        reactor.removeReader(reader)
+        return arrivals.latencies
+
+    await closed(WARM_UP)
+    maximum = await closed(CLOSED)
+    found = [await open_loop(maximum * load / 100) for load in LOADS]
+    tell_latencies(maximum, LOADS, found)
+
+
 def on_twisted(meter, operation, shape, port, count, setting):
     """Its Twisted API: Deferreds, chained by callbacks as ours are."""
     import txcouchbase  # noqa: F401 - installs its reactor
@@ -192,6 +294,9 @@ def on_twisted(meter, operation, shape, port, count, setting):
         bucket = cluster.bucket("default")
         await bucket.on_connect()
         collection = bucket.default_collection()
+        if operation == "latency":
+            await twisted_latencies(reactor, collection.get, count)
+            return
         if operation == "get":
             call = collection.get
         else:
@@ -246,7 +351,8 @@ def main(api, operation, shape, port, count, setting):
     {"sync": sync, "twisted": on_twisted}[api](
         meter, operation, shape, int(port), int(count), setting
     )
-    meter.tell()
+    if operation != "latency":
+        meter.tell()
     sys.stdout.flush()
     # Its destructors may hang: what was to be measured is measured.
     import os

@@ -20,9 +20,8 @@ from gevent.exceptions import BlockingSwitchOutError
 
 from couchloop.client.driver import Driver
 from couchloop.exceptions import CouchbaseError, WrongLoopError
-from couchloop.hot.batch import Batch, Bulk
+from couchloop.hot.batch import Batch
 from couchloop.hot.operation import Operation, Pending
-from couchloop.operations.procedure import Procedure
 from couchloop.session.events import LogRecord, OpenConnection, ResolveSrv
 from couchloop.session.session import SessionState
 from couchloop.settings.values import Settings
@@ -35,8 +34,6 @@ from gcouchbase.sockets import Socket, bare
 T = TypeVar("T")
 
 _IN_USE: Final = frozenset({SessionState.OPENING, SessionState.OPEN, SessionState.WAITING})
-_BY_TURNS: Final = (Bulk, Procedure)
-"""What goes on in the greenlet that waits; `Bulk | Procedure` would be made anew for each call."""
 
 _TO_START: Final = frozenset({SessionState.NEW, SessionState.WAITING})
 
@@ -171,7 +168,7 @@ class GeventDriver(Driver):
                     # Whoever switches to this greenlet without reason finds it waiting again.
                     while pending.waiter is not None:
                         hub.switch()
-                    if isinstance(pending, _BY_TURNS):
+                    if isinstance(pending, Batch):
                         self._go_on(pending)
                 except BaseException:
                     # Killed, or a Timeout: the answer, if one comes, belongs to nobody. What ends
@@ -191,7 +188,7 @@ class GeventDriver(Driver):
         self.deliver(batch)
 
     def _go_on(self, batch: Batch[Any]) -> None:
-        """Go on with a large batch or a procedure in the greenlet that waits for it, by turns."""
+        """Go on with a batch or a procedure, by turns, in the greenlet that waits for it."""
         hub, session = self.hub, self.session
         while not batch.done:
             session.go_on(batch, self.now())

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from couchloop.exceptions import ObjectDestroyedError, RequestCanceledError, ValueFormatError
+from couchloop.hot.operation import TURN_BYTES
 from couchloop.transcoder import FMT_JSON, Transcoder
-from tests.conformance.loops import Loop, cluster_of, open_bucket, opened
+from tests.conformance.loops import (
+    Loop,
+    cluster_at,
+    cluster_of,
+    key_of_node,
+    open_bucket,
+    opened,
+)
 
 MANY = 5000
 thread_number = threading.get_native_id
@@ -52,6 +61,55 @@ def test_others_go_on(loop: Loop, served: Any) -> None:
         assert storing.outcome().all_ok
         assert loop.wait(bucket.get(f"k{MANY - 1}")).value == "later"
         assert changed.cas == loop.wait(bucket.get(f"k{MANY - 1}")).cas
+
+
+class Noting(Transcoder):
+    """Notes in which turn of the loop each value is decoded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn: Callable[[], int] = int
+        self.seen: list[int] = []
+
+    def decode_value(self, value: Any, flags: int) -> Any:
+        """Take note, and read it."""
+        self.seen.append(self.turn())
+        return super().decode_value(value, flags)
+
+
+def test_long_answers(loop: Loop, served: Any) -> None:
+    """A batch of long documents is read in turns of the loop, and others have theirs between."""
+    noting = Noting()
+    long = {f"k{number}": "v" * 60_000 for number in range(100)}
+    with opened(loop, cluster_of(loop, served), transcoder=noting) as bucket:
+        loop.wait(bucket.upsert("other", 1))
+        assert loop.wait(bucket.upsert_multi(long)).all_ok
+        with loop.ticking() as ticks:
+            noting.turn = lambda: ticks.ticks
+            reading = loop.start(bucket.get_multi, list(long))
+            loop.until(lambda: noting.seen)
+            assert loop.wait(bucket.get("other")).value == 1
+            assert not reading.done
+            results = reading.outcome()
+        assert {key: result.value for key, result in results.items()} == long
+        # One turn may see the end of one slice, the other operation, and the next.
+        assert max(Counter(noting.seen).values()) <= 2 * (TURN_BYTES // 60_000 + 1) + 1
+
+
+def test_a_long_document(loop: Loop, served: Any) -> None:
+    """While a document of 10 MB comes from one node, operations on others are answered."""
+    cluster = cluster_at(loop, f"{served.connection_string}?compression=off")
+    with opened(loop, cluster) as bucket:
+        here, elsewhere = (key_of_node(served, bucket, node) for node in (0, 1))
+        text = "v" * 10_000_000
+        loop.wait(bucket.upsert(here, text))
+        loop.wait(bucket.upsert(elsewhere, 1))
+        reading, others = loop.start(bucket.get, here), 0
+        while not reading.done:
+            loop.wait(bucket.get(elsewhere))
+            others += 1
+        assert others > 3
+        assert reading.outcome().value == text
 
 
 def test_failures(loop: Loop, served: Any) -> None:

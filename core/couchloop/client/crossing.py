@@ -304,4 +304,6 @@ def _nature(pending: Pending[Any]) -> tuple[float, bool]:
 def _undone(pending: Pending[Any]) -> int:
     if isinstance(pending, Pull):
         return -pending.answered
-    return pending.remaining if isinstance(pending, Bulk) else 0
+    if isinstance(pending, Bulk):
+        return pending.remaining
+    return -len(pending.results) if isinstance(pending, Batch) else 0

@@ -31,7 +31,7 @@ from couchloop.exceptions import (
     without_frames,
 )
 from couchloop.hot.collector import paused
-from couchloop.hot.operation import placed
+from couchloop.hot.operation import TURN, answer_size, placed, within_turn
 from couchloop.hot.result import MultiResult, Result
 from couchloop.safety.printable import general
 from couchloop.transcoder import Transcoder
@@ -72,17 +72,27 @@ class Batch(_Typed[R]):
     """Operations that complete together."""
 
     __slots__ = (
-        "_outcome",
         "error",
+        "failed",
+        "is_reading",
         "operations",
         "owner",
         "pauses_collector",
+        "progress",
         "remaining",
+        "results",
         "waiter",
     )
 
     def __init__(self, operations: list[Operation[Any]]) -> None:
-        self._outcome: tuple[MultiResult[R], CouchbaseError | None] | None = None
+        self.results: MultiResult[R] = MultiResult()
+        """Of the operations that were read, in their order."""
+        self.failed: CouchbaseError | None = None
+        """The first failure among these."""
+        self.is_reading = False
+        """Whether all is answered, and so long that it is read in several turns of the loop."""
+        self.progress: Callable[[Any], None] | None = None
+        """Asks for a turn; None: it gets none, however long the answers are."""
         self.operations = operations
         self.remaining = len(operations)
         self.pauses_collector = False
@@ -94,33 +104,51 @@ class Batch(_Typed[R]):
 
     @property
     def done(self) -> bool:
-        """Whether every operation is complete."""
-        return self.remaining == 0
+        """Whether every operation is complete, and read if that takes long."""
+        return self.remaining == 0 and not self.is_reading
 
     def member_done(self, op: Any) -> bool:  # noqa: ARG002 - others look at it
-        """Take note that one more operation is complete; return whether that was the last."""
+        """Take note that one more operation is complete; return whether to tell the caller."""
         self.remaining -= 1
-        return not self.remaining
+        if self.remaining:
+            return False
+        progress, self.progress = self.progress, None
+        if progress is None or sum(map(answer_size, self.operations)) <= WHOLE_BYTES:
+            return True
+        self.is_reading = True
+        progress(self)
+        return False
 
     def result(self) -> MultiResult[R]:
         """Return all results by key; raise the first error, with `all_results`, if there is one."""
-        if self._outcome is None:
-            self._outcome = paused(self._read) if self.pauses_collector else self._read()
-        results, first = self._outcome
+        if len(self.results) < len(self.operations):
+            self.read_until(len(self.operations))
+        first = self.failed
         if first is None:
-            return results
+            return self.results
         # What is kept here must not come to point to this frame.
-        self._outcome = results, own_copy(first)
+        self.failed = own_copy(first)
         try:
             raise first
         finally:
             del first
 
-    def _read(self) -> tuple[MultiResult[R], CouchbaseError | None]:
-        """Read all answers, and forget what is known of the failures beside."""
-        results: MultiResult[R] = MultiResult()
-        first: CouchbaseError | None = None
-        for op in self.operations:
+    def read_some(self, most: int = TURN) -> int:
+        """Read as many answers as one turn may; return how many there were."""
+        place = len(self.results)
+        end = place + within_turn(self.operations, place, most)
+        self.read_until(end)
+        self.is_reading = end < len(self.operations)
+        return end - place
+
+    def read_until(self, end: int) -> None:
+        """Read the answers before that of place *end*, as far as that was not done."""
+        paused(lambda: self._read(end)) if self.pauses_collector else self._read(end)
+
+    def _read(self, end: int) -> None:
+        """Read answers, and forget what is known of the failures beside."""
+        results, first = self.results, self.failed
+        for op in self.operations[len(results) : end]:
             failure, op.error = op.error, None
             if failure is None:
                 try:
@@ -130,10 +158,9 @@ class Batch(_Typed[R]):
                     failure = without_frames(error)
             result = results[op.key] = cast("R", op.missed(op.key, failure.rc or -1))
             if first is None:
-                first = failure
+                first = self.failed = failure
                 first.result = result
                 first.all_results = results
-        return results, first
 
 
 class Lane:
@@ -194,8 +221,6 @@ class Bulk(Batch[R]):
         "kind",
         "lanes",
         "outstanding",
-        "progress",
-        "results",
         "timeout",
         "values",
         "waiting",
@@ -228,10 +253,8 @@ class Bulk(Batch[R]):
         self.outstanding: dict[Operation[Any], Lane] = {}
         self.finished: list[Operation[Any]] = []
         """Operations that have an answer or an error which was not read yet."""
-        self.results: MultiResult[R] = MultiResult()
-        """In the order of the keys; None: what became of a key is not known yet."""
         self._filled = 0
-        """Keys that are in there."""
+        """Keys that are in `results`, in their order; None: what became of it is not known yet."""
         self._warned = False
         self.first: tuple[int, CouchbaseError] | None = None
         """The first key, in their order, that failed so far, and why."""
@@ -244,8 +267,6 @@ class Bulk(Batch[R]):
         """Whether it was given a turn while user code was busy in another."""
         self.weight = 0
         """Bytes for which each operation counts beside its value."""
-        self.progress: Callable[[Bulk[Any]], None] | None = None
-        """Asks for a turn."""
         self.built = self.built_bytes = self.answers = self.answer_bytes = 0
         self._by_key: dict[str | bytes, int] | None = None
         self._floor = 0
@@ -374,15 +395,14 @@ class Bulk(Batch[R]):
             self.progress(self)
         return False
 
-    def read(self, most: int) -> int:
-        """Read the answers of so many operations; return how many there were."""
-        if self.defaults.pauses_collector:
-            return paused(lambda: self._read_some(most))
-        return self._read_some(most)
+    def read_some(self, most: int = TURN) -> int:
+        """See `Batch`."""
+        count = within_turn(self.finished, 0, most)
+        paused(lambda: self._read(count)) if self.defaults.pauses_collector else self._read(count)
+        return count
 
-    def _read_some(self, most: int) -> int:
+    def _read(self, count: int) -> None:
         finished = self.finished
-        count = min(most, len(finished))
         for op in finished[:count]:
             try:
                 self.settle(op.place, op.result(), None)
@@ -390,7 +410,6 @@ class Bulk(Batch[R]):
                 self.settle(op.place, op.missed(op.key, error.rc or -1), error)
         # Only now: reading may be interrupted, and is begun anew then.
         del finished[:count]
-        return count
 
     def fill(self, place: int) -> None:
         """See to it that the results have a place for a key, and for some that come after it.

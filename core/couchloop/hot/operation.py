@@ -11,6 +11,7 @@ from couchloop.arguments.times import exact_seconds
 from couchloop.exceptions import (
     CouchbaseError,
     ErrorContext,
+    ProtocolError,
     own_copy,
 )
 from couchloop.hot.durable import DurableDefaults
@@ -25,7 +26,7 @@ from couchloop.transcoder import Transcoder
 from couchloop.wire import Datatype, snappy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -37,6 +38,11 @@ MAX_KEY: Final = 250
 MAX_KEY_IN_COLLECTION: Final = 246
 """Bytes of the longest key in a named collection."""
 MAX_CAS: Final = 0xFFFFFFFFFFFFFFFF
+
+TURN: Final = 256
+"""Answers of a batch that are read in one turn of the loop, where it takes several."""
+TURN_BYTES: Final = 256 << 10
+"""Bytes of these, but for the last: a few milliseconds."""
 
 
 if twin is not None:
@@ -257,6 +263,33 @@ def placed(error: CouchbaseError, defaults: Defaults) -> CouchbaseError:
         context = error.context or ErrorContext(key=error.key)
         error.context = replace(context, scope=names.scope, collection=names.collection)
     return error
+
+
+def answer_size(op: Operation[Any]) -> int:
+    """Return how many bytes are to be read of what *op* got, once they are inflated."""
+    fields = op.fields
+    if fields is None:
+        return 0
+    value = fields[9]
+    if fields[2] & Datatype.SNAPPY:
+        # Else it is corrupt, which is told where it is read.
+        with suppress(ProtocolError):
+            return snappy.declared_length(value)
+    return len(value)
+
+
+def within_turn(operations: Sequence[Operation[Any]], place: int, most: int) -> int:
+    """Return how many of these, from *place* on, one turn may read: one at least, if any.
+
+    *most*: answers, whatever their size.
+    """
+    size = count = 0
+    for op in operations[place : place + most]:
+        if size >= TURN_BYTES:
+            break
+        size += answer_size(op)
+        count += 1
+    return count
 
 
 def body(answer: Frame) -> bytes:

@@ -227,6 +227,8 @@ def _failure(pending: Any) -> BaseException | None:
     error: BaseException | None = pending.error or getattr(pending, "broken", None)
     if error is None and isinstance(pending, Bulk):
         return pending.first[1] if pending.first is not None else None
+    if error is None and isinstance(pending, Batch) and pending.failed is not None:
+        return pending.failed
     if error is None and isinstance(pending, Batch):
         for op in pending.operations:
             if op.error is not None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from couchloop.exceptions import ArgumentError
 from couchloop.hot.batch import Batch, Bulk
-from couchloop.hot.result import MultiResult, ValueResult
+from couchloop.hot.result import ValueResult
 
 _OPTIONS: Final = frozenset(
     {
@@ -187,13 +187,14 @@ class ItemBatch(Batch[Any]):
         super().__init__(*arguments)
         self._given, self._side = given, side
 
-    def _read(self) -> tuple[MultiResult[Any], Any]:
-        results, first = super()._read()
-        for key, result in results.items():
-            results[key] = fill(self._given, key, result, self._side)
-        if first is not None:
-            first.result = results.get(first.key, first.result)
-        return results, first
+    def _read(self, end: int) -> None:
+        results = self.results
+        place = len(results)
+        super()._read(end)
+        for op in self.operations[place:end]:
+            results[op.key] = fill(self._given, op.key, results[op.key], self._side)
+        if self.failed is not None:
+            self.failed.result = results.get(self.failed.key, self.failed.result)
 
 
 class ItemBulk(Bulk[Any]):

@@ -19,7 +19,7 @@ from couchloop.exceptions import (
     OverloadedError,
     UnambiguousTimeoutError,
 )
-from couchloop.hot.batch import Bulk, Lane
+from couchloop.hot.batch import Batch, Bulk, Lane
 from couchloop.hot.encoding import encode_key
 from couchloop.hot.operation import Operation
 from couchloop.session.shared import SessionState, weakly
@@ -36,8 +36,6 @@ SLICE: Final = 128
 """Keys that are built in one turn of the loop: a few milliseconds."""
 _SLICE_BYTES: Final = 256 << 10
 """Bytes of values that are encoded in one turn."""
-_READ: Final = 2 * SLICE
-"""Answers that are read in one turn."""
 _GIVEN_UP: Final = 8 * SLICE
 """Keys that are failed in one turn, where nothing is to be built."""
 _LOOKED_AT: Final = 4 * SLICE
@@ -82,7 +80,7 @@ class Feeder:
         shared: Shared,
         table: RouteTable,
         dispatcher: Dispatcher,
-        give_turn: Callable[[Bulk[Any], float], object] | None,
+        give_turn: Callable[[Batch[Any], float], object] | None,
     ) -> None:
         self._shared = shared
         self._table = table
@@ -91,8 +89,8 @@ class Feeder:
         dispatcher.before = self.before
         table.on_routed = self.routed
         self.waiting: dict[Bulk[Any], None] = {}
-        self._active: dict[Bulk[Any], None] = {}
-        self.wants: dict[Bulk[Any], None] = {}
+        self._active: dict[Batch[Any], None] = {}
+        self.wants: dict[Batch[Any], None] = {}
         self._left = SLICE
         """What may still be built in this turn of the loop."""
 
@@ -125,6 +123,11 @@ class Feeder:
         self._left = SLICE
         self.go_on(bulk, now)
 
+    def read_later(self, batch: Batch[Any]) -> None:
+        """Have the answers of a batch that was sent whole read in turns: they are long."""
+        self._active[batch] = None
+        self.wants_turn(batch)
+
     def begin(self, bulk: Bulk[Any], now: float) -> None:
         """Begin with *bulk*, whatever its keys raise."""
         if self._dispatcher.is_closing:
@@ -149,6 +152,11 @@ class Feeder:
         bulk.break_off(error.with_traceback(None))
         self._dispatcher.hand_over(bulk, now)
 
+    def leave(self, batch: Batch[Any]) -> None:
+        """Read no more of a batch that was sent whole: its caller has gone."""
+        self._active.pop(batch, None)
+        self.wants.pop(batch, None)
+
     def cancel(self, bulk: Bulk[Any]) -> None:
         """Forget *bulk*, with all that was issued of it: its caller has gone."""
         for op in self.forget(bulk):
@@ -161,8 +169,7 @@ class Feeder:
 
     def forget(self, bulk: Bulk[Any]) -> list[Operation[Any]]:
         """Send no more of *bulk*; return the operations that were issued."""
-        self._active.pop(bulk, None)
-        self.wants.pop(bulk, None)
+        self.leave(bulk)
         self._all_issued(bulk)
         bulk.progress = None
         bulk.lanes.clear()
@@ -179,7 +186,7 @@ class Feeder:
 
     # Turns
 
-    def wants_turn(self, bulk: Bulk[Any]) -> None:
+    def wants_turn(self, bulk: Batch[Any]) -> None:
         """Have *bulk* go on in the next turn of the loop."""
         if bulk in self._active and bulk not in self.wants:
             self.wants[bulk] = None
@@ -199,15 +206,21 @@ class Feeder:
                 break
             if wants.pop(bulk, self) is None:
                 # Whoever is busy with it sees then that there is more to do.
-                bulk.is_called = True
+                if isinstance(bulk, Bulk):
+                    bulk.is_called = True
                 self._have_turn(bulk, now)
         if wants:
             self._shared.timers.wakeup = 0.0
 
-    def _have_turn(self, bulk: Bulk[Any], now: float) -> None:
+    def _have_turn(self, bulk: Batch[Any], now: float) -> None:
         if self._give_turn is not None:
             self._give_turn(bulk, now)
-            return
+        elif not isinstance(bulk, Bulk):
+            self._read_on(bulk, now)
+        else:
+            self._feed_or_break(bulk, now)
+
+    def _feed_or_break(self, bulk: Bulk[Any], now: float) -> None:
         try:
             self.go_on(bulk, now)
         except Exception as error:  # noqa: BLE001 - of keys with methods of their own
@@ -216,6 +229,9 @@ class Feeder:
     def end_all(self, why: Callable[[Bulk[Any]], CouchbaseError], now: float) -> None:
         """End all batches, at once, for the session ends: no turn comes any more."""
         for bulk in list(self._active):
+            if not isinstance(bulk, Bulk):
+                self._all_read(bulk, now)
+                continue
             bulk.ended = why(bulk)
             left = -1
             # Where others are to read the answers, their turn comes, or has come.
@@ -223,12 +239,39 @@ class Feeder:
                 left = bulk.remaining
                 self._have_turn(bulk, now)
 
-    def go_on(self, bulk: Bulk[Any], now: float) -> None:
+    def _read_on(self, batch: Batch[Any], now: float) -> None:
+        """Read more of a batch that was sent whole."""
+        try:
+            self._left -= max(SLICE // 2, batch.read_some() // 2)
+        except BaseException as error:
+            # Its caller sees it, who reads once more what has failed.
+            self._all_read(batch, now)
+            if isinstance(error, Exception):
+                return
+            raise
+        if batch not in self._active:
+            # User code has cancelled it meanwhile.
+            return
+        if batch.is_reading:
+            self.wants_turn(batch)
+        else:
+            self._all_read(batch, now)
+
+    def _all_read(self, batch: Batch[Any], now: float) -> None:
+        """Hand a batch that was sent whole over: what is left of it is read by its caller."""
+        batch.is_reading = False
+        self.leave(batch)
+        self._dispatcher.hand_over(batch, now)
+
+    def go_on(self, bulk: Batch[Any], now: float) -> None:
         """Read what was answered, build and send more: one slice."""
         if bulk not in self._active:
             return
+        if not isinstance(bulk, Bulk):
+            self._read_on(bulk, now)
+            return
         bulk.is_called = False
-        self._left -= bulk.read(_READ) // 2
+        self._left -= bulk.read_some() // 2
         if bulk.ended is None and bulk.waiting:
             bulk.ended = self._refusal
         if bulk.ended is not None:

@@ -278,7 +278,8 @@ class Session:
     def submit_batch(self, batch: Batch[Any], now: float) -> None:
         """Send every operation of *batch*; it is delivered when all are complete.
 
-        A Bulk is sent in slices: those after the first when `go_on` is called.
+        A Bulk is sent in slices: those after the first when `go_on` is called. Long answers of
+        another are read in slices as well.
         """
         self.dispatcher.begun(batch, now)
         if isinstance(batch, Bulk):
@@ -288,6 +289,7 @@ class Session:
         elif isinstance(batch, Waiter):
             self.health.begin(batch, now)
         else:
+            batch.progress = self._feeder.read_later
             self.dispatcher.submit_all(batch.operations, now)
 
     def cancel_batch(self, batch: Batch[Any]) -> None:
@@ -300,19 +302,20 @@ class Session:
         elif isinstance(batch, Waiter):
             self.health.cancel(batch)
         else:
+            self._feeder.leave(batch)
             for op in batch.operations:
                 op.batch = None
                 self.dispatcher.cancel(op)
 
     def go_on(self, batch: Batch[Any], now: float) -> None:
-        """Read, build and send one more slice of a Bulk, or take the next step of a procedure.
+        """Read, build and send one more slice of a batch, or take the next step of a procedure.
 
         User code runs in here.
         """
-        if isinstance(batch, Bulk):
-            self._feeder.go_on(batch, now)
-        elif isinstance(batch, Procedure):
+        if isinstance(batch, Procedure):
             self._procedures.go_on(batch, now)
+        else:
+            self._feeder.go_on(batch, now)
 
     # In: the loop
 

@@ -191,7 +191,7 @@ class TestBulk:
                 op = under_way.pop(data.draw(st.integers(0, len(under_way) - 1)))
                 answer(op, len(op.raw))
             else:
-                large.read(data.draw(st.integers(1, 3)))
+                large.read_some(data.draw(st.integers(1, 3)))
             assert lane.open == len(under_way) == len(large.outstanding)
             assert lane.bytes == len(under_way)
             assert large.waiting == len(waiting)
@@ -208,7 +208,7 @@ class TestBulk:
             if op is not None:
                 large.issue(op, lane)
                 answer(op, 1)
-        large.read(10)
+        large.read_some(10)
         assert large.done
         for _ in range(2):
             with pytest.raises(ValueFormatError) as caught:
@@ -227,7 +227,7 @@ class TestBulk:
         assert [large.give_up(4), large.give_up(100), large.give_up(1)] == [4, 5, 0]
         assert not large.done
         answer(op, 1)
-        large.read(1)
+        large.read_some(1)
         assert large.done
         with pytest.raises(RequestCanceledError) as caught:
             large.result()

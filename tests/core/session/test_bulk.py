@@ -18,6 +18,7 @@ from couchloop.exceptions import (
     InvalidTtlError,
     KeyTooLongError,
     NodeNotAvailableError,
+    NotFoundError,
     ObjectDestroyedError,
     RequestCanceledError,
     TooBigError,
@@ -26,11 +27,12 @@ from couchloop.exceptions import (
 )
 from couchloop.hot.batch import WHOLE, Bulk
 from couchloop.hot.encoding import MAX_VALUE
-from couchloop.hot.operation import Defaults
+from couchloop.hot.operation import TURN_BYTES, Defaults
+from couchloop.items import Item, ItemSequence
 from couchloop.operations import document as ops
 from couchloop.retries import FailFast
 from couchloop.session.bulk import SLICE
-from couchloop.settings.values import Login
+from couchloop.settings.values import Login, Wire
 from couchloop.transcoder import FMT_BYTES, FMT_JSON, Transcoder
 from tests.core.world import World
 from tests.share import share
@@ -189,6 +191,159 @@ class TestSlices:
         assert isinstance(batch, Bulk)
         assert list(w.do_batch(batch)) == list(documents())
         w.assert_idle()
+
+
+class TestLongAnswers:
+    """Batches that are sent whole, and whose answers are long."""
+
+    LONG = 60_000
+    """Bytes of a document: five of them are more than a turn reads."""
+    COUNT = 60
+
+    def batch(self, w: World, transcoder: Transcoder, **arguments: Any) -> Any:
+        """Store the documents; return a batch that gets them."""
+        stored = ops.upsert_multi(w.defaults, documents(self.COUNT, "v" * self.LONG))
+        assert w.do_batch(stored).all_ok
+        settings = Defaults(transcoder, FMT_JSON, **arguments)
+        return ops.get_multi(settings, list(documents(self.COUNT)))
+
+    @pytest.mark.parametrize("compression", ["on", "off"])
+    def test_read_in_slices(self, compression: str) -> None:
+        """No call into the session reads more than a slice, of bytes as they are inflated."""
+        w = opened(wire=Wire(compression=compression))
+        transcoder = Counting()
+        batch = self.batch(w, transcoder)
+        assert w.session.settings.wire.deflates is (compression == "on")
+        assert not isinstance(batch, Bulk)
+        steps = each_call(w, lambda: transcoder.decoded)
+        results = w.do_batch(batch)
+        assert list(results) == list(documents(self.COUNT))
+        assert all(result.value == "v" * self.LONG for result in results.values())
+        assert transcoder.decoded == self.COUNT
+        assert max(steps) <= TURN_BYTES // self.LONG + 1
+        w.assert_idle()
+
+    def test_others_are_first(self) -> None:
+        """What is issued while it is read is answered before its end."""
+        w = opened()
+        w.do(ops.upsert(w.defaults, "other", 1))
+        order: list[Any] = []
+        other: list[Any] = []
+
+        class Asking(Counting):
+            def decode_value(self, value: Any, flags: int) -> Any:
+                if not self.decoded:
+                    other.append(w.submit(ops.get(w.defaults, "other")))
+                return super().decode_value(value, flags)
+
+        batch = self.batch(w, Asking())
+        w.on_delivered = order.append
+        w.submit(batch)
+        w.advance(0.0)
+        assert order == [other[0], batch]
+        assert batch.result().all_ok
+
+    def test_short_answers_are_told_at_once(self) -> None:
+        """A batch of short documents, and one of failures, need no turns."""
+        w = opened()
+        w.do_batch(ops.upsert_multi(w.defaults, documents(10)))
+        for batch in (
+            ops.get_multi(w.defaults, list(documents(10))),
+            ops.get_multi(w.defaults, ["none"], quiet=True),
+        ):
+            w.do_batch(batch)
+            assert not batch.is_reading
+        with pytest.raises(NotFoundError):
+            w.do_batch(ops.get_multi(w.defaults, ["none", "k1"]))
+        w.assert_idle()
+
+    @pytest.mark.parametrize("place", [0, 17, 59])
+    def test_failures(self, place: int) -> None:
+        """A key that is missing, or cannot be read, fails as in a short batch."""
+        w = opened()
+
+        class Unable(Transcoder):
+            def decode_value(self, value: Any, flags: int) -> Any:
+                if bytes(value) == b'"unreadable"':
+                    raise LookupError("by the user")
+                return super().decode_value(value, flags)
+
+        batch = self.batch(w, Unable())
+        w.do(ops.remove(w.defaults, f"k{place}"))
+        w.do(ops.upsert(w.defaults, "k30", "unreadable"))
+        error = failure(w, batch)
+        assert isinstance(error, NotFoundError if place < 30 else ValueFormatError)
+        assert error.key == f"k{min(place, 30)}"
+        good, bad = error.split_results()
+        assert set(bad) == {f"k{place}", "k30"}
+        assert len(good) == self.COUNT - 2
+        # As often as asked.
+        with pytest.raises(type(error)):
+            batch.result()
+
+    def test_a_transcoder_that_is_interrupted(self) -> None:
+        """What is no error of its own goes on to who is there, and the caller has his answer."""
+        w = opened()
+
+        class Interrupted(Counting):
+            def decode_value(self, value: Any, flags: int) -> Any:
+                if self.decoded == 20:
+                    self.decoded += 1
+                    raise KeyboardInterrupt
+                return super().decode_value(value, flags)
+
+        batch = self.batch(w, Interrupted())
+        w.submit(batch)
+        with pytest.raises(KeyboardInterrupt):
+            w.advance(0.0)
+        w.advance(0.0)
+        assert batch.done
+        assert batch in w.delivered
+        assert batch.result().all_ok
+        w.assert_idle()
+
+    def test_cancelled(self) -> None:
+        """A caller that goes away while it is read is not told, and nothing is left."""
+        w = opened()
+
+        class Leaving(Counting):
+            def decode_value(self, value: Any, flags: int) -> Any:
+                if self.decoded == 10:
+                    w.session.cancel_batch(batch)
+                return super().decode_value(value, flags)
+
+        transcoder = Leaving()
+        batch = self.batch(w, transcoder)
+        w.submit(batch)
+        w.advance(0.0)
+        assert batch not in w.delivered
+        assert transcoder.decoded < self.COUNT
+        w.assert_idle()
+
+    def test_closed(self) -> None:
+        """When the session ends what was answered is told: no turn comes any more."""
+        w = opened()
+
+        class Closing(Counting):
+            def decode_value(self, value: Any, flags: int) -> Any:
+                if self.decoded == 10:
+                    w.session.close(w.now)
+                return super().decode_value(value, flags)
+
+        batch = self.batch(w, Closing())
+        w.submit(batch)
+        w.advance(0.0)
+        assert w.delivered.count(batch) == 1
+        assert batch.result().all_ok
+
+    def test_items(self) -> None:
+        """Items are filled in slices as well."""
+        w = opened()
+        self.batch(w, Transcoder())
+        items = [Item(f"k{number}") for number in range(self.COUNT)]
+        batch = ops.get_multi(w.defaults, ItemSequence(items))
+        w.do_batch(batch)
+        assert [item.value for item in items] == ["v" * self.LONG] * self.COUNT
 
 
 class TestTime:
