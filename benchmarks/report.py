@@ -285,8 +285,8 @@ def compression_table(medians: Figures) -> list[str]:
     )
     figures = medians.get("compression/couchloop/pure/core/compression/1", {})
     for name, ratio in figures.items():
-        kind, size, what = name.split("/")
-        if what == "ratio":
+        if name.endswith("/ratio"):
+            kind, size, _ = name.split("/")
             cpu = figures[f"{kind}/{size}/cpu_us"]
             saved = max(0.0, 1 - ratio) * int(size) * _BYTE
             cells = [f"{int(size):,}", f"{ratio:.2f}", f"{cpu:.1f}", f"{saved:.1f}"]
