@@ -8,19 +8,26 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import signal
 import sys
 import threading
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gevent
+import gevent.event
 import pytest
 from gevent import subprocess
+from gevent.server import StreamServer
 
 from couchloop.wire import Opcode
-from gcouchbase.testing import ServedCluster
+from gcouchbase.cluster import Cluster, PasswordAuthenticator
+from gcouchbase.testing import ServedCluster, serve
+from tests.certificates import Certificates
 from tests.gcouchbase.support import ROOT, ask, finish, until
 from tests.gcouchbase.test_examples import run
 from tests.gcouchbase.test_shutdown import program
@@ -30,15 +37,30 @@ WORKERS = 2
 JSON = {"Content_Type": "application/json"}
 
 
-@pytest.mark.parametrize("framework", ["flask", "django"])
-def test_gunicorn_preloaded(served: ServedCluster, framework: str) -> None:
-    """Greenlets of two preloaded workers share one Bucket each, opened by the worker alone.
+RECIPES = re.findall(
+    r"^```python\n(.*?)^```",
+    (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8"),
+    re.MULTILINE | re.DOTALL,
+)
+"""The examples of the page; those of "recipes.md" that are for Twisted run beside its recipes."""
 
-    Errors have their statuses; after SIGTERM what is under way is answered, then all is closed.
+
+@pytest.mark.parametrize("preloaded", [True, False], ids=["preloaded", "loaded"])
+@pytest.mark.parametrize("framework", ["flask", "django"])
+def test_gunicorn(served: ServedCluster, framework: str, preloaded: bool, tmp_path: Path) -> None:
+    """Greenlets of two workers share one Bucket each, opened by the worker alone.
+
+    So it is if the master has loaded the application, and if the workers do, which gunicorn
+    patches. Errors have their statuses; after SIGTERM what is under way is answered, then all is
+    closed.
     """
     pytest.importorskip(framework, reason=f"{framework} is missing: pip install couchloop[recipes]")
+    settings = ROOT / "examples" / "gunicorn_conf.py"
+    if not preloaded:
+        settings = tmp_path / "gunicorn_conf.py"
+        settings.write_text("worker_class = 'gevent'\nworkers = 2\n")
     command = (
-        *("-m", "gunicorn", "--config", str(ROOT / "examples" / "gunicorn_conf.py")),
+        *("-m", "gunicorn", "--config", str(settings)),
         *("--bind", "fd://{fd}", "--keep-alive", "0", "--no-control-socket"),
         *("--chdir", str(ROOT / "examples"), f"{framework}_app:create()"),
     )
@@ -89,6 +111,64 @@ def test_bottle(served: ServedCluster) -> None:
     assert (process.returncode, errors) == (0, "")
     assert served.cluster.accepted == 3
     assert not served.cluster.connections()
+
+
+class Pages(BaseHTTPRequestHandler):
+    """Answers with the path, when all of ten requests have come."""
+
+    waiting: ClassVar[list[gevent.event.Event]] = []
+
+    def do_GET(self) -> None:
+        """Answer, last to first."""
+        come = gevent.event.Event()
+        self.waiting.append(come)
+        if len(self.waiting) == 10:
+            for each in self.waiting:
+                each.set()
+        come.wait()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.path.encode())
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as it is there
+        """Say nothing."""
+
+
+def pages(sock: Any, address: Any) -> None:
+    """Serve a connection of gevent's."""
+    Pages(sock, address, None)  # type: ignore[arg-type]
+    sock.close()
+
+
+def test_worker(served: ServedCluster) -> None:
+    """Greenlets fetch by the patched standard library at once, and keep what came in the bucket.
+
+    SIGTERM ends the worker in order; until then it waits for jobs.
+    """
+    cluster = Cluster(served.connection_string)
+    cluster.authenticate(PasswordAuthenticator("user", "password"))
+    del Pages.waiting[:]
+    server = StreamServer(("127.0.0.1", 0), pages)
+    server.start()
+    process = run("gevent_worker.py", served.connection_string)
+    assert process.stdout is not None
+    try:
+        with cluster.open_bucket("default") as bucket:
+            urls = [f"http://127.0.0.1:{server.server_port}/{n}" for n in range(10)]
+            for url in [*urls, "nowhere:x"]:
+                bucket.queue_push("jobs", url, create=True)
+            done = {process.stdout.readline() for _ in range(11)}
+            assert done == {f"done: {url}\n" for url in [*urls, "nowhere:x"]}
+            keys = {url: f"page:{sha256(url.encode()).hexdigest()}" for url in urls}
+            for number, key in enumerate(keys.values()):
+                assert bucket.get(key).value["text"] == f"/{number}"
+            assert bucket.queue_size("jobs") == 0
+    finally:
+        server.stop()
+        process.send_signal(signal.SIGTERM)
+        _, errors = finish(process)
+    assert (process.returncode, errors) == (0, "")
+    until(lambda: not served.cluster.connections())
 
 
 def start(cwd: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -142,10 +222,12 @@ def test_locust(served: ServedCluster, tmp_path: Path) -> None:
     assert served.cluster.accepted == 3
 
 
-def test_celery(served: ServedCluster, tmp_path: Path) -> None:
-    """Results, groups, chords and errors come back through the bucket, which a worker opens once.
+@pytest.mark.parametrize("pool", ["gevent", "prefork"])
+def test_celery(served: ServedCluster, tmp_path: Path, pool: str) -> None:
+    """Results, groups, chords and errors come back through the bucket, which a process opens once.
 
-    The backend is found by its entry point; nothing that Celery shows has the password.
+    A worker of greenlets has one process; of several that were forked each opens its own. The
+    backend is found by its entry point; nothing that Celery shows has the password.
     """
     pytest.importorskip("celery", reason="celery is missing: pip install couchloop[recipes]")
     entries = tmp_path / "here-0.dist-info"
@@ -162,7 +244,8 @@ def test_celery(served: ServedCluster, tmp_path: Path) -> None:
     )
     url = served.connection_string.replace("couchbase://", "couchloop://user:password@")
     environment = {"COUCHBASE": f"{url}/default", "BROKER": "filesystem://"}
-    command = ["-m", "celery", "-A", "here", "worker", "-P", "gevent", "-c", "50"]
+    command = ["-m", "celery", "-A", "here", "worker", "-P", pool]
+    command += ["-c", "50" if pool == "gevent" else "1"]
     worker = start(tmp_path, *command, "--loglevel", "WARNING", **environment)
     try:
         client = start(tmp_path, "here.py", **environment)
@@ -175,8 +258,8 @@ def test_celery(served: ServedCluster, tmp_path: Path) -> None:
     assert worker.returncode == 0, errors
     assert "user:password" not in shown
     assert "user:**@127.0.0.1" in shown
-    # The worker's connections, and the client's.
-    assert served.cluster.accepted == 2 * 3
+    # The worker's connections, and the client's; of a prefork worker perhaps those of its parent.
+    assert served.cluster.accepted in ({6} if pool == "gevent" else {6, 9})
     until(lambda: not served.cluster.connections())
 
 
@@ -221,3 +304,33 @@ def test_celery_backend(served: ServedCluster) -> None:
     finally:
         contrib._close()
     until(lambda: not served.cluster.connections())
+
+
+def test_celery_over_tls(tmp_path: Path) -> None:
+    """`couchloops://` is TLS; options of a connection string follow the bucket."""
+    celery = pytest.importorskip(
+        "celery", reason="celery is missing: pip install couchloop[recipes]"
+    )
+    from couchloop.contrib import celery as contrib  # noqa: PLC0415 - where Celery is installed
+
+    certificates = Certificates(tmp_path)
+    with serve(tls=certificates.server()) as served:
+        hosts = served.connection_string_tls.partition("://")[2]
+        url = f"couchloops://user:password@{hosts}/default?certpath={certificates.ca}"
+        backend = contrib.CouchbaseBackend(url, app=celery.Celery(set_as_current=False))
+        try:
+            backend.set("k", "v")
+            assert backend.get("k") == "v"
+        finally:
+            contrib._close()
+
+
+def test_celery_settings() -> None:
+    """The lines of the page make an application with our backend, without any connection."""
+    pytest.importorskip("celery", reason="celery is missing: pip install couchloop[recipes]")
+    (lines,) = [text for text in RECIPES if "Celery(" in text]
+    names: dict[str, Any] = {}
+    exec(compile(lines, "recipes.md", "exec"), names)  # noqa: S102 - our own page
+    app = names["app"]
+    assert app.conf.result_backend_thread_safe
+    assert app.conf.result_backend == "couchloop://user:password@host1,host2/bucket"

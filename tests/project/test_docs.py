@@ -67,6 +67,15 @@ def test_links(page: Path) -> None:
     assert not dead
 
 
+@pytest.mark.parametrize("page", DOCS, ids=_id)
+def test_examples_are_run(page: Path) -> None:
+    """Some test runs the examples of each page that has any."""
+    if not re.search(r"^ *```python\n", page.read_text(encoding="utf-8"), re.MULTILINE):
+        return
+    tests = (path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/test_*.py"))
+    assert any(f'"{page.name}"' in text for text in tests)
+
+
 def _is_there(name: str) -> bool:
     if name.startswith("couchloop.contrib."):
         # The framework that it imports may not be installed.

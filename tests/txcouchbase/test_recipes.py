@@ -5,9 +5,11 @@ Frameworks that are not installed are skipped by name: the extra `recipes` bring
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -20,6 +22,16 @@ from couchloop.wire import Opcode, Status
 from tests.txcouchbase.support import turn
 from tests.txcouchbase.test_examples import _ENVIRONMENT, _EXAMPLES, Browser, Program, _run
 from txcouchbase.testing import ServedCluster, serve
+
+RECIPES = [
+    dedent(text)
+    for text in re.findall(
+        r"^ *```python\n(.*?)^ *```",
+        (_EXAMPLES.parent / "docs" / "recipes.md").read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+]
+"""The examples of the page; Celery's runs beside the recipes of gevent."""
 
 
 @pytest.fixture
@@ -62,6 +74,40 @@ async def test_asyncio(served: ServedCluster, runner: str) -> None:
         ]
         assert not served.cluster.connections()
         served.cluster.inject(opcode=Opcode.GET, key="page:100", silent=True)
+
+
+USE = """
+from twisted.internet import asyncioreactor
+
+loop = asyncio.new_event_loop()
+asyncioreactor.install(loop)
+
+import sys
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+
+from txcouchbase.cluster import Cluster, PasswordAuthenticator
+
+
+async def main():
+    cluster = Cluster(sys.argv[1])
+    cluster.authenticate(PasswordAuthenticator("user", "password"))
+    async with opened(cluster.open_bucket("default")) as bucket:
+        print((await bucket.counter("n", initial=1).asFuture(loop)).value)
+
+
+react(lambda _: Deferred.fromFuture(loop.create_task(main())))
+"""
+
+
+async def test_asyncio_context_manager(served: ServedCluster) -> None:
+    """The context manager of the page opens a Bucket for a task, and closes it."""
+    (opened,) = [text for text in RECIPES if "def opened(" in text]
+    given = ["-W", "error", "-c", opened + USE, served.connection_string]
+    out, err, status = await _run(given, _ENVIRONMENT)
+    assert (out.decode(), err.decode(), status) == ("1\n", "", 0)
+    assert not served.cluster.connections()
 
 
 def _needs(framework: str) -> None:
@@ -170,14 +216,14 @@ def test_scrapy_without_a_reactor() -> None:
     from scrapy import Spider  # noqa: PLC0415 - where it is installed
     from scrapy.crawler import Crawler  # noqa: PLC0415 - likewise
     from scrapy.exceptions import NotConfigured, NotSupported  # noqa: PLC0415 - likewise
+    from scrapy.utils.misc import load_object  # noqa: PLC0415 - likewise
 
     from couchloop.contrib.scrapy import CouchbasePipeline  # noqa: PLC0415 - likewise
 
-    settings = {
-        "COUCHBASE_CLUSTER": "couchbase://h",
-        "COUCHBASE_KEY": "url",
-        "COUCHBASE_USERNAME": "user",
-    }
+    settings: dict[str, Any] = {}
+    (lines,) = [text for text in RECIPES if "ITEM_PIPELINES" in text]
+    exec(compile(lines, "recipes.md", "exec"), {}, settings)  # noqa: S102 - our own page
+    assert [load_object(name) for name in settings["ITEM_PIPELINES"]] == [CouchbasePipeline]
     with pytest.raises(NotSupported, match="TWISTED_REACTOR_ENABLED"):
         CouchbasePipeline.from_crawler(
             Crawler(Spider, {**settings, "TWISTED_REACTOR_ENABLED": False})
