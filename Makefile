@@ -13,7 +13,8 @@ DOCS_READY := $(VENV)/ready-for-docs
 
 export PYTHON
 
-.PHONY: demo test test-full release-check speedups format methods parity diagrams errors docs bench guard simulate soak clean
+.PHONY: demo test test-full release-check speedups format methods parity diagrams errors docs bench \
+	guard simulate soak matrix clean
 
 demo: $(DEMO_READY)
 	$(BIN)/python examples/demo.py
@@ -74,6 +75,18 @@ simulate: $(TEST_READY)
 # Ten thousand Buckets one after another, 5,000 connections at once, and nothing left of them.
 soak: $(TEST_READY)
 	PYTHONPATH=.:core $(BIN)/python -m tests.soak
+
+# The tests on every interpreter that is here, with the oldest and the newest Twisted and gevent, in
+# environments of their own: make matrix ONLY='3.14 newest core'. tools/matrix_root.py makes a root
+# of Debian's unstable branch, which has more interpreters, and runs it there.
+matrix:
+	@for python in $${PYTHON:-python3.13 python3.12 python3.11 python3}; do \
+		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			exec "$$python" tools/matrix.py $(ONLY); \
+		fi; \
+	done; \
+	echo "the matrix needs a Python 3.11 or newer to begin with" >&2; \
+	exit 1
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info core/*.egg-info core/couchloop/hot/*.so _trial_temp* \

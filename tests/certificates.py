@@ -14,21 +14,28 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import trustme
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    KeySerializationEncryption,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
-from cryptography.x509.oid import NameOID
+import pytest
 
 from couchloop.embedded.hosting import ServerCertificate
+
+try:
+    import trustme
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import (
+        BestAvailableEncryption,
+        Encoding,
+        KeySerializationEncryption,
+        NoEncryption,
+        PrivateFormat,
+        load_pem_private_key,
+    )
+    from cryptography.x509.oid import NameOID
+except ImportError:
+    _LACKING = True
+else:
+    _LACKING = False
 
 INCOMPLETE = re.compile(
     r"the CA that signed it \(.+\) is among those that are trusted here, but it is an intermediate "
@@ -41,6 +48,9 @@ class Certificates:
     """A CA of one test, and files of what it issues, in *folder*."""
 
     def __init__(self, folder: Path) -> None:
+        if _LACKING:
+            reason = "trustme is not installed: nothing makes certificates"
+            pytest.skip(reason, allow_module_level=True)
         self.folder = folder
         self.authority = trustme.CA()
         self.ca = str(folder / "ca.pem")

@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import gc
+import sys
+from typing import Final
+
+import pytest
 
 from couchloop.hot.frames import Frame
 
 OURS = ("couchloop.", "txcouchbase.", "gcouchbase.")
 OTHERS = ("couchloop.embedded.", "txcouchbase.testing", "gcouchbase.testing")
 """The other side, which ends when its listeners do."""
+
+COUNTS: Final = sys.implementation.name == "cpython"
+"""Whether what nobody refers to goes at once: elsewhere it goes with a collection."""
+
+needs_counting = pytest.mark.skipif(
+    not COUNTS, reason="where no references are counted the collector frees everything"
+)
+"""For tests that show that the collector has nothing to free."""
+
+
+def release() -> None:
+    """Have what nobody refers to gone: CPython needs nothing for that."""
+    if not COUNTS:
+        # What ends in one collection may let go of what the next one frees.
+        for _ in range(3):
+            gc.collect()
 
 
 def circles() -> list[object]:

@@ -15,6 +15,13 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import pytest
+
+from couchloop.exceptions import CouchbaseError, TlsError
+from tests.certificates import Certificates, listening
+
+pytest.importorskip("cryptography")
+
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -25,9 +32,6 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-from couchloop.exceptions import CouchbaseError, TlsError
-from tests.certificates import Certificates, listening
 
 NODE: Final = "node.example.test"
 """A host name that the tests lead to this machine."""

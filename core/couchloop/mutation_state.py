@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 
 from couchloop.exceptions import ArgumentError, MissingTokenError, ValueFormatError
 from couchloop.hot.durable import MutationToken
+from couchloop.safety.printable import sound
 
 _MOST: Final = 0xFFFFFFFFFFFFFFFF
 _MOST_VBUCKETS: Final = 0x10000
@@ -100,7 +101,8 @@ class MutationState:
         try:
             document = json.loads(text)
         except (ValueError, TypeError, RecursionError) as error:
-            raise ValueFormatError("a MutationState is JSON text", inner_cause=error) from error
+            why = sound(error)
+            raise ValueFormatError("a MutationState is JSON text", inner_cause=why) from why
         return cls.from_dict(document)
 
     @classmethod

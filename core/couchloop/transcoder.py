@@ -21,7 +21,7 @@ from couchloop.exceptions import (
     ValueFormatError,
 )
 from couchloop.later import Module
-from couchloop.safety.printable import general, printable
+from couchloop.safety.printable import general, printable, sound
 from couchloop.typed import encode_record, is_record, plain
 
 if TYPE_CHECKING:
@@ -107,10 +107,9 @@ def _plain_decode(data: Buffer) -> Value:
     try:
         return json.loads(bytes(data))
     except (ValueError, RecursionError) as error:
-        raise ValueFormatError(
-            f"The value is flagged as JSON, but is not valid JSON: {_reason(error)}; {_AS_BYTES}",
-            inner_cause=error,
-        ) from error
+        why = sound(error)
+        said = f"The value is flagged as JSON, but is not valid JSON: {_reason(why)}"
+        raise ValueFormatError(f"{said}; {_AS_BYTES}", inner_cause=why) from why
 
 
 def _reason(error: Exception) -> str:
@@ -345,10 +344,10 @@ class Transcoder:
         text = self._decode_utf8(value)
         try:
             return decode(text)
-        except Exception as error:
-            raise _by_user(
-                error, "json_decode", f"takes text, and gives a value; {_AS_BYTES}"
-            ) from (error)
+        except Exception as error:  # noqa: BLE001 - it goes on, as what can be shown
+            why = sound(error)
+            wanted = f"takes text, and gives a value; {_AS_BYTES}"
+            raise _by_user(why, "json_decode", wanted) from why
 
     @staticmethod
     def _encode_utf8(value: object) -> bytes:

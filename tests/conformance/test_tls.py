@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 from couchloop.auth import Authenticator, CertAuthenticator, PasswordAuthenticator
 from couchloop.exceptions import (
@@ -28,6 +27,10 @@ from tests.conformance.loops import (
     opened_at,
     refusal_at,
 )
+
+pytest.importorskip("trustme")
+
+import trustme
 
 
 @pytest.fixture

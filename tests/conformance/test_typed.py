@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-import msgspec
 import pytest
 
 from couchloop import subdocument as sd
@@ -21,6 +20,10 @@ from couchloop.items import ItemOptionDict
 from couchloop.kv_range_scan import PrefixScan
 from couchloop.transcoder import FMT_UTF8, JSONTranscoder, Transcoder
 from tests.conformance.loops import Loop, cluster_of, opened
+
+pytest.importorskip("msgspec")
+
+import msgspec
 
 
 @dataclass

@@ -28,7 +28,7 @@ from couchloop.hot.operation import Operation
 from couchloop.http.exchange import Exchange
 from couchloop.operations import document as ops
 from couchloop.retries import FailFast
-from couchloop.safety.printable import printable
+from couchloop.safety.printable import printable, sound
 from couchloop.settings.values import Address, Login, Settings
 from couchloop.transcoder import FMT_BYTES, FMT_JSON, FMT_PICKLE, FMT_UTF8, Transcoder
 from couchloop.transport.connecting import connect_error
@@ -531,3 +531,42 @@ def test_what_is_no_wrong_password(status: int, kind: type[CouchbaseError]) -> N
     error = w.session.error
     assert type(error) is kind
     assert ("check the user name and the password" in str(error)) is (kind is AuthError)
+
+
+NO_JSON = ("\x80", "é", "[1,é", '"a\\é"', '{"a":é}', "\x00\x80", '{"a":"\ud800"')
+"""PyPy's errors quote a part of a character of each but the last two."""
+
+
+class TestSound:
+    """Errors of reading JSON, on every interpreter."""
+
+    @pytest.mark.parametrize("text", NO_JSON)
+    def test_of_this_interpreter(self, text: str) -> None:
+        """What the interpreter says of no JSON can be shown in any way, and says where it is."""
+        with pytest.raises(ValueError) as caught:  # noqa: PT011 - what json raises
+            json.loads(text)
+        error = sound(caught.value)
+        assert isinstance(error, json.JSONDecodeError)
+        assert f"{error.msg}".isascii()
+        assert error.msg in f"{error}"
+        assert (error.doc, error.pos) == (text, getattr(caught.value, "pos", None))
+
+    def test_quoting(self) -> None:
+        """What is quoted beyond ASCII is replaced, where it stood."""
+        error = sound(json.JSONDecodeError("Unexpected 'é' or '\ud800'", "[é", 1))
+        assert str(error) == "Unexpected '??' or '?': line 1 column 2 (char 1)"
+
+    def test_others(self) -> None:
+        """An error that quotes nothing, or is no error of JSON, stays itself."""
+        for error in (json.JSONDecodeError("Expecting value", "", 0), KeyError("é")):
+            assert sound(error) is error
+
+    @pytest.mark.parametrize("text", NO_JSON)
+    def test_document(self, text: str) -> None:
+        """A document that is no JSON says so in words, to whoever shows error and cause."""
+        for transcoder in (Transcoder(), Transcoder(json_decode=json.loads)):
+            with pytest.raises(ValueFormatError) as caught:
+                transcoder.decode_value(text.encode("utf-8", "surrogatepass"), FMT_JSON)
+            cause = caught.value.inner_cause
+            assert caught.value.__cause__ is cause
+            assert f"{caught.value} {cause}".isprintable()

@@ -42,9 +42,6 @@ from couchloop.transcoder import (
     set_pickle_converters,
 )
 
-pytest.importorskip("msgspec")
-pytest.importorskip("orjson")
-
 
 class Colour(enum.Enum):
     """`json` refuses it, orjson writes it."""

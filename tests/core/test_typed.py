@@ -10,7 +10,6 @@ from enum import Enum
 from typing import Annotated, Any, Literal, TypedDict, TypeVar
 from uuid import UUID
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,6 +36,10 @@ from couchloop.transcoder import (
     Transcoder,
     encode_json,
 )
+
+pytest.importorskip("msgspec")
+
+import msgspec
 
 SECRET = "hunter2"
 

@@ -12,11 +12,9 @@ from typing import Any
 
 import pytest
 import pytest_twisted  # type: ignore[import-untyped]
-import trustme
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IAddress, IHostnameResolver, IResolutionReceiver
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.ssl import CertificateOptions, KeyPair, PrivateCertificate
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -350,14 +348,17 @@ class TestOneByteASecond:
         assert "did not answer in time" in str(error)
 
 
-def tls_options() -> CertificateOptions:
+def tls_options() -> Any:
     """Return a server's certificate, of an authority that nobody trusts."""
+    pytest.importorskip("OpenSSL")
+    trustme = pytest.importorskip("trustme")
+    from twisted.internet.ssl import KeyPair, PrivateCertificate  # noqa: PLC0415 - they want OpenSSL
+
     issued = trustme.CA().issue_cert("127.0.0.1")
     pem = issued.private_key_pem.bytes() + issued.cert_chain_pems[0].bytes()
     certificate: Any = PrivateCertificate.loadPEM(pem)  # type: ignore[no-untyped-call]
     assert isinstance(certificate.privateKey, KeyPair)
-    options: CertificateOptions = certificate.options()
-    return options
+    return certificate.options()
 
 
 @pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")

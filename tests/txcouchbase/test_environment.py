@@ -6,11 +6,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from OpenSSL.SSL import WantReadError
 
 from couchloop.exceptions import ArgumentError, BadEnvironmentError
 from couchloop.settings.values import Tls
 from txcouchbase.bucket import Bucket
+
+pytest.importorskip("OpenSSL")
+
+from OpenSSL.SSL import WantReadError
+
 from txcouchbase.tls import make_tls_factory
 
 PASSWORD = "password"

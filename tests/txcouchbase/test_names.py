@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from twisted.internet.endpoints import TCP4ClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
-from twisted.internet.ssl import Certificate, CertificateOptions, optionsForClientTLS
 from zope.interface import implementer
 
 from couchloop.exceptions import CouchbaseError, TlsError
@@ -21,6 +20,10 @@ from tests.certificates import Certificates
 from tests.names import FORMS, LOCAL, NODE, Peer, form_called, issue, judge, serving
 from tests.txcouchbase.support import turn
 from txcouchbase.bucket import Bucket
+
+pytest.importorskip("OpenSSL")
+
+from twisted.internet.ssl import Certificate, CertificateOptions, optionsForClientTLS
 
 PASSWORD = "password"
 HOLES = [form for form in FORMS if form.why is not None and form.host in {NODE, LOCAL}]

@@ -9,11 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.ssl import (
-    Certificate,
-    optionsForClientTLS,
-    trustRootFromCertificates,
-)
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import provider
@@ -27,6 +22,14 @@ from tests.txcouchbase.support import turn
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
 from txcouchbase.testing import ServedCluster, serve
+
+pytest.importorskip("OpenSSL")
+
+from twisted.internet.ssl import (
+    Certificate,
+    optionsForClientTLS,
+    trustRootFromCertificates,
+)
 
 PASSWORD = "password"
 

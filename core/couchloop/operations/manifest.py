@@ -19,6 +19,7 @@ from couchloop.operations.copies import Survey
 from couchloop.operations.procedure import Procedure, Steps, Together
 from couchloop.records import record
 from couchloop.retries import RetryStrategy
+from couchloop.safety.printable import sound
 from couchloop.wire import Opcode
 
 _LONGEST_TTL: Final = 0x7FFFFFFF
@@ -103,7 +104,7 @@ def parse_manifest(text: bytes) -> list[ScopeSpec]:
             for scope in json.loads(text)["scopes"]
         ]
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise ProtocolError("the node gave a manifest that cannot be read") from error
+        raise ProtocolError("the node gave a manifest that cannot be read") from sound(error)
 
 
 def _text(given: object) -> str:

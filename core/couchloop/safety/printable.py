@@ -6,6 +6,7 @@ terminal, line ends that forge a line of a log, a megabyte.
 
 from __future__ import annotations
 
+from json import JSONDecodeError
 from typing import Final
 
 from couchloop.later import pattern
@@ -47,6 +48,22 @@ def general(text: str) -> str:
     What an error says must be the same for equal failures; the whole text goes with it elsewhere.
     """
     return _COUNTED.sub("#", text)
+
+
+def sound(error: Exception) -> Exception:
+    """Return an error of reading JSON as one whose text can be shown: itself, unless it quotes.
+
+    PyPy 8.0 quotes the byte where it stopped, which may be a part of a character: a text that is
+    none, whose use reads beyond its end or raises SystemError.
+    """
+    if not isinstance(error, JSONDecodeError):
+        return error
+    # Only encoding looks at the bytes alone.
+    data = error.msg.encode("utf-8", "replace")
+    if data.isascii():
+        return error
+    text = data.decode("ascii", "replace")
+    return JSONDecodeError(text.replace("\ufffd", "?"), error.doc, error.pos)
 
 
 def _escaped(character: str) -> str:

@@ -10,7 +10,7 @@ import json
 from typing import Any, Final
 
 from couchloop.exceptions import ProtocolError
-from couchloop.safety.printable import general
+from couchloop.safety.printable import general, sound
 
 MAX_CONFIG: Final = 2_000_000
 """Longest configuration, in bytes of JSON; that of a hundred nodes has a tenth of a megabyte."""
@@ -56,7 +56,8 @@ def read_json(text: bytes) -> Any:
     try:
         # Not what else JSON may be encoded in: brackets would look otherwise there.
         return json.loads(text.decode())
-    except ValueError as why:
+    except ValueError as error:
+        why = sound(error)
         raise ValueError(f"it is no JSON: {general(str(why))}") from why
 
 

@@ -30,6 +30,7 @@ from tests.core.client.loop import (
     opened,
     told,
 )
+from tests.garbage import release
 
 
 class TestBucket:
@@ -137,6 +138,7 @@ class TestBucket:
         gc.disable()
         try:
             del bucket
+            release()
             assert watch() is None
         finally:
             gc.enable()

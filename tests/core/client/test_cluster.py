@@ -37,6 +37,7 @@ from tests.core.client.loop import (
     opened,
     told,
 )
+from tests.garbage import release
 
 
 class TestCluster:
@@ -197,6 +198,7 @@ class TestSetAuthenticator:
         gc.disable()
         try:
             del bucket
+            release()
             assert gone() is None
         finally:
             gc.enable()

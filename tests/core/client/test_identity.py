@@ -17,6 +17,7 @@ import pytest
 from couchloop.client import identity
 from couchloop.client.identity import OneOfEach
 from couchloop.exceptions import ArgumentError
+from tests.garbage import release
 
 T = TypeVar("T")
 
@@ -54,6 +55,7 @@ def test_one_of_each() -> None:
     gc.disable()
     try:
         del first
+        release()
         assert gone() is None
     finally:
         gc.enable()
@@ -166,6 +168,7 @@ def test_what_stands_in_lives_by_the_other() -> None:
     del kept[0]
     assert gone() is not None
     kept.clear()
+    release()
     assert gone() is None
 
 
@@ -270,7 +273,7 @@ def test_errors() -> None:
         values = frame.tb_frame.f_locals
         names.append(frame.tb_frame.f_code.co_name)
         if frame.tb_frame.f_code.co_filename == identity.__file__:
-            assert not values.keys() & {"made", "self", "arguments", "keywords"}
+            assert not set(values) & {"made", "self", "arguments", "keywords"}
         frame = frame.tb_next
     assert names[1:] == ["__new__", "constructor", "__init__"]
     with pytest.raises(TypeError, match="name"):

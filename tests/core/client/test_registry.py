@@ -14,6 +14,7 @@ from couchloop.exceptions import BucketAlreadyOpenError
 from couchloop.settings.values import Address, Login, Settings
 from couchloop.topology.configuration import ClusterConfig, Revision
 from couchloop.transcoder import FMT_UTF8, Transcoder
+from tests.garbage import release
 
 A, B = Address("a", 11210), Address("b", 11210)
 SETTINGS = Settings(seeds=(A, B), bucket="default", login=Login("user", "s3cr3t"))
@@ -125,11 +126,13 @@ def test_weak() -> None:
     gc.disable()
     try:
         del bucket
+        release()
         assert registry.find(loop, SETTINGS, Bucket) is None
         assert registry.buckets(loop) == []
         leave()
         registry.add(loop, SETTINGS, kept := Bucket())
         del loop
+        release()
         assert len(registry._loops) == 0
         del kept
     finally:
@@ -167,6 +170,7 @@ def test_opener() -> None:
     gc.disable()
     try:
         del bucket
+        release()
         assert registry.buckets(loop) == []
     finally:
         gc.enable()

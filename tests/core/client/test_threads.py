@@ -41,6 +41,7 @@ from couchloop.exceptions import (
 )
 from couchloop.hot.batch import Bulk
 from tests.core.world import World, defaults
+from tests.garbage import release
 from tests.signatures import check_methods
 
 
@@ -244,6 +245,7 @@ def test_errors_keep_no_bucket() -> None:
                     kept.append(error)
             held.clear()
             loop.calls.clear()
+            release()
             assert gone() is None
     finally:
         gc.enable()
@@ -264,6 +266,7 @@ def test_interrupted_while_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt) as caught:
         held[0].upsert_multi(dict.fromkeys(map(str, range(2000)), 1))
     held.clear()
+    release()
     assert gone() is None
     assert caught.value.__traceback__
     assert not loop.calls

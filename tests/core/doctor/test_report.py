@@ -28,6 +28,7 @@ from tests.core.doctor.net import (
     step_of,
     two_nodes,
 )
+from tests.extras import needs_snappy
 
 PAGE: Final = Path(__file__).parents[3] / "docs/doctor.md"
 HEALTHY: Final = """\
@@ -149,6 +150,7 @@ Nodes of the map, from here
 class TestTable:
     """What people see."""
 
+    @needs_snappy
     def test_golden_wide(self) -> None:
         """A healthy cluster with TLS, on 80 columns."""
         net = Net(two_nodes())
@@ -156,6 +158,7 @@ class TestTable:
         text = "couchbases://db.example.com/default?certpath=ca.pem&kv_timeout=2500ms"
         assert examine(net, text)[1] == HEALTHY
 
+    @needs_snappy
     def test_golden_narrow(self) -> None:
         """A seed and a node that cannot be reached, on 40 columns."""
         net = Net(two_nodes())

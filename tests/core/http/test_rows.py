@@ -24,6 +24,7 @@ from couchloop.exceptions import (
 from couchloop.http import whole_rows
 from couchloop.http.rows import DEEPEST, QUERY_ROWS, SEARCH_ROWS, VIEW_ROWS, RowScanner
 from tests.core.http.answers import Recorded, compact, in_lines, indented, recorded
+from tests.garbage import release
 from tests.share import spread
 
 ANSWERS: Final = recorded()
@@ -372,6 +373,7 @@ class TestBrokenAnswers:
             assert fault is not None
             assert fault.__traceback__ is None
             del scanner
+            release()
             assert gone() is None
         finally:
             gc.enable()

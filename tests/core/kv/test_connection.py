@@ -21,6 +21,7 @@ from couchloop.transcoder import FMT_BYTES
 from couchloop.wire import Feature, Opcode
 from couchloop.wire import snappy as snappy_block
 from tests.core.world import defaults
+from tests.extras import needs_snappy
 
 D = defaults()
 
@@ -154,7 +155,7 @@ class TestOut:
         assert connection.pending[0] is waiting
 
 
-@pytest.mark.skipif(not snappy_block.available(), reason="couchloop[snappy] is not installed")
+@needs_snappy
 class TestSnappy:
     """Compression of values (RFC 0030)."""
 

@@ -33,6 +33,7 @@ from couchloop.operations import document as ops
 from couchloop.result import MultiResult, OperationResult, ValueResult
 from couchloop.transcoder import FMT_AUTO, FMT_BYTES, FMT_JSON, FMT_PICKLE, FMT_UTF8, JSONTranscoder
 from tests.core.world import defaults
+from tests.garbage import release
 
 D = defaults()
 
@@ -339,6 +340,7 @@ class TestAnswers:
                 failed(member, NotFoundError())
             watches = [weakref.ref(m.error) for m in batch.operations if m.error is not None]
             _swallow(batch)
+            release()
             assert watches[0]() is None
             assert watches[1]() is None
         finally:

@@ -21,6 +21,7 @@ from couchloop.operations.stream import END, SLICE, Cancelled, Stream
 from couchloop.settings.values import Address
 from tests.core.session.support import FIRST, SECOND, THIRD, opened
 from tests.core.world import World
+from tests.garbage import release
 from tests.share import share
 
 
@@ -201,6 +202,7 @@ def test_nothing_is_left() -> None:
         assert flying
         assert farewells == []
         w.session.cancel_batch(Cancelled(stream, flying))
+        release()
         assert gone() is None
     finally:
         gc.enable()

@@ -42,6 +42,7 @@ from couchloop.topology.configuration import ClusterConfig, parse_config
 from couchloop.topology.text import MAX_CONFIG
 from couchloop.wire import Datatype, Feature, Opcode, Status, snappy
 from tests.core.world import FIRST_PORT, ScriptedNode, World
+from tests.extras import needs_snappy
 
 FIRST = Address("127.0.0.1", FIRST_PORT)
 SECOND = Address("127.0.0.1", FIRST_PORT + 1)
@@ -308,7 +309,7 @@ class TestTooMuch:
             tracemalloc.stop()
         assert peak < 5 * MAX_CONFIG
 
-    @pytest.mark.skipif(not snappy.available(), reason="nothing can be inflated here")
+    @needs_snappy
     def test_inflating(self) -> None:
         """A few bytes that inflate to twenty megabytes are refused before they do."""
         value = snappy.compress(b"[" + b"[]," * 7_000_000 + b"0]")

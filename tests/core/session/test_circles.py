@@ -18,7 +18,7 @@ from couchloop.settings.values import Address
 from tests.core.session.bootstrap.web import web_world
 from tests.core.session.support import error_of
 from tests.core.world import World
-from tests.garbage import circles
+from tests.garbage import circles, needs_counting
 
 NOBODY = Address("127.0.0.1", 9)
 
@@ -40,6 +40,9 @@ WORLDS: dict[str, Callable[[], World]] = {
     "by a web port": web_world,
     "one seed is away": lambda: World(seeds=(NOBODY, Address("127.0.0.1", 10000))),
 }
+
+
+pytestmark = needs_counting
 
 
 @pytest.fixture(autouse=True)

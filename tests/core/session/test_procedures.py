@@ -32,6 +32,7 @@ from couchloop.operations.procedure import (
 from couchloop.session.session import SessionState
 from tests.core.session.support import FIRST, error_of, opened
 from tests.core.world import World
+from tests.garbage import release
 
 
 class Mark:
@@ -234,6 +235,7 @@ def test_cancelled(where: str) -> None:
     w.advance(10)
     w.assert_idle()
     assert not w.delivered
+    release()
     assert kept[0]() is None
 
 
@@ -379,6 +381,7 @@ def test_nothing_is_kept_of_what_has_ended() -> None:
             kept.append(weakref.ref(asked))
             del asked
             w.delivered.clear()
+        release()
         assert [ref() for ref in kept] == [None] * 4
     finally:
         gc.enable()

@@ -29,6 +29,7 @@ from couchloop.settings.options import OPTIONS, Option
 from couchloop.settings.values import Rerouting, Settings, Wire
 from couchloop.wire import Feature, Opcode, Status, snappy
 from tests.core.world import World
+from tests.extras import needs_snappy
 
 ROOT = Path(__file__).resolve().parents[3]
 WHO = PasswordAuthenticator("user", "password")
@@ -272,6 +273,7 @@ def test_oldest_tls() -> None:
         made("tls_disable_v1_2=true", scheme="couchbase", authenticator=WHO)
 
 
+@needs_snappy
 def test_no_notice() -> None:
     """Nothing is said of options that are heeded."""
     assert made("operation_timeout=3&compression=on", authenticator=WHO).notices == ()
@@ -355,6 +357,7 @@ def asked_features(w: World) -> set[int]:
     return {int.from_bytes(hello.value[i : i + 2]) for i in range(0, len(hello.value), 2)}
 
 
+@needs_snappy
 @pytest.mark.parametrize("mode", ["on", "deflate_only", "force"])
 def test_compression(mode: str) -> None:
     """What shrinks is sent compressed, from the least size on; it is read back as it was."""
@@ -367,6 +370,7 @@ def test_compression(mode: str) -> None:
     assert stored(w, "a" * 510).datatype == 2
 
 
+@needs_snappy
 def test_least_size() -> None:
     """compression_min_size is the size from which on documents are compressed; force has 32."""
     assert made("compression=force", authenticator=WHO).wire.compress_from == 32
@@ -377,6 +381,7 @@ def test_least_size() -> None:
     assert stored(w, "a" * 498).datatype == 2
 
 
+@needs_snappy
 def test_ratio() -> None:
     """What does not shrink to compression_min_ratio is sent as it is; force takes what it gets."""
     compressed = len(snappy.compress(f'"{RANDOM}"'.encode())) / (len(RANDOM) + 2)
@@ -386,6 +391,7 @@ def test_ratio() -> None:
     assert made("compression=force", authenticator=WHO).wire.compress_ratio == 1.0
 
 
+@needs_snappy
 def test_inflate_only() -> None:
     """inflate_only reads what comes compressed, and sends nothing so."""
     w = world(compression="inflate_only")

