@@ -71,6 +71,9 @@ def run(loop: Loop, page: str, names: dict[str, Any], given: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_examples(loop: Loop, page: str) -> None:
     """Each block of this loop's runs, and what it asserts holds."""
+    if page == "observability.md":
+        for name in ("opentelemetry", "prometheus_client"):
+            pytest.importorskip(name, reason=f"{name} is missing: pip install couchloop[all]")
     with (
         loop.serving() as served,
         opened(loop, cluster_at(loop, f"{served.connection_string}?{OPTIONS}")) as bucket,
