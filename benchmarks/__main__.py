@@ -9,9 +9,10 @@ client is a process of its own, pinned to another core than the responder; round
 so that whatever else the machine does falls on all alike, and figures are medians. What fails is
 told at the end, and its row says so; all else goes on.
 
-The raw data, .cache/benchmarks/results.json, is stored after each round; git ignores it. What is
-measured anew replaces what has the same name there. docs/performance.md and its pictures are
-written from it, unless with `--no-save` or `--quick` (a tenth of the operations, one round).
+The raw data, .cache/benchmarks/results.json, is stored after each process; git ignores it. A run may
+be interrupted: what was measured so far is written. What is measured anew replaces what has the
+same name there. docs/performance.md and its pictures are written from it, unless with `--no-save`
+or `--quick` (a tenth of the operations, one round).
 """
 
 from __future__ import annotations
@@ -170,15 +171,14 @@ def selected(only: Sequence[str]) -> list[Work]:
     return works
 
 
-def run(works: Sequence[Work], raw: RawData) -> dict[str, str]:
-    """Do *works*, round by round; return why which of them failed."""
+def run(works: Sequence[Work], raw: RawData, failures: dict[str, str]) -> None:
+    """Do *works*, round by round; note in *failures* why which of them failed."""
     official = None
     if any(work.client == "official" for work in works):
         from tools import peers
 
         official = peers.python_sdk()
     cpus = sorted(os.sched_getaffinity(0))
-    failures: dict[str, str] = {}
     rounds = max(work.rounds for work in works)
     raw.forget(work.name for work in works)
     raw.note("python", f"{platform.python_implementation()} {platform.python_version()}")
@@ -193,9 +193,8 @@ def run(works: Sequence[Work], raw: RawData) -> dict[str, str]:
                     raw.add(work.name, measure(work, servers.of(work), cpus[-1], official))
                 except (subprocess.SubprocessError, ValueError, OSError) as error:
                     failures[work.name] = why(error)
-            raw.save()
+                raw.save()
     print(file=sys.stderr)
-    return failures
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -228,7 +227,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             works = [work._replace(times=max(1, work.times // 10)) for work in works]
             folder = None
         began = time.monotonic()
-        failures = run(works, raw)
+        try:
+            run(works, raw, failures)
+        except KeyboardInterrupt:
+            failures["all that was not measured yet"] = "interrupted"
         print(f"measured in {time.monotonic() - began:.0f} s")
     for text in write(raw.medians(), None if options.no_save else folder):
         print(text, end="\n\n")

@@ -156,7 +156,8 @@ def test_a_work_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     raw = RawData(tmp_path / "raw.json")
     wanted = [work for work in works.growth() if work.operation == "get"][:14]
     wanted += [works.growth()[0]._replace(loop="gevent")]
-    failures = command.run(wanted, raw)
+    failures: dict[str, str] = {}
+    command.run(wanted, raw, failures)
     assert len(failures) == 1
     assert "made up" in next(iter(failures.values()))
     assert len(asked) == 14 * 3 + 1
