@@ -26,6 +26,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Final, NamedTuple
@@ -328,6 +329,23 @@ def works(name: str, cwd: Path) -> bool:
     return True
 
 
+@contextmanager
+def served(python: Path, cwd: Path) -> Iterator[str]:
+    """Serve an embedded cluster with what *python* has; give its connection string."""
+    with subprocess.Popen(
+        [python, "-m", "couchloop.embedded", "--nodes", "1", "--replicas", "0", "--port", "0"],
+        cwd=cwd,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield json.loads(process.stdout.readline())["connection_string"]
+        finally:
+            process.send_signal(signal.SIGTERM)
+
+
 def no_compiler(release: Release) -> str:
     """Install the checkout where there is no Cython, and where the compiler fails."""
     source = release.folder / "no-compiler"
@@ -336,12 +354,10 @@ def no_compiler(release: Release) -> str:
     ask = "import couchloop; print(couchloop.__speedups__)"
     if run(python, "-c", ask, cwd=release.empty) != "None\n":
         raise Failure("an installation without Cython says that it is compiled")
-    command = (python.with_name("couchloop"), "doctor", "couchbase://127.0.0.1:9/default")
-    try:
-        said = run(*command, "--username", "user", cwd=release.empty, told=True)
-    except Failure as failure:
-        # Nobody listens there.
-        said = str(failure)
+    with served(python, release.empty) as where:
+        command = (python.with_name("couchloop"), "doctor", f"{where}/default")
+        login = ("--username", "user", "--password-env", "THE_PASSWORD")
+        said = run(*command, *login, cwd=release.empty, more={"THE_PASSWORD": "password"})
     if "(pure)" not in said:
         raise Failure(f"the doctor does not say that the hot path is pure: {said}")
     target = release.folder / "failed"
@@ -377,21 +393,9 @@ def readme(release: Release) -> str:
     fail_for([] if len(programs) == 2 else [f"the README has programs for {list(programs)}"])
     for loop, program in programs.items():
         python = release.python(loop)
-        served = subprocess.Popen(
-            [python, "-m", "couchloop.embedded", "--nodes", "1", "--port", "0"],
-            cwd=release.empty,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        with served:
-            assert served.stdout is not None
-            try:
-                where = json.loads(served.stdout.readline())["connection_string"]
-                text = program.replace("couchbase://localhost", where)
-                said = run(python, "-c", text, cwd=release.empty)
-            finally:
-                served.send_signal(signal.SIGTERM)
+        with served(python, release.empty) as where:
+            text = program.replace("couchbase://localhost", where)
+            said = run(python, "-c", text, cwd=release.empty)
         fail_for([] if "Ada" in said else [f"the program for {loop} says {said!r}"])
     return "for Twisted and for gevent, against the embedded cluster"
 
