@@ -9,8 +9,8 @@ client is a process of its own, pinned to another core than the responder; round
 so that whatever else the machine does falls on all alike, and figures are medians. What fails is
 told at the end, and its row says so; all else goes on.
 
-The raw data, .cache/benchmarks/results.json, is stored after each process; git ignores it. A run may
-be interrupted: what was measured so far is written. What is measured anew replaces what has the
+The raw data, .cache/benchmarks/results.json, is stored after each process; git ignores it. A run
+may be interrupted: what was measured so far is written. What is measured anew replaces what has the
 same name there. docs/performance.md and its pictures are written from it, unless with `--no-save`
 or `--quick` (a tenth of the operations, one round).
 """
