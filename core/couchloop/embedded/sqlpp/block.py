@@ -426,6 +426,7 @@ def _distinct(
         for value, row in results(outer):
             key = group_key(environment.weigh(value))
             if key not in seen:
+                environment.keep()
                 seen.add(key)
                 yield value, row
 

@@ -22,6 +22,8 @@ _TURNS: Final = 64
 _MOST_WARNINGS: Final = 16
 _SHOWN: Final = 4
 """Steps that it takes to write a row of the answer."""
+_KEPT: Final = 2
+"""Steps that it takes to keep a row."""
 _LONG_TEXT: Final = 256
 """Characters that are copied in the time of a step."""
 _LONG_STATEMENT: Final = 1 << 9
@@ -111,6 +113,10 @@ class Environment:
         """Return a row that the answer will have. Raises QueryError (1080)."""
         self.spend(_SHOWN)
         return self.weigh(row)
+
+    def keep(self) -> None:
+        """Do what each row costs that is kept until all are there. Raises QueryError (1080)."""
+        self.spend(_KEPT)
 
     def spend(self, steps: int) -> None:
         """Take steps, a microsecond or some each; now and then, look at the clock.

@@ -135,6 +135,7 @@ class Grouper:
             key = tuple(map(group_key, values))
             group = groups.get(key)
             if group is None:
+                self._environment.keep()
                 group = groups[key] = _Group(row, values, self._aggregates)
             group.add(row, self._aggregates, self._environment)
             if self._keys.group_as is not None:

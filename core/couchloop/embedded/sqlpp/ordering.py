@@ -61,8 +61,10 @@ class Sorter:
 
     def sort(self, items: Iterable[tuple[_Item, Row]], outer: Row) -> list[tuple[_Item, Row]]:
         """Return the items in order; equal ones stay as they come."""
-        weigh = self._environment.weigh
-        keyed = [(item, [weigh(term.evaluate(item[1])) for term in self._terms]) for item in items]
+        weigh, keyed = self._environment.weigh, []
+        for item in items:
+            self._environment.keep()
+            keyed.append((item, [weigh(term.evaluate(item[1])) for term in self._terms]))
         self._environment.spend(len(self._terms) * sorting(len(keyed)))
         for index in reversed(range(len(self._terms))):
             term = self._terms[index]

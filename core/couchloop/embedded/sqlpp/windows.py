@@ -95,11 +95,15 @@ class WindowStage:
     def __init__(
         self, calls: dict[str, WindowCall], compiler: Compiler, grouped: Grouped | None
     ) -> None:
+        self._environment = compiler.environment
         self._planned = [(text, _Planned(call, compiler, grouped)) for text, call in calls.items()]
 
     def rows(self, rows: Iterator[Row], outer: Row) -> Iterator[Row]:
         """Return the rows with the values of all calls."""
-        found = [dict(row) for row in rows]
+        found = []
+        for row in rows:
+            self._environment.keep()
+            found.append(dict(row))
         for text, planned in self._planned:
             for partition in planned.partitions(found, outer):
                 values = planned.values(partition)
