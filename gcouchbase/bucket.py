@@ -35,6 +35,7 @@ from couchloop.transcoder import FMT_JSON, Transcoder
 from gcouchbase.collection import Collection, Scope
 from gcouchbase.dialling import SocketFactory
 from gcouchbase.driver import GeventDriver
+from gcouchbase.importing import settle
 from gcouchbase.methods import (
     BucketAnalyticsMethods,
     HealthMethods,
@@ -48,13 +49,14 @@ from gcouchbase.pipeline import Pipeline
 if TYPE_CHECKING:
     from couchloop.client import threads as handles
     from couchloop.client.threads import ThreadSafeBucket
-    from gcouchbase import threads
+    from gcouchbase import management, threads
     from gcouchbase.dns import Resolver
     from gcouchbase.management import CollectionManager, DesignManager, ViewIndexManager
 else:
-    # Few programs use them, and they are a tenth of all that is to be imported.
-    handles = Module("couchloop.client.threads")
-    threads = Module("gcouchbase.threads")
+    # Few programs use them.
+    handles = Module("couchloop.client.threads", globals())
+    management = Module("gcouchbase.management", globals())
+    threads = Module("gcouchbase.threads", globals())
 
 __all__ = ["Bucket"]
 
@@ -146,31 +148,22 @@ class Bucket(
 
     def view_indexes(self) -> ViewIndexManager:
         """Return what makes, publishes and drops design documents, without any I/O."""
-        from gcouchbase.management import ViewIndexManager  # noqa: PLC0415
-
-        return ViewIndexManager(self, defaults_of_bucket(self._settings))
+        return management.ViewIndexManager(self, defaults_of_bucket(self._settings))
 
     def bucket_manager(self) -> DesignManager:
         """Return what SDK 2.5 has for design documents, without any I/O."""
-        from gcouchbase.management import DesignManager  # noqa: PLC0415
-
-        return DesignManager(self, defaults_of_bucket(self._settings))
+        return management.DesignManager(self, defaults_of_bucket(self._settings))
 
     def flush(self) -> None:
         """Delete all documents of the bucket, as `cluster.buckets().flush_bucket` does.
 
         Raises BucketNotFlushableError unless the bucket's setting allows it, NotAuthorizedError.
         """
-        from gcouchbase.management import BucketManager  # noqa: PLC0415
-
-        BucketManager(self, defaults_of_bucket(self._settings)).flush_bucket(self.bucket)
+        management.BucketManager(self, defaults_of_bucket(self._settings)).flush_bucket(self.bucket)
 
     @staticmethod
     def _manager(bucket: Any) -> CollectionManager:
-        # Who manages nothing need not load it.
-        from gcouchbase.management import CollectionManager  # noqa: PLC0415
-
-        return CollectionManager(bucket)
+        return management.CollectionManager(bucket)
 
     @sealed
     def __init__(
@@ -292,7 +285,9 @@ class Bucket(
     def threadsafe(self) -> ThreadSafeBucket:
         """Return a handle for plain threads, whose methods block the thread that calls them.
 
-        Raises WrongLoopError in another thread than the hub's.
+        Loads what was not needed yet, once: a thread must not be the first to import it. Raises
+        WrongLoopError in another thread than the hub's.
         """
         self._driver.check_thread()
+        settle()
         return handles.ThreadSafeBucket(self, threads.HubCrossing, threads.ServicesCrossing)

@@ -11,10 +11,12 @@ from gevent.ssl import SSLContext
 from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuthenticator
 from couchloop.client.cluster import ClusterBase
 from couchloop.client.connection_limits import ConnectionBudget, connection_budget
+from couchloop.later import Module
 from couchloop.safety.secret import sealed
 from couchloop.settings.connection_string import ConnectionString
 from gcouchbase.bucket import Bucket, OpenBucketArguments
 from gcouchbase.dialling import SocketFactory
+from gcouchbase.importing import settle
 from gcouchbase.methods import (
     AnalyticsMethods,
     HealthMethods,
@@ -26,7 +28,9 @@ from gcouchbase.methods import (
 from gcouchbase.services import ServicesDriver
 
 if TYPE_CHECKING:
+    from couchloop.client import threads as handles
     from couchloop.client.threads import ThreadSafeCluster
+    from gcouchbase import management, threads
     from gcouchbase.dns import Resolver
     from gcouchbase.management import (
         Admin,
@@ -37,6 +41,11 @@ if TYPE_CHECKING:
         SearchIndexManager,
         UserManager,
     )
+else:
+    # Few programs use them.
+    handles = Module("couchloop.client.threads", globals())
+    management = Module("gcouchbase.management", globals())
+    threads = Module("gcouchbase.threads", globals())
 
 __all__ = ["CertAuthenticator", "ClassicAuthenticator", "Cluster", "PasswordAuthenticator"]
 
@@ -83,61 +92,44 @@ class Cluster(
 
     _driver: Any = ServicesDriver()
 
-    # Who manages nothing need not load the managers.
-
     def buckets(self) -> BucketManager:
         """Return what makes, changes, flushes and drops buckets, without any I/O."""
-        from gcouchbase.management import BucketManager  # noqa: PLC0415
-
-        return BucketManager(self)
+        return management.BucketManager(self)
 
     def users(self) -> UserManager:
         """Return what makes, changes and drops users and groups, without any I/O."""
-        from gcouchbase.management import UserManager  # noqa: PLC0415
-
-        return UserManager(self)
+        return management.UserManager(self)
 
     def query_indexes(self) -> QueryIndexManager:
         """Return what makes, drops, builds and watches indexes for queries, without any I/O."""
-        from gcouchbase.management import QueryIndexManager  # noqa: PLC0415
-
-        return QueryIndexManager(self)
+        return management.QueryIndexManager(self)
 
     def analytics_indexes(self) -> AnalyticsIndexManager:
         """Return what makes and drops datasets, their indexes and links, without any I/O."""
-        from gcouchbase.management import AnalyticsIndexManager  # noqa: PLC0415
-
-        return AnalyticsIndexManager(self)
+        return management.AnalyticsIndexManager(self)
 
     def search_indexes(self) -> SearchIndexManager:
         """Return what makes, changes and drops search indexes, without any I/O."""
-        from gcouchbase.management import SearchIndexManager  # noqa: PLC0415
-
-        return SearchIndexManager(self)
+        return management.SearchIndexManager(self)
 
     def eventing_functions(self) -> EventingFunctionManager:
         """Return what makes, deploys and drops eventing functions, without any I/O."""
-        from gcouchbase.management import EventingFunctionManager  # noqa: PLC0415
-
-        return EventingFunctionManager(self)
+        return management.EventingFunctionManager(self)
 
     def cluster_manager(self) -> Admin:
         """Return what SDK 2.5 has for buckets and users, without any I/O."""
-        from gcouchbase.management import Admin  # noqa: PLC0415
-
-        return Admin(self)
+        return management.Admin(self)
 
     def threadsafe(self) -> ThreadSafeCluster:
         """Return a handle for plain threads, whose methods block the thread that calls them.
 
-        What is asked through it is done on the hub of the thread that makes it.
+        What is asked through it is done on the hub of the thread that makes it. Loads what was not
+        needed yet, as `Bucket.threadsafe` does.
 
         Raises ArgumentError if nobody was authenticated.
         """
-        from couchloop.client.threads import ThreadSafeCluster  # noqa: PLC0415
-        from gcouchbase.threads import ServicesCrossing  # noqa: PLC0415
-
-        return ThreadSafeCluster(self, ServicesCrossing)
+        settle()
+        return handles.ThreadSafeCluster(self, threads.ServicesCrossing)
 
     def _here(self) -> Any:
         return get_hub()

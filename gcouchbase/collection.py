@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from couchloop.client.collections import CollectionBase, ScopeBase
+from couchloop.later import Module
 from gcouchbase.driver import GeventDriver
 from gcouchbase.methods import (
     AnalyticsMethods,
@@ -15,11 +16,15 @@ from gcouchbase.methods import (
 )
 
 if TYPE_CHECKING:
+    from gcouchbase import management
     from gcouchbase.management import (
         CollectionQueryIndexManager,
         EventingFunctionManager,
         SearchIndexManager,
     )
+else:
+    # Who manages nothing need not load the managers.
+    management = Module("gcouchbase.management", globals())
 
 __all__ = ["Collection", "Scope"]
 
@@ -36,9 +41,7 @@ class Collection(DocumentMethods, N1qlMethods, SearchMethods, CollectionBase):
 
     def query_indexes(self) -> CollectionQueryIndexManager:
         """Return what makes, drops, builds and watches its indexes for queries, without any I/O."""
-        from gcouchbase.management import CollectionQueryIndexManager  # noqa: PLC0415
-
-        return CollectionQueryIndexManager(self, self._index_defaults())
+        return management.CollectionQueryIndexManager(self, self._index_defaults())
 
 
 class Scope(QueryMethods, AnalyticsMethods, SearchMethods, ScopeBase[Collection]):
@@ -48,12 +51,8 @@ class Scope(QueryMethods, AnalyticsMethods, SearchMethods, ScopeBase[Collection]
 
     def search_indexes(self) -> SearchIndexManager:
         """Return what makes, changes and drops the scope's search indexes, without any I/O."""
-        from gcouchbase.management import SearchIndexManager  # noqa: PLC0415
-
-        return SearchIndexManager(self, self._services_defaults())
+        return management.SearchIndexManager(self, self._services_defaults())
 
     def eventing_functions(self) -> EventingFunctionManager:
         """Return what makes, deploys and drops the scope's functions, without any I/O."""
-        from gcouchbase.management import EventingFunctionManager  # noqa: PLC0415
-
-        return EventingFunctionManager(self, self._services_defaults())
+        return management.EventingFunctionManager(self, self._services_defaults())

@@ -7,13 +7,14 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from errno import EAGAIN, EINPROGRESS, ETIMEDOUT
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gevent import Greenlet, Timeout, ssl
 from gevent import socket as gsocket
 
 from couchloop.client.driver import Driver, Transport
 from couchloop.exceptions import NodeUnreachableError, TlsError
+from couchloop.later import Module
 from couchloop.safety.printable import general
 from couchloop.session.events import OpenConnection
 from couchloop.settings.values import Address, Settings
@@ -27,7 +28,11 @@ from couchloop.transport.connecting import (
 )
 from gcouchbase.internals import WRITE, guarded, io_watcher, is_writable
 from gcouchbase.sockets import INTERNET, Socket, TlsSocket, bare
-from gcouchbase.tls import make_context
+
+if TYPE_CHECKING:
+    from gcouchbase import tls
+else:
+    tls = Module("gcouchbase.tls", globals())
 
 SocketFactory = Callable[[Address], _socket.socket]
 """Gives a connected socket; it runs in a greenlet of its own, and may block that."""
@@ -71,7 +76,7 @@ class Dialler:
 
     def make_tls(self, settings: Settings) -> Callable[[], None]:
         """See `Driver`."""
-        context = make_context(settings.tls_files)
+        context = tls.make_context(settings.tls_files)
 
         def use() -> None:
             self.ssl_context = context

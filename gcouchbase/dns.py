@@ -5,23 +5,42 @@ from __future__ import annotations
 from contextlib import suppress
 from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from couchloop.exceptions import FeatureNotAvailableError
 from couchloop.session.bootstrap.srv import SHARES, named, not_answered, not_known
 from couchloop.session.events import ResolveSrv
 from couchloop.settings.hosts import name_servers
 from couchloop.settings.values import Address
+from gcouchbase.importing import importing
 
 if TYPE_CHECKING:
     from dns.resolver import Answer
     from dns.resolver import Resolver as Resolver  # noqa: PLC0414 - for bucket.py and cluster.py
 
+_TYPES: Final = "SRV A AAAA CNAME DNAME NS SOA OPT TXT DS RRSIG NSEC NSEC3"
+"""Types of records that an answer may have; dnspython loads the class of each when it meets one."""
+
 _SYSTEM: Final = Path("/etc/resolv.conf")
+
+
+def prepare() -> None:
+    """Import what `look_up` needs, on the hub: a thread must not be the first to do so."""
+    # Without dnspython `look_up` says so.
+    with suppress(ImportError), importing():
+        import dns.exception  # noqa: PLC0415 - as below
+        import dns.rdata  # noqa: PLC0415
+        import dns.resolver  # noqa: PLC0415
+
+        load: Any = dns.rdata.get_rdata_class  # it has no types
+        for name in _TYPES.split():
+            load(dns.rdataclass.IN, dns.rdatatype.from_text(name))
 
 
 def look_up(event: ResolveSrv, resolver: Resolver | None) -> list[Address]:
     """Return the addresses that a record names, in the order of the answer; it may block.
+
+    It runs in a thread, for which `prepare` must have been called.
 
     Args:
         event: the name, and how long it may take.

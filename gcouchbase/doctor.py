@@ -19,7 +19,7 @@ from couchloop.safety.secret import sealed
 from couchloop.session.events import ResolveSrv
 from couchloop.settings.values import Address, Tls
 from couchloop.transport.tls import PeerTls
-from gcouchbase.dns import look_up
+from gcouchbase.dns import look_up, prepare
 from gcouchbase.tls import TlsStream, make_context
 
 _CHUNK: Final = 65536
@@ -100,6 +100,7 @@ class _Runner(Service["_Link"]):
     def look_up_srv(self, event: ResolveSrv) -> list[Address]:
         """See `Service`."""
         found: list[Address]
+        prepare()
         found = get_hub().threadpool.apply(_look_up_srv, (event, self.nameserver))
         return found
 

@@ -26,7 +26,7 @@ from couchloop.session.events import LogRecord, OpenConnection, ResolveSrv
 from couchloop.session.session import SessionState
 from couchloop.settings.values import Settings
 from gcouchbase.dialling import Attempt, Dialler, SocketFactory
-from gcouchbase.dns import look_up
+from gcouchbase.dns import look_up, prepare
 from gcouchbase.endings import watch_for_end
 from gcouchbase.internals import TICK, NoTimer, guarded, is_destroyed, thread_ident
 from gcouchbase.sockets import Socket, bare
@@ -356,6 +356,7 @@ class GeventDriver(Driver):
 
     def resolve(self, event: ResolveSrv) -> Callable[[], object]:
         """See `Driver`."""
+        prepare()
         self.in_thread(partial(look_up, event, self.session.settings.resolver), self.srv_answered)
         # A thread cannot be stopped; the lookup has a limit of its own.
         return lambda: None

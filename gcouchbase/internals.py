@@ -44,6 +44,9 @@ thread_ident: Final[Callable[[], int]] = get_original("_thread", "get_ident")
 allocate_lock: Final[Callable[[], Any]] = get_original("_thread", "allocate_lock")
 """Gives a lock that blocks the thread."""
 
+reentrant_lock: Final[Callable[[], Any]] = get_original("_thread", "RLock")
+"""Likewise one that its thread may acquire again."""
+
 thread_local: Final[Callable[[], Any]] = get_original("_thread", "_local")
 """Gives an object whose attributes each thread has for itself."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import _socket  # nothing of it that blocks
 import sys
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gevent import socket as gsocket
 from gevent import ssl
@@ -18,10 +18,15 @@ from couchloop.client.backlog import Backlog
 from couchloop.client.driver import Driver, Transport
 from couchloop.client.patience import GRACE, Patience
 from couchloop.exceptions import TlsError
+from couchloop.later import Module
 from couchloop.session.events import OpenConnection
 from couchloop.settings.values import Address
 from gcouchbase.internals import READ, TICK, WRITE, guarded, io_watcher, start_io
-from gcouchbase.tls import TlsStream
+
+if TYPE_CHECKING:
+    from gcouchbase import tls
+else:
+    tls = Module("gcouchbase.tls", globals())
 
 INTERNET: Final = frozenset({gsocket.AF_INET, gsocket.AF_INET6})
 _CHUNK: Final = 65536
@@ -197,7 +202,7 @@ class TlsSocket(Socket):
         ssl_context: ssl.SSLContext,
     ) -> None:
         # First what can fail: watchers would have to be stopped again.
-        self._tls = TlsStream(ssl_context, event.address.host)
+        self._tls = tls.TlsStream(ssl_context, event.address.host)
         super().__init__(driver, event, sock)
 
     def open(self) -> None:

@@ -31,6 +31,8 @@ class Target(NamedTuple):
     defaults: str = "self._defaults"
     rows: str = ""
     """The module that has the classes of results with rows."""
+    stream: str = ""
+    """The module that has the class of streams."""
     is_management: bool = False
     """Whether it has the families of management, and no others."""
     own: str = "defaults|driver"
@@ -52,7 +54,7 @@ class Target(NamedTuple):
 
 _STREAM: Final = """\
 try:
-    return ResultStream(self, {call})
+    return {stream}.ResultStream(self, {call})
 except CouchbaseError as error:
     placed(error, self._defaults)
     raise
@@ -83,7 +85,6 @@ from twisted.internet.defer import Deferred, fail
 from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
 from couchloop.hot.operation import Defaults, placed
 from txcouchbase.driver import TwistedDriver
-from txcouchbase.stream import ResultStream
 """,
         """\
 _defaults: Defaults
@@ -104,6 +105,7 @@ except WrongLoopError:
         _STREAM,
         _ROWS,
         rows="txcouchbase.rows",
+        stream="txcouchbase.stream",
         camel_case=True,
         ignored=("A002", "N815"),
     ),
@@ -117,7 +119,6 @@ waits, and the operation in flight holds it.""",
 from couchloop.exceptions import CouchbaseError
 from couchloop.hot.operation import Defaults, placed
 from gcouchbase.driver import GeventDriver
-from gcouchbase.stream import ResultStream
 """,
         """\
 _defaults: Defaults
@@ -139,6 +140,7 @@ return driver.run(pending)
         _STREAM,
         _ROWS,
         rows="gcouchbase.rows",
+        stream="gcouchbase.stream",
     ),
     Target(
         "core/couchloop/client/thread_methods.py",
@@ -151,7 +153,6 @@ call asks for the way to the loop.""",
 from collections.abc import Callable
 from typing import Any
 from couchloop.client.crossing import Crossing, Target
-from couchloop.client.thread_stream import ResultStream
 from couchloop.exceptions import CouchbaseError
 from couchloop.hot.operation import placed
 """,
@@ -181,7 +182,7 @@ crossing = self._cross(target._driver)
 del self
 try:
     crossing.check(target._driver.session)
-    return ResultStream(target, {call}, crossing)
+    return {stream}.ResultStream(target, {call}, crossing)
 except CouchbaseError as error:
     placed(error, target._defaults)
     raise
@@ -202,6 +203,7 @@ finally:
     del target
 """,
         rows="couchloop.client.thread_rows",
+        stream="couchloop.client.thread_stream",
         defaults="target._defaults",
         ignored=("A002", "SLF001"),
         own="target|cross",
@@ -212,12 +214,8 @@ finally:
 
 def _for_managers(target: Target, path: str) -> Target:
     """Return the file of the same loop that has the methods of managers."""
-    imports = "\n".join(
-        line for line in target.imports.splitlines() if not line.endswith("ResultStream")
-    )
     return target._replace(
         path=path,
-        imports=imports,
         camel_case=False,
         ignored=tuple(rule for rule in target.ignored if rule == "SLF001"),
         is_management=True,

@@ -124,8 +124,7 @@ class Module:
         self.used: set[tuple[str, str]] = set()
         """Names that are used when the file is read, or a method runs."""
         self.builders: set[tuple[str, str]] = set()
-        """Modules with builders. They are not imported later: a method may run in a thread of a
-        program that gevent has patched, whose locks of imports are gevent's."""
+        """Modules with builders, which are imported once a method needs them: `couchloop.later`."""
 
     def text(self) -> str:
         """Return it, formatted."""
@@ -134,8 +133,9 @@ class Module:
         classes = [self._class(family) for family in families]
         if not target.is_management:
             classes.insert(1, self._old_names(families[0]))
-        used = sorted(self.used | self.builders)
-        told = sorted(self.imports - self.used - self.builders)
+        builders = sorted(self.builders)
+        later = [f'    {name} = Module("{module}.{name}", globals())' for module, name in builders]
+        told = sorted((self.imports - self.used) | self.builders)
         paths = dict.fromkeys(path for family in families for path in _paths(family))
         sources = "\n".join(f"- {path}" for path in paths)
         head = (
@@ -151,10 +151,13 @@ class Module:
                     head,
                     "from __future__ import annotations",
                     "from typing import TYPE_CHECKING",
+                    "from couchloop.later import Module",
                     target.imports,
-                    *(f"from {module} import {name}" for module, name in used),
+                    *(f"from {module} import {name}" for module, name in sorted(self.used)),
                     "if TYPE_CHECKING:",
                     *(f"    from {module} import {name}" for module, name in told),
+                    "else:",
+                    *later,
                     *classes,
                 ]
             ),
@@ -245,6 +248,11 @@ class Module:
             self.builders.add((package, rows))
             body = target.rows_body.replace("{request}", f"{rows}.{request}")
             stream_returns = f"{request}[{{}}]"
+        elif is_stream:
+            self.imports.add((target.stream, "ResultStream"))
+            package, _, streams = target.stream.rpartition(".")
+            self.builders.add((package, streams))
+            body = body.replace("{stream}", streams)
         if "{call}" in body:
             self.builders.add((of_builder, short))
         _, *parameters = inspect.signature(build).parameters.values()

@@ -52,13 +52,14 @@ from txcouchbase.raw import RawOperations
 if TYPE_CHECKING:
     from couchloop.client import threads as handles
     from couchloop.client.threads import ThreadSafeBucket
-    from txcouchbase import threads
+    from txcouchbase import management, threads
     from txcouchbase.management import CollectionManager, DesignManager, ViewIndexManager
     from txcouchbase.tls import TlsFactory
 else:
-    # Few programs use them, and they are a tenth of all that is to be imported.
-    handles = Module("couchloop.client.threads")
-    threads = Module("txcouchbase.threads")
+    # Few programs use them.
+    handles = Module("couchloop.client.threads", globals())
+    management = Module("txcouchbase.management", globals())
+    threads = Module("txcouchbase.threads", globals())
 
 __all__ = ["AsyncResult", "Bucket", "RawBucket"]
 
@@ -141,31 +142,24 @@ class Bucket(
 
     def view_indexes(self) -> ViewIndexManager:
         """Return what makes, publishes and drops design documents, without any I/O."""
-        from txcouchbase.management import ViewIndexManager  # noqa: PLC0415
-
-        return ViewIndexManager(self, defaults_of_bucket(self._settings))
+        return management.ViewIndexManager(self, defaults_of_bucket(self._settings))
 
     def bucket_manager(self) -> DesignManager:
         """Return what SDK 2.5 has for design documents, without any I/O."""
-        from txcouchbase.management import DesignManager  # noqa: PLC0415
-
-        return DesignManager(self, defaults_of_bucket(self._settings))
+        return management.DesignManager(self, defaults_of_bucket(self._settings))
 
     def flush(self) -> Deferred[None]:
         """Delete all documents of the bucket, as `cluster.buckets().flush_bucket` does.
 
         Raises BucketNotFlushableError unless the bucket's setting allows it, NotAuthorizedError.
         """
-        from txcouchbase.management import BucketManager  # noqa: PLC0415
-
-        return BucketManager(self, defaults_of_bucket(self._settings)).flush_bucket(self.bucket)
+        return management.BucketManager(self, defaults_of_bucket(self._settings)).flush_bucket(
+            self.bucket
+        )
 
     @staticmethod
     def _manager(bucket: Any) -> CollectionManager:
-        # Who manages nothing need not load it.
-        from txcouchbase.management import CollectionManager  # noqa: PLC0415
-
-        return CollectionManager(bucket)
+        return management.CollectionManager(bucket)
 
     @sealed
     def __init__(

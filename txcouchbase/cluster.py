@@ -12,6 +12,7 @@ from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuth
 from couchloop.client.cluster import ClusterBase
 from couchloop.client.connection_limits import ConnectionBudget, connection_budget
 from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
+from couchloop.later import Module
 from couchloop.safety.secret import sealed
 from couchloop.settings.connection_string import ConnectionString
 from txcouchbase.bucket import Bucket, OpenBucketArguments
@@ -28,7 +29,9 @@ from txcouchbase.methods import (
 from txcouchbase.services import ServicesDriver
 
 if TYPE_CHECKING:
+    from couchloop.client import threads as handles
     from couchloop.client.threads import ThreadSafeCluster
+    from txcouchbase import management, threads
     from txcouchbase.management import (
         Admin,
         AnalyticsIndexManager,
@@ -39,6 +42,11 @@ if TYPE_CHECKING:
         UserManager,
     )
     from txcouchbase.tls import TlsFactory
+else:
+    # Few programs use them.
+    handles = Module("couchloop.client.threads", globals())
+    management = Module("txcouchbase.management", globals())
+    threads = Module("txcouchbase.threads", globals())
 
 __all__ = ["CertAuthenticator", "ClassicAuthenticator", "Cluster", "PasswordAuthenticator"]
 
@@ -88,49 +96,33 @@ class Cluster(
 
     _driver: Any = ServicesDriver()
 
-    # Who manages nothing need not load the managers.
-
     def buckets(self) -> BucketManager:
         """Return what makes, changes, flushes and drops buckets, without any I/O."""
-        from txcouchbase.management import BucketManager  # noqa: PLC0415
-
-        return BucketManager(self)
+        return management.BucketManager(self)
 
     def users(self) -> UserManager:
         """Return what makes, changes and drops users and groups, without any I/O."""
-        from txcouchbase.management import UserManager  # noqa: PLC0415
-
-        return UserManager(self)
+        return management.UserManager(self)
 
     def query_indexes(self) -> QueryIndexManager:
         """Return what makes, drops, builds and watches indexes for queries, without any I/O."""
-        from txcouchbase.management import QueryIndexManager  # noqa: PLC0415
-
-        return QueryIndexManager(self)
+        return management.QueryIndexManager(self)
 
     def analytics_indexes(self) -> AnalyticsIndexManager:
         """Return what makes and drops datasets, their indexes and links, without any I/O."""
-        from txcouchbase.management import AnalyticsIndexManager  # noqa: PLC0415
-
-        return AnalyticsIndexManager(self)
+        return management.AnalyticsIndexManager(self)
 
     def search_indexes(self) -> SearchIndexManager:
         """Return what makes, changes and drops search indexes, without any I/O."""
-        from txcouchbase.management import SearchIndexManager  # noqa: PLC0415
-
-        return SearchIndexManager(self)
+        return management.SearchIndexManager(self)
 
     def eventing_functions(self) -> EventingFunctionManager:
         """Return what makes, deploys and drops eventing functions, without any I/O."""
-        from txcouchbase.management import EventingFunctionManager  # noqa: PLC0415
-
-        return EventingFunctionManager(self)
+        return management.EventingFunctionManager(self)
 
     def cluster_manager(self) -> Admin:
         """Return what SDK 2.5 has for buckets and users, without any I/O."""
-        from txcouchbase.management import Admin  # noqa: PLC0415
-
-        return Admin(self)
+        return management.Admin(self)
 
     def threadsafe(self) -> ThreadSafeCluster:
         """Return a handle for plain threads, whose methods block the thread that calls them.
@@ -139,11 +131,8 @@ class Cluster(
         reactor's, FeatureNotAvailableError if the reactor is one for tests that takes no calls from
         threads.
         """
-        from couchloop.client.threads import ThreadSafeCluster  # noqa: PLC0415
-        from txcouchbase.threads import ServicesCrossing, check_threads  # noqa: PLC0415
-
-        check_threads(self._here())
-        return ThreadSafeCluster(self, ServicesCrossing)
+        threads.check_threads(self._here())
+        return handles.ThreadSafeCluster(self, threads.ServicesCrossing)
 
     def _here(self) -> Any:
         reactor = self._reactor

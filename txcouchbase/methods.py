@@ -46,51 +46,24 @@ from warnings import warn
 
 from twisted.internet.defer import Deferred, fail
 
-from couchloop.analytics import analytics_queries, bucket_analytics
 from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
-from couchloop.fulltext import searches
 from couchloop.hot.operation import Defaults, placed
-from couchloop.management import cluster, http_request
-from couchloop.n1ql import n1ql_queries, queries
-from couchloop.operations import (
-    concatenate,
-    counter,
-    endure,
-    lists,
-    locks,
-    lookup_replicas,
-    manifest,
-    maps,
-    observe,
-    queues,
-    remove,
-    replicas,
-    retrieve,
-    scan,
-    sets,
-    stats,
-    store,
-    streams,
-    subdocument,
-    touch,
-)
-from couchloop.session import health, ping
+from couchloop.later import Module
 from couchloop.session.health import ClusterState
-from couchloop.views import view_queries
-from txcouchbase import rows
 from txcouchbase.driver import TwistedDriver
-from txcouchbase.stream import ResultStream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
     from datetime import timedelta
     from typing import Any
 
+    from couchloop.analytics import analytics_queries, bucket_analytics
     from couchloop.analytics.options import AnalyticsScanConsistency
     from couchloop.analytics.query import AnalyticsQuery
     from couchloop.arguments.expiry import Expiry, LockTime
     from couchloop.client.services import ClusterServices
     from couchloop.durability import DurabilityType
+    from couchloop.fulltext import searches
     from couchloop.fulltext.body import Searched
     from couchloop.fulltext.facets import Facet
     from couchloop.fulltext.hits import SearchRow
@@ -109,11 +82,35 @@ if TYPE_CHECKING:
         V,
         ValueResult,
     )
+    from couchloop.management import cluster, http_request
     from couchloop.management.cluster import ClusterInfo
     from couchloop.management.design_documents import DesignDocumentNamespace
     from couchloop.management.http_request import HttpResult
+    from couchloop.n1ql import n1ql_queries, queries
     from couchloop.n1ql.options import QueryProfile, QueryScanConsistency
     from couchloop.n1ql.query import N1QLQuery
+    from couchloop.operations import (
+        concatenate,
+        counter,
+        endure,
+        lists,
+        locks,
+        lookup_replicas,
+        manifest,
+        maps,
+        observe,
+        queues,
+        remove,
+        replicas,
+        retrieve,
+        scan,
+        sets,
+        stats,
+        store,
+        streams,
+        subdocument,
+        touch,
+    )
     from couchloop.operations.items import ItemCollection
     from couchloop.operations.key_stream import Progress
     from couchloop.operations.manifest import ScopeSpec
@@ -122,9 +119,11 @@ if TYPE_CHECKING:
     from couchloop.operations.specs import Spec, StoreSemantics
     from couchloop.operations.subdocument_result import SubdocResult
     from couchloop.retries import RetryStrategy
+    from couchloop.session import health, ping
     from couchloop.session.ping import PingReport
     from couchloop.session.services.pings import ServiceType
     from couchloop.transcoder import Transcoder
+    from couchloop.views import view_queries
     from couchloop.views.options import (
         ViewErrorMode,
         ViewOptions,
@@ -133,7 +132,42 @@ if TYPE_CHECKING:
     )
     from couchloop.views.params import QueryBase
     from couchloop.views.rows import RowProcessor
+    from txcouchbase import rows, stream
     from txcouchbase.rows import AnalyticsRequest, N1QLRequest, SearchResult, View
+    from txcouchbase.stream import ResultStream
+else:
+    analytics_queries = Module("couchloop.analytics.analytics_queries", globals())
+    bucket_analytics = Module("couchloop.analytics.bucket_analytics", globals())
+    searches = Module("couchloop.fulltext.searches", globals())
+    cluster = Module("couchloop.management.cluster", globals())
+    http_request = Module("couchloop.management.http_request", globals())
+    n1ql_queries = Module("couchloop.n1ql.n1ql_queries", globals())
+    queries = Module("couchloop.n1ql.queries", globals())
+    concatenate = Module("couchloop.operations.concatenate", globals())
+    counter = Module("couchloop.operations.counter", globals())
+    endure = Module("couchloop.operations.endure", globals())
+    lists = Module("couchloop.operations.lists", globals())
+    locks = Module("couchloop.operations.locks", globals())
+    lookup_replicas = Module("couchloop.operations.lookup_replicas", globals())
+    manifest = Module("couchloop.operations.manifest", globals())
+    maps = Module("couchloop.operations.maps", globals())
+    observe = Module("couchloop.operations.observe", globals())
+    queues = Module("couchloop.operations.queues", globals())
+    remove = Module("couchloop.operations.remove", globals())
+    replicas = Module("couchloop.operations.replicas", globals())
+    retrieve = Module("couchloop.operations.retrieve", globals())
+    scan = Module("couchloop.operations.scan", globals())
+    sets = Module("couchloop.operations.sets", globals())
+    stats = Module("couchloop.operations.stats", globals())
+    store = Module("couchloop.operations.store", globals())
+    streams = Module("couchloop.operations.streams", globals())
+    subdocument = Module("couchloop.operations.subdocument", globals())
+    touch = Module("couchloop.operations.touch", globals())
+    health = Module("couchloop.session.health", globals())
+    ping = Module("couchloop.session.ping", globals())
+    view_queries = Module("couchloop.views.view_queries", globals())
+    rows = Module("txcouchbase.rows", globals())
+    stream = Module("txcouchbase.stream", globals())
 
 
 class DocumentMethods:
@@ -3585,7 +3619,7 @@ class DocumentMethods:
         asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
         """
         try:
-            return ResultStream(
+            return stream.ResultStream(
                 self,
                 streams.get_stream(
                     self._defaults,
@@ -3635,7 +3669,7 @@ class DocumentMethods:
         asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
         """
         try:
-            return ResultStream(
+            return stream.ResultStream(
                 self,
                 streams.exists_stream(
                     self._defaults,
@@ -3700,7 +3734,7 @@ class DocumentMethods:
         asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
         """
         try:
-            return ResultStream(
+            return stream.ResultStream(
                 self,
                 streams.upsert_stream(
                     self._defaults,
@@ -3770,7 +3804,7 @@ class DocumentMethods:
         asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
         """
         try:
-            return ResultStream(
+            return stream.ResultStream(
                 self,
                 streams.insert_stream(
                     self._defaults,
@@ -3841,7 +3875,7 @@ class DocumentMethods:
         asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
         """
         try:
-            return ResultStream(
+            return stream.ResultStream(
                 self,
                 streams.replace_stream(
                     self._defaults,
@@ -3904,7 +3938,7 @@ class DocumentMethods:
         asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
         """
         try:
-            return ResultStream(
+            return stream.ResultStream(
                 self,
                 streams.append_stream(
                     self._defaults,
@@ -3963,7 +3997,7 @@ class DocumentMethods:
         asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
         """
         try:
-            return ResultStream(
+            return stream.ResultStream(
                 self,
                 streams.prepend_stream(
                     self._defaults,
@@ -4025,7 +4059,7 @@ class DocumentMethods:
         asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
         """
         try:
-            return ResultStream(
+            return stream.ResultStream(
                 self,
                 streams.remove_stream(
                     self._defaults,
@@ -4081,7 +4115,7 @@ class DocumentMethods:
         asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
         """
         try:
-            return ResultStream(
+            return stream.ResultStream(
                 self,
                 streams.touch_stream(
                     self._defaults,
@@ -4146,7 +4180,7 @@ class DocumentMethods:
         asked for. Raises ArgumentError at once for what is no iterable, or a bound below 1.
         """
         try:
-            return ResultStream(
+            return stream.ResultStream(
                 self,
                 streams.counter_stream(
                     self._defaults,
@@ -4243,7 +4277,7 @@ class DocumentMethods:
         MutationTokenOutdatedError, CollectionNotFoundError, RangeScanCanceledError.
         """
         try:
-            return ResultStream(
+            return stream.ResultStream(
                 self,
                 scan.scan(
                     self._defaults,

@@ -34,12 +34,16 @@ from couchloop.client.driver import Driver
 from couchloop.client.patience import GRACE
 from couchloop.exceptions import TlsError
 from couchloop.kv.connection import SIGN
+from couchloop.later import Module
 from couchloop.settings.values import Address
-from couchloop.transport.tls import cut_off
 from txcouchbase.patience import PatientCall
 
 if TYPE_CHECKING:
+    from couchloop.transport import tls as tls_words
     from txcouchbase.tls import TlsAttempt
+else:
+    # Who uses TLS has it.
+    tls_words = Module("couchloop.transport.tls", globals())
 
 _AT_ONCE: Final = 1 << 16
 """Most bytes that are sent at once: what does not fit is copied."""
@@ -314,7 +318,7 @@ def _translated(
     if reason is None or is_plain or isinstance(reason, ConnectionClosed):
         if tls is None or established:
             return reason
-        error = cut_off(tls.host)
+        error = tls_words.cut_off(tls.host)
     elif tls is not None:
         error = tls.explain(failure)
     else:

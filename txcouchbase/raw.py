@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from couchloop.client.async_result import AsyncResult
 from couchloop.exceptions import ArgumentError
+from couchloop.later import Module
 from txcouchbase.methods import OldNames
-from txcouchbase.stream import ResultStream
+
+if TYPE_CHECKING:
+    from txcouchbase import stream
+    from txcouchbase.stream import ResultStream
+else:
+    stream = Module("txcouchbase.stream", globals())
 
 
 class RawOperations:
@@ -61,7 +67,7 @@ def _begin(
 ) -> AsyncResult | ResultStream[Any]:
     """Call *method*; have its Deferred tell an AsyncResult. A stream is what it is."""
     deferred = method(*args, **kwargs)
-    if isinstance(deferred, ResultStream):
+    if isinstance(deferred, stream.ResultStream):
         return deferred
     is_single = not name.lower().endswith("multi")
     count = 1

@@ -27,7 +27,7 @@ from couchloop.typed import encode_record, is_record, plain
 if TYPE_CHECKING:
     import pickle
 else:
-    pickle = Module("pickle")
+    pickle = Module("pickle", globals())
 
 FMT_JSON: Final = 0x02000000
 """JSON."""

@@ -23,7 +23,7 @@ from couchloop.safety.printable import printable
 if TYPE_CHECKING:
     import msgspec
 else:
-    msgspec = Module("msgspec") if find_spec("msgspec") else None
+    msgspec = Module("msgspec", globals()) if find_spec("msgspec") else None
 
 _INSTALL: Final = "pip install 'couchloop[fast]'"
 

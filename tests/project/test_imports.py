@@ -11,12 +11,23 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 RARE = {
+    "couchloop.analytics": "analytics queries",
+    "couchloop.client.stream": "streams",
     "couchloop.client.threads": "handles for threads",
     "couchloop.doctor": "the doctor",
     "couchloop.embedded": "the embedded cluster",
+    "couchloop.fulltext": "searches",
     "couchloop.management.buckets": "management",
+    "couchloop.n1ql": "queries",
+    "couchloop.observe.dispatcher": "observers, and reports of slow operations",
+    "couchloop.operations.durable": "changes that are to be durable",
+    "couchloop.operations.subdocument": "parts of documents",
     "couchloop.pytest_plugin": "a fixture of tests",
+    "couchloop.session.unavailable": "servers without vbuckets",
     "couchloop.status": "the status page",
+    "couchloop.topology.config_cache": "config_cache",
+    "couchloop.transport.tls": "TLS",
+    "couchloop.views": "views",
     "difflib": "options that are misspelt",
     "h11": "HTTP",
     "pickle": "FMT_PICKLE, where it is allowed",

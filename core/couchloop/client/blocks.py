@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from couchloop.hot.durable import MutationToken
 from couchloop.hot.operation import Defaults
-from couchloop.operations.durable import block, need_of_block
+from couchloop.later import Module
+
+if TYPE_CHECKING:
+    from couchloop.operations import durable
+else:
+    # Who makes no such context and changes nothing need not load it.
+    durable = Module("couchloop.operations.durable", globals())
 
 
 class _Target(Protocol):
@@ -32,8 +38,8 @@ class DurabilityBlocks:
 
         Raises InvalidDurabilityError, TooFewReplicasError (ArgumentErrors), InvalidTimeoutError.
         """
-        need = need_of_block(persist_to, replicate_to, timeout)
-        return block(self._durable_target()._defaults.durable, need)  # noqa: SLF001 - ours
+        need = durable.need_of_block(persist_to, replicate_to, timeout)
+        return durable.block(self._durable_target()._defaults.durable, need)  # noqa: SLF001 - ours
 
     def _mutinfo(self) -> list[MutationToken]:
         """Return the last mutation token of each vbucket that was changed (SDK 2.5)."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
-from typing import Any, ClassVar, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self
 from weakref import WeakValueDictionary, finalize
 
 from couchloop import LOCKMODE_NONE
@@ -29,9 +29,8 @@ from couchloop.exceptions import BucketAlreadyOpenError
 from couchloop.hot.durable import DurableDefaults
 from couchloop.hot.encoding import Passthrough, transcoder_of
 from couchloop.hot.operation import Defaults
+from couchloop.later import Module
 from couchloop.observation import AnyObserver
-from couchloop.observe.calls import check_observer
-from couchloop.observe.dispatcher import add_observer, remove_observer
 from couchloop.session.diagnostics import DiagnosticsReport, diagnostics_of
 from couchloop.session.events import LogRecord
 from couchloop.session.health import ClusterState, cluster_state
@@ -44,6 +43,14 @@ from couchloop.settings.configure import (
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.values import Settings
 from couchloop.transcoder import Transcoder, check_format
+
+if TYPE_CHECKING:
+    from couchloop.observe import calls
+    from couchloop.observe import dispatcher as observing
+else:
+    # Few programs have observers.
+    calls = Module("couchloop.observe.calls", globals())
+    observing = Module("couchloop.observe.dispatcher", globals())
 
 _config_of: Final = attrgetter("_driver.session.config")
 
@@ -113,7 +120,7 @@ class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
     def _attach(self, settings: Settings, loop: object, driver: Driver, *, shared: bool) -> None:
         """Begin to open: enter the registry, tie the driver's end to ours."""
         if settings.observer is not None:
-            check_observer(settings.observer)
+            calls.check_observer(settings.observer)
         self._settings = settings
         self._shared = shared
         self._loop = loop
@@ -146,7 +153,7 @@ class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
         self._hand_on(driver)
         given = self._settings.observer
         for observer in self._observers if given is None else (given, *self._observers):
-            add_observer(driver.session, observer, self._wall_clock)
+            observing.add_observer(driver.session, observer, self._wall_clock)
         # The finaliser may run in any thread: the driver only schedules the end.
         self._finalizer = finalize(self, driver.abandon)
         self._finalizer.atexit = False
@@ -358,12 +365,12 @@ class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
         is closed, WrongLoopError in another thread than the loop's.
         """
         self._driver.check_thread()
-        check_observer(observer)
+        calls.check_observer(observer)
         if self.closed:
             raise self._driver.session.failure()
         if not any(each is observer for each in (*self._observers, self._settings.observer)):
             self._observers = (*self._observers, observer)
-            add_observer(self._driver.session, observer, self._wall_clock)
+            observing.add_observer(self._driver.session, observer, self._wall_clock)
 
     def remove_observer(self, observer: AnyObserver) -> None:
         """Tell *observer* no more, but of the end of calls that it saw begin.
@@ -375,7 +382,7 @@ class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
         self._driver.check_thread()
         if any(each is observer for each in self._observers):
             self._observers = tuple(each for each in self._observers if each is not observer)
-            remove_observer(self._driver.session, observer)
+            observing.remove_observer(self._driver.session, observer)
 
     @property
     def cluster_state(self) -> ClusterState:

@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from math import inf
-from typing import Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from couchloop.client import derivations, notices
 from couchloop.exceptions import ClientTemporaryFailError, CouchbaseError
 from couchloop.hot.batch import Batch
 from couchloop.hot.operation import Operation, Pending
-from couchloop.observe.dispatcher import make_session
+from couchloop.later import Module
 from couchloop.session.events import (
     CloseConnection,
     Closed,
@@ -33,12 +33,19 @@ from couchloop.session.events import (
     ResumeReading,
     StoreConfig,
 )
-from couchloop.session.session import GiveTurn, SessionState
+from couchloop.session.session import GiveTurn, Session, SessionState
 from couchloop.session.shared import Random
 from couchloop.session.standstill import LATE, CatchUp
 from couchloop.settings.values import Address, Settings
-from couchloop.topology import config_cache as configcache
 from couchloop.transport.connecting import wrong_family
+
+if TYPE_CHECKING:
+    from couchloop.observe import dispatcher as observing
+    from couchloop.topology import config_cache as configcache
+else:
+    # Few programs use them.
+    observing = Module("couchloop.observe.dispatcher", globals())
+    configcache = Module("couchloop.topology.config_cache", globals())
 
 T = TypeVar("T")
 
@@ -93,7 +100,11 @@ class Driver(ABC):
         entropy: Callable[[int], bytes],
         give_turn: GiveTurn | None = None,
     ) -> None:
-        self.session = make_session(settings, self.deliver, random, entropy, give_turn)
+        parts = (settings, self.deliver, random, entropy)
+        if settings.is_observed:
+            self.session = observing.make_session(*parts, give_turn)
+        else:
+            self.session = Session(*parts, give_turn=give_turn)
         self.transports: dict[int, Transport] = {}
         self.leave: Callable[[], None] = _nothing
         """Takes the Bucket out of the registry."""
@@ -525,6 +536,7 @@ class Driver(ABC):
                 self.in_thread(work, self._config_loaded)
             case StoreConfig():
                 self._storing = True
+                configcache.prepare()
                 store = partial(configcache.write, event.path, event.config, event.useless)
                 self.in_thread(store, self._config_stored)
             case Opened():

@@ -30,21 +30,7 @@ from typing import TYPE_CHECKING, Any
 from couchloop.client.crossing import Crossing, Target
 from couchloop.exceptions import CouchbaseError
 from couchloop.hot.operation import placed
-from couchloop.management import (
-    admin,
-    analytics_indexes,
-    analytics_links,
-    bucket_manager,
-    buckets,
-    collection_indexes,
-    collections,
-    design_documents,
-    eventing_functions,
-    n1ql_indexes,
-    query_indexes,
-    search_indexes,
-    users,
-)
+from couchloop.later import Module
 from couchloop.management.users import AuthDomain
 
 if TYPE_CHECKING:
@@ -53,6 +39,21 @@ if TYPE_CHECKING:
     from typing import Any
 
     from couchloop.client.crossing import BucketTarget
+    from couchloop.management import (
+        admin,
+        analytics_indexes,
+        analytics_links,
+        bucket_manager,
+        buckets,
+        collection_indexes,
+        collections,
+        design_documents,
+        eventing_functions,
+        n1ql_indexes,
+        query_indexes,
+        search_indexes,
+        users,
+    )
     from couchloop.management.analytics_indexes import (
         AnalyticsDataset,
         AnalyticsDataType,
@@ -68,6 +69,20 @@ if TYPE_CHECKING:
     from couchloop.management.search_indexes import SearchIndex
     from couchloop.management.users import Group, RoleAndDescription, User, UserAndMetadata
     from couchloop.safety.secret import Secret
+else:
+    admin = Module("couchloop.management.admin", globals())
+    analytics_indexes = Module("couchloop.management.analytics_indexes", globals())
+    analytics_links = Module("couchloop.management.analytics_links", globals())
+    bucket_manager = Module("couchloop.management.bucket_manager", globals())
+    buckets = Module("couchloop.management.buckets", globals())
+    collection_indexes = Module("couchloop.management.collection_indexes", globals())
+    collections = Module("couchloop.management.collections", globals())
+    design_documents = Module("couchloop.management.design_documents", globals())
+    eventing_functions = Module("couchloop.management.eventing_functions", globals())
+    n1ql_indexes = Module("couchloop.management.n1ql_indexes", globals())
+    query_indexes = Module("couchloop.management.query_indexes", globals())
+    search_indexes = Module("couchloop.management.search_indexes", globals())
+    users = Module("couchloop.management.users", globals())
 
 
 class BucketManagerMethods:

@@ -45,51 +45,26 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, overload
 from warnings import warn
 
-from couchloop.analytics import analytics_queries, bucket_analytics
-from couchloop.client import thread_rows
 from couchloop.client.crossing import Crossing, Target
-from couchloop.client.thread_stream import ResultStream
 from couchloop.exceptions import CouchbaseError
-from couchloop.fulltext import searches
 from couchloop.hot.operation import placed
-from couchloop.management import cluster, http_request
-from couchloop.n1ql import n1ql_queries, queries
-from couchloop.operations import (
-    concatenate,
-    counter,
-    endure,
-    lists,
-    locks,
-    lookup_replicas,
-    manifest,
-    maps,
-    observe,
-    queues,
-    remove,
-    replicas,
-    retrieve,
-    scan,
-    sets,
-    stats,
-    store,
-    streams,
-    subdocument,
-    touch,
-)
-from couchloop.session import health, ping
+from couchloop.later import Module
 from couchloop.session.health import ClusterState
-from couchloop.views import view_queries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
     from datetime import timedelta
     from typing import Any
 
+    from couchloop.analytics import analytics_queries, bucket_analytics
     from couchloop.analytics.options import AnalyticsScanConsistency
     from couchloop.analytics.query import AnalyticsQuery
     from couchloop.arguments.expiry import Expiry, LockTime
+    from couchloop.client import thread_rows, thread_stream
     from couchloop.client.thread_rows import AnalyticsRequest, N1QLRequest, SearchResult, View
+    from couchloop.client.thread_stream import ResultStream
     from couchloop.durability import DurabilityType
+    from couchloop.fulltext import searches
     from couchloop.fulltext.body import Searched
     from couchloop.fulltext.facets import Facet
     from couchloop.fulltext.hits import SearchRow
@@ -108,11 +83,35 @@ if TYPE_CHECKING:
         V,
         ValueResult,
     )
+    from couchloop.management import cluster, http_request
     from couchloop.management.cluster import ClusterInfo
     from couchloop.management.design_documents import DesignDocumentNamespace
     from couchloop.management.http_request import HttpResult
+    from couchloop.n1ql import n1ql_queries, queries
     from couchloop.n1ql.options import QueryProfile, QueryScanConsistency
     from couchloop.n1ql.query import N1QLQuery
+    from couchloop.operations import (
+        concatenate,
+        counter,
+        endure,
+        lists,
+        locks,
+        lookup_replicas,
+        manifest,
+        maps,
+        observe,
+        queues,
+        remove,
+        replicas,
+        retrieve,
+        scan,
+        sets,
+        stats,
+        store,
+        streams,
+        subdocument,
+        touch,
+    )
     from couchloop.operations.items import ItemCollection
     from couchloop.operations.key_stream import Progress
     from couchloop.operations.manifest import ScopeSpec
@@ -121,9 +120,11 @@ if TYPE_CHECKING:
     from couchloop.operations.specs import Spec, StoreSemantics
     from couchloop.operations.subdocument_result import SubdocResult
     from couchloop.retries import RetryStrategy
+    from couchloop.session import health, ping
     from couchloop.session.ping import PingReport
     from couchloop.session.services.pings import ServiceType
     from couchloop.transcoder import Transcoder
+    from couchloop.views import view_queries
     from couchloop.views.options import (
         ViewErrorMode,
         ViewOptions,
@@ -132,6 +133,39 @@ if TYPE_CHECKING:
     )
     from couchloop.views.params import QueryBase
     from couchloop.views.rows import RowProcessor
+else:
+    analytics_queries = Module("couchloop.analytics.analytics_queries", globals())
+    bucket_analytics = Module("couchloop.analytics.bucket_analytics", globals())
+    thread_rows = Module("couchloop.client.thread_rows", globals())
+    thread_stream = Module("couchloop.client.thread_stream", globals())
+    searches = Module("couchloop.fulltext.searches", globals())
+    cluster = Module("couchloop.management.cluster", globals())
+    http_request = Module("couchloop.management.http_request", globals())
+    n1ql_queries = Module("couchloop.n1ql.n1ql_queries", globals())
+    queries = Module("couchloop.n1ql.queries", globals())
+    concatenate = Module("couchloop.operations.concatenate", globals())
+    counter = Module("couchloop.operations.counter", globals())
+    endure = Module("couchloop.operations.endure", globals())
+    lists = Module("couchloop.operations.lists", globals())
+    locks = Module("couchloop.operations.locks", globals())
+    lookup_replicas = Module("couchloop.operations.lookup_replicas", globals())
+    manifest = Module("couchloop.operations.manifest", globals())
+    maps = Module("couchloop.operations.maps", globals())
+    observe = Module("couchloop.operations.observe", globals())
+    queues = Module("couchloop.operations.queues", globals())
+    remove = Module("couchloop.operations.remove", globals())
+    replicas = Module("couchloop.operations.replicas", globals())
+    retrieve = Module("couchloop.operations.retrieve", globals())
+    scan = Module("couchloop.operations.scan", globals())
+    sets = Module("couchloop.operations.sets", globals())
+    stats = Module("couchloop.operations.stats", globals())
+    store = Module("couchloop.operations.store", globals())
+    streams = Module("couchloop.operations.streams", globals())
+    subdocument = Module("couchloop.operations.subdocument", globals())
+    touch = Module("couchloop.operations.touch", globals())
+    health = Module("couchloop.session.health", globals())
+    ping = Module("couchloop.session.ping", globals())
+    view_queries = Module("couchloop.views.view_queries", globals())
 
 
 class DocumentMethods:
@@ -3855,7 +3889,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            return ResultStream(
+            return thread_stream.ResultStream(
                 target,
                 streams.get_stream(
                     target._defaults,
@@ -3910,7 +3944,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            return ResultStream(
+            return thread_stream.ResultStream(
                 target,
                 streams.exists_stream(
                     target._defaults,
@@ -3980,7 +4014,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            return ResultStream(
+            return thread_stream.ResultStream(
                 target,
                 streams.upsert_stream(
                     target._defaults,
@@ -4055,7 +4089,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            return ResultStream(
+            return thread_stream.ResultStream(
                 target,
                 streams.insert_stream(
                     target._defaults,
@@ -4131,7 +4165,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            return ResultStream(
+            return thread_stream.ResultStream(
                 target,
                 streams.replace_stream(
                     target._defaults,
@@ -4199,7 +4233,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            return ResultStream(
+            return thread_stream.ResultStream(
                 target,
                 streams.append_stream(
                     target._defaults,
@@ -4263,7 +4297,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            return ResultStream(
+            return thread_stream.ResultStream(
                 target,
                 streams.prepend_stream(
                     target._defaults,
@@ -4330,7 +4364,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            return ResultStream(
+            return thread_stream.ResultStream(
                 target,
                 streams.remove_stream(
                     target._defaults,
@@ -4391,7 +4425,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            return ResultStream(
+            return thread_stream.ResultStream(
                 target,
                 streams.touch_stream(
                     target._defaults,
@@ -4461,7 +4495,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            return ResultStream(
+            return thread_stream.ResultStream(
                 target,
                 streams.counter_stream(
                     target._defaults,
@@ -4563,7 +4597,7 @@ class DocumentMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            return ResultStream(
+            return thread_stream.ResultStream(
                 target,
                 scan.scan(
                     target._defaults,

@@ -24,8 +24,10 @@ from couchloop.client.thread_methods import (
     ViewMethods,
 )
 from couchloop.client.thread_pipeline import ThreadPipeline, Ways
+from couchloop.later import Module
 
 if TYPE_CHECKING:
+    from couchloop.client import thread_managers as managers
     from couchloop.client.thread_managers import (
         OfBucket,
         ThreadSafeAdmin,
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
         ThreadSafeUserManager,
         ThreadSafeViewIndexManager,
     )
+else:
+    # Who manages nothing need not load the managers.
+    managers = Module("couchloop.client.thread_managers", globals())
 
 Cross = Callable[[Any], Crossing]
 """Gives the way to the loop of a driver."""
@@ -116,37 +121,28 @@ class ThreadSafeBucket(
 
     def collections(self) -> ThreadSafeCollectionManager:
         """Return what tells which scopes and collections there are, makes and drops them."""
-        # Who manages nothing need not load it.
-        from couchloop.client.thread_managers import ThreadSafeCollectionManager  # noqa: PLC0415
-
-        return ThreadSafeCollectionManager(self._target, self._cross, self._asked(), self._ask)
+        return managers.ThreadSafeCollectionManager(
+            self._target, self._cross, self._asked(), self._ask
+        )
 
     def view_indexes(self) -> ThreadSafeViewIndexManager:
         """Return what makes, publishes and drops design documents."""
-        from couchloop.client.thread_managers import ThreadSafeViewIndexManager  # noqa: PLC0415
-
-        return ThreadSafeViewIndexManager(self._asked(), self._ask)
+        return managers.ThreadSafeViewIndexManager(self._asked(), self._ask)
 
     def bucket_manager(self) -> ThreadSafeDesignManager:
         """Return what SDK 2.5 has for design documents."""
-        from couchloop.client.thread_managers import ThreadSafeDesignManager  # noqa: PLC0415
-
-        return ThreadSafeDesignManager(self._asked(), self._ask)
+        return managers.ThreadSafeDesignManager(self._asked(), self._ask)
 
     def flush(self) -> None:
         """Delete all documents of the bucket, as `cluster.buckets().flush_bucket` does.
 
         Raises BucketNotFlushableError unless the bucket's setting allows it, NotAuthorizedError.
         """
-        from couchloop.client.thread_managers import ThreadSafeBucketManager  # noqa: PLC0415
-
-        ThreadSafeBucketManager(self._asked(), self._ask).flush_bucket(self.bucket)
+        managers.ThreadSafeBucketManager(self._asked(), self._ask).flush_bucket(self.bucket)
 
     def _asked(self) -> OfBucket:
-        from couchloop.client.thread_managers import OfBucket  # noqa: PLC0415
-
         bucket = self._target
-        return OfBucket(bucket, defaults_of_bucket(bucket._settings))  # noqa: SLF001 - ours
+        return managers.OfBucket(bucket, defaults_of_bucket(bucket._settings))  # noqa: SLF001 - ours
 
     @property
     def connected(self) -> bool:
@@ -196,14 +192,9 @@ class ThreadSafeCollection(DocumentMethods, N1qlMethods, SearchMethods):
 
     def query_indexes(self) -> ThreadSafeCollectionQueryIndexManager:
         """Return what makes, drops, builds and watches its indexes for queries."""
-        from couchloop.client.thread_managers import (  # noqa: PLC0415
-            OfBucket,
-            ThreadSafeCollectionQueryIndexManager,
-        )
-
         collection = self._target
-        target = OfBucket(collection._bucket, collection._index_defaults())  # noqa: SLF001 - ours
-        return ThreadSafeCollectionQueryIndexManager(target, self._ask)
+        target = managers.OfBucket(collection._bucket, collection._index_defaults())  # noqa: SLF001 - ours
+        return managers.ThreadSafeCollectionQueryIndexManager(target, self._ask)
 
 
 class ThreadSafeScope(QueryMethods, AnalyticsMethods, SearchMethods):
@@ -248,23 +239,15 @@ class ThreadSafeScope(QueryMethods, AnalyticsMethods, SearchMethods):
 
     def search_indexes(self) -> ThreadSafeSearchIndexManager:
         """Return what makes, changes and drops the scope's search indexes."""
-        from couchloop.client.thread_managers import ThreadSafeSearchIndexManager  # noqa: PLC0415
-
-        return ThreadSafeSearchIndexManager(self._asked(), self._ask)
+        return managers.ThreadSafeSearchIndexManager(self._asked(), self._ask)
 
     def eventing_functions(self) -> ThreadSafeEventingFunctionManager:
         """Return what makes, deploys and drops the scope's functions."""
-        from couchloop.client.thread_managers import (  # noqa: PLC0415
-            ThreadSafeEventingFunctionManager,
-        )
-
-        return ThreadSafeEventingFunctionManager(self._asked(), self._ask)
+        return managers.ThreadSafeEventingFunctionManager(self._asked(), self._ask)
 
     def _asked(self) -> OfBucket:
-        from couchloop.client.thread_managers import OfBucket  # noqa: PLC0415
-
         bucket = self._bucket
-        return OfBucket(bucket, defaults_of_scope(bucket._settings, self._name))  # noqa: SLF001
+        return managers.OfBucket(bucket, defaults_of_scope(bucket._settings, self._name))  # noqa: SLF001
 
 
 class ThreadSafeCluster(
@@ -283,9 +266,7 @@ class ThreadSafeCluster(
     """
 
     def __init__(self, cluster: Any, ask: Cross) -> None:
-        from couchloop.client.thread_managers import OfCluster  # noqa: PLC0415
-
-        self._target: OfCluster = OfCluster(cluster)
+        self._target: managers.OfCluster = managers.OfCluster(cluster)
         self._cross = ask
 
     def __repr__(self) -> str:
@@ -293,46 +274,28 @@ class ThreadSafeCluster(
 
     def buckets(self) -> ThreadSafeBucketManager:
         """Return what makes, changes, flushes and drops buckets."""
-        from couchloop.client.thread_managers import ThreadSafeBucketManager  # noqa: PLC0415
-
-        return ThreadSafeBucketManager(self._target, self._cross)
+        return managers.ThreadSafeBucketManager(self._target, self._cross)
 
     def users(self) -> ThreadSafeUserManager:
         """Return what makes, changes and drops users and groups."""
-        from couchloop.client.thread_managers import ThreadSafeUserManager  # noqa: PLC0415
-
-        return ThreadSafeUserManager(self._target, self._cross)
+        return managers.ThreadSafeUserManager(self._target, self._cross)
 
     def query_indexes(self) -> ThreadSafeQueryIndexManager:
         """Return what makes, drops, builds and watches indexes for queries."""
-        from couchloop.client.thread_managers import ThreadSafeQueryIndexManager  # noqa: PLC0415
-
-        return ThreadSafeQueryIndexManager(self._target, self._cross)
+        return managers.ThreadSafeQueryIndexManager(self._target, self._cross)
 
     def analytics_indexes(self) -> ThreadSafeAnalyticsIndexManager:
         """Return what makes and drops datasets, their indexes and links."""
-        from couchloop.client.thread_managers import (  # noqa: PLC0415
-            ThreadSafeAnalyticsIndexManager,
-        )
-
-        return ThreadSafeAnalyticsIndexManager(self._target, self._cross)
+        return managers.ThreadSafeAnalyticsIndexManager(self._target, self._cross)
 
     def search_indexes(self) -> ThreadSafeSearchIndexManager:
         """Return what makes, changes and drops search indexes."""
-        from couchloop.client.thread_managers import ThreadSafeSearchIndexManager  # noqa: PLC0415
-
-        return ThreadSafeSearchIndexManager(self._target, self._cross)
+        return managers.ThreadSafeSearchIndexManager(self._target, self._cross)
 
     def eventing_functions(self) -> ThreadSafeEventingFunctionManager:
         """Return what makes, deploys and drops eventing functions."""
-        from couchloop.client.thread_managers import (  # noqa: PLC0415
-            ThreadSafeEventingFunctionManager,
-        )
-
-        return ThreadSafeEventingFunctionManager(self._target, self._cross)
+        return managers.ThreadSafeEventingFunctionManager(self._target, self._cross)
 
     def cluster_manager(self) -> ThreadSafeAdmin:
         """Return what SDK 2.5 has for buckets and users."""
-        from couchloop.client.thread_managers import ThreadSafeAdmin  # noqa: PLC0415
-
-        return ThreadSafeAdmin(self._target, self._cross)
+        return managers.ThreadSafeAdmin(self._target, self._cross)

@@ -25,7 +25,7 @@ from couchloop.safety.secret import Secret, sealed
 if TYPE_CHECKING:
     import h11
 else:
-    h11 = Module("h11")
+    h11 = Module("h11", globals())
 
 if TYPE_CHECKING:
     from couchloop.http.service import ServiceRequest

@@ -26,7 +26,7 @@ from couchloop.settings.values import Address, Login
 if TYPE_CHECKING:
     import h11
 else:
-    h11 = Module("h11")
+    h11 = Module("h11", globals())
 
 IS_IT_A_WEB_PORT: Final = "is this the web port of a Couchbase node (8091, or 18091 with TLS)?"
 """The likely cause where something else answers."""

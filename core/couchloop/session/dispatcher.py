@@ -17,6 +17,7 @@ from couchloop.hot.pipe import ROOM
 from couchloop.hot.request import Request
 from couchloop.hot.submit import Submitter
 from couchloop.kv.connection import Connection, connection_of
+from couchloop.later import Module
 from couchloop.retries import RetryReason
 from couchloop.session.configurations import ConfigReason
 from couchloop.session.failures import Failures, fresh
@@ -25,12 +26,15 @@ from couchloop.session.route_table import Endpoint, RouteTable
 from couchloop.session.shared import SessionState, Shared, nobody, weakly
 from couchloop.session.standstill import blame
 from couchloop.session.strategies import GivenUp, Strategies, note
-from couchloop.session.unavailable import unavailable
 
 if TYPE_CHECKING:
     from couchloop.hot.batch import Batch
     from couchloop.hot.frames import Frame
+    from couchloop.session import unavailable
     from couchloop.session.liveness import Liveness
+else:
+    # For the rare servers without vbuckets.
+    unavailable = Module("couchloop.session.unavailable", globals())
 
 _OVERHEAD: Final = HEADER.size + 1
 """Bytes of a request beside extras, key and value: the header, and the number of a collection."""
@@ -201,7 +205,7 @@ class Dispatcher(Submitter):
 
     def _is_unavailable(self, op: Operation[Any]) -> bool:
         """Whether servers without vbuckets cannot do *op*, which has failed then."""
-        error = unavailable(op, is_plain=self._shared.settings.is_plain)
+        error = unavailable.unavailable(op, is_plain=self._shared.settings.is_plain)
         if error is None:
             return False
         error.context, error.key = self.failures.context(op), op.key

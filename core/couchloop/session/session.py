@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from couchloop.exceptions import (
     AmbiguousForkedProcessError,
@@ -46,11 +46,13 @@ from couchloop.session.services.services import Services
 from couchloop.session.shared import Random, SessionState, Shared
 from couchloop.session.strategies import Strategies
 from couchloop.settings.values import Address, Settings
-from couchloop.topology.config_cache import Cached
 from couchloop.topology.configuration import ClusterConfig
 from couchloop.wire import ServerOpcode
 
 __all__ = ["Session", "SessionState"]
+
+if TYPE_CHECKING:
+    from couchloop.topology.config_cache import Cached
 
 GiveTurn = Callable[[Any, float], object]
 """Called with a large batch or a procedure that is to go on, and the time."""
@@ -163,10 +165,7 @@ class Session:
         return [(connection.id, connection.take_output()) for connection in connections]
 
     def next_deadline(self) -> float | None:
-        """Time at which to call `handle_deadline`; None if there is nothing to wait for.
-
-        It may be earlier than needed, never later.
-        """
+        """Time at which to call `handle_deadline`, or earlier; None: nothing is waited for."""
         timers = self.shared.timers
         if timers.wakeup == inf or self.shared.state is SessionState.CLOSED:
             return None

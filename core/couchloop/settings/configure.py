@@ -56,7 +56,7 @@ from couchloop.wire import snappy
 if TYPE_CHECKING:
     import platform
 else:
-    platform = Module("platform")
+    platform = Module("platform", globals())
 
 _LONGEST_BUCKET_NAME: Final = 100
 _IDLE_AT_SERVERS: Final = 4.5

@@ -24,7 +24,7 @@ from couchloop.safety.secret import sealed
 if TYPE_CHECKING:
     import difflib
 else:
-    difflib = Module("difflib")
+    difflib = Module("difflib", globals())
 
 Kind = Literal["bool", "int", "float", "seconds", "text", "path", "choice", "list"]
 OptionValue = bool | int | float | str | tuple[str, ...]

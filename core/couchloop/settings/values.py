@@ -18,7 +18,7 @@ from couchloop.settings.hosts import one_form
 if TYPE_CHECKING:
     import html
 else:
-    html = Module("html")
+    html = Module("html", globals())
 
 DATA_PORT: Final = 11210
 DATA_PORT_TLS: Final = 11207

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from couchloop.exceptions import ProtocolError
-from couchloop.later import Module
+from couchloop.later import Module, import_now
 from couchloop.safety.printable import printable
 from couchloop.settings.values import DEFAULT_NETWORK
 from couchloop.topology.configuration import ClusterConfig, Network, Node, parse_config
@@ -26,7 +26,7 @@ from couchloop.topology.text import MAX_CONFIG
 if TYPE_CHECKING:
     import tempfile
 else:
-    tempfile = Module("tempfile")
+    tempfile = Module("tempfile", globals())
 
 MAGIC: Final = "{{{fb85b563d0a8f65fa8d3d58f1b3a0708}}}"
 
@@ -35,6 +35,11 @@ _ROOT: Final = 0
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _NO_NODE: Final = -1
 _MGMT: Final = 8091
+
+
+def prepare() -> None:
+    """Import what `write` needs, in the loop's thread: it runs in another (`couchloop.later`)."""
+    import_now(tempfile)
 
 
 class Cached(NamedTuple):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from couchloop.exceptions import (
     AuthError,
@@ -17,15 +18,21 @@ from couchloop.exceptions import (
     ErrorContext,
     ProtocolError,
 )
+from couchloop.later import Module
 from couchloop.session.configurations import ConfigTracker
 from couchloop.session.events import LoadConfig, LogRecord, StoreConfig
 from couchloop.session.route_table import RouteTable
 from couchloop.session.shared import Shared, nobody
 from couchloop.session.timers import Timer
 from couchloop.settings.values import FILE_ONLY, Address, Settings
-from couchloop.topology.config_cache import Cached
 from couchloop.topology.configuration import ClusterConfig, parse_config
 from couchloop.topology.networks import NetworkChoice, select_network
+
+if TYPE_CHECKING:
+    from couchloop.topology import config_cache as configcache
+    from couchloop.topology.config_cache import Cached
+else:
+    configcache = Module("couchloop.topology.config_cache", globals())
 
 
 class ConfigFileBootstrap:
@@ -137,7 +144,7 @@ class ConfigFileBootstrap:
                 self._no_help(result, now)
             else:
                 self._try(now)
-        elif isinstance(result, Cached) and self._shared.is_open:
+        elif isinstance(result, configcache.Cached) and self._shared.is_open:
             self._tracker.apply(result.config, now, from_file=True)
 
     def _took_too_long(self, now: float) -> None:
@@ -251,7 +258,7 @@ class ConfigFileBootstrap:
             reason = str(getattr(result, "strerror", None) or result)
             self._log("warning", "configuration not kept in {path}: {reason}", reason=reason)
         elif result is not None and self._storing is not None:
-            self._found = Cached(self._storing, result)
+            self._found = configcache.Cached(self._storing, result)
         following, self._storing, self._to_store = self._to_store, None, None
         if following is not None:
             self.store(following)

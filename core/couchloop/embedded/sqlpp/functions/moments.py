@@ -22,7 +22,7 @@ _FIRST_SECOND: Final = -62_135_596_800
 _LAST_SECOND: Final = 253_402_300_799 - DAY
 """What datetime can say, a day less so that any zone can."""
 
-_zones = Module("zoneinfo")
+_zones = Module("zoneinfo", globals())
 
 
 class Zone(Protocol):
