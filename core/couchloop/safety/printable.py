@@ -60,10 +60,9 @@ def sound(error: Exception) -> Exception:
         return error
     # Only encoding looks at the bytes alone.
     data = error.msg.encode("utf-8", "replace")
-    if data.isascii():
-        return error
     text = data.decode("ascii", "replace")
-    return JSONDecodeError(text.replace("\ufffd", "?"), error.doc, error.pos)
+    shown = "".join(each if " " <= each <= "~" else "?" for each in text)
+    return error if shown.encode() == data else JSONDecodeError(shown, error.doc, error.pos)
 
 
 def _escaped(character: str) -> str:
