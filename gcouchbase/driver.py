@@ -195,10 +195,10 @@ class GeventDriver(Driver):
             self.schedule()
             if batch.done:
                 return
-            if session.state is SessionState.CLOSED:
-                # No turn comes any more.
-                continue
             batch.waiter = getcurrent()
+            if session.state is SessionState.CLOSED:
+                # No turn comes any more; but others may be in the way, in code of the user's.
+                self._loop.run_callback(self._resume, batch)
             while batch.waiter is not None:
                 hub.switch()
 

@@ -82,11 +82,14 @@ class RowsRequest(RowsBase[T], HubStream[T]):
             return
         self._driver.check_thread()
         kept: list[Any] = []
-        while not stream.is_finished:
-            kept += stream.ready
-            stream.ready.clear()
-            self._driver.run(Look(stream))
-        stream.ready.extendleft(reversed(kept))
+        try:
+            while not stream.is_finished:
+                kept += stream.ready
+                stream.ready.clear()
+                self._driver.run(Look(stream))
+        finally:
+            # Also for who was killed meanwhile, or had no time.
+            stream.ready.extendleft(reversed(kept))
 
 
 class N1QLRequest(OfQueries, RowsRequest[T]):

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import gevent
+import gevent.event
 import pytest
 
-from couchloop.exceptions import ArgumentError
+from couchloop.exceptions import (
+    ArgumentError,
+    CouchbaseError,
+    ObjectDestroyedError,
+    RequestCanceledError,
+)
 from couchloop.transcoder import FMT_JSON, Transcoder, Value
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster
@@ -45,6 +51,35 @@ def test_user_code_is_not_run_in_the_hub(cluster: Cluster) -> None:
     assert found == set(range(100))
     assert seen == {here}
     assert hub not in seen
+
+
+def test_closed_within_user_code(cluster: Cluster) -> None:
+    """Greenlets that share a stream all end when its Bucket is closed, whoever is at work then."""
+    bucket = cluster.open_bucket("default")
+    outcomes: list[object] = []
+    reading = gevent.event.Event()
+
+    def pairs() -> Iterator[tuple[str, int]]:
+        yield "k", 1
+        reading.set()
+        gevent.sleep(0.05)
+        yield "l", 2
+
+    stream = bucket.upsert_stream(pairs(), in_flight=1)
+
+    def take() -> None:
+        try:
+            while True:
+                next(stream)
+        except (StopIteration, CouchbaseError) as error:
+            outcomes.append(type(error))
+
+    greenlets = [gevent.spawn(take) for _ in range(3)]
+    reading.wait()
+    bucket.close(timeout=0)
+    gevent.joinall(greenlets, timeout=10, raise_error=True)
+    assert len(outcomes) == 3
+    assert set(outcomes) <= {ObjectDestroyedError, RequestCanceledError, StopIteration}
 
 
 def test_context(bucket: Bucket) -> None:

@@ -103,14 +103,15 @@ class RowsRequest(RowsBase[T], ThreadStream[T]):
             return
         self._crossing.check_here()
         self._mutex.acquire()
+        kept: list[Any] = []
         try:
-            kept: list[Any] = []
             while not stream.is_finished:
                 kept += stream.ready
                 stream.ready.clear()
                 self._wait()
-            stream.ready.extendleft(reversed(kept))
         finally:
+            # Also where the wait was interrupted.
+            stream.ready.extendleft(reversed(kept))
             self._mutex.release()
 
 

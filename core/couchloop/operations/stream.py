@@ -18,7 +18,13 @@ from abc import ABC, abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
-from couchloop.exceptions import CouchbaseError, ErrorContext, own_copy, without_frames
+from couchloop.exceptions import (
+    CouchbaseError,
+    CouchbaseInternalError,
+    ErrorContext,
+    own_copy,
+    without_frames,
+)
 from couchloop.operations.procedure import Performer, Procedure, Steps
 
 if TYPE_CHECKING:
@@ -40,6 +46,7 @@ END: Final = _End()
 
 SLICE: Final = 64
 """Results that are read, and operations that are issued, in one turn of the loop."""
+_TAKEN: Final = "what this waited for was taken already"
 
 
 def _nothing() -> Steps[Any]:
@@ -230,6 +237,16 @@ class Stream(ABC, Generic[T]):
         elif self._pause and performer is not None:
             performer.pause(pull, self._pause, now)
 
+    def conclude(self, pull: Pull[T]) -> None:
+        """Do a slice for *pull* that issues nothing; raise if none brings anything to take."""
+        if self._is_busy and self.ending is not None:
+            # Within the user's own code: what it was about to give is of no use any more.
+            ending = self.ending
+            raise own_copy(ending) if isinstance(ending, CouchbaseError) else ending
+        if self._is_busy or not (self._finished or self.ending):
+            raise CouchbaseInternalError(_TAKEN)
+        self.slice(pull, None, 0.0)
+
     def _attempt(self, call: Callable[..., None], *arguments: Any) -> None:
         """Make a call that may run user code: what it raises ends the stream."""
         try:
@@ -266,13 +283,14 @@ class Pull(Procedure[Any], Generic[T]):
         stream: that one.
     """
 
-    __slots__ = ("_is_new", "_stream")
+    __slots__ = ("_has_given", "_is_new", "_stream")
 
     def __init__(self, stream: Stream[T]) -> None:
         defaults = stream.defaults
         super().__init__(stream.name, defaults, "", None, _nothing(), idempotent=True)
         self._stream = stream
         self._is_new = True
+        self._has_given = False
         stream._pulls[self] = None  # noqa: SLF001 - the two are one
 
     @property
@@ -334,16 +352,25 @@ class Pull(Procedure[Any], Generic[T]):
         return self._stream.answered
 
     def result(self) -> Any:
-        """Return what `Stream.take` does."""
+        """Return what `Stream.take` does, once.
+
+        Raises CouchbaseInternalError after that.
+        """
+        if self._has_given:
+            raise CouchbaseInternalError(_TAKEN)
         self._see()
+        self._has_given = True
         return self._stream.take()
 
     def _see(self) -> None:
-        """See to it that there is something to take."""
+        """See to it that there is something to take.
+
+        Raises CouchbaseInternalError if it was taken already.
+        """
         stream = self._stream
         while not stream.can_take:
             # It was refused: what is answered already is all that there will be.
-            stream.slice(self, None, 0.0)
+            stream.conclude(self)
 
 
 class Look(Pull[T]):

@@ -8,16 +8,19 @@ from collections.abc import Iterable, Iterator
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from couchloop.embedded import EmbeddedCluster, ManualClock
 from couchloop.exceptions import (
     CouchbaseError,
+    CouchbaseInternalError,
+    ObjectDestroyedError,
     UnambiguousTimeoutError,
 )
 from couchloop.operations import streams
-from couchloop.operations.stream import END, SLICE, Cancelled, Stream
+from couchloop.operations.stream import END, SLICE, Cancelled, Look, Stream
 from couchloop.settings.values import Address
 from tests.core.session.support import FIRST, SECOND, THIRD, opened
 from tests.core.world import World
@@ -141,6 +144,56 @@ def test_nothing_without_a_consumer() -> None:
     assert w.session.next_deadline() is None
     read = 1000 - sum(1 for _ in given_pairs)
     assert read < 50
+
+
+def test_one_result_for_each_wait() -> None:
+    """A wait gives what it waited for once; asked again it raises, and takes nothing of others."""
+    w = opened()
+    stream = streams.upsert_stream(w.defaults, pairs(200), in_flight=4)
+    wait = w.submit(stream.pull())
+    w.advance(0.0)
+    first = wait.result()
+    for _ in range(2):
+        with pytest.raises(CouchbaseInternalError, match="taken already"):
+            wait.result()
+    keys = {first.key, *(each.key for each in take_all(w, stream))}
+    assert len(keys) == 200
+    assert take(w, stream) is END
+
+
+def test_nothing_to_see() -> None:
+    """Who looks for what others have taken is told so, and does not wait for ever."""
+    w = opened()
+    stream = streams.upsert_stream(w.defaults, pairs(9), in_flight=1)
+    look = w.submit(Look(stream))
+    w.advance(0.0)
+
+    def look_on() -> None:
+        for _ in range(9):
+            look.result()
+            stream.ready.clear()
+
+    with pytest.raises(CouchbaseInternalError, match="taken already"):
+        look_on()
+
+
+def test_refused_within_user_code() -> None:
+    """A wait that is refused while the stream is at work in code of the user's ends at once."""
+    w = opened()
+    errors: list[BaseException] = []
+
+    def given_pairs() -> Iterator[tuple[str, int]]:
+        yield "k", 1
+        w.session.close(w.now)
+        with pytest.raises(ObjectDestroyedError) as caught:
+            w.submit(stream.pull()).result()
+        errors.append(caught.value)
+
+    stream = streams.upsert_stream(w.defaults, given_pairs())
+    w.submit(stream.pull())
+    w.advance(0.0)
+    assert len(errors) == 1
+    assert stream.can_take
 
 
 def test_unreachable_node() -> None:
