@@ -194,6 +194,7 @@ def test_forgotten_again_and_again() -> None:
     assert not any(said)
     for _ in range(20):
         opening()
+        release()
     (text,) = filter(None, said)
     line = opening.__code__.co_firstlineno + 2
     assert f"bucket 'default' is opened again and again at {__file__}:{line}" in text
@@ -208,6 +209,7 @@ def test_places_are_bounded() -> None:
     loop = Loop()
     for number in range(3000):
         registry.add(loop, replace(SETTINGS, bucket=f"b{number}"), Bucket())
+    release()
     assert 0 < len(registry._lost) <= 1000
 
 
