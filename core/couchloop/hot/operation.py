@@ -39,6 +39,8 @@ MAX_KEY_IN_COLLECTION: Final = 246
 """Bytes of the longest key in a named collection."""
 MAX_CAS: Final = 0xFFFFFFFFFFFFFFFF
 
+_SNAPPY: Final = int(Datatype.SNAPPY)
+"""To compare with a member of an enumeration takes ten thousand instructions."""
 TURN: Final = 256
 """Answers of a batch that are read in one turn of the loop, where it takes several."""
 TURN_BYTES: Final = 256 << 10
@@ -271,7 +273,7 @@ def answer_size(op: Operation[Any]) -> int:
     if fields is None:
         return 0
     value = fields[9]
-    if fields[2] & Datatype.SNAPPY:
+    if fields[2] & _SNAPPY:
         # Else it is corrupt, which is told where it is read.
         with suppress(ProtocolError):
             return snappy.declared_length(value)
