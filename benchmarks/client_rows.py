@@ -4,7 +4,7 @@
 
 LOOP: twisted, gevent. OPERATION: rows (of one query, SHAPE stream), select (one query after the
 other, SHAPE 1, each of one row). The figures tell also by how many
-kilobytes the memory has grown, at most, since a first query.
+kilobytes the memory has grown, at most, since a first query, and how many it had at most.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def main(loop: str, operation: str, _shape: str, port: str, count: str) -> None:
     meter = Meter()
     meter.port = int(port)
     grown = {"twisted": on_twisted, "gevent": on_gevent}[loop](meter, operation, int(count))
-    meter.tell(grown_kb=grown)
+    meter.tell(grown_kb=grown, peak_kb=most())
 
 
 if __name__ == "__main__":

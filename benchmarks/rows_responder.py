@@ -1,7 +1,8 @@
 """A canned query service: as many rows as the statement says, as fast as they are taken.
 
 `ROWS 1000000` gives so many rows of 200 bytes, in the layout of the query service; any other
-statement gives one row, and so does whatever else is asked.
+statement gives one row, and so does whatever else is asked. As there, an answer that fits into the
+service's buffer is written at once, with its length; others come in chunks.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ assert len(TEXT) == SIZE, len(TEXT)
 _HEAD: Final = b'{\n"requestID": "r",\n"signature": {"*":"*"},\n"results": [\n'
 _PIECE: Final = 200
 """Rows that are sent together."""
+_BUFFER: Final = 16 * 1024
+"""Bytes of the largest answer that has a length: `keep-alive-length` of the query service."""
 
 
 def answer(count: int) -> Iterator[bytes]:
@@ -75,10 +78,17 @@ def _serve(sock: socket.socket) -> None:
                 data += sock.recv(65536)
             body, data = data[:size], data[size:]
             wanted = re.search(rb"ROWS (\d+)", body)
-            sock.sendall(
-                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-                b"Transfer-Encoding: chunked\r\n\r\n"
-            )
-            for piece in answer(int(wanted[1]) if wanted else 1):
-                sock.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
-            sock.sendall(b"0\r\n\r\n")
+            _answer(sock, int(wanted[1]) if wanted else 1)
+
+
+def _answer(sock: socket.socket, count: int) -> None:
+    """Send an answer with so many rows."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+    if count * SIZE < _BUFFER // 2:
+        whole = b"".join(answer(count))
+        sock.sendall(b"%bContent-Length: %d\r\n\r\n%b" % (head, len(whole), whole))
+        return
+    sock.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n")
+    for piece in answer(count):
+        sock.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
+    sock.sendall(b"0\r\n\r\n")

@@ -43,10 +43,12 @@ class RowsRequest(RowsBase[T], HubStream[T]):
         try:
             while True:
                 while ready:
-                    yield row(ready.popleft())  # type: ignore[arg-type]  # see `RowStream.take`
+                    item: Any = ready.popleft()
+                    # As `row` says, without the call.
+                    yield row(item) if type(item) is bytes else item
                 if stream.is_over:
                     return
-                item: Any = self._driver.run(stream.pull())
+                item = self._driver.run(stream.pull())
                 if item is END:
                     return
                 yield item
@@ -78,12 +80,12 @@ class RowsRequest(RowsBase[T], HubStream[T]):
     def _read_on(self) -> None:
         """Read the rest of the answer; its rows are kept for who still takes them."""
         stream = self._stream
-        if stream.is_finished:
+        if stream.is_read:
             return
         self._driver.check_thread()
         kept: list[Any] = []
         try:
-            while not stream.is_finished:
+            while not stream.is_read:
                 kept += stream.ready
                 stream.ready.clear()
                 self._driver.run(Look(stream))

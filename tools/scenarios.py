@@ -109,6 +109,8 @@ class Peer:
             while stream.ready:
                 stream.take()
                 taken += 1
+            if stream.is_over:
+                return taken
             pull = stream.pull()
             session.submit_batch(pull, now)
             while not pull.done:

@@ -175,10 +175,12 @@ class RowsRequest(RowsBase[T], ReactorStream[T]):
         try:
             while True:
                 while ready:
-                    yield row(ready.popleft())  # type: ignore[arg-type]  # see `RowStream.take`
+                    item: Any = ready.popleft()
+                    # As `row` says, without the call.
+                    yield row(item) if type(item) is bytes else item
                 if stream.is_over:
                     return
-                item: Any = await self._driver.run(stream.pull(), self)
+                item = await self._driver.run(stream.pull(), self)
                 if item is END:
                     return
                 yield item

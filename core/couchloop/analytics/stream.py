@@ -71,7 +71,7 @@ class AnalyticsStream(RowStream[Any]):
         self.statement: str = members["statement"]
         self._members = members
         self._is_readonly = members.get("readonly") is True
-        self._row = query.read  # type: ignore[assignment]  # a call less for each row
+        self._reads(query.read)
         headers = (("Analytics-Priority", "-1"),) if query.has_priority else ()
         # What cannot be sent is told by the call.
         transcoder.encode_json(members)

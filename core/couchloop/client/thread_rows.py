@@ -99,13 +99,13 @@ class RowsRequest(RowsBase[T], ThreadStream[T]):
     def _read_on(self) -> None:
         """Read the rest of the answer; its rows are kept for who still takes them."""
         stream = self._stream
-        if stream.is_finished:
+        if stream.is_read:
             return
         self._crossing.check_here()
         self._mutex.acquire()
         kept: list[Any] = []
         try:
-            while not stream.is_finished:
+            while not stream.is_read:
                 kept += stream.ready
                 stream.ready.clear()
                 self._wait()

@@ -74,8 +74,10 @@ class HttpConnection:
         self._known_head: UsualHead | None = None
         """Of the usual answer before: the next one most often has the same."""
         self._first_lines = Secret(b"")
-        """What all usual requests for one login begin with, behind the first line."""
+        """What all usual requests for one login, and with the same first line, begin with."""
         self._first_lines_for: object = _NOBODY
+        self._line: tuple[str, str, str] | None = None
+        """Method, path and type of the body of the request before, if these were usual."""
         # In the form of headers: that takes longer than the rest of them.
         self._host = _header(str(host))
         self._agent = _header(agent)
@@ -104,7 +106,7 @@ class HttpConnection:
         self.is_answered = self.has_begun = False
         self._begin, self._interim = b"", 0
         self._login = login
-        if _is_usual(asked):
+        if self._is_usual(asked):
             return self._usual_request(asked, login)
         headers = [("Host", self._host), ("User-Agent", self._agent)]
         if login is not None:
@@ -129,21 +131,34 @@ class HttpConnection:
         """Return what h11 would write for a request in which there is nothing to judge."""
         if self._first_lines_for is not login:
             who = "" if login is None else f"Authorization: Basic {login.basic()}\r\n"
-            lines = f" HTTP/1.1\r\nHost: {self._host}\r\nUser-Agent: {self._agent}\r\n{who}"
-            self._first_lines, self._first_lines_for = Secret(lines), login
-        more = f"Content-Type: {asked.content_type}\r\n" if asked.content_type else ""
+            kind = f"Content-Type: {asked.content_type}\r\n" if asked.content_type else ""
+            self._first_lines_for = login
+            self._first_lines = Secret(
+                f"{asked.method} {asked.path} HTTP/1.1\r\n"
+                f"Host: {self._host}\r\nUser-Agent: {self._agent}\r\n{who}{kind}"
+            )
+        more = ""
         if asked.body or asked.method not in _WITHOUT_BODY:
             more += f"Content-Length: {len(asked.body)}\r\n"
         for name, value in asked.headers:
             if name.lower() not in _RESERVED:
                 more += f"{name}: {value}\r\n"
-        first = f"{asked.method} {asked.path}".encode("ascii")
-        return b"%b%b%b\r\n%b" % (
-            first,
-            self._first_lines.bytes(),
-            more.encode("ascii"),
-            asked.body,
-        )
+        return b"%b%b\r\n%b" % (self._first_lines.bytes(), more.encode("ascii"), asked.body)
+
+    def _is_usual(self, asked: ServiceRequest) -> bool:
+        """Whether h11 need not be asked if HTTP can say *asked*, or what it means for the answer.
+
+        The first line most often is that of the request before.
+        """
+        line = asked.method, asked.path, asked.content_type
+        if line != self._line:
+            if not _is_usual_line(*line):
+                return False
+            self._line, self._first_lines_for = line, _NOBODY
+        for name, value in asked.headers:  # noqa: SIM110 - there is one, or none
+            if not _is_usual_header(name, value):
+                return False
+        return True
 
     def _quoted(self, text: object) -> str:
         """Return somebody else's words as a message may have them."""
@@ -258,15 +273,13 @@ class HttpConnection:
         return WrongProtocolError("what answers at this port speaks no HTTP")
 
 
-def _is_usual(asked: ServiceRequest) -> bool:
-    """Whether h11 need not be asked if HTTP can say *asked*, or what it means for the answer."""
-    path = asked.path
+def _is_usual_line(method: str, path: str, content_type: str) -> bool:
+    """Whether h11 need not be asked if HTTP can say these."""
     return (
-        asked.method in _USUAL_METHODS
+        method in _USUAL_METHODS
         and " " not in path
         and _is_plain(path)
-        and (not asked.content_type or _is_plain(asked.content_type))
-        and all(_is_usual_header(*each) for each in asked.headers)
+        and (not content_type or _is_plain(content_type))
     )
 
 

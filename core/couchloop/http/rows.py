@@ -3,7 +3,8 @@
 Query, analytics, views and search answer with one JSON object. One of its members is the list of
 rows; the others say how it went, and stand before the rows, after them, or both. `RowScanner` gives
 each row's bytes as soon as they are there, in whatever pieces they come, and keeps the other
-members. What it holds is one row that has not ended, whatever the size of the answer.
+members. What it holds is one row that has not ended, whatever the size of the answer. Many that are
+found together can be read together (`read`), which costs less than to find and read each.
 
 Rows are cut out by their texts and brackets. Whether what is in one is JSON is for whoever decodes
 it: one that is no JSON is given all the same, and does not decode.
@@ -24,7 +25,7 @@ from couchloop.exceptions import (
     without_frames,
 )
 from couchloop.http.json_value import BLANKS, JsonValue, skip_blanks
-from couchloop.http.whole_rows import WholeRows
+from couchloop.http.whole_rows import Read, WholeRows, whole_answer
 from couchloop.transcoder import Buffer, decode_json
 
 QUERY_ROWS: Final = "results"
@@ -43,6 +44,9 @@ DEEPEST: Final = 500
 
 _LONGEST_PIECE: Final = 1024 * 1024
 """Bytes that are looked at together: more are looked at one part after the other."""
+
+_SMALL: Final = 4 * 1024
+"""Bytes of the largest answer that is looked at as a whole, if it comes so."""
 
 _FEWER: Final = "ask for less in one row, as fewer fields or shorter lists"
 _LESS: Final = "ask for less beside the rows, as no profile, or fewer facets"
@@ -72,6 +76,7 @@ class RowScanner:
         longest_row: bytes that a row may have.
         longest_rest: bytes that all other members may have together.
         deepest: how many objects and lists may be in each other, in a row or in another member.
+        read: reads a list of rows; None: the bytes of each are given.
     """
 
     def __init__(
@@ -81,6 +86,7 @@ class RowScanner:
         longest_row: int = LONGEST_ROW,
         longest_rest: int = LONGEST_REST,
         deepest: int = DEEPEST,
+        read: Read | None = None,
     ) -> None:
         self.rows = 0
         """How many rows have been given."""
@@ -96,9 +102,11 @@ class RowScanner:
         self._longest_rest = longest_rest
         self._rest_size = 0
         self._piece = min(longest_row, _LONGEST_PIECE)
-        self._value = JsonValue(deepest)
-        self._whole = WholeRows(deepest)
-        self._found: list[bytes] = []
+        self._deepest = deepest
+        self._read = read
+        self._value: JsonValue
+        self._whole: WholeRows
+        self._found: list[Any] = []
         """Rows of the pieces that are being looked at."""
         self._name = ""
         """Of the member that is being read."""
@@ -127,19 +135,20 @@ class RowScanner:
             RowScanner._after_row,
         }
 
-    def feed(self, data: Buffer) -> list[bytes]:
+    def feed(self, data: Buffer) -> list[Any]:
         """Take a piece of the answer; return the bytes of the rows that are complete with it.
 
-        They can be kept, and taken one by one, while no further piece is fed. Raises
+        With a `read` some are what that has made of them: values of JSON, which has no bytes. They
+        can be kept, and taken one by one, while no further piece is fed. Raises
         BrokenAnswerError, or AnswerTooLargeError, for what is no such answer; if there are rows
         before it they are returned, and the error is raised by the next call, and is `fault`
         until then.
         """
-        if self.fault is None:
-            data = bytes(data)
+        piece = bytes(data)
+        if self.fault is None and not self._take_whole(piece):
             try:
-                for begin in range(0, len(data), self._piece):
-                    self._scan(data[begin : begin + self._piece])
+                for begin in range(0, len(piece), self._piece):
+                    self._scan(piece[begin : begin + self._piece])
             except AnswerError as fault:
                 fault.rows = self.rows + len(self._found)
                 self.fault = fault
@@ -174,6 +183,31 @@ class RowScanner:
             return f"the answer was cut off after its rows; whether it succeeded is unknown: {cure}"
         return f"the answer was cut off among its rows; those given so far are whole: {cure}"
 
+    def _take_whole(self, data: bytes) -> bool:
+        """Take an answer that is small and comes in one piece; return whether it is such a one."""
+        if (
+            self._step is not RowScanner._start
+            or data[-3:].rstrip()[-1:] != b"}"
+            or len(data) > min(_SMALL, self._longest_row, self._longest_rest)
+        ):
+            return False
+        answer = whole_answer(data, self._member, self._deepest, self._read)
+        if answer is None:
+            return False
+        try:
+            members = {name: self._decoded(text) for name, text in answer.others.items()}
+        except BrokenAnswerError:
+            # How far it can be read is told by the long way.
+            return False
+        self.members.update(members)
+        self._has_member = answer.has_member
+        if answer.rows is not None:
+            self.has_rows = True
+            self._found = answer.rows
+        self._offset += len(data)
+        self._step = RowScanner._after_end
+        return True
+
     def _scan(self, data: bytes) -> None:
         self._row_end = 0
         self._is_whole_tried = False
@@ -193,6 +227,8 @@ class RowScanner:
                 raise BrokenAnswerError(
                     "the answer is no JSON object: did a proxy answer in place of the service?"
                 )
+            self._value = JsonValue(self._deepest)
+            self._whole = WholeRows(self._deepest, self._read)
             self._step = RowScanner._first_member
             at += 1
         return at

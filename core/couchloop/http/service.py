@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from couchloop.records import record
 
@@ -22,6 +22,9 @@ class Service(Enum):
     SEARCH = "fts"
     ANALYTICS = "cbas"
     EVENTING = "eventingAdminPort"
+
+    # As they are compared: Enum's own is a call in Python, and some are looked up per request.
+    __hash__ = object.__hash__
 
 
 JSON: Final = "application/json"
@@ -53,6 +56,32 @@ class ServiceRequest:
     bucket: str = ""
     """The bucket whose active vbuckets the node must have; empty: any node will do."""
 
+    if not TYPE_CHECKING:
+
+        def __init__(
+            self,
+            service: Service,
+            method: str,
+            path: str,
+            body: bytes = b"",
+            content_type: str = "",
+            is_idempotent: bool = False,
+            headers: tuple[tuple[str, str], ...] = (),
+            node: str = "",
+            bucket: str = "",
+        ) -> None:
+            # One is made for each request: what `record` has looks at the fields.
+            keep = object.__setattr__
+            keep(self, "service", service)
+            keep(self, "method", method)
+            keep(self, "path", path)
+            keep(self, "body", body)
+            keep(self, "content_type", content_type)
+            keep(self, "is_idempotent", is_idempotent)
+            keep(self, "headers", headers)
+            keep(self, "node", node)
+            keep(self, "bucket", bucket)
+
 
 @record(frozen=True, slots=True)
 class ServiceAnswer:
@@ -64,3 +93,13 @@ class ServiceAnswer:
     body: bytes = field(repr=False)
     node: str
     """`host:port` that has answered."""
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, status: int, headers: Mapping[str, str], body: bytes, node: str) -> None:
+            # As above.
+            keep = object.__setattr__
+            keep(self, "status", status)
+            keep(self, "headers", headers)
+            keep(self, "body", body)
+            keep(self, "node", node)

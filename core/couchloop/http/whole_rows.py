@@ -10,9 +10,9 @@ takes is left to `JsonValue`, which takes rows of any shape.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from couchloop.http.json_value import BLANKS, GAP, SCALAR, TEXT
 from couchloop.transcoder import Buffer
@@ -20,6 +20,9 @@ from couchloop.transcoder import Buffer
 _DEEPEST: Final = 8
 """Objects and lists in each other, for the regular expression; it grows with each level."""
 _first_name: Final = re.compile(rb'\{"[^"\\]{0,40}":').match
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"{}[]"))
+_SHALLOW: Final = 16
+"""Objects and lists in each other that are found out about quickly."""
 _NEWLINE: Final = b"\n"
 _CLOSING: Final = b'}]"'
 
@@ -33,10 +36,66 @@ else:
     split = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
+_by_name: Callable[[bytes], Mapping[str, Buffer]]
+"""Return the members of a JSON object, as `split` does; of two of the same name one."""
+if split is not None:
+    _by_name = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+Read = Callable[[bytes], list[Any]]
+"""Return what the values of a JSON list mean; raise ValueError if it cannot tell."""
+
+try_decode_list: Read | None = None
+"""Reads what `couchloop.transcoder.try_decode_json` reads; None: there is no such thing."""
+if split is not None:
+    try_decode_list = msgspec.json.Decoder(list).decode
+
+
+class WholeAnswer(NamedTuple):
+    """What `whole_answer` has found."""
+
+    rows: list[Any] | None
+    """Bytes, or what was read of them. None: there is no list of them."""
+    has_member: bool
+    """Whether there is the member that has them, if only as `null`."""
+    others: dict[str, bytes]
+    """The other members."""
+
+
+def whole_answer(
+    data: bytes, member: str, deepest: int, read: Read | None = None
+) -> WholeAnswer | None:
+    """Return what an answer has that is whole, where msgspec can tell; None: that is not known.
+
+    Args:
+        data: all of it.
+        member: name of the one that has the rows.
+        deepest: how many objects and lists may be in each other.
+        read: reads the rows, if they are to be given so.
+    """
+    if split is None or data.count(b"{") + data.count(b"[") > deepest:
+        return None
+    try:
+        others = {name: bytes(value) for name, value in _by_name(data).items()}
+        listed = others.get(member)
+        rows: list[Any] | None = None
+        if listed is not None and listed != b"null":
+            rows = list(map(bytes, split(listed))) if read is None else read(listed)
+    except (ValueError, RecursionError):
+        return None
+    # A member that is there twice is a fault. With an escape, a name has many forms.
+    rest = data.replace(listed, b"", 1) if listed else data
+    if b"\\" in rest or any(rest.count(b'"%b"' % name.encode()) != 1 for name in others):
+        return None
+    others.pop(member, None)
+    return WholeAnswer(rows, listed is not None, others)
+
+
 class Found(NamedTuple):
     """What `WholeRows.take` has found."""
 
-    rows: list[bytes]
+    rows: list[Any]
+    """Bytes, or what was read of them."""
     end: int
     """Index of what follows them."""
     is_after_row: bool
@@ -48,9 +107,14 @@ class WholeRows:
 
     Args:
         deepest: how many objects and lists may be in each other.
+
+    Attributes:
+        read: reads rows that are found, if they are to be given so, and it can.
+
     """
 
-    def __init__(self, deepest: int) -> None:
+    def __init__(self, deepest: int, read: Read | None = None) -> None:
+        self.read = read if deepest >= _SHALLOW else None
         self._deepest = deepest
         value, member, row = _patterns(min(deepest, _DEEPEST))
         self.match_member: Callable[[bytes, int], re.Match[bytes] | None] = member.match
@@ -82,8 +146,15 @@ class WholeRows:
             return None
         end += self._closing
         if split is not None:
+            listed = b"[%b]" % data[at:end]
+            if self.read is not None and _is_shallow(listed):
+                try:
+                    return Found(self.read(listed), end, is_after_row=True)
+                except (ValueError, RecursionError):
+                    # There may be one that only `json` can read.
+                    pass
             try:
-                rows = list(map(bytes, split(b"[%b]" % data[at:end])))
+                rows = list(map(bytes, split(listed)))
             except (ValueError, RecursionError):
                 pass
             else:
@@ -111,6 +182,19 @@ class WholeRows:
             return Found(rows, end, is_after_row=True)
         # What is no row, or none that has ended, has been taken as it is, up to the end.
         return Found(rows, end - len(rows.pop()), is_after_row=False)
+
+
+def _is_shallow(data: bytes) -> bool:
+    """Whether *data* is not nested deeply, as far as its brackets alone tell; texts may have some.
+
+    What is taken for shallow and is not, for its texts are made so, `read` bounds by itself.
+    """
+    brackets = data.translate(None, _NO_BRACKETS)
+    for _ in range(_SHALLOW):
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if not brackets:
+            return True
+    return False
 
 
 @lru_cache

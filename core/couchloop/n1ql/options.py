@@ -176,6 +176,8 @@ OTHERS: Final = frozenset(
 )
 """Options that are more than that."""
 
+_KNOWN: Final = MEMBERS.keys() | OTHERS
+
 
 def vectors(state: object) -> dict[str, Any]:
     """Return the members that have a query see the changes of a MutationState.
@@ -221,7 +223,7 @@ def members_of(options: Mapping[str, Any]) -> dict[str, Any]:
     Raises ArgumentError for an option that there is not, InvalidSettingError (a TypeError) for a
     value that it cannot have.
     """
-    unknown = [name for name in options if name not in MEMBERS and name not in OTHERS]
+    unknown = options.keys() - _KNOWN
     if unknown:
         name = min(unknown)
         raise ArgumentError(
@@ -230,9 +232,11 @@ def members_of(options: Mapping[str, Any]) -> dict[str, Any]:
             objextra=name,
         )
     members = parameters(options.get("positional_parameters"), options.get("named_parameters"))
-    for name, member in MEMBERS.items():
-        value = options.get(name)
+    # In one order, for two of them may mean the same member.
+    for name in sorted(options.keys() & MEMBERS.keys()):
+        value = options[name]
         if value is not None:
+            member = MEMBERS[name]
             members[member.name] = member.form(value, name)
     state = options.get("consistent_with")
     if state is not None:

@@ -84,33 +84,30 @@ def query(
     for. Raises ArgumentError for an option that there is not, InvalidSettingError (a TypeError) for
     what an option cannot be, ValueFormatError for a parameter that JSON cannot say.
     """
-    given = {
-        name: value
-        for name, value in (
-            ("adhoc", adhoc),
-            ("client_context_id", client_context_id),
-            ("consistent_with", consistent_with),
-            ("flex_index", flex_index),
-            ("max_parallelism", max_parallelism),
-            ("metrics", metrics),
-            ("named_parameters", named_parameters),
-            ("pipeline_batch", pipeline_batch),
-            ("pipeline_cap", pipeline_cap),
-            ("positional_parameters", positional_parameters),
-            ("preserve_expiry", preserve_expiry),
-            ("profile", profile),
-            ("query_context", query_context),
-            ("raw", raw),
-            ("readonly", readonly),
-            ("scan_cap", scan_cap),
-            ("scan_consistency", scan_consistency),
-            ("scan_wait", scan_wait),
-            ("serializer", serializer),
-            ("timeout", timeout),
-            ("use_replica", use_replica),
-        )
-        if value is not None
+    said = {
+        "adhoc": adhoc,
+        "client_context_id": client_context_id,
+        "consistent_with": consistent_with,
+        "flex_index": flex_index,
+        "max_parallelism": max_parallelism,
+        "metrics": metrics,
+        "named_parameters": named_parameters,
+        "pipeline_batch": pipeline_batch,
+        "pipeline_cap": pipeline_cap,
+        "positional_parameters": positional_parameters,
+        "preserve_expiry": preserve_expiry,
+        "profile": profile,
+        "query_context": query_context,
+        "raw": raw,
+        "readonly": readonly,
+        "scan_cap": scan_cap,
+        "scan_consistency": scan_consistency,
+        "scan_wait": scan_wait,
+        "serializer": serializer,
+        "timeout": timeout,
+        "use_replica": use_replica,
     }
+    given = {name: value for name, value in said.items() if value is not None}
     if type is not None:
         # A parameter may have that name.
         is_value = isinstance(type, _VALUES) or type is True or type is False

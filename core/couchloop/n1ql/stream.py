@@ -23,7 +23,7 @@ from couchloop.http.rows import QUERY_ROWS
 from couchloop.http.service import JSON, Service, ServiceRequest
 from couchloop.n1ql.errors import PREPARED, did_not_run, error_of
 from couchloop.n1ql.options import milliseconds
-from couchloop.operations.rows import RowReader, RowStream
+from couchloop.operations.rows import RowStream
 
 if TYPE_CHECKING:
     from couchloop.hot.operation import Defaults
@@ -98,15 +98,11 @@ class QueryStream(RowStream[Any]):
         """What is executed by its name."""
         self._is_preparing = False
         """Whether the answer is that of a PREPARE alone: nobody is to see its rows."""
-        self._plans: list[bytes] = []
+        self._plans: list[Any] = []
+        """The rows of a PREPARE: bytes, or what was read of them."""
         self._has_prepared_anew = False
+        self._reads(query.read)
         super().__init__(name, defaults, _ASKED, QUERY_ROWS, query.timeout)
-        if isinstance(query.read, RowReader):
-            # Calls less for each row.
-            self._row = query.read.quick  # type: ignore[assignment]
-            self._reread = query.read.careful
-        else:
-            self._row = query.read  # type: ignore[assignment]
 
     def _row(self, data: bytes) -> Any:
         raise NotImplementedError
@@ -266,7 +262,7 @@ def _encoded(members: Mapping[str, Any]) -> bytes:
 
 
 def _joined(*parts: bytes) -> bytes:
-    return b"{%s}" % b",".join(part for part in parts if part)
+    return b"{%b}" % b",".join(filter(None, parts))
 
 
 def shown_id(context_id: str) -> str:
@@ -276,12 +272,12 @@ def shown_id(context_id: str) -> str:
     return "".join(each if " " < each < "\x7f" else "?" for each in context_id)
 
 
-def _plan_of(rows: list[bytes]) -> Prepared:
+def _plan_of(rows: list[Any]) -> Prepared:
     """Return what a PREPARE alone has given: one row with a name and a plan."""
-    row = None
-    if len(rows) == 1 and b"\0" not in rows[0]:
+    row = rows[0] if len(rows) == 1 else None
+    if type(row) is bytes:
         try:
-            row = transcoder.decode_json(rows[0])
+            row = None if b"\0" in row else transcoder.decode_json(row)
         except ValueFormatError:
             row = None
     if isinstance(row, dict):

@@ -24,6 +24,7 @@ from couchloop.hot.encoding import about
 from couchloop.http.refusals import refusal_of, said_by
 from couchloop.http.rows import RowScanner
 from couchloop.http.service import ServiceAnswer
+from couchloop.http.whole_rows import try_decode_list
 from couchloop.operations.service_call import ServiceCall
 from couchloop.operations.stream import Stream
 from couchloop.transcoder import decode_json, try_decode_json
@@ -62,41 +63,55 @@ class RowStream(Stream[T], Generic[T]):
     request: ClassVar[str] = "RowsRequest"
     """The class that its consumer has (`gcouchbase.rows`, `txcouchbase.rows`)."""
 
+    # How each begins, as in `Stream`.
+    status = 0
+    """Of the answer; 0 before it."""
+    node = ""
+    """`host:port` that answers."""
+    attempts = 0
+    """How often it was asked."""
+    _deadline = 0.0
+    """Until when it may be asked anew."""
+    _not_before = 0.0
+    """When it is asked anew."""
+    _has_nul = False
+    """Whether a piece had a NUL byte, which no JSON has."""
+    _reread: Callable[[bytes], Any] | None = None
+    """Reads a row on which `_row` has failed with what is none of our errors; or says why."""
+    _read_rows: Callable[[bytes], list[Any]] | None = None
+    """Reads many rows at once, where these are no user code's: `ready` has values of JSON then."""
+    _call: ServiceCall | None = None
+    _has_ended = False
+    """Whether the whole answer is there, or none comes any more."""
+    _fault: CouchbaseError | None = None
+    """Why none comes."""
+    _is_finished = False
+
     def __init__(
         self, name: str, defaults: Defaults, asked: ServiceRequest, member: str, timeout: float
     ) -> None:
         super().__init__(name, defaults)
         self.asked = asked
         self.timeout = self.patience = timeout
-        self.status = 0
-        """Of the answer; 0 before it."""
         self.headers: Mapping[str, str] = {}
         """Of the answer, by names in lower case."""
-        self.node = ""
-        """`host:port` that answers."""
-        self.attempts = 0
-        """How often it was asked."""
-        self.scanner = RowScanner(member)
+        self.scanner = RowScanner(member, read=self._read_rows)
         """Has what stands beside the rows: `members`."""
         self._member = member
-        self._deadline = 0.0
-        """Until when it may be asked anew."""
-        self._not_before = 0.0
-        """When it is asked anew."""
-        self._has_nul = False
-        """Whether a piece had a NUL byte, which no JSON has."""
-        self._reread: Callable[[bytes], Any] | None = None
-        """Reads a row on which `_row` has failed with what is none of our errors; or says why."""
-        self._call: ServiceCall | None = None
         self._pieces: deque[bytes] = deque()
         """What has come and is not looked at yet."""
         self._refused = bytearray()
         """The answer, if it is one without rows."""
-        self._has_ended = False
-        """Whether the whole answer is there, or none comes any more."""
-        self._fault: CouchbaseError | None = None
-        """Why none comes."""
-        self._is_finished = False
+
+    def _reads(self, read: Callable[[bytes], Any]) -> None:
+        """Have *read* make a row of its bytes; before the constructor is called."""
+        if isinstance(read, RowReader):
+            # Calls less for each row.
+            self._row = read.quick  # type: ignore[assignment]
+            self._reread = read.careful
+            self._read_rows = read.many
+        else:
+            self._row = read  # type: ignore[assignment]
 
     # What a kind of it does
 
@@ -123,9 +138,14 @@ class RowStream(Stream[T], Generic[T]):
     # What its consumer asks
 
     @property
-    def is_finished(self) -> bool:
-        """Whether all of the answer was read, or nothing more of it is."""
+    def is_read(self) -> bool:
+        """Whether all of the answer was read, or nothing more of it is; rows may wait."""
         return self._is_finished
+
+    @property
+    def is_finished(self) -> bool:
+        """The same, and whether all rows were taken that there are."""
+        return self._is_finished and not self.ready
 
     @property
     def rows(self) -> int:
@@ -179,6 +199,9 @@ class RowStream(Stream[T], Generic[T]):
 
     def row(self, data: bytes) -> T:
         """Return what is given for a row of `ready`. Whoever takes it closes what this ends."""
+        if type(data) is not bytes:
+            # It was read with others.
+            return data  # type: ignore[return-value]
         if self._has_nul and b"\0" in data:
             # `json` would take it for UTF-16.
             text = "a row of the answer is no JSON: it has NUL bytes"
@@ -229,12 +252,12 @@ class RowStream(Stream[T], Generic[T]):
                 return
             self._is_finished = True
             raise self._told(own_copy(broken)) from broken.__cause__
-        if self.ready:
-            return
-        if not self._has_ended:
+        if self._has_ended and not self._pieces:
+            # Its end is known before its last rows are taken: no turn is needed for that.
+            if not self._is_finished:
+                self._end(now)
+        elif not self.ready:
             performer.resume(call, now)
-        elif not self._is_finished:
-            self._end(now)
 
     def _begin(self, performer: Performer, now: float) -> None:
         if not self.attempts:
@@ -249,12 +272,12 @@ class RowStream(Stream[T], Generic[T]):
     def _look(self, piece: bytes) -> None:
         if self.status == _OK:
             self._has_nul = self._has_nul or b"\0" in piece
-            self.ready.extend(self.scanner.feed(piece))  # type: ignore[arg-type]  # see `take`
+            self.ready.extend(self.scanner.feed(piece))
         else:
             self._refused += piece[: _LONGEST_REFUSAL - len(self._refused)]
 
     def _end(self, now: float) -> None:
-        """Tell how it ended, once all rows are given."""
+        """Tell how it ended; what failed is raised once all rows are given."""
         try:
             self._conclude()
         except CouchbaseError as error:
@@ -308,7 +331,7 @@ class RowStream(Stream[T], Generic[T]):
         self._pause = pause
         self._has_more = not pause
         self.status, self.headers = 0, {}
-        self.scanner = RowScanner(self._member)
+        self.scanner = RowScanner(self._member, read=self._read_rows)
         self._refused.clear()
         self._call = self._fault = None
         self._has_ended = False
@@ -355,13 +378,20 @@ class RowReader:
         quick: reads almost any; what it raises says nothing.
         careful: reads the others, or raises BrokenAnswerError for what is no JSON, and
             ValueFormatError for what does not fit.
+        many: reads a list of rows, almost any; None: each is read by itself.
     """
 
-    __slots__ = ("careful", "quick")
+    __slots__ = ("careful", "many", "quick")
 
-    def __init__(self, quick: Callable[[bytes], Any], careful: Callable[[bytes], Any]) -> None:
+    def __init__(
+        self,
+        quick: Callable[[bytes], Any],
+        careful: Callable[[bytes], Any],
+        many: Callable[[bytes], list[Any]] | None = None,
+    ) -> None:
         self.quick = quick
         self.careful = careful
+        self.many = many
 
     def __call__(self, data: bytes) -> Any:
         """Read a row."""
@@ -377,7 +407,7 @@ def row_reader(kind: Any) -> RowReader:
     Raises what `couchloop.typed.decoder_of` raises.
     """
     if kind is None:
-        return RowReader(try_decode_json, _read)
+        return RowReader(try_decode_json, _read, try_decode_list)
     decode = decoder_of(kind)
 
     def read(data: bytes) -> Any:

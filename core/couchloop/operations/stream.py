@@ -67,6 +67,28 @@ class Stream(ABC, Generic[T]):
 
     """
 
+    # How each begins: here, for most of it never changes.
+    _is_busy = False
+    _is_over = False
+    ending: Exception | None = None
+    """Why nothing more is issued, if so: it is raised when all else was taken."""
+    _failure: Exception | None = None
+    """The same, once nothing is under way any more."""
+    _pause = 0.0
+    """Seconds after which a slice can do more, though nothing is answered; 0: none."""
+    now = 0.0
+    """When the slice that is under way has begun."""
+    _has_more = False
+    """Whether a slice can do more in the next turn."""
+    patience = 0.0
+    """Seconds in which something of what is under way ends, at the latest."""
+    grace = 0.0
+    """Seconds that something may take beyond the time of its operation."""
+    answered = 0
+    """How many operations have ended."""
+    _is_halted = False
+    """Whether the session has ended: nothing can be issued any more."""
+
     def __init__(self, name: str, defaults: Defaults) -> None:
         self.name = name
         self.defaults = defaults
@@ -76,26 +98,6 @@ class Stream(ABC, Generic[T]):
         self._finished: list[Operation[Any]] = []
         """What has an answer or an error that was not read yet."""
         self._pulls: dict[Pull[T], None] = {}
-        self._is_busy = False
-        self._is_over = False
-        self.ending: Exception | None = None
-        """Why nothing more is issued, if so: it is raised when all else was taken."""
-        self._failure: Exception | None = None
-        """The same, once nothing is under way any more."""
-        self._pause = 0.0
-        """Seconds after which a slice can do more, though nothing is answered; 0: none."""
-        self.now = 0.0
-        """When the slice that is under way has begun."""
-        self._has_more = False
-        """Whether a slice can do more in the next turn."""
-        self.patience = 0.0
-        """Seconds in which something of what is under way ends, at the latest."""
-        self.grace = 0.0
-        """Seconds that something may take beyond the time of its operation."""
-        self.answered = 0
-        """How many operations have ended."""
-        self._is_halted = False
-        """Whether the session has ended: nothing can be issued any more."""
 
     # What a kind of stream does
 
@@ -214,8 +216,9 @@ class Stream(ABC, Generic[T]):
         self._pause, self._has_more = 0.0, False
         self.now = now
         try:
-            for op in self._read():
-                self._attempt(self._settle, op)
+            if self._finished:
+                for op in self._read():
+                    self._attempt(self._settle, op)
             self._attempt(self._carry_on, performer, now)
             if self.ending is None and performer is not None:
                 self._attempt(self._feed, performer, now)
@@ -230,7 +233,12 @@ class Stream(ABC, Generic[T]):
                 self._is_over = True
         elif is_idle and self._is_exhausted:
             self._is_over = True
-        if self.can_take or self._finished:
+        if self.can_take:
+            # This one ends with that, and needs no turn.
+            for other in list(self._pulls):
+                if other is not pull:
+                    other.ask()
+        elif self._finished:
             self.poke()
         elif self._has_more:
             pull.ask()

@@ -17,6 +17,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _PAD: Final = b"couchloop: not to be read by chance"
+_BEGIN: Final = shake_256(_PAD).digest(1024)
+"""What turns the first bytes of all secrets: of most there are no more."""
 _seals: Final[set[CodeType]] = set()
 """The code of what `sealed` makes: one, shared by all."""
 _OURS: Final = frozenset({"couchloop", "gcouchbase", "txcouchbase"})
@@ -62,7 +64,8 @@ class Secret:
 
 def _turned(data: bytes) -> bytes:
     """Hide *data*, or show again what was hidden."""
-    pad = shake_256(_PAD).digest(len(data))
+    size = len(data)
+    pad = _BEGIN[:size] if size <= len(_BEGIN) else shake_256(_PAD).digest(size)
     return (int.from_bytes(data) ^ int.from_bytes(pad)).to_bytes(len(data))
 
 

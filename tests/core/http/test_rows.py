@@ -23,6 +23,7 @@ from couchloop.exceptions import (
 )
 from couchloop.http import whole_rows
 from couchloop.http.rows import DEEPEST, QUERY_ROWS, SEARCH_ROWS, VIEW_ROWS, RowScanner
+from couchloop.http.whole_rows import try_decode_list
 from tests.core.http.answers import Recorded, compact, in_lines, indented, recorded
 from tests.garbage import release
 from tests.share import spread
@@ -74,7 +75,7 @@ def pieces(text: bytes, size: int) -> list[bytes]:
 class Outcome:
     """What a scanner has made of an answer."""
 
-    def __init__(self, member: str, parts: list[bytes], **limits: int) -> None:
+    def __init__(self, member: str, parts: list[bytes], **limits: Any) -> None:
         self.rows: list[bytes] = []
         self.members: dict[str, Any] | None = None
         self.error: AnswerError | None = None
@@ -130,6 +131,19 @@ class TestRecordedAnswers:
             assert outcome.members == members
             assert outcome.scanner.has_rows == isinstance(answer.means.get(answer.member), list)
             assert outcome.scanner.is_complete
+
+    @pytest.mark.parametrize("answer", AS_SENT, ids=lambda each: each.name)
+    def test_read_together(self, answer: Recorded) -> None:
+        """Rows that are read where they are found mean the same as those that are read alone."""
+        rows, members = split_answer(answer.member, answer.means)
+        for size in (len(answer.text), 100, 2000):
+            scanner = RowScanner(answer.member, read=try_decode_list)
+            found: list[Any] = []
+            for piece in pieces(answer.text, size):
+                found += scanner.feed(piece)
+            assert [json.loads(row) if type(row) is bytes else row for row in found] == rows
+            assert scanner.close() == members
+            assert scanner.rows == len(rows)
 
     @pytest.mark.parametrize("answer", AS_SENT, ids=lambda each: each.name)
     def test_cut_short(self, answer: Recorded) -> None:

@@ -289,3 +289,48 @@ def test_closed() -> None:
     assert hands.call.batch is None
     assert not hands.stream.has_enough
     assert hands.pull().result() is END
+
+
+def test_the_end_is_known_with_the_last_rows() -> None:
+    """An answer that is whole ends with its last row: nothing more is waited for."""
+    hands = begun()
+    hands.stream.piece(WHOLE)
+    hands.end()
+    stream = hands.stream
+    assert hands.pull().result() == 1
+    assert (stream.is_read, stream.is_finished, stream.is_over) == (True, False, False)
+    assert [stream.take(), stream.take()] == [{"a": "]"}, "x"]
+    assert (stream.is_finished, stream.is_over, stream.rows) == (True, True, 3)
+
+
+def test_a_failure_known_with_the_last_rows_comes_behind_them() -> None:
+    """What the service says that has failed is raised when all rows were taken, and once."""
+    hands = begun()
+    hands.stream.piece(b'{"results":[1,2],"status":"errors"}')
+    hands.end()
+    stream = hands.stream
+    assert [hands.pull().result(), stream.take()] == [1, 2]
+    assert not stream.is_over
+    with pytest.raises(CouchbaseError, match="has failed"):
+        hands.pull().result()
+    assert stream.take() is END
+    assert stream.is_over
+
+
+def test_only_others_that_wait_get_a_turn() -> None:
+    """Who has its result with a slice asks for no turn; others that wait are told."""
+    hands = begun()
+    wanted: list[Any] = []
+    pulls = [hands.stream.pull() for _ in range(2)]
+    for pull in pulls:
+        pull.wants_turn = wanted.append
+        pull.start(0.0)
+    hands.stream.piece(WHOLE)
+    hands.end()
+    wanted.clear()
+    assert pulls[0].go_on(hands, 0.0) or pulls[0].go_on(hands, 0.0)
+    assert set(map(id, wanted)) <= {id(pulls[0]), id(pulls[1])}
+    wanted.clear()
+    assert pulls[1].go_on(hands, 0.0)
+    assert wanted == []
+    assert [pull.result() for pull in pulls] == [1, {"a": "]"}]

@@ -31,6 +31,8 @@ class TestSecret:
     def test_text(self, text: str) -> None:
         """Any text comes back, lone surrogates included; equal texts are equal secrets."""
         secret = Secret(text)
+        long = Secret(text * 2000)
+        assert long.text() == text * 2000
         assert secret.text() == text
         assert secret == Secret(text)
         assert hash(secret) == hash(Secret(text))

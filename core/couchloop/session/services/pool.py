@@ -50,6 +50,7 @@ class Channel:
         "last_heard",
         "left",
         "local",
+        "node",
         "place",
         "since",
         "timer",
@@ -59,6 +60,7 @@ class Channel:
     def __init__(self, number: int, place: Place, http: HttpConnection) -> None:
         self.id = number
         self.place = place
+        self.node = str(place.address)
         self.http = http
         self.call: ServiceCall | None = None
         self.timer: Timer | None = None
@@ -138,7 +140,9 @@ class Pools:
 
     def take(self, place: Place, call: ServiceCall, now: float) -> None:
         """Have *call* use a connection to *place*: `PoolOwner.granted` follows, perhaps at once."""
-        pool = self._pools.setdefault(place, Pool(place))
+        pool = self._pools.get(place)
+        if pool is None:
+            pool = self._pools[place] = Pool(place)
         call.channel = pool
         # Where the loop stood still, what is idle for too long is still there.
         latest = now - self._shared.settings.http.idle_timeout

@@ -38,6 +38,7 @@ from couchloop.session.standstill import blame
 from couchloop.settings.hosts import is_loopback
 
 if TYPE_CHECKING:
+    from couchloop.http.service import ServiceRequest
     from couchloop.session.shared import Random, Shared
     from couchloop.settings.values import Address
     from couchloop.topology.configuration import ClusterConfig
@@ -100,10 +101,14 @@ class Services:
         self._is_inherited = False
         """Whether that is so in another process, from which this one was forked."""
         self._memory = Memory(random, REMEMBERED)
+        self._nodes: dict[tuple[Service, str], list[Address]] = {}
+        """Where a service is, for a bucket, by the topology that was looked at last."""
+        self._nodes_by: Topology | None = None
 
     def let_go(self) -> None:
         """Hold nobody any more: the session has ended."""
         self.borrow = self.own = self.find = self.on_changed = self._write = nobody
+        self._nodes_by = None
         self.pools.let_go()
 
     def __bool__(self) -> bool:
@@ -212,13 +217,29 @@ class Services:
     def _choose(self, call: ServiceCall, config: ClusterConfig, network: str) -> Address | None:
         """Return whom to ask; None: it has failed at all of them, and is to wait."""
         asked, tls = call.asked, self._shared.settings.tls
-        nodes = nodes_of(config, network, asked.service, tls=tls, bucket=asked.bucket)
+        nodes = self._nodes_of(asked, config, network)
         if not nodes:
             raise unavailable(config, network, asked.service, tls=tls)
         if asked.node:
             node = named(config, network, asked.service, asked.node, tls=tls)
             return None if node in call.avoided else node
         return self._rotation.next(asked.service, nodes, call.avoided)
+
+    def _nodes_of(
+        self, asked: ServiceRequest, config: ClusterConfig, network: str
+    ) -> list[Address]:
+        """Return where the service of *asked* is, in the order of the nodes."""
+        known = self._nodes_by
+        if known is None or known[0] is not config or known[1] != network:
+            self._nodes_by = config, network
+            self._nodes.clear()
+        which = asked.service, asked.bucket
+        nodes = self._nodes.get(which)
+        if nodes is None:
+            tls = self._shared.settings.tls
+            nodes = nodes_of(config, network, asked.service, tls=tls, bucket=asked.bucket)
+            self._nodes[which] = nodes
+        return nodes
 
     def _check_cleartext(self, call: ServiceCall, address: Address | None) -> None:
         settings = self._shared.settings
@@ -284,7 +305,7 @@ class Services:
                 self._repeat(channel, call, now)
                 return
             if call.sink is not None:
-                call.sink.began(http.status, http.headers, str(channel.place.address))
+                call.sink.began(http.status, http.headers, channel.node)
         self._keep(channel, call, pieces)
         if len(channel.body) > LONGEST_ANSWER:
             most = f"{LONGEST_ANSWER >> 20} MiB"
@@ -333,10 +354,9 @@ class Services:
 
     def _answered(self, channel: Channel, call: ServiceCall, now: float) -> None:
         http = channel.http
-        node = str(channel.place.address)
         call.answered_at = now
         body = _concealed(call, channel, bytes(channel.body))
-        call.reply = ServiceAnswer(http.status, http.headers, body, node)
+        call.reply = ServiceAnswer(http.status, http.headers, body, channel.node)
         call.channel = None
         self.pools.give_back(channel, now)
         self._complete(call)
