@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gc
-import tracemalloc
 from math import inf
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,6 +81,7 @@ def test_a_timeout_for_each() -> None:
 
     One that began before them, and is still under way, keeps nothing of them.
     """
+    tracemalloc = pytest.importorskip("tracemalloc")
     many = share(100_000)
     deadlines = Deadlines()
     older = [made(deadlines, 0.0, 1000.0 + n) for n in range(_MOST_QUEUES)]

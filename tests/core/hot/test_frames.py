@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -411,6 +410,7 @@ class HostileInputTests:
     @pytest.mark.parametrize("size", [1, 2, 100, 5000])
     def test_memory_of_small_pieces(self, size: int) -> None:
         """What is kept of an unfinished frame takes little more than what came, in any pieces."""
+        tracemalloc = pytest.importorskip("tracemalloc")
         decoder = FrameDecoder()
         begin = header(body=20_000_000)
         decoder.receive(begin)

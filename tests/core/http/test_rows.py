@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import tracemalloc
 import weakref
 from collections.abc import Iterator
 from contextlib import suppress
@@ -504,6 +503,7 @@ class TestBounds:
     @pytest.mark.parametrize("row", [{"n": 1, "name": "x" * 150}, 12345, "y" * 3000])
     def test_memory(self, row: object) -> None:
         """What is held is one row, not one answer."""
+        tracemalloc = pytest.importorskip("tracemalloc")
         scanner = RowScanner(QUERY_ROWS)
         scanner.feed(b'{"results":[')
         piece = b",\n".join([compact(row)] * 20) + b",\n"
