@@ -101,8 +101,9 @@ class MutationState:
         try:
             document = json.loads(text)
         except (ValueError, TypeError, RecursionError) as error:
-            why = sound(error)
-            raise ValueFormatError("a MutationState is JSON text", inner_cause=why) from why
+            # Under its own name, which ends here: a frame that kept it would make a circle.
+            error = sound(error)
+            raise ValueFormatError("a MutationState is JSON text", inner_cause=error) from error
         return cls.from_dict(document)
 
     @classmethod

@@ -68,9 +68,13 @@ class Reported:
             )
             if failure is None:
                 return result
-            if self._raises:
-                raise failure
-            raise RescheduleTask from failure
+            try:
+                if self._raises:
+                    raise failure
+                raise RescheduleTask from failure
+            finally:
+                # It must not point to itself by way of this frame.
+                del failure
 
         return reported
 

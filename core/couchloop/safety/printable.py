@@ -7,9 +7,11 @@ terminal, line ends that forge a line of a log, a megabyte.
 from __future__ import annotations
 
 from json import JSONDecodeError
-from typing import Final
+from typing import Final, TypeVar, cast
 
 from couchloop.later import pattern
+
+E = TypeVar("E", bound=Exception)
 
 LONGEST: Final = 256
 """Characters of a peer's text that are kept."""
@@ -50,7 +52,7 @@ def general(text: str) -> str:
     return _COUNTED.sub("#", text)
 
 
-def sound(error: Exception) -> Exception:
+def sound(error: E) -> E:
     """Return an error of reading JSON as one whose text can be shown: itself, unless it quotes.
 
     PyPy 8.0 quotes the byte where it stopped, which may be a part of a character: a text that is
@@ -62,7 +64,9 @@ def sound(error: Exception) -> Exception:
     data = error.msg.encode("utf-8", "replace")
     text = data.decode("ascii", "replace")
     shown = "".join(each if " " <= each <= "~" else "?" for each in text)
-    return error if shown.encode() == data else JSONDecodeError(shown, error.doc, error.pos)
+    if shown.encode() == data:
+        return error
+    return cast("E", JSONDecodeError(shown, error.doc, error.pos))
 
 
 def _escaped(character: str) -> str:

@@ -50,9 +50,8 @@ def _idna(name: str) -> str:
     try:
         return name.encode("idna").decode("ascii")
     except UnicodeError as error:
-        why = error.__cause__ or error
         # From Python 3.14 on its text is about the one character where it stopped.
-        reason = getattr(why, "reason", None) or str(why)
+        reason = getattr(error.__cause__ or error, "reason", "") or str(error.__cause__ or error)
         raise ValueError(f"it cannot be written in ASCII (IDNA): {reason}") from None
 
 

@@ -57,8 +57,9 @@ def read_json(text: bytes) -> Any:
         # Not what else JSON may be encoded in: brackets would look otherwise there.
         return json.loads(text.decode())
     except ValueError as error:
-        why = sound(error)
-        raise ValueError(f"it is no JSON: {general(str(why))}") from why
+        # Under its own name, which ends here: a frame that kept it would make a circle.
+        error = sound(error)
+        raise ValueError(f"it is no JSON: {general(str(error))}") from error
 
 
 def too_long() -> ProtocolError:
