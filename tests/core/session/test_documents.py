@@ -167,9 +167,9 @@ class TestRouting:
         assert w.cluster.accepted == 3
 
     def test_large_and_many(self) -> None:
-        """Megabytes in one batch come back whole."""
+        """Megabytes in one batch come back whole, read in several turns of the loop."""
         w = opened()
         values: dict[Any, str] = {f"k{n}": "v" * 300_000 for n in range(20)}
-        w.do(ops.upsert_multi(w.defaults, values))
-        results = w.do(ops.get_multi(w.defaults, list(values)))
+        w.do_batch(ops.upsert_multi(w.defaults, values))
+        results = w.do_batch(ops.get_multi(w.defaults, list(values)))
         assert all(result.value == "v" * 300_000 for result in results.values())
