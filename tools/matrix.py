@@ -1,11 +1,12 @@
 """Run the tests on every interpreter that is here, with the oldest and the newest libraries.
 
-    python tools/matrix.py [--list] [INTERPRETER | oldest | newest | STEP ...]
+    python tools/matrix.py [--list] [--share NUMBER] [INTERPRETER | oldest | newest | STEP ...]
 
 Without words everything runs, which takes an hour or more; `3.14 newest core` runs one step on one
-interpreter. Environments are made once, under .cache/matrix/, where the output of each step is,
-too. It prints one table: per step how many tests passed, failed, and were left out. The exit status
-is 1 if any test failed. Only the standard library is used.
+interpreter. Tests of many cases try a fourth of them, and the table says that it is brief;
+`--share 1` tries all, as `make test-full` does. Environments are made once, under .cache/matrix/,
+where the output of each step is, too. It prints one table: per step how many tests passed, failed,
+and were left out. The exit status is 1 if any test failed. Only the standard library is used.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ STEPS: Final = (
 
 _PATIENCE: Final = "240"
 """Seconds that a test may take, instead of 60: code may run slowly until it is compiled."""
+BRIEF: Final = 4
+"""Of tests with many cases, every so many is tried (COUCHLOOP_SHARE), if not asked otherwise."""
 _NOT_OURS: Final = "ignore:It looks like .register_random"
 """Hypothesis counts references to its own generator, and errs on Python 3.14."""
 
@@ -140,24 +143,23 @@ def read(output: str, status: int) -> Cell:
     )
 
 
-def _variables() -> dict[str, str]:
+def _variables(divisor: int) -> dict[str, str]:
     # With that variable each program that a test starts would compile all of us anew.
     inherited = {
         name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
     }
     path = os.pathsep.join((str(ROOT), str(ROOT / "core")))
-    # The same examples of properties everywhere, a share of those that `make test` tries; and no
-    # interpreter takes what was compiled for another.
+    # No interpreter takes what was compiled for another; examples of properties are the same ones.
     return {
         **inherited,
         "PYTHONPATH": path,
         "CI": "1",
-        "COUCHLOOP_SHARE": "4",
+        "COUCHLOOP_SHARE": str(divisor),
         "COUCHLOOP_SPEEDUPS": "0",
     }
 
 
-def run(step: Step, row: Row, options: Sequence[str] = ()) -> Cell:
+def run(step: Step, row: Row, options: Sequence[str] = (), divisor: int = BRIEF) -> Cell:
     """Run one step; its output goes to a file, too."""
     lacking = row.environment.lacking
     for need in step.needs:
@@ -173,7 +175,7 @@ def run(step: Step, row: Row, options: Sequence[str] = ()) -> Cell:
         process = subprocess.run(
             (*command, *options, step.folder),
             cwd=ROOT,
-            env=_variables(),
+            env=_variables(divisor),
             stdout=file,
             stderr=subprocess.STDOUT,
             check=False,
@@ -234,10 +236,13 @@ def missing(wanted: Iterable[str], found: dict[str, Interpreter]) -> list[str]:
     return lines
 
 
-def report(rows: Sequence[Row], absent: Sequence[str], steps: Sequence[str]) -> int:
+def report(
+    rows: Sequence[Row], absent: Sequence[str], steps: Sequence[str], divisor: int = BRIEF
+) -> int:
     """Print the table and what belongs to it; return the exit status."""
     if rows:
-        print("\nPer step: passed / failed / left out; - did not run; * did not end well\n")
+        print("\nPer step: passed / failed / left out; - did not run; * did not end well")
+        print(f"Brief: tests of many cases tried a share of 1/{divisor}\n" if divisor > 1 else "")
         print("\n".join(table(rows, steps)))
     for line in remarks(rows):
         print(line)
@@ -252,7 +257,9 @@ def report(rows: Sequence[Row], absent: Sequence[str], steps: Sequence[str]) -> 
     return int(bool(broke) or any(cell.failed for cell in cells))
 
 
-def _run_rows(choice: Choice, here: Sequence[Interpreter], options: Sequence[str]) -> list[Row]:
+def _run_rows(
+    choice: Choice, here: Sequence[Interpreter], options: Sequence[str], divisor: int
+) -> list[Row]:
     rows: list[Row] = []
     for interpreter in here:
         for libraries in choice.libraries:
@@ -262,7 +269,7 @@ def _run_rows(choice: Choice, here: Sequence[Interpreter], options: Sequence[str
             for step in STEPS:
                 if step.name in choice.steps:
                     print(f"{interpreter.version}, {libraries}: {step.name}", flush=True)
-                    row.cells[step.name] = cell = run(step, row, options)
+                    row.cells[step.name] = cell = run(step, row, options, divisor)
                     print(f"    {cell.why or cell}", flush=True)
     return rows
 
@@ -272,12 +279,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Run the tests on every interpreter that is here.")
     parser.add_argument("words", nargs="*", metavar="WORD", help="interpreter, libraries or step")
     parser.add_argument("--list", action="store_true", help="only say which interpreters are here")
+    parser.add_argument(
+        "--share", type=int, default=BRIEF, metavar="N", help="try 1/N of many cases"
+    )
     parser.add_argument("--pytest", action="append", default=[], help="an option for pytest")
     options = parser.parse_args(arguments)
     try:
         choice = choose(" ".join(options.words).replace(",", " ").split())
     except ValueError as error:
         parser.error(str(error))
+    if options.share < 1:
+        parser.error("--share: at least 1, which is all")
     # What a shell runs in the background inherits that SIGINT is ignored; tests send it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     found = find(choice.interpreters)
@@ -289,7 +301,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(f"not here: {line}" for line in absent))
         return 0
     CACHE.mkdir(parents=True, exist_ok=True)
-    return report(_run_rows(choice, here, options.pytest), absent, choice.steps)
+    rows = _run_rows(choice, here, options.pytest, options.share)
+    return report(rows, absent, choice.steps, options.share)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Make a root of Debian's unstable branch, which has more interpreters, and run the matrix in it.
 
-    python tools/matrix_root.py [--root FOLDER] [--keep] [--compiler] [WORD ...]
+    python tools/matrix_root.py [--root FOLDER] [--keep] [--compiler] [--share N] [WORD ...]
 
-WORDs are those of `tools/matrix.py`. Wanted are Linux, root, and debootstrap; the mirror and the
-settings of apt and pip are this machine's. What is missing is said, and then nothing is done. The
-root takes 0.5 GB, with a compiler 1.1 GB, and is removed at the end unless it is to be kept: kept,
-the next run uses it as it is. Only the standard library is used.
+WORDs, `--share` and `--pytest` are those of `tools/matrix.py`. Wanted are Linux, root, and
+debootstrap; the mirror and the settings of apt and pip are this machine's. What is missing is said,
+and then nothing is done. The root takes 0.5 GB, with a compiler 1.1 GB, and is removed at the end
+unless it is to be kept: kept, the next run uses it as it is. Only the standard library is used.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -224,7 +225,7 @@ def run(root: Path, words: Sequence[str]) -> int:
             _copy(pip, root)
         programs = sorted(root.glob("usr/bin/python3.[0-9]*[0-9]")) or [root / "usr/bin/pypy3"]
         program = f"/usr/bin/{programs[-1].name}"
-        arguments = " ".join(words)
+        arguments = shlex.join(words)
         script = f"cd /{INSIDE} && exec {program} tools/matrix.py {arguments}"
         command = ("chroot", str(root), "/bin/sh", "-c", script)
         return subprocess.run(command, check=False, env=_environment()).returncode
@@ -242,6 +243,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit status of the matrix, 2 for no root."""
     parser = argparse.ArgumentParser(description="Run the matrix in a root of Debian unstable.")
     parser.add_argument("words", nargs="*", metavar="WORD", help="as for tools/matrix.py")
+    parser.add_argument("--share", default="", metavar="N", help="as for tools/matrix.py")
+    parser.add_argument("--pytest", action="append", default=[], help="as for tools/matrix.py")
     parser.add_argument("--root", type=Path, help="where it is made, or was kept")
     parser.add_argument("--mirror", default="", help="where Debian is, if not where apt has it")
     parser.add_argument("--keep", action="store_true", help="leave it there")
@@ -253,13 +256,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for line in lacks:
             print(f"  {line}", file=sys.stderr)
         return 2
+    words = [f"--share={options.share}"] * bool(options.share)
+    words += [*(f"--pytest={each}" for each in options.pytest), *options.words]
     root = options.root or Path(tempfile.mkdtemp(prefix="couchloop-root-"))
     try:
         make(root, address)
         with _mounted(root, "/proc", "proc"), _mounted(root, _SHARED, "tmpfs"):
             install(root, compiler=options.compiler)
             copy_checkout(root)
-            return run(root, options.words)
+            return run(root, words)
     except subprocess.CalledProcessError as error:
         print(f"{error.cmd[0]} ended with status {error.returncode}", file=sys.stderr)
         return 1

@@ -124,12 +124,26 @@ def _reason(error: Exception) -> str:
     return printable(general(str(error)))
 
 
+JSON_ERRORS: tuple[type[Exception], ...] = (ValueError, RecursionError)
+"""What reading and writing JSON raise: what msgspec does is no ValueError in version 0.20."""
+try_decode_json: Callable[[Buffer], Value] = _plain_decode
+"""Reads almost any JSON; whatever it fails on is for `decode_json` to read, or to refuse.
+msgspec fails on lone surrogates, 1e400, a byte order mark, and never reads what `json` does not."""
+try:
+    import msgspec
+except ImportError:
+    pass
+else:
+    JSON_ERRORS = (*JSON_ERRORS, msgspec.MsgspecError)
+    try_decode_json = msgspec.json.Decoder().decode
+
+
 def _record_encode(value: object) -> bytes:
     """Write what may be a Struct or a dataclass."""
     if is_record(type(value)):
         try:
             data = encode_record(value)
-        except (TypeError, ValueError, RecursionError):
+        except Exception:  # noqa: BLE001 - the other one says why
             return _plain_encode(value)
         if b"null" not in data:
             # What is null there may be NaN here.
@@ -172,23 +186,12 @@ else:
 
     encode_json = _fast_encode
 
-# What decodes first. msgspec fails on some documents that `json` reads (lone surrogates, 1e400, a
-# byte order mark), never the other way; so whatever it fails on is read again.
-try_decode_json: Callable[[Buffer], Value] = _plain_decode
-"""Reads almost any JSON; whatever it fails on is for `decode_json` to read, or to refuse."""
-try:
-    import msgspec
-except ImportError:
-    pass
-else:
-    try_decode_json = msgspec.json.Decoder().decode
-
 
 def decode_json(data: Buffer) -> Value:
     """Read JSON; raises `ValueFormatError` for bytes that are not JSON."""
     try:
         return try_decode_json(data)
-    except (ValueError, RecursionError):
+    except JSON_ERRORS:
         return _plain_decode(data)
 
 
@@ -309,7 +312,7 @@ class Transcoder:
                 return self._decode_json(value)
             try:  # decode_json, without its call
                 return try_decode_json(value)
-            except (ValueError, RecursionError):
+            except JSON_ERRORS:
                 return _plain_decode(value)
         if common == FMT_BYTES & _COMMON_MASK:
             return bytes(value)
@@ -593,8 +596,6 @@ def check_format(format: object) -> int:  # noqa: A002 - 2.5's name
     """
     number = exact_integer(format)
     if number is None:
-        raise InvalidSettingError(
-            f"a format is one of {', '.join(FORMATS)}, not {type(format).__name__}",
-            objextra=format,
-        )
+        text = f"a format is one of {', '.join(FORMATS)}, not {type(format).__name__}"
+        raise InvalidSettingError(text, objextra=format)
     return number

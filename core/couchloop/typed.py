@@ -131,8 +131,9 @@ def convert(value: Any, kind: Any) -> Any:
 
 def is_about_type(error: Exception) -> bool:
     """Whether a decoder raised *error* for its type, or in its code, and not for JSON as such."""
+    # What msgspec says of JSON as such is no ValueError in version 0.20.
     return isinstance(error, msgspec.ValidationError) or not isinstance(
-        error, ValueError | RecursionError
+        error, ValueError | RecursionError | msgspec.DecodeError
     )
 
 

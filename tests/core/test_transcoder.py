@@ -685,3 +685,17 @@ class TestKinds:
         encoded, written = LegacyTranscoderPP().encode_value(value, format_)
         assert written == flags
         assert Transcoder().decode_value(encoded, written) == value
+
+
+def test_errors_of_msgspec() -> None:
+    """Whatever msgspec says of JSON is handled, in versions where that is no ValueError, too."""
+    msgspec = pytest.importorskip("msgspec")
+    for name in ("DecodeError", "EncodeError", "ValidationError"):
+        assert issubclass(getattr(msgspec, name), transcoder.JSON_ERRORS)
+
+
+@pytest.mark.parametrize("document", [b"NaN", b"1e400", b'"\\ud800"', b"\xef\xbb\xbf1"])
+def test_what_the_quick_one_does_not_read(document: bytes) -> None:
+    """`json` reads it."""
+    assert repr(Transcoder().decode_value(document, FMT_JSON)) == repr(json.loads(document))
+    assert repr(transcoder.decode_json(document)) == repr(json.loads(document))

@@ -147,10 +147,25 @@ def test_report(failed: int, status: int, capsys: pytest.CaptureFixture[str]) ->
     assert matrix.report(rows, absent, list(cells)) == status
     lines = capsys.readouterr().out.splitlines()
     assert "| interpreter | libraries | core | gcouchbase |" in lines
+    assert "Brief: tests of many cases tried a share of 1/4" in lines
     row = f"| 3.14.1 | newest: Twisted 26.10.0, gevent - | 10 / {failed} / 2 | - |"
     assert row in lines
     assert "  core left out 2 x no snappy" in lines
     assert "not here: 3.14t: no free-threaded interpreter was found (python3.14t)" in lines
+
+
+def test_report_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+    """What tried every case does not call itself brief."""
+    rows = [Row(HERE, "newest", ENVIRONMENT, {"core": Cell(10)})]
+    assert matrix.report(rows, [], ["core"], divisor=1) == 0
+    assert "Brief" not in capsys.readouterr().out
+
+
+def test_no_share(capsys: pytest.CaptureFixture[str]) -> None:
+    """A share is a number of one at least."""
+    with pytest.raises(SystemExit):
+        matrix.main(["--share", "0"])
+    assert "at least 1" in capsys.readouterr().err
 
 
 def test_nothing_ran(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from couchloop.http.json_value import BLANKS, GAP, SCALAR, TEXT
-from couchloop.transcoder import Buffer
+from couchloop.transcoder import JSON_ERRORS, Buffer
 
 _DEEPEST: Final = 8
 """Objects and lists in each other, for the regular expression; it grows with each level."""
@@ -27,7 +27,7 @@ _NEWLINE: Final = b"\n"
 _CLOSING: Final = b'}]"'
 
 split: Callable[[bytes], Iterable[Buffer]] | None = None
-"""Return the values in a JSON list, as buffers of their bytes; raise ValueError if it is none."""
+"""Return the values in a JSON list, as buffers of their bytes; raise JSON_ERRORS if it is none."""
 try:
     import msgspec
 except ImportError:
@@ -43,7 +43,7 @@ if split is not None:
 
 
 Read = Callable[[bytes], list[Any]]
-"""Return what the values of a JSON list mean; raise ValueError if it cannot tell."""
+"""Return what the values of a JSON list mean; raise JSON_ERRORS if it cannot tell."""
 
 try_decode_list: Read | None = None
 """Reads what `couchloop.transcoder.try_decode_json` reads; None: there is no such thing."""
@@ -81,7 +81,7 @@ def whole_answer(
         rows: list[Any] | None = None
         if listed is not None and listed != b"null":
             rows = list(map(bytes, split(listed))) if read is None else read(listed)
-    except (ValueError, RecursionError):
+    except JSON_ERRORS:
         return None
     # A member that is there twice is a fault. With an escape, a name has many forms.
     rest = data.replace(listed, b"", 1) if listed else data
@@ -150,12 +150,12 @@ class WholeRows:
             if self.read is not None and _is_shallow(listed):
                 try:
                     return Found(self.read(listed), end, is_after_row=True)
-                except (ValueError, RecursionError):
+                except JSON_ERRORS:
                     # There may be one that only `json` can read.
                     pass
             try:
                 rows = list(map(bytes, split(listed)))
-            except (ValueError, RecursionError):
+            except JSON_ERRORS:
                 pass
             else:
                 is_found = rows and self._are_flat(rows)
