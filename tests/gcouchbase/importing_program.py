@@ -325,6 +325,8 @@ def fork(_: str) -> None:
         go_on.release()
 
     _start(release, ())
+    # gevent watches for ends of children from its first `child` watcher on: this one is quick.
+    gevent.get_hub().loop.install_sigchld()
     child = os.fork()
     if not child:
         sys.meta_path.pop(0)

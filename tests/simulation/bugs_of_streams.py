@@ -17,7 +17,7 @@ from couchloop.operations.scan_requests import Bounds, Continue
 from couchloop.operations.stream import Pull, Stream
 from couchloop.operations.watched_stream import WatchedStream
 from couchloop.operations.watching import Sight
-from couchloop.session import dispatcher as dispatchers
+from couchloop.session import unavailable
 from couchloop.session.dispatcher import Dispatcher
 from couchloop.session.opening import Opening
 from couchloop.topology import configuration
@@ -203,4 +203,4 @@ def ask_no_web_ports(patch: pytest.MonkeyPatch) -> None:
 
 def send_whatever(patch: pytest.MonkeyPatch) -> None:
     """Send to plain servers what they do not know."""
-    patch.setattr(dispatchers, "unavailable", lambda *_, **__: None)
+    patch.setattr(unavailable, "unavailable", lambda *_, **__: None)
