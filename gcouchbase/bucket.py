@@ -148,18 +148,18 @@ class Bucket(
 
     def view_indexes(self) -> ViewIndexManager:
         """Return what makes, publishes and drops design documents, without any I/O."""
-        return management.ViewIndexManager(self, defaults_of_bucket(self._settings))
+        return management.ViewIndexManager(self, defaults_of_bucket(self))
 
     def bucket_manager(self) -> DesignManager:
         """Return what SDK 2.5 has for design documents, without any I/O."""
-        return management.DesignManager(self, defaults_of_bucket(self._settings))
+        return management.DesignManager(self, defaults_of_bucket(self))
 
     def flush(self) -> None:
         """Delete all documents of the bucket, as `cluster.buckets().flush_bucket` does.
 
         Raises BucketNotFlushableError unless the bucket's setting allows it, NotAuthorizedError.
         """
-        management.BucketManager(self, defaults_of_bucket(self._settings)).flush_bucket(self.bucket)
+        management.BucketManager(self, defaults_of_bucket(self)).flush_bucket(self.bucket)
 
     @staticmethod
     def _manager(bucket: Any) -> CollectionManager:

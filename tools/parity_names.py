@@ -104,10 +104,10 @@ tracing_orphaned_queue_size
 tracing_threshold_queue_flush_interval
 tracing_threshold_queue_size
 tracing_threshold_kv
-tracing_threshold_n1ql | | {_QUERIES}
-tracing_threshold_view | | {_QUERIES}
-tracing_threshold_fts | | {_QUERIES}
-tracing_threshold_analytics | | {_QUERIES}
+tracing_threshold_n1ql
+tracing_threshold_view
+tracing_threshold_fts
+tracing_threshold_analytics
 lcb_version | | out: there is no libcouchbase; `couchloop.__version__`
 add_bucket_creds | | {_QUERIES}
 ping | RFC 0061's report too

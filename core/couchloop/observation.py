@@ -9,13 +9,17 @@ from typing import Any, Final, Protocol
 
 from couchloop.exceptions import CouchbaseError
 
+KV: Final = "kv"
+"""The data service, by RFC 0067's name."""
+MANAGEMENT: Final = "management"
+"""Whatever managers ask, in one step or in several, of whichever service."""
 _DIGITS: Final = 16
 """Of a key's hash: enough that two keys hardly ever share one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """One operation that is over. Times are in seconds; None: unknown."""
+    """One operation, or request to a service, that is over. Times are in seconds; None: unknown."""
 
     name: str
     """Of the Bucket's method: `get`, `upsert`."""
@@ -43,7 +47,14 @@ class Completed:
     bucket: str = ""
     """The bucket's name."""
     status: int | None = None
-    """The server's last answer to it (`couchloop.wire.Status`); None: there was none."""
+    """The server's last answer to it (`couchloop.wire.Status`; of what is asked of a service the
+    status of HTTP); None: there was none."""
+    service: str = KV
+    """Which was asked: `kv`, `query`, `search`, `views`, `analytics` or `management`."""
+    request_id: str | None = None
+    """By which the service's own logs name a request (`client_context_id`), if it has that."""
+    statement: str | None = field(default=None, repr=False)
+    """What a query says, where the option `show_queries` lets it be shown."""
 
     @property
     def retries(self) -> int:
@@ -53,7 +64,7 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A call that begins: of one operation, of a batch, or of what takes several steps."""
+    """A call that begins: of one operation, a batch, a request to a service, or several steps."""
 
     name: str
     """Of the Bucket's method: `get`, `get_multi`, `list_append`."""
@@ -74,6 +85,10 @@ class Started:
     """The document's key, however private; None: it is about none, or about several."""
     is_redacted: bool = False
     """Whether users' data is kept out of logs (the option `log_redaction`)."""
+    service: str = KV
+    """Which is asked: `kv`, `query`, `search`, `views`, `analytics` or `management`."""
+    statement: str | None = field(default=None, repr=False)
+    """What a query says, where the option `show_queries` lets it be shown."""
 
     @property
     def key(self) -> str | None:
@@ -159,7 +174,7 @@ class Observer(Protocol):
     """Whoever wants to know. Called on the loop: it must not block."""
 
     def completed(self, operation: Completed, /) -> None:
-        """Called with an operation that is over."""
+        """Called with an operation, or a request to a service, that is over."""
 
     def answered_late(self, answer: LateAnswer, /) -> None:
         """Called with an answer that nobody waits for."""

@@ -90,6 +90,12 @@ class AnalyticsStream(RowStream[Any]):
     def _row(self, data: bytes) -> Any:
         raise NotImplementedError
 
+    @property
+    def request_id(self) -> str | None:
+        """See `RowStream`."""
+        found = self._members.get("client_context_id")
+        return found if isinstance(found, str) else None
+
     # What is sent
 
     def asked_of(self, config: ClusterConfig, memory: Memory, seconds: float) -> ServiceRequest:

@@ -32,10 +32,12 @@ from couchloop.hot.operation import Defaults
 from couchloop.later import Module
 from couchloop.observation import AnyObserver
 from couchloop.session.diagnostics import DiagnosticsReport, diagnostics_of
+from couchloop.session.dispatcher import Dispatcher
 from couchloop.session.events import LogRecord
 from couchloop.session.health import ClusterState, cluster_state
 from couchloop.session.parking import Queued
 from couchloop.session.session import SessionState
+from couchloop.session.shared import weakly
 from couchloop.settings.configure import (
     one_string,
     without_login,
@@ -47,10 +49,12 @@ from couchloop.transcoder import Transcoder, check_format
 if TYPE_CHECKING:
     from couchloop.observe import calls
     from couchloop.observe import dispatcher as observing
+    from couchloop.observe import requests as observed
 else:
     # Few programs have observers.
     calls = Module("couchloop.observe.calls", globals())
     observing = Module("couchloop.observe.dispatcher", globals())
+    observed = Module("couchloop.observe.requests", globals())
 
 _config_of: Final = attrgetter("_driver.session.config")
 
@@ -154,6 +158,7 @@ class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
         given = self._settings.observer
         for observer in self._observers if given is None else (given, *self._observers):
             observing.add_observer(driver.session, observer, self._wall_clock)
+        self._watch()
         # The finaliser may run in any thread: the driver only schedules the end.
         self._finalizer = finalize(self, driver.abandon)
         self._finalizer.atexit = False
@@ -371,6 +376,7 @@ class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
         if not any(each is observer for each in (*self._observers, self._settings.observer)):
             self._observers = (*self._observers, observer)
             observing.add_observer(self._driver.session, observer, self._wall_clock)
+            self._watch()
 
     def remove_observer(self, observer: AnyObserver) -> None:
         """Tell *observer* no more, but of the end of calls that it saw begin.
@@ -383,6 +389,14 @@ class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
         if any(each is observer for each in self._observers):
             self._observers = tuple(each for each in self._observers if each is not observer)
             observing.remove_observer(self._driver.session, observer)
+            self._watch()
+
+    def _watch(self) -> None:
+        """Have what is asked of services tell of itself if anybody wants to know."""
+        session, by = self._driver.session, None
+        if type(session.dispatcher) is not Dispatcher:
+            by = observed.requests_of(session, weakly(self._driver.schedule))
+        self._defaults.services.watching.by = by
 
     @property
     def cluster_state(self) -> ClusterState:

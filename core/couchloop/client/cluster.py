@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 from weakref import WeakKeyDictionary, ref
 
 from couchloop.auth import Authenticator, PasswordAuthenticator
@@ -21,6 +21,8 @@ from couchloop.exceptions import (
 from couchloop.hot.encoding import transcoder_of
 from couchloop.hot.operation import Defaults
 from couchloop.hot.service_defaults import ServiceDefaults
+from couchloop.later import Module
+from couchloop.observation import AnyObserver
 from couchloop.safety.secret import Secret, sealed
 from couchloop.session.diagnostics import DiagnosticsReport, diagnostics_of
 from couchloop.settings.configure import (
@@ -29,10 +31,18 @@ from couchloop.settings.configure import (
 )
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.environment import read_environment
-from couchloop.settings.from_options import number, service_times
+from couchloop.settings.from_options import number, reports_of, service_times
 from couchloop.settings.masking import masked
 from couchloop.settings.options import parse_options
 from couchloop.settings.values import Settings
+
+if TYPE_CHECKING:
+    from couchloop.observe import calls
+    from couchloop.observe import requests as observed
+else:
+    # Few programs have observers.
+    calls = Module("couchloop.observe.calls", globals())
+    observed = Module("couchloop.observe.requests", globals())
 
 B = TypeVar("B", bound="BucketBase")
 
@@ -81,6 +91,10 @@ class ClusterBase(Generic[B]):
             # Whoever connects is told what is wrong with it.
             read_environment(environment).apply(options, tls_scheme=parsed.tls)
         times = service_times(options)
+        self._reports = reports_of(options)
+        self._is_redacted = bool(options.get("log_redaction", False))
+        self._requests: observed.ClusterRequests | None = None
+        """Who is told of what it asks services, if anybody is."""
         self._defaults = Defaults(
             transcoder_of(None),
             0,
@@ -97,6 +111,8 @@ class ClusterBase(Generic[B]):
             connection_string = connection_string.encode()
         self.connection_string = connection_string
         self.bucket_class = bucket_class
+        if self._reports.tracing or self._reports.metrics:
+            self._watch()
         self._handed_on = {name: value for name, value in handed_on.items() if value is not None}
         self.authenticator: Authenticator | None = None
         self._opened: dict[int, ref[B]] = {}
@@ -231,6 +247,35 @@ class ClusterBase(Generic[B]):
             "authenticator": self.authenticator,
             "is_cluster": True,
         }
+
+    def add_observer(self, observer: AnyObserver) -> None:
+        """Have *observer* told of what this Cluster itself asks services from now on.
+
+        It has the methods of one of the observers of `couchloop.observation`, or of several; of
+        nodes and documents the Buckets tell those who observe them (`Bucket.add_observer`).
+
+        Raises ArgumentError for what has none of these methods.
+        """
+        calls.check_observer(observer)
+        self._watch().calls.add(observer)
+
+    def remove_observer(self, observer: AnyObserver) -> None:
+        """Tell *observer* no more, but of the end of calls that it saw begin."""
+        requests = self._requests
+        if requests is not None:
+            requests.calls.remove(observer)
+            if not requests.is_wanted:
+                self._defaults.services.watching.by = None
+
+    def _watch(self) -> observed.ClusterRequests:
+        """Have requests tell of themselves; return whom they tell."""
+        requests = self._requests
+        if requests is None:
+            settings = observed.ReportSettings(self._reports, self._is_redacted)
+            requests = self._requests = observed.ClusterRequests(settings)
+            requests.calls.wall_clock = self.bucket_class._wall_clock  # noqa: SLF001 - ours
+        self._defaults.services.watching.by = requests
+        return requests
 
     # Services
 

@@ -148,7 +148,7 @@ class CollectionBase(_Part):
 
     def _index_defaults(self) -> BucketDefaults:
         """Return what calls about its indexes use where they say nothing."""
-        defaults = defaults_of_bucket(self._bucket._settings)  # noqa: SLF001 - ours
+        defaults = defaults_of_bucket(self._bucket)
         defaults.collection = CollectionName(*self._names)
         return defaults
 
@@ -166,7 +166,7 @@ class ScopeBase(_Part, Generic[C_co]):
         return self._bucket._ask_services()  # type: ignore[no-any-return]  # noqa: SLF001 - ours
 
     def _services_defaults(self) -> ScopeDefaults:
-        return defaults_of_scope(self._bucket._settings, self._names[0])  # noqa: SLF001
+        return defaults_of_scope(self._bucket, self._names[0])
 
     @property
     def _defaults(self) -> Any:
@@ -202,7 +202,7 @@ class CollectionManagerBase:
         self._bucket = bucket
         self._defaults = bucket._defaults  # noqa: SLF001 - ours
         self._driver = bucket._driver  # noqa: SLF001
-        self._services_defaults = defaults_of_bucket(bucket._settings)  # noqa: SLF001
+        self._services_defaults = defaults_of_bucket(bucket)
 
     def _ask_services(self) -> Any:
         return self._bucket._ask_services()  # noqa: SLF001 - ours

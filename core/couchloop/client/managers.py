@@ -67,15 +67,21 @@ def service_defaults(settings: Settings) -> ServiceDefaults:
     )
 
 
-def defaults_of_bucket(settings: Settings) -> BucketDefaults:
-    """Return what the calls of a bucket's managers use where they say nothing."""
-    timeout = settings.http.management_timeout
-    return BucketDefaults(transcoder_of(None), 0, timeout=timeout, bucket=settings.bucket)
+def defaults_of_bucket(bucket: Any) -> BucketDefaults:
+    """Return what the calls of a Bucket's managers use where they say nothing."""
+    return BucketDefaults(transcoder_of(None), 0, bucket=bucket.bucket, **_of_managers(bucket))
 
 
-def defaults_of_scope(settings: Settings, scope: str) -> ScopeDefaults:
+def defaults_of_scope(bucket: Any, scope: str) -> ScopeDefaults:
     """Likewise of a scope's."""
-    timeout = settings.http.management_timeout
     return ScopeDefaults(
-        transcoder_of(None), 0, timeout=timeout, bucket=settings.bucket, scope=scope
+        transcoder_of(None), 0, bucket=bucket.bucket, scope=scope, **_of_managers(bucket)
     )
+
+
+def _of_managers(bucket: Any) -> dict[str, Any]:
+    services = bucket._defaults.services  # noqa: SLF001 - ours
+    return {
+        "timeout": bucket._settings.http.management_timeout,  # noqa: SLF001 - ours
+        "services": ServiceDefaults(watching=services.watching),
+    }

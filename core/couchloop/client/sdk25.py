@@ -26,7 +26,6 @@ from couchloop.exceptions import (
     CouchbaseError,
     FeatureNotAvailableError,
     InvalidSettingError,
-    NotYetAvailableError,
     PipelineError,
 )
 from couchloop.hot.encoding import Passthrough, encode_key
@@ -44,8 +43,6 @@ _COMPRESSION: Final = {
 _MODES: Final = {number: mode for mode, number in _COMPRESSION.items()}
 
 _QUERIES: Final = "queries are not there yet"
-_ANALYTICS: Final = "slow analytics queries are not reported yet"
-_SEARCHES: Final = "slow searches are not reported yet"
 _CRYPTO: Final = "encryption of fields is not there yet: encrypt values in a transcoder"
 
 
@@ -87,16 +84,6 @@ class _OfBucketManager:
         method.__name__, method.__qualname__ = name, f"{owner.__name__}.{name}"
         method.__doc__ = f"Do what `bucket_manager().{name}` does: a name of SDK 2.5, which warns."
         return method if instance is None else MethodType(method, instance)
-
-
-def _later_property(name: str, why: str) -> Any:
-    """Make an attribute that comes with a later version."""
-
-    def say(*_: Any) -> Any:
-        # An AttributeError too, so that hasattr() and tools that list attributes go on.
-        raise NotYetAvailableError(f"{name} comes with a later version of couchloop: {why}")
-
-    return property(say, say, doc=f"Raises NotYetAvailableError: {why}.")
 
 
 def _as_option(name: str, value: object) -> float:
@@ -168,11 +155,6 @@ class Sdk25Names(LaterNames, OfBucketManager):
     unregister_crypto_provider = _NotYet(_CRYPTO)
     encrypt_fields = _NotYet(_CRYPTO)
     decrypt_fields = _NotYet(_CRYPTO)
-
-    tracing_threshold_n1ql = _later_property("tracing_threshold_n1ql", _QUERIES)
-    tracing_threshold_view = _later_property("tracing_threshold_view", _QUERIES)
-    tracing_threshold_fts = _later_property("tracing_threshold_fts", _SEARCHES)
-    tracing_threshold_analytics = _later_property("tracing_threshold_analytics", _ANALYTICS)
 
     def pipeline(self) -> Any:
         """Raise PipelineError: where calls do not wait, as on Twisted, all are a pipeline."""
@@ -270,6 +252,20 @@ class Sdk25Names(LaterNames, OfBucketManager):
 
     tracing_threshold_kv = _report(
         "tracing_threshold_kv", "threshold", "Seconds from which on an operation is slow."
+    )
+    tracing_threshold_n1ql = _report(
+        "tracing_threshold_n1ql", "query_threshold", "Seconds from which on a query is slow."
+    )
+    tracing_threshold_view = _report(
+        "tracing_threshold_view", "views_threshold", "Seconds from which on a view query is slow."
+    )
+    tracing_threshold_fts = _report(
+        "tracing_threshold_fts", "search_threshold", "Seconds from which on a search is slow."
+    )
+    tracing_threshold_analytics = _report(
+        "tracing_threshold_analytics",
+        "analytics_threshold",
+        "Seconds from which on an analytics query is slow.",
     )
     tracing_threshold_queue_flush_interval = _report(
         "tracing_threshold_queue_flush_interval",

@@ -17,14 +17,19 @@ from couchloop.client.driver import Driver
 from couchloop.exceptions import FeatureNotAvailableError, ForkedProcessError
 from couchloop.hot.encoding import transcoder_of
 from couchloop.hot.operation import Defaults
+from couchloop.later import Module
 from couchloop.session.session import SessionState
 from couchloop.settings.hosts import is_loopback
-from couchloop.settings.values import Address, Http, Login, Settings, Tls, one_forms
+from couchloop.settings.values import Address, Http, Login, Reports, Settings, Tls, one_forms
 
 if TYPE_CHECKING:
     from couchloop.client.registry import Registry
+    from couchloop.observe import requests as observed
     from couchloop.session.health import HealthView
     from couchloop.session.services.services import Topology
+else:
+    # Who asks no services needs none of it.
+    observed = Module("couchloop.observe.requests", globals())
 
 MakeDriver = Callable[[Any, Settings, Mapping[str, Any]], Driver]
 """Makes the driver of a loop, for settings and for the arguments of a Bucket or Cluster."""
@@ -82,6 +87,7 @@ def of_cluster(settings: Settings) -> Settings:
         default_format=0,
         transcoder=None,
         observer=None,
+        reports=Reports(),
         config_cache="",
         bootstrap_on="all" if settings.config_cache else settings.bootstrap_on,
         operation_timeout=settings.http.management_timeout,
@@ -136,6 +142,10 @@ class ClusterServices:
         driver.session.services.borrow = lambda: None if (method := borrow()) is None else method()
         # It looks for the cluster where no Bucket knows it, and again where it is not found.
         driver.session.opening.lazy = True
+        here = ref(driver)
+        observed.tell_of_requests(
+            driver.session, lambda: 0.0 if (its := here()) is None else its.now()
+        )
         driver.renew = WeakMethod(self._renew)
         self._finalizer = finalize(self, driver.abandon)
         self._finalizer.atexit = False

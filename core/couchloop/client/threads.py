@@ -142,7 +142,7 @@ class ThreadSafeBucket(
 
     def _asked(self) -> OfBucket:
         bucket = self._target
-        return managers.OfBucket(bucket, defaults_of_bucket(bucket._settings))  # noqa: SLF001 - ours
+        return managers.OfBucket(bucket, defaults_of_bucket(bucket))
 
     @property
     def connected(self) -> bool:
@@ -247,7 +247,7 @@ class ThreadSafeScope(QueryMethods, AnalyticsMethods, SearchMethods):
 
     def _asked(self) -> OfBucket:
         bucket = self._bucket
-        return managers.OfBucket(bucket, defaults_of_scope(bucket._settings, self._name))  # noqa: SLF001
+        return managers.OfBucket(bucket, defaults_of_scope(bucket, self._name))
 
 
 class ThreadSafeCluster(

@@ -6,15 +6,13 @@ from typing import Final
 
 from couchloop import exceptions
 from couchloop.exceptions import CouchbaseError
-from couchloop.observation import Ended, Started
+from couchloop.observation import KV, Ended, Started
 
 DURATION: Final = "db.client.operation.duration"
 """The name of the metric: the time of a call in seconds."""
 BOUNDARIES: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
 """Seconds where the conventions want a histogram's buckets to end."""
 SYSTEM: Final = "couchbase"
-SERVICE: Final = "kv"
-"""Of every call that is observed."""
 DEFAULT: Final = "_default"
 """What RFC 0067 calls the scope and the collection that need no name."""
 OTHER: Final = "_OTHER"
@@ -74,6 +72,36 @@ _ERRORS: Final = {
     exceptions.SubdocNumberTooBigError: "NumberTooBig",
     exceptions.SubdocBadDeltaError: "DeltaInvalid",
     exceptions.DocumentTooDeepError: "DocumentTooDeep",
+    exceptions.QueryParsingError: "ParsingFailure",
+    exceptions.AnalyticsParsingError: "ParsingFailure",
+    exceptions.QueryPlanningError: "PlanningFailure",
+    exceptions.QueryIndexFailureError: "IndexFailure",
+    exceptions.PreparedStatementError: "PreparedStatementFailure",
+    exceptions.DmlFailureError: "DmlFailure",
+    exceptions.QueryCasMismatchError: "CasMismatch",
+    exceptions.QueryDocumentExistsError: "DocumentExists",
+    exceptions.QueryDocumentNotFoundError: "DocumentNotFound",
+    exceptions.QueryScopeNotFoundError: "ScopeNotFound",
+    exceptions.QueryCollectionNotFoundError: "CollectionNotFound",
+    exceptions.IndexNotFoundError: "IndexNotFound",
+    exceptions.IndexExistsError: "IndexExists",
+    exceptions.CompilationFailureError: "CompilationFailure",
+    exceptions.JobQueueFullError: "JobQueueFull",
+    exceptions.DatasetNotFoundError: "DatasetNotFound",
+    exceptions.DatasetExistsError: "DatasetExists",
+    exceptions.DataverseNotFoundError: "DataverseNotFound",
+    exceptions.DataverseExistsError: "DataverseExists",
+    exceptions.LinkNotFoundError: "LinkNotFound",
+    exceptions.LinkExistsError: "LinkExists",
+    exceptions.ViewNotFoundError: "ViewNotFound",
+    exceptions.DesignDocumentNotFoundError: "DesignDocumentNotFound",
+    exceptions.BucketExistsError: "BucketExists",
+    exceptions.BucketNotFlushableError: "BucketNotFlushable",
+    exceptions.ScopeExistsError: "ScopeExists",
+    exceptions.CollectionExistsError: "CollectionExists",
+    exceptions.UserNotFoundError: "UserNotFound",
+    exceptions.GroupNotFoundError: "GroupNotFound",
+    exceptions.EventingFunctionNotFoundError: "EventingFunctionNotFound",
 }
 """RFC 0058's names of errors, without a language's suffix."""
 
@@ -93,21 +121,27 @@ def failed(ended: Ended) -> str:
     return "" if ended.outcome is None else error_type(ended.outcome)
 
 
+_REQUESTS: Final = frozenset({"query", "search", "views", "analytics"})
+"""Services of which RFC 0067 calls each request by their name, whatever method has asked it."""
+
+
 def operation(call: Started) -> str:
     """Return the name of what a call does: a batch of several like operations says so."""
+    if call.service in _REQUESTS:
+        return call.service
     name = call.name.removesuffix("_multi") if call.batch_size is not None else call.name
     name = _OPERATIONS.get(name, name)
     return name if call.batch_size in {None, 1} else f"BATCH {name}"
 
 
 def scope(call: Started) -> str:
-    """Return the name of its scope, written out."""
-    return call.scope or DEFAULT
+    """Return the name of its scope, written out; empty: it is a request to a service without."""
+    return call.scope or (DEFAULT if call.service == KV else "")
 
 
 def collection(call: Started) -> str:
-    """Return the name of its collection, written out."""
-    return call.collection or DEFAULT
+    """Return the name of its collection, written out; empty: likewise."""
+    return call.collection or (DEFAULT if call.service == KV else "")
 
 
 def durability(call: Started) -> str | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from couchloop import __version__
 from couchloop.contrib import naming
-from couchloop.observation import Completed, Ended, Started
+from couchloop.observation import KV, Completed, Ended, Started
 
 try:
     from opentelemetry import context as contexts
@@ -33,6 +33,8 @@ __all__ = ["DurationObserver", "SpanObserver"]
 
 _SCHEMA: Final = "https://opentelemetry.io/schemas/1.44.0"
 _NANOSECONDS: Final = 1_000_000_000
+_REFUSALS: Final = 400
+"""Statuses of HTTP from there on say that something has failed."""
 
 
 class SpanObserver:
@@ -67,6 +69,8 @@ class SpanObserver:
         level = naming.durability(call)
         if level is not None:
             attributes["couchbase.durability"] = level
+        if call.statement is not None and not call.is_redacted:
+            attributes["db.query.text"] = call.statement
         if self._with_keys and call.key is not None:
             attributes["couchbase.document.key"] = call.key
         target = call.collection or call.bucket
@@ -151,15 +155,19 @@ class DurationObserver:
 def _place(call: Started) -> dict[str, Any]:
     """Return what a call does, and where."""
     collection = naming.collection(call)
-    return {
+    place = {
         "db.system.name": naming.SYSTEM,
         "db.namespace": call.bucket,
         "db.operation.name": naming.operation(call),
         "db.collection.name": collection,
-        "couchbase.service": naming.SERVICE,
+        "couchbase.service": call.service,
         "couchbase.scope.name": naming.scope(call),
         "couchbase.collection.name": collection,
     }
+    if call.service != KV:
+        # What a request to a service does not name is left out.
+        return {name: value for name, value in place.items() if value}
+    return place
 
 
 def _node(operation: Completed) -> dict[str, Any]:
@@ -170,6 +178,10 @@ def _node(operation: Completed) -> dict[str, Any]:
         attributes["server.address"] = host.strip("[]")
         if port.isdecimal():
             attributes["server.port"] = int(port)
-    if operation.status:
-        attributes["db.response.status_code"] = f"{operation.status:#04x}"
+    status = operation.status
+    if operation.service != KV:
+        if status is not None and status >= _REFUSALS:
+            attributes["db.response.status_code"] = str(status)
+    elif status:
+        attributes["db.response.status_code"] = f"{status:#04x}"
     return attributes

@@ -105,7 +105,7 @@ class MetricsObserver:
         if metrics is None:
             metrics = _known[registry] = _Metrics(registry, buckets)
         self._metrics = metrics
-        self._durations: dict[tuple[str, str, str, str, str], Any] = {}
+        self._durations: dict[tuple[str, str, str, str, str, str], Any] = {}
         """Of calls seen so far: to find one by its labels takes three times as long."""
         self._pending: dict[str, Gauge] = {}
         self._process = os.getpid()
@@ -128,15 +128,16 @@ class MetricsObserver:
         labels = (
             started.bucket,
             naming.operation(started),
+            started.service,
             naming.scope(started),
             naming.collection(started),
             naming.failed(call),
         )
         durations = self._durations.get(labels)
         if durations is None:
-            bucket, operation, scope, collection, error = labels
+            bucket, operation, service, scope, collection, error = labels
             durations = self._durations[labels] = self._metrics.durations.labels(
-                naming.SYSTEM, bucket, operation, naming.SERVICE, scope, collection, error
+                naming.SYSTEM, bucket, operation, service, scope, collection, error
             )
         durations.observe(call.duration)
         if call.retries:

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class Watching:
+    """Who is told of what a Bucket or a Cluster asks services: all that it has made share this."""
+
+    __slots__ = ("by",)
+
+    def __init__(self) -> None:
+        self.by: Any = None
+        """A `couchloop.observe.requests.Requests`; None: nobody wants to know."""
 
 
 @dataclass(slots=True)
@@ -23,6 +34,8 @@ class ServiceDefaults:
     """For a search."""
     analytics_timeout: float = 75.0
     """For an analytics query."""
+    watching: Watching = field(default_factory=Watching)
+    """Who is told of requests."""
 
     @property
     def context(self) -> str:

@@ -107,6 +107,11 @@ class QueryStream(RowStream[Any]):
     def _row(self, data: bytes) -> Any:
         raise NotImplementedError
 
+    @property
+    def request_id(self) -> str | None:
+        """See `RowStream`."""
+        return self._context_id if isinstance(self._context_id, str) else None
+
     # What is sent
 
     def asked_of(self, config: ClusterConfig, memory: Memory, seconds: float) -> ServiceRequest:

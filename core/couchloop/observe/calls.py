@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from couchloop.durability import DurabilityLevel
 from couchloop.exceptions import ArgumentError, RequestCanceledError
@@ -16,13 +16,25 @@ from couchloop.wire.framing import JSON_VALUE, decode_framing
 if TYPE_CHECKING:
     from couchloop.hot.operation import CollectionName
     from couchloop.observation import Completed
-    from couchloop.session.shared import Shared
 
+Told = list[tuple[Callable[[Any, Any], object], Any]]
+"""Whom to tell of the end of a call, and what each has returned at its begin."""
 _NOWHERE: Final = None, None
 _LEVEL: Final = 1
 """The number of the framing extra that has a durability level."""
 _PAIR: Final = ("started", "ended")
 _SINGLE: Final = ("completed", "answered_late", "node_changed")
+
+
+class Observed(Protocol):
+    """What is needed of who is observed: a session's `Shared`, or what stands for one."""
+
+    @property
+    def settings(self) -> Any:
+        """What counts now; it has `log_redaction`, and of a Bucket its name."""
+
+    def log(self, level: str, text: str, **fields: object) -> None:
+        """Have a line logged."""
 
 
 class _Call(NamedTuple):
@@ -31,7 +43,7 @@ class _Call(NamedTuple):
     started: Started
     begun: float
     """The loop's time."""
-    told: list[tuple[Callable[[Any, Any], object], Any]]
+    told: Told
     """Whom to tell of its end, and what each has returned at its begin."""
 
 
@@ -60,10 +72,11 @@ class Calls:
         shared: of the session that is observed.
     """
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Observed) -> None:
         self._shared = shared
         self._observers: list[Any] = []
-        self._of_calls: list[Any] = []
+        self.of_calls: list[Any] = []
+        """Those who want to know of calls."""
         self._of_nodes: list[Any] = []
         self.of_operations: list[Any] = []
         """Those who want to know of each operation that is over."""
@@ -99,7 +112,7 @@ class Calls:
             return [each for each in observers if callable(getattr(each, name, None))]
 
         self._observers = observers
-        self._of_calls = those("started")
+        self.of_calls = those("started")
         self._of_nodes = those("node_changed")
         self.of_operations = those("completed")
         self.of_late_answers = those("answered_late")
@@ -122,13 +135,15 @@ class Calls:
 
     def begin(self, pending: Operation[Any] | Batch[Any], now: float) -> None:
         """Tell that the user has called: this is his frame, and his context."""
-        if not self._of_calls or pending.done:
+        if not self.of_calls or pending.done:
             return
         started = self._described(pending)
-        if started is None:
-            return
-        told = [(each.ended, self.call(each.started, started)) for each in self._of_calls]
-        self._under_way[pending] = _Call(started, now, told)
+        if started is not None:
+            self._under_way[pending] = _Call(started, now, self.announce(started))
+
+    def announce(self, started: Started) -> Told:
+        """Tell that a call begins; return whom to tell of its end, and what each has returned."""
+        return [(each.ended, self.call(each.started, started)) for each in self.of_calls]
 
     def is_under_way(self, pending: object) -> bool:
         """Whether somebody is to hear of the end of *pending*."""
@@ -148,17 +163,19 @@ class Calls:
             retries=retries,
             operation=completed,
         )
-        self._tell(call, ended)
+        self.tell(call.told, ended)
 
     def give_up(self, pending: Any, now: float) -> None:
         """Tell that nobody waits for a call any more."""
         call = self._under_way.pop(pending, None)
         if call is not None:
             duration = max(0.0, now - call.begun)
-            self._tell(call, Ended(call.started, duration, RequestCanceledError, is_cancelled=True))
+            ended = Ended(call.started, duration, RequestCanceledError, is_cancelled=True)
+            self.tell(call.told, ended)
 
-    def _tell(self, call: _Call, ended: Ended) -> None:
-        for tell, begun in call.told:
+    def tell(self, told: Told, ended: Ended) -> None:
+        """Tell those who saw it begin that a call is over."""
+        for tell, begun in told:
             self.call(tell, ended, begun)
 
     def _described(self, pending: Operation[Any] | Batch[Any]) -> Started | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -14,7 +13,7 @@ from couchloop.hot.request import Request
 from couchloop.kv.connection import Connection, connection_of
 from couchloop.observation import Completed, LateAnswer, NodeChange
 from couchloop.observe.calls import Calls
-from couchloop.observe.reports import Reporter, reporters
+from couchloop.observe.reporting import Reporting
 from couchloop.session.dispatcher import Dispatcher
 from couchloop.session.session import GiveTurn, Session
 from couchloop.session.shared import Random, Shared
@@ -77,18 +76,15 @@ class ObservedDispatcher(Dispatcher):
     def observe(self) -> None:
         """Begin to observe, as far as settings say so."""
         shared = self._shared
-        settings = shared.settings
         self._now = 0.0
         """The time of whatever completes an operation."""
-        self._reports = settings.reports
-        """What the reporters go by."""
-        self._reporters = reporters(settings.reports)
-        self.calls = Calls(shared)
+        self.calls = calls = Calls(shared)
         """Who observes, beside the reporters."""
-        shared.on_node = self.calls.node_changed
-        if settings.observer is not None:
-            self.calls.add(settings.observer)
-        self._armed: set[str] = set()
+        self.reporting = Reporting(shared, calls.call)
+        shared.on_node = calls.node_changed
+        observer = shared.settings.observer
+        if observer is not None:
+            calls.add(observer)
         self._sent: dict[Request, float] = {}
         """When each operation in flight was sent last."""
         self._given_up: dict[tuple[int, int], _Remembered] = {}
@@ -151,13 +147,12 @@ class ObservedDispatcher(Dispatcher):
     def forked(self) -> list[Request]:
         """See `Dispatcher`: what was observed so far is the parent process's to report."""
         self.calls.clear()
-        self._reporters.clear()
+        self.reporting.clear()
         return super().forked()
 
     def ended(self) -> None:
         """See `Dispatcher`: report what was observed since the last time."""
-        for reporter in self._reporters:
-            self._report(reporter)
+        self.reporting.report()
 
     # What is observed
 
@@ -206,13 +201,10 @@ class ObservedDispatcher(Dispatcher):
     def _tell(self, op: Operation[Any]) -> None:
         calls = self.calls
         sent = self._sent.pop(op, None)
-        if not (self._reporters or calls.of_operations or calls.is_under_way(op)):
+        if not (self.reporting or calls.of_operations or calls.is_under_way(op)):
             return
         done = self._completed(op, sent)
-        self._heed_settings()
-        for observer in (*self._reporters, *calls.of_operations):
-            calls.call(observer.completed, done)
-        self._arm()
+        self.reporting.completed(done, calls.of_operations, self._now)
         if op.batch is None:
             calls.end(op, self._now, done)
 
@@ -272,10 +264,7 @@ class ObservedDispatcher(Dispatcher):
             scope=scope,
             collection=collection,
         )
-        self._heed_settings()
-        for observer in (*self._reporters, *self.calls.of_late_answers):
-            self.calls.call(observer.answered_late, late)
-        self._arm()
+        self.reporting.answered_late(late, self.calls.of_late_answers, self._now)
 
     def cancel(self, op: Request) -> None:
         """See `Dispatcher`."""
@@ -293,34 +282,6 @@ class ObservedDispatcher(Dispatcher):
         )
         if len(self._given_up) > _MOST_REMEMBERED:
             del self._given_up[next(iter(self._given_up))]
-
-    # Reports
-
-    def _heed_settings(self) -> None:
-        """Have the reporters go by the settings that count now: attributes of the Bucket."""
-        reports = self._shared.settings.reports
-        if reports is not self._reports:
-            self._reports = reports
-            for reporter in self._reporters:
-                reporter.heed(reports)
-
-    def _arm(self) -> None:
-        for reporter in self._reporters:
-            if reporter.pending and reporter.title not in self._armed:
-                self._armed.add(reporter.title)
-                self._report_later(reporter)
-
-    def _report_later(self, reporter: Reporter) -> None:
-        def report(_now: float) -> None:
-            self._armed.discard(reporter.title)
-            self._report(reporter)
-
-        self._shared.timers.call_at(self._now + reporter.interval, report)
-
-    def _report(self, reporter: Reporter) -> None:
-        if reporter.pending:
-            report = json.dumps(reporter.take())
-            self._shared.log("info", "{title}: {report}", title=reporter.title, report=report)
 
 
 def _status(op: Operation[Any]) -> int | None:

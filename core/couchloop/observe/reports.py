@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from couchloop.observation import Completed, LateAnswer, Observer
 from couchloop.observe.histogram import Histogram
+from couchloop.safety.printable import printable
 from couchloop.settings.values import Reports
 
 _METRICS_INTERVAL: Final = 600.0
+_OTHERWISE: Final = 1.0
+"""Seconds from which on a request of managers is slow (RFC 0067)."""
+_LONGEST_STATEMENT: Final = 1024
+"""Characters of one that a report shows."""
 
 
 class Reporter(Observer, Protocol):
@@ -28,6 +34,10 @@ class Reporter(Observer, Protocol):
 
     def heed(self, reports: Reports, /) -> None:
         """Go by other settings from now on; when a report is due already stays as it is."""
+
+
+SERVICES: Final = ("kv", "query", "views", "search", "analytics", "management")
+"""In the order in which reports have them."""
 
 
 class _Top:
@@ -54,7 +64,7 @@ class _Top:
 
     def take(self) -> dict[str, Any]:
         top = [entry for _, _, entry in sorted(self._heap, key=lambda each: each[:2], reverse=True)]
-        report = {"kv": {"total_count": self.count, "top_requests": top}}
+        report = {"total_count": self.count, "top_requests": top}
         self.count = 0
         self._heap.clear()
         return report
@@ -70,45 +80,70 @@ def _entry(what: Completed | LateAnswer) -> dict[str, Any]:
         "last_dispatch_duration_us": None if dispatch is None else round(dispatch * 1e6),
         "last_server_duration_us": server,
         "last_local_id": what.connection_id,
-        "operation_id": None if what.opaque is None else f"0x{what.opaque:x}",
+        "operation_id": _id(what),
         "last_local_socket": what.local,
         "last_remote_socket": what.node,
         "timeout_ms": None if what.timeout is None else round(what.timeout * 1e3),
     }
+    if isinstance(what, Completed) and what.statement is not None:
+        fields["statement"] = printable(what.statement, _LONGEST_STATEMENT)
     return {name: value for name, value in fields.items() if value is not None}
 
 
+def _id(what: Completed | LateAnswer) -> str | None:
+    """Return by which name a server's log has it; None: it has none."""
+    if what.opaque is not None:
+        return f"0x{what.opaque:x}"
+    return what.request_id if isinstance(what, Completed) else None
+
+
 class ThresholdLogger:
-    """Reports the slowest of the operations that took longer than *threshold* seconds."""
+    """Reports the slowest of the operations and requests that took longer than they may.
+
+    Args:
+        reports: how long that is.
+    """
 
     title = "Operations over threshold"
 
-    def __init__(self, threshold: float = 0.5, interval: float = 10.0, size: int = 10) -> None:
-        self.interval = interval
-        self._threshold = threshold
-        self._top = _Top(size)
+    def __init__(self, reports: Reports) -> None:
+        self._tops: dict[str, _Top] = {}
+        self.heed(reports)
 
     @property
     def pending(self) -> bool:
         """See `Reporter`."""
-        return self._top.count > 0
+        return bool(self._tops)
 
     def completed(self, operation: Completed, /) -> None:
         """See `Observer`."""
-        if operation.duration > self._threshold:
-            self._top.add(operation.duration, _entry(operation))
+        service = operation.service
+        if operation.duration > self._thresholds.get(service, _OTHERWISE):
+            top = self._tops.get(service)
+            if top is None:
+                top = self._tops[service] = _Top(self._size)
+            top.add(operation.duration, _entry(operation))
 
     def answered_late(self, answer: LateAnswer, /) -> None:
         """See `Observer`."""
 
     def heed(self, reports: Reports, /) -> None:
         """See `Reporter`."""
-        self._threshold, self.interval = reports.threshold, reports.threshold_interval
-        self._top.resize(reports.threshold_size)
+        self.interval, self._size = reports.threshold_interval, reports.threshold_size
+        self._thresholds = {
+            "kv": reports.threshold,
+            "query": reports.query_threshold,
+            "views": reports.views_threshold,
+            "search": reports.search_threshold,
+            "analytics": reports.analytics_threshold,
+        }
+        for top in self._tops.values():
+            top.resize(self._size)
 
     def take(self) -> dict[str, Any]:
         """See `Reporter`."""
-        return self._top.take()
+        tops, self._tops = self._tops, {}
+        return {name: tops[name].take() for name in SERVICES if name in tops}
 
 
 class OrphanReporter:
@@ -139,17 +174,17 @@ class OrphanReporter:
 
     def take(self) -> dict[str, Any]:
         """See `Reporter`."""
-        return self._top.take()
+        return {"kv": self._top.take()}
 
 
 class LatencyMeter:
-    """Histograms of all operations, by name and node."""
+    """Histograms of all operations and requests, by service, name and node."""
 
     title = "Metrics"
 
     def __init__(self, interval: float = _METRICS_INTERVAL) -> None:
         self.interval = interval
-        self._histograms: dict[str, dict[str, Histogram]] = {}
+        self._histograms: dict[str, dict[str, dict[str, Histogram]]] = {}
 
     @property
     def pending(self) -> bool:
@@ -158,7 +193,8 @@ class LatencyMeter:
 
     def completed(self, operation: Completed, /) -> None:
         """See `Observer`."""
-        by_node = self._histograms.setdefault(operation.name, {})
+        by_name = self._histograms.setdefault(operation.service, {})
+        by_node = by_name.setdefault(operation.name, {})
         node = operation.node or "none"
         histogram = by_node.get(node)
         if histogram is None:
@@ -173,15 +209,21 @@ class LatencyMeter:
 
     def take(self) -> dict[str, Any]:
         """See `Reporter`."""
-        operations = {}
-        for name, by_node in sorted(self._histograms.items()):
-            whole = Histogram()
-            for histogram in by_node.values():
-                whole.merge(histogram)
-            nodes = {node: histogram.summary() for node, histogram in sorted(by_node.items())}
-            operations[name] = {**whole.summary(), "nodes": nodes}
-        self._histograms.clear()
-        return {"meta": {"emit_interval_s": self.interval}, "operations": {"kv": operations}}
+        found, self._histograms = self._histograms, {}
+        operations = {name: _summaries(found[name]) for name in SERVICES if name in found}
+        return {"meta": {"emit_interval_s": self.interval}, "operations": operations}
+
+
+def _summaries(by_name: Mapping[str, Mapping[str, Histogram]]) -> dict[str, Any]:
+    """Return the RFC's fields of each operation, as a whole and by node."""
+    summaries = {}
+    for name, by_node in sorted(by_name.items()):
+        whole = Histogram()
+        for histogram in by_node.values():
+            whole.merge(histogram)
+        nodes = {node: histogram.summary() for node, histogram in sorted(by_node.items())}
+        summaries[name] = {**whole.summary(), "nodes": nodes}
+    return summaries
 
 
 def reporters(reports: Reports) -> list[Reporter]:
@@ -189,7 +231,7 @@ def reporters(reports: Reports) -> list[Reporter]:
     made: list[Reporter] = []
     if reports.tracing:
         made += [
-            ThresholdLogger(reports.threshold, reports.threshold_interval, reports.threshold_size),
+            ThresholdLogger(reports),
             OrphanReporter(reports.orphaned_interval, reports.orphaned_size),
         ]
     if reports.metrics:

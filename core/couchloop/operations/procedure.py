@@ -36,7 +36,7 @@ from couchloop.hot.encoding import about
 from couchloop.hot.operation import CollectionName, Defaults, Key, Operation
 from couchloop.hot.result import OperationResult
 from couchloop.http.service import ServiceRequest
-from couchloop.operations.service_call import ServiceCall
+from couchloop.operations.service_call import ServiceCall, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,11 +126,13 @@ class Procedure(Batch[Any], Generic[T]):
         "_together",
         "_value",
         "broken",
+        "defaults",
         "idempotent",
         "key",
         "name",
         "timeout",
         "wants_turn",
+        "watch",
     )
 
     def __init__(
@@ -145,6 +147,9 @@ class Procedure(Batch[Any], Generic[T]):
     ) -> None:
         super().__init__([])
         self.name = name
+        self.defaults = defaults
+        self.watch: Watch | None = None
+        """Who is told of what it asks services; None: nobody wants to know."""
         self.key = key
         self.timeout = defaults.timeout if timeout is None else exact_seconds(timeout, key)
         self.idempotent = idempotent
@@ -333,6 +338,10 @@ class Procedure(Batch[Any], Generic[T]):
         together, self._together = self._together, None
         if not operations:
             return
+        if self.watch is not None:
+            for op in operations:
+                if isinstance(op, ServiceCall) and op.done:
+                    self.watch.answered(op)
         outcomes = [outcome_of(op) for op in operations]
         if together is not None:
             self._outcome = outcomes

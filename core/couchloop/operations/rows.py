@@ -25,8 +25,8 @@ from couchloop.http.refusals import refusal_of, said_by
 from couchloop.http.rows import RowScanner
 from couchloop.http.service import ServiceAnswer
 from couchloop.http.whole_rows import try_decode_list
-from couchloop.operations.service_call import ServiceCall
-from couchloop.operations.stream import Stream
+from couchloop.operations.service_call import ServiceCall, Watch
+from couchloop.operations.stream import Pull, Stream
 from couchloop.transcoder import decode_json, try_decode_json
 from couchloop.typed import decoder_of, is_about_type, misfit
 
@@ -62,6 +62,8 @@ class RowStream(Stream[T], Generic[T]):
 
     request: ClassVar[str] = "RowsRequest"
     """The class that its consumer has (`gcouchbase.rows`, `txcouchbase.rows`)."""
+    statement: str | None = None
+    """What a query says; None: it is said otherwise."""
 
     # How each begins, as in `Stream`.
     status = 0
@@ -70,6 +72,8 @@ class RowStream(Stream[T], Generic[T]):
     """`host:port` that answers."""
     attempts = 0
     """How often it was asked."""
+    watch: Watch | None = None
+    """Who is told of it; None: nobody wants to know."""
     _deadline = 0.0
     """Until when it may be asked anew."""
     _not_before = 0.0
@@ -133,6 +137,11 @@ class RowStream(Stream[T], Generic[T]):
         None: it is not.
         """
         del error
+        return None
+
+    @property
+    def request_id(self) -> str | None:
+        """By which the service's own logs name it, if it has that."""
         return None
 
     # What its consumer asks
@@ -202,6 +211,8 @@ class RowStream(Stream[T], Generic[T]):
         if type(data) is not bytes:
             # It was read with others.
             return data  # type: ignore[return-value]
+        if self.watch is not None and self._is_finished and not self.ready:
+            return self._last(data)
         if self._has_nul and b"\0" in data:
             # `json` would take it for UTF-16.
             text = "a row of the answer is no JSON: it has NUL bytes"
@@ -218,13 +229,29 @@ class RowStream(Stream[T], Generic[T]):
         except CouchbaseError as error:
             raise self._of_row(error) from error.__cause__
 
+    def _last(self, data: bytes) -> T:
+        """Return what is given for the last row; whoever observes hears of it then, or that it fails."""
+        watch, self.watch = self.watch, None
+        try:
+            row = self.row(data)
+        except Exception as error:
+            self._tell_end(watch, type(error))
+            raise
+        self._tell_end(watch)
+        return row
+
     def _of_row(self, error: CouchbaseError) -> CouchbaseError:
+        if self.watch is not None:
+            self.watch.failure = type(error)
         if isinstance(error, AnswerError):
             error.rows = self.rows - 1
         return self._told(error)
 
     def _settle(self, op: Operation[Any]) -> None:
         self._has_ended = True
+        if self.watch is not None:
+            call: Any = op
+            self.watch.answered(call)
         error = op.error
         if error is not None:
             # What is kept must not come to point to a frame.
@@ -321,6 +348,8 @@ class RowStream(Stream[T], Generic[T]):
         pause = self._pause_before(error)
         if pause is None or now + pause >= self._deadline:
             return False
+        if self.watch is not None:
+            self.watch.retries += 1
         self._ask_anew(pause, now)
         return True
 
@@ -353,6 +382,41 @@ class RowStream(Stream[T], Generic[T]):
         if self._flying.pop(call, self) is None:
             call.batch = None
             performer.give_up(call)
+
+    def slice(self, pull: Pull[T], performer: Performer | None, now: float) -> None:
+        """See `Stream`."""
+        super().slice(pull, performer, now)
+        if self.watch is not None and self._is_finished:
+            ready: deque[Any] = self.ready
+            # A row that is not read yet may fail: `row` tells of the last one.
+            if not ready or type(ready[-1]) is not bytes:
+                watch, self.watch = self.watch, None
+                self._tell_end(watch)
+
+    def close(self) -> tuple[list[Operation[Any]], list[Operation[Any]]]:
+        """See `Stream`."""
+        is_read = self._is_finished
+        ended = super().close()
+        watch, self.watch = self.watch, None
+        if watch is not None:
+            self._tell_end(watch, is_cancelled=not is_read or watch.failure is not None)
+        return ended
+
+    def _tell_end(
+        self,
+        watch: Watch | None,
+        kind: type[BaseException] | None = None,
+        *,
+        is_cancelled: bool = False,
+    ) -> None:
+        """Tell who observes that it is over; *kind* is the class of what its last row raises."""
+        assert watch is not None, "it was looked at"
+        error = self._failure or self.ending
+        watch.node = watch.node or self.node or None
+        watch.status = self.status or watch.status
+        if kind is None and error is not None:
+            kind = type(error)
+        watch.end(kind, is_cancelled=is_cancelled, request_id=self.request_id)
 
     @property
     def is_quick(self) -> bool:

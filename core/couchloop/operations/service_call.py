@@ -42,6 +42,31 @@ class Sink(Protocol):
         """Whether no more is to be read for now: `Performer.resume` has it read again."""
 
 
+class Watch(Protocol):
+    """Who is told of a request that is under way; see `couchloop.observe.requests`."""
+
+    node: str | None
+    """`host:port` that was asked last."""
+    status: int | None
+    """Of HTTP, its last answer."""
+    retries: int
+    """How often it was asked anew."""
+    failure: type[BaseException] | None
+    """What it has failed with before it was let go of."""
+
+    def answered(self, call: ServiceCall) -> None:
+        """Take note of what became of one of its requests of HTTP."""
+
+    def end(
+        self,
+        kind: type[BaseException] | None,
+        *,
+        is_cancelled: bool = False,
+        request_id: str | None = None,
+    ) -> None:
+        """Tell that it is over; *kind* is the class of its error."""
+
+
 class ServiceCall(Request):
     """A request to a service, and what became of it.
 

@@ -302,6 +302,11 @@ class Pull(Procedure[Any], Generic[T]):
         stream._pulls[self] = None  # noqa: SLF001 - the two are one
 
     @property
+    def stream(self) -> Stream[T]:
+        """Whose result it waits for."""
+        return self._stream
+
+    @property
     def is_ready(self) -> bool:
         """See `Procedure`."""
         return True

@@ -44,7 +44,7 @@ def with_options(settings: Settings, options: dict[str, Any]) -> Settings:
         resolve_timeout=number(options, "resolve_timeout"),
         circuit_breaker=int(number(options, "circuit_breaker")),
         log_redaction=bool(options.get("log_redaction", False)),
-        reports=_reports(options),
+        reports=reports_of(options),
         bootstrap_on=bootstrap_on(options),
         ipv6=str(options.get("ipv6") or OPTIONS["ipv6"].default),
         sockets=_sockets(options),
@@ -177,11 +177,17 @@ def _sockets(options: dict[str, Any]) -> Sockets:
     )
 
 
-def _reports(options: dict[str, Any]) -> Reports:
+def reports_of(options: dict[str, Any]) -> Reports:
+    """Return what is reported."""
     return Reports(
         tracing=bool(options.get("enable_tracing", False)),
         metrics=bool(options.get("metrics", False)),
         threshold=number(options, "tracing_threshold_kv"),
+        query_threshold=number(options, "tracing_threshold_n1ql"),
+        views_threshold=number(options, "tracing_threshold_view"),
+        search_threshold=number(options, "tracing_threshold_fts"),
+        analytics_threshold=number(options, "tracing_threshold_analytics"),
+        statements=bool(options.get("show_queries", False)),
         threshold_interval=number(options, "tracing_threshold_queue_flush_interval"),
         threshold_size=int(number(options, "tracing_threshold_queue_size")),
         orphaned_interval=number(options, "tracing_orphaned_queue_flush_interval"),

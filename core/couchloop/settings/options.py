@@ -237,10 +237,6 @@ _RETRY_POLICIES: Final = _words(
 )
 
 _NO_TELEMETRY: Final = "nothing uses it yet: measurements stay in the process"
-_NO_QUERIES: Final = "nothing uses it yet: queries are not reported"
-_NO_VIEWS: Final = "nothing uses it yet: queries of views are not reported"
-_NO_SEARCHES: Final = "nothing uses it yet: slow searches are not reported"
-_NO_ANALYTICS: Final = "nothing uses it yet: slow analytics queries are not reported"
 
 _TABLE: Final = (
     # Finding the cluster
@@ -825,24 +821,13 @@ _TABLE: Final = (
             kind="seconds",
             default=threshold,
             meaning=f"From when on {what} is slow.",
-            reason=reason,
         )
-        for service, threshold, what, reason in (
-            ("kv", 0.5, "an operation on a document", ""),
-            ("n1ql", 1.0, "a query", _NO_QUERIES),
-            (
-                "view",
-                1.0,
-                "a view query",
-                _NO_VIEWS,
-            ),
-            ("fts", 1.0, "a search", _NO_SEARCHES),
-            (
-                "analytics",
-                1.0,
-                "an analytics query",
-                _NO_ANALYTICS,
-            ),
+        for service, threshold, what in (
+            ("kv", 0.5, "an operation on a document"),
+            ("n1ql", 1.0, "a query"),
+            ("view", 1.0, "a view query"),
+            ("fts", 1.0, "a search"),
+            ("analytics", 1.0, "an analytics query"),
         )
     ),
     Option(
@@ -878,8 +863,7 @@ _TABLE: Final = (
         name="show_queries",
         kind="bool",
         default=False,
-        meaning="Log each query.",
-        reason=_NO_QUERIES,
+        meaning="Show what queries say in reports of slow ones, and to observers.",
     ),
     # Without a meaning here
     Option(

@@ -162,6 +162,14 @@ class Reports:
     """Slow operations, and late answers."""
     metrics: bool = False
     threshold: float = 0.5
+    """From when on an operation on a document is slow."""
+    query_threshold: float = 1.0
+    """Likewise a query; and so on for each service."""
+    views_threshold: float = 1.0
+    search_threshold: float = 1.0
+    analytics_threshold: float = 1.0
+    statements: bool = False
+    """Whether reports and observers are shown what queries say."""
     threshold_interval: float = 10.0
     threshold_size: int = 10
     orphaned_interval: float = 10.0
