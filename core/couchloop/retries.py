@@ -37,6 +37,17 @@ class RetryReason(StrEnum):
     KV_COLLECTION_OUTDATED = "KV_COLLECTION_OUTDATED"
     COLLECTION_NOT_FOUND = "COLLECTION_NOT_FOUND"
     """No node knows the collection, or its scope, so far (not in RFC 0049)."""
+    QUERY_PREPARED_STATEMENT_FAILURE = "QUERY_PREPARED_STATEMENT_FAILURE"
+    """The query service does not know a prepared statement any more: it is prepared anew."""
+    QUERY_ERROR_RETRYABLE = "QUERY_ERROR_RETRYABLE"
+    """The query service says that the statement did not run, and may be asked for again."""
+    SEARCH_TOO_MANY_REQUESTS = "SEARCH_TOO_MANY_REQUESTS"
+    ANALYTICS_TEMPORARY_FAILURE = "ANALYTICS_TEMPORARY_FAILURE"
+    VIEWS_TEMPORARY_FAILURE = "VIEWS_TEMPORARY_FAILURE"
+    VIEWS_NO_ACTIVE_PARTITION = "VIEWS_NO_ACTIVE_PARTITION"
+    """The node has no documents of the bucket: another one has."""
+    SERVICE_RESPONSE_CODE_INDICATED = "SERVICE_RESPONSE_CODE_INDICATED"
+    """The service is not ready on that node (503): another one may be."""
 
     @property
     def allows_non_idempotent_retry(self) -> bool:
@@ -53,7 +64,13 @@ _SOCKET_ERRORS: Final = frozenset(
     {RetryReason.SOCKET_NOT_AVAILABLE, RetryReason.SOCKET_CLOSED_WHILE_IN_FLIGHT}
 )
 _UNCERTAIN: Final = frozenset({RetryReason.UNKNOWN, RetryReason.SOCKET_CLOSED_WHILE_IN_FLIGHT})
-_ALWAYS: Final = frozenset({RetryReason.KV_NOT_MY_VBUCKET, RetryReason.KV_COLLECTION_OUTDATED})
+_ALWAYS: Final = frozenset(
+    {
+        RetryReason.KV_NOT_MY_VBUCKET,
+        RetryReason.KV_COLLECTION_OUTDATED,
+        RetryReason.VIEWS_NO_ACTIVE_PARTITION,
+    }
+)
 
 
 class RetryRequest(NamedTuple):
@@ -83,7 +100,9 @@ class RetryStrategy(Protocol):
         It is called on the loop: it must neither block nor use the Bucket. For the reasons
         SOCKET_NOT_AVAILABLE, NODE_NOT_AVAILABLE, CIRCUIT_BREAKER_OPEN (before the operation was
         sent), SOCKET_CLOSED_WHILE_IN_FLIGHT and COLLECTION_NOT_FOUND any number means "wait": the
-        operation goes out as soon as its node can take it.
+        operation goes out as soon as its node can take it. With a request to a service any number
+        for the first and the fourth of these, and for SERVICE_RESPONSE_CODE_INDICATED, has another
+        node asked.
 
         A strategy that raises, or gives what is no number of seconds, has given up; its error
         becomes the `__cause__` of the operation's.
@@ -163,6 +182,33 @@ _CONTROLLED: Final = (0.001, 0.01, 0.05, 0.1, 0.5, 1.0)
 def controlled_backoff(attempts: int) -> float:
     """Seconds before the try that follows *attempts* (from 1) where no strategy is asked."""
     return _CONTROLLED[min(attempts, len(_CONTROLLED)) - 1]
+
+
+class GivenUp(NamedTuple):
+    """That an operation is not tried again; *cause* is what is wrong with its strategy, if so."""
+
+    cause: Exception | None = None
+
+
+def decision(
+    strategy: RetryStrategy, request: RetryRequest, reason: RetryReason
+) -> float | GivenUp:
+    """Return the seconds until *request* is tried again, as *strategy* says, or that it is not."""
+    try:
+        delay = strategy.retry_after(request, reason)
+        if delay is None:
+            return GivenUp()
+        if not isinstance(delay, str | bytes):
+            # Whatever kind of number it is: what has no meaning as a time ends here.
+            seconds = float(delay)
+            if seconds >= 0:
+                return seconds
+    except Exception as error:  # noqa: BLE001 - user code: the operation fails, not the session
+        # Our own frame, and with it the Bucket, is no part of what the user is to see.
+        traceback = error.__traceback__
+        return GivenUp(error.with_traceback(None if traceback is None else traceback.tb_next))
+    what = "a retry strategy gives seconds from 0, or None"
+    return GivenUp(ArgumentError(what, objextra=delay))
 
 
 def check_strategy(strategy: RetryStrategy, key: Any = None) -> RetryStrategy:

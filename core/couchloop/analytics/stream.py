@@ -22,6 +22,7 @@ from couchloop.http.service import JSON, Service, ServiceRequest
 from couchloop.n1ql.options import milliseconds
 from couchloop.n1ql.stream import shown_id
 from couchloop.operations.rows import RowStream
+from couchloop.retries import RetryReason
 
 if TYPE_CHECKING:
     from couchloop.hot.operation import Defaults
@@ -65,6 +66,7 @@ class AnalyticsStream(RowStream[Any]):
     """
 
     request = "AnalyticsRequest"
+    retry_reason = RetryReason.ANALYTICS_TEMPORARY_FAILURE
 
     def __init__(self, name: str, defaults: Defaults, query: Asked) -> None:
         members = dict(query.members)

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary, ref
 from couchloop.auth import Authenticator, PasswordAuthenticator
 from couchloop.client.bucket import BucketBase
 from couchloop.client.connection_limits import ConnectionBudget, check_budget, connection_budget
+from couchloop.client.managers import strategy_of_services
 from couchloop.client.services import ClusterKey, ClusterServices, key_of, services_for
 from couchloop.exceptions import (
     ArgumentError,
@@ -31,7 +32,7 @@ from couchloop.settings.configure import (
 )
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.environment import read_environment
-from couchloop.settings.from_options import number, reports_of, service_times
+from couchloop.settings.from_options import number, reports_of, service_times, strategy
 from couchloop.settings.masking import masked
 from couchloop.settings.options import parse_options
 from couchloop.settings.values import Settings
@@ -104,6 +105,7 @@ class ClusterBase(Generic[B]):
                 query_grace=times.grace,
                 search_timeout=times.search,
                 analytics_timeout=times.analytics,
+                strategy=strategy_of_services(strategy(options, None)),
             ),
         )
         """What holds for requests to services."""

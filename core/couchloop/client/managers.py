@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from couchloop.hot.encoding import transcoder_of
 from couchloop.hot.service_defaults import ServiceDefaults
 from couchloop.management.defaults import BucketDefaults, ScopeDefaults
+from couchloop.retries import BestEffort, RetryStrategy
 
 if TYPE_CHECKING:
     from couchloop.client.services import ClusterServices
@@ -54,6 +55,11 @@ class ManagerBase:
         )
 
 
+def strategy_of_services(strategy: RetryStrategy | None) -> RetryStrategy | None:
+    """Return the strategy that requests to services ask: the usual one need not be asked."""
+    return None if strategy is None or strategy == BestEffort() else strategy
+
+
 def service_defaults(settings: Settings) -> ServiceDefaults:
     """Return what requests to services use where they say nothing."""
     times = settings.service_times
@@ -64,6 +70,7 @@ def service_defaults(settings: Settings) -> ServiceDefaults:
         search_timeout=times.search,
         views_timeout=times.views,
         analytics_timeout=times.analytics,
+        strategy=strategy_of_services(settings.retry_strategy),
     )
 
 
@@ -83,5 +90,5 @@ def _of_managers(bucket: Any) -> dict[str, Any]:
     services = bucket._defaults.services  # noqa: SLF001 - ours
     return {
         "timeout": bucket._settings.http.management_timeout,  # noqa: SLF001 - ours
-        "services": ServiceDefaults(watching=services.watching),
+        "services": ServiceDefaults(strategy=services.strategy, watching=services.watching),
     }

@@ -25,6 +25,7 @@ from couchloop.fulltext.results import partition_errors
 from couchloop.http.rows import SEARCH_ROWS
 from couchloop.http.service import JSON, Service, ServiceRequest
 from couchloop.operations.rows import RowStream
+from couchloop.retries import RetryReason
 from couchloop.safety.printable import printable
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class SearchRows(RowStream[SearchRow]):
     """
 
     request = "SearchResult"
+    retry_reason = RetryReason.SEARCH_TOO_MANY_REQUESTS
 
     def __init__(
         self,

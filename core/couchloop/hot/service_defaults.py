@@ -34,6 +34,9 @@ class ServiceDefaults:
     """For a search."""
     analytics_timeout: float = 75.0
     """For an analytics query."""
+    strategy: Any = None
+    """A `couchloop.retries.RetryStrategy` that is asked; None: best effort, with each service's own
+    pauses."""
     watching: Watching = field(default_factory=Watching)
     """Who is told of requests."""
 

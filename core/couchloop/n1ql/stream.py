@@ -24,6 +24,7 @@ from couchloop.http.service import JSON, Service, ServiceRequest
 from couchloop.n1ql.errors import PREPARED, did_not_run, error_of
 from couchloop.n1ql.options import milliseconds
 from couchloop.operations.rows import RowStream
+from couchloop.retries import RetryReason
 
 if TYPE_CHECKING:
     from couchloop.hot.operation import Defaults
@@ -77,6 +78,7 @@ class QueryStream(RowStream[Any]):
     """
 
     request = "N1QLRequest"
+    retry_reason = RetryReason.QUERY_ERROR_RETRYABLE
 
     def __init__(self, name: str, defaults: Defaults, query: Query) -> None:
         others = dict(query.members)
@@ -248,6 +250,12 @@ class QueryStream(RowStream[Any]):
             return pause if is_untouched and did_not_run(error) else None
         is_lost = isinstance(error, IncompleteAnswerError | ConnectionLostError)
         return pause if is_lost and (self._is_readonly or self._is_preparing) else None
+
+    def _reason(self, error: CouchbaseError) -> RetryReason:
+        """See `RowStream`."""
+        if isinstance(error, N1QLError) and error.code in PREPARED:
+            return RetryReason.QUERY_PREPARED_STATEMENT_FAILURE
+        return super()._reason(error)
 
     def _prepares_anew(self) -> float | None:
         """Have the statement prepared anew, once, if it was executed by a name from before."""

@@ -286,7 +286,7 @@ class Procedure(Batch[Any], Generic[T]):
         self._together = step if isinstance(step, Together) else None
         asked = step.operations if isinstance(step, Together) else (step,)
         operations: list[Any] = [
-            ServiceCall(each, left) if isinstance(each, ServiceRequest) else each for each in asked
+            self._call(each, left) if isinstance(each, ServiceRequest) else each for each in asked
         ]
         self.operations = operations
         self.remaining = len(operations)
@@ -303,6 +303,9 @@ class Procedure(Batch[Any], Generic[T]):
                 performer.ask(op, now)
             else:
                 performer.begin(op, now)
+
+    def _call(self, asked: ServiceRequest, left: float) -> ServiceCall:
+        return ServiceCall(asked, left, None, self.name, self.defaults.services.strategy)
 
     def member_done(self, op: Operation[Any]) -> bool:
         """See `Batch`: the next step begins in a turn."""

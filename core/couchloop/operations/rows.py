@@ -27,6 +27,7 @@ from couchloop.http.service import ServiceAnswer
 from couchloop.http.whole_rows import try_decode_list
 from couchloop.operations.service_call import ServiceCall, Watch
 from couchloop.operations.stream import Pull, Stream
+from couchloop.retries import GivenUp, RetryReason, RetryRequest, decision
 from couchloop.transcoder import decode_json, try_decode_json
 from couchloop.typed import decoder_of, is_about_type, misfit
 
@@ -64,6 +65,8 @@ class RowStream(Stream[T], Generic[T]):
     """The class that its consumer has (`gcouchbase.rows`, `txcouchbase.rows`)."""
     statement: str | None = None
     """What a query says; None: it is said otherwise."""
+    retry_reason: ClassVar[RetryReason] = RetryReason.UNKNOWN
+    """Why it is asked anew where the service says that it may be."""
 
     # How each begins, as in `Stream`.
     status = 0
@@ -78,6 +81,10 @@ class RowStream(Stream[T], Generic[T]):
     """Until when it may be asked anew."""
     _not_before = 0.0
     """When it is asked anew."""
+    _is_given_up = False
+    """Whether its strategy has given up what was sent last."""
+    _reasons: tuple[str, ...] = ()
+    """Why it was asked anew so far, each reason once."""
     _has_nul = False
     """Whether a piece had a NUL byte, which no JSON has."""
     _reread: Callable[[bytes], Any] | None = None
@@ -248,9 +255,10 @@ class RowStream(Stream[T], Generic[T]):
         return self._told(error)
 
     def _settle(self, op: Operation[Any]) -> None:
+        call: Any = op
         self._has_ended = True
+        self._is_given_up = call.is_given_up
         if self.watch is not None:
-            call: Any = op
             self.watch.answered(call)
         error = op.error
         if error is not None:
@@ -290,7 +298,8 @@ class RowStream(Stream[T], Generic[T]):
         if not self.attempts:
             self._deadline = now + self.timeout
         self.attempts += 1
-        call: Any = ServiceCall(self.asked, max(self._deadline - now, 0.001), self)
+        left, strategy = max(self._deadline - now, 0.001), self.defaults.services.strategy
+        call: Any = ServiceCall(self.asked, left, self, self.name, strategy)
         self._call = call
         call.batch = self
         self._flying[call] = None
@@ -345,13 +354,36 @@ class RowStream(Stream[T], Generic[T]):
         """Whether it is asked anew, after a pause, since it has failed with *error*."""
         if self.scanner.rows:
             return False
-        pause = self._pause_before(error)
+        pause = None if self._is_given_up else self._pause_before(error)
+        if pause is not None:
+            pause = self._decided(error, pause)
         if pause is None or now + pause >= self._deadline:
             return False
         if self.watch is not None:
             self.watch.retries += 1
         self._ask_anew(pause, now)
         return True
+
+    def _decided(self, error: CouchbaseError, pause: float) -> float | None:
+        """Return after which pause it is asked anew, as its strategy says; None: it is not."""
+        strategy, reason = self.defaults.services.strategy, self._reason(error)
+        if strategy is not None and not reason.always_retry:
+            is_idempotent = self._call is not None and self._call.asked.is_idempotent
+            request = RetryRequest(self.name, "", is_idempotent, self.attempts, self._reasons)
+            found = decision(strategy, request, reason)
+            if isinstance(found, GivenUp):
+                error.__cause__ = found.cause or error.__cause__
+                return None
+            pause = found
+        if reason not in self._reasons:
+            self._reasons = (*self._reasons, reason)
+        return pause
+
+    def _reason(self, error: CouchbaseError) -> RetryReason:
+        """Return why it is asked anew, which has failed with *error*."""
+        if isinstance(error, AnswerError | ConnectionLostError):
+            return RetryReason.SOCKET_CLOSED_WHILE_IN_FLIGHT
+        return self.retry_reason
 
     def _ask_anew(self, pause: float, now: float) -> None:
         """Forget the answer, and ask anew after about so many seconds."""
@@ -372,6 +404,7 @@ class RowStream(Stream[T], Generic[T]):
         assert context is not None, "it was given one"
         context.node = context.node or self.node or None
         context.attempts = context.attempts or self.attempts
+        context.reasons = context.reasons or self._reasons
         return error
 
     def _give_up(self, performer: Performer) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from couchloop.exceptions import CouchbaseError, own_copy
 from couchloop.hot.request import Request
+from couchloop.retries import GivenUp, RetryReason, RetryRequest, RetryStrategy, decision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,6 +75,8 @@ class ServiceCall(Request):
         asked: what is asked.
         timeout: seconds that it has.
         sink: takes the body as it comes; None: all of it is kept, for a `ServiceAnswer`.
+        operation: name of the method that asks, for its retry strategy.
+        strategy: that one; None: best effort.
     """
 
     __slots__ = (
@@ -82,9 +85,11 @@ class ServiceCall(Request):
         "attempts",
         "avoided",
         "channel",
+        "is_given_up",
         "is_unknown",
         "login",
         "obstacle",
+        "operation",
         "place",
         "reply",
         "sink",
@@ -96,8 +101,19 @@ class ServiceCall(Request):
     place: int
     """Where it stands among those that a procedure issued at once."""
 
-    def __init__(self, asked: ServiceRequest, timeout: float, sink: Sink | None = None) -> None:
+    def __init__(
+        self,
+        asked: ServiceRequest,
+        timeout: float,
+        sink: Sink | None = None,
+        operation: str = "",
+        strategy: RetryStrategy | None = None,
+    ) -> None:
         super().__init__(0, b"", timeout)
+        self.operation = operation
+        self.retry_strategy = strategy
+        self.is_given_up = False
+        """Whether its strategy has given it up."""
         self.asked = asked
         self.sink = sink
         self.reply: ServiceAnswer | None = None
@@ -115,6 +131,23 @@ class ServiceCall(Request):
         """Whether the service may have carried it out, and nobody knows."""
         self.obstacle: CouchbaseError | None = None
         self.place = 0
+
+    def gives_up(self, reason: RetryReason, error: CouchbaseError | None = None) -> bool:
+        """Whether its strategy gives it up for that *reason*; *error* is what it met."""
+        strategy = self.retry_strategy
+        if strategy is not None and not reason.always_retry:
+            request = RetryRequest(
+                self.operation, "", self.asked.is_idempotent, self.attempts, self.reasons
+            )
+            found = decision(strategy, request, reason)
+            if isinstance(found, GivenUp):
+                self.is_given_up = True
+                if error is not None:
+                    error.__cause__ = found.cause or error.__cause__
+                return True
+        if reason not in self.reasons:
+            self.reasons = (*self.reasons, reason)
+        return False
 
     @property
     def done(self) -> bool:

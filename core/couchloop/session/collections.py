@@ -37,8 +37,8 @@ from couchloop.exceptions import (
 )
 from couchloop.hot.operation import CollectionName, Defaults, Operation
 from couchloop.kv.handshake import read_error_body
-from couchloop.retries import RetryReason, controlled_backoff
-from couchloop.session.strategies import GivenUp, note
+from couchloop.retries import GivenUp, RetryReason, controlled_backoff
+from couchloop.session.strategies import note
 from couchloop.session.verdicts import Action, verdict
 from couchloop.wire import Feature, Opcode, Status
 from couchloop.wire.keys import UNNUMBERED, encode_leb128

@@ -18,14 +18,14 @@ from couchloop.hot.request import Request
 from couchloop.hot.submit import Submitter
 from couchloop.kv.connection import Connection, connection_of
 from couchloop.later import Module
-from couchloop.retries import RetryReason
+from couchloop.retries import GivenUp, RetryReason
 from couchloop.session.configurations import ConfigReason
 from couchloop.session.failures import Failures, fresh
 from couchloop.session.parking import Parking
 from couchloop.session.route_table import Endpoint, RouteTable
 from couchloop.session.shared import SessionState, Shared, nobody, weakly
 from couchloop.session.standstill import blame
-from couchloop.session.strategies import GivenUp, Strategies, note
+from couchloop.session.strategies import Strategies, note
 
 if TYPE_CHECKING:
     from couchloop.hot.batch import Batch

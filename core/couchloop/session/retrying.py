@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from couchloop.exceptions import CouchbaseError, NodeNotAvailableError
 from couchloop.hot.operation import Operation
 from couchloop.kv.connection import connection_of
-from couchloop.retries import RetryReason, controlled_backoff
+from couchloop.retries import GivenUp, RetryReason, controlled_backoff
 from couchloop.session.configurations import ConfigReason
 from couchloop.session.failures import of_the_connection
-from couchloop.session.strategies import GivenUp, note
+from couchloop.session.strategies import note
 from couchloop.session.verdicts import Action, verdict
 from couchloop.wire import Status
 

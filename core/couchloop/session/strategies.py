@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from couchloop.exceptions import ArgumentError
 from couchloop.retries import (
     BestEffort,
+    GivenUp,
     RetryReason,
     RetryRequest,
     RetryStrategy,
     controlled_backoff,
+    decision,
 )
 
 if TYPE_CHECKING:
     from couchloop.hot.operation import Operation
-
-
-class GivenUp(NamedTuple):
-    """That an operation is not tried again; *cause* is what is wrong with its strategy, if so."""
-
-    cause: Exception | None = None
 
 
 class Strategies:
@@ -52,21 +47,7 @@ class Strategies:
         if strategy is None:
             strategy = self._default
         request = RetryRequest(op.name, op.key, op.idempotent, attempts, op.reasons)
-        try:
-            delay = strategy.retry_after(request, reason)
-            if delay is None:
-                return GivenUp()
-            if not isinstance(delay, str | bytes):
-                # Whatever kind of number it is: what has no meaning as a time ends here.
-                seconds = float(delay)
-                if seconds >= 0:
-                    return seconds
-        except Exception as error:  # noqa: BLE001 - user code: the operation fails, not the session
-            # Our own frame, and with it the Bucket, is no part of what the user is to see.
-            traceback = error.__traceback__
-            return GivenUp(error.with_traceback(None if traceback is None else traceback.tb_next))
-        what = "a retry strategy gives seconds from 0, or None"
-        return GivenUp(ArgumentError(what, objextra=delay))
+        return decision(strategy, request, reason)
 
 
 def note(op: Operation[Any], reason: RetryReason) -> None:

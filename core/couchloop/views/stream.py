@@ -17,6 +17,7 @@ from couchloop.http.service import JSON, Service, ServiceRequest
 from couchloop.management.answers import segment
 from couchloop.management.design_documents import path_of
 from couchloop.operations.rows import RowStream, row_reader
+from couchloop.retries import RetryReason
 from couchloop.views.params import ONERROR_CONTINUE, QueryBase, SpatialQuery
 from couchloop.views.refusals import failure, refusal
 from couchloop.views.rows import SpatialRow, ViewRow
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 PAGE: Final = 100
 """Rows whose documents are fetched at once."""
 _MOST_TRIES: Final = 10
+_ELSEWHERE: Final = 302
 _FIRST_PAUSE: Final = 0.01
 _LONGEST_PAUSE: Final = 1.0
 _read_json: Final = row_reader(None)
@@ -60,6 +62,7 @@ class ViewStream(RowStream[Any]):
     """
 
     request: ClassVar[str] = "View"
+    retry_reason = RetryReason.VIEWS_TEMPORARY_FAILURE
 
     def __init__(
         self,
@@ -161,6 +164,12 @@ class ViewStream(RowStream[Any]):
         found = refusal(self.status, body, self.node, self._bucket)
         self._is_passing = found.is_passing
         return found.error
+
+    def _reason(self, error: CouchbaseError) -> RetryReason:
+        """See `RowStream`: the node may have none of the bucket's documents."""
+        if self.status == _ELSEWHERE:
+            return RetryReason.VIEWS_NO_ACTIVE_PARTITION
+        return super()._reason(error)
 
     def _pause_before(self, error: CouchbaseError) -> float | None:
         """See `RowStream`: views change nothing, so a query is asked anew until rows were given."""

@@ -29,6 +29,7 @@ from couchloop.hot.deadlines import Deadlines
 from couchloop.http.service import Service, ServiceAnswer
 from couchloop.operations.recent import Memory
 from couchloop.operations.service_call import ServiceCall
+from couchloop.retries import RetryReason
 from couchloop.session import reopening
 from couchloop.session.events import Output, PauseReading, ResumeReading
 from couchloop.session.services.choice import Rotation, named, nodes_of, unavailable
@@ -283,7 +284,8 @@ class Services:
     def not_made(self, call: ServiceCall, place: Place, error: CouchbaseError, now: float) -> None:
         """Try another node: nothing was sent."""
         _note(call, place, error)
-        if reopening.passes(error) and not call.is_probe:
+        passes = reopening.passes(error) and not call.is_probe
+        if passes and not call.gives_up(RetryReason.SOCKET_NOT_AVAILABLE, error):
             call.avoided.add(place.address)
             self._route(call, now)
         else:
@@ -334,7 +336,9 @@ class Services:
         call.avoided.add(channel.place.address)
         tls = self._shared.settings.tls
         nodes = nodes_of(*topology, asked.service, tls=tls, bucket=asked.bucket)
-        return any(node not in call.avoided for node in nodes)
+        return any(node not in call.avoided for node in nodes) and not call.gives_up(
+            RetryReason.SERVICE_RESPONSE_CODE_INDICATED
+        )
 
     def _repeat(self, channel: Channel, call: ServiceCall, now: float) -> None:
         call.is_unknown = False
@@ -374,6 +378,9 @@ class Services:
             self._fail(call, _final(call, error))
             return
         if not is_stale:
+            if call.gives_up(RetryReason.SOCKET_CLOSED_WHILE_IN_FLIGHT, error):
+                self._fail(call, error)
+                return
             # Not one that the service had closed while nobody used it.
             call.avoided.add(channel.place.address)
         self._route(call, now)
@@ -468,7 +475,7 @@ def out_of_time(call: ServiceCall) -> CouchbaseError:
     """Return why *call* is not answered, whose time is up."""
     channel = call.channel
     service = call.asked.service.name.lower()
-    context = ErrorContext(timeout=call.timeout, attempts=call.attempts)
+    context = ErrorContext(timeout=call.timeout, attempts=call.attempts, reasons=call.reasons)
     text = f"no node that has the {service} service could be asked in time"
     if isinstance(channel, Channel):
         context.node = str(channel.place.address)
