@@ -63,7 +63,7 @@ def _member(owner: Any, name: str) -> Any:
     """Return a member as its class has it: names that come later are there, and are none."""
     found = inspect.getattr_static(owner, name)
     if isinstance(found, _NotYet):
-        raise AttributeError(name)
+        raise AttributeError(name)  # noqa: TRY004 - it is not there
     return getattr(owner, name) if not isinstance(found, property) else found
 
 
