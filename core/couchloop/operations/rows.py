@@ -237,7 +237,7 @@ class RowStream(Stream[T], Generic[T]):
             raise self._of_row(error) from error.__cause__
 
     def _last(self, data: bytes) -> T:
-        """Return what is given for the last row; whoever observes hears of it then, or that it fails."""
+        """Return what is given for the last row, and tell who observes that it is over."""
         watch, self.watch = self.watch, None
         try:
             row = self.row(data)
