@@ -18,11 +18,12 @@ from couchloop.client.sdk25 import Sdk25Names, _NotYet
 from couchloop.exceptions import (
     FeatureNotAvailableError,
     InvalidKeyError,
+    InvalidOptionError,
     InvalidSettingError,
-    NotYetAvailableError,
     PipelineError,
 )
 from couchloop.operations import document as ops
+from couchloop.settings.values import Reports
 from couchloop.transcoder import JSONTranscoder
 from tests.core.client.loop import TEXT, WHO, Bucket, Loop, opened
 
@@ -47,16 +48,29 @@ def test_there_are_some() -> None:
     assert {"encrypt_fields", "decrypt_fields"} <= set(later(Sdk25Names))
 
 
-@pytest.mark.parametrize("name", ["tracing_threshold_view", "tracing_threshold_n1ql"])
-def test_attributes(name: str) -> None:
-    """An attribute that comes later says so; tools that list attributes go on."""
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("n1ql", "query_threshold"),
+        ("view", "views_threshold"),
+        ("fts", "search_threshold"),
+        ("analytics", "analytics_threshold"),
+    ],
+)
+def test_thresholds_of_services(name: str, field: str) -> None:
+    """Each is an attribute of its own, and counts as soon as it is set."""
     bucket: Any = opened(Loop())
-    with pytest.raises(NotYetAvailableError, match=f"^{name} comes with a later version"):
-        getattr(bucket, name)
-    with pytest.raises(FeatureNotAvailableError):
-        setattr(bucket, name, 5)
-    assert not hasattr(bucket, name)
-    assert name not in dict(inspect.getmembers(bucket))
+    name = f"tracing_threshold_{name}"
+    assert getattr(bucket, name) == 1.0
+    setattr(bucket, name, 5)
+    reports = bucket._driver.session.settings.reports
+    changed = {
+        each for each in Reports.__slots__ if getattr(reports, each) != getattr(Reports(), each)
+    }
+    assert (changed, getattr(reports, field)) == ({field}, 5.0)
+    with pytest.raises(InvalidOptionError):
+        setattr(bucket, name, -1)
+    assert dict(inspect.getmembers(bucket))[name] == 5.0
 
 
 @pytest.mark.parametrize(

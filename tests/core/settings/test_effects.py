@@ -107,6 +107,11 @@ TEXTS = {
     "tracing_threshold_queue_flush_interval": "9",
     "tracing_threshold_queue_size": "9",
     "tracing_threshold_kv": "9",
+    "tracing_threshold_n1ql": "9",
+    "tracing_threshold_view": "9",
+    "tracing_threshold_fts": "9",
+    "tracing_threshold_analytics": "9",
+    "show_queries": "true",
 }
 
 # What makes the text of one option legal.
