@@ -83,3 +83,12 @@ def test_pipelines(traced: Traced) -> None:
             traced.bucket.upsert("k", 1)
         traced.bucket.get("k")
     assert traced.nested() == {"one": ["upsert default"], "get default": []}
+
+
+def test_services(traced: Traced) -> None:
+    """A request to a service, too, is within the span in which its first row is asked for."""
+    with traced.tracer.start_as_current_span("one"):
+        request = traced.bucket.n1ql_query("SELECT 1 AS a")
+    with traced.tracer.start_as_current_span("two"):
+        assert list(request) == [{"a": 1}]
+    assert traced.nested() == {"one": [], "two": ["query default"]}

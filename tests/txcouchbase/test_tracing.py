@@ -86,3 +86,11 @@ class TracingTests(SocketTests):
         await called
         assert self.nested() == {"one": ["upsert default", "get default"]}
         await self.bucket.close()
+
+    async def test_services(self) -> None:
+        """A request to a service, too, is within the span in which its first row is asked for."""
+        request = self.bucket.n1ql_query("SELECT 1 AS a")
+        with self.tracer.start_as_current_span("one"):
+            assert [row async for row in request] == [{"a": 1}]
+        assert self.nested() == {"one": ["query default"]}
+        await self.bucket.close()
