@@ -155,3 +155,79 @@ def test_names_of_2_5(loop: Loop, served: Any) -> None:
     with pytest.raises(ArgumentError, match="one connection string"):
         loop.bucket(where, connstr=where, username="user", password="password")
     loop.wait(bucket.close())
+
+
+class Interrupt(BaseException):
+    """What is no error, as SystemExit is none."""
+
+
+class Interrupted(Transcoder):
+    """Raises it wherever it is asked."""
+
+    def encode_value(self, value: Any, format: int = FMT_JSON) -> Any:  # noqa: A002
+        """Raise it."""
+        raise Interrupt
+
+    def decode_value(self, value: Any, flags: int) -> Any:
+        """Raise it."""
+        raise Interrupt
+
+
+def interrupted(*_: object) -> Iterator[Any]:
+    """Give one key and its value, then raise it."""
+    yield "a", 1
+    raise Interrupt
+
+
+def interrupting(*_: object) -> None:
+    """Raise it."""
+    raise Interrupt
+
+
+def test_what_is_no_error(loop: Loop, served: Any) -> None:
+    """It reaches the caller wherever user code runs, and no connection is lost with it."""
+    with opened(loop, cluster_of(loop, served)) as bucket:
+        loop.wait(bucket.upsert_multi({"a": 1, "b": 2}))
+        accepted = served.cluster.accepted
+        one: dict[str, Any] = {"transcoder": Interrupted()}
+        calls: list[Callable[[], Any]] = [
+            lambda: bucket.upsert("a", 1, **one),
+            lambda: bucket.get("a", **one),
+            lambda: bucket.get_multi(["a", "b"], **one),
+            lambda: bucket.get_any_replica("a", **one),
+            lambda: bucket.get_all_replicas("a", **one),
+            lambda: bucket.get_any_replica_multi(["a", "b"], **one),
+            lambda: bucket.get("a", replica=True, **one),
+            lambda: bucket.upsert_multi({"a": 1}, persist_to=1, **one),
+            lambda: bucket.upsert_multi(dict.fromkeys(map(str, range(1100)), 1), **one),
+            lambda: bucket.get_stream(["a", "b"], **one).run(),
+            lambda: bucket.upsert_stream({"a": 1}, **one).run(),
+            lambda: bucket.upsert_stream(interrupted()).run(),
+            lambda: bucket.get_stream(["a", "b"], progress=interrupting).run(),
+        ]
+        for call in calls:
+            with pytest.raises(Interrupt):
+                loop.wait(call())
+            assert loop.wait(bucket.get("a")).value == 1
+        assert served.cluster.accepted == accepted
+        loop.until(lambda: not bucket._driver.session.in_flight, "something is under way")
+
+
+class Asking(Transcoder):
+    """Asks another place in vain while it decodes."""
+
+    def decode_value(self, value: Any, flags: int) -> Any:
+        """Raise what that has raised."""
+        raise NotFoundError("there is no such secret", key="other")
+
+
+def test_an_error_of_another_document(loop: Loop, served: Any) -> None:
+    """An error of ours that a transcoder raises is not taken for one of this document."""
+    with opened(loop, cluster_of(loop, served)) as bucket:
+        loop.wait(bucket.upsert("a", 1))
+        calls: list[Callable[..., Any]] = [bucket.get, bucket.get_any_replica]
+        for call in calls:
+            with pytest.raises(ValueFormatError, match="raised NotFoundError") as caught:
+                loop.wait(call("a", transcoder=Asking()))
+            assert caught.value.key == "a"
+            assert isinstance(caught.value.__cause__, NotFoundError)

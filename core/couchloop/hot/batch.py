@@ -258,7 +258,7 @@ class Bulk(Batch[R]):
         self._warned = False
         self.first: tuple[int, CouchbaseError] | None = None
         """The first key, in their order, that failed so far, and why."""
-        self.broken: Exception | None = None
+        self.broken: BaseException | None = None
         """What the code of its keys raised where only their results were kept."""
         self.is_broken = False
         self.ended: CouchbaseError | None = None
@@ -280,7 +280,7 @@ class Bulk(Batch[R]):
         """See `Batch`."""
         return self.remaining == 0 or self.is_broken
 
-    def break_off(self, error: Exception) -> None:
+    def break_off(self, error: BaseException) -> None:
         """Take note of what its keys' own code raised: that is all there is to tell."""
         self.broken, self.is_broken = error, True
 
@@ -467,7 +467,7 @@ class Bulk(Batch[R]):
     def result(self) -> MultiResult[R]:
         """See `Batch`."""
         if self.is_broken:
-            broken: Exception = self.broken or RuntimeError("the batch has failed before")
+            broken: BaseException = self.broken or RuntimeError("the batch has failed before")
             self.broken = None
             try:
                 raise broken

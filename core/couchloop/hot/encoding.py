@@ -121,11 +121,12 @@ def not_encoded(
 ) -> NoReturn:
     """Raise what it means that a transcoder's method *what* has raised *error*.
 
-    That is *error* itself if it is one of ours, else a ValueFormatError with it as the cause.
+    That is *error* itself if it is a ValueFormatError, else one with it as the cause: what an
+    operation of the transcoder's own has raised must not seem to be about this document.
     *origin* is where the value came from.
     """
     try:
-        if not isinstance(error, CouchbaseError):
+        if not isinstance(error, ValueFormatError):
             text = f"the transcoder's {what} raised {type(error).__name__}: {_INSTEAD[what]}"
             error = ValueFormatError(text, inner_cause=error)
         about(error, operation, key)
@@ -141,7 +142,7 @@ def not_encoded(
 def encode_key(transcoder: Transcoder, key: str | bytes, operation: str) -> bytes:
     """Return a key's bytes, checked as those of an operation are.
 
-    Raises what the transcoder raises if that is a CouchbaseError, else InvalidKeyError.
+    Raises what `not_encoded` does, InvalidKeyError for what is no bytes.
     """
     try:
         raw = transcoder.encode_key(key)

@@ -437,7 +437,7 @@ class Multi(Generic[R]):
         read, named = self.own.read, self.own.named
 
         def build(key: Any, value: Any) -> Operation[R]:
-            if value is None:
+            if value is None and not self.own.is_needed:
                 if is_unsaid:
                     raise self._unsaid(key)
                 return single(defaults, key)

@@ -154,7 +154,7 @@ class Procedure(Batch[Any], Generic[T]):
         self.timeout = defaults.timeout if timeout is None else exact_seconds(timeout, key)
         self.idempotent = idempotent
         self._collection = defaults.collection
-        self.broken: Exception | None = None
+        self.broken: BaseException | None = None
         """What the user's own code has raised in it."""
         self.wants_turn: Callable[[Procedure[Any]], None] | None = None
         """Asks the session for a turn, once the step that is under way is complete."""
@@ -212,6 +212,11 @@ class Procedure(Batch[Any], Generic[T]):
         if self._is_paused:
             self._is_paused = False
             self._failure = error
+
+    def break_off(self, error: BaseException) -> None:
+        """End with what user code has raised in it: that is all there is to tell."""
+        self.broken = error.with_traceback(None)
+        self._is_done = True
 
     def go_on(self, performer: Performer, now: float) -> bool:
         """Begin the next step if the last is complete: user code runs in here.

@@ -70,9 +70,9 @@ class Stream(ABC, Generic[T]):
     # How each begins: here, for most of it never changes.
     _is_busy = False
     _is_over = False
-    ending: Exception | None = None
+    ending: BaseException | None = None
     """Why nothing more is issued, if so: it is raised when all else was taken."""
-    _failure: Exception | None = None
+    _failure: BaseException | None = None
     """The same, once nothing is under way any more."""
     _pause = 0.0
     """Seconds after which a slice can do more, though nothing is answered; 0: none."""
@@ -256,12 +256,15 @@ class Stream(ABC, Generic[T]):
         self.slice(pull, None, 0.0)
 
     def _attempt(self, call: Callable[..., None], *arguments: Any) -> None:
-        """Make a call that may run user code: what it raises ends the stream."""
+        """Make a call that may run user code: whatever it raises ends the stream.
+
+        So whoever waits for a result has it, and neither the loop nor what is under way.
+        """
         try:
             call(*arguments)
         except CouchbaseError as error:
             self.ending = self.ending or without_frames(error)
-        except Exception as error:  # noqa: BLE001 - of the user's own code: it is what he is to see
+        except BaseException as error:  # noqa: BLE001 - of the user's own code: he is to see it
             self.ending = self.ending or error.with_traceback(None)
 
     def _wind_up(self, performer: Performer | None, now: float) -> None:

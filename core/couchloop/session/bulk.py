@@ -145,7 +145,7 @@ class Feeder:
             self.cancel(bulk)
             raise
 
-    def break_off(self, bulk: Bulk[Any], error: Exception, now: float) -> None:
+    def break_off(self, bulk: Bulk[Any], error: BaseException, now: float) -> None:
         """Send no more of *bulk*, and have its caller know why; all that is known of it is void."""
         self.cancel(bulk)
         # Its frames would lead to the batch, which has it.
@@ -223,7 +223,7 @@ class Feeder:
     def _feed_or_break(self, bulk: Bulk[Any], now: float) -> None:
         try:
             self.go_on(bulk, now)
-        except Exception as error:  # noqa: BLE001 - of keys with methods of their own
+        except BaseException as error:  # noqa: BLE001 - of keys and transcoders of the user's
             self.break_off(bulk, error, now)
 
     def end_all(self, why: Callable[[Bulk[Any]], CouchbaseError], now: float) -> None:

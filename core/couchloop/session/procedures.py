@@ -108,7 +108,17 @@ class Procedures:
         self.has_turn = False
         for procedure in list(self.wants):
             if self.wants.pop(procedure, self) is None:
-                (self._give_turn or self.go_on)(procedure, now)
+                self._have_turn(procedure, now)
+
+    def _have_turn(self, procedure: Procedure[Any], now: float) -> None:
+        if self._give_turn is not None:
+            self._give_turn(procedure, now)
+            return
+        try:
+            self.go_on(procedure, now)
+        except BaseException as error:  # noqa: BLE001 - of user code: it is the caller's alone
+            procedure.break_off(error)
+            self._dispatcher.hand_over(procedure, now)
 
     def turn_after(
         self, take: Callable[[int, bytes, float], None], number: int, data: bytes, now: float
@@ -164,7 +174,7 @@ class Procedures:
                 procedure.end(why(procedure))
             self.wants.pop(procedure, None)
             # Where it goes on in a place of its own, its turn comes, or has come.
-            (self._give_turn or self.go_on)(procedure, now)
+            self._have_turn(procedure, now)
 
     # What a procedure asks for
 

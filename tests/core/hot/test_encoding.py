@@ -235,10 +235,17 @@ class TestValues:
         assert caught.value.inner_cause is error
 
     def test_it_raises_ours(self) -> None:
-        """An error of ours stays what it is, and is told the key."""
-        with pytest.raises(NotFoundError) as caught:
-            ops.upsert(by(Giving(raises=NotFoundError())), "the key", "bad")
+        """A ValueFormatError stays what it is; others of ours are not about this document."""
+        ours = InvalidKeyError("by the user")
+        with pytest.raises(ValueFormatError) as caught:
+            ops.upsert(by(Giving(raises=ours)), "the key", "bad")
+        assert caught.value is ours
         assert caught.value.key == "the key"
+        other = NotFoundError("of another document", key="other")
+        with pytest.raises(ValueFormatError, match="NotFoundError") as caught:
+            ops.upsert(by(Giving(raises=other)), "the key", "bad")
+        assert caught.value.key == "the key"
+        assert caught.value.__cause__ is other
 
     def test_a_hook_of_json(self) -> None:
         """What a dict of the user's own raises while it is written is a ValueFormatError."""

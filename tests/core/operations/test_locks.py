@@ -97,6 +97,9 @@ def test_no_cas(cas: Any) -> None:
     with pytest.raises(InvalidCasError, match="that lock gave") as caught:
         ops.unlock(D, "k", cas)
     assert caught.value.key == "k"
+    with pytest.raises(InvalidCasError, match="the CAS that lock gave") as caught:
+        ops.unlock_multi(D, {"k": 5, "other": cas})
+    assert caught.value.key == "other"
 
 
 def test_no_time() -> None:
