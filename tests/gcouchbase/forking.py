@@ -71,9 +71,10 @@ class OnHub(Program):
         module: Any = gevent_os if WAY == "gevent" else os
         self.fork = module.fork
         self.waitpid = module.waitpid
-        # gevent watches for ends of children from its first `child` watcher on, which may be too
-        # late for the first child.
-        gevent.get_hub().loop.install_sigchld()
+        if WAY != "os":
+            # gevent watches for ends of children from its first `child` watcher on, which may be
+            # too late for the first child.
+            gevent.get_hub().loop.install_sigchld()
         super().__init__(address)
 
     def open(self, at: str = "") -> Bucket:
