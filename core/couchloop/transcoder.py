@@ -349,9 +349,8 @@ class Transcoder:
         try:
             return decode(text)
         except Exception as error:
-            error = sound(error)
-            wanted = f"takes text, and gives a value; {_AS_BYTES}"
-            raise _by_user(error, "json_decode", wanted) from error
+            why = f"takes text, and gives a value; {_AS_BYTES}"
+            raise _by_user(sound(error), "json_decode", why) from error
 
     @staticmethod
     def _encode_utf8(value: object) -> bytes:
