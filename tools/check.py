@@ -223,6 +223,8 @@ def long_steps() -> list[Step]:
     runs = {
         run.name or run.folders[0].partition("/")[2]: run._replace(share=1) for run in TEST_RUNS
     }
+    # All of the core on either twin, and not only the rooms that know which one it is.
+    runs["core-compiled"] = runs["core-compiled"]._replace(folders=runs["core"].folders)
     whole = [run._replace(name=f"{name}-whole") for name, run in runs.items() if name in _WHOLE]
     others = [
         run._replace(name=f"{name}-other-twin", twin="" if run.twin else PURE)

@@ -62,7 +62,7 @@ class TestStrategies:
         assert delays == [0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 1.0, 1.0]
 
     def test_reasons(self) -> None:
-        """Two reasons leave the outcome unknown, and two need no strategy (RFC 0049)."""
+        """Two reasons leave the outcome unknown, and three need no strategy (RFC 0049)."""
         assert {r for r in RetryReason if not r.allows_non_idempotent_retry} == {
             "UNKNOWN",
             "SOCKET_CLOSED_WHILE_IN_FLIGHT",
@@ -70,6 +70,7 @@ class TestStrategies:
         assert {r for r in RetryReason if r.always_retry} == {
             "KV_NOT_MY_VBUCKET",
             "KV_COLLECTION_OUTDATED",
+            "VIEWS_NO_ACTIVE_PARTITION",
         }
 
     @pytest.mark.parametrize("wrong", [1, "best effort", FailFast, object()])
