@@ -57,7 +57,6 @@ SUBJECTS: Final = {
     "client/thread_stream.py": "conformance/test_threads.py",
     "contrib/prometheus_twisted.py": "txcouchbase/test_metrics_resource.py",
     "observe/reporting.py": "core/observe/test_reports.py",
-    "observe/requests.py": "conformance/test_observed_requests.py",
     "doctor/addresses.py": "core/doctor/test_nodes.py",
     "doctor/advice.py": "core/doctor/test_failures.py",
     "doctor/asked.py": "core/doctor/test_diagnosis.py",
