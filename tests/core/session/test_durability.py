@@ -509,7 +509,7 @@ class TestBatches:
         w = world(tokens=tokens)
         w.cluster.delay_replication("default", inf)
         begun = w.clock.now()
-        documents = dict.fromkeys(map(str, range(share(400))), 1)
+        documents = dict.fromkeys(map(str, range(share(200))), 1)
         error = error_of(ended(w, ops.upsert_multi(w.defaults, documents, replicate_to=1)))
         assert type(error) is DurabilityTimeoutError
         assert w.clock.now() - begun < 6.0
@@ -544,7 +544,7 @@ class TestBatches:
         """Nothing is left of a batch whose caller has gone."""
         w = world()
         w.cluster.delay_replication("default", inf)
-        documents = dict.fromkeys(map(str, range(share(400))), 1)
+        documents = dict.fromkeys(map(str, range(share(200))), 1)
         batch = w.submit(ops.upsert_multi(w.defaults, documents, replicate_to=1))
         w.advance(0.2)
         w.session.cancel_batch(batch)
@@ -640,7 +640,7 @@ class TestEndure:
         """A batch has the result of each key, and the CAS that is asked for."""
         w = world()
         d = w.defaults
-        keys = [f"k{number}" for number in range(share(250))]
+        keys = [f"k{number}" for number in range(share(160))]
         stored = w.do_batch(ops.upsert_multi(d, dict.fromkeys(keys, 1)))
         found = done(w, ops.endure_multi(d, keys))
         assert {key: each.cas for key, each in found.items()} == {
@@ -658,7 +658,7 @@ class TestEndure:
         w = world()
         d = w.defaults
         w.cluster.delay_replication("default", inf)
-        keys = [f"k{number}" for number in range(share(250))]
+        keys = [f"k{number}" for number in range(share(160))]
         w.do_batch(ops.upsert_multi(d, dict.fromkeys(keys, 1)))
         begun = w.clock.now()
         error = error_of(ended(w, ops.endure_multi(d, keys, timeout=1.0)))
