@@ -126,7 +126,11 @@ def test_ping(cluster: str, login: tuple[str, ...]) -> None:
     ("arguments", "status", "said"),
     [
         (("get", "{}", "nosuch"), 3, "The document does not exist"),
-        (("get", "{}?operation_timeout=1", "k", "--collection", "no"), 1, "the collection does not"),
+        (
+            ("get", "{}?operation_timeout=1", "k", "--collection", "no"),
+            1,
+            "the collection does not",
+        ),
         (("get", "{}", "k", "--scope", "a.b"), 1, "the name of a scope has a dot"),
         (("put", "{}", "k", "no json"), 2, "the value is no JSON"),
         (("put", "{}", "k" * 300, "1"), 1, "key"),
