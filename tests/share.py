@@ -19,11 +19,6 @@ def share(count: int) -> int:
     return max(1, count // _DIVISOR)
 
 
-def first_of(cases: Sequence[T]) -> Sequence[T]:
-    """Return the cases, or so many of the first ones."""
-    return cases[: share(len(cases))]
-
-
 def spread(cases: Sequence[T]) -> Sequence[T]:
     """Return the cases, or so many of them, from the first one to the last ones."""
     return cases[::_DIVISOR]

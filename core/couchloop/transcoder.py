@@ -342,15 +342,15 @@ class Transcoder:
 
     def _decode_json(self, value: Buffer) -> Value:
         """Read JSON, by the user's function if there is one."""
-        decode = self.json_decode
-        if decode is None:
+        if (decode := self.json_decode) is None:
             return decode_json(value)
         text = self._decode_utf8(value)
         try:
             return decode(text)
         except Exception as error:
+            error = sound(error)
             why = f"takes text, and gives a value; {_AS_BYTES}"
-            raise _by_user(sound(error), "json_decode", why) from error
+            raise _by_user(error, "json_decode", why) from error
 
     @staticmethod
     def _encode_utf8(value: object) -> bytes:
