@@ -7,14 +7,13 @@ Each load lasts so many seconds (`benchmarks.arrivals`).
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from typing import Any
 
 from benchmarks.arrivals import Arrivals
 from benchmarks.client_couchloop import connection_string
-from benchmarks.measure import KEYS, Meter, tell_latencies
+from benchmarks.measure import KEYS, run_and_leave, tell_latencies
 from benchmarks.works import LOADS
 
 WINDOW = 64
@@ -131,14 +130,7 @@ def on_gevent(port: int, seconds: float) -> None:
 
 def main(loop: str, _operation: str, _shape: str, port: str, seconds: str) -> None:
     """Run one measurement and print it."""
-    Meter()  # It pins this process.
-    try:
-        {"twisted": on_twisted, "gevent": on_gevent}[loop](int(port), float(seconds))
-    except SystemExit as end:  # task.react ends the program
-        if end.code:
-            raise
-    sys.stdout.flush()
-    os._exit(0)
+    run_and_leave({"twisted": on_twisted, "gevent": on_gevent}[loop], int(port), float(seconds))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.client_couchloop import connection_string, document
-from benchmarks.measure import Meter, document_of
+from benchmarks.measure import document_of, run_and_leave
 
 
 class Turns:
@@ -153,14 +153,9 @@ def on_gevent(operation: str, count: int, port: int) -> None:
 
 def main(loop: str, operation: str, keys: str, port: str, _times: str) -> None:
     """Run one measurement and print it."""
-    Meter()  # It pins this process.
-    try:
-        {"twisted": on_twisted, "gevent": on_gevent}[loop](operation, int(keys), int(port))
-    except SystemExit as end:  # task.react ends the program
-        if end.code:
-            raise
-    sys.stdout.flush()
-    os._exit(0)
+    run_and_leave(
+        {"twisted": on_twisted, "gevent": on_gevent}[loop], operation, int(keys), int(port)
+    )
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ import gc
 import json
 import os
 import resource
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 DOCUMENT_BYTES = (Path(__file__).parent / "document.json").read_bytes()
@@ -104,3 +105,15 @@ class Meter:
             ),
             flush=True,
         )
+
+
+def run_and_leave(measure: Callable[..., object], *arguments: object) -> None:
+    """Make a measurement in this process, pinned, and end it: nothing is taken down first."""
+    Meter()  # It pins this process.
+    try:
+        measure(*arguments)
+    except SystemExit as end:  # task.react ends the program
+        if end.code:
+            raise
+    sys.stdout.flush()
+    os._exit(0)
