@@ -81,9 +81,10 @@ def on_twisted(port: int, seconds: float) -> None:
 
 
 def on_gevent(port: int, seconds: float) -> None:
-    """Spawn a greenlet for each arrival."""
+    """Let greenlets, as many as the synchronous client has threads, take arrivals from a queue."""
     import gevent
     from gevent.event import Event
+    from gevent.queue import SimpleQueue
 
     from gcouchbase.cluster import Cluster, PasswordAuthenticator
 
@@ -104,19 +105,25 @@ def on_gevent(port: int, seconds: float) -> None:
     def open_loop(rate: float) -> list[float]:
         arrivals = Arrivals(rate, seconds)
         over = Event()
+        arrived: Any = SimpleQueue()
 
-        def one(moment: float) -> None:
-            bucket.get(KEYS[0])
-            if arrivals.done(moment):
-                over.set()
+        def worker() -> None:
+            while True:
+                moment = arrived.get()
+                bucket.get(KEYS[0])
+                if arrivals.done(moment):
+                    over.set()
 
         def readable() -> None:
             for moment in arrivals.due():
-                gevent.spawn(one, moment)
+                arrived.put(moment)
+
+        workers = [gevent.spawn(worker) for _ in range(WINDOW)]
 
         watcher = gevent.get_hub().loop.io(arrivals.fileno(), 1)
         watcher.start(readable)
         over.wait()
+        gevent.killall(workers)
         watcher.stop()
         watcher.close()
         arrivals.close()
