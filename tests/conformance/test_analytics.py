@@ -32,7 +32,6 @@ from couchloop.exceptions import (
 from couchloop.n1ql import N1QLQuery
 from tests.conformance.loops import Loop, opened_at
 from tests.conformance.test_hostile_services import Asking, asking
-from tests.conformance.test_pages import run
 from tests.conformance.test_rows import taker
 from tests.webserver import Asked, Script, web_server
 
@@ -287,9 +286,3 @@ def test_bad_input(
             found.cluster.analytics_query(statement, **given)
         raised.value.__traceback__ = None
         assert not found.server.asked
-
-
-def test_page(loop: Loop) -> None:
-    """The examples of docs/analytics.md run as they are written."""
-    with there(loop, Deferring(0)) as (_, bucket):
-        run(loop, "analytics.md", {"bucket": bucket}, "bucket")

@@ -83,6 +83,44 @@ def test_names(analytics: Analytics) -> None:
     assert analytics.rows("SELECT VALUE COUNT(*) FROM `b`.`s`.`c`") == [0]
 
 
+def test_use(analytics: Analytics) -> None:
+    """A statement may say itself where its names are looked for; words have no case."""
+    analytics.rows("create analytics scope `a`.`b`")
+    analytics.rows("USE `a`.`b`; CREATE DATASET d ON `b`")
+    assert analytics.rows("use a.b; SELECT VALUE COUNT(*) FROM d;") == [3]
+    assert analytics.error("SELECT VALUE COUNT(*) FROM d") == (400, 24045)
+    assert analytics.error("USE a.b SELECT 1") == (400, 24000)
+
+
+@pytest.mark.parametrize(
+    ("statement", "what"),
+    [
+        ("CREATE EXTERNAL DATASET x(string) ON p AT l", "CREATE EXTERNAL"),
+        ("create analytics view v as select 1", "CREATE ANALYTICS VIEW"),
+        ("DROP SYNONYM s", "DROP SYNONYM"),
+        ("CREATE LINK l", "CREATE LINK"),
+        ("EXPLAIN SELECT 1", "EXPLAIN"),
+    ],
+)
+def test_what_is_not_there(analytics: Analytics, statement: str, what: str) -> None:
+    """What the service has and this one has not is called so, and nothing is done."""
+    status, answer = analytics.ask(statement)
+    (error,) = answer["errors"]
+    assert (status, error["code"]) == (400, 24000)
+    assert error["msg"] == f"{what} is not supported by the embedded analytics service"
+
+
+def test_a_dataset_at_a_link(analytics: Analytics) -> None:
+    """It is known, and has no rows of the bucket here that is called as the one there."""
+    form = {"dataverse": "Default", "name": "far", "type": "couchbase", "hostname": "h"}
+    assert analytics.client.form("POST", "/analytics/link", **form)[0] == 200
+    analytics.rows("CREATE DATASET there ON `b` AT far")
+    assert analytics.error("SELECT 1 FROM there") == (400, 24000)
+    assert analytics.rows(
+        "SELECT VALUE d.LinkName FROM Metadata.`Dataset` d WHERE d.DatasetName = 'there'"
+    ) == ["far"]
+
+
 def test_metadata(analytics: Analytics) -> None:
     """What managers list."""
     analytics.rows("CREATE INDEX `ix` IF NOT EXISTS ON Default.`all` (n:int64, a.b:string)")
@@ -175,7 +213,7 @@ def test_a_deferred_result(analytics: Analytics) -> None:
 
 def test_links(analytics: Analytics) -> None:
     """They are kept without their secrets."""
-    form = {"dataverse": "Default", "name": "l", "type": "s3", "region": "eu"}
+    form = {"dataverse": "Default", "name": "l", "type": "s3", "region": "eu", "accessKeyId": "i"}
     secret = {**form, "secretAccessKey": "hidden"}
     client = analytics.client
     assert client.form("POST", "/analytics/link", **secret) == (200, "")
@@ -193,6 +231,25 @@ def test_links(analytics: Analytics) -> None:
     assert client.form("DELETE", "/analytics/link/a%2Fb/m")[0] == 200
     assert client.form("DELETE", "/analytics/link", dataverse="Default", name="l")[0] == 200
     assert client.form("DELETE", "/analytics/link", dataverse="Default", name="l")[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("lacking", "text"),
+    [
+        ("name", "A link needs a name"),
+        ("region", "A link needs a region"),
+        ("type", "The type of a link is one of couchbase, s3, azureblob"),
+    ],
+)
+def test_no_link(analytics: Analytics, lacking: str, text: str) -> None:
+    """A form that makes none is refused, as is to list those of no dataverse."""
+    form = {"name": "l", "type": "s3", "region": "eu", "accessKeyId": "i"}
+    del form[lacking]
+    status, answer = analytics.client.form("POST", "/analytics/link", **form)
+    assert (status, answer["errors"]) == (400, [{"code": 24000, "msg": text}])
+    assert analytics.client.form("GET", "/analytics/link") == (200, [])
+    status, answer = analytics.client.form("GET", "/analytics/link?dataverse=nosuch")
+    assert (status, answer["errors"][0]["code"]) == (400, 24034)
 
 
 def test_a_timeout(analytics: Analytics) -> None:

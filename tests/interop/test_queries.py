@@ -1,4 +1,4 @@
-"""The official Python SDK asking the embedded query and analytics services."""
+"""The official Python SDK asking the embedded query service."""
 
 from __future__ import annotations
 
@@ -39,11 +39,6 @@ EXPECTED: Final[Outcomes] = {
     "duplicate": ("error", ("DocumentExistsException", 105)),
     "read only": ("error", ("InternalServerFailureException", 5)),
     "timeout": ("error", ("UnAmbiguousTimeoutException", 14)),
-    "analytics": ("ok", "([('Default', 'ds')], ['ds', 'ix'], True, [10], True)"),
-    "no dataset": ("error", ("DatasetNotFoundException", 303)),
-    "analytics syntax": ("error", ("CouchbaseException", 301)),
-    "dataverse again": ("error", ("DataverseAlreadyExistsException", 306)),
-    "drop of no dataset": ("error", ("DatasetNotFoundException", 303)),
 }
 """The SDK has one class for what is read-only and any failure of the server."""
 

@@ -1,4 +1,4 @@
-"""The official Python SDK, asking queries and analytics, and managing their indexes.
+"""The official Python SDK, asking queries, and managing their indexes.
 
     python queries.py CONNECTION_STRING
 
@@ -16,9 +16,7 @@ from typing import Any
 from battery import report
 from couchbase.auth import PasswordAuthenticator
 from couchbase.cluster import Cluster
-from couchbase.management.analytics import AnalyticsDataType
 from couchbase.management.options import (
-    CreateAnalyticsIndexOptions,
     CreatePrimaryQueryIndexOptions,
     CreateQueryIndexOptions,
     DropQueryIndexOptions,
@@ -26,7 +24,7 @@ from couchbase.management.options import (
 )
 from couchbase.mutation_state import MutationState
 from couchbase.n1ql import QueryProfile, QueryScanConsistency
-from couchbase.options import AnalyticsOptions, ClusterOptions, QueryOptions
+from couchbase.options import ClusterOptions, QueryOptions
 
 SECONDS = timedelta(seconds=10)
 
@@ -88,37 +86,10 @@ def in_scope(cluster: Any) -> Any:
     return list(bucket.scope("_default").query("SELECT RAW n FROM c").rows())
 
 
-def analytics(cluster: Any) -> Any:
-    """Make a dataset and ask for it, from all and from a scope."""
-    manager = cluster.analytics_indexes()
-    manager.create_dataverse("a/b")
-    manager.create_dataset("ds", "default")
-    manager.connect_link()
-    manager.create_index(
-        "ix",
-        "ds",
-        {"n": AnalyticsDataType.INT64},
-        CreateAnalyticsIndexOptions(ignore_if_exists=True),
-    )
-    datasets = [(each.dataverse_name, each.dataset_name) for each in manager.get_all_datasets()]
-    names = sorted(each.name for each in manager.get_all_indexes())
-    pending = manager.get_pending_mutations()
-    found = cluster.analytics_query(
-        "SELECT VALUE d.n FROM ds d WHERE d.n = $n", AnalyticsOptions(named_parameters={"n": 10})
-    )
-    values = list(found.rows())
-    processed = found.metadata().metrics().processed_objects()
-    manager.drop_index("ix", "ds")
-    manager.drop_dataset("ds")
-    manager.drop_dataverse("a/b")
-    return datasets, names, bool(pending), values, processed.value > 0
-
-
 def calls_of(cluster: Any) -> dict[str, Callable[[], Any]]:
     """Return what is called, by name."""
     ask = partial(rows, cluster)
     manager = cluster.query_indexes()
-    managed = cluster.analytics_indexes()
     return {
         "no index": partial(ask, "SELECT * FROM default"),
         "primary": partial(manager.create_primary_index, "default"),
@@ -167,11 +138,6 @@ def calls_of(cluster: Any) -> dict[str, Callable[[], Any]]:
             timeout=timedelta(milliseconds=400),
             read_only=True,
         ),
-        "analytics": partial(analytics, cluster),
-        "no dataset": partial(lambda: list(cluster.analytics_query("SELECT 1 FROM nosuch").rows())),
-        "analytics syntax": partial(lambda: list(cluster.analytics_query("SELEC 1").rows())),
-        "dataverse again": partial(managed.create_dataverse, "Default"),
-        "drop of no dataset": partial(managed.drop_dataset, "nosuch"),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from couchloop.embedded.analytics.datasets import DEFAULT, LOCAL, Dataset, Datasets
 from couchloop.embedded.sqlpp.errors import unsupported
@@ -18,21 +18,27 @@ Change: TypeAlias = Callable[[Datasets], None]
 Place: TypeAlias = tuple[str, str]
 """Names of a dataverse, and of what is in it."""
 
+_OTHERS: Final = ("ADAPTER", "EXTERNAL", "FULLTEXT", "LIBRARY", "LINK", "SYNONYM", "TYPE", "VIEW")
+"""What the service defines, and this one does not."""
+
 
 class Reader(Parser):
     """Reads a statement.
 
     Args:
         statement: its text.
-        dataverse: where names without one are looked for.
+        dataverse: where names without one are looked for; `USE` names another.
     """
 
     def __init__(self, statement: str, dataverse: str = DEFAULT) -> None:
         super().__init__(statement)
-        self._dataverse = dataverse
+        self.dataverse = dataverse
 
     def read(self) -> Change | Select:
         """Read the statement. Raises QueryError."""
+        while self.take_word("USE"):
+            self.dataverse = "/".join(self._names())
+            self.expect_operator(";")
         change = self._change()
         if change is not None:
             while self.take_operator(";"):
@@ -47,12 +53,16 @@ class Reader(Parser):
 
     def _change(self) -> Change | None:
         following = self.ahead()
+        if self.is_word("CREATE", "DROP") and self.is_word_ahead(1, *_OTHERS):
+            raise unsupported(f"{self.token.text.upper()} {following.text.upper()}")
         if self.is_word("CREATE") and self.is_word_ahead(1, "DATAVERSE", "DATASET", "INDEX"):
             self.advance()
             return self._create()
         if self.is_word("CREATE", "DROP") and self.is_word_ahead(1, "ANALYTICS"):
-            word = self.advance().text
+            word = self.advance().text.upper()
             self.advance()
+            if self.is_word("FUNCTION", *_OTHERS):
+                raise unsupported(f"{word} ANALYTICS {self.token.text.upper()}")
             return self._create() if word == "CREATE" else self._drop()
         if self.is_word("DROP") and self.is_word_ahead(1, "DATAVERSE", "DATASET", "INDEX"):
             self.advance()
@@ -73,7 +83,7 @@ class Reader(Parser):
 
     def _inside(self, names: list[str]) -> Place:
         """Return the place that names stand for: the last is the thing's, the rest a dataverse."""
-        return "/".join(names[:-1]) or self._dataverse, names[-1]
+        return "/".join(names[:-1]) or self.dataverse, names[-1]
 
     def _exists(self, *words: str) -> bool:
         if not self.take_word("IF"):

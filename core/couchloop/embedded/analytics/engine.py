@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from couchloop.embedded.analytics.datasets import DEFAULT, METADATA, Dataset, Datasets
+from couchloop.embedded.analytics.datasets import DEFAULT, LOCAL, METADATA, Dataset, Datasets
 from couchloop.embedded.analytics.definitions import Reader
 from couchloop.embedded.sqlpp.compiler import META, Compiler, Evaluate, Row
 from couchloop.embedded.sqlpp.documents import Found, Keyspace
@@ -85,6 +85,8 @@ class AnalyticsSession(Session):
         dataset = self.datasets.find(dataverse, name)
         if dataset is None:
             raise _unknown_dataset(dataverse, path)
+        if dataset.link != LOCAL:
+            raise unsupported(f"a dataset at the link {dataset.link}")
         bucket_name, scope, collection_name = dataset.place
         bucket = self.cluster.buckets.get(bucket_name)
         collection = None if bucket is None else bucket.manifest.find(scope, collection_name)
@@ -152,7 +154,8 @@ class AnalyticsEngine:
         return answer
 
     def _rows(self, order: Order, dataverse: str, environment: Environment) -> Iterator[object]:
-        statement = Reader(order.statement, dataverse).read()
+        reader = Reader(order.statement, dataverse)
+        statement = reader.read()
         if isinstance(statement, Node):
             environment.read(statement, order.statement)
         if isinstance(statement, Select):
@@ -162,7 +165,7 @@ class AnalyticsEngine:
                 AllServes(),
                 datasets=self.datasets,
                 environment=environment,
-                dataverse=dataverse,
+                dataverse=reader.dataverse,
             )
             yield from Planner(session, environment).select(statement, Scope()).rows({})
             return

@@ -43,6 +43,14 @@ _SECRETS: Final = frozenset(
 """What of a link's form is not kept: nothing here connects with it."""
 
 
+_NEEDED: Final[dict[str, tuple[str, ...]]] = {
+    "couchbase": ("hostname",),
+    "s3": ("accessKeyId", "region"),
+    "azureblob": (),
+}
+"""Members of a link's form without which it leads nowhere, by its type."""
+
+
 class AnalyticsText(AnswerText):
     """Writes an answer of analytics."""
 
@@ -129,6 +137,7 @@ class AnalyticsEndpoints:
         kept.pop("name", None)
         try:
             _require(request)
+            _check(name, form)
             self._datasets.put_link(dataverse, name, kept, replace=request.method == "PUT")
         except QueryError as error:
             return _refused(error)
@@ -148,6 +157,12 @@ class AnalyticsEndpoints:
         given = request.query
         wanted = given.get("dataverse", request.path.get("dataverse"))
         named = given.get("name", request.path.get("name"))
+        try:
+            _require(request)
+            if wanted is not None:
+                self._datasets.dataverse(wanted)
+        except QueryError as error:
+            return _refused(error)
         found = [
             {**members, "dataverse": dataverse, "scope": dataverse, "name": name}
             for dataverse, name, members in self._datasets.links()
@@ -214,6 +229,16 @@ def _link_place(request: HttpRequest, form: dict[str, str]) -> tuple[str, str]:
     """Return the dataverse and the name that a path or a form means."""
     dataverse = request.path.get("dataverse", form.get("dataverse", DEFAULT))
     return dataverse, request.path.get("name", form.get("name", ""))
+
+
+def _check(name: str, form: dict[str, str]) -> None:
+    """Raise QueryError (24000) for a form that makes no link."""
+    needed = _NEEDED.get(form.get("type", ""))
+    if needed is None:
+        raise QueryError(24000, f"The type of a link is one of {', '.join(_NEEDED)}")
+    lacking = [member for member in needed if not form.get(member)]
+    if not name or lacking:
+        raise QueryError(24000, f"A link needs a {lacking[0] if name else 'name'}")
 
 
 def _require(request: HttpRequest) -> None:
