@@ -12,6 +12,7 @@ from couchloop.auth import CertAuthenticator, ClassicAuthenticator, PasswordAuth
 from couchloop.client.cluster import ClusterBase
 from couchloop.client.connection_limits import ConnectionBudget, connection_budget
 from couchloop.later import Module
+from couchloop.retries import RetryStrategy
 from couchloop.safety.secret import sealed
 from couchloop.settings.connection_string import ConnectionString
 from gcouchbase.bucket import Bucket, OpenBucketArguments
@@ -67,8 +68,11 @@ class Cluster(
         socket_factory: handed to each Bucket; see there.
         ssl_context: likewise.
         resolver: likewise.
+        retry_strategy: whether and when its requests to services are tried again, and all that
+            Buckets do which it opens, where neither they nor a call name another. None: as the
+            options of the connection string say.
 
-    Raises InvalidConnectionStringError (a ValueError).
+    Raises InvalidConnectionStringError (a ValueError), ArgumentError for what is no strategy.
     """
 
     @sealed
@@ -80,6 +84,7 @@ class Cluster(
         socket_factory: SocketFactory | None = None,
         ssl_context: SSLContext | None = None,
         resolver: Resolver | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         super().__init__(
             connection_string,
@@ -88,6 +93,7 @@ class Cluster(
             socket_factory=socket_factory,
             ssl_context=ssl_context,
             resolver=resolver,
+            retry_strategy=retry_strategy,
         )
 
     _driver: Any = ServicesDriver()

@@ -28,6 +28,7 @@ from couchloop.exceptions import CouchbaseError
 from couchloop.hot.operation import Defaults, placed
 from couchloop.later import Module
 from couchloop.management.users import AuthDomain
+from couchloop.operations.arguments import asking_by
 from gcouchbase.driver import GeventDriver
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from couchloop.management.n1ql_indexes import N1qlIndex
     from couchloop.management.search_indexes import SearchIndex
     from couchloop.management.users import Group, RoleAndDescription, User, UserAndMetadata
+    from couchloop.retries import RetryStrategy
     from couchloop.safety.secret import Secret
 else:
     admin = Module("couchloop.management.admin", globals())
@@ -90,19 +92,29 @@ class BucketManagerMethods:
     _defaults: Defaults
     _driver: GeventDriver
 
-    def create_bucket(self, settings: BucketSettings, *, timeout: float | None = None) -> None:
+    def create_bucket(
+        self,
+        settings: BucketSettings,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Make a bucket. It takes documents a little later: see `wait_until_ready`.
 
         Args:
             settings: its name, and what else is wanted; without `ram_quota_mb` 100 MiB.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketExistsError, ServerInvalidArgumentError, NotAuthorizedError, TemporaryFailError
         (during a rebalance).
         """
         driver = self._driver
         try:
-            pending = buckets.create_bucket(self._defaults, settings, timeout=timeout)
+            pending = buckets.create_bucket(
+                asking_by(self._defaults, retry_strategy), settings, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -111,18 +123,28 @@ class BucketManagerMethods:
             del self
         return driver.run(pending)
 
-    def update_bucket(self, settings: BucketSettings, *, timeout: float | None = None) -> None:
+    def update_bucket(
+        self,
+        settings: BucketSettings,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Change settings of a bucket: those that are not None.
 
         Args:
             settings: its name, and what is to change.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketNotFoundError, ServerInvalidArgumentError, NotAuthorizedError.
         """
         driver = self._driver
         try:
-            pending = buckets.update_bucket(self._defaults, settings, timeout=timeout)
+            pending = buckets.update_bucket(
+                asking_by(self._defaults, retry_strategy), settings, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -131,18 +153,28 @@ class BucketManagerMethods:
             del self
         return driver.run(pending)
 
-    def drop_bucket(self, bucket_name: str, *, timeout: float | None = None) -> None:
+    def drop_bucket(
+        self,
+        bucket_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Delete a bucket with all its documents.
 
         Args:
             bucket_name: the bucket's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketNotFoundError, NotAuthorizedError, TemporaryFailError (during a rebalance).
         """
         driver = self._driver
         try:
-            pending = buckets.drop_bucket(self._defaults, bucket_name, timeout=timeout)
+            pending = buckets.drop_bucket(
+                asking_by(self._defaults, retry_strategy), bucket_name, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -151,18 +183,28 @@ class BucketManagerMethods:
             del self
         return driver.run(pending)
 
-    def get_bucket(self, bucket_name: str, *, timeout: float | None = None) -> BucketInfo:
+    def get_bucket(
+        self,
+        bucket_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> BucketInfo:
         """Return a bucket's settings, and how it is.
 
         Args:
             bucket_name: the bucket's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketNotFoundError, NotAuthorizedError.
         """
         driver = self._driver
         try:
-            pending = buckets.get_bucket(self._defaults, bucket_name, timeout=timeout)
+            pending = buckets.get_bucket(
+                asking_by(self._defaults, retry_strategy), bucket_name, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -171,15 +213,21 @@ class BucketManagerMethods:
             del self
         return driver.run(pending)
 
-    def get_all_buckets(self, *, timeout: float | None = None) -> list[BucketInfo]:
+    def get_all_buckets(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> list[BucketInfo]:
         """Return the buckets that the user may see. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
-            pending = buckets.get_all_buckets(self._defaults, timeout=timeout)
+            pending = buckets.get_all_buckets(
+                asking_by(self._defaults, retry_strategy), timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -188,19 +236,29 @@ class BucketManagerMethods:
             del self
         return driver.run(pending)
 
-    def flush_bucket(self, bucket_name: str, *, timeout: float | None = None) -> None:
+    def flush_bucket(
+        self,
+        bucket_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Delete all documents of a bucket, which takes some seconds.
 
         Args:
             bucket_name: the bucket's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketNotFlushableError unless its setting `flush_enabled` is on,
         BucketNotFoundError, NotAuthorizedError, TemporaryFailError.
         """
         driver = self._driver
         try:
-            pending = buckets.flush_bucket(self._defaults, bucket_name, timeout=timeout)
+            pending = buckets.flush_bucket(
+                asking_by(self._defaults, retry_strategy), bucket_name, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -216,6 +274,7 @@ class BucketManagerMethods:
         sleep_interval: float = 0.2,
         *,
         progress: Progress | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> BucketInfo:
         """Wait until all nodes have a bucket that was just made; return it.
 
@@ -224,13 +283,19 @@ class BucketManagerMethods:
             timeout: seconds for all of it.
             sleep_interval: seconds between two questions.
             progress: called with how many nodes are ready, 0, and how many there are.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises NotReadyError if it is not ready by then, NotAuthorizedError.
         """
         driver = self._driver
         try:
             pending = buckets.wait_ready(
-                self._defaults, bucket_name, timeout, sleep_interval, progress=progress
+                asking_by(self._defaults, retry_strategy),
+                bucket_name,
+                timeout,
+                sleep_interval,
+                progress=progress,
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -255,6 +320,7 @@ class UserManagerMethods:
         *,
         domain_name: AuthDomain | str = AuthDomain.Local,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> UserAndMetadata:
         """Return a user with its roles. Raises UserNotFoundError, NotAuthorizedError.
 
@@ -262,11 +328,16 @@ class UserManagerMethods:
             username: who logs in.
             domain_name: who keeps the user's password: the cluster (`local`), or somebody else.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
             pending = users.get_user(
-                self._defaults, username, domain_name=domain_name, timeout=timeout
+                asking_by(self._defaults, retry_strategy),
+                username,
+                domain_name=domain_name,
+                timeout=timeout,
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -277,17 +348,25 @@ class UserManagerMethods:
         return driver.run(pending)
 
     def get_all_users(
-        self, *, domain_name: AuthDomain | str = AuthDomain.Local, timeout: float | None = None
+        self,
+        *,
+        domain_name: AuthDomain | str = AuthDomain.Local,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> list[UserAndMetadata]:
         """Return the users of a domain. Raises NotAuthorizedError.
 
         Args:
             domain_name: who keeps the user's password: the cluster (`local`), or somebody else.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
-            pending = users.get_all_users(self._defaults, domain_name=domain_name, timeout=timeout)
+            pending = users.get_all_users(
+                asking_by(self._defaults, retry_strategy), domain_name=domain_name, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -302,6 +381,7 @@ class UserManagerMethods:
         *,
         domain_name: AuthDomain | str = AuthDomain.Local,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Make a user, or give one other roles, groups and name; connections have them at once.
 
@@ -309,6 +389,8 @@ class UserManagerMethods:
             user: who logs in, with its roles, groups and password.
             domain_name: who keeps the user's password: the cluster (`local`), or somebody else.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises ArgumentError (a password for somebody external), ServerInvalidArgumentError (unknown
         roles, a password that is too weak), NotAuthorizedError.
@@ -316,7 +398,10 @@ class UserManagerMethods:
         driver = self._driver
         try:
             pending = users.upsert_user(
-                self._defaults, user, domain_name=domain_name, timeout=timeout
+                asking_by(self._defaults, retry_strategy),
+                user,
+                domain_name=domain_name,
+                timeout=timeout,
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -332,6 +417,7 @@ class UserManagerMethods:
         *,
         domain_name: AuthDomain | str = AuthDomain.Local,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Remove a user. Raises UserNotFoundError, NotAuthorizedError.
 
@@ -339,11 +425,16 @@ class UserManagerMethods:
             username: who logs in.
             domain_name: who keeps the user's password: the cluster (`local`), or somebody else.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
             pending = users.drop_user(
-                self._defaults, username, domain_name=domain_name, timeout=timeout
+                asking_by(self._defaults, retry_strategy),
+                username,
+                domain_name=domain_name,
+                timeout=timeout,
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -353,12 +444,20 @@ class UserManagerMethods:
             del self
         return driver.run(pending)
 
-    def change_password(self, new_password: str | Secret, *, timeout: float | None = None) -> None:
+    def change_password(
+        self,
+        new_password: str | Secret,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Change the password of the user who is logged in; open Buckets go on.
 
         Args:
             new_password: the password from now on; a Secret, or a text.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Give the new one to `cluster.set_authenticator` after that: new connections need it.
 
@@ -366,7 +465,9 @@ class UserManagerMethods:
         """
         driver = self._driver
         try:
-            pending = users.change_password(self._defaults, new_password, timeout=timeout)
+            pending = users.change_password(
+                asking_by(self._defaults, retry_strategy), new_password, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -375,15 +476,19 @@ class UserManagerMethods:
             del self
         return driver.run(pending)
 
-    def get_roles(self, *, timeout: float | None = None) -> list[RoleAndDescription]:
+    def get_roles(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> list[RoleAndDescription]:
         """Return the roles that there are. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
-            pending = users.get_roles(self._defaults, timeout=timeout)
+            pending = users.get_roles(asking_by(self._defaults, retry_strategy), timeout=timeout)
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -392,16 +497,26 @@ class UserManagerMethods:
             del self
         return driver.run(pending)
 
-    def get_group(self, group_name: str, *, timeout: float | None = None) -> Group:
+    def get_group(
+        self,
+        group_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Group:
         """Return a group. Raises GroupNotFoundError, NotAuthorizedError.
 
         Args:
             group_name: the group's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
-            pending = users.get_group(self._defaults, group_name, timeout=timeout)
+            pending = users.get_group(
+                asking_by(self._defaults, retry_strategy), group_name, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -410,15 +525,21 @@ class UserManagerMethods:
             del self
         return driver.run(pending)
 
-    def get_all_groups(self, *, timeout: float | None = None) -> list[Group]:
+    def get_all_groups(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> list[Group]:
         """Return all groups. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
-            pending = users.get_all_groups(self._defaults, timeout=timeout)
+            pending = users.get_all_groups(
+                asking_by(self._defaults, retry_strategy), timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -427,18 +548,28 @@ class UserManagerMethods:
             del self
         return driver.run(pending)
 
-    def upsert_group(self, group: Group, *, timeout: float | None = None) -> None:
+    def upsert_group(
+        self,
+        group: Group,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Make a group, or change one: who is in it has its roles at once.
 
         Args:
             group: its name, and the roles that its users have.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises ServerInvalidArgumentError (unknown roles), NotAuthorizedError.
         """
         driver = self._driver
         try:
-            pending = users.upsert_group(self._defaults, group, timeout=timeout)
+            pending = users.upsert_group(
+                asking_by(self._defaults, retry_strategy), group, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -447,16 +578,26 @@ class UserManagerMethods:
             del self
         return driver.run(pending)
 
-    def drop_group(self, group_name: str, *, timeout: float | None = None) -> None:
+    def drop_group(
+        self,
+        group_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Remove a group. Raises GroupNotFoundError, NotAuthorizedError.
 
         Args:
             group_name: the group's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
-            pending = users.drop_group(self._defaults, group_name, timeout=timeout)
+            pending = users.drop_group(
+                asking_by(self._defaults, retry_strategy), group_name, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -484,6 +625,7 @@ class AdminMethods:
         flush_enabled: bool = False,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> HttpResult:
         """Make a bucket; see `wait_ready`.
 
@@ -495,13 +637,15 @@ class AdminMethods:
             ram_quota: MiB on each node.
             flush_enabled: whether it may be flushed.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketExistsError, ServerInvalidArgumentError, NotAuthorizedError.
         """
         driver = self._driver
         try:
             pending = admin.bucket_create(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 name,
                 bucket_type,
                 bucket_password,
@@ -528,6 +672,7 @@ class AdminMethods:
         flush_enabled: bool | None = None,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> HttpResult:
         """Change settings of a bucket: those that are not None.
 
@@ -539,13 +684,15 @@ class AdminMethods:
             ram_quota: MiB on each node.
             flush_enabled: whether it may be flushed.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketNotFoundError, ServerInvalidArgumentError, NotAuthorizedError.
         """
         driver = self._driver
         try:
             pending = admin.bucket_update(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 name,
                 current,
                 bucket_password,
@@ -562,16 +709,26 @@ class AdminMethods:
             del self
         return driver.run(pending)
 
-    def bucket_remove(self, name: str, *, timeout: float | None = None) -> HttpResult:
+    def bucket_remove(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> HttpResult:
         """Delete a bucket with all its documents. Raises BucketNotFoundError, NotAuthorizedError.
 
         Args:
             name: the bucket's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
-            pending = admin.bucket_remove(self._defaults, name, timeout=timeout)
+            pending = admin.bucket_remove(
+                asking_by(self._defaults, retry_strategy), name, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -580,16 +737,26 @@ class AdminMethods:
             del self
         return driver.run(pending)
 
-    def bucket_delete(self, name: str, *, timeout: float | None = None) -> HttpResult:
+    def bucket_delete(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> HttpResult:
         """Delete a bucket, as `bucket_remove` does.
 
         Args:
             name: the bucket's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
-            pending = admin.bucket_delete(self._defaults, name, timeout=timeout)
+            pending = admin.bucket_delete(
+                asking_by(self._defaults, retry_strategy), name, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -598,18 +765,28 @@ class AdminMethods:
             del self
         return driver.run(pending)
 
-    def bucket_info(self, name: str, *, timeout: float | None = None) -> HttpResult:
+    def bucket_info(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> HttpResult:
         """Return a bucket's description as the server writes it: the result's `value` is a dict.
 
         Args:
             name: the bucket's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketNotFoundError, NotAuthorizedError.
         """
         driver = self._driver
         try:
-            pending = admin.bucket_info(self._defaults, name, timeout=timeout)
+            pending = admin.bucket_info(
+                asking_by(self._defaults, retry_strategy), name, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -618,15 +795,19 @@ class AdminMethods:
             del self
         return driver.run(pending)
 
-    def buckets_list(self, *, timeout: float | None = None) -> list[BucketInfo]:
+    def buckets_list(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> list[BucketInfo]:
         """Return the buckets that the user may see. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
-            pending = admin.buckets_list(self._defaults, timeout=timeout)
+            pending = admin.buckets_list(asking_by(self._defaults, retry_strategy), timeout=timeout)
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -636,7 +817,12 @@ class AdminMethods:
         return driver.run(pending)
 
     def wait_ready(
-        self, name: str, timeout: float = 5.0, sleep_interval: float = 0.2
+        self,
+        name: str,
+        timeout: float = 5.0,
+        sleep_interval: float = 0.2,
+        *,
+        retry_strategy: RetryStrategy | None = None,
     ) -> BucketInfo:
         """Wait until all nodes have a bucket that was just made.
 
@@ -644,12 +830,16 @@ class AdminMethods:
             name: the bucket's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
             sleep_interval: seconds between two questions.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises NotReadyError if it is not ready by then, NotAuthorizedError.
         """
         driver = self._driver
         try:
-            pending = admin.wait_ready(self._defaults, name, timeout, sleep_interval)
+            pending = admin.wait_ready(
+                asking_by(self._defaults, retry_strategy), name, timeout, sleep_interval
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -658,16 +848,26 @@ class AdminMethods:
             del self
         return driver.run(pending)
 
-    def users_get(self, domain: AuthDomain | str, *, timeout: float | None = None) -> HttpResult:
+    def users_get(
+        self,
+        domain: AuthDomain | str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> HttpResult:
         """Return the users of a domain as the server writes them. Raises NotAuthorizedError.
 
         Args:
             domain: who keeps the user's password: AuthDomain.Local or AuthDomain.External.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
-            pending = admin.users_get(self._defaults, domain, timeout=timeout)
+            pending = admin.users_get(
+                asking_by(self._defaults, retry_strategy), domain, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -677,7 +877,12 @@ class AdminMethods:
         return driver.run(pending)
 
     def user_get(
-        self, domain: AuthDomain | str, userid: str, *, timeout: float | None = None
+        self,
+        domain: AuthDomain | str,
+        userid: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> HttpResult:
         """Return a user as the server writes it. Raises UserNotFoundError, NotAuthorizedError.
 
@@ -685,10 +890,14 @@ class AdminMethods:
             domain: who keeps the user's password: AuthDomain.Local or AuthDomain.External.
             userid: who logs in.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
-            pending = admin.user_get(self._defaults, domain, userid, timeout=timeout)
+            pending = admin.user_get(
+                asking_by(self._defaults, retry_strategy), domain, userid, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -706,6 +915,7 @@ class AdminMethods:
         name: str | None = None,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> HttpResult:
         """Make a user, or change one.
 
@@ -716,6 +926,8 @@ class AdminMethods:
             roles: names, or pairs of a name and a bucket.
             name: what the user is called.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises ArgumentError (a password for somebody external, or no role),
         ServerInvalidArgumentError, NotAuthorizedError.
@@ -723,7 +935,13 @@ class AdminMethods:
         driver = self._driver
         try:
             pending = admin.user_upsert(
-                self._defaults, domain, userid, password, roles, name, timeout=timeout
+                asking_by(self._defaults, retry_strategy),
+                domain,
+                userid,
+                password,
+                roles,
+                name,
+                timeout=timeout,
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -734,7 +952,12 @@ class AdminMethods:
         return driver.run(pending)
 
     def user_remove(
-        self, domain: AuthDomain | str, userid: str, *, timeout: float | None = None
+        self,
+        domain: AuthDomain | str,
+        userid: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> HttpResult:
         """Remove a user. Raises UserNotFoundError, NotAuthorizedError.
 
@@ -742,10 +965,14 @@ class AdminMethods:
             domain: who keeps the user's password: AuthDomain.Local or AuthDomain.External.
             userid: who logs in.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
-            pending = admin.user_remove(self._defaults, domain, userid, timeout=timeout)
+            pending = admin.user_remove(
+                asking_by(self._defaults, retry_strategy), domain, userid, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -763,19 +990,29 @@ class CollectionManagerMethods:
     _services_defaults: BucketDefaults
     _services_driver: GeventDriver
 
-    def create_scope(self, scope_name: str, *, timeout: float | None = None) -> None:
+    def create_scope(
+        self,
+        scope_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Make a scope, and wait until all nodes know it.
 
         Args:
             scope_name: the scope's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises ScopeExistsError, BucketNotFoundError, InvalidNameError, ServerInvalidArgumentError,
         NotAuthorizedError, FeatureNotAvailableError.
         """
         driver = self._services_driver
         try:
-            pending = collections.create_scope(self._services_defaults, scope_name, timeout=timeout)
+            pending = collections.create_scope(
+                asking_by(self._services_defaults, retry_strategy), scope_name, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._services_defaults)
@@ -784,19 +1021,29 @@ class CollectionManagerMethods:
             del self
         return driver.run(pending)
 
-    def drop_scope(self, scope_name: str, *, timeout: float | None = None) -> None:
+    def drop_scope(
+        self,
+        scope_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Drop a scope with all its collections and documents.
 
         Args:
             scope_name: the scope's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises ScopeNotFoundError, BucketNotFoundError, NotAuthorizedError,
         FeatureNotAvailableError.
         """
         driver = self._services_driver
         try:
-            pending = collections.drop_scope(self._services_defaults, scope_name, timeout=timeout)
+            pending = collections.drop_scope(
+                asking_by(self._services_defaults, retry_strategy), scope_name, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._services_defaults)
@@ -813,6 +1060,7 @@ class CollectionManagerMethods:
         max_expiry: timedelta | None = None,
         history: bool | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Make a collection, and wait until all nodes know it.
 
@@ -823,6 +1071,8 @@ class CollectionManagerMethods:
                 negative: for ever, whatever the bucket says.
             history: whether changes are kept apart; None: as the bucket says.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises CollectionExistsError, ScopeNotFoundError, BucketNotFoundError, InvalidNameError,
         ServerInvalidArgumentError, NotAuthorizedError, FeatureNotAvailableError.
@@ -830,7 +1080,7 @@ class CollectionManagerMethods:
         driver = self._services_driver
         try:
             pending = collections.create_collection(
-                self._services_defaults,
+                asking_by(self._services_defaults, retry_strategy),
                 scope_name,
                 collection_name,
                 max_expiry=max_expiry,
@@ -853,6 +1103,7 @@ class CollectionManagerMethods:
         max_expiry: timedelta | None = None,
         history: bool | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Change what a collection was made with: what is None stays.
 
@@ -863,6 +1114,8 @@ class CollectionManagerMethods:
                 ever. None: it is not said.
             history: whether changes of its documents are kept apart. None: it is not said.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises CollectionNotFoundError, ScopeNotFoundError, BucketNotFoundError, NotAuthorizedError,
         ServerInvalidArgumentError, FeatureNotAvailableError.
@@ -870,7 +1123,7 @@ class CollectionManagerMethods:
         driver = self._services_driver
         try:
             pending = collections.update_collection(
-                self._services_defaults,
+                asking_by(self._services_defaults, retry_strategy),
                 scope_name,
                 collection_name,
                 max_expiry=max_expiry,
@@ -886,7 +1139,12 @@ class CollectionManagerMethods:
         return driver.run(pending)
 
     def drop_collection(
-        self, scope_name: str, collection_name: str, *, timeout: float | None = None
+        self,
+        scope_name: str,
+        collection_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Drop a collection with all its documents.
 
@@ -894,6 +1152,8 @@ class CollectionManagerMethods:
             scope_name: the scope's name.
             collection_name: the collection's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises CollectionNotFoundError, ScopeNotFoundError, BucketNotFoundError, NotAuthorizedError,
         FeatureNotAvailableError.
@@ -901,7 +1161,10 @@ class CollectionManagerMethods:
         driver = self._services_driver
         try:
             pending = collections.drop_collection(
-                self._services_defaults, scope_name, collection_name, timeout=timeout
+                asking_by(self._services_defaults, retry_strategy),
+                scope_name,
+                collection_name,
+                timeout=timeout,
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -926,6 +1189,7 @@ class ViewIndexManagerMethods:
         namespace: DesignDocumentNamespace,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> DesignDocument:
         """Return a design document. Raises DesignDocumentNotFoundError, NotAuthorizedError.
 
@@ -933,11 +1197,16 @@ class ViewIndexManagerMethods:
             design_doc_name: the design document's name, without `_design/` and `dev_`.
             namespace: DesignDocumentNamespace.DEVELOPMENT or DesignDocumentNamespace.PRODUCTION.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
             pending = design_documents.get_design_document(
-                self._defaults, design_doc_name, namespace, timeout=timeout
+                asking_by(self._defaults, retry_strategy),
+                design_doc_name,
+                namespace,
+                timeout=timeout,
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -948,18 +1217,24 @@ class ViewIndexManagerMethods:
         return driver.run(pending)
 
     def get_all_design_documents(
-        self, namespace: DesignDocumentNamespace, *, timeout: float | None = None
+        self,
+        namespace: DesignDocumentNamespace,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> list[DesignDocument]:
         """Return those of a namespace. Raises BucketNotFoundError, NotAuthorizedError.
 
         Args:
             namespace: DesignDocumentNamespace.DEVELOPMENT or DesignDocumentNamespace.PRODUCTION.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
             pending = design_documents.get_all_design_documents(
-                self._defaults, namespace, timeout=timeout
+                asking_by(self._defaults, retry_strategy), namespace, timeout=timeout
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -975,6 +1250,7 @@ class ViewIndexManagerMethods:
         namespace: DesignDocumentNamespace,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Make a design document, or replace one: its views are built anew.
 
@@ -982,13 +1258,18 @@ class ViewIndexManagerMethods:
             design_doc_data: its name, and its views by name.
             namespace: DesignDocumentNamespace.DEVELOPMENT or DesignDocumentNamespace.PRODUCTION.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises ServerInvalidArgumentError (what is no JavaScript), NotAuthorizedError.
         """
         driver = self._driver
         try:
             pending = design_documents.upsert_design_document(
-                self._defaults, design_doc_data, namespace, timeout=timeout
+                asking_by(self._defaults, retry_strategy),
+                design_doc_data,
+                namespace,
+                timeout=timeout,
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -1004,6 +1285,7 @@ class ViewIndexManagerMethods:
         namespace: DesignDocumentNamespace,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Delete a design document with its views.
 
@@ -1011,13 +1293,18 @@ class ViewIndexManagerMethods:
             design_doc_name: the design document's name, without `_design/` and `dev_`.
             namespace: DesignDocumentNamespace.DEVELOPMENT or DesignDocumentNamespace.PRODUCTION.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DesignDocumentNotFoundError, NotAuthorizedError.
         """
         driver = self._driver
         try:
             pending = design_documents.drop_design_document(
-                self._defaults, design_doc_name, namespace, timeout=timeout
+                asking_by(self._defaults, retry_strategy),
+                design_doc_name,
+                namespace,
+                timeout=timeout,
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -1028,13 +1315,19 @@ class ViewIndexManagerMethods:
         return driver.run(pending)
 
     def publish_design_document(
-        self, design_doc_name: str, *, timeout: float | None = None
+        self,
+        design_doc_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Copy a design document from development to production, where it replaces what was there.
 
         Args:
             design_doc_name: the design document's name, without `_design/` and `dev_`.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         That for development stays: `design_publish` deletes it.
 
@@ -1043,7 +1336,7 @@ class ViewIndexManagerMethods:
         driver = self._driver
         try:
             pending = design_documents.publish_design_document(
-                self._defaults, design_doc_name, timeout=timeout
+                asking_by(self._defaults, retry_strategy), design_doc_name, timeout=timeout
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -1070,6 +1363,7 @@ class DesignMethods:
         syncwait: float = 0,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> HttpResult:
         """Make a design document, or replace one.
 
@@ -1079,6 +1373,8 @@ class DesignMethods:
             use_devmode: whether it is one for development, `dev_…`.
             syncwait: seconds to wait until its first view answers; 0: it is built when it is asked.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises ServerInvalidArgumentError (what is no JavaScript), TimeoutError (it is stored, and
         its views do not answer), NotAuthorizedError.
@@ -1086,7 +1382,12 @@ class DesignMethods:
         driver = self._driver
         try:
             pending = bucket_manager.design_create(
-                self._defaults, name, ddoc, use_devmode, syncwait, timeout=timeout
+                asking_by(self._defaults, retry_strategy),
+                name,
+                ddoc,
+                use_devmode,
+                syncwait,
+                timeout=timeout,
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -1097,7 +1398,12 @@ class DesignMethods:
         return driver.run(pending)
 
     def design_get(
-        self, name: str, use_devmode: bool = True, *, timeout: float | None = None
+        self,
+        name: str,
+        use_devmode: bool = True,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> HttpResult:
         """Return a result whose `value` is a design document, as the server has it.
 
@@ -1105,12 +1411,16 @@ class DesignMethods:
             name: without `_design/`.
             use_devmode: whether it is one for development, `dev_…`.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DesignDocumentNotFoundError, NotAuthorizedError.
         """
         driver = self._driver
         try:
-            pending = bucket_manager.design_get(self._defaults, name, use_devmode, timeout=timeout)
+            pending = bucket_manager.design_get(
+                asking_by(self._defaults, retry_strategy), name, use_devmode, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -1120,7 +1430,12 @@ class DesignMethods:
         return driver.run(pending)
 
     def design_publish(
-        self, name: str, syncwait: float = 0, *, timeout: float | None = None
+        self,
+        name: str,
+        syncwait: float = 0,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> HttpResult:
         """Move a design document from development to production, where it replaces what was there.
 
@@ -1128,13 +1443,17 @@ class DesignMethods:
             name: without `_design/` and `dev_`.
             syncwait: as for `design_create`.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DesignDocumentNotFoundError, TimeoutError (it is published, and its views do not
         answer; that for development is still there), NotAuthorizedError.
         """
         driver = self._driver
         try:
-            pending = bucket_manager.design_publish(self._defaults, name, syncwait, timeout=timeout)
+            pending = bucket_manager.design_publish(
+                asking_by(self._defaults, retry_strategy), name, syncwait, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -1150,6 +1469,7 @@ class DesignMethods:
         syncwait: float = 0,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> HttpResult:
         """Delete a design document with its views.
 
@@ -1158,6 +1478,8 @@ class DesignMethods:
             use_devmode: whether it is one for development, `dev_…`.
             syncwait: seconds to wait until all nodes have forgotten it.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DesignDocumentNotFoundError, TimeoutError (it is deleted, and still seen),
         NotAuthorizedError.
@@ -1165,7 +1487,11 @@ class DesignMethods:
         driver = self._driver
         try:
             pending = bucket_manager.design_delete(
-                self._defaults, name, use_devmode, syncwait, timeout=timeout
+                asking_by(self._defaults, retry_strategy),
+                name,
+                use_devmode,
+                syncwait,
+                timeout=timeout,
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -1175,17 +1501,23 @@ class DesignMethods:
             del self
         return driver.run(pending)
 
-    def design_list(self, *, timeout: float | None = None) -> HttpResult:
+    def design_list(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> HttpResult:
         """Return a result whose `value` has all design documents by id, `_design/dev_…` among them.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketNotFoundError, NotAuthorizedError.
         """
         driver = self._driver
         try:
-            pending = bucket_manager.design_list(self._defaults, timeout=timeout)
+            pending = bucket_manager.design_list(
+                asking_by(self._defaults, retry_strategy), timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -1205,6 +1537,7 @@ class DesignMethods:
         quiet: bool | None = None,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> HttpResult:
         """Ask a service by libcouchbase's numbers, as SDK 2.5's `Bucket._http_request` does.
 
@@ -1217,6 +1550,8 @@ class DesignMethods:
             response_format: FMT_JSON, FMT_UTF8 or FMT_BYTES: what `value` of the result is.
             quiet: True: a refusal is a result too.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises HTTPError if the service has refused it (AuthError for 401, NotAuthorizedError for
         403), ServiceNotAvailableError if no node runs it.
@@ -1224,7 +1559,7 @@ class DesignMethods:
         driver = self._driver
         try:
             pending = bucket_manager.old_http_request(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 kind,
                 method,
                 path,
@@ -1261,6 +1596,7 @@ class N1qlIndexMethods:
         condition: str | None = None,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Make an index of the bucket.
 
@@ -1272,13 +1608,15 @@ class N1qlIndexMethods:
             fields: what is indexed: names of members, or expressions of SQL++.
             condition: of documents that are indexed, in SQL++. None: all are.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexExistsError, QueryBucketNotFoundError, QueryNotAuthorizedError.
         """
         driver = self._driver
         try:
             pending = n1ql_indexes.n1ql_index_create(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 ix,
                 defer,
                 ignore_exists,
@@ -1296,7 +1634,12 @@ class N1qlIndexMethods:
         return driver.run(pending)
 
     def n1ql_index_create_primary(
-        self, defer: bool = False, ignore_exists: bool = False, *, timeout: float | None = None
+        self,
+        defer: bool = False,
+        ignore_exists: bool = False,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Make an index of all keys of the bucket, which serves any statement, slowly.
 
@@ -1304,13 +1647,15 @@ class N1qlIndexMethods:
             defer: whether it is built by `n1ql_index_build_deferred`.
             ignore_exists: whether it is none of an error that there is one.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises what `n1ql_index_create` raises.
         """
         driver = self._driver
         try:
             pending = n1ql_indexes.n1ql_index_create_primary(
-                self._defaults, defer, ignore_exists, timeout=timeout
+                asking_by(self._defaults, retry_strategy), defer, ignore_exists, timeout=timeout
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -1327,6 +1672,7 @@ class N1qlIndexMethods:
         ignore_missing: bool = False,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Drop an index of the bucket.
 
@@ -1335,13 +1681,19 @@ class N1qlIndexMethods:
             primary: whether it is of all keys.
             ignore_missing: whether it is none of an error that there is none of that name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexNotFoundError, QueryBucketNotFoundError, QueryNotAuthorizedError.
         """
         driver = self._driver
         try:
             pending = n1ql_indexes.n1ql_index_drop(
-                self._defaults, ix, primary, ignore_missing, timeout=timeout
+                asking_by(self._defaults, retry_strategy),
+                ix,
+                primary,
+                ignore_missing,
+                timeout=timeout,
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -1352,20 +1704,26 @@ class N1qlIndexMethods:
         return driver.run(pending)
 
     def n1ql_index_drop_primary(
-        self, ignore_missing: bool = False, *, timeout: float | None = None
+        self,
+        ignore_missing: bool = False,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Drop the index of all keys of the bucket that was given no name.
 
         Args:
             ignore_missing: whether it is none of an error that there is none.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises what `n1ql_index_drop` raises.
         """
         driver = self._driver
         try:
             pending = n1ql_indexes.n1ql_index_drop_primary(
-                self._defaults, ignore_missing, timeout=timeout
+                asking_by(self._defaults, retry_strategy), ignore_missing, timeout=timeout
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -1376,17 +1734,25 @@ class N1qlIndexMethods:
         return driver.run(pending)
 
     def n1ql_index_list(
-        self, other_buckets: bool = False, *, timeout: float | None = None
+        self,
+        other_buckets: bool = False,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> list[N1qlIndex]:
         """Return the indexes of the bucket: the primary ones, then in the order of their names.
 
         Args:
             other_buckets: whether those of all buckets are wanted.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
-            pending = n1ql_indexes.n1ql_index_list(self._defaults, other_buckets, timeout=timeout)
+            pending = n1ql_indexes.n1ql_index_list(
+                asking_by(self._defaults, retry_strategy), other_buckets, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -1396,20 +1762,26 @@ class N1qlIndexMethods:
         return driver.run(pending)
 
     def n1ql_index_build_deferred(
-        self, other_buckets: bool = False, *, timeout: float | None = None
+        self,
+        other_buckets: bool = False,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> list[N1qlIndex]:
         """Have all indexes built that were deferred; return which, as they were before.
 
         Args:
             other_buckets: whether those of all buckets are meant.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         It does not wait for them: `n1ql_index_watch` does.
         """
         driver = self._driver
         try:
             pending = n1ql_indexes.n1ql_index_build_deferred(
-                self._defaults, other_buckets, timeout=timeout
+                asking_by(self._defaults, retry_strategy), other_buckets, timeout=timeout
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -1425,6 +1797,8 @@ class N1qlIndexMethods:
         timeout: float = 30.0,
         interval: float = 0.2,
         watch_primary: bool = False,
+        *,
+        retry_strategy: RetryStrategy | None = None,
     ) -> list[N1qlIndex]:
         """Wait until indexes of the bucket are online; return them.
 
@@ -1433,13 +1807,15 @@ class N1qlIndexMethods:
             timeout: seconds for all of it.
             interval: seconds between two looks.
             watch_primary: whether `#primary` is one of them.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexNotFoundError if one is not there, WatchQueryIndexTimeoutError.
         """
         driver = self._driver
         try:
             pending = n1ql_indexes.n1ql_index_watch(
-                self._defaults, indexes, timeout, interval, watch_primary
+                asking_by(self._defaults, retry_strategy), indexes, timeout, interval, watch_primary
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -1471,6 +1847,7 @@ class QueryIndexManagerMethods:
         scope_name: str | None = None,
         collection_name: str | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Make an index.
 
@@ -1485,6 +1862,8 @@ class QueryIndexManagerMethods:
             scope_name: of the collection. None: the bucket is meant, as ever.
             collection_name: the collection's name; goes with its scope's.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexExistsError, QueryBucketNotFoundError, QueryCollectionNotFoundError,
         QueryNotAuthorizedError.
@@ -1492,7 +1871,7 @@ class QueryIndexManagerMethods:
         driver = self._driver
         try:
             pending = query_indexes.create_index(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 bucket_name,
                 index_name,
                 keys,
@@ -1523,6 +1902,7 @@ class QueryIndexManagerMethods:
         scope_name: str | None = None,
         collection_name: str | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Make an index of all keys, which serves any statement, slowly.
 
@@ -1535,6 +1915,8 @@ class QueryIndexManagerMethods:
             scope_name: of the collection. None: the bucket is meant, as ever.
             collection_name: the collection's name; goes with its scope's.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexExistsError, QueryBucketNotFoundError, QueryCollectionNotFoundError,
         QueryNotAuthorizedError.
@@ -1542,7 +1924,7 @@ class QueryIndexManagerMethods:
         driver = self._driver
         try:
             pending = query_indexes.create_primary_index(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 bucket_name,
                 index_name=index_name,
                 ignore_if_exists=ignore_if_exists,
@@ -1569,6 +1951,7 @@ class QueryIndexManagerMethods:
         scope_name: str | None = None,
         collection_name: str | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Drop an index.
 
@@ -1579,6 +1962,8 @@ class QueryIndexManagerMethods:
             scope_name: of the collection. None: the bucket is meant, as ever.
             collection_name: the collection's name; goes with its scope's.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexNotFoundError, QueryBucketNotFoundError, QueryCollectionNotFoundError,
         QueryNotAuthorizedError.
@@ -1586,7 +1971,7 @@ class QueryIndexManagerMethods:
         driver = self._driver
         try:
             pending = query_indexes.drop_index(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 bucket_name,
                 index_name,
                 ignore_if_not_exists=ignore_if_not_exists,
@@ -1611,6 +1996,7 @@ class QueryIndexManagerMethods:
         scope_name: str | None = None,
         collection_name: str | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Drop an index of all keys.
 
@@ -1621,13 +2007,15 @@ class QueryIndexManagerMethods:
             scope_name: of the collection. None: the bucket is meant, as ever.
             collection_name: the collection's name; goes with its scope's.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises what `drop_index` raises.
         """
         driver = self._driver
         try:
             pending = query_indexes.drop_primary_index(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 bucket_name,
                 index_name=index_name,
                 ignore_if_not_exists=ignore_if_not_exists,
@@ -1650,6 +2038,7 @@ class QueryIndexManagerMethods:
         scope_name: str | None = None,
         collection_name: str | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> list[QueryIndex]:
         """Return the indexes of a bucket and its collections, or of one collection.
 
@@ -1658,13 +2047,15 @@ class QueryIndexManagerMethods:
             scope_name: of the collection. None: all of the bucket are meant.
             collection_name: the collection's name; goes with its scope's.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         The primary ones come first, then they are in the order of their names.
         """
         driver = self._driver
         try:
             pending = query_indexes.get_all_indexes(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 bucket_name,
                 scope_name=scope_name,
                 collection_name=collection_name,
@@ -1685,6 +2076,7 @@ class QueryIndexManagerMethods:
         scope_name: str | None = None,
         collection_name: str | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> list[QueryIndex]:
         """Have all indexes built that were deferred; return which, as they were before.
 
@@ -1693,13 +2085,15 @@ class QueryIndexManagerMethods:
             scope_name: of the collection. None: all of the bucket are meant.
             collection_name: the collection's name; goes with its scope's.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         It does not wait for them: `watch_indexes` does.
         """
         driver = self._driver
         try:
             pending = query_indexes.build_deferred_indexes(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 bucket_name,
                 scope_name=scope_name,
                 collection_name=collection_name,
@@ -1723,6 +2117,7 @@ class QueryIndexManagerMethods:
         scope_name: str | None = None,
         collection_name: str | None = None,
         progress: Progress | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> list[QueryIndex]:
         """Wait until indexes are online; return them.
 
@@ -1734,13 +2129,15 @@ class QueryIndexManagerMethods:
             scope_name: of the collection. None: the bucket is meant, as ever.
             collection_name: the collection's name; goes with its scope's.
             progress: called with how many are online, 0, and how many there are.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexNotFoundError if one is not there, WatchQueryIndexTimeoutError.
         """
         driver = self._driver
         try:
             pending = query_indexes.watch_indexes(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 bucket_name,
                 index_names,
                 timeout=timeout,
@@ -1776,6 +2173,7 @@ class CollectionQueryIndexManagerMethods:
         deferred: bool = False,
         num_replicas: int | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Make an index of the collection.
 
@@ -1787,13 +2185,15 @@ class CollectionQueryIndexManagerMethods:
             deferred: whether it is built by `build_deferred_indexes`.
             num_replicas: copies of it. None: as the cluster says.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexExistsError, QueryCollectionNotFoundError, QueryNotAuthorizedError.
         """
         driver = self._driver
         try:
             pending = collection_indexes.create_index(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 index_name,
                 keys,
                 ignore_if_exists=ignore_if_exists,
@@ -1818,6 +2218,7 @@ class CollectionQueryIndexManagerMethods:
         deferred: bool = False,
         num_replicas: int | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Make an index of all keys of the collection, which serves any statement, slowly.
 
@@ -1827,13 +2228,15 @@ class CollectionQueryIndexManagerMethods:
             deferred: whether it is built by `build_deferred_indexes`.
             num_replicas: copies of it. None: as the cluster says.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexExistsError, QueryCollectionNotFoundError, QueryNotAuthorizedError.
         """
         driver = self._driver
         try:
             pending = collection_indexes.create_primary_index(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 index_name=index_name,
                 ignore_if_exists=ignore_if_exists,
                 deferred=deferred,
@@ -1849,7 +2252,12 @@ class CollectionQueryIndexManagerMethods:
         return driver.run(pending)
 
     def drop_index(
-        self, index_name: str, *, ignore_if_not_exists: bool = False, timeout: float | None = None
+        self,
+        index_name: str,
+        *,
+        ignore_if_not_exists: bool = False,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Drop an index of the collection.
 
@@ -1857,13 +2265,15 @@ class CollectionQueryIndexManagerMethods:
             index_name: the index' name.
             ignore_if_not_exists: whether it is none of an error that there is none of that name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexNotFoundError, QueryCollectionNotFoundError, QueryNotAuthorizedError.
         """
         driver = self._driver
         try:
             pending = collection_indexes.drop_index(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 index_name,
                 ignore_if_not_exists=ignore_if_not_exists,
                 timeout=timeout,
@@ -1882,6 +2292,7 @@ class CollectionQueryIndexManagerMethods:
         index_name: str | None = None,
         ignore_if_not_exists: bool = False,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Drop an index of all keys of the collection.
 
@@ -1889,13 +2300,15 @@ class CollectionQueryIndexManagerMethods:
             index_name: the index' name. None: the one that was given none.
             ignore_if_not_exists: whether it is none of an error that there is none.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises what `drop_index` raises.
         """
         driver = self._driver
         try:
             pending = collection_indexes.drop_primary_index(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 index_name=index_name,
                 ignore_if_not_exists=ignore_if_not_exists,
                 timeout=timeout,
@@ -1908,15 +2321,21 @@ class CollectionQueryIndexManagerMethods:
             del self
         return driver.run(pending)
 
-    def get_all_indexes(self, *, timeout: float | None = None) -> list[QueryIndex]:
+    def get_all_indexes(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> list[QueryIndex]:
         """Return the indexes of the collection: the primary ones, then in the order of their names.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
-            pending = collection_indexes.get_all_indexes(self._defaults, timeout=timeout)
+            pending = collection_indexes.get_all_indexes(
+                asking_by(self._defaults, retry_strategy), timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -1925,17 +2344,23 @@ class CollectionQueryIndexManagerMethods:
             del self
         return driver.run(pending)
 
-    def build_deferred_indexes(self, *, timeout: float | None = None) -> list[QueryIndex]:
+    def build_deferred_indexes(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> list[QueryIndex]:
         """Have all indexes of the collection built that were deferred; return which.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         It does not wait for them: `watch_indexes` does.
         """
         driver = self._driver
         try:
-            pending = collection_indexes.build_deferred_indexes(self._defaults, timeout=timeout)
+            pending = collection_indexes.build_deferred_indexes(
+                asking_by(self._defaults, retry_strategy), timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -1951,6 +2376,7 @@ class CollectionQueryIndexManagerMethods:
         timeout: float | None = None,
         watch_primary: bool = False,
         progress: Progress | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> list[QueryIndex]:
         """Wait until indexes of the collection are online; return them.
 
@@ -1959,13 +2385,15 @@ class CollectionQueryIndexManagerMethods:
             timeout: seconds for all of it. None: as the option http_timeout says.
             watch_primary: whether `#primary` is one of them.
             progress: called with how many are online, 0, and how many there are.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexNotFoundError if one is not there, WatchQueryIndexTimeoutError.
         """
         driver = self._driver
         try:
             pending = collection_indexes.watch_indexes(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 index_names,
                 timeout=timeout,
                 watch_primary=watch_primary,
@@ -1988,12 +2416,20 @@ class SearchIndexManagerMethods:
     _defaults: Defaults
     _driver: GeventDriver
 
-    def upsert_index(self, index: SearchIndex, *, timeout: float | None = None) -> None:
+    def upsert_index(
+        self,
+        index: SearchIndex,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Make an index, or replace the one whose uuid the definition has.
 
         Args:
             index: its definition.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises IndexExistsError (there is one, and no uuid was given), IndexChangedError,
         SearchIndexNotFoundError (a uuid of an index that is gone), ServerInvalidArgumentError (the
@@ -2002,83 +2438,8 @@ class SearchIndexManagerMethods:
         """
         driver = self._driver
         try:
-            pending = search_indexes.upsert_index(self._defaults, index, timeout=timeout)
-            pending.owner = self
-        except CouchbaseError as error:
-            placed(error, self._defaults)
-            raise
-        finally:
-            del self
-        return driver.run(pending)
-
-    def drop_index(self, index_name: str, *, timeout: float | None = None) -> None:
-        """Drop an index. Raises SearchIndexNotFoundError, NotAuthorizedError.
-
-        Args:
-            index_name: the index' name.
-            timeout: seconds for all of it. None: as the option http_timeout says.
-        """
-        driver = self._driver
-        try:
-            pending = search_indexes.drop_index(self._defaults, index_name, timeout=timeout)
-            pending.owner = self
-        except CouchbaseError as error:
-            placed(error, self._defaults)
-            raise
-        finally:
-            del self
-        return driver.run(pending)
-
-    def get_index(self, index_name: str, *, timeout: float | None = None) -> SearchIndex:
-        """Return an index' definition. Raises SearchIndexNotFoundError, NotAuthorizedError.
-
-        Args:
-            index_name: the index' name.
-            timeout: seconds for all of it. None: as the option http_timeout says.
-        """
-        driver = self._driver
-        try:
-            pending = search_indexes.get_index(self._defaults, index_name, timeout=timeout)
-            pending.owner = self
-        except CouchbaseError as error:
-            placed(error, self._defaults)
-            raise
-        finally:
-            del self
-        return driver.run(pending)
-
-    def get_all_indexes(self, *, timeout: float | None = None) -> list[SearchIndex]:
-        """Return all indexes, or those of a scope; without one, scopes' have their whole names.
-
-        Args:
-            timeout: seconds for all of it. None: as the option http_timeout says.
-
-        Raises NotAuthorizedError, FeatureNotAvailableError (of a scope, before 7.6).
-        """
-        driver = self._driver
-        try:
-            pending = search_indexes.get_all_indexes(self._defaults, timeout=timeout)
-            pending.owner = self
-        except CouchbaseError as error:
-            placed(error, self._defaults)
-            raise
-        finally:
-            del self
-        return driver.run(pending)
-
-    def get_indexed_documents_count(self, index_name: str, *, timeout: float | None = None) -> int:
-        """Return how many documents an index has.
-
-        Args:
-            index_name: the index' name.
-            timeout: seconds for all of it. None: as the option http_timeout says.
-
-        Raises SearchIndexNotFoundError, IndexNotReadyError (it was just made), NotAuthorizedError.
-        """
-        driver = self._driver
-        try:
-            pending = search_indexes.get_indexed_documents_count(
-                self._defaults, index_name, timeout=timeout
+            pending = search_indexes.upsert_index(
+                asking_by(self._defaults, retry_strategy), index, timeout=timeout
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -2088,16 +2449,137 @@ class SearchIndexManagerMethods:
             del self
         return driver.run(pending)
 
-    def pause_ingest(self, index_name: str, *, timeout: float | None = None) -> None:
+    def drop_index(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
+        """Drop an index. Raises SearchIndexNotFoundError, NotAuthorizedError.
+
+        Args:
+            index_name: the index' name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
+        """
+        driver = self._driver
+        try:
+            pending = search_indexes.drop_index(
+                asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def get_index(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> SearchIndex:
+        """Return an index' definition. Raises SearchIndexNotFoundError, NotAuthorizedError.
+
+        Args:
+            index_name: the index' name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
+        """
+        driver = self._driver
+        try:
+            pending = search_indexes.get_index(
+                asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def get_all_indexes(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> list[SearchIndex]:
+        """Return all indexes, or those of a scope; without one, scopes' have their whole names.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
+
+        Raises NotAuthorizedError, FeatureNotAvailableError (of a scope, before 7.6).
+        """
+        driver = self._driver
+        try:
+            pending = search_indexes.get_all_indexes(
+                asking_by(self._defaults, retry_strategy), timeout=timeout
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def get_indexed_documents_count(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> int:
+        """Return how many documents an index has.
+
+        Args:
+            index_name: the index' name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
+
+        Raises SearchIndexNotFoundError, IndexNotReadyError (it was just made), NotAuthorizedError.
+        """
+        driver = self._driver
+        try:
+            pending = search_indexes.get_indexed_documents_count(
+                asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
+            )
+            pending.owner = self
+        except CouchbaseError as error:
+            placed(error, self._defaults)
+            raise
+        finally:
+            del self
+        return driver.run(pending)
+
+    def pause_ingest(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Stop indexing documents that change. Raises SearchIndexNotFoundError, NotAuthorizedError.
 
         Args:
             index_name: the index' name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
-            pending = search_indexes.pause_ingest(self._defaults, index_name, timeout=timeout)
+            pending = search_indexes.pause_ingest(
+                asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -2106,16 +2588,26 @@ class SearchIndexManagerMethods:
             del self
         return driver.run(pending)
 
-    def resume_ingest(self, index_name: str, *, timeout: float | None = None) -> None:
+    def resume_ingest(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Index again what changes. Raises SearchIndexNotFoundError, NotAuthorizedError.
 
         Args:
             index_name: the index' name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
-            pending = search_indexes.resume_ingest(self._defaults, index_name, timeout=timeout)
+            pending = search_indexes.resume_ingest(
+                asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -2124,16 +2616,26 @@ class SearchIndexManagerMethods:
             del self
         return driver.run(pending)
 
-    def allow_querying(self, index_name: str, *, timeout: float | None = None) -> None:
+    def allow_querying(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Let an index be queried. Raises SearchIndexNotFoundError, NotAuthorizedError.
 
         Args:
             index_name: the index' name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
-            pending = search_indexes.allow_querying(self._defaults, index_name, timeout=timeout)
+            pending = search_indexes.allow_querying(
+                asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -2142,16 +2644,26 @@ class SearchIndexManagerMethods:
             del self
         return driver.run(pending)
 
-    def disallow_querying(self, index_name: str, *, timeout: float | None = None) -> None:
+    def disallow_querying(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Have queries of an index refused. Raises SearchIndexNotFoundError, NotAuthorizedError.
 
         Args:
             index_name: the index' name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
-            pending = search_indexes.disallow_querying(self._defaults, index_name, timeout=timeout)
+            pending = search_indexes.disallow_querying(
+                asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -2160,16 +2672,26 @@ class SearchIndexManagerMethods:
             del self
         return driver.run(pending)
 
-    def freeze_plan(self, index_name: str, *, timeout: float | None = None) -> None:
+    def freeze_plan(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Leave partitions where they are. Raises SearchIndexNotFoundError, NotAuthorizedError.
 
         Args:
             index_name: the index' name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
-            pending = search_indexes.freeze_plan(self._defaults, index_name, timeout=timeout)
+            pending = search_indexes.freeze_plan(
+                asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -2178,16 +2700,26 @@ class SearchIndexManagerMethods:
             del self
         return driver.run(pending)
 
-    def unfreeze_plan(self, index_name: str, *, timeout: float | None = None) -> None:
+    def unfreeze_plan(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Let partitions be moved again. Raises SearchIndexNotFoundError, NotAuthorizedError.
 
         Args:
             index_name: the index' name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
-            pending = search_indexes.unfreeze_plan(self._defaults, index_name, timeout=timeout)
+            pending = search_indexes.unfreeze_plan(
+                asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -2197,7 +2729,12 @@ class SearchIndexManagerMethods:
         return driver.run(pending)
 
     def analyze_document(
-        self, index_name: str, document: Any, *, timeout: float | None = None
+        self,
+        index_name: str,
+        document: Any,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> list[Any]:
         """Return the terms that an index would keep of a document.
 
@@ -2205,6 +2742,8 @@ class SearchIndexManagerMethods:
             index_name: the index' name.
             document: anything that JSON can say.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Returns:
             One mapping (or None) for each part of the document that is analysed: terms, where each
@@ -2216,7 +2755,7 @@ class SearchIndexManagerMethods:
         driver = self._driver
         try:
             pending = search_indexes.analyze_document(
-                self._defaults, index_name, document, timeout=timeout
+                asking_by(self._defaults, retry_strategy), index_name, document, timeout=timeout
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -2226,18 +2765,28 @@ class SearchIndexManagerMethods:
             del self
         return driver.run(pending)
 
-    def get_index_stats(self, index_name: str, *, timeout: float | None = None) -> dict[str, Any]:
+    def get_index_stats(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> dict[str, Any]:
         """Return what the service counts of an index, as it says it.
 
         Args:
             index_name: the index' name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises SearchIndexNotFoundError, NotAuthorizedError.
         """
         driver = self._driver
         try:
-            pending = search_indexes.get_index_stats(self._defaults, index_name, timeout=timeout)
+            pending = search_indexes.get_index_stats(
+                asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -2246,15 +2795,21 @@ class SearchIndexManagerMethods:
             del self
         return driver.run(pending)
 
-    def get_all_index_stats(self, *, timeout: float | None = None) -> dict[str, Any]:
+    def get_all_index_stats(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> dict[str, Any]:
         """Return what a node's service counts of all indexes. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
-            pending = search_indexes.get_all_index_stats(self._defaults, timeout=timeout)
+            pending = search_indexes.get_all_index_stats(
+                asking_by(self._defaults, retry_strategy), timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -2273,7 +2828,12 @@ class AnalyticsIndexManagerMethods:
     _driver: GeventDriver
 
     def create_dataverse(
-        self, dataverse_name: str, *, ignore_if_exists: bool = False, timeout: float | None = None
+        self,
+        dataverse_name: str,
+        *,
+        ignore_if_exists: bool = False,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Make a dataverse.
 
@@ -2281,13 +2841,18 @@ class AnalyticsIndexManagerMethods:
             dataverse_name: its name; that of a scope is `bucket/scope`.
             ignore_if_exists: whether it is no error that there is one of that name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DataverseExistsError, NotAuthorizedError.
         """
         driver = self._driver
         try:
             pending = analytics_indexes.create_dataverse(
-                self._defaults, dataverse_name, ignore_if_exists=ignore_if_exists, timeout=timeout
+                asking_by(self._defaults, retry_strategy),
+                dataverse_name,
+                ignore_if_exists=ignore_if_exists,
+                timeout=timeout,
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -2303,6 +2868,7 @@ class AnalyticsIndexManagerMethods:
         *,
         ignore_if_not_exists: bool = False,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Drop a dataverse with all that is in it.
 
@@ -2310,13 +2876,15 @@ class AnalyticsIndexManagerMethods:
             dataverse_name: its name.
             ignore_if_not_exists: whether it is no error that there is none of that name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DataverseNotFoundError, NotAuthorizedError.
         """
         driver = self._driver
         try:
             pending = analytics_indexes.drop_dataverse(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 dataverse_name,
                 ignore_if_not_exists=ignore_if_not_exists,
                 timeout=timeout,
@@ -2338,6 +2906,7 @@ class AnalyticsIndexManagerMethods:
         ignore_if_exists: bool = False,
         condition: str | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Make a dataset of a bucket's documents.
 
@@ -2348,13 +2917,15 @@ class AnalyticsIndexManagerMethods:
             ignore_if_exists: whether it is no error that there is one of that name.
             condition: of the documents that it has, in SQL++. None: it has all.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DatasetExistsError, DataverseNotFoundError, NotAuthorizedError.
         """
         driver = self._driver
         try:
             pending = analytics_indexes.create_dataset(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 dataset_name,
                 bucket_name,
                 dataverse_name=dataverse_name,
@@ -2377,6 +2948,7 @@ class AnalyticsIndexManagerMethods:
         dataverse_name: str = "Default",
         ignore_if_not_exists: bool = False,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Drop a dataset.
 
@@ -2385,13 +2957,15 @@ class AnalyticsIndexManagerMethods:
             dataverse_name: which it is of.
             ignore_if_not_exists: whether it is no error that there is none of that name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DatasetNotFoundError, DataverseNotFoundError, NotAuthorizedError.
         """
         driver = self._driver
         try:
             pending = analytics_indexes.drop_dataset(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 dataset_name,
                 dataverse_name=dataverse_name,
                 ignore_if_not_exists=ignore_if_not_exists,
@@ -2405,15 +2979,21 @@ class AnalyticsIndexManagerMethods:
             del self
         return driver.run(pending)
 
-    def get_all_datasets(self, *, timeout: float | None = None) -> list[AnalyticsDataset]:
+    def get_all_datasets(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> list[AnalyticsDataset]:
         """Return all datasets. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
-            pending = analytics_indexes.get_all_datasets(self._defaults, timeout=timeout)
+            pending = analytics_indexes.get_all_datasets(
+                asking_by(self._defaults, retry_strategy), timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -2431,6 +3011,7 @@ class AnalyticsIndexManagerMethods:
         dataverse_name: str = "Default",
         ignore_if_exists: bool = False,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Make an index of a dataset.
 
@@ -2441,6 +3022,8 @@ class AnalyticsIndexManagerMethods:
             dataverse_name: which the dataset is of.
             ignore_if_exists: whether it is no error that there is one of that name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises AnalyticsIndexExistsError, DatasetNotFoundError, DataverseNotFoundError,
         NotAuthorizedError.
@@ -2448,7 +3031,7 @@ class AnalyticsIndexManagerMethods:
         driver = self._driver
         try:
             pending = analytics_indexes.create_index(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 index_name,
                 dataset_name,
                 fields,
@@ -2472,6 +3055,7 @@ class AnalyticsIndexManagerMethods:
         dataverse_name: str = "Default",
         ignore_if_not_exists: bool = False,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Drop an index.
 
@@ -2481,6 +3065,8 @@ class AnalyticsIndexManagerMethods:
             dataverse_name: which the dataset is of.
             ignore_if_not_exists: whether it is no error that there is none of that name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises AnalyticsIndexNotFoundError, DatasetNotFoundError, DataverseNotFoundError,
         NotAuthorizedError.
@@ -2488,7 +3074,7 @@ class AnalyticsIndexManagerMethods:
         driver = self._driver
         try:
             pending = analytics_indexes.drop_index(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 index_name,
                 dataset_name,
                 dataverse_name=dataverse_name,
@@ -2503,15 +3089,21 @@ class AnalyticsIndexManagerMethods:
             del self
         return driver.run(pending)
 
-    def get_all_indexes(self, *, timeout: float | None = None) -> list[AnalyticsIndex]:
+    def get_all_indexes(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> list[AnalyticsIndex]:
         """Return all indexes of datasets. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
-            pending = analytics_indexes.get_all_indexes(self._defaults, timeout=timeout)
+            pending = analytics_indexes.get_all_indexes(
+                asking_by(self._defaults, retry_strategy), timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -2527,6 +3119,7 @@ class AnalyticsIndexManagerMethods:
         dataverse_name: str = "Default",
         force: bool = False,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Have the datasets of a link follow their documents.
 
@@ -2535,13 +3128,15 @@ class AnalyticsIndexManagerMethods:
             dataverse_name: which it is of.
             force: whether to begin anew if the bucket was made again.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises LinkNotFoundError, DataverseNotFoundError, NotAuthorizedError.
         """
         driver = self._driver
         try:
             pending = analytics_indexes.connect_link(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 link_name=link_name,
                 dataverse_name=dataverse_name,
                 force=force,
@@ -2561,6 +3156,7 @@ class AnalyticsIndexManagerMethods:
         link_name: str = "Local",
         dataverse_name: str = "Default",
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Have the datasets of a link follow their documents no more.
 
@@ -2568,13 +3164,18 @@ class AnalyticsIndexManagerMethods:
             link_name: the link's name.
             dataverse_name: which it is of.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises LinkNotFoundError, DataverseNotFoundError, NotAuthorizedError.
         """
         driver = self._driver
         try:
             pending = analytics_indexes.disconnect_link(
-                self._defaults, link_name=link_name, dataverse_name=dataverse_name, timeout=timeout
+                asking_by(self._defaults, retry_strategy),
+                link_name=link_name,
+                dataverse_name=dataverse_name,
+                timeout=timeout,
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -2584,15 +3185,21 @@ class AnalyticsIndexManagerMethods:
             del self
         return driver.run(pending)
 
-    def get_pending_mutations(self, *, timeout: float | None = None) -> dict[str, dict[str, int]]:
+    def get_pending_mutations(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> dict[str, dict[str, int]]:
         """Return how many changes datasets lack, by dataverse and name. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
-            pending = analytics_indexes.get_pending_mutations(self._defaults, timeout=timeout)
+            pending = analytics_indexes.get_pending_mutations(
+                asking_by(self._defaults, retry_strategy), timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -2601,19 +3208,29 @@ class AnalyticsIndexManagerMethods:
             del self
         return driver.run(pending)
 
-    def create_link(self, link: AnalyticsLink, *, timeout: float | None = None) -> None:
+    def create_link(
+        self,
+        link: AnalyticsLink,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Make a link.
 
         Args:
             link: what it is called, and where it leads.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises LinkExistsError, DataverseNotFoundError, NotAuthorizedError,
         ServerInvalidArgumentError.
         """
         driver = self._driver
         try:
-            pending = analytics_links.create_link(self._defaults, link, timeout=timeout)
+            pending = analytics_links.create_link(
+                asking_by(self._defaults, retry_strategy), link, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -2622,19 +3239,29 @@ class AnalyticsIndexManagerMethods:
             del self
         return driver.run(pending)
 
-    def replace_link(self, link: AnalyticsLink, *, timeout: float | None = None) -> None:
+    def replace_link(
+        self,
+        link: AnalyticsLink,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Change a link.
 
         Args:
             link: what it is called, and where it leads from now on.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises LinkNotFoundError, DataverseNotFoundError, NotAuthorizedError,
         ServerInvalidArgumentError.
         """
         driver = self._driver
         try:
-            pending = analytics_links.replace_link(self._defaults, link, timeout=timeout)
+            pending = analytics_links.replace_link(
+                asking_by(self._defaults, retry_strategy), link, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -2644,7 +3271,12 @@ class AnalyticsIndexManagerMethods:
         return driver.run(pending)
 
     def drop_link(
-        self, link_name: str, dataverse_name: str, *, timeout: float | None = None
+        self,
+        link_name: str,
+        dataverse_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Drop a link.
 
@@ -2652,13 +3284,18 @@ class AnalyticsIndexManagerMethods:
             link_name: the link's name.
             dataverse_name: which it is of.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises LinkNotFoundError, DataverseNotFoundError, NotAuthorizedError.
         """
         driver = self._driver
         try:
             pending = analytics_links.drop_link(
-                self._defaults, link_name, dataverse_name, timeout=timeout
+                asking_by(self._defaults, retry_strategy),
+                link_name,
+                dataverse_name,
+                timeout=timeout,
             )
             pending.owner = self
         except CouchbaseError as error:
@@ -2675,6 +3312,7 @@ class AnalyticsIndexManagerMethods:
         name: str | None = None,
         link_type: AnalyticsLinkType | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> list[AnalyticsLink]:
         """Return links, without the secrets that the service keeps to itself.
 
@@ -2683,13 +3321,15 @@ class AnalyticsIndexManagerMethods:
             name: only the one of that name; goes with dataverse_name.
             link_type: only those of one type.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DataverseNotFoundError, LinkNotFoundError, NotAuthorizedError.
         """
         driver = self._driver
         try:
             pending = analytics_links.get_links(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 dataverse_name=dataverse_name,
                 name=name,
                 link_type=link_type,
@@ -2712,12 +3352,20 @@ class EventingFunctionManagerMethods:
     _defaults: Defaults
     _driver: GeventDriver
 
-    def upsert_function(self, function: EventingFunction, *, timeout: float | None = None) -> None:
+    def upsert_function(
+        self,
+        function: EventingFunction,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Store a function, or replace one that does not run.
 
         Args:
             function: what it is called, runs and hears of.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises EventingFunctionAlreadyDeployedError, EventingFunctionCompilationFailureError,
         EventingFunctionIdenticalKeyspaceError, BucketNotFoundError, CollectionNotFoundError,
@@ -2725,7 +3373,9 @@ class EventingFunctionManagerMethods:
         """
         driver = self._driver
         try:
-            pending = eventing_functions.upsert_function(self._defaults, function, timeout=timeout)
+            pending = eventing_functions.upsert_function(
+                asking_by(self._defaults, retry_strategy), function, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -2734,19 +3384,29 @@ class EventingFunctionManagerMethods:
             del self
         return driver.run(pending)
 
-    def drop_function(self, name: str, *, timeout: float | None = None) -> None:
+    def drop_function(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Delete a function that is not deployed.
 
         Args:
             name: the function's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises EventingFunctionNotFoundError, EventingFunctionNotUnDeployedError,
         NotAuthorizedError.
         """
         driver = self._driver
         try:
-            pending = eventing_functions.drop_function(self._defaults, name, timeout=timeout)
+            pending = eventing_functions.drop_function(
+                asking_by(self._defaults, retry_strategy), name, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -2755,12 +3415,20 @@ class EventingFunctionManagerMethods:
             del self
         return driver.run(pending)
 
-    def deploy_function(self, name: str, *, timeout: float | None = None) -> None:
+    def deploy_function(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Have a function run from now on; `functions_status` tells when it does.
 
         Args:
             name: the function's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises EventingFunctionNotFoundError, EventingFunctionAlreadyDeployedError,
         EventingFunctionPausedError, EventingFunctionNotBootstrappedError (it is about to run),
@@ -2768,7 +3436,9 @@ class EventingFunctionManagerMethods:
         """
         driver = self._driver
         try:
-            pending = eventing_functions.deploy_function(self._defaults, name, timeout=timeout)
+            pending = eventing_functions.deploy_function(
+                asking_by(self._defaults, retry_strategy), name, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -2777,18 +3447,28 @@ class EventingFunctionManagerMethods:
             del self
         return driver.run(pending)
 
-    def undeploy_function(self, name: str, *, timeout: float | None = None) -> None:
+    def undeploy_function(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Have a function run no more, and forget how far it was.
 
         Args:
             name: the function's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises EventingFunctionNotFoundError, EventingFunctionNotDeployedError, NotAuthorizedError.
         """
         driver = self._driver
         try:
-            pending = eventing_functions.undeploy_function(self._defaults, name, timeout=timeout)
+            pending = eventing_functions.undeploy_function(
+                asking_by(self._defaults, retry_strategy), name, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -2797,19 +3477,29 @@ class EventingFunctionManagerMethods:
             del self
         return driver.run(pending)
 
-    def pause_function(self, name: str, *, timeout: float | None = None) -> None:
+    def pause_function(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Have a function wait, and remember how far it was.
 
         Args:
             name: the function's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises EventingFunctionNotFoundError, EventingFunctionNotBootstrappedError (it does not
         run), EventingFunctionPausedError, NotAuthorizedError.
         """
         driver = self._driver
         try:
-            pending = eventing_functions.pause_function(self._defaults, name, timeout=timeout)
+            pending = eventing_functions.pause_function(
+                asking_by(self._defaults, retry_strategy), name, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -2818,19 +3508,29 @@ class EventingFunctionManagerMethods:
             del self
         return driver.run(pending)
 
-    def resume_function(self, name: str, *, timeout: float | None = None) -> None:
+    def resume_function(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Have a paused function go on.
 
         Args:
             name: the function's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises EventingFunctionNotFoundError, EventingFunctionNotDeployedError,
         EventingFunctionAlreadyDeployedError, NotAuthorizedError.
         """
         driver = self._driver
         try:
-            pending = eventing_functions.resume_function(self._defaults, name, timeout=timeout)
+            pending = eventing_functions.resume_function(
+                asking_by(self._defaults, retry_strategy), name, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -2839,18 +3539,28 @@ class EventingFunctionManagerMethods:
             del self
         return driver.run(pending)
 
-    def get_function(self, name: str, *, timeout: float | None = None) -> EventingFunction:
+    def get_function(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> EventingFunction:
         """Return a function.
 
         Args:
             name: the function's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises EventingFunctionNotFoundError, NotAuthorizedError.
         """
         driver = self._driver
         try:
-            pending = eventing_functions.get_function(self._defaults, name, timeout=timeout)
+            pending = eventing_functions.get_function(
+                asking_by(self._defaults, retry_strategy), name, timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -2859,15 +3569,21 @@ class EventingFunctionManagerMethods:
             del self
         return driver.run(pending)
 
-    def get_all_functions(self, *, timeout: float | None = None) -> list[EventingFunction]:
+    def get_all_functions(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> list[EventingFunction]:
         """Return the functions of the cluster, or of a scope. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
-            pending = eventing_functions.get_all_functions(self._defaults, timeout=timeout)
+            pending = eventing_functions.get_all_functions(
+                asking_by(self._defaults, retry_strategy), timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)
@@ -2876,15 +3592,21 @@ class EventingFunctionManagerMethods:
             del self
         return driver.run(pending)
 
-    def functions_status(self, *, timeout: float | None = None) -> EventingFunctionsStatus:
+    def functions_status(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> EventingFunctionsStatus:
         """Return how the functions of the cluster are, or of a scope. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         driver = self._driver
         try:
-            pending = eventing_functions.functions_status(self._defaults, timeout=timeout)
+            pending = eventing_functions.functions_status(
+                asking_by(self._defaults, retry_strategy), timeout=timeout
+            )
             pending.owner = self
         except CouchbaseError as error:
             placed(error, self._defaults)

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from tools.docstrings import docstring_of
+from tools.method_families import parameters_of
 from tools.methods import FAMILIES, gives_stream, result_type
 
 
@@ -53,8 +54,7 @@ def check_methods(
             assert inspect.getsource(method).lstrip().startswith(f"def {name}(")
             assert str(method.__doc__).split() == docstring_of(build).split()
             own, *parameters = inspect.signature(method).parameters.values()
-            _, *wanted = inspect.signature(build).parameters.values()
-            assert (own.name, parameters) == ("self", wanted)
+            assert (own.name, parameters) == ("self", parameters_of(build))
             # What the annotations name is there, for type checkers.
             names = {**method.__globals__, **names_for_checkers(method.__module__)}
             signature = inspect.signature(method, globals=names, eval_str=True)

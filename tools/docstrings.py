@@ -5,15 +5,14 @@ from __future__ import annotations
 import inspect
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from couchloop.management.arguments import ARGUMENTS as OF_MANAGERS
 from couchloop.operations.arguments import ARGUMENTS
 from couchloop.operations.multi import Multi
 from couchloop.operations.streaming import MEANINGS, Streaming
-
-Builder = Callable[..., Any]
+from tools.method_families import Builder, asks_services_alone, parameters_of
 
 _WIDTH: Final = 100 - len("        ")
 
@@ -29,7 +28,7 @@ def docstring_of(build: Builder) -> str:
     Raises TypeError if nothing says what an argument means, or if one is explained that is none.
     """
     summary, *rest = (inspect.getdoc(build) or "").split("\n\n")
-    _, *names = inspect.signature(build).parameters
+    names = [each.name for each in parameters_of(build)]
     meanings = dict(zip(names, _meanings(build, names), strict=True))
     arguments = [
         textwrap.fill(f"{name}: {meaning}", initial_indent="    ", **_layout("        "))
@@ -69,7 +68,7 @@ def _layout(indentation: str) -> dict[str, Any]:
 def _meanings(build: Builder, names: Sequence[str]) -> Iterator[str]:
     own = _documented(build)
     known = {**ARGUMENTS, **own}
-    if build.__module__.startswith("couchloop.management."):
+    if asks_services_alone(build):
         known = {**OF_MANAGERS, **own}
     if isinstance(build, Multi):
         own = {}

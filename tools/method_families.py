@@ -184,6 +184,26 @@ FAMILIES: Final = (
 )
 
 
+STRATEGY: Final = inspect.Parameter(
+    "retry_strategy",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation="RetryStrategy | None",
+)
+"""What the methods take whose builders ask services alone, and do not say it themselves."""
+
+
+def asks_services_alone(build: Builder) -> bool:
+    """Whether *build* is of a manager: what it builds are requests to services, and no others."""
+    return build.__module__.startswith("couchloop.management.")
+
+
+def parameters_of(build: Builder) -> list[inspect.Parameter]:
+    """Return what the method of *build* takes: what that takes behind the defaults, and more."""
+    _, *parameters = inspect.signature(build).parameters.values()
+    return [*parameters, STRATEGY] if asks_services_alone(build) else parameters
+
+
 _FIRST: Final = ("Defaults", "BucketDefaults")
 """What the first parameter of a builder is."""
 

@@ -42,7 +42,14 @@ if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
 from tools.docstrings import docstring_of  # noqa: E402 - see above
-from tools.method_families import FAMILIES, Builder, Family  # noqa: E402 - likewise
+from tools.method_families import (  # noqa: E402 - likewise
+    FAMILIES,
+    STRATEGY,
+    Builder,
+    Family,
+    asks_services_alone,
+    parameters_of,
+)
 from tools.method_files import TARGETS, Target  # noqa: E402 - likewise
 
 __all__ = ["FAMILIES", "TARGETS", "Builder", "Family", "Target"]
@@ -255,8 +262,12 @@ class Module:
             body = body.replace("{stream}", streams)
         if "{call}" in body:
             self.builders.add((of_builder, short))
-        _, *parameters = inspect.signature(build).parameters.values()
+        parameters = parameters_of(build)
         declared, given = ["self"], [target.defaults]
+        if asks_services_alone(build):
+            # The builder needs not say it: what it builds asks as its defaults say.
+            given = [f"asking_by({target.defaults}, {STRATEGY.name})"]
+            self.used.add(("couchloop.operations.arguments", "asking_by"))
         is_named = False
         for each in parameters:
             if each.kind is each.KEYWORD_ONLY and not is_named:
@@ -266,6 +277,9 @@ class Module:
             self._import_names(each.annotation, build)
             default = "" if each.default is each.empty else f" = {self._value(each.default)}"
             declared.append(f"{star}{each.name}: {each.annotation}{default}")
+            if each is STRATEGY:
+                self.imports.add(("couchloop.retries", "RetryStrategy"))
+                continue
             names_it = each.kind is each.KEYWORD_ONLY
             given.append(f"{each.name}={each.name}" if names_it else f"{star}{each.name}")
         returns = stream_returns if is_stream else target.returns

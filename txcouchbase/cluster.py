@@ -13,6 +13,7 @@ from couchloop.client.cluster import ClusterBase
 from couchloop.client.connection_limits import ConnectionBudget, connection_budget
 from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
 from couchloop.later import Module
+from couchloop.retries import RetryStrategy
 from couchloop.safety.secret import sealed
 from couchloop.settings.connection_string import ConnectionString
 from txcouchbase.bucket import Bucket, OpenBucketArguments
@@ -69,8 +70,11 @@ class Cluster(
         endpoint_factory: likewise; see `Bucket`.
         tls_factory: likewise.
         resolver: likewise.
+        retry_strategy: whether and when its requests to services are tried again, and all that
+            Buckets do which it opens, where neither they nor a call name another. None: as the
+            options of the connection string say.
 
-    Raises InvalidConnectionStringError (a ValueError).
+    Raises InvalidConnectionStringError (a ValueError), ArgumentError for what is no strategy.
     """
 
     @sealed
@@ -83,6 +87,7 @@ class Cluster(
         endpoint_factory: EndpointFactory | None = None,
         tls_factory: TlsFactory | None = None,
         resolver: IResolver | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         super().__init__(
             connection_string,
@@ -91,6 +96,7 @@ class Cluster(
             endpoint_factory=endpoint_factory,
             tls_factory=tls_factory,
             resolver=resolver,
+            retry_strategy=retry_strategy,
         )
         self._reactor = reactor
 

@@ -31,6 +31,7 @@ from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
 from couchloop.hot.operation import Defaults, placed
 from couchloop.later import Module
 from couchloop.management.users import AuthDomain
+from couchloop.operations.arguments import asking_by
 from txcouchbase.driver import TwistedDriver
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from couchloop.management.n1ql_indexes import N1qlIndex
     from couchloop.management.search_indexes import SearchIndex
     from couchloop.management.users import Group, RoleAndDescription, User, UserAndMetadata
+    from couchloop.retries import RetryStrategy
     from couchloop.safety.secret import Secret
 else:
     admin = Module("couchloop.management.admin", globals())
@@ -94,19 +96,27 @@ class BucketManagerMethods:
     _driver: TwistedDriver
 
     def create_bucket(
-        self, settings: BucketSettings, *, timeout: float | None = None
+        self,
+        settings: BucketSettings,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Make a bucket. It takes documents a little later: see `wait_until_ready`.
 
         Args:
             settings: its name, and what else is wanted; without `ram_quota_mb` 100 MiB.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketExistsError, ServerInvalidArgumentError, NotAuthorizedError, TemporaryFailError
         (during a rebalance).
         """
         try:
-            pending = buckets.create_bucket(self._defaults, settings, timeout=timeout)
+            pending = buckets.create_bucket(
+                asking_by(self._defaults, retry_strategy), settings, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -116,18 +126,26 @@ class BucketManagerMethods:
             raise
 
     def update_bucket(
-        self, settings: BucketSettings, *, timeout: float | None = None
+        self,
+        settings: BucketSettings,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Change settings of a bucket: those that are not None.
 
         Args:
             settings: its name, and what is to change.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketNotFoundError, ServerInvalidArgumentError, NotAuthorizedError.
         """
         try:
-            pending = buckets.update_bucket(self._defaults, settings, timeout=timeout)
+            pending = buckets.update_bucket(
+                asking_by(self._defaults, retry_strategy), settings, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -136,17 +154,27 @@ class BucketManagerMethods:
             del self
             raise
 
-    def drop_bucket(self, bucket_name: str, *, timeout: float | None = None) -> Deferred[None]:
+    def drop_bucket(
+        self,
+        bucket_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[None]:
         """Delete a bucket with all its documents.
 
         Args:
             bucket_name: the bucket's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketNotFoundError, NotAuthorizedError, TemporaryFailError (during a rebalance).
         """
         try:
-            pending = buckets.drop_bucket(self._defaults, bucket_name, timeout=timeout)
+            pending = buckets.drop_bucket(
+                asking_by(self._defaults, retry_strategy), bucket_name, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -155,17 +183,27 @@ class BucketManagerMethods:
             del self
             raise
 
-    def get_bucket(self, bucket_name: str, *, timeout: float | None = None) -> Deferred[BucketInfo]:
+    def get_bucket(
+        self,
+        bucket_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[BucketInfo]:
         """Return a bucket's settings, and how it is.
 
         Args:
             bucket_name: the bucket's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketNotFoundError, NotAuthorizedError.
         """
         try:
-            pending = buckets.get_bucket(self._defaults, bucket_name, timeout=timeout)
+            pending = buckets.get_bucket(
+                asking_by(self._defaults, retry_strategy), bucket_name, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -174,14 +212,20 @@ class BucketManagerMethods:
             del self
             raise
 
-    def get_all_buckets(self, *, timeout: float | None = None) -> Deferred[list[BucketInfo]]:
+    def get_all_buckets(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> Deferred[list[BucketInfo]]:
         """Return the buckets that the user may see. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
-            pending = buckets.get_all_buckets(self._defaults, timeout=timeout)
+            pending = buckets.get_all_buckets(
+                asking_by(self._defaults, retry_strategy), timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -190,18 +234,28 @@ class BucketManagerMethods:
             del self
             raise
 
-    def flush_bucket(self, bucket_name: str, *, timeout: float | None = None) -> Deferred[None]:
+    def flush_bucket(
+        self,
+        bucket_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[None]:
         """Delete all documents of a bucket, which takes some seconds.
 
         Args:
             bucket_name: the bucket's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketNotFlushableError unless its setting `flush_enabled` is on,
         BucketNotFoundError, NotAuthorizedError, TemporaryFailError.
         """
         try:
-            pending = buckets.flush_bucket(self._defaults, bucket_name, timeout=timeout)
+            pending = buckets.flush_bucket(
+                asking_by(self._defaults, retry_strategy), bucket_name, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -217,6 +271,7 @@ class BucketManagerMethods:
         sleep_interval: float = 0.2,
         *,
         progress: Progress | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[BucketInfo]:
         """Wait until all nodes have a bucket that was just made; return it.
 
@@ -225,12 +280,18 @@ class BucketManagerMethods:
             timeout: seconds for all of it.
             sleep_interval: seconds between two questions.
             progress: called with how many nodes are ready, 0, and how many there are.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises NotReadyError if it is not ready by then, NotAuthorizedError.
         """
         try:
             pending = buckets.wait_ready(
-                self._defaults, bucket_name, timeout, sleep_interval, progress=progress
+                asking_by(self._defaults, retry_strategy),
+                bucket_name,
+                timeout,
+                sleep_interval,
+                progress=progress,
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -255,6 +316,7 @@ class UserManagerMethods:
         *,
         domain_name: AuthDomain | str = AuthDomain.Local,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[UserAndMetadata]:
         """Return a user with its roles. Raises UserNotFoundError, NotAuthorizedError.
 
@@ -262,10 +324,15 @@ class UserManagerMethods:
             username: who logs in.
             domain_name: who keeps the user's password: the cluster (`local`), or somebody else.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
             pending = users.get_user(
-                self._defaults, username, domain_name=domain_name, timeout=timeout
+                asking_by(self._defaults, retry_strategy),
+                username,
+                domain_name=domain_name,
+                timeout=timeout,
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -276,16 +343,24 @@ class UserManagerMethods:
             raise
 
     def get_all_users(
-        self, *, domain_name: AuthDomain | str = AuthDomain.Local, timeout: float | None = None
+        self,
+        *,
+        domain_name: AuthDomain | str = AuthDomain.Local,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[list[UserAndMetadata]]:
         """Return the users of a domain. Raises NotAuthorizedError.
 
         Args:
             domain_name: who keeps the user's password: the cluster (`local`), or somebody else.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
-            pending = users.get_all_users(self._defaults, domain_name=domain_name, timeout=timeout)
+            pending = users.get_all_users(
+                asking_by(self._defaults, retry_strategy), domain_name=domain_name, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -300,6 +375,7 @@ class UserManagerMethods:
         *,
         domain_name: AuthDomain | str = AuthDomain.Local,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Make a user, or give one other roles, groups and name; connections have them at once.
 
@@ -307,13 +383,18 @@ class UserManagerMethods:
             user: who logs in, with its roles, groups and password.
             domain_name: who keeps the user's password: the cluster (`local`), or somebody else.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises ArgumentError (a password for somebody external), ServerInvalidArgumentError (unknown
         roles, a password that is too weak), NotAuthorizedError.
         """
         try:
             pending = users.upsert_user(
-                self._defaults, user, domain_name=domain_name, timeout=timeout
+                asking_by(self._defaults, retry_strategy),
+                user,
+                domain_name=domain_name,
+                timeout=timeout,
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -329,6 +410,7 @@ class UserManagerMethods:
         *,
         domain_name: AuthDomain | str = AuthDomain.Local,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Remove a user. Raises UserNotFoundError, NotAuthorizedError.
 
@@ -336,10 +418,15 @@ class UserManagerMethods:
             username: who logs in.
             domain_name: who keeps the user's password: the cluster (`local`), or somebody else.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
             pending = users.drop_user(
-                self._defaults, username, domain_name=domain_name, timeout=timeout
+                asking_by(self._defaults, retry_strategy),
+                username,
+                domain_name=domain_name,
+                timeout=timeout,
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -350,20 +437,28 @@ class UserManagerMethods:
             raise
 
     def change_password(
-        self, new_password: str | Secret, *, timeout: float | None = None
+        self,
+        new_password: str | Secret,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Change the password of the user who is logged in; open Buckets go on.
 
         Args:
             new_password: the password from now on; a Secret, or a text.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Give the new one to `cluster.set_authenticator` after that: new connections need it.
 
         Raises ServerInvalidArgumentError if it is too weak.
         """
         try:
-            pending = users.change_password(self._defaults, new_password, timeout=timeout)
+            pending = users.change_password(
+                asking_by(self._defaults, retry_strategy), new_password, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -372,14 +467,18 @@ class UserManagerMethods:
             del self
             raise
 
-    def get_roles(self, *, timeout: float | None = None) -> Deferred[list[RoleAndDescription]]:
+    def get_roles(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> Deferred[list[RoleAndDescription]]:
         """Return the roles that there are. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
-            pending = users.get_roles(self._defaults, timeout=timeout)
+            pending = users.get_roles(asking_by(self._defaults, retry_strategy), timeout=timeout)
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -388,15 +487,25 @@ class UserManagerMethods:
             del self
             raise
 
-    def get_group(self, group_name: str, *, timeout: float | None = None) -> Deferred[Group]:
+    def get_group(
+        self,
+        group_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[Group]:
         """Return a group. Raises GroupNotFoundError, NotAuthorizedError.
 
         Args:
             group_name: the group's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
-            pending = users.get_group(self._defaults, group_name, timeout=timeout)
+            pending = users.get_group(
+                asking_by(self._defaults, retry_strategy), group_name, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -405,14 +514,20 @@ class UserManagerMethods:
             del self
             raise
 
-    def get_all_groups(self, *, timeout: float | None = None) -> Deferred[list[Group]]:
+    def get_all_groups(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> Deferred[list[Group]]:
         """Return all groups. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
-            pending = users.get_all_groups(self._defaults, timeout=timeout)
+            pending = users.get_all_groups(
+                asking_by(self._defaults, retry_strategy), timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -421,17 +536,27 @@ class UserManagerMethods:
             del self
             raise
 
-    def upsert_group(self, group: Group, *, timeout: float | None = None) -> Deferred[None]:
+    def upsert_group(
+        self,
+        group: Group,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[None]:
         """Make a group, or change one: who is in it has its roles at once.
 
         Args:
             group: its name, and the roles that its users have.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises ServerInvalidArgumentError (unknown roles), NotAuthorizedError.
         """
         try:
-            pending = users.upsert_group(self._defaults, group, timeout=timeout)
+            pending = users.upsert_group(
+                asking_by(self._defaults, retry_strategy), group, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -440,15 +565,25 @@ class UserManagerMethods:
             del self
             raise
 
-    def drop_group(self, group_name: str, *, timeout: float | None = None) -> Deferred[None]:
+    def drop_group(
+        self,
+        group_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[None]:
         """Remove a group. Raises GroupNotFoundError, NotAuthorizedError.
 
         Args:
             group_name: the group's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
-            pending = users.drop_group(self._defaults, group_name, timeout=timeout)
+            pending = users.drop_group(
+                asking_by(self._defaults, retry_strategy), group_name, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -476,6 +611,7 @@ class AdminMethods:
         flush_enabled: bool = False,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[HttpResult]:
         """Make a bucket; see `wait_ready`.
 
@@ -487,12 +623,14 @@ class AdminMethods:
             ram_quota: MiB on each node.
             flush_enabled: whether it may be flushed.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketExistsError, ServerInvalidArgumentError, NotAuthorizedError.
         """
         try:
             pending = admin.bucket_create(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 name,
                 bucket_type,
                 bucket_password,
@@ -519,6 +657,7 @@ class AdminMethods:
         flush_enabled: bool | None = None,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[HttpResult]:
         """Change settings of a bucket: those that are not None.
 
@@ -530,12 +669,14 @@ class AdminMethods:
             ram_quota: MiB on each node.
             flush_enabled: whether it may be flushed.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketNotFoundError, ServerInvalidArgumentError, NotAuthorizedError.
         """
         try:
             pending = admin.bucket_update(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 name,
                 current,
                 bucket_password,
@@ -552,15 +693,25 @@ class AdminMethods:
             del self
             raise
 
-    def bucket_remove(self, name: str, *, timeout: float | None = None) -> Deferred[HttpResult]:
+    def bucket_remove(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[HttpResult]:
         """Delete a bucket with all its documents. Raises BucketNotFoundError, NotAuthorizedError.
 
         Args:
             name: the bucket's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
-            pending = admin.bucket_remove(self._defaults, name, timeout=timeout)
+            pending = admin.bucket_remove(
+                asking_by(self._defaults, retry_strategy), name, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -569,15 +720,25 @@ class AdminMethods:
             del self
             raise
 
-    def bucket_delete(self, name: str, *, timeout: float | None = None) -> Deferred[HttpResult]:
+    def bucket_delete(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[HttpResult]:
         """Delete a bucket, as `bucket_remove` does.
 
         Args:
             name: the bucket's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
-            pending = admin.bucket_delete(self._defaults, name, timeout=timeout)
+            pending = admin.bucket_delete(
+                asking_by(self._defaults, retry_strategy), name, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -586,17 +747,27 @@ class AdminMethods:
             del self
             raise
 
-    def bucket_info(self, name: str, *, timeout: float | None = None) -> Deferred[HttpResult]:
+    def bucket_info(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[HttpResult]:
         """Return a bucket's description as the server writes it: the result's `value` is a dict.
 
         Args:
             name: the bucket's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketNotFoundError, NotAuthorizedError.
         """
         try:
-            pending = admin.bucket_info(self._defaults, name, timeout=timeout)
+            pending = admin.bucket_info(
+                asking_by(self._defaults, retry_strategy), name, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -605,14 +776,18 @@ class AdminMethods:
             del self
             raise
 
-    def buckets_list(self, *, timeout: float | None = None) -> Deferred[list[BucketInfo]]:
+    def buckets_list(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> Deferred[list[BucketInfo]]:
         """Return the buckets that the user may see. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
-            pending = admin.buckets_list(self._defaults, timeout=timeout)
+            pending = admin.buckets_list(asking_by(self._defaults, retry_strategy), timeout=timeout)
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -622,7 +797,12 @@ class AdminMethods:
             raise
 
     def wait_ready(
-        self, name: str, timeout: float = 5.0, sleep_interval: float = 0.2
+        self,
+        name: str,
+        timeout: float = 5.0,
+        sleep_interval: float = 0.2,
+        *,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[BucketInfo]:
         """Wait until all nodes have a bucket that was just made.
 
@@ -630,11 +810,15 @@ class AdminMethods:
             name: the bucket's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
             sleep_interval: seconds between two questions.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises NotReadyError if it is not ready by then, NotAuthorizedError.
         """
         try:
-            pending = admin.wait_ready(self._defaults, name, timeout, sleep_interval)
+            pending = admin.wait_ready(
+                asking_by(self._defaults, retry_strategy), name, timeout, sleep_interval
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -644,16 +828,24 @@ class AdminMethods:
             raise
 
     def users_get(
-        self, domain: AuthDomain | str, *, timeout: float | None = None
+        self,
+        domain: AuthDomain | str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[HttpResult]:
         """Return the users of a domain as the server writes them. Raises NotAuthorizedError.
 
         Args:
             domain: who keeps the user's password: AuthDomain.Local or AuthDomain.External.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
-            pending = admin.users_get(self._defaults, domain, timeout=timeout)
+            pending = admin.users_get(
+                asking_by(self._defaults, retry_strategy), domain, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -663,7 +855,12 @@ class AdminMethods:
             raise
 
     def user_get(
-        self, domain: AuthDomain | str, userid: str, *, timeout: float | None = None
+        self,
+        domain: AuthDomain | str,
+        userid: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[HttpResult]:
         """Return a user as the server writes it. Raises UserNotFoundError, NotAuthorizedError.
 
@@ -671,9 +868,13 @@ class AdminMethods:
             domain: who keeps the user's password: AuthDomain.Local or AuthDomain.External.
             userid: who logs in.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
-            pending = admin.user_get(self._defaults, domain, userid, timeout=timeout)
+            pending = admin.user_get(
+                asking_by(self._defaults, retry_strategy), domain, userid, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -691,6 +892,7 @@ class AdminMethods:
         name: str | None = None,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[HttpResult]:
         """Make a user, or change one.
 
@@ -701,13 +903,21 @@ class AdminMethods:
             roles: names, or pairs of a name and a bucket.
             name: what the user is called.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises ArgumentError (a password for somebody external, or no role),
         ServerInvalidArgumentError, NotAuthorizedError.
         """
         try:
             pending = admin.user_upsert(
-                self._defaults, domain, userid, password, roles, name, timeout=timeout
+                asking_by(self._defaults, retry_strategy),
+                domain,
+                userid,
+                password,
+                roles,
+                name,
+                timeout=timeout,
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -718,7 +928,12 @@ class AdminMethods:
             raise
 
     def user_remove(
-        self, domain: AuthDomain | str, userid: str, *, timeout: float | None = None
+        self,
+        domain: AuthDomain | str,
+        userid: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[HttpResult]:
         """Remove a user. Raises UserNotFoundError, NotAuthorizedError.
 
@@ -726,9 +941,13 @@ class AdminMethods:
             domain: who keeps the user's password: AuthDomain.Local or AuthDomain.External.
             userid: who logs in.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
-            pending = admin.user_remove(self._defaults, domain, userid, timeout=timeout)
+            pending = admin.user_remove(
+                asking_by(self._defaults, retry_strategy), domain, userid, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -746,18 +965,28 @@ class CollectionManagerMethods:
     _services_defaults: BucketDefaults
     _services_driver: TwistedDriver
 
-    def create_scope(self, scope_name: str, *, timeout: float | None = None) -> Deferred[None]:
+    def create_scope(
+        self,
+        scope_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[None]:
         """Make a scope, and wait until all nodes know it.
 
         Args:
             scope_name: the scope's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises ScopeExistsError, BucketNotFoundError, InvalidNameError, ServerInvalidArgumentError,
         NotAuthorizedError, FeatureNotAvailableError.
         """
         try:
-            pending = collections.create_scope(self._services_defaults, scope_name, timeout=timeout)
+            pending = collections.create_scope(
+                asking_by(self._services_defaults, retry_strategy), scope_name, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._services_defaults)))
         try:
@@ -766,18 +995,28 @@ class CollectionManagerMethods:
             del self
             raise
 
-    def drop_scope(self, scope_name: str, *, timeout: float | None = None) -> Deferred[None]:
+    def drop_scope(
+        self,
+        scope_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[None]:
         """Drop a scope with all its collections and documents.
 
         Args:
             scope_name: the scope's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises ScopeNotFoundError, BucketNotFoundError, NotAuthorizedError,
         FeatureNotAvailableError.
         """
         try:
-            pending = collections.drop_scope(self._services_defaults, scope_name, timeout=timeout)
+            pending = collections.drop_scope(
+                asking_by(self._services_defaults, retry_strategy), scope_name, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._services_defaults)))
         try:
@@ -794,6 +1033,7 @@ class CollectionManagerMethods:
         max_expiry: timedelta | None = None,
         history: bool | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Make a collection, and wait until all nodes know it.
 
@@ -804,13 +1044,15 @@ class CollectionManagerMethods:
                 negative: for ever, whatever the bucket says.
             history: whether changes are kept apart; None: as the bucket says.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises CollectionExistsError, ScopeNotFoundError, BucketNotFoundError, InvalidNameError,
         ServerInvalidArgumentError, NotAuthorizedError, FeatureNotAvailableError.
         """
         try:
             pending = collections.create_collection(
-                self._services_defaults,
+                asking_by(self._services_defaults, retry_strategy),
                 scope_name,
                 collection_name,
                 max_expiry=max_expiry,
@@ -833,6 +1075,7 @@ class CollectionManagerMethods:
         max_expiry: timedelta | None = None,
         history: bool | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Change what a collection was made with: what is None stays.
 
@@ -843,13 +1086,15 @@ class CollectionManagerMethods:
                 ever. None: it is not said.
             history: whether changes of its documents are kept apart. None: it is not said.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises CollectionNotFoundError, ScopeNotFoundError, BucketNotFoundError, NotAuthorizedError,
         ServerInvalidArgumentError, FeatureNotAvailableError.
         """
         try:
             pending = collections.update_collection(
-                self._services_defaults,
+                asking_by(self._services_defaults, retry_strategy),
                 scope_name,
                 collection_name,
                 max_expiry=max_expiry,
@@ -865,7 +1110,12 @@ class CollectionManagerMethods:
             raise
 
     def drop_collection(
-        self, scope_name: str, collection_name: str, *, timeout: float | None = None
+        self,
+        scope_name: str,
+        collection_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Drop a collection with all its documents.
 
@@ -873,13 +1123,18 @@ class CollectionManagerMethods:
             scope_name: the scope's name.
             collection_name: the collection's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises CollectionNotFoundError, ScopeNotFoundError, BucketNotFoundError, NotAuthorizedError,
         FeatureNotAvailableError.
         """
         try:
             pending = collections.drop_collection(
-                self._services_defaults, scope_name, collection_name, timeout=timeout
+                asking_by(self._services_defaults, retry_strategy),
+                scope_name,
+                collection_name,
+                timeout=timeout,
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._services_defaults)))
@@ -904,6 +1159,7 @@ class ViewIndexManagerMethods:
         namespace: DesignDocumentNamespace,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[DesignDocument]:
         """Return a design document. Raises DesignDocumentNotFoundError, NotAuthorizedError.
 
@@ -911,10 +1167,15 @@ class ViewIndexManagerMethods:
             design_doc_name: the design document's name, without `_design/` and `dev_`.
             namespace: DesignDocumentNamespace.DEVELOPMENT or DesignDocumentNamespace.PRODUCTION.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
             pending = design_documents.get_design_document(
-                self._defaults, design_doc_name, namespace, timeout=timeout
+                asking_by(self._defaults, retry_strategy),
+                design_doc_name,
+                namespace,
+                timeout=timeout,
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -925,17 +1186,23 @@ class ViewIndexManagerMethods:
             raise
 
     def get_all_design_documents(
-        self, namespace: DesignDocumentNamespace, *, timeout: float | None = None
+        self,
+        namespace: DesignDocumentNamespace,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[list[DesignDocument]]:
         """Return those of a namespace. Raises BucketNotFoundError, NotAuthorizedError.
 
         Args:
             namespace: DesignDocumentNamespace.DEVELOPMENT or DesignDocumentNamespace.PRODUCTION.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
             pending = design_documents.get_all_design_documents(
-                self._defaults, namespace, timeout=timeout
+                asking_by(self._defaults, retry_strategy), namespace, timeout=timeout
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -951,6 +1218,7 @@ class ViewIndexManagerMethods:
         namespace: DesignDocumentNamespace,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Make a design document, or replace one: its views are built anew.
 
@@ -958,12 +1226,17 @@ class ViewIndexManagerMethods:
             design_doc_data: its name, and its views by name.
             namespace: DesignDocumentNamespace.DEVELOPMENT or DesignDocumentNamespace.PRODUCTION.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises ServerInvalidArgumentError (what is no JavaScript), NotAuthorizedError.
         """
         try:
             pending = design_documents.upsert_design_document(
-                self._defaults, design_doc_data, namespace, timeout=timeout
+                asking_by(self._defaults, retry_strategy),
+                design_doc_data,
+                namespace,
+                timeout=timeout,
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -979,6 +1252,7 @@ class ViewIndexManagerMethods:
         namespace: DesignDocumentNamespace,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Delete a design document with its views.
 
@@ -986,12 +1260,17 @@ class ViewIndexManagerMethods:
             design_doc_name: the design document's name, without `_design/` and `dev_`.
             namespace: DesignDocumentNamespace.DEVELOPMENT or DesignDocumentNamespace.PRODUCTION.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DesignDocumentNotFoundError, NotAuthorizedError.
         """
         try:
             pending = design_documents.drop_design_document(
-                self._defaults, design_doc_name, namespace, timeout=timeout
+                asking_by(self._defaults, retry_strategy),
+                design_doc_name,
+                namespace,
+                timeout=timeout,
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -1002,13 +1281,19 @@ class ViewIndexManagerMethods:
             raise
 
     def publish_design_document(
-        self, design_doc_name: str, *, timeout: float | None = None
+        self,
+        design_doc_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Copy a design document from development to production, where it replaces what was there.
 
         Args:
             design_doc_name: the design document's name, without `_design/` and `dev_`.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         That for development stays: `design_publish` deletes it.
 
@@ -1016,7 +1301,7 @@ class ViewIndexManagerMethods:
         """
         try:
             pending = design_documents.publish_design_document(
-                self._defaults, design_doc_name, timeout=timeout
+                asking_by(self._defaults, retry_strategy), design_doc_name, timeout=timeout
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -1043,6 +1328,7 @@ class DesignMethods:
         syncwait: float = 0,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[HttpResult]:
         """Make a design document, or replace one.
 
@@ -1052,13 +1338,20 @@ class DesignMethods:
             use_devmode: whether it is one for development, `dev_…`.
             syncwait: seconds to wait until its first view answers; 0: it is built when it is asked.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises ServerInvalidArgumentError (what is no JavaScript), TimeoutError (it is stored, and
         its views do not answer), NotAuthorizedError.
         """
         try:
             pending = bucket_manager.design_create(
-                self._defaults, name, ddoc, use_devmode, syncwait, timeout=timeout
+                asking_by(self._defaults, retry_strategy),
+                name,
+                ddoc,
+                use_devmode,
+                syncwait,
+                timeout=timeout,
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -1069,7 +1362,12 @@ class DesignMethods:
             raise
 
     def design_get(
-        self, name: str, use_devmode: bool = True, *, timeout: float | None = None
+        self,
+        name: str,
+        use_devmode: bool = True,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[HttpResult]:
         """Return a result whose `value` is a design document, as the server has it.
 
@@ -1077,11 +1375,15 @@ class DesignMethods:
             name: without `_design/`.
             use_devmode: whether it is one for development, `dev_…`.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DesignDocumentNotFoundError, NotAuthorizedError.
         """
         try:
-            pending = bucket_manager.design_get(self._defaults, name, use_devmode, timeout=timeout)
+            pending = bucket_manager.design_get(
+                asking_by(self._defaults, retry_strategy), name, use_devmode, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -1091,7 +1393,12 @@ class DesignMethods:
             raise
 
     def design_publish(
-        self, name: str, syncwait: float = 0, *, timeout: float | None = None
+        self,
+        name: str,
+        syncwait: float = 0,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[HttpResult]:
         """Move a design document from development to production, where it replaces what was there.
 
@@ -1099,12 +1406,16 @@ class DesignMethods:
             name: without `_design/` and `dev_`.
             syncwait: as for `design_create`.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DesignDocumentNotFoundError, TimeoutError (it is published, and its views do not
         answer; that for development is still there), NotAuthorizedError.
         """
         try:
-            pending = bucket_manager.design_publish(self._defaults, name, syncwait, timeout=timeout)
+            pending = bucket_manager.design_publish(
+                asking_by(self._defaults, retry_strategy), name, syncwait, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -1120,6 +1431,7 @@ class DesignMethods:
         syncwait: float = 0,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[HttpResult]:
         """Delete a design document with its views.
 
@@ -1128,13 +1440,19 @@ class DesignMethods:
             use_devmode: whether it is one for development, `dev_…`.
             syncwait: seconds to wait until all nodes have forgotten it.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DesignDocumentNotFoundError, TimeoutError (it is deleted, and still seen),
         NotAuthorizedError.
         """
         try:
             pending = bucket_manager.design_delete(
-                self._defaults, name, use_devmode, syncwait, timeout=timeout
+                asking_by(self._defaults, retry_strategy),
+                name,
+                use_devmode,
+                syncwait,
+                timeout=timeout,
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -1144,16 +1462,22 @@ class DesignMethods:
             del self
             raise
 
-    def design_list(self, *, timeout: float | None = None) -> Deferred[HttpResult]:
+    def design_list(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> Deferred[HttpResult]:
         """Return a result whose `value` has all design documents by id, `_design/dev_…` among them.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketNotFoundError, NotAuthorizedError.
         """
         try:
-            pending = bucket_manager.design_list(self._defaults, timeout=timeout)
+            pending = bucket_manager.design_list(
+                asking_by(self._defaults, retry_strategy), timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -1173,6 +1497,7 @@ class DesignMethods:
         quiet: bool | None = None,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[HttpResult]:
         """Ask a service by libcouchbase's numbers, as SDK 2.5's `Bucket._http_request` does.
 
@@ -1185,13 +1510,15 @@ class DesignMethods:
             response_format: FMT_JSON, FMT_UTF8 or FMT_BYTES: what `value` of the result is.
             quiet: True: a refusal is a result too.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises HTTPError if the service has refused it (AuthError for 401, NotAuthorizedError for
         403), ServiceNotAvailableError if no node runs it.
         """
         try:
             pending = bucket_manager.old_http_request(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 kind,
                 method,
                 path,
@@ -1228,6 +1555,7 @@ class N1qlIndexMethods:
         condition: str | None = None,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Make an index of the bucket.
 
@@ -1239,12 +1567,14 @@ class N1qlIndexMethods:
             fields: what is indexed: names of members, or expressions of SQL++.
             condition: of documents that are indexed, in SQL++. None: all are.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexExistsError, QueryBucketNotFoundError, QueryNotAuthorizedError.
         """
         try:
             pending = n1ql_indexes.n1ql_index_create(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 ix,
                 defer,
                 ignore_exists,
@@ -1262,7 +1592,12 @@ class N1qlIndexMethods:
             raise
 
     def n1ql_index_create_primary(
-        self, defer: bool = False, ignore_exists: bool = False, *, timeout: float | None = None
+        self,
+        defer: bool = False,
+        ignore_exists: bool = False,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Make an index of all keys of the bucket, which serves any statement, slowly.
 
@@ -1270,12 +1605,14 @@ class N1qlIndexMethods:
             defer: whether it is built by `n1ql_index_build_deferred`.
             ignore_exists: whether it is none of an error that there is one.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises what `n1ql_index_create` raises.
         """
         try:
             pending = n1ql_indexes.n1ql_index_create_primary(
-                self._defaults, defer, ignore_exists, timeout=timeout
+                asking_by(self._defaults, retry_strategy), defer, ignore_exists, timeout=timeout
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -1292,6 +1629,7 @@ class N1qlIndexMethods:
         ignore_missing: bool = False,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Drop an index of the bucket.
 
@@ -1300,12 +1638,18 @@ class N1qlIndexMethods:
             primary: whether it is of all keys.
             ignore_missing: whether it is none of an error that there is none of that name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexNotFoundError, QueryBucketNotFoundError, QueryNotAuthorizedError.
         """
         try:
             pending = n1ql_indexes.n1ql_index_drop(
-                self._defaults, ix, primary, ignore_missing, timeout=timeout
+                asking_by(self._defaults, retry_strategy),
+                ix,
+                primary,
+                ignore_missing,
+                timeout=timeout,
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -1316,19 +1660,25 @@ class N1qlIndexMethods:
             raise
 
     def n1ql_index_drop_primary(
-        self, ignore_missing: bool = False, *, timeout: float | None = None
+        self,
+        ignore_missing: bool = False,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Drop the index of all keys of the bucket that was given no name.
 
         Args:
             ignore_missing: whether it is none of an error that there is none.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises what `n1ql_index_drop` raises.
         """
         try:
             pending = n1ql_indexes.n1ql_index_drop_primary(
-                self._defaults, ignore_missing, timeout=timeout
+                asking_by(self._defaults, retry_strategy), ignore_missing, timeout=timeout
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -1339,16 +1689,24 @@ class N1qlIndexMethods:
             raise
 
     def n1ql_index_list(
-        self, other_buckets: bool = False, *, timeout: float | None = None
+        self,
+        other_buckets: bool = False,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[list[N1qlIndex]]:
         """Return the indexes of the bucket: the primary ones, then in the order of their names.
 
         Args:
             other_buckets: whether those of all buckets are wanted.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
-            pending = n1ql_indexes.n1ql_index_list(self._defaults, other_buckets, timeout=timeout)
+            pending = n1ql_indexes.n1ql_index_list(
+                asking_by(self._defaults, retry_strategy), other_buckets, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -1358,19 +1716,25 @@ class N1qlIndexMethods:
             raise
 
     def n1ql_index_build_deferred(
-        self, other_buckets: bool = False, *, timeout: float | None = None
+        self,
+        other_buckets: bool = False,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[list[N1qlIndex]]:
         """Have all indexes built that were deferred; return which, as they were before.
 
         Args:
             other_buckets: whether those of all buckets are meant.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         It does not wait for them: `n1ql_index_watch` does.
         """
         try:
             pending = n1ql_indexes.n1ql_index_build_deferred(
-                self._defaults, other_buckets, timeout=timeout
+                asking_by(self._defaults, retry_strategy), other_buckets, timeout=timeout
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -1386,6 +1750,8 @@ class N1qlIndexMethods:
         timeout: float = 30.0,
         interval: float = 0.2,
         watch_primary: bool = False,
+        *,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[list[N1qlIndex]]:
         """Wait until indexes of the bucket are online; return them.
 
@@ -1394,12 +1760,14 @@ class N1qlIndexMethods:
             timeout: seconds for all of it.
             interval: seconds between two looks.
             watch_primary: whether `#primary` is one of them.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexNotFoundError if one is not there, WatchQueryIndexTimeoutError.
         """
         try:
             pending = n1ql_indexes.n1ql_index_watch(
-                self._defaults, indexes, timeout, interval, watch_primary
+                asking_by(self._defaults, retry_strategy), indexes, timeout, interval, watch_primary
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -1431,6 +1799,7 @@ class QueryIndexManagerMethods:
         scope_name: str | None = None,
         collection_name: str | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Make an index.
 
@@ -1445,13 +1814,15 @@ class QueryIndexManagerMethods:
             scope_name: of the collection. None: the bucket is meant, as ever.
             collection_name: the collection's name; goes with its scope's.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexExistsError, QueryBucketNotFoundError, QueryCollectionNotFoundError,
         QueryNotAuthorizedError.
         """
         try:
             pending = query_indexes.create_index(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 bucket_name,
                 index_name,
                 keys,
@@ -1482,6 +1853,7 @@ class QueryIndexManagerMethods:
         scope_name: str | None = None,
         collection_name: str | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Make an index of all keys, which serves any statement, slowly.
 
@@ -1494,13 +1866,15 @@ class QueryIndexManagerMethods:
             scope_name: of the collection. None: the bucket is meant, as ever.
             collection_name: the collection's name; goes with its scope's.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexExistsError, QueryBucketNotFoundError, QueryCollectionNotFoundError,
         QueryNotAuthorizedError.
         """
         try:
             pending = query_indexes.create_primary_index(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 bucket_name,
                 index_name=index_name,
                 ignore_if_exists=ignore_if_exists,
@@ -1527,6 +1901,7 @@ class QueryIndexManagerMethods:
         scope_name: str | None = None,
         collection_name: str | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Drop an index.
 
@@ -1537,13 +1912,15 @@ class QueryIndexManagerMethods:
             scope_name: of the collection. None: the bucket is meant, as ever.
             collection_name: the collection's name; goes with its scope's.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexNotFoundError, QueryBucketNotFoundError, QueryCollectionNotFoundError,
         QueryNotAuthorizedError.
         """
         try:
             pending = query_indexes.drop_index(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 bucket_name,
                 index_name,
                 ignore_if_not_exists=ignore_if_not_exists,
@@ -1568,6 +1945,7 @@ class QueryIndexManagerMethods:
         scope_name: str | None = None,
         collection_name: str | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Drop an index of all keys.
 
@@ -1578,12 +1956,14 @@ class QueryIndexManagerMethods:
             scope_name: of the collection. None: the bucket is meant, as ever.
             collection_name: the collection's name; goes with its scope's.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises what `drop_index` raises.
         """
         try:
             pending = query_indexes.drop_primary_index(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 bucket_name,
                 index_name=index_name,
                 ignore_if_not_exists=ignore_if_not_exists,
@@ -1606,6 +1986,7 @@ class QueryIndexManagerMethods:
         scope_name: str | None = None,
         collection_name: str | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[list[QueryIndex]]:
         """Return the indexes of a bucket and its collections, or of one collection.
 
@@ -1614,12 +1995,14 @@ class QueryIndexManagerMethods:
             scope_name: of the collection. None: all of the bucket are meant.
             collection_name: the collection's name; goes with its scope's.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         The primary ones come first, then they are in the order of their names.
         """
         try:
             pending = query_indexes.get_all_indexes(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 bucket_name,
                 scope_name=scope_name,
                 collection_name=collection_name,
@@ -1640,6 +2023,7 @@ class QueryIndexManagerMethods:
         scope_name: str | None = None,
         collection_name: str | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[list[QueryIndex]]:
         """Have all indexes built that were deferred; return which, as they were before.
 
@@ -1648,12 +2032,14 @@ class QueryIndexManagerMethods:
             scope_name: of the collection. None: all of the bucket are meant.
             collection_name: the collection's name; goes with its scope's.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         It does not wait for them: `watch_indexes` does.
         """
         try:
             pending = query_indexes.build_deferred_indexes(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 bucket_name,
                 scope_name=scope_name,
                 collection_name=collection_name,
@@ -1677,6 +2063,7 @@ class QueryIndexManagerMethods:
         scope_name: str | None = None,
         collection_name: str | None = None,
         progress: Progress | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[list[QueryIndex]]:
         """Wait until indexes are online; return them.
 
@@ -1688,12 +2075,14 @@ class QueryIndexManagerMethods:
             scope_name: of the collection. None: the bucket is meant, as ever.
             collection_name: the collection's name; goes with its scope's.
             progress: called with how many are online, 0, and how many there are.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexNotFoundError if one is not there, WatchQueryIndexTimeoutError.
         """
         try:
             pending = query_indexes.watch_indexes(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 bucket_name,
                 index_names,
                 timeout=timeout,
@@ -1729,6 +2118,7 @@ class CollectionQueryIndexManagerMethods:
         deferred: bool = False,
         num_replicas: int | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Make an index of the collection.
 
@@ -1740,12 +2130,14 @@ class CollectionQueryIndexManagerMethods:
             deferred: whether it is built by `build_deferred_indexes`.
             num_replicas: copies of it. None: as the cluster says.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexExistsError, QueryCollectionNotFoundError, QueryNotAuthorizedError.
         """
         try:
             pending = collection_indexes.create_index(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 index_name,
                 keys,
                 ignore_if_exists=ignore_if_exists,
@@ -1770,6 +2162,7 @@ class CollectionQueryIndexManagerMethods:
         deferred: bool = False,
         num_replicas: int | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Make an index of all keys of the collection, which serves any statement, slowly.
 
@@ -1779,12 +2172,14 @@ class CollectionQueryIndexManagerMethods:
             deferred: whether it is built by `build_deferred_indexes`.
             num_replicas: copies of it. None: as the cluster says.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexExistsError, QueryCollectionNotFoundError, QueryNotAuthorizedError.
         """
         try:
             pending = collection_indexes.create_primary_index(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 index_name=index_name,
                 ignore_if_exists=ignore_if_exists,
                 deferred=deferred,
@@ -1800,7 +2195,12 @@ class CollectionQueryIndexManagerMethods:
             raise
 
     def drop_index(
-        self, index_name: str, *, ignore_if_not_exists: bool = False, timeout: float | None = None
+        self,
+        index_name: str,
+        *,
+        ignore_if_not_exists: bool = False,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Drop an index of the collection.
 
@@ -1808,12 +2208,14 @@ class CollectionQueryIndexManagerMethods:
             index_name: the index' name.
             ignore_if_not_exists: whether it is none of an error that there is none of that name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexNotFoundError, QueryCollectionNotFoundError, QueryNotAuthorizedError.
         """
         try:
             pending = collection_indexes.drop_index(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 index_name,
                 ignore_if_not_exists=ignore_if_not_exists,
                 timeout=timeout,
@@ -1832,6 +2234,7 @@ class CollectionQueryIndexManagerMethods:
         index_name: str | None = None,
         ignore_if_not_exists: bool = False,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Drop an index of all keys of the collection.
 
@@ -1839,12 +2242,14 @@ class CollectionQueryIndexManagerMethods:
             index_name: the index' name. None: the one that was given none.
             ignore_if_not_exists: whether it is none of an error that there is none.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises what `drop_index` raises.
         """
         try:
             pending = collection_indexes.drop_primary_index(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 index_name=index_name,
                 ignore_if_not_exists=ignore_if_not_exists,
                 timeout=timeout,
@@ -1857,14 +2262,20 @@ class CollectionQueryIndexManagerMethods:
             del self
             raise
 
-    def get_all_indexes(self, *, timeout: float | None = None) -> Deferred[list[QueryIndex]]:
+    def get_all_indexes(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> Deferred[list[QueryIndex]]:
         """Return the indexes of the collection: the primary ones, then in the order of their names.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
-            pending = collection_indexes.get_all_indexes(self._defaults, timeout=timeout)
+            pending = collection_indexes.get_all_indexes(
+                asking_by(self._defaults, retry_strategy), timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -1873,16 +2284,22 @@ class CollectionQueryIndexManagerMethods:
             del self
             raise
 
-    def build_deferred_indexes(self, *, timeout: float | None = None) -> Deferred[list[QueryIndex]]:
+    def build_deferred_indexes(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> Deferred[list[QueryIndex]]:
         """Have all indexes of the collection built that were deferred; return which.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         It does not wait for them: `watch_indexes` does.
         """
         try:
-            pending = collection_indexes.build_deferred_indexes(self._defaults, timeout=timeout)
+            pending = collection_indexes.build_deferred_indexes(
+                asking_by(self._defaults, retry_strategy), timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -1898,6 +2315,7 @@ class CollectionQueryIndexManagerMethods:
         timeout: float | None = None,
         watch_primary: bool = False,
         progress: Progress | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[list[QueryIndex]]:
         """Wait until indexes of the collection are online; return them.
 
@@ -1906,12 +2324,14 @@ class CollectionQueryIndexManagerMethods:
             timeout: seconds for all of it. None: as the option http_timeout says.
             watch_primary: whether `#primary` is one of them.
             progress: called with how many are online, 0, and how many there are.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexNotFoundError if one is not there, WatchQueryIndexTimeoutError.
         """
         try:
             pending = collection_indexes.watch_indexes(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 index_names,
                 timeout=timeout,
                 watch_primary=watch_primary,
@@ -1934,12 +2354,20 @@ class SearchIndexManagerMethods:
     _defaults: Defaults
     _driver: TwistedDriver
 
-    def upsert_index(self, index: SearchIndex, *, timeout: float | None = None) -> Deferred[None]:
+    def upsert_index(
+        self,
+        index: SearchIndex,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[None]:
         """Make an index, or replace the one whose uuid the definition has.
 
         Args:
             index: its definition.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises IndexExistsError (there is one, and no uuid was given), IndexChangedError,
         SearchIndexNotFoundError (a uuid of an index that is gone), ServerInvalidArgumentError (the
@@ -1947,81 +2375,8 @@ class SearchIndexManagerMethods:
         before 7.6).
         """
         try:
-            pending = search_indexes.upsert_index(self._defaults, index, timeout=timeout)
-        except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
-        try:
-            return self._driver.run(pending, self)
-        except WrongLoopError:
-            del self
-            raise
-
-    def drop_index(self, index_name: str, *, timeout: float | None = None) -> Deferred[None]:
-        """Drop an index. Raises SearchIndexNotFoundError, NotAuthorizedError.
-
-        Args:
-            index_name: the index' name.
-            timeout: seconds for all of it. None: as the option http_timeout says.
-        """
-        try:
-            pending = search_indexes.drop_index(self._defaults, index_name, timeout=timeout)
-        except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
-        try:
-            return self._driver.run(pending, self)
-        except WrongLoopError:
-            del self
-            raise
-
-    def get_index(self, index_name: str, *, timeout: float | None = None) -> Deferred[SearchIndex]:
-        """Return an index' definition. Raises SearchIndexNotFoundError, NotAuthorizedError.
-
-        Args:
-            index_name: the index' name.
-            timeout: seconds for all of it. None: as the option http_timeout says.
-        """
-        try:
-            pending = search_indexes.get_index(self._defaults, index_name, timeout=timeout)
-        except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
-        try:
-            return self._driver.run(pending, self)
-        except WrongLoopError:
-            del self
-            raise
-
-    def get_all_indexes(self, *, timeout: float | None = None) -> Deferred[list[SearchIndex]]:
-        """Return all indexes, or those of a scope; without one, scopes' have their whole names.
-
-        Args:
-            timeout: seconds for all of it. None: as the option http_timeout says.
-
-        Raises NotAuthorizedError, FeatureNotAvailableError (of a scope, before 7.6).
-        """
-        try:
-            pending = search_indexes.get_all_indexes(self._defaults, timeout=timeout)
-        except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
-        try:
-            return self._driver.run(pending, self)
-        except WrongLoopError:
-            del self
-            raise
-
-    def get_indexed_documents_count(
-        self, index_name: str, *, timeout: float | None = None
-    ) -> Deferred[int]:
-        """Return how many documents an index has.
-
-        Args:
-            index_name: the index' name.
-            timeout: seconds for all of it. None: as the option http_timeout says.
-
-        Raises SearchIndexNotFoundError, IndexNotReadyError (it was just made), NotAuthorizedError.
-        """
-        try:
-            pending = search_indexes.get_indexed_documents_count(
-                self._defaults, index_name, timeout=timeout
+            pending = search_indexes.upsert_index(
+                asking_by(self._defaults, retry_strategy), index, timeout=timeout
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -2031,15 +2386,132 @@ class SearchIndexManagerMethods:
             del self
             raise
 
-    def pause_ingest(self, index_name: str, *, timeout: float | None = None) -> Deferred[None]:
+    def drop_index(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[None]:
+        """Drop an index. Raises SearchIndexNotFoundError, NotAuthorizedError.
+
+        Args:
+            index_name: the index' name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
+        """
+        try:
+            pending = search_indexes.drop_index(
+                asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def get_index(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[SearchIndex]:
+        """Return an index' definition. Raises SearchIndexNotFoundError, NotAuthorizedError.
+
+        Args:
+            index_name: the index' name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
+        """
+        try:
+            pending = search_indexes.get_index(
+                asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def get_all_indexes(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> Deferred[list[SearchIndex]]:
+        """Return all indexes, or those of a scope; without one, scopes' have their whole names.
+
+        Args:
+            timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
+
+        Raises NotAuthorizedError, FeatureNotAvailableError (of a scope, before 7.6).
+        """
+        try:
+            pending = search_indexes.get_all_indexes(
+                asking_by(self._defaults, retry_strategy), timeout=timeout
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def get_indexed_documents_count(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[int]:
+        """Return how many documents an index has.
+
+        Args:
+            index_name: the index' name.
+            timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
+
+        Raises SearchIndexNotFoundError, IndexNotReadyError (it was just made), NotAuthorizedError.
+        """
+        try:
+            pending = search_indexes.get_indexed_documents_count(
+                asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
+            )
+        except CouchbaseError as error:
+            return fail(without_frames(placed(error, self._defaults)))
+        try:
+            return self._driver.run(pending, self)
+        except WrongLoopError:
+            del self
+            raise
+
+    def pause_ingest(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[None]:
         """Stop indexing documents that change. Raises SearchIndexNotFoundError, NotAuthorizedError.
 
         Args:
             index_name: the index' name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
-            pending = search_indexes.pause_ingest(self._defaults, index_name, timeout=timeout)
+            pending = search_indexes.pause_ingest(
+                asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -2048,15 +2520,25 @@ class SearchIndexManagerMethods:
             del self
             raise
 
-    def resume_ingest(self, index_name: str, *, timeout: float | None = None) -> Deferred[None]:
+    def resume_ingest(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[None]:
         """Index again what changes. Raises SearchIndexNotFoundError, NotAuthorizedError.
 
         Args:
             index_name: the index' name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
-            pending = search_indexes.resume_ingest(self._defaults, index_name, timeout=timeout)
+            pending = search_indexes.resume_ingest(
+                asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -2065,15 +2547,25 @@ class SearchIndexManagerMethods:
             del self
             raise
 
-    def allow_querying(self, index_name: str, *, timeout: float | None = None) -> Deferred[None]:
+    def allow_querying(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[None]:
         """Let an index be queried. Raises SearchIndexNotFoundError, NotAuthorizedError.
 
         Args:
             index_name: the index' name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
-            pending = search_indexes.allow_querying(self._defaults, index_name, timeout=timeout)
+            pending = search_indexes.allow_querying(
+                asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -2082,15 +2574,25 @@ class SearchIndexManagerMethods:
             del self
             raise
 
-    def disallow_querying(self, index_name: str, *, timeout: float | None = None) -> Deferred[None]:
+    def disallow_querying(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[None]:
         """Have queries of an index refused. Raises SearchIndexNotFoundError, NotAuthorizedError.
 
         Args:
             index_name: the index' name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
-            pending = search_indexes.disallow_querying(self._defaults, index_name, timeout=timeout)
+            pending = search_indexes.disallow_querying(
+                asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -2099,15 +2601,25 @@ class SearchIndexManagerMethods:
             del self
             raise
 
-    def freeze_plan(self, index_name: str, *, timeout: float | None = None) -> Deferred[None]:
+    def freeze_plan(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[None]:
         """Leave partitions where they are. Raises SearchIndexNotFoundError, NotAuthorizedError.
 
         Args:
             index_name: the index' name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
-            pending = search_indexes.freeze_plan(self._defaults, index_name, timeout=timeout)
+            pending = search_indexes.freeze_plan(
+                asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -2116,15 +2628,25 @@ class SearchIndexManagerMethods:
             del self
             raise
 
-    def unfreeze_plan(self, index_name: str, *, timeout: float | None = None) -> Deferred[None]:
+    def unfreeze_plan(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[None]:
         """Let partitions be moved again. Raises SearchIndexNotFoundError, NotAuthorizedError.
 
         Args:
             index_name: the index' name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
-            pending = search_indexes.unfreeze_plan(self._defaults, index_name, timeout=timeout)
+            pending = search_indexes.unfreeze_plan(
+                asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -2134,7 +2656,12 @@ class SearchIndexManagerMethods:
             raise
 
     def analyze_document(
-        self, index_name: str, document: Any, *, timeout: float | None = None
+        self,
+        index_name: str,
+        document: Any,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[list[Any]]:
         """Return the terms that an index would keep of a document.
 
@@ -2142,6 +2669,8 @@ class SearchIndexManagerMethods:
             index_name: the index' name.
             document: anything that JSON can say.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Returns:
             One mapping (or None) for each part of the document that is analysed: terms, where each
@@ -2152,7 +2681,7 @@ class SearchIndexManagerMethods:
         """
         try:
             pending = search_indexes.analyze_document(
-                self._defaults, index_name, document, timeout=timeout
+                asking_by(self._defaults, retry_strategy), index_name, document, timeout=timeout
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -2163,18 +2692,26 @@ class SearchIndexManagerMethods:
             raise
 
     def get_index_stats(
-        self, index_name: str, *, timeout: float | None = None
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[dict[str, Any]]:
         """Return what the service counts of an index, as it says it.
 
         Args:
             index_name: the index' name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises SearchIndexNotFoundError, NotAuthorizedError.
         """
         try:
-            pending = search_indexes.get_index_stats(self._defaults, index_name, timeout=timeout)
+            pending = search_indexes.get_index_stats(
+                asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -2183,14 +2720,20 @@ class SearchIndexManagerMethods:
             del self
             raise
 
-    def get_all_index_stats(self, *, timeout: float | None = None) -> Deferred[dict[str, Any]]:
+    def get_all_index_stats(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> Deferred[dict[str, Any]]:
         """Return what a node's service counts of all indexes. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
-            pending = search_indexes.get_all_index_stats(self._defaults, timeout=timeout)
+            pending = search_indexes.get_all_index_stats(
+                asking_by(self._defaults, retry_strategy), timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -2209,7 +2752,12 @@ class AnalyticsIndexManagerMethods:
     _driver: TwistedDriver
 
     def create_dataverse(
-        self, dataverse_name: str, *, ignore_if_exists: bool = False, timeout: float | None = None
+        self,
+        dataverse_name: str,
+        *,
+        ignore_if_exists: bool = False,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Make a dataverse.
 
@@ -2217,12 +2765,17 @@ class AnalyticsIndexManagerMethods:
             dataverse_name: its name; that of a scope is `bucket/scope`.
             ignore_if_exists: whether it is no error that there is one of that name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DataverseExistsError, NotAuthorizedError.
         """
         try:
             pending = analytics_indexes.create_dataverse(
-                self._defaults, dataverse_name, ignore_if_exists=ignore_if_exists, timeout=timeout
+                asking_by(self._defaults, retry_strategy),
+                dataverse_name,
+                ignore_if_exists=ignore_if_exists,
+                timeout=timeout,
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -2238,6 +2791,7 @@ class AnalyticsIndexManagerMethods:
         *,
         ignore_if_not_exists: bool = False,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Drop a dataverse with all that is in it.
 
@@ -2245,12 +2799,14 @@ class AnalyticsIndexManagerMethods:
             dataverse_name: its name.
             ignore_if_not_exists: whether it is no error that there is none of that name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DataverseNotFoundError, NotAuthorizedError.
         """
         try:
             pending = analytics_indexes.drop_dataverse(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 dataverse_name,
                 ignore_if_not_exists=ignore_if_not_exists,
                 timeout=timeout,
@@ -2272,6 +2828,7 @@ class AnalyticsIndexManagerMethods:
         ignore_if_exists: bool = False,
         condition: str | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Make a dataset of a bucket's documents.
 
@@ -2282,12 +2839,14 @@ class AnalyticsIndexManagerMethods:
             ignore_if_exists: whether it is no error that there is one of that name.
             condition: of the documents that it has, in SQL++. None: it has all.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DatasetExistsError, DataverseNotFoundError, NotAuthorizedError.
         """
         try:
             pending = analytics_indexes.create_dataset(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 dataset_name,
                 bucket_name,
                 dataverse_name=dataverse_name,
@@ -2310,6 +2869,7 @@ class AnalyticsIndexManagerMethods:
         dataverse_name: str = "Default",
         ignore_if_not_exists: bool = False,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Drop a dataset.
 
@@ -2318,12 +2878,14 @@ class AnalyticsIndexManagerMethods:
             dataverse_name: which it is of.
             ignore_if_not_exists: whether it is no error that there is none of that name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DatasetNotFoundError, DataverseNotFoundError, NotAuthorizedError.
         """
         try:
             pending = analytics_indexes.drop_dataset(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 dataset_name,
                 dataverse_name=dataverse_name,
                 ignore_if_not_exists=ignore_if_not_exists,
@@ -2337,14 +2899,20 @@ class AnalyticsIndexManagerMethods:
             del self
             raise
 
-    def get_all_datasets(self, *, timeout: float | None = None) -> Deferred[list[AnalyticsDataset]]:
+    def get_all_datasets(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> Deferred[list[AnalyticsDataset]]:
         """Return all datasets. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
-            pending = analytics_indexes.get_all_datasets(self._defaults, timeout=timeout)
+            pending = analytics_indexes.get_all_datasets(
+                asking_by(self._defaults, retry_strategy), timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -2362,6 +2930,7 @@ class AnalyticsIndexManagerMethods:
         dataverse_name: str = "Default",
         ignore_if_exists: bool = False,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Make an index of a dataset.
 
@@ -2372,13 +2941,15 @@ class AnalyticsIndexManagerMethods:
             dataverse_name: which the dataset is of.
             ignore_if_exists: whether it is no error that there is one of that name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises AnalyticsIndexExistsError, DatasetNotFoundError, DataverseNotFoundError,
         NotAuthorizedError.
         """
         try:
             pending = analytics_indexes.create_index(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 index_name,
                 dataset_name,
                 fields,
@@ -2402,6 +2973,7 @@ class AnalyticsIndexManagerMethods:
         dataverse_name: str = "Default",
         ignore_if_not_exists: bool = False,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Drop an index.
 
@@ -2411,13 +2983,15 @@ class AnalyticsIndexManagerMethods:
             dataverse_name: which the dataset is of.
             ignore_if_not_exists: whether it is no error that there is none of that name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises AnalyticsIndexNotFoundError, DatasetNotFoundError, DataverseNotFoundError,
         NotAuthorizedError.
         """
         try:
             pending = analytics_indexes.drop_index(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 index_name,
                 dataset_name,
                 dataverse_name=dataverse_name,
@@ -2432,14 +3006,20 @@ class AnalyticsIndexManagerMethods:
             del self
             raise
 
-    def get_all_indexes(self, *, timeout: float | None = None) -> Deferred[list[AnalyticsIndex]]:
+    def get_all_indexes(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> Deferred[list[AnalyticsIndex]]:
         """Return all indexes of datasets. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
-            pending = analytics_indexes.get_all_indexes(self._defaults, timeout=timeout)
+            pending = analytics_indexes.get_all_indexes(
+                asking_by(self._defaults, retry_strategy), timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -2455,6 +3035,7 @@ class AnalyticsIndexManagerMethods:
         dataverse_name: str = "Default",
         force: bool = False,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Have the datasets of a link follow their documents.
 
@@ -2463,12 +3044,14 @@ class AnalyticsIndexManagerMethods:
             dataverse_name: which it is of.
             force: whether to begin anew if the bucket was made again.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises LinkNotFoundError, DataverseNotFoundError, NotAuthorizedError.
         """
         try:
             pending = analytics_indexes.connect_link(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 link_name=link_name,
                 dataverse_name=dataverse_name,
                 force=force,
@@ -2488,6 +3071,7 @@ class AnalyticsIndexManagerMethods:
         link_name: str = "Local",
         dataverse_name: str = "Default",
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Have the datasets of a link follow their documents no more.
 
@@ -2495,12 +3079,17 @@ class AnalyticsIndexManagerMethods:
             link_name: the link's name.
             dataverse_name: which it is of.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises LinkNotFoundError, DataverseNotFoundError, NotAuthorizedError.
         """
         try:
             pending = analytics_indexes.disconnect_link(
-                self._defaults, link_name=link_name, dataverse_name=dataverse_name, timeout=timeout
+                asking_by(self._defaults, retry_strategy),
+                link_name=link_name,
+                dataverse_name=dataverse_name,
+                timeout=timeout,
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -2511,15 +3100,19 @@ class AnalyticsIndexManagerMethods:
             raise
 
     def get_pending_mutations(
-        self, *, timeout: float | None = None
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
     ) -> Deferred[dict[str, dict[str, int]]]:
         """Return how many changes datasets lack, by dataverse and name. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
-            pending = analytics_indexes.get_pending_mutations(self._defaults, timeout=timeout)
+            pending = analytics_indexes.get_pending_mutations(
+                asking_by(self._defaults, retry_strategy), timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -2528,18 +3121,28 @@ class AnalyticsIndexManagerMethods:
             del self
             raise
 
-    def create_link(self, link: AnalyticsLink, *, timeout: float | None = None) -> Deferred[None]:
+    def create_link(
+        self,
+        link: AnalyticsLink,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[None]:
         """Make a link.
 
         Args:
             link: what it is called, and where it leads.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises LinkExistsError, DataverseNotFoundError, NotAuthorizedError,
         ServerInvalidArgumentError.
         """
         try:
-            pending = analytics_links.create_link(self._defaults, link, timeout=timeout)
+            pending = analytics_links.create_link(
+                asking_by(self._defaults, retry_strategy), link, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -2548,18 +3151,28 @@ class AnalyticsIndexManagerMethods:
             del self
             raise
 
-    def replace_link(self, link: AnalyticsLink, *, timeout: float | None = None) -> Deferred[None]:
+    def replace_link(
+        self,
+        link: AnalyticsLink,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[None]:
         """Change a link.
 
         Args:
             link: what it is called, and where it leads from now on.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises LinkNotFoundError, DataverseNotFoundError, NotAuthorizedError,
         ServerInvalidArgumentError.
         """
         try:
-            pending = analytics_links.replace_link(self._defaults, link, timeout=timeout)
+            pending = analytics_links.replace_link(
+                asking_by(self._defaults, retry_strategy), link, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -2569,7 +3182,12 @@ class AnalyticsIndexManagerMethods:
             raise
 
     def drop_link(
-        self, link_name: str, dataverse_name: str, *, timeout: float | None = None
+        self,
+        link_name: str,
+        dataverse_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Drop a link.
 
@@ -2577,12 +3195,17 @@ class AnalyticsIndexManagerMethods:
             link_name: the link's name.
             dataverse_name: which it is of.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises LinkNotFoundError, DataverseNotFoundError, NotAuthorizedError.
         """
         try:
             pending = analytics_links.drop_link(
-                self._defaults, link_name, dataverse_name, timeout=timeout
+                asking_by(self._defaults, retry_strategy),
+                link_name,
+                dataverse_name,
+                timeout=timeout,
             )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
@@ -2599,6 +3222,7 @@ class AnalyticsIndexManagerMethods:
         name: str | None = None,
         link_type: AnalyticsLinkType | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[list[AnalyticsLink]]:
         """Return links, without the secrets that the service keeps to itself.
 
@@ -2607,12 +3231,14 @@ class AnalyticsIndexManagerMethods:
             name: only the one of that name; goes with dataverse_name.
             link_type: only those of one type.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DataverseNotFoundError, LinkNotFoundError, NotAuthorizedError.
         """
         try:
             pending = analytics_links.get_links(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 dataverse_name=dataverse_name,
                 name=name,
                 link_type=link_type,
@@ -2636,20 +3262,28 @@ class EventingFunctionManagerMethods:
     _driver: TwistedDriver
 
     def upsert_function(
-        self, function: EventingFunction, *, timeout: float | None = None
+        self,
+        function: EventingFunction,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[None]:
         """Store a function, or replace one that does not run.
 
         Args:
             function: what it is called, runs and hears of.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises EventingFunctionAlreadyDeployedError, EventingFunctionCompilationFailureError,
         EventingFunctionIdenticalKeyspaceError, BucketNotFoundError, CollectionNotFoundError,
         ServerInvalidArgumentError, NotAuthorizedError.
         """
         try:
-            pending = eventing_functions.upsert_function(self._defaults, function, timeout=timeout)
+            pending = eventing_functions.upsert_function(
+                asking_by(self._defaults, retry_strategy), function, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -2658,18 +3292,28 @@ class EventingFunctionManagerMethods:
             del self
             raise
 
-    def drop_function(self, name: str, *, timeout: float | None = None) -> Deferred[None]:
+    def drop_function(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[None]:
         """Delete a function that is not deployed.
 
         Args:
             name: the function's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises EventingFunctionNotFoundError, EventingFunctionNotUnDeployedError,
         NotAuthorizedError.
         """
         try:
-            pending = eventing_functions.drop_function(self._defaults, name, timeout=timeout)
+            pending = eventing_functions.drop_function(
+                asking_by(self._defaults, retry_strategy), name, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -2678,19 +3322,29 @@ class EventingFunctionManagerMethods:
             del self
             raise
 
-    def deploy_function(self, name: str, *, timeout: float | None = None) -> Deferred[None]:
+    def deploy_function(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[None]:
         """Have a function run from now on; `functions_status` tells when it does.
 
         Args:
             name: the function's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises EventingFunctionNotFoundError, EventingFunctionAlreadyDeployedError,
         EventingFunctionPausedError, EventingFunctionNotBootstrappedError (it is about to run),
         NotAuthorizedError.
         """
         try:
-            pending = eventing_functions.deploy_function(self._defaults, name, timeout=timeout)
+            pending = eventing_functions.deploy_function(
+                asking_by(self._defaults, retry_strategy), name, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -2699,17 +3353,27 @@ class EventingFunctionManagerMethods:
             del self
             raise
 
-    def undeploy_function(self, name: str, *, timeout: float | None = None) -> Deferred[None]:
+    def undeploy_function(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[None]:
         """Have a function run no more, and forget how far it was.
 
         Args:
             name: the function's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises EventingFunctionNotFoundError, EventingFunctionNotDeployedError, NotAuthorizedError.
         """
         try:
-            pending = eventing_functions.undeploy_function(self._defaults, name, timeout=timeout)
+            pending = eventing_functions.undeploy_function(
+                asking_by(self._defaults, retry_strategy), name, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -2718,18 +3382,28 @@ class EventingFunctionManagerMethods:
             del self
             raise
 
-    def pause_function(self, name: str, *, timeout: float | None = None) -> Deferred[None]:
+    def pause_function(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[None]:
         """Have a function wait, and remember how far it was.
 
         Args:
             name: the function's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises EventingFunctionNotFoundError, EventingFunctionNotBootstrappedError (it does not
         run), EventingFunctionPausedError, NotAuthorizedError.
         """
         try:
-            pending = eventing_functions.pause_function(self._defaults, name, timeout=timeout)
+            pending = eventing_functions.pause_function(
+                asking_by(self._defaults, retry_strategy), name, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -2738,18 +3412,28 @@ class EventingFunctionManagerMethods:
             del self
             raise
 
-    def resume_function(self, name: str, *, timeout: float | None = None) -> Deferred[None]:
+    def resume_function(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Deferred[None]:
         """Have a paused function go on.
 
         Args:
             name: the function's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises EventingFunctionNotFoundError, EventingFunctionNotDeployedError,
         EventingFunctionAlreadyDeployedError, NotAuthorizedError.
         """
         try:
-            pending = eventing_functions.resume_function(self._defaults, name, timeout=timeout)
+            pending = eventing_functions.resume_function(
+                asking_by(self._defaults, retry_strategy), name, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -2759,18 +3443,26 @@ class EventingFunctionManagerMethods:
             raise
 
     def get_function(
-        self, name: str, *, timeout: float | None = None
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[EventingFunction]:
         """Return a function.
 
         Args:
             name: the function's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises EventingFunctionNotFoundError, NotAuthorizedError.
         """
         try:
-            pending = eventing_functions.get_function(self._defaults, name, timeout=timeout)
+            pending = eventing_functions.get_function(
+                asking_by(self._defaults, retry_strategy), name, timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -2780,15 +3472,19 @@ class EventingFunctionManagerMethods:
             raise
 
     def get_all_functions(
-        self, *, timeout: float | None = None
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
     ) -> Deferred[list[EventingFunction]]:
         """Return the functions of the cluster, or of a scope. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
-            pending = eventing_functions.get_all_functions(self._defaults, timeout=timeout)
+            pending = eventing_functions.get_all_functions(
+                asking_by(self._defaults, retry_strategy), timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:
@@ -2798,15 +3494,19 @@ class EventingFunctionManagerMethods:
             raise
 
     def functions_status(
-        self, *, timeout: float | None = None
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
     ) -> Deferred[EventingFunctionsStatus]:
         """Return how the functions of the cluster are, or of a scope. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         try:
-            pending = eventing_functions.functions_status(self._defaults, timeout=timeout)
+            pending = eventing_functions.functions_status(
+                asking_by(self._defaults, retry_strategy), timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:

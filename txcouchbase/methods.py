@@ -49,6 +49,7 @@ from twisted.internet.defer import Deferred, fail
 from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
 from couchloop.hot.operation import Defaults, placed
 from couchloop.later import Module
+from couchloop.operations.arguments import asking_by
 from couchloop.session.health import ClusterState
 from txcouchbase.driver import TwistedDriver
 
@@ -4668,6 +4669,7 @@ class N1qlMethods:
         self,
         query: str | N1QLQuery,
         *args: Any,
+        retry_strategy: RetryStrategy | None = None,
         row_factory: Any = None,
         timeout: float | timedelta | None = None,
         type: type[V],
@@ -4678,6 +4680,7 @@ class N1qlMethods:
         self,
         query: str | N1QLQuery,
         *args: Any,
+        retry_strategy: RetryStrategy | None = None,
         row_factory: Any = None,
         timeout: float | timedelta | None = None,
         type: Any = None,
@@ -4687,6 +4690,7 @@ class N1qlMethods:
         self,
         query: str | N1QLQuery,
         *args: Any,
+        retry_strategy: RetryStrategy | None = None,
         row_factory: Any = None,
         timeout: float | timedelta | None = None,
         type: Any = None,
@@ -4697,6 +4701,8 @@ class N1qlMethods:
         Args:
             query: a statement, or an N1QLQuery, which has options, too.
             args: values for `$1`, `$2` and so on, of a statement.
+            retry_strategy: whether and when it is tried again. None: as the Cluster or the Bucket
+                says.
             row_factory: is called with each row, and gives what is given instead.
             timeout: seconds that it has; while rows wait to be taken none pass. None: as the
                 N1QLQuery says, or the Bucket's `n1ql_timeout`.
@@ -4716,6 +4722,7 @@ class N1qlMethods:
                     self._defaults,
                     query,
                     *args,
+                    retry_strategy=retry_strategy,
                     row_factory=row_factory,
                     timeout=timeout,
                     type=type,
@@ -4761,6 +4768,7 @@ class QueryMethods:
         query_context: str | None = None,
         raw: Mapping[str, Any] | None = None,
         readonly: bool | None = None,
+        retry_strategy: RetryStrategy | None = None,
         scan_cap: int | None = None,
         scan_consistency: QueryScanConsistency | str | None = None,
         scan_wait: float | timedelta | None = None,
@@ -4790,6 +4798,7 @@ class QueryMethods:
         query_context: str | None = None,
         raw: Mapping[str, Any] | None = None,
         readonly: bool | None = None,
+        retry_strategy: RetryStrategy | None = None,
         scan_cap: int | None = None,
         scan_consistency: QueryScanConsistency | str | None = None,
         scan_wait: float | timedelta | None = None,
@@ -4818,6 +4827,7 @@ class QueryMethods:
         query_context: str | None = None,
         raw: Mapping[str, Any] | None = None,
         readonly: bool | None = None,
+        retry_strategy: RetryStrategy | None = None,
         scan_cap: int | None = None,
         scan_consistency: QueryScanConsistency | str | None = None,
         scan_wait: float | timedelta | None = None,
@@ -4849,6 +4859,8 @@ class QueryMethods:
             raw: further members of the request, by the service's names.
             readonly: whether the service refuses what changes anything; such a query is repeated
                 where its answer is lost.
+            retry_strategy: whether and when it is tried again. None: as the Cluster or the Bucket
+                says.
             scan_cap: entries that the index service sends ahead.
             scan_consistency: QueryScanConsistency.NOT_BOUNDED or REQUEST_PLUS: whether indexes are
                 waited for.
@@ -4888,6 +4900,7 @@ class QueryMethods:
                     query_context=query_context,
                     raw=raw,
                     readonly=readonly,
+                    retry_strategy=retry_strategy,
                     scan_cap=scan_cap,
                     scan_consistency=scan_consistency,
                     scan_wait=scan_wait,
@@ -4929,6 +4942,7 @@ class AnalyticsMethods:
         query_context: str | None = None,
         raw: Mapping[str, Any] | None = None,
         readonly: bool | None = None,
+        retry_strategy: RetryStrategy | None = None,
         row_factory: Any = None,
         scan_consistency: AnalyticsScanConsistency | str | None = None,
         serializer: Any = None,
@@ -4948,6 +4962,7 @@ class AnalyticsMethods:
         query_context: str | None = None,
         raw: Mapping[str, Any] | None = None,
         readonly: bool | None = None,
+        retry_strategy: RetryStrategy | None = None,
         row_factory: Any = None,
         scan_consistency: AnalyticsScanConsistency | str | None = None,
         serializer: Any = None,
@@ -4966,6 +4981,7 @@ class AnalyticsMethods:
         query_context: str | None = None,
         raw: Mapping[str, Any] | None = None,
         readonly: bool | None = None,
+        retry_strategy: RetryStrategy | None = None,
         row_factory: Any = None,
         scan_consistency: AnalyticsScanConsistency | str | None = None,
         serializer: Any = None,
@@ -4987,6 +5003,8 @@ class AnalyticsMethods:
             raw: further members of the request, by the service's names.
             readonly: whether the service refuses what changes anything; such a query is repeated
                 where its answer is lost.
+            retry_strategy: whether and when it is tried again. None: as the Cluster or the Bucket
+                says.
             row_factory: is called with each row, and gives what is given instead.
             scan_consistency: AnalyticsScanConsistency.NOT_BOUNDED or REQUEST_PLUS: whether datasets
                 are waited for.
@@ -5016,6 +5034,7 @@ class AnalyticsMethods:
                     query_context=query_context,
                     raw=raw,
                     readonly=readonly,
+                    retry_strategy=retry_strategy,
                     row_factory=row_factory,
                     scan_consistency=scan_consistency,
                     serializer=serializer,
@@ -5049,6 +5068,7 @@ class BucketAnalyticsMethods:
         query: str | AnalyticsQuery,
         host: str | None = None,
         *args: Any,
+        retry_strategy: RetryStrategy | None = None,
         row_factory: Any = None,
         timeout: float | timedelta | None = None,
         type: type[V],
@@ -5060,6 +5080,7 @@ class BucketAnalyticsMethods:
         query: str | AnalyticsQuery,
         host: str | None = None,
         *args: Any,
+        retry_strategy: RetryStrategy | None = None,
         row_factory: Any = None,
         timeout: float | timedelta | None = None,
         type: Any = None,
@@ -5070,6 +5091,7 @@ class BucketAnalyticsMethods:
         query: str | AnalyticsQuery,
         host: str | None = None,
         *args: Any,
+        retry_strategy: RetryStrategy | None = None,
         row_factory: Any = None,
         timeout: float | timedelta | None = None,
         type: Any = None,
@@ -5083,6 +5105,7 @@ class BucketAnalyticsMethods:
             host: of the node that is asked, with or without its port. None: any that has the
                 service.
             args: values for `$1`, `$2` and so on, of a statement.
+            retry_strategy: whether and when it is tried again. None: as the Bucket says.
             row_factory: is called with each row, and gives what is given instead.
             timeout: seconds that it has; while rows wait to be taken none pass. None: as the
                 AnalyticsQuery says, or the option analytics_timeout.
@@ -5105,6 +5128,7 @@ class BucketAnalyticsMethods:
                     query,
                     host,
                     *args,
+                    retry_strategy=retry_strategy,
                     row_factory=row_factory,
                     timeout=timeout,
                     type=type,
@@ -5148,6 +5172,7 @@ class SearchMethods:
         include_locations: bool | None = None,
         limit: int | None = None,
         raw: Mapping[str, Any] | None = None,
+        retry_strategy: RetryStrategy | None = None,
         row_factory: Callable[[SearchRow], Any] | None = None,
         scan_consistency: SearchScanConsistency | str | None = None,
         search_after: Iterable[str] | None = None,
@@ -5176,6 +5201,8 @@ class SearchMethods:
             include_locations: whether hits say where terms stand.
             limit: hits at most; by itself 10.
             raw: further members of the request, by the service's names.
+            retry_strategy: whether and when it is tried again. None: as the Cluster or the Bucket
+                says.
             row_factory: is called with each hit, and gives what is given instead.
             scan_consistency: the same as `consistency`; SDK 4's name.
             search_after: the `sort` of a hit, behind which the search goes on.
@@ -5214,6 +5241,7 @@ class SearchMethods:
                     include_locations=include_locations,
                     limit=limit,
                     raw=raw,
+                    retry_strategy=retry_strategy,
                     row_factory=row_factory,
                     scan_consistency=scan_consistency,
                     search_after=search_after,
@@ -5285,6 +5313,7 @@ class ViewMethods:
         *,
         query: QueryBase | Mapping[str, Any] | str | None = None,
         include_docs: bool = False,
+        retry_strategy: RetryStrategy | None = None,
         row_processor: RowProcessor | None = None,
         streaming: bool = True,
         timeout: float | timedelta | None = None,
@@ -5299,6 +5328,7 @@ class ViewMethods:
             query: a ViewQuery or SpatialQuery, or its parameters as dict or text. None: *params*.
             include_docs: whether rows have the documents' results as `doc`; they are fetched while
                 rows come, many at once. What is not there (any more) has a result without success.
+            retry_strategy: whether and when it is tried again. None: as the Bucket says.
             row_processor: a RowProcessor: its `rowclass` makes rows.
             streaming: whether rows are given while the answer comes, or once it is whole.
             timeout: seconds that it has; while rows wait to be taken none pass. None: as the
@@ -5320,6 +5350,7 @@ class ViewMethods:
                     use_devmode,
                     query=query,
                     include_docs=include_docs,
+                    retry_strategy=retry_strategy,
                     row_processor=row_processor,
                     streaming=streaming,
                     timeout=timeout,
@@ -5355,6 +5386,7 @@ class ViewMethods:
         query_string: Sequence[str] | None = None,
         raw: Mapping[str, str] | None = None,
         reduce: bool | None = None,
+        retry_strategy: RetryStrategy | None = None,
         scan_consistency: ViewScanConsistency | str | None = None,
         serializer: Any = None,
         skip: int | None = None,
@@ -5385,6 +5417,7 @@ class ViewMethods:
             query_string: further parameters, each percent-encoded with its value.
             raw: parameters by the server's names, with texts as it reads them.
             reduce: whether rows are reduced, by views that can. None: True.
+            retry_strategy: whether and when it is tried again. None: as the Bucket says.
             scan_consistency: ViewScanConsistency.NOT_BOUNDED, UPDATE_AFTER or REQUEST_PLUS: how old
                 rows may be. None: UPDATE_AFTER.
             serializer: whose `deserialize` makes keys and values of a row's bytes.
@@ -5424,6 +5457,7 @@ class ViewMethods:
                     query_string=query_string,
                     raw=raw,
                     reduce=reduce,
+                    retry_strategy=retry_strategy,
                     scan_consistency=scan_consistency,
                     serializer=serializer,
                     skip=skip,
@@ -5569,6 +5603,7 @@ class HttpMethods:
         *,
         service: str = "management",
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> Deferred[HttpResult]:
         """Ask a service of the cluster for *path*, as its REST API has it.
 
@@ -5580,6 +5615,8 @@ class HttpMethods:
             response_format: FMT_JSON, FMT_UTF8 or FMT_BYTES: what `value` of the result is.
             service: `management`, `views`, `query`, `search`, `analytics` or `eventing`.
             timeout: seconds; None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Returns:
             An HttpResult with status, headers and value.
@@ -5590,7 +5627,7 @@ class HttpMethods:
         """
         try:
             pending = http_request.http_request(
-                self._defaults,
+                asking_by(self._defaults, retry_strategy),
                 path,
                 method,
                 content,
@@ -5607,16 +5644,22 @@ class HttpMethods:
             del self
             raise
 
-    def cluster_info(self, *, timeout: float | None = None) -> Deferred[ClusterInfo]:
+    def cluster_info(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> Deferred[ClusterInfo]:
         """Return the cluster's nodes, their versions and services, and the names of its buckets.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises NotAuthorizedError.
         """
         try:
-            pending = cluster.cluster_info(self._defaults, timeout=timeout)
+            pending = cluster.cluster_info(
+                asking_by(self._defaults, retry_strategy), timeout=timeout
+            )
         except CouchbaseError as error:
             return fail(without_frames(placed(error, self._defaults)))
         try:

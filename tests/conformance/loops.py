@@ -65,7 +65,7 @@ class Loop(Protocol):
     BucketPool: Any
     StatusPage: Any
 
-    def cluster(self, connection_string: str) -> Any:
+    def cluster(self, connection_string: str, **keywords: Any) -> Any:
         """Return a Cluster on this loop, without credentials."""
 
     def bucket(self, connection_string: str, **keywords: Any) -> Any:
@@ -205,9 +205,11 @@ def open_bucket(loop: Loop, cluster: Any, name: str = "default", **keywords: Any
     return bucket
 
 
-def cluster_at(loop: Loop, connection_string: str, password: str = PASSWORD) -> Any:
+def cluster_at(
+    loop: Loop, connection_string: str, password: str = PASSWORD, **keywords: Any
+) -> Any:
     """Return a Cluster that logs in as `user`."""
-    cluster = loop.cluster(connection_string)
+    cluster = loop.cluster(connection_string, **keywords)
     cluster.authenticate(PasswordAuthenticator("user", password))
     return cluster
 

@@ -112,9 +112,9 @@ class GeventLoop:
     BucketPool: Any = BucketPool
     StatusPage: Any = StatusApplication
 
-    def cluster(self, connection_string: str) -> Any:
+    def cluster(self, connection_string: str, **keywords: Any) -> Any:
         """Return a Cluster."""
-        return Cluster(connection_string)
+        return Cluster(connection_string, **keywords)
 
     def bucket(self, connection_string: str, **keywords: Any) -> Any:
         """The constructor waits by itself."""

@@ -134,9 +134,9 @@ class TwistedLoop:
         self._of_resolvers: list[Any] = []
         """Timers of users' resolvers."""
 
-    def cluster(self, connection_string: str) -> Any:
+    def cluster(self, connection_string: str, **keywords: Any) -> Any:
         """Return a Cluster."""
-        return Cluster(connection_string, reactor=self.reactor)
+        return Cluster(connection_string, reactor=self.reactor, **keywords)
 
     def bucket(self, connection_string: str, **keywords: Any) -> Any:
         """Wait for `connect`."""

@@ -15,6 +15,7 @@ from couchloop.management.analytics_indexes import (
     AnalyticsIndex,
 )
 from couchloop.management.analytics_links import AnalyticsLink, S3ExternalAnalyticsLink
+from couchloop.retries import FailFast
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster
 from gcouchbase.rows import AnalyticsRequest
@@ -40,6 +41,8 @@ def queries(bucket: Bucket, cluster: Cluster) -> None:
     assert_type(bucket.scope("s").analytics_query("SELECT 1"), AnalyticsRequest[Any])
     assert_type(bucket.threadsafe().analytics_query("SELECT 1"), ThreadRequest[Any])
     assert_type(cluster.threadsafe().analytics_query("SELECT 1"), ThreadRequest[Any])
+    cluster.analytics_query("SELECT 1", retry_strategy=FailFast())
+    bucket.analytics_query("SELECT 1", retry_strategy=FailFast())
     cluster.analytics_query(5)  # type: ignore[call-overload]
 
 

@@ -87,6 +87,8 @@ def opening() -> None:
     cluster.open_bucket("default", tls_factory=len)  # type: ignore[call-arg]
     Cluster("couchbase://localhost", Bucket, None)  # type: ignore[call-arg]
     Cluster(1)  # type: ignore[arg-type]
+    Cluster(retry_strategy=FailFast())
+    Cluster(retry_strategy=5)  # type: ignore[arg-type]
     Bucket("couchbase://host/name", user="u")  # type: ignore[call-arg]
     Bucket("couchbase://host/name", ssl_context=len)  # type: ignore[arg-type]
 

@@ -11,6 +11,7 @@ from couchloop.management.eventing_values import EventingFunction, EventingFunct
 from couchloop.management.http_request import HttpResult
 from couchloop.management.search_indexes import SearchIndex
 from couchloop.management.users import Group, RoleAndDescription, User, UserAndMetadata
+from couchloop.retries import FailFast
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster
 
@@ -19,6 +20,8 @@ def bucket_manager(cluster: Cluster | ThreadSafeCluster) -> None:
     """What can be asked about buckets."""
     manager = cluster.buckets()
     manager.create_bucket(BucketSettings("b"))
+    manager.create_bucket(BucketSettings("b"), retry_strategy=FailFast())
+    manager.drop_bucket("x", retry_strategy=5)  # type: ignore[arg-type]
     manager.update_bucket(BucketSettings("b"))
     manager.drop_bucket("x")
     assert_type(manager.get_bucket("x"), BucketInfo)

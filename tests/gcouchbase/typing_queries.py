@@ -20,6 +20,7 @@ from couchloop.n1ql import (
     QueryScanConsistency,
     QueryWarning,
 )
+from couchloop.retries import FailFast
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster
 from gcouchbase.collection import Collection, Scope
@@ -49,6 +50,8 @@ def of_a_cluster(cluster: Cluster, scope: Scope, state: MutationState) -> None:
         scan_wait=timedelta(seconds=1),
         timeout=timedelta(seconds=1),
     )
+    cluster.query("SELECT 1", retry_strategy=FailFast())
+    cluster.query("SELECT 1", retry_strategy=5)  # type: ignore[call-overload]
     cluster.query(5)  # type: ignore[call-overload]
     cluster.query("SELECT 1", readonly="yes")  # type: ignore[call-overload]
 

@@ -17,6 +17,7 @@ from couchloop.fulltext import (
     VectorSearch,
 )
 from couchloop.fulltext.results import SearchMetaData
+from couchloop.retries import FailFast
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster
 from gcouchbase.rows import SearchResult
@@ -41,6 +42,9 @@ def searches(bucket: Bucket, cluster: Cluster) -> None:
     assert_type(result.total_hits, int)
     assert_type(result.facets, dict[str, Any])
     assert_type(result.metadata(), SearchMetaData)
+    bucket.search("ix", "a", retry_strategy=FailFast())
+    bucket.search("ix", "a", Params(retry_strategy=FailFast()))
+    bucket.search("ix", "a", retry_strategy=5)  # type: ignore[arg-type]
     bucket.search("ix", 5)  # type: ignore[arg-type]
     bucket.search("ix", "a", limits=5)  # type: ignore[call-arg]
     assert_type(query.match, str)

@@ -9,6 +9,7 @@ from typing import Any, assert_type
 from couchloop.client.thread_rows import View as ThreadView
 from couchloop.client.threads import ThreadSafeBucket
 from couchloop.management.design_documents import DesignDocumentNamespace
+from couchloop.retries import FailFast
 from couchloop.views import (
     Query,
     QueryBase,
@@ -39,6 +40,8 @@ def of_a_bucket(bucket: Bucket) -> None:
     bucket.query("d", "v", query=Query(limit=1), include_docs=True, streaming=False)
     bucket.query("d", "v", query=SpatialQuery(), timeout=timedelta(seconds=1))
     bucket.query("d", "v", row_processor=RowProcessor(tuple))
+    bucket.query("d", "v", retry_strategy=FailFast())
+    bucket.view_query("d", "v", retry_strategy=FailFast())
     bucket.query(5, "v")  # type: ignore[arg-type]
     bucket.query("d", "v", include_docs="yes")  # type: ignore[arg-type]
     bucket.views_timeout = 5

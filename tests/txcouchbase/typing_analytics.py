@@ -16,6 +16,7 @@ from couchloop.management.analytics_indexes import (
     AnalyticsIndex,
 )
 from couchloop.management.analytics_links import AnalyticsLink, S3ExternalAnalyticsLink
+from couchloop.retries import FailFast
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster
 from txcouchbase.rows import AnalyticsRequest
@@ -41,6 +42,8 @@ async def queries(bucket: Bucket, cluster: Cluster) -> None:
     assert_type(bucket.scope("s").analytics_query("SELECT 1"), AnalyticsRequest[Any])
     assert_type(bucket.threadsafe().analytics_query("SELECT 1"), ThreadRequest[Any])
     assert_type(cluster.threadsafe().analytics_query("SELECT 1"), ThreadRequest[Any])
+    cluster.analytics_query("SELECT 1", retry_strategy=FailFast())
+    bucket.analytics_query("SELECT 1", retry_strategy=FailFast())
     cluster.analytics_query(5)  # type: ignore[call-overload]
     assert_type(await cluster.analytics_query("SELECT 1", type=Part), list[Part])
 

@@ -142,6 +142,8 @@ def opening(reactor: Any) -> None:
     BucketService(cluster, "default", quiett=True)  # type: ignore[call-arg]
     Cluster("couchbase://localhost", Bucket, reactor)  # type: ignore[call-arg]
     Cluster(1)  # type: ignore[arg-type]
+    Cluster(retry_strategy=FailFast())
+    Cluster(retry_strategy=5)  # type: ignore[arg-type]
     Bucket("couchbase://host/name", user="u")  # type: ignore[call-arg]
     Bucket("couchbase://host/name", endpoint_factory=len)  # type: ignore[arg-type]
 

@@ -12,6 +12,7 @@ from couchloop.management.eventing_values import EventingFunction, EventingFunct
 from couchloop.management.http_request import HttpResult
 from couchloop.management.search_indexes import SearchIndex
 from couchloop.management.users import Group, RoleAndDescription, User, UserAndMetadata
+from couchloop.retries import FailFast
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster
 
@@ -20,6 +21,10 @@ def bucket_manager(cluster: Cluster) -> None:
     """What can be asked about buckets."""
     manager = cluster.buckets()
     assert_type(manager.create_bucket(BucketSettings("b")), Deferred[None])
+    assert_type(
+        manager.create_bucket(BucketSettings("b"), retry_strategy=FailFast()), Deferred[None]
+    )
+    manager.drop_bucket("x", retry_strategy=5)  # type: ignore[arg-type]
     assert_type(manager.update_bucket(BucketSettings("b")), Deferred[None])
     assert_type(manager.drop_bucket("x"), Deferred[None])
     assert_type(manager.get_bucket("x"), Deferred[BucketInfo])

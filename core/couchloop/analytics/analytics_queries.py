@@ -11,6 +11,7 @@ from couchloop.analytics.options import AnalyticsScanConsistency
 from couchloop.analytics.query import AnalyticsQuery
 from couchloop.analytics.stream import AnalyticsStream
 from couchloop.hot.operation import Defaults
+from couchloop.retries import RetryStrategy
 
 
 def analytics_query(
@@ -24,6 +25,7 @@ def analytics_query(
     query_context: str | None = None,
     raw: Mapping[str, Any] | None = None,
     readonly: bool | None = None,
+    retry_strategy: RetryStrategy | None = None,
     row_factory: Any = None,
     scan_consistency: AnalyticsScanConsistency | str | None = None,
     serializer: Any = None,
@@ -45,6 +47,7 @@ def analytics_query(
         raw: further members of the request, by the service's names.
         readonly: whether the service refuses what changes anything; such a query is repeated where
             its answer is lost.
+        retry_strategy: whether and when it is tried again. None: as the Cluster or the Bucket says.
         row_factory: is called with each row, and gives what is given instead.
         scan_consistency: AnalyticsScanConsistency.NOT_BOUNDED or REQUEST_PLUS: whether datasets are
             waited for.
@@ -69,6 +72,7 @@ def analytics_query(
             ("query_context", query_context),
             ("raw", raw),
             ("readonly", readonly),
+            ("retry_strategy", retry_strategy),
             ("row_factory", row_factory),
             ("scan_consistency", scan_consistency),
             ("serializer", serializer),

@@ -14,6 +14,7 @@ from couchloop.exceptions import ArgumentError, InvalidSettingError
 from couchloop.n1ql.asking import reader
 from couchloop.n1ql.options import parameter, text
 from couchloop.n1ql.query import N1QLQuery
+from couchloop.operations.arguments import asking_by
 
 if TYPE_CHECKING:
     from couchloop.hot.operation import Defaults
@@ -65,7 +66,7 @@ def of_object(
     if not isinstance(query, AnalyticsQuery):
         kind = type(query).__name__
         raise InvalidSettingError(f"the analytics service takes an AnalyticsQuery, not {kind}")
-    unknown = others.keys() - {"timeout", "type", "row_factory", "serializer"}
+    unknown = others.keys() - {"retry_strategy", "timeout", "type", "row_factory", "serializer"}
     if args or unknown:
         what = f"{min(unknown)!r}" if unknown else "values"
         raise ArgumentError(f"an AnalyticsQuery has all that is said of it: set {what} there")
@@ -92,6 +93,7 @@ def made(
     interval: float = 0.0,
 ) -> AnalyticsStream:
     """Return the stream of a query, which uses what *defaults* say where *given* does not."""
+    defaults = asking_by(defaults, given.get("retry_strategy"))
     services = defaults.services
     if "query_context" not in members and services.context:
         members = {**members, "query_context": services.context}

@@ -11,6 +11,7 @@ from couchloop.analytics.stream import AnalyticsStream
 from couchloop.exceptions import ArgumentError
 from couchloop.hot.operation import Defaults
 from couchloop.n1ql.query import N1QLQuery
+from couchloop.retries import RetryStrategy
 
 
 def analytics_query(
@@ -18,6 +19,7 @@ def analytics_query(
     query: str | AnalyticsQuery,
     host: str | None = None,
     *args: Any,
+    retry_strategy: RetryStrategy | None = None,
     row_factory: Any = None,
     timeout: float | timedelta | None = None,
     type: Any = None,  # noqa: A002 - as the type itself
@@ -30,6 +32,7 @@ def analytics_query(
             once the service says that they are ready.
         host: of the node that is asked, with or without its port. None: any that has the service.
         args: values for `$1`, `$2` and so on, of a statement.
+        retry_strategy: whether and when it is tried again. None: as the Bucket says.
         row_factory: is called with each row, and gives what is given instead.
         timeout: seconds that it has; while rows wait to be taken none pass. None: as the
             AnalyticsQuery says, or the option analytics_timeout.
@@ -43,7 +46,12 @@ def analytics_query(
     TypeError) for a query that is neither, ValueFormatError for a parameter that JSON cannot say;
     while rows are taken NodeNotAvailableError for a host that is no node with the service.
     """
-    given = {"row_factory": row_factory, "timeout": timeout, "type": type}
+    given = {
+        "retry_strategy": retry_strategy,
+        "row_factory": row_factory,
+        "timeout": timeout,
+        "type": type,
+    }
     others = {name: value for name, value in given.items() if value is not None}
     if isinstance(query, N1QLQuery):
         if args or kwargs:

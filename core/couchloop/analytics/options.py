@@ -56,6 +56,7 @@ OPTIONS: Final = frozenset(
         "positional_parameters",
         "priority",
         "raw",
+        "retry_strategy",
         "row_factory",
         "serializer",
         "timeout",

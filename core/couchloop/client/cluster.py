@@ -10,7 +10,6 @@ from weakref import WeakKeyDictionary, ref
 from couchloop.auth import Authenticator, PasswordAuthenticator
 from couchloop.client.bucket import BucketBase
 from couchloop.client.connection_limits import ConnectionBudget, check_budget, connection_budget
-from couchloop.client.managers import strategy_of_services
 from couchloop.client.services import ClusterKey, ClusterServices, key_of, services_for
 from couchloop.exceptions import (
     ArgumentError,
@@ -24,6 +23,8 @@ from couchloop.hot.operation import Defaults
 from couchloop.hot.service_defaults import ServiceDefaults
 from couchloop.later import Module
 from couchloop.observation import AnyObserver
+from couchloop.operations.arguments import strategy_of_services
+from couchloop.retries import RetryStrategy
 from couchloop.safety.secret import Secret, sealed
 from couchloop.session.diagnostics import DiagnosticsReport, diagnostics_of
 from couchloop.settings.configure import (
@@ -64,6 +65,7 @@ class ClusterBase(Generic[B]):
         connection_string: names no bucket.
         bucket_class: what `open_bucket` makes.
         environment: the process's variables.
+        retry_strategy: of its own requests to services, and of Buckets that name none.
         handed_on: further arguments of each Bucket; those that are None are left out.
 
     Raises InvalidConnectionStringError (a ValueError), InvalidOptionError, ArgumentError.
@@ -75,6 +77,8 @@ class ClusterBase(Generic[B]):
         connection_string: str | ConnectionString,
         bucket_class: type[B],
         environment: Mapping[str, str],
+        *,
+        retry_strategy: RetryStrategy | None = None,
         **handed_on: Any,
     ) -> None:
         parsed = read_connection_string(connection_string)
@@ -105,7 +109,7 @@ class ClusterBase(Generic[B]):
                 query_grace=times.grace,
                 search_timeout=times.search,
                 analytics_timeout=times.analytics,
-                strategy=strategy_of_services(strategy(options, None)),
+                strategy=strategy_of_services(strategy(options, retry_strategy)),
             ),
         )
         """What holds for requests to services."""
@@ -115,6 +119,7 @@ class ClusterBase(Generic[B]):
         self.bucket_class = bucket_class
         if self._reports.tracing or self._reports.metrics:
             self._watch()
+        handed_on["retry_strategy"] = retry_strategy
         self._handed_on = {name: value for name, value in handed_on.items() if value is not None}
         self.authenticator: Authenticator | None = None
         self._opened: dict[int, ref[B]] = {}
@@ -205,7 +210,10 @@ class ClusterBase(Generic[B]):
         check_bucket_name(bucket_name)
         target = ConnectionString.parse(self.connection_string)
         target.bucket = bucket_name
-        bucket = self.bucket_class(target, **self._bucket_arguments(), **keywords)
+        handed_on, strategy = self._bucket_arguments(), keywords.pop("retry_strategy", None)
+        if strategy is not None:
+            handed_on = {**handed_on, "retry_strategy": strategy}
+        bucket = self.bucket_class(target, **handed_on, **keywords)
         if authenticator is not None:
             self._note(bucket)
             if self.authenticator is not None and self.authenticator is not authenticator:

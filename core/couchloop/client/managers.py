@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from couchloop.hot.encoding import transcoder_of
 from couchloop.hot.service_defaults import ServiceDefaults
 from couchloop.management.defaults import BucketDefaults, ScopeDefaults
-from couchloop.retries import BestEffort, RetryStrategy
+from couchloop.operations.arguments import strategy_of_services
 
 if TYPE_CHECKING:
     from couchloop.client.services import ClusterServices
@@ -53,11 +53,6 @@ class ManagerBase:
             f"a {type(self).__name__} is not copied or pickled, as its Cluster or Bucket is not: "
             "ask that for it where it is wanted"
         )
-
-
-def strategy_of_services(strategy: RetryStrategy | None) -> RetryStrategy | None:
-    """Return the strategy that requests to services ask: the usual one need not be asked."""
-    return None if strategy is None or strategy == BestEffort() else strategy
 
 
 def service_defaults(settings: Settings) -> ServiceDefaults:

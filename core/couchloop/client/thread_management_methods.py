@@ -32,6 +32,7 @@ from couchloop.exceptions import CouchbaseError
 from couchloop.hot.operation import placed
 from couchloop.later import Module
 from couchloop.management.users import AuthDomain
+from couchloop.operations.arguments import asking_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from couchloop.management.n1ql_indexes import N1qlIndex
     from couchloop.management.search_indexes import SearchIndex
     from couchloop.management.users import Group, RoleAndDescription, User, UserAndMetadata
+    from couchloop.retries import RetryStrategy
     from couchloop.safety.secret import Secret
 else:
     admin = Module("couchloop.management.admin", globals())
@@ -93,12 +95,20 @@ class BucketManagerMethods:
     _target: Target
     _cross: Callable[[Any], Crossing]
 
-    def create_bucket(self, settings: BucketSettings, *, timeout: float | None = None) -> None:
+    def create_bucket(
+        self,
+        settings: BucketSettings,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Make a bucket. It takes documents a little later: see `wait_until_ready`.
 
         Args:
             settings: its name, and what else is wanted; without `ram_quota_mb` 100 MiB.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketExistsError, ServerInvalidArgumentError, NotAuthorizedError, TemporaryFailError
         (during a rebalance).
@@ -108,7 +118,9 @@ class BucketManagerMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = buckets.create_bucket(target._defaults, settings, timeout=timeout)
+            pending = buckets.create_bucket(
+                asking_by(target._defaults, retry_strategy), settings, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -117,12 +129,20 @@ class BucketManagerMethods:
             del target
         return crossing.run(pending)
 
-    def update_bucket(self, settings: BucketSettings, *, timeout: float | None = None) -> None:
+    def update_bucket(
+        self,
+        settings: BucketSettings,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Change settings of a bucket: those that are not None.
 
         Args:
             settings: its name, and what is to change.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketNotFoundError, ServerInvalidArgumentError, NotAuthorizedError.
         """
@@ -131,7 +151,9 @@ class BucketManagerMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = buckets.update_bucket(target._defaults, settings, timeout=timeout)
+            pending = buckets.update_bucket(
+                asking_by(target._defaults, retry_strategy), settings, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -140,12 +162,20 @@ class BucketManagerMethods:
             del target
         return crossing.run(pending)
 
-    def drop_bucket(self, bucket_name: str, *, timeout: float | None = None) -> None:
+    def drop_bucket(
+        self,
+        bucket_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Delete a bucket with all its documents.
 
         Args:
             bucket_name: the bucket's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketNotFoundError, NotAuthorizedError, TemporaryFailError (during a rebalance).
         """
@@ -154,7 +184,9 @@ class BucketManagerMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = buckets.drop_bucket(target._defaults, bucket_name, timeout=timeout)
+            pending = buckets.drop_bucket(
+                asking_by(target._defaults, retry_strategy), bucket_name, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -163,12 +195,20 @@ class BucketManagerMethods:
             del target
         return crossing.run(pending)
 
-    def get_bucket(self, bucket_name: str, *, timeout: float | None = None) -> BucketInfo:
+    def get_bucket(
+        self,
+        bucket_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> BucketInfo:
         """Return a bucket's settings, and how it is.
 
         Args:
             bucket_name: the bucket's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketNotFoundError, NotAuthorizedError.
         """
@@ -177,7 +217,9 @@ class BucketManagerMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = buckets.get_bucket(target._defaults, bucket_name, timeout=timeout)
+            pending = buckets.get_bucket(
+                asking_by(target._defaults, retry_strategy), bucket_name, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -186,18 +228,24 @@ class BucketManagerMethods:
             del target
         return crossing.run(pending)
 
-    def get_all_buckets(self, *, timeout: float | None = None) -> list[BucketInfo]:
+    def get_all_buckets(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> list[BucketInfo]:
         """Return the buckets that the user may see. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = buckets.get_all_buckets(target._defaults, timeout=timeout)
+            pending = buckets.get_all_buckets(
+                asking_by(target._defaults, retry_strategy), timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -206,12 +254,20 @@ class BucketManagerMethods:
             del target
         return crossing.run(pending)
 
-    def flush_bucket(self, bucket_name: str, *, timeout: float | None = None) -> None:
+    def flush_bucket(
+        self,
+        bucket_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Delete all documents of a bucket, which takes some seconds.
 
         Args:
             bucket_name: the bucket's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketNotFlushableError unless its setting `flush_enabled` is on,
         BucketNotFoundError, NotAuthorizedError, TemporaryFailError.
@@ -221,7 +277,9 @@ class BucketManagerMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = buckets.flush_bucket(target._defaults, bucket_name, timeout=timeout)
+            pending = buckets.flush_bucket(
+                asking_by(target._defaults, retry_strategy), bucket_name, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -237,6 +295,7 @@ class BucketManagerMethods:
         sleep_interval: float = 0.2,
         *,
         progress: Progress | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> BucketInfo:
         """Wait until all nodes have a bucket that was just made; return it.
 
@@ -245,6 +304,8 @@ class BucketManagerMethods:
             timeout: seconds for all of it.
             sleep_interval: seconds between two questions.
             progress: called with how many nodes are ready, 0, and how many there are.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises NotReadyError if it is not ready by then, NotAuthorizedError.
         """
@@ -254,7 +315,11 @@ class BucketManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = buckets.wait_ready(
-                target._defaults, bucket_name, timeout, sleep_interval, progress=progress
+                asking_by(target._defaults, retry_strategy),
+                bucket_name,
+                timeout,
+                sleep_interval,
+                progress=progress,
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -279,6 +344,7 @@ class UserManagerMethods:
         *,
         domain_name: AuthDomain | str = AuthDomain.Local,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> UserAndMetadata:
         """Return a user with its roles. Raises UserNotFoundError, NotAuthorizedError.
 
@@ -286,6 +352,8 @@ class UserManagerMethods:
             username: who logs in.
             domain_name: who keeps the user's password: the cluster (`local`), or somebody else.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
@@ -293,7 +361,10 @@ class UserManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = users.get_user(
-                target._defaults, username, domain_name=domain_name, timeout=timeout
+                asking_by(target._defaults, retry_strategy),
+                username,
+                domain_name=domain_name,
+                timeout=timeout,
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -304,13 +375,19 @@ class UserManagerMethods:
         return crossing.run(pending)
 
     def get_all_users(
-        self, *, domain_name: AuthDomain | str = AuthDomain.Local, timeout: float | None = None
+        self,
+        *,
+        domain_name: AuthDomain | str = AuthDomain.Local,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> list[UserAndMetadata]:
         """Return the users of a domain. Raises NotAuthorizedError.
 
         Args:
             domain_name: who keeps the user's password: the cluster (`local`), or somebody else.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
@@ -318,7 +395,9 @@ class UserManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = users.get_all_users(
-                target._defaults, domain_name=domain_name, timeout=timeout
+                asking_by(target._defaults, retry_strategy),
+                domain_name=domain_name,
+                timeout=timeout,
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -334,6 +413,7 @@ class UserManagerMethods:
         *,
         domain_name: AuthDomain | str = AuthDomain.Local,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Make a user, or give one other roles, groups and name; connections have them at once.
 
@@ -341,6 +421,8 @@ class UserManagerMethods:
             user: who logs in, with its roles, groups and password.
             domain_name: who keeps the user's password: the cluster (`local`), or somebody else.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises ArgumentError (a password for somebody external), ServerInvalidArgumentError (unknown
         roles, a password that is too weak), NotAuthorizedError.
@@ -351,7 +433,10 @@ class UserManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = users.upsert_user(
-                target._defaults, user, domain_name=domain_name, timeout=timeout
+                asking_by(target._defaults, retry_strategy),
+                user,
+                domain_name=domain_name,
+                timeout=timeout,
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -367,6 +452,7 @@ class UserManagerMethods:
         *,
         domain_name: AuthDomain | str = AuthDomain.Local,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Remove a user. Raises UserNotFoundError, NotAuthorizedError.
 
@@ -374,6 +460,8 @@ class UserManagerMethods:
             username: who logs in.
             domain_name: who keeps the user's password: the cluster (`local`), or somebody else.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
@@ -381,7 +469,10 @@ class UserManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = users.drop_user(
-                target._defaults, username, domain_name=domain_name, timeout=timeout
+                asking_by(target._defaults, retry_strategy),
+                username,
+                domain_name=domain_name,
+                timeout=timeout,
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -391,12 +482,20 @@ class UserManagerMethods:
             del target
         return crossing.run(pending)
 
-    def change_password(self, new_password: str | Secret, *, timeout: float | None = None) -> None:
+    def change_password(
+        self,
+        new_password: str | Secret,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Change the password of the user who is logged in; open Buckets go on.
 
         Args:
             new_password: the password from now on; a Secret, or a text.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Give the new one to `cluster.set_authenticator` after that: new connections need it.
 
@@ -407,7 +506,9 @@ class UserManagerMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = users.change_password(target._defaults, new_password, timeout=timeout)
+            pending = users.change_password(
+                asking_by(target._defaults, retry_strategy), new_password, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -416,18 +517,22 @@ class UserManagerMethods:
             del target
         return crossing.run(pending)
 
-    def get_roles(self, *, timeout: float | None = None) -> list[RoleAndDescription]:
+    def get_roles(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> list[RoleAndDescription]:
         """Return the roles that there are. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = users.get_roles(target._defaults, timeout=timeout)
+            pending = users.get_roles(asking_by(target._defaults, retry_strategy), timeout=timeout)
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -436,19 +541,29 @@ class UserManagerMethods:
             del target
         return crossing.run(pending)
 
-    def get_group(self, group_name: str, *, timeout: float | None = None) -> Group:
+    def get_group(
+        self,
+        group_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> Group:
         """Return a group. Raises GroupNotFoundError, NotAuthorizedError.
 
         Args:
             group_name: the group's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = users.get_group(target._defaults, group_name, timeout=timeout)
+            pending = users.get_group(
+                asking_by(target._defaults, retry_strategy), group_name, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -457,18 +572,24 @@ class UserManagerMethods:
             del target
         return crossing.run(pending)
 
-    def get_all_groups(self, *, timeout: float | None = None) -> list[Group]:
+    def get_all_groups(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> list[Group]:
         """Return all groups. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = users.get_all_groups(target._defaults, timeout=timeout)
+            pending = users.get_all_groups(
+                asking_by(target._defaults, retry_strategy), timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -477,12 +598,20 @@ class UserManagerMethods:
             del target
         return crossing.run(pending)
 
-    def upsert_group(self, group: Group, *, timeout: float | None = None) -> None:
+    def upsert_group(
+        self,
+        group: Group,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Make a group, or change one: who is in it has its roles at once.
 
         Args:
             group: its name, and the roles that its users have.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises ServerInvalidArgumentError (unknown roles), NotAuthorizedError.
         """
@@ -491,7 +620,9 @@ class UserManagerMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = users.upsert_group(target._defaults, group, timeout=timeout)
+            pending = users.upsert_group(
+                asking_by(target._defaults, retry_strategy), group, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -500,19 +631,29 @@ class UserManagerMethods:
             del target
         return crossing.run(pending)
 
-    def drop_group(self, group_name: str, *, timeout: float | None = None) -> None:
+    def drop_group(
+        self,
+        group_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Remove a group. Raises GroupNotFoundError, NotAuthorizedError.
 
         Args:
             group_name: the group's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = users.drop_group(target._defaults, group_name, timeout=timeout)
+            pending = users.drop_group(
+                asking_by(target._defaults, retry_strategy), group_name, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -540,6 +681,7 @@ class AdminMethods:
         flush_enabled: bool = False,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> HttpResult:
         """Make a bucket; see `wait_ready`.
 
@@ -551,6 +693,8 @@ class AdminMethods:
             ram_quota: MiB on each node.
             flush_enabled: whether it may be flushed.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketExistsError, ServerInvalidArgumentError, NotAuthorizedError.
         """
@@ -560,7 +704,7 @@ class AdminMethods:
         try:
             crossing.check(target._driver.session)
             pending = admin.bucket_create(
-                target._defaults,
+                asking_by(target._defaults, retry_strategy),
                 name,
                 bucket_type,
                 bucket_password,
@@ -587,6 +731,7 @@ class AdminMethods:
         flush_enabled: bool | None = None,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> HttpResult:
         """Change settings of a bucket: those that are not None.
 
@@ -598,6 +743,8 @@ class AdminMethods:
             ram_quota: MiB on each node.
             flush_enabled: whether it may be flushed.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketNotFoundError, ServerInvalidArgumentError, NotAuthorizedError.
         """
@@ -607,7 +754,7 @@ class AdminMethods:
         try:
             crossing.check(target._driver.session)
             pending = admin.bucket_update(
-                target._defaults,
+                asking_by(target._defaults, retry_strategy),
                 name,
                 current,
                 bucket_password,
@@ -624,19 +771,29 @@ class AdminMethods:
             del target
         return crossing.run(pending)
 
-    def bucket_remove(self, name: str, *, timeout: float | None = None) -> HttpResult:
+    def bucket_remove(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> HttpResult:
         """Delete a bucket with all its documents. Raises BucketNotFoundError, NotAuthorizedError.
 
         Args:
             name: the bucket's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = admin.bucket_remove(target._defaults, name, timeout=timeout)
+            pending = admin.bucket_remove(
+                asking_by(target._defaults, retry_strategy), name, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -645,19 +802,29 @@ class AdminMethods:
             del target
         return crossing.run(pending)
 
-    def bucket_delete(self, name: str, *, timeout: float | None = None) -> HttpResult:
+    def bucket_delete(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> HttpResult:
         """Delete a bucket, as `bucket_remove` does.
 
         Args:
             name: the bucket's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = admin.bucket_delete(target._defaults, name, timeout=timeout)
+            pending = admin.bucket_delete(
+                asking_by(target._defaults, retry_strategy), name, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -666,12 +833,20 @@ class AdminMethods:
             del target
         return crossing.run(pending)
 
-    def bucket_info(self, name: str, *, timeout: float | None = None) -> HttpResult:
+    def bucket_info(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> HttpResult:
         """Return a bucket's description as the server writes it: the result's `value` is a dict.
 
         Args:
             name: the bucket's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketNotFoundError, NotAuthorizedError.
         """
@@ -680,7 +855,9 @@ class AdminMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = admin.bucket_info(target._defaults, name, timeout=timeout)
+            pending = admin.bucket_info(
+                asking_by(target._defaults, retry_strategy), name, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -689,18 +866,24 @@ class AdminMethods:
             del target
         return crossing.run(pending)
 
-    def buckets_list(self, *, timeout: float | None = None) -> list[BucketInfo]:
+    def buckets_list(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> list[BucketInfo]:
         """Return the buckets that the user may see. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = admin.buckets_list(target._defaults, timeout=timeout)
+            pending = admin.buckets_list(
+                asking_by(target._defaults, retry_strategy), timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -710,7 +893,12 @@ class AdminMethods:
         return crossing.run(pending)
 
     def wait_ready(
-        self, name: str, timeout: float = 5.0, sleep_interval: float = 0.2
+        self,
+        name: str,
+        timeout: float = 5.0,
+        sleep_interval: float = 0.2,
+        *,
+        retry_strategy: RetryStrategy | None = None,
     ) -> BucketInfo:
         """Wait until all nodes have a bucket that was just made.
 
@@ -718,6 +906,8 @@ class AdminMethods:
             name: the bucket's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
             sleep_interval: seconds between two questions.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises NotReadyError if it is not ready by then, NotAuthorizedError.
         """
@@ -726,7 +916,9 @@ class AdminMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = admin.wait_ready(target._defaults, name, timeout, sleep_interval)
+            pending = admin.wait_ready(
+                asking_by(target._defaults, retry_strategy), name, timeout, sleep_interval
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -735,19 +927,29 @@ class AdminMethods:
             del target
         return crossing.run(pending)
 
-    def users_get(self, domain: AuthDomain | str, *, timeout: float | None = None) -> HttpResult:
+    def users_get(
+        self,
+        domain: AuthDomain | str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> HttpResult:
         """Return the users of a domain as the server writes them. Raises NotAuthorizedError.
 
         Args:
             domain: who keeps the user's password: AuthDomain.Local or AuthDomain.External.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = admin.users_get(target._defaults, domain, timeout=timeout)
+            pending = admin.users_get(
+                asking_by(target._defaults, retry_strategy), domain, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -757,7 +959,12 @@ class AdminMethods:
         return crossing.run(pending)
 
     def user_get(
-        self, domain: AuthDomain | str, userid: str, *, timeout: float | None = None
+        self,
+        domain: AuthDomain | str,
+        userid: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> HttpResult:
         """Return a user as the server writes it. Raises UserNotFoundError, NotAuthorizedError.
 
@@ -765,13 +972,17 @@ class AdminMethods:
             domain: who keeps the user's password: AuthDomain.Local or AuthDomain.External.
             userid: who logs in.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = admin.user_get(target._defaults, domain, userid, timeout=timeout)
+            pending = admin.user_get(
+                asking_by(target._defaults, retry_strategy), domain, userid, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -789,6 +1000,7 @@ class AdminMethods:
         name: str | None = None,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> HttpResult:
         """Make a user, or change one.
 
@@ -799,6 +1011,8 @@ class AdminMethods:
             roles: names, or pairs of a name and a bucket.
             name: what the user is called.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises ArgumentError (a password for somebody external, or no role),
         ServerInvalidArgumentError, NotAuthorizedError.
@@ -809,7 +1023,13 @@ class AdminMethods:
         try:
             crossing.check(target._driver.session)
             pending = admin.user_upsert(
-                target._defaults, domain, userid, password, roles, name, timeout=timeout
+                asking_by(target._defaults, retry_strategy),
+                domain,
+                userid,
+                password,
+                roles,
+                name,
+                timeout=timeout,
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -820,7 +1040,12 @@ class AdminMethods:
         return crossing.run(pending)
 
     def user_remove(
-        self, domain: AuthDomain | str, userid: str, *, timeout: float | None = None
+        self,
+        domain: AuthDomain | str,
+        userid: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> HttpResult:
         """Remove a user. Raises UserNotFoundError, NotAuthorizedError.
 
@@ -828,13 +1053,17 @@ class AdminMethods:
             domain: who keeps the user's password: AuthDomain.Local or AuthDomain.External.
             userid: who logs in.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = admin.user_remove(target._defaults, domain, userid, timeout=timeout)
+            pending = admin.user_remove(
+                asking_by(target._defaults, retry_strategy), domain, userid, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -852,12 +1081,20 @@ class CollectionManagerMethods:
     _services_target: BucketTarget
     _services_cross: Callable[[Any], Crossing]
 
-    def create_scope(self, scope_name: str, *, timeout: float | None = None) -> None:
+    def create_scope(
+        self,
+        scope_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Make a scope, and wait until all nodes know it.
 
         Args:
             scope_name: the scope's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises ScopeExistsError, BucketNotFoundError, InvalidNameError, ServerInvalidArgumentError,
         NotAuthorizedError, FeatureNotAvailableError.
@@ -867,7 +1104,9 @@ class CollectionManagerMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = collections.create_scope(target._defaults, scope_name, timeout=timeout)
+            pending = collections.create_scope(
+                asking_by(target._defaults, retry_strategy), scope_name, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -876,12 +1115,20 @@ class CollectionManagerMethods:
             del target
         return crossing.run(pending)
 
-    def drop_scope(self, scope_name: str, *, timeout: float | None = None) -> None:
+    def drop_scope(
+        self,
+        scope_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Drop a scope with all its collections and documents.
 
         Args:
             scope_name: the scope's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises ScopeNotFoundError, BucketNotFoundError, NotAuthorizedError,
         FeatureNotAvailableError.
@@ -891,7 +1138,9 @@ class CollectionManagerMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = collections.drop_scope(target._defaults, scope_name, timeout=timeout)
+            pending = collections.drop_scope(
+                asking_by(target._defaults, retry_strategy), scope_name, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -908,6 +1157,7 @@ class CollectionManagerMethods:
         max_expiry: timedelta | None = None,
         history: bool | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Make a collection, and wait until all nodes know it.
 
@@ -918,6 +1168,8 @@ class CollectionManagerMethods:
                 negative: for ever, whatever the bucket says.
             history: whether changes are kept apart; None: as the bucket says.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises CollectionExistsError, ScopeNotFoundError, BucketNotFoundError, InvalidNameError,
         ServerInvalidArgumentError, NotAuthorizedError, FeatureNotAvailableError.
@@ -928,7 +1180,7 @@ class CollectionManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = collections.create_collection(
-                target._defaults,
+                asking_by(target._defaults, retry_strategy),
                 scope_name,
                 collection_name,
                 max_expiry=max_expiry,
@@ -951,6 +1203,7 @@ class CollectionManagerMethods:
         max_expiry: timedelta | None = None,
         history: bool | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Change what a collection was made with: what is None stays.
 
@@ -961,6 +1214,8 @@ class CollectionManagerMethods:
                 ever. None: it is not said.
             history: whether changes of its documents are kept apart. None: it is not said.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises CollectionNotFoundError, ScopeNotFoundError, BucketNotFoundError, NotAuthorizedError,
         ServerInvalidArgumentError, FeatureNotAvailableError.
@@ -971,7 +1226,7 @@ class CollectionManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = collections.update_collection(
-                target._defaults,
+                asking_by(target._defaults, retry_strategy),
                 scope_name,
                 collection_name,
                 max_expiry=max_expiry,
@@ -987,7 +1242,12 @@ class CollectionManagerMethods:
         return crossing.run(pending)
 
     def drop_collection(
-        self, scope_name: str, collection_name: str, *, timeout: float | None = None
+        self,
+        scope_name: str,
+        collection_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Drop a collection with all its documents.
 
@@ -995,6 +1255,8 @@ class CollectionManagerMethods:
             scope_name: the scope's name.
             collection_name: the collection's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises CollectionNotFoundError, ScopeNotFoundError, BucketNotFoundError, NotAuthorizedError,
         FeatureNotAvailableError.
@@ -1005,7 +1267,10 @@ class CollectionManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = collections.drop_collection(
-                target._defaults, scope_name, collection_name, timeout=timeout
+                asking_by(target._defaults, retry_strategy),
+                scope_name,
+                collection_name,
+                timeout=timeout,
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -1030,6 +1295,7 @@ class ViewIndexManagerMethods:
         namespace: DesignDocumentNamespace,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> DesignDocument:
         """Return a design document. Raises DesignDocumentNotFoundError, NotAuthorizedError.
 
@@ -1037,6 +1303,8 @@ class ViewIndexManagerMethods:
             design_doc_name: the design document's name, without `_design/` and `dev_`.
             namespace: DesignDocumentNamespace.DEVELOPMENT or DesignDocumentNamespace.PRODUCTION.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
@@ -1044,7 +1312,10 @@ class ViewIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = design_documents.get_design_document(
-                target._defaults, design_doc_name, namespace, timeout=timeout
+                asking_by(target._defaults, retry_strategy),
+                design_doc_name,
+                namespace,
+                timeout=timeout,
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -1055,13 +1326,19 @@ class ViewIndexManagerMethods:
         return crossing.run(pending)
 
     def get_all_design_documents(
-        self, namespace: DesignDocumentNamespace, *, timeout: float | None = None
+        self,
+        namespace: DesignDocumentNamespace,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> list[DesignDocument]:
         """Return those of a namespace. Raises BucketNotFoundError, NotAuthorizedError.
 
         Args:
             namespace: DesignDocumentNamespace.DEVELOPMENT or DesignDocumentNamespace.PRODUCTION.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
@@ -1069,7 +1346,7 @@ class ViewIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = design_documents.get_all_design_documents(
-                target._defaults, namespace, timeout=timeout
+                asking_by(target._defaults, retry_strategy), namespace, timeout=timeout
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -1085,6 +1362,7 @@ class ViewIndexManagerMethods:
         namespace: DesignDocumentNamespace,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Make a design document, or replace one: its views are built anew.
 
@@ -1092,6 +1370,8 @@ class ViewIndexManagerMethods:
             design_doc_data: its name, and its views by name.
             namespace: DesignDocumentNamespace.DEVELOPMENT or DesignDocumentNamespace.PRODUCTION.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises ServerInvalidArgumentError (what is no JavaScript), NotAuthorizedError.
         """
@@ -1101,7 +1381,10 @@ class ViewIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = design_documents.upsert_design_document(
-                target._defaults, design_doc_data, namespace, timeout=timeout
+                asking_by(target._defaults, retry_strategy),
+                design_doc_data,
+                namespace,
+                timeout=timeout,
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -1117,6 +1400,7 @@ class ViewIndexManagerMethods:
         namespace: DesignDocumentNamespace,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Delete a design document with its views.
 
@@ -1124,6 +1408,8 @@ class ViewIndexManagerMethods:
             design_doc_name: the design document's name, without `_design/` and `dev_`.
             namespace: DesignDocumentNamespace.DEVELOPMENT or DesignDocumentNamespace.PRODUCTION.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DesignDocumentNotFoundError, NotAuthorizedError.
         """
@@ -1133,7 +1419,10 @@ class ViewIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = design_documents.drop_design_document(
-                target._defaults, design_doc_name, namespace, timeout=timeout
+                asking_by(target._defaults, retry_strategy),
+                design_doc_name,
+                namespace,
+                timeout=timeout,
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -1144,13 +1433,19 @@ class ViewIndexManagerMethods:
         return crossing.run(pending)
 
     def publish_design_document(
-        self, design_doc_name: str, *, timeout: float | None = None
+        self,
+        design_doc_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Copy a design document from development to production, where it replaces what was there.
 
         Args:
             design_doc_name: the design document's name, without `_design/` and `dev_`.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         That for development stays: `design_publish` deletes it.
 
@@ -1162,7 +1457,7 @@ class ViewIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = design_documents.publish_design_document(
-                target._defaults, design_doc_name, timeout=timeout
+                asking_by(target._defaults, retry_strategy), design_doc_name, timeout=timeout
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -1189,6 +1484,7 @@ class DesignMethods:
         syncwait: float = 0,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> HttpResult:
         """Make a design document, or replace one.
 
@@ -1198,6 +1494,8 @@ class DesignMethods:
             use_devmode: whether it is one for development, `dev_…`.
             syncwait: seconds to wait until its first view answers; 0: it is built when it is asked.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises ServerInvalidArgumentError (what is no JavaScript), TimeoutError (it is stored, and
         its views do not answer), NotAuthorizedError.
@@ -1208,7 +1506,12 @@ class DesignMethods:
         try:
             crossing.check(target._driver.session)
             pending = bucket_manager.design_create(
-                target._defaults, name, ddoc, use_devmode, syncwait, timeout=timeout
+                asking_by(target._defaults, retry_strategy),
+                name,
+                ddoc,
+                use_devmode,
+                syncwait,
+                timeout=timeout,
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -1219,7 +1522,12 @@ class DesignMethods:
         return crossing.run(pending)
 
     def design_get(
-        self, name: str, use_devmode: bool = True, *, timeout: float | None = None
+        self,
+        name: str,
+        use_devmode: bool = True,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> HttpResult:
         """Return a result whose `value` is a design document, as the server has it.
 
@@ -1227,6 +1535,8 @@ class DesignMethods:
             name: without `_design/`.
             use_devmode: whether it is one for development, `dev_…`.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DesignDocumentNotFoundError, NotAuthorizedError.
         """
@@ -1236,7 +1546,7 @@ class DesignMethods:
         try:
             crossing.check(target._driver.session)
             pending = bucket_manager.design_get(
-                target._defaults, name, use_devmode, timeout=timeout
+                asking_by(target._defaults, retry_strategy), name, use_devmode, timeout=timeout
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -1247,7 +1557,12 @@ class DesignMethods:
         return crossing.run(pending)
 
     def design_publish(
-        self, name: str, syncwait: float = 0, *, timeout: float | None = None
+        self,
+        name: str,
+        syncwait: float = 0,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> HttpResult:
         """Move a design document from development to production, where it replaces what was there.
 
@@ -1255,6 +1570,8 @@ class DesignMethods:
             name: without `_design/` and `dev_`.
             syncwait: as for `design_create`.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DesignDocumentNotFoundError, TimeoutError (it is published, and its views do not
         answer; that for development is still there), NotAuthorizedError.
@@ -1265,7 +1582,7 @@ class DesignMethods:
         try:
             crossing.check(target._driver.session)
             pending = bucket_manager.design_publish(
-                target._defaults, name, syncwait, timeout=timeout
+                asking_by(target._defaults, retry_strategy), name, syncwait, timeout=timeout
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -1282,6 +1599,7 @@ class DesignMethods:
         syncwait: float = 0,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> HttpResult:
         """Delete a design document with its views.
 
@@ -1290,6 +1608,8 @@ class DesignMethods:
             use_devmode: whether it is one for development, `dev_…`.
             syncwait: seconds to wait until all nodes have forgotten it.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DesignDocumentNotFoundError, TimeoutError (it is deleted, and still seen),
         NotAuthorizedError.
@@ -1300,7 +1620,11 @@ class DesignMethods:
         try:
             crossing.check(target._driver.session)
             pending = bucket_manager.design_delete(
-                target._defaults, name, use_devmode, syncwait, timeout=timeout
+                asking_by(target._defaults, retry_strategy),
+                name,
+                use_devmode,
+                syncwait,
+                timeout=timeout,
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -1310,11 +1634,15 @@ class DesignMethods:
             del target
         return crossing.run(pending)
 
-    def design_list(self, *, timeout: float | None = None) -> HttpResult:
+    def design_list(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> HttpResult:
         """Return a result whose `value` has all design documents by id, `_design/dev_…` among them.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises BucketNotFoundError, NotAuthorizedError.
         """
@@ -1323,7 +1651,9 @@ class DesignMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = bucket_manager.design_list(target._defaults, timeout=timeout)
+            pending = bucket_manager.design_list(
+                asking_by(target._defaults, retry_strategy), timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -1343,6 +1673,7 @@ class DesignMethods:
         quiet: bool | None = None,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> HttpResult:
         """Ask a service by libcouchbase's numbers, as SDK 2.5's `Bucket._http_request` does.
 
@@ -1355,6 +1686,8 @@ class DesignMethods:
             response_format: FMT_JSON, FMT_UTF8 or FMT_BYTES: what `value` of the result is.
             quiet: True: a refusal is a result too.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises HTTPError if the service has refused it (AuthError for 401, NotAuthorizedError for
         403), ServiceNotAvailableError if no node runs it.
@@ -1365,7 +1698,7 @@ class DesignMethods:
         try:
             crossing.check(target._driver.session)
             pending = bucket_manager.old_http_request(
-                target._defaults,
+                asking_by(target._defaults, retry_strategy),
                 kind,
                 method,
                 path,
@@ -1402,6 +1735,7 @@ class N1qlIndexMethods:
         condition: str | None = None,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Make an index of the bucket.
 
@@ -1413,6 +1747,8 @@ class N1qlIndexMethods:
             fields: what is indexed: names of members, or expressions of SQL++.
             condition: of documents that are indexed, in SQL++. None: all are.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexExistsError, QueryBucketNotFoundError, QueryNotAuthorizedError.
         """
@@ -1422,7 +1758,7 @@ class N1qlIndexMethods:
         try:
             crossing.check(target._driver.session)
             pending = n1ql_indexes.n1ql_index_create(
-                target._defaults,
+                asking_by(target._defaults, retry_strategy),
                 ix,
                 defer,
                 ignore_exists,
@@ -1440,7 +1776,12 @@ class N1qlIndexMethods:
         return crossing.run(pending)
 
     def n1ql_index_create_primary(
-        self, defer: bool = False, ignore_exists: bool = False, *, timeout: float | None = None
+        self,
+        defer: bool = False,
+        ignore_exists: bool = False,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Make an index of all keys of the bucket, which serves any statement, slowly.
 
@@ -1448,6 +1789,8 @@ class N1qlIndexMethods:
             defer: whether it is built by `n1ql_index_build_deferred`.
             ignore_exists: whether it is none of an error that there is one.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises what `n1ql_index_create` raises.
         """
@@ -1457,7 +1800,7 @@ class N1qlIndexMethods:
         try:
             crossing.check(target._driver.session)
             pending = n1ql_indexes.n1ql_index_create_primary(
-                target._defaults, defer, ignore_exists, timeout=timeout
+                asking_by(target._defaults, retry_strategy), defer, ignore_exists, timeout=timeout
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -1474,6 +1817,7 @@ class N1qlIndexMethods:
         ignore_missing: bool = False,
         *,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Drop an index of the bucket.
 
@@ -1482,6 +1826,8 @@ class N1qlIndexMethods:
             primary: whether it is of all keys.
             ignore_missing: whether it is none of an error that there is none of that name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexNotFoundError, QueryBucketNotFoundError, QueryNotAuthorizedError.
         """
@@ -1491,7 +1837,11 @@ class N1qlIndexMethods:
         try:
             crossing.check(target._driver.session)
             pending = n1ql_indexes.n1ql_index_drop(
-                target._defaults, ix, primary, ignore_missing, timeout=timeout
+                asking_by(target._defaults, retry_strategy),
+                ix,
+                primary,
+                ignore_missing,
+                timeout=timeout,
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -1502,13 +1852,19 @@ class N1qlIndexMethods:
         return crossing.run(pending)
 
     def n1ql_index_drop_primary(
-        self, ignore_missing: bool = False, *, timeout: float | None = None
+        self,
+        ignore_missing: bool = False,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Drop the index of all keys of the bucket that was given no name.
 
         Args:
             ignore_missing: whether it is none of an error that there is none.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises what `n1ql_index_drop` raises.
         """
@@ -1518,7 +1874,7 @@ class N1qlIndexMethods:
         try:
             crossing.check(target._driver.session)
             pending = n1ql_indexes.n1ql_index_drop_primary(
-                target._defaults, ignore_missing, timeout=timeout
+                asking_by(target._defaults, retry_strategy), ignore_missing, timeout=timeout
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -1529,20 +1885,28 @@ class N1qlIndexMethods:
         return crossing.run(pending)
 
     def n1ql_index_list(
-        self, other_buckets: bool = False, *, timeout: float | None = None
+        self,
+        other_buckets: bool = False,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> list[N1qlIndex]:
         """Return the indexes of the bucket: the primary ones, then in the order of their names.
 
         Args:
             other_buckets: whether those of all buckets are wanted.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = n1ql_indexes.n1ql_index_list(target._defaults, other_buckets, timeout=timeout)
+            pending = n1ql_indexes.n1ql_index_list(
+                asking_by(target._defaults, retry_strategy), other_buckets, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -1552,13 +1916,19 @@ class N1qlIndexMethods:
         return crossing.run(pending)
 
     def n1ql_index_build_deferred(
-        self, other_buckets: bool = False, *, timeout: float | None = None
+        self,
+        other_buckets: bool = False,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> list[N1qlIndex]:
         """Have all indexes built that were deferred; return which, as they were before.
 
         Args:
             other_buckets: whether those of all buckets are meant.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         It does not wait for them: `n1ql_index_watch` does.
         """
@@ -1568,7 +1938,7 @@ class N1qlIndexMethods:
         try:
             crossing.check(target._driver.session)
             pending = n1ql_indexes.n1ql_index_build_deferred(
-                target._defaults, other_buckets, timeout=timeout
+                asking_by(target._defaults, retry_strategy), other_buckets, timeout=timeout
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -1584,6 +1954,8 @@ class N1qlIndexMethods:
         timeout: float = 30.0,
         interval: float = 0.2,
         watch_primary: bool = False,
+        *,
+        retry_strategy: RetryStrategy | None = None,
     ) -> list[N1qlIndex]:
         """Wait until indexes of the bucket are online; return them.
 
@@ -1592,6 +1964,8 @@ class N1qlIndexMethods:
             timeout: seconds for all of it.
             interval: seconds between two looks.
             watch_primary: whether `#primary` is one of them.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexNotFoundError if one is not there, WatchQueryIndexTimeoutError.
         """
@@ -1601,7 +1975,11 @@ class N1qlIndexMethods:
         try:
             crossing.check(target._driver.session)
             pending = n1ql_indexes.n1ql_index_watch(
-                target._defaults, indexes, timeout, interval, watch_primary
+                asking_by(target._defaults, retry_strategy),
+                indexes,
+                timeout,
+                interval,
+                watch_primary,
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -1633,6 +2011,7 @@ class QueryIndexManagerMethods:
         scope_name: str | None = None,
         collection_name: str | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Make an index.
 
@@ -1647,6 +2026,8 @@ class QueryIndexManagerMethods:
             scope_name: of the collection. None: the bucket is meant, as ever.
             collection_name: the collection's name; goes with its scope's.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexExistsError, QueryBucketNotFoundError, QueryCollectionNotFoundError,
         QueryNotAuthorizedError.
@@ -1657,7 +2038,7 @@ class QueryIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = query_indexes.create_index(
-                target._defaults,
+                asking_by(target._defaults, retry_strategy),
                 bucket_name,
                 index_name,
                 keys,
@@ -1688,6 +2069,7 @@ class QueryIndexManagerMethods:
         scope_name: str | None = None,
         collection_name: str | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Make an index of all keys, which serves any statement, slowly.
 
@@ -1700,6 +2082,8 @@ class QueryIndexManagerMethods:
             scope_name: of the collection. None: the bucket is meant, as ever.
             collection_name: the collection's name; goes with its scope's.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexExistsError, QueryBucketNotFoundError, QueryCollectionNotFoundError,
         QueryNotAuthorizedError.
@@ -1710,7 +2094,7 @@ class QueryIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = query_indexes.create_primary_index(
-                target._defaults,
+                asking_by(target._defaults, retry_strategy),
                 bucket_name,
                 index_name=index_name,
                 ignore_if_exists=ignore_if_exists,
@@ -1737,6 +2121,7 @@ class QueryIndexManagerMethods:
         scope_name: str | None = None,
         collection_name: str | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Drop an index.
 
@@ -1747,6 +2132,8 @@ class QueryIndexManagerMethods:
             scope_name: of the collection. None: the bucket is meant, as ever.
             collection_name: the collection's name; goes with its scope's.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexNotFoundError, QueryBucketNotFoundError, QueryCollectionNotFoundError,
         QueryNotAuthorizedError.
@@ -1757,7 +2144,7 @@ class QueryIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = query_indexes.drop_index(
-                target._defaults,
+                asking_by(target._defaults, retry_strategy),
                 bucket_name,
                 index_name,
                 ignore_if_not_exists=ignore_if_not_exists,
@@ -1782,6 +2169,7 @@ class QueryIndexManagerMethods:
         scope_name: str | None = None,
         collection_name: str | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Drop an index of all keys.
 
@@ -1792,6 +2180,8 @@ class QueryIndexManagerMethods:
             scope_name: of the collection. None: the bucket is meant, as ever.
             collection_name: the collection's name; goes with its scope's.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises what `drop_index` raises.
         """
@@ -1801,7 +2191,7 @@ class QueryIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = query_indexes.drop_primary_index(
-                target._defaults,
+                asking_by(target._defaults, retry_strategy),
                 bucket_name,
                 index_name=index_name,
                 ignore_if_not_exists=ignore_if_not_exists,
@@ -1824,6 +2214,7 @@ class QueryIndexManagerMethods:
         scope_name: str | None = None,
         collection_name: str | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> list[QueryIndex]:
         """Return the indexes of a bucket and its collections, or of one collection.
 
@@ -1832,6 +2223,8 @@ class QueryIndexManagerMethods:
             scope_name: of the collection. None: all of the bucket are meant.
             collection_name: the collection's name; goes with its scope's.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         The primary ones come first, then they are in the order of their names.
         """
@@ -1841,7 +2234,7 @@ class QueryIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = query_indexes.get_all_indexes(
-                target._defaults,
+                asking_by(target._defaults, retry_strategy),
                 bucket_name,
                 scope_name=scope_name,
                 collection_name=collection_name,
@@ -1862,6 +2255,7 @@ class QueryIndexManagerMethods:
         scope_name: str | None = None,
         collection_name: str | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> list[QueryIndex]:
         """Have all indexes built that were deferred; return which, as they were before.
 
@@ -1870,6 +2264,8 @@ class QueryIndexManagerMethods:
             scope_name: of the collection. None: all of the bucket are meant.
             collection_name: the collection's name; goes with its scope's.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         It does not wait for them: `watch_indexes` does.
         """
@@ -1879,7 +2275,7 @@ class QueryIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = query_indexes.build_deferred_indexes(
-                target._defaults,
+                asking_by(target._defaults, retry_strategy),
                 bucket_name,
                 scope_name=scope_name,
                 collection_name=collection_name,
@@ -1903,6 +2299,7 @@ class QueryIndexManagerMethods:
         scope_name: str | None = None,
         collection_name: str | None = None,
         progress: Progress | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> list[QueryIndex]:
         """Wait until indexes are online; return them.
 
@@ -1914,6 +2311,8 @@ class QueryIndexManagerMethods:
             scope_name: of the collection. None: the bucket is meant, as ever.
             collection_name: the collection's name; goes with its scope's.
             progress: called with how many are online, 0, and how many there are.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexNotFoundError if one is not there, WatchQueryIndexTimeoutError.
         """
@@ -1923,7 +2322,7 @@ class QueryIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = query_indexes.watch_indexes(
-                target._defaults,
+                asking_by(target._defaults, retry_strategy),
                 bucket_name,
                 index_names,
                 timeout=timeout,
@@ -1959,6 +2358,7 @@ class CollectionQueryIndexManagerMethods:
         deferred: bool = False,
         num_replicas: int | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Make an index of the collection.
 
@@ -1970,6 +2370,8 @@ class CollectionQueryIndexManagerMethods:
             deferred: whether it is built by `build_deferred_indexes`.
             num_replicas: copies of it. None: as the cluster says.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexExistsError, QueryCollectionNotFoundError, QueryNotAuthorizedError.
         """
@@ -1979,7 +2381,7 @@ class CollectionQueryIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = collection_indexes.create_index(
-                target._defaults,
+                asking_by(target._defaults, retry_strategy),
                 index_name,
                 keys,
                 ignore_if_exists=ignore_if_exists,
@@ -2004,6 +2406,7 @@ class CollectionQueryIndexManagerMethods:
         deferred: bool = False,
         num_replicas: int | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Make an index of all keys of the collection, which serves any statement, slowly.
 
@@ -2013,6 +2416,8 @@ class CollectionQueryIndexManagerMethods:
             deferred: whether it is built by `build_deferred_indexes`.
             num_replicas: copies of it. None: as the cluster says.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexExistsError, QueryCollectionNotFoundError, QueryNotAuthorizedError.
         """
@@ -2022,7 +2427,7 @@ class CollectionQueryIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = collection_indexes.create_primary_index(
-                target._defaults,
+                asking_by(target._defaults, retry_strategy),
                 index_name=index_name,
                 ignore_if_exists=ignore_if_exists,
                 deferred=deferred,
@@ -2038,7 +2443,12 @@ class CollectionQueryIndexManagerMethods:
         return crossing.run(pending)
 
     def drop_index(
-        self, index_name: str, *, ignore_if_not_exists: bool = False, timeout: float | None = None
+        self,
+        index_name: str,
+        *,
+        ignore_if_not_exists: bool = False,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Drop an index of the collection.
 
@@ -2046,6 +2456,8 @@ class CollectionQueryIndexManagerMethods:
             index_name: the index' name.
             ignore_if_not_exists: whether it is none of an error that there is none of that name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexNotFoundError, QueryCollectionNotFoundError, QueryNotAuthorizedError.
         """
@@ -2055,7 +2467,7 @@ class CollectionQueryIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = collection_indexes.drop_index(
-                target._defaults,
+                asking_by(target._defaults, retry_strategy),
                 index_name,
                 ignore_if_not_exists=ignore_if_not_exists,
                 timeout=timeout,
@@ -2074,6 +2486,7 @@ class CollectionQueryIndexManagerMethods:
         index_name: str | None = None,
         ignore_if_not_exists: bool = False,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Drop an index of all keys of the collection.
 
@@ -2081,6 +2494,8 @@ class CollectionQueryIndexManagerMethods:
             index_name: the index' name. None: the one that was given none.
             ignore_if_not_exists: whether it is none of an error that there is none.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises what `drop_index` raises.
         """
@@ -2090,7 +2505,7 @@ class CollectionQueryIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = collection_indexes.drop_primary_index(
-                target._defaults,
+                asking_by(target._defaults, retry_strategy),
                 index_name=index_name,
                 ignore_if_not_exists=ignore_if_not_exists,
                 timeout=timeout,
@@ -2103,18 +2518,24 @@ class CollectionQueryIndexManagerMethods:
             del target
         return crossing.run(pending)
 
-    def get_all_indexes(self, *, timeout: float | None = None) -> list[QueryIndex]:
+    def get_all_indexes(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> list[QueryIndex]:
         """Return the indexes of the collection: the primary ones, then in the order of their names.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = collection_indexes.get_all_indexes(target._defaults, timeout=timeout)
+            pending = collection_indexes.get_all_indexes(
+                asking_by(target._defaults, retry_strategy), timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -2123,11 +2544,15 @@ class CollectionQueryIndexManagerMethods:
             del target
         return crossing.run(pending)
 
-    def build_deferred_indexes(self, *, timeout: float | None = None) -> list[QueryIndex]:
+    def build_deferred_indexes(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> list[QueryIndex]:
         """Have all indexes of the collection built that were deferred; return which.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         It does not wait for them: `watch_indexes` does.
         """
@@ -2136,7 +2561,9 @@ class CollectionQueryIndexManagerMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = collection_indexes.build_deferred_indexes(target._defaults, timeout=timeout)
+            pending = collection_indexes.build_deferred_indexes(
+                asking_by(target._defaults, retry_strategy), timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -2152,6 +2579,7 @@ class CollectionQueryIndexManagerMethods:
         timeout: float | None = None,
         watch_primary: bool = False,
         progress: Progress | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> list[QueryIndex]:
         """Wait until indexes of the collection are online; return them.
 
@@ -2160,6 +2588,8 @@ class CollectionQueryIndexManagerMethods:
             timeout: seconds for all of it. None: as the option http_timeout says.
             watch_primary: whether `#primary` is one of them.
             progress: called with how many are online, 0, and how many there are.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises QueryIndexNotFoundError if one is not there, WatchQueryIndexTimeoutError.
         """
@@ -2169,7 +2599,7 @@ class CollectionQueryIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = collection_indexes.watch_indexes(
-                target._defaults,
+                asking_by(target._defaults, retry_strategy),
                 index_names,
                 timeout=timeout,
                 watch_primary=watch_primary,
@@ -2192,12 +2622,20 @@ class SearchIndexManagerMethods:
     _target: Target
     _cross: Callable[[Any], Crossing]
 
-    def upsert_index(self, index: SearchIndex, *, timeout: float | None = None) -> None:
+    def upsert_index(
+        self,
+        index: SearchIndex,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Make an index, or replace the one whose uuid the definition has.
 
         Args:
             index: its definition.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises IndexExistsError (there is one, and no uuid was given), IndexChangedError,
         SearchIndexNotFoundError (a uuid of an index that is gone), ServerInvalidArgumentError (the
@@ -2209,7 +2647,9 @@ class SearchIndexManagerMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = search_indexes.upsert_index(target._defaults, index, timeout=timeout)
+            pending = search_indexes.upsert_index(
+                asking_by(target._defaults, retry_strategy), index, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -2218,19 +2658,29 @@ class SearchIndexManagerMethods:
             del target
         return crossing.run(pending)
 
-    def drop_index(self, index_name: str, *, timeout: float | None = None) -> None:
+    def drop_index(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Drop an index. Raises SearchIndexNotFoundError, NotAuthorizedError.
 
         Args:
             index_name: the index' name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = search_indexes.drop_index(target._defaults, index_name, timeout=timeout)
+            pending = search_indexes.drop_index(
+                asking_by(target._defaults, retry_strategy), index_name, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -2239,19 +2689,29 @@ class SearchIndexManagerMethods:
             del target
         return crossing.run(pending)
 
-    def get_index(self, index_name: str, *, timeout: float | None = None) -> SearchIndex:
+    def get_index(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> SearchIndex:
         """Return an index' definition. Raises SearchIndexNotFoundError, NotAuthorizedError.
 
         Args:
             index_name: the index' name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = search_indexes.get_index(target._defaults, index_name, timeout=timeout)
+            pending = search_indexes.get_index(
+                asking_by(target._defaults, retry_strategy), index_name, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -2260,11 +2720,15 @@ class SearchIndexManagerMethods:
             del target
         return crossing.run(pending)
 
-    def get_all_indexes(self, *, timeout: float | None = None) -> list[SearchIndex]:
+    def get_all_indexes(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> list[SearchIndex]:
         """Return all indexes, or those of a scope; without one, scopes' have their whole names.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises NotAuthorizedError, FeatureNotAvailableError (of a scope, before 7.6).
         """
@@ -2273,7 +2737,9 @@ class SearchIndexManagerMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = search_indexes.get_all_indexes(target._defaults, timeout=timeout)
+            pending = search_indexes.get_all_indexes(
+                asking_by(target._defaults, retry_strategy), timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -2282,12 +2748,20 @@ class SearchIndexManagerMethods:
             del target
         return crossing.run(pending)
 
-    def get_indexed_documents_count(self, index_name: str, *, timeout: float | None = None) -> int:
+    def get_indexed_documents_count(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> int:
         """Return how many documents an index has.
 
         Args:
             index_name: the index' name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises SearchIndexNotFoundError, IndexNotReadyError (it was just made), NotAuthorizedError.
         """
@@ -2297,7 +2771,7 @@ class SearchIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = search_indexes.get_indexed_documents_count(
-                target._defaults, index_name, timeout=timeout
+                asking_by(target._defaults, retry_strategy), index_name, timeout=timeout
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -2307,19 +2781,29 @@ class SearchIndexManagerMethods:
             del target
         return crossing.run(pending)
 
-    def pause_ingest(self, index_name: str, *, timeout: float | None = None) -> None:
+    def pause_ingest(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Stop indexing documents that change. Raises SearchIndexNotFoundError, NotAuthorizedError.
 
         Args:
             index_name: the index' name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = search_indexes.pause_ingest(target._defaults, index_name, timeout=timeout)
+            pending = search_indexes.pause_ingest(
+                asking_by(target._defaults, retry_strategy), index_name, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -2328,19 +2812,29 @@ class SearchIndexManagerMethods:
             del target
         return crossing.run(pending)
 
-    def resume_ingest(self, index_name: str, *, timeout: float | None = None) -> None:
+    def resume_ingest(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Index again what changes. Raises SearchIndexNotFoundError, NotAuthorizedError.
 
         Args:
             index_name: the index' name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = search_indexes.resume_ingest(target._defaults, index_name, timeout=timeout)
+            pending = search_indexes.resume_ingest(
+                asking_by(target._defaults, retry_strategy), index_name, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -2349,19 +2843,29 @@ class SearchIndexManagerMethods:
             del target
         return crossing.run(pending)
 
-    def allow_querying(self, index_name: str, *, timeout: float | None = None) -> None:
+    def allow_querying(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Let an index be queried. Raises SearchIndexNotFoundError, NotAuthorizedError.
 
         Args:
             index_name: the index' name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = search_indexes.allow_querying(target._defaults, index_name, timeout=timeout)
+            pending = search_indexes.allow_querying(
+                asking_by(target._defaults, retry_strategy), index_name, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -2370,12 +2874,20 @@ class SearchIndexManagerMethods:
             del target
         return crossing.run(pending)
 
-    def disallow_querying(self, index_name: str, *, timeout: float | None = None) -> None:
+    def disallow_querying(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Have queries of an index refused. Raises SearchIndexNotFoundError, NotAuthorizedError.
 
         Args:
             index_name: the index' name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
@@ -2383,7 +2895,7 @@ class SearchIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = search_indexes.disallow_querying(
-                target._defaults, index_name, timeout=timeout
+                asking_by(target._defaults, retry_strategy), index_name, timeout=timeout
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -2393,19 +2905,29 @@ class SearchIndexManagerMethods:
             del target
         return crossing.run(pending)
 
-    def freeze_plan(self, index_name: str, *, timeout: float | None = None) -> None:
+    def freeze_plan(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Leave partitions where they are. Raises SearchIndexNotFoundError, NotAuthorizedError.
 
         Args:
             index_name: the index' name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = search_indexes.freeze_plan(target._defaults, index_name, timeout=timeout)
+            pending = search_indexes.freeze_plan(
+                asking_by(target._defaults, retry_strategy), index_name, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -2414,19 +2936,29 @@ class SearchIndexManagerMethods:
             del target
         return crossing.run(pending)
 
-    def unfreeze_plan(self, index_name: str, *, timeout: float | None = None) -> None:
+    def unfreeze_plan(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Let partitions be moved again. Raises SearchIndexNotFoundError, NotAuthorizedError.
 
         Args:
             index_name: the index' name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = search_indexes.unfreeze_plan(target._defaults, index_name, timeout=timeout)
+            pending = search_indexes.unfreeze_plan(
+                asking_by(target._defaults, retry_strategy), index_name, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -2436,7 +2968,12 @@ class SearchIndexManagerMethods:
         return crossing.run(pending)
 
     def analyze_document(
-        self, index_name: str, document: Any, *, timeout: float | None = None
+        self,
+        index_name: str,
+        document: Any,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> list[Any]:
         """Return the terms that an index would keep of a document.
 
@@ -2444,6 +2981,8 @@ class SearchIndexManagerMethods:
             index_name: the index' name.
             document: anything that JSON can say.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Returns:
             One mapping (or None) for each part of the document that is analysed: terms, where each
@@ -2458,7 +2997,7 @@ class SearchIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = search_indexes.analyze_document(
-                target._defaults, index_name, document, timeout=timeout
+                asking_by(target._defaults, retry_strategy), index_name, document, timeout=timeout
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -2468,12 +3007,20 @@ class SearchIndexManagerMethods:
             del target
         return crossing.run(pending)
 
-    def get_index_stats(self, index_name: str, *, timeout: float | None = None) -> dict[str, Any]:
+    def get_index_stats(
+        self,
+        index_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> dict[str, Any]:
         """Return what the service counts of an index, as it says it.
 
         Args:
             index_name: the index' name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises SearchIndexNotFoundError, NotAuthorizedError.
         """
@@ -2482,7 +3029,9 @@ class SearchIndexManagerMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = search_indexes.get_index_stats(target._defaults, index_name, timeout=timeout)
+            pending = search_indexes.get_index_stats(
+                asking_by(target._defaults, retry_strategy), index_name, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -2491,18 +3040,24 @@ class SearchIndexManagerMethods:
             del target
         return crossing.run(pending)
 
-    def get_all_index_stats(self, *, timeout: float | None = None) -> dict[str, Any]:
+    def get_all_index_stats(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> dict[str, Any]:
         """Return what a node's service counts of all indexes. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = search_indexes.get_all_index_stats(target._defaults, timeout=timeout)
+            pending = search_indexes.get_all_index_stats(
+                asking_by(target._defaults, retry_strategy), timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -2521,7 +3076,12 @@ class AnalyticsIndexManagerMethods:
     _cross: Callable[[Any], Crossing]
 
     def create_dataverse(
-        self, dataverse_name: str, *, ignore_if_exists: bool = False, timeout: float | None = None
+        self,
+        dataverse_name: str,
+        *,
+        ignore_if_exists: bool = False,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Make a dataverse.
 
@@ -2529,6 +3089,8 @@ class AnalyticsIndexManagerMethods:
             dataverse_name: its name; that of a scope is `bucket/scope`.
             ignore_if_exists: whether it is no error that there is one of that name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DataverseExistsError, NotAuthorizedError.
         """
@@ -2538,7 +3100,10 @@ class AnalyticsIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = analytics_indexes.create_dataverse(
-                target._defaults, dataverse_name, ignore_if_exists=ignore_if_exists, timeout=timeout
+                asking_by(target._defaults, retry_strategy),
+                dataverse_name,
+                ignore_if_exists=ignore_if_exists,
+                timeout=timeout,
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -2554,6 +3119,7 @@ class AnalyticsIndexManagerMethods:
         *,
         ignore_if_not_exists: bool = False,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Drop a dataverse with all that is in it.
 
@@ -2561,6 +3127,8 @@ class AnalyticsIndexManagerMethods:
             dataverse_name: its name.
             ignore_if_not_exists: whether it is no error that there is none of that name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DataverseNotFoundError, NotAuthorizedError.
         """
@@ -2570,7 +3138,7 @@ class AnalyticsIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = analytics_indexes.drop_dataverse(
-                target._defaults,
+                asking_by(target._defaults, retry_strategy),
                 dataverse_name,
                 ignore_if_not_exists=ignore_if_not_exists,
                 timeout=timeout,
@@ -2592,6 +3160,7 @@ class AnalyticsIndexManagerMethods:
         ignore_if_exists: bool = False,
         condition: str | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Make a dataset of a bucket's documents.
 
@@ -2602,6 +3171,8 @@ class AnalyticsIndexManagerMethods:
             ignore_if_exists: whether it is no error that there is one of that name.
             condition: of the documents that it has, in SQL++. None: it has all.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DatasetExistsError, DataverseNotFoundError, NotAuthorizedError.
         """
@@ -2611,7 +3182,7 @@ class AnalyticsIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = analytics_indexes.create_dataset(
-                target._defaults,
+                asking_by(target._defaults, retry_strategy),
                 dataset_name,
                 bucket_name,
                 dataverse_name=dataverse_name,
@@ -2634,6 +3205,7 @@ class AnalyticsIndexManagerMethods:
         dataverse_name: str = "Default",
         ignore_if_not_exists: bool = False,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Drop a dataset.
 
@@ -2642,6 +3214,8 @@ class AnalyticsIndexManagerMethods:
             dataverse_name: which it is of.
             ignore_if_not_exists: whether it is no error that there is none of that name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DatasetNotFoundError, DataverseNotFoundError, NotAuthorizedError.
         """
@@ -2651,7 +3225,7 @@ class AnalyticsIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = analytics_indexes.drop_dataset(
-                target._defaults,
+                asking_by(target._defaults, retry_strategy),
                 dataset_name,
                 dataverse_name=dataverse_name,
                 ignore_if_not_exists=ignore_if_not_exists,
@@ -2665,18 +3239,24 @@ class AnalyticsIndexManagerMethods:
             del target
         return crossing.run(pending)
 
-    def get_all_datasets(self, *, timeout: float | None = None) -> list[AnalyticsDataset]:
+    def get_all_datasets(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> list[AnalyticsDataset]:
         """Return all datasets. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = analytics_indexes.get_all_datasets(target._defaults, timeout=timeout)
+            pending = analytics_indexes.get_all_datasets(
+                asking_by(target._defaults, retry_strategy), timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -2694,6 +3274,7 @@ class AnalyticsIndexManagerMethods:
         dataverse_name: str = "Default",
         ignore_if_exists: bool = False,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Make an index of a dataset.
 
@@ -2704,6 +3285,8 @@ class AnalyticsIndexManagerMethods:
             dataverse_name: which the dataset is of.
             ignore_if_exists: whether it is no error that there is one of that name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises AnalyticsIndexExistsError, DatasetNotFoundError, DataverseNotFoundError,
         NotAuthorizedError.
@@ -2714,7 +3297,7 @@ class AnalyticsIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = analytics_indexes.create_index(
-                target._defaults,
+                asking_by(target._defaults, retry_strategy),
                 index_name,
                 dataset_name,
                 fields,
@@ -2738,6 +3321,7 @@ class AnalyticsIndexManagerMethods:
         dataverse_name: str = "Default",
         ignore_if_not_exists: bool = False,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Drop an index.
 
@@ -2747,6 +3331,8 @@ class AnalyticsIndexManagerMethods:
             dataverse_name: which the dataset is of.
             ignore_if_not_exists: whether it is no error that there is none of that name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises AnalyticsIndexNotFoundError, DatasetNotFoundError, DataverseNotFoundError,
         NotAuthorizedError.
@@ -2757,7 +3343,7 @@ class AnalyticsIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = analytics_indexes.drop_index(
-                target._defaults,
+                asking_by(target._defaults, retry_strategy),
                 index_name,
                 dataset_name,
                 dataverse_name=dataverse_name,
@@ -2772,18 +3358,24 @@ class AnalyticsIndexManagerMethods:
             del target
         return crossing.run(pending)
 
-    def get_all_indexes(self, *, timeout: float | None = None) -> list[AnalyticsIndex]:
+    def get_all_indexes(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> list[AnalyticsIndex]:
         """Return all indexes of datasets. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = analytics_indexes.get_all_indexes(target._defaults, timeout=timeout)
+            pending = analytics_indexes.get_all_indexes(
+                asking_by(target._defaults, retry_strategy), timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -2799,6 +3391,7 @@ class AnalyticsIndexManagerMethods:
         dataverse_name: str = "Default",
         force: bool = False,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Have the datasets of a link follow their documents.
 
@@ -2807,6 +3400,8 @@ class AnalyticsIndexManagerMethods:
             dataverse_name: which it is of.
             force: whether to begin anew if the bucket was made again.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises LinkNotFoundError, DataverseNotFoundError, NotAuthorizedError.
         """
@@ -2816,7 +3411,7 @@ class AnalyticsIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = analytics_indexes.connect_link(
-                target._defaults,
+                asking_by(target._defaults, retry_strategy),
                 link_name=link_name,
                 dataverse_name=dataverse_name,
                 force=force,
@@ -2836,6 +3431,7 @@ class AnalyticsIndexManagerMethods:
         link_name: str = "Local",
         dataverse_name: str = "Default",
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Have the datasets of a link follow their documents no more.
 
@@ -2843,6 +3439,8 @@ class AnalyticsIndexManagerMethods:
             link_name: the link's name.
             dataverse_name: which it is of.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises LinkNotFoundError, DataverseNotFoundError, NotAuthorizedError.
         """
@@ -2852,7 +3450,7 @@ class AnalyticsIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = analytics_indexes.disconnect_link(
-                target._defaults,
+                asking_by(target._defaults, retry_strategy),
                 link_name=link_name,
                 dataverse_name=dataverse_name,
                 timeout=timeout,
@@ -2865,18 +3463,24 @@ class AnalyticsIndexManagerMethods:
             del target
         return crossing.run(pending)
 
-    def get_pending_mutations(self, *, timeout: float | None = None) -> dict[str, dict[str, int]]:
+    def get_pending_mutations(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> dict[str, dict[str, int]]:
         """Return how many changes datasets lack, by dataverse and name. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = analytics_indexes.get_pending_mutations(target._defaults, timeout=timeout)
+            pending = analytics_indexes.get_pending_mutations(
+                asking_by(target._defaults, retry_strategy), timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -2885,12 +3489,20 @@ class AnalyticsIndexManagerMethods:
             del target
         return crossing.run(pending)
 
-    def create_link(self, link: AnalyticsLink, *, timeout: float | None = None) -> None:
+    def create_link(
+        self,
+        link: AnalyticsLink,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Make a link.
 
         Args:
             link: what it is called, and where it leads.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises LinkExistsError, DataverseNotFoundError, NotAuthorizedError,
         ServerInvalidArgumentError.
@@ -2900,7 +3512,9 @@ class AnalyticsIndexManagerMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = analytics_links.create_link(target._defaults, link, timeout=timeout)
+            pending = analytics_links.create_link(
+                asking_by(target._defaults, retry_strategy), link, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -2909,12 +3523,20 @@ class AnalyticsIndexManagerMethods:
             del target
         return crossing.run(pending)
 
-    def replace_link(self, link: AnalyticsLink, *, timeout: float | None = None) -> None:
+    def replace_link(
+        self,
+        link: AnalyticsLink,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Change a link.
 
         Args:
             link: what it is called, and where it leads from now on.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises LinkNotFoundError, DataverseNotFoundError, NotAuthorizedError,
         ServerInvalidArgumentError.
@@ -2924,7 +3546,9 @@ class AnalyticsIndexManagerMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = analytics_links.replace_link(target._defaults, link, timeout=timeout)
+            pending = analytics_links.replace_link(
+                asking_by(target._defaults, retry_strategy), link, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -2934,7 +3558,12 @@ class AnalyticsIndexManagerMethods:
         return crossing.run(pending)
 
     def drop_link(
-        self, link_name: str, dataverse_name: str, *, timeout: float | None = None
+        self,
+        link_name: str,
+        dataverse_name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         """Drop a link.
 
@@ -2942,6 +3571,8 @@ class AnalyticsIndexManagerMethods:
             link_name: the link's name.
             dataverse_name: which it is of.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises LinkNotFoundError, DataverseNotFoundError, NotAuthorizedError.
         """
@@ -2951,7 +3582,10 @@ class AnalyticsIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = analytics_links.drop_link(
-                target._defaults, link_name, dataverse_name, timeout=timeout
+                asking_by(target._defaults, retry_strategy),
+                link_name,
+                dataverse_name,
+                timeout=timeout,
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -2968,6 +3602,7 @@ class AnalyticsIndexManagerMethods:
         name: str | None = None,
         link_type: AnalyticsLinkType | None = None,
         timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> list[AnalyticsLink]:
         """Return links, without the secrets that the service keeps to itself.
 
@@ -2976,6 +3611,8 @@ class AnalyticsIndexManagerMethods:
             name: only the one of that name; goes with dataverse_name.
             link_type: only those of one type.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises DataverseNotFoundError, LinkNotFoundError, NotAuthorizedError.
         """
@@ -2985,7 +3622,7 @@ class AnalyticsIndexManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = analytics_links.get_links(
-                target._defaults,
+                asking_by(target._defaults, retry_strategy),
                 dataverse_name=dataverse_name,
                 name=name,
                 link_type=link_type,
@@ -3008,12 +3645,20 @@ class EventingFunctionManagerMethods:
     _target: Target
     _cross: Callable[[Any], Crossing]
 
-    def upsert_function(self, function: EventingFunction, *, timeout: float | None = None) -> None:
+    def upsert_function(
+        self,
+        function: EventingFunction,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Store a function, or replace one that does not run.
 
         Args:
             function: what it is called, runs and hears of.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises EventingFunctionAlreadyDeployedError, EventingFunctionCompilationFailureError,
         EventingFunctionIdenticalKeyspaceError, BucketNotFoundError, CollectionNotFoundError,
@@ -3025,7 +3670,7 @@ class EventingFunctionManagerMethods:
         try:
             crossing.check(target._driver.session)
             pending = eventing_functions.upsert_function(
-                target._defaults, function, timeout=timeout
+                asking_by(target._defaults, retry_strategy), function, timeout=timeout
             )
             pending.owner = target
         except CouchbaseError as error:
@@ -3035,12 +3680,20 @@ class EventingFunctionManagerMethods:
             del target
         return crossing.run(pending)
 
-    def drop_function(self, name: str, *, timeout: float | None = None) -> None:
+    def drop_function(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Delete a function that is not deployed.
 
         Args:
             name: the function's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises EventingFunctionNotFoundError, EventingFunctionNotUnDeployedError,
         NotAuthorizedError.
@@ -3050,7 +3703,9 @@ class EventingFunctionManagerMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = eventing_functions.drop_function(target._defaults, name, timeout=timeout)
+            pending = eventing_functions.drop_function(
+                asking_by(target._defaults, retry_strategy), name, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -3059,12 +3714,20 @@ class EventingFunctionManagerMethods:
             del target
         return crossing.run(pending)
 
-    def deploy_function(self, name: str, *, timeout: float | None = None) -> None:
+    def deploy_function(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Have a function run from now on; `functions_status` tells when it does.
 
         Args:
             name: the function's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises EventingFunctionNotFoundError, EventingFunctionAlreadyDeployedError,
         EventingFunctionPausedError, EventingFunctionNotBootstrappedError (it is about to run),
@@ -3075,7 +3738,9 @@ class EventingFunctionManagerMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = eventing_functions.deploy_function(target._defaults, name, timeout=timeout)
+            pending = eventing_functions.deploy_function(
+                asking_by(target._defaults, retry_strategy), name, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -3084,12 +3749,20 @@ class EventingFunctionManagerMethods:
             del target
         return crossing.run(pending)
 
-    def undeploy_function(self, name: str, *, timeout: float | None = None) -> None:
+    def undeploy_function(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Have a function run no more, and forget how far it was.
 
         Args:
             name: the function's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises EventingFunctionNotFoundError, EventingFunctionNotDeployedError, NotAuthorizedError.
         """
@@ -3098,7 +3771,9 @@ class EventingFunctionManagerMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = eventing_functions.undeploy_function(target._defaults, name, timeout=timeout)
+            pending = eventing_functions.undeploy_function(
+                asking_by(target._defaults, retry_strategy), name, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -3107,12 +3782,20 @@ class EventingFunctionManagerMethods:
             del target
         return crossing.run(pending)
 
-    def pause_function(self, name: str, *, timeout: float | None = None) -> None:
+    def pause_function(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Have a function wait, and remember how far it was.
 
         Args:
             name: the function's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises EventingFunctionNotFoundError, EventingFunctionNotBootstrappedError (it does not
         run), EventingFunctionPausedError, NotAuthorizedError.
@@ -3122,7 +3805,9 @@ class EventingFunctionManagerMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = eventing_functions.pause_function(target._defaults, name, timeout=timeout)
+            pending = eventing_functions.pause_function(
+                asking_by(target._defaults, retry_strategy), name, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -3131,12 +3816,20 @@ class EventingFunctionManagerMethods:
             del target
         return crossing.run(pending)
 
-    def resume_function(self, name: str, *, timeout: float | None = None) -> None:
+    def resume_function(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> None:
         """Have a paused function go on.
 
         Args:
             name: the function's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises EventingFunctionNotFoundError, EventingFunctionNotDeployedError,
         EventingFunctionAlreadyDeployedError, NotAuthorizedError.
@@ -3146,7 +3839,9 @@ class EventingFunctionManagerMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = eventing_functions.resume_function(target._defaults, name, timeout=timeout)
+            pending = eventing_functions.resume_function(
+                asking_by(target._defaults, retry_strategy), name, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -3155,12 +3850,20 @@ class EventingFunctionManagerMethods:
             del target
         return crossing.run(pending)
 
-    def get_function(self, name: str, *, timeout: float | None = None) -> EventingFunction:
+    def get_function(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        retry_strategy: RetryStrategy | None = None,
+    ) -> EventingFunction:
         """Return a function.
 
         Args:
             name: the function's name.
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
 
         Raises EventingFunctionNotFoundError, NotAuthorizedError.
         """
@@ -3169,7 +3872,9 @@ class EventingFunctionManagerMethods:
         del self
         try:
             crossing.check(target._driver.session)
-            pending = eventing_functions.get_function(target._defaults, name, timeout=timeout)
+            pending = eventing_functions.get_function(
+                asking_by(target._defaults, retry_strategy), name, timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -3178,18 +3883,24 @@ class EventingFunctionManagerMethods:
             del target
         return crossing.run(pending)
 
-    def get_all_functions(self, *, timeout: float | None = None) -> list[EventingFunction]:
+    def get_all_functions(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> list[EventingFunction]:
         """Return the functions of the cluster, or of a scope. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = eventing_functions.get_all_functions(target._defaults, timeout=timeout)
+            pending = eventing_functions.get_all_functions(
+                asking_by(target._defaults, retry_strategy), timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)
@@ -3198,18 +3909,24 @@ class EventingFunctionManagerMethods:
             del target
         return crossing.run(pending)
 
-    def functions_status(self, *, timeout: float | None = None) -> EventingFunctionsStatus:
+    def functions_status(
+        self, *, timeout: float | None = None, retry_strategy: RetryStrategy | None = None
+    ) -> EventingFunctionsStatus:
         """Return how the functions of the cluster are, or of a scope. Raises NotAuthorizedError.
 
         Args:
             timeout: seconds for all of it. None: as the option http_timeout says.
+            retry_strategy: whether and when requests are tried again. None: as the Cluster or the
+                Bucket says.
         """
         target = self._target
         crossing = self._cross(target._driver)
         del self
         try:
             crossing.check(target._driver.session)
-            pending = eventing_functions.functions_status(target._defaults, timeout=timeout)
+            pending = eventing_functions.functions_status(
+                asking_by(target._defaults, retry_strategy), timeout=timeout
+            )
             pending.owner = target
         except CouchbaseError as error:
             placed(error, target._defaults)

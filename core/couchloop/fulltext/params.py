@@ -13,6 +13,7 @@ from couchloop.fulltext.facets import Facet, FacetDict
 from couchloop.fulltext.members import Member, Part, count, flag, name, names, one_of
 from couchloop.fulltext.sorts import Sort, sort_keys
 from couchloop.operations.scan import Changes
+from couchloop.retries import RetryStrategy, check_strategy
 
 Scope = tuple[str, str]
 """The names of a bucket and a scope."""
@@ -76,12 +77,14 @@ class Params(Part):
         search_before: the `sort` of a hit, before which it goes on.
         show_request: whether the answer has the request.
         raw: further members of the request, as the service has them.
+        retry_strategy: whether and when the search is tried again. None: as the Cluster or the
+            Bucket says.
 
     Raises InvalidSettingError (a TypeError), InvalidSearchError (a ValueError),
     InvalidTimeoutError.
     """
 
-    __slots__ = ("_seconds", "_state", "facets")
+    __slots__ = ("_seconds", "_state", "_strategy", "facets")
 
     limit = Member("size", count, "Hits at most.")
     skip = Member("from", count, "Hits that are left out.")
@@ -124,12 +127,14 @@ class Params(Part):
         search_before: Iterable[str] | None = None,
         show_request: bool | None = None,
         raw: Mapping[str, Any] | None = None,
+        retry_strategy: RetryStrategy | None = None,
     ) -> None:
         super().__init__()
         self.facets = FacetDict(facets)
         """What is counted beside, by name."""
         self._seconds: float | None = None
         self._state: Changes | None = None
+        self._strategy: RetryStrategy | None = None
         self._assign(
             limit=limit,
             skip=skip,
@@ -149,6 +154,7 @@ class Params(Part):
             raw=raw,
         )
         self.timeout = timeout
+        self.retry_strategy = retry_strategy
         if consistent_with is not None:
             self.consistent_with(consistent_with)
 
@@ -162,6 +168,15 @@ class Params(Part):
         if isinstance(value, timedelta):
             value = timedelta.total_seconds(value)
         self._seconds = None if value is None else exact_seconds(value)
+
+    @property
+    def retry_strategy(self) -> RetryStrategy | None:
+        """Whether and when the search is tried again. None: as the Cluster or the Bucket says."""
+        return self._strategy
+
+    @retry_strategy.setter
+    def retry_strategy(self, value: RetryStrategy | None) -> None:
+        self._strategy = None if value is None else check_strategy(value)
 
     def consistent_with(self, state: Changes) -> None:
         """Have the search wait for the changes of *state*.
@@ -187,6 +202,7 @@ class Params(Part):
         made._members = dict(self._members)
         made.facets.update(self.facets)
         made._seconds, made._state = self._seconds, self._state
+        made._strategy = self._strategy
         for attribute, value in given.items():
             if attribute not in OPTIONS:
                 raise ArgumentError(
@@ -251,8 +267,8 @@ class Params(Part):
         if same is not True:
             return same
         assert isinstance(other, Params)
-        mine = (self.facets, self._seconds, self._state)
-        return mine == (other.facets, other._seconds, other._state)
+        mine = (self.facets, self._seconds, self._state, self._strategy)
+        return mine == (other.facets, other._seconds, other._state, other._strategy)
 
     __hash__ = None  # as of all parts
 
@@ -261,6 +277,7 @@ OPTIONS: Final = frozenset(
     {
         "facets",
         "consistent_with",
+        "retry_strategy",
         "timeout",
         *(name for name, member in vars(Params).items() if isinstance(member, Member)),
     }

@@ -14,7 +14,9 @@ from couchloop.fulltext.params import HighlightStyle, Params, SearchScanConsiste
 from couchloop.fulltext.rows import SearchRows
 from couchloop.fulltext.sorts import Sort
 from couchloop.hot.operation import Defaults
+from couchloop.operations.arguments import asking_by
 from couchloop.operations.scan import Changes
+from couchloop.retries import RetryStrategy
 
 
 def search(
@@ -35,6 +37,7 @@ def search(
     include_locations: bool | None = None,
     limit: int | None = None,
     raw: Mapping[str, Any] | None = None,
+    retry_strategy: RetryStrategy | None = None,
     row_factory: Callable[[SearchRow], Any] | None = None,
     scan_consistency: SearchScanConsistency | str | None = None,
     search_after: Iterable[str] | None = None,
@@ -63,6 +66,7 @@ def search(
         include_locations: whether hits say where terms stand.
         limit: hits at most; by itself 10.
         raw: further members of the request, by the service's names.
+        retry_strategy: whether and when it is tried again. None: as the Cluster or the Bucket says.
         row_factory: is called with each hit, and gives what is given instead.
         scan_consistency: the same as `consistency`; SDK 4's name.
         search_after: the `sort` of a hit, behind which the search goes on.
@@ -93,6 +97,7 @@ def search(
         "include_locations": include_locations,
         "limit": limit,
         "raw": raw,
+        "retry_strategy": retry_strategy,
         "scan_consistency": scan_consistency,
         "search_after": search_after,
         "search_before": search_before,
@@ -144,6 +149,7 @@ def _made(
     if row_factory is not None and not callable(row_factory):
         raise InvalidSettingError("a row_factory is a function", objextra=row_factory)
     params = params.updated(given)
+    defaults = asking_by(defaults, params.retry_strategy)
     services = defaults.services
     scope = (services.bucket, services.scope) if services.scope else None
     seconds = services.search_timeout if params.timeout is None else params.timeout

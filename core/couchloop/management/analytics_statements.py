@@ -12,9 +12,9 @@ from couchloop.analytics.stream import PATH, listed
 from couchloop.exceptions import AnalyticsError, InvalidSettingError, ProtocolError
 from couchloop.http.service import JSON, Service, ServiceAnswer, ServiceRequest
 from couchloop.management.answers import check, read_json, unreadable
-from couchloop.operations.procedure import Pause, Steps, pauses
+from couchloop.operations.procedure import Steps, asked_until_run
+from couchloop.retries import RetryReason
 
-_LONGEST_PAUSE: Final = 0.5
 _CODE_AND_TEXT: Final = re.compile(r"\s*([A-Z]*)(\d{5}):\s*(.*)", re.DOTALL)
 """How refusals are told that are no JSON."""
 
@@ -48,15 +48,14 @@ def ask(statement: str, *, reads: bool = False) -> Steps[list[Any]]:
     members = {"statement": statement, **({"readonly": True} if reads else {})}
     body = json.dumps(members, separators=(",", ":"), ensure_ascii=False).encode()
     asked = ServiceRequest(Service.ANALYTICS, "POST", PATH, body, JSON, is_idempotent=reads)
-    waits = pauses()
-    while True:
-        answer: ServiceAnswer = yield asked
-        try:
-            return _rows(answer, statement)
-        except AnalyticsError as error:
-            if error.code not in DID_NOT_RUN:
-                raise
-        yield next(waits, None) or Pause(_LONGEST_PAUSE)
+    return (
+        yield from asked_until_run(
+            asked,
+            lambda answer: _rows(answer, statement),
+            lambda error: isinstance(error, AnalyticsError) and error.code in DID_NOT_RUN,
+            RetryReason.ANALYTICS_TEMPORARY_FAILURE,
+        )
+    )
 
 
 def _rows(answer: ServiceAnswer, statement: str) -> list[Any]:

@@ -36,5 +36,8 @@ ARGUMENTS: Final = {
     "index_name": "the index' name.",
     "function": "what it is called, runs and hears of.",
     "timeout": "seconds for all of it. None: as the option http_timeout says.",
+    "retry_strategy": (
+        "whether and when requests are tried again. None: as the Cluster or the Bucket says."
+    ),
 }
 """The generator of methods (`tools/methods.py`) adds these to docstrings."""

@@ -27,15 +27,15 @@ from couchloop.management.answers import check, read_json, unreadable
 from couchloop.management.buckets import Progress
 from couchloop.n1ql.errors import did_not_run, error_of
 from couchloop.n1ql.stream import PATH
-from couchloop.operations.procedure import Pause, Steps, pauses
+from couchloop.operations.procedure import Pause, Steps, asked_until_run
 from couchloop.records import record
+from couchloop.retries import RetryReason
 
 _DEFAULT: Final = "_default"
 PRIMARY: Final = "#primary"
 """How a primary index is called that was given no name."""
 POLL: Final = 0.1
 """Seconds between two looks whether an index is online."""
-_LONGEST_PAUSE: Final = 0.5
 
 
 class Keyspace(NamedTuple):
@@ -251,15 +251,14 @@ def ask(
     }
     body = json.dumps(members, separators=(",", ":"), ensure_ascii=False).encode()
     asked = ServiceRequest(Service.QUERY, "POST", PATH, body, JSON, is_idempotent=reads)
-    waits = pauses()
-    while True:
-        answer = yield asked
-        try:
-            return _rows(answer, statement)
-        except N1QLError as error:
-            if not did_not_run(error):
-                raise
-        yield next(waits, None) or Pause(_LONGEST_PAUSE)
+    return (
+        yield from asked_until_run(
+            asked,
+            lambda answer: _rows(answer, statement),
+            lambda error: isinstance(error, N1QLError) and did_not_run(error),
+            RetryReason.QUERY_ERROR_RETRYABLE,
+        )
+    )
 
 
 def _rows(answer: ServiceAnswer, statement: str) -> list[Any]:

@@ -10,6 +10,7 @@ from couchloop.exceptions import ArgumentError, InvalidSettingError
 from couchloop.n1ql import options
 from couchloop.n1ql.options import QueryOptions
 from couchloop.n1ql.stream import Query, QueryStream
+from couchloop.operations.arguments import asking_by
 from couchloop.operations.rows import row_reader
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def of_object(
     defaults: Defaults, name: str, asked: N1QLQuery, args: Sequence[Any], others: Mapping[str, Any]
 ) -> QueryStream:
     """Return the stream of a query that is told by an N1QLQuery."""
-    unknown = others.keys() - {"timeout", "type", "row_factory", "serializer"}
+    unknown = others.keys() - {"retry_strategy", "timeout", "type", "row_factory", "serializer"}
     if args or unknown:
         what = f"{min(unknown)!r}" if unknown else "values"
         raise ArgumentError(f"an N1QLQuery has all that is said of it: set {what} there")
@@ -86,6 +87,7 @@ def made(
     timeout: object,
 ) -> QueryStream:
     """Return the stream of a query, which uses what *defaults* say where *given* does not."""
+    defaults = asking_by(defaults, given.get("retry_strategy"))
     services = defaults.services
     if "query_context" not in members and services.context:
         members = {**members, "query_context": services.context}

@@ -10,12 +10,14 @@ from couchloop.hot.operation import Defaults
 from couchloop.n1ql.asking import of_object
 from couchloop.n1ql.query import N1QLQuery
 from couchloop.n1ql.stream import QueryStream
+from couchloop.retries import RetryStrategy
 
 
 def n1ql_query(
     defaults: Defaults,
     query: str | N1QLQuery,
     *args: Any,
+    retry_strategy: RetryStrategy | None = None,
     row_factory: Any = None,
     timeout: float | timedelta | None = None,
     type: Any = None,  # noqa: A002 - as the type itself
@@ -26,6 +28,7 @@ def n1ql_query(
     Args:
         query: a statement, or an N1QLQuery, which has options, too.
         args: values for `$1`, `$2` and so on, of a statement.
+        retry_strategy: whether and when it is tried again. None: as the Cluster or the Bucket says.
         row_factory: is called with each row, and gives what is given instead.
         timeout: seconds that it has; while rows wait to be taken none pass. None: as the N1QLQuery
             says, or the Bucket's `n1ql_timeout`.
@@ -37,7 +40,12 @@ def n1ql_query(
     for. Of a collection, names without a path are those of its scope. Raises InvalidSettingError (a
     TypeError) for a query that is neither, ValueFormatError for a parameter that JSON cannot say.
     """
-    given = {"row_factory": row_factory, "timeout": timeout, "type": type}
+    given = {
+        "retry_strategy": retry_strategy,
+        "row_factory": row_factory,
+        "timeout": timeout,
+        "type": type,
+    }
     others = {name: value for name, value in given.items() if value is not None}
     # Where rows are read on to the end for `meta` is decided by the loop.
     kwargs.pop("meta_lookahead", None)

@@ -168,6 +168,7 @@ OTHERS: Final = frozenset(
         "named_parameters",
         "positional_parameters",
         "raw",
+        "retry_strategy",
         "row_factory",
         "serializer",
         "timeout",

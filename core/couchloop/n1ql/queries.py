@@ -13,6 +13,7 @@ from couchloop.n1ql.options import QueryProfile, QueryScanConsistency
 from couchloop.n1ql.query import N1QLQuery
 from couchloop.n1ql.stream import QueryStream
 from couchloop.operations.scan import Changes
+from couchloop.retries import RetryStrategy
 
 _VALUES: Final = (str, int, float, list, dict, tuple)
 """What JSON has, and what is no type."""
@@ -37,6 +38,7 @@ def query(
     query_context: str | None = None,
     raw: Mapping[str, Any] | None = None,
     readonly: bool | None = None,
+    retry_strategy: RetryStrategy | None = None,
     scan_cap: int | None = None,
     scan_consistency: QueryScanConsistency | str | None = None,
     scan_wait: float | timedelta | None = None,
@@ -68,6 +70,7 @@ def query(
         raw: further members of the request, by the service's names.
         readonly: whether the service refuses what changes anything; such a query is repeated where
             its answer is lost.
+        retry_strategy: whether and when it is tried again. None: as the Cluster or the Bucket says.
         scan_cap: entries that the index service sends ahead.
         scan_consistency: QueryScanConsistency.NOT_BOUNDED or REQUEST_PLUS: whether indexes are
             waited for.
@@ -100,6 +103,7 @@ def query(
         "query_context": query_context,
         "raw": raw,
         "readonly": readonly,
+        "retry_strategy": retry_strategy,
         "scan_cap": scan_cap,
         "scan_consistency": scan_consistency,
         "scan_wait": scan_wait,

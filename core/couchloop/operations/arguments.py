@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, TypeVar
+
+from couchloop.hot.operation import Defaults
+from couchloop.retries import BestEffort, RetryStrategy, check_strategy
 
 ARGUMENTS: Final = {
     "key": "the document's key, 1 to 250 bytes as UTF-8.",
@@ -46,6 +50,23 @@ ARGUMENTS: Final = {
 """The generator of methods (`tools/methods.py`) adds these to docstrings."""
 
 B = TypeVar("B", bound=Callable[..., object])
+D = TypeVar("D", bound=Defaults)
+
+
+def strategy_of_services(strategy: RetryStrategy | None) -> RetryStrategy | None:
+    """Return the strategy that requests to services ask: the usual one need not be asked."""
+    return None if strategy is None or strategy == BestEffort() else strategy
+
+
+def asking_by(defaults: D, strategy: RetryStrategy | None) -> D:
+    """Return *defaults* whose requests to services ask *strategy*; None: theirs, as they are.
+
+    Raises ArgumentError for what is no strategy.
+    """
+    if strategy is None:
+        return defaults
+    asked = strategy_of_services(check_strategy(strategy))
+    return replace(defaults, services=replace(defaults.services, strategy=asked))
 
 
 def rarely(*names: str, usual: Callable[..., object] | None = None) -> Callable[[B], B]:

@@ -12,9 +12,9 @@ A procedure is written in blocking style, and knows neither loop nor clock::
         raise ContentionError
 
 It yields operations, a `ServiceRequest` (for a service, by HTTP), `Together` (several at once), a
-`Pause` or `Within`, is given what became of them, and returns what its caller is to have. A session
-carries it out (`couchloop.session.procedures`), so that it is the same on both loops and for
-threads. All its steps share the time that its caller gives, unless it says `Within`; what is
+`Pause`, `Again` or `Within`, is given what became of them, and returns what its caller is to have.
+A session carries it out (`couchloop.session.procedures`), so that it is the same on both loops and
+for threads. All its steps share the time that its caller gives, unless it says `Within`; what is
 cancelled ends at once.
 """
 
@@ -35,11 +35,14 @@ from couchloop.hot.batch import Batch
 from couchloop.hot.encoding import about
 from couchloop.hot.operation import CollectionName, Defaults, Key, Operation
 from couchloop.hot.result import OperationResult
-from couchloop.http.service import ServiceRequest
-from couchloop.operations.service_call import ServiceCall, Watch
+from couchloop.http.service import ServiceAnswer, ServiceRequest
+from couchloop.operations.service_call import ServiceCall, Watch, pause_by
+from couchloop.retries import RetryRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from couchloop.retries import RetryReason
 
 T = TypeVar("T")
 
@@ -47,6 +50,7 @@ TRIES: Final = 100
 """How often a document that others keep changing is read anew before that is given up."""
 _FIRST_PAUSE: Final = 0.002
 _LONGEST_PAUSE: Final = 0.1
+_LONGEST_OF_SERVICES: Final = 0.5
 
 
 class Pause(NamedTuple):
@@ -70,13 +74,27 @@ class Together(NamedTuple):
     """If not 0, so many that follow each other are a race of their own."""
 
 
+class Again(NamedTuple):
+    """A step: wait, and then ask a service anew what it has refused for now; or raise the error.
+
+    That is for the retry strategy to say, if one is to be asked.
+    """
+
+    error: CouchbaseError
+    reason: RetryReason
+    attempts: int
+    """How often it was asked."""
+    seconds: float
+    """At most, where no strategy is asked."""
+
+
 class Within(NamedTuple):
     """A step: what follows has so much time of its own, whatever was left before."""
 
     seconds: float
 
 
-Step = Operation[Any] | ServiceRequest | Together | Pause | Within
+Step = Operation[Any] | ServiceRequest | Together | Pause | Again | Within
 Steps = Generator[Step, Any, T]
 """What a procedure is written as."""
 
@@ -284,6 +302,11 @@ class Procedure(Batch[Any], Generic[T]):
             )
             self._failure.__cause__ = self._last
             return
+        if isinstance(step, Again):
+            pause = self._pause_before(step)
+            if pause is None:
+                return
+            step = pause
         if isinstance(step, Pause):
             self._is_paused = True
             performer.pause(self, min(step.seconds, left), now)
@@ -308,6 +331,20 @@ class Procedure(Batch[Any], Generic[T]):
                 performer.ask(op, now)
             else:
                 performer.begin(op, now)
+
+    def _pause_before(self, again: Again) -> Pause | None:
+        """Return how long to wait until it is asked anew; None: it is not, and has failed."""
+        seen = () if again.attempts == 1 else (again.reason,)
+        request = RetryRequest(self.name, "", self.idempotent, again.attempts, seen)
+        strategy = self.defaults.services.strategy
+        seconds = pause_by(strategy, request, again.reason, again.error, again.seconds)
+        if seconds is None:
+            self._failure = again.error
+            return None
+        self._last = own_copy(again.error)
+        if self.watch is not None:
+            self.watch.retries += 1
+        return Pause(seconds)
 
     def _call(self, asked: ServiceRequest, left: float) -> ServiceCall:
         return ServiceCall(asked, left, None, self.name, self.defaults.services.strategy)
@@ -462,6 +499,29 @@ def perform(pending: Any) -> Steps[Any]:
     if isinstance(pending, Procedure):
         return (yield from pending.take_over())
     return (yield pending)
+
+
+def asked_until_run(
+    asked: ServiceRequest,
+    rows_of: Callable[[ServiceAnswer], T],
+    did_not_run: Callable[[CouchbaseError], bool],
+    reason: RetryReason,
+) -> Steps[T]:
+    """Ask a service until it does what it is asked; return what *rows_of* makes of its answer.
+
+    Raises what that raises, but for what *did_not_run* and may be asked anew.
+    """
+    waits, attempts = pauses(), 0
+    while True:
+        answer: ServiceAnswer = yield asked
+        attempts += 1
+        try:
+            return rows_of(answer)
+        except CouchbaseError as error:
+            if not did_not_run(error):
+                raise
+            seconds = getattr(next(waits, None), "seconds", _LONGEST_OF_SERVICES)
+            yield Again(error, reason, attempts, seconds)
 
 
 def pauses(tries: int = TRIES) -> Iterator[Pause]:

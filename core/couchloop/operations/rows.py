@@ -25,9 +25,9 @@ from couchloop.http.refusals import refusal_of, said_by
 from couchloop.http.rows import RowScanner
 from couchloop.http.service import ServiceAnswer
 from couchloop.http.whole_rows import try_decode_list
-from couchloop.operations.service_call import ServiceCall, Watch
+from couchloop.operations.service_call import ServiceCall, Watch, pause_by
 from couchloop.operations.stream import Pull, Stream
-from couchloop.retries import GivenUp, RetryReason, RetryRequest, decision
+from couchloop.retries import RetryReason, RetryRequest
 from couchloop.transcoder import decode_json, try_decode_json
 from couchloop.typed import decoder_of, is_about_type, misfit
 
@@ -366,18 +366,13 @@ class RowStream(Stream[T], Generic[T]):
 
     def _decided(self, error: CouchbaseError, pause: float) -> float | None:
         """Return after which pause it is asked anew, as its strategy says; None: it is not."""
-        strategy, reason = self.defaults.services.strategy, self._reason(error)
-        if strategy is not None and not reason.always_retry:
-            is_idempotent = self._call is not None and self._call.asked.is_idempotent
-            request = RetryRequest(self.name, "", is_idempotent, self.attempts, self._reasons)
-            found = decision(strategy, request, reason)
-            if isinstance(found, GivenUp):
-                error.__cause__ = found.cause or error.__cause__
-                return None
-            pause = found
-        if reason not in self._reasons:
+        reason = self._reason(error)
+        is_idempotent = self._call is not None and self._call.asked.is_idempotent
+        request = RetryRequest(self.name, "", is_idempotent, self.attempts, self._reasons)
+        found = pause_by(self.defaults.services.strategy, request, reason, error, pause)
+        if found is not None and reason not in self._reasons:
             self._reasons = (*self._reasons, reason)
-        return pause
+        return found
 
     def _reason(self, error: CouchbaseError) -> RetryReason:
         """Return why it is asked anew, which has failed with *error*."""

@@ -68,6 +68,27 @@ class Watch(Protocol):
         """Tell that it is over; *kind* is the class of its error."""
 
 
+def pause_by(
+    strategy: RetryStrategy | None,
+    request: RetryRequest,
+    reason: RetryReason,
+    error: CouchbaseError,
+    usual: float,
+) -> float | None:
+    """Return after how many seconds a service is asked anew, as *strategy* says; None: it is not.
+
+    *usual*: the service's own pause, where no strategy is asked. What is wrong with one becomes the
+    cause of *error*, which the request has met.
+    """
+    if strategy is None or reason.always_retry:
+        return usual
+    found = decision(strategy, request, reason)
+    if isinstance(found, GivenUp):
+        error.__cause__ = found.cause or error.__cause__
+        return None
+    return found
+
+
 class ServiceCall(Request):
     """A request to a service, and what became of it.
 

@@ -605,7 +605,7 @@ _TABLE: Final = (
         "(the node is not connected) and missingnode (no node owns the key) count here, and all "
         "for both: operations always follow documents that move. Policies: all, none, and get or "
         "safe, which both mean operations that change nothing. A retry_strategy= given in the "
-        "program wins.",
+        "program, to a Cluster, a Bucket or a call, wins.",
     ),
     Option(
         name="retry_interval",

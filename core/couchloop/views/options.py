@@ -84,7 +84,14 @@ _SAME: Final = (
     "startkey_docid",
 )
 """Options that are parameters by the same names."""
-OTHERS: Final = ("client_context_id", "namespace", "query_string", "serializer", "timeout")
+OTHERS: Final = (
+    "client_context_id",
+    "namespace",
+    "query_string",
+    "retry_strategy",
+    "serializer",
+    "timeout",
+)
 """Options that are more than that."""
 
 

@@ -12,6 +12,8 @@ from couchloop.exceptions import ArgumentError, InvalidSettingError
 from couchloop.hot.operation import Defaults
 from couchloop.management.answers import checked_name
 from couchloop.management.design_documents import DEVELOPMENT, DesignDocumentNamespace
+from couchloop.operations.arguments import asking_by
+from couchloop.retries import RetryStrategy
 from couchloop.views import options
 from couchloop.views.options import ViewErrorMode, ViewOptions, ViewOrdering, ViewScanConsistency
 from couchloop.views.params import UNSPEC, QueryBase, ViewQuery
@@ -27,6 +29,7 @@ def query(
     *,
     query: QueryBase | Mapping[str, Any] | str | None = None,
     include_docs: bool = False,
+    retry_strategy: RetryStrategy | None = None,
     row_processor: RowProcessor | None = None,
     streaming: bool = True,
     timeout: float | timedelta | None = None,
@@ -41,6 +44,7 @@ def query(
         query: a ViewQuery or SpatialQuery, or its parameters as dict or text. None: *params*.
         include_docs: whether rows have the documents' results as `doc`; they are fetched while rows
             come, many at once. What is not there (any more) has a result without success.
+        retry_strategy: whether and when it is tried again. None: as the Bucket says.
         row_processor: a RowProcessor: its `rowclass` makes rows.
         streaming: whether rows are given while the answer comes, or once it is whole.
         timeout: seconds that it has; while rows wait to be taken none pass. None: as the Bucket's
@@ -52,6 +56,7 @@ def query(
     node as long as no row was given. Nothing is sent before the first row is asked for. Raises
     ArgumentError for a parameter that there is not, or a value that it cannot have.
     """
+    defaults = asking_by(defaults, retry_strategy)
     asked_query = _query_of(query, params)
     has_documents = is_true(include_docs, "include_docs")
     name = checked_name(design, "design document")
@@ -91,6 +96,7 @@ def view_query(
     query_string: Sequence[str] | None = None,
     raw: Mapping[str, str] | None = None,
     reduce: bool | None = None,
+    retry_strategy: RetryStrategy | None = None,
     scan_consistency: ViewScanConsistency | str | None = None,
     serializer: Any = None,
     skip: int | None = None,
@@ -121,6 +127,7 @@ def view_query(
         query_string: further parameters, each percent-encoded with its value.
         raw: parameters by the server's names, with texts as it reads them.
         reduce: whether rows are reduced, by views that can. None: True.
+        retry_strategy: whether and when it is tried again. None: as the Bucket says.
         scan_consistency: ViewScanConsistency.NOT_BOUNDED, UPDATE_AFTER or REQUEST_PLUS: how old
             rows may be. None: UPDATE_AFTER.
         serializer: whose `deserialize` makes keys and values of a row's bytes.
@@ -158,6 +165,7 @@ def view_query(
         "query_string": query_string,
         "raw": raw,
         "reduce": reduce,
+        "retry_strategy": retry_strategy,
         "scan_consistency": scan_consistency,
         "serializer": serializer,
         "skip": skip,
@@ -167,6 +175,7 @@ def view_query(
     }
     given |= {name: value for name, value in said.items() if value is not None}
     options.check(given)
+    defaults = asking_by(defaults, given.get("retry_strategy"))
     asked = Asked(
         _name_in(checked_name(design_doc, "design document"), given.get("namespace")),
         checked_name(view_name, "view"),

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from couchloop.exceptions import (
+    BusyError,
     CasMismatchError,
     EmptyKeyError,
     NotFoundError,
@@ -19,18 +20,22 @@ from couchloop.exceptions import (
 from couchloop.hot.frames import Frame
 from couchloop.hot.operation import Operation
 from couchloop.http.service import Service, ServiceAnswer, ServiceRequest
+from couchloop.operations.arguments import asking_by
 from couchloop.operations.procedure import (
+    Again,
     Pause,
     Procedure,
     Steps,
     Together,
     Within,
+    asked_until_run,
     outcome_of,
     pauses,
     perform,
     procedure,
 )
 from couchloop.operations.service_call import ServiceCall
+from couchloop.retries import FailFast, RetryReason, RetryRequest, RetryStrategy
 from couchloop.wire import Opcode
 from tests.core.world import defaults
 
@@ -401,3 +406,71 @@ def test_service() -> None:
     hands.procedure.member_done(third)  # type: ignore[arg-type]
     assert hands.go_on(5.0)
     assert hands.procedure.result() == (answer(404), [5, answer(200)], NotFoundError)
+
+
+class Patient:
+    """A strategy that waits for three seconds, and has heard why."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[RetryRequest, RetryReason]] = []
+
+    def retry_after(self, request: RetryRequest, reason: RetryReason) -> float:
+        self.heard.append((request, reason))
+        return 3.0
+
+
+@pytest.mark.parametrize("strategy", [None, FailFast(), Patient()])
+def test_asked_anew(strategy: RetryStrategy | None) -> None:
+    """What is refused for now is asked anew, after the strategy's pause, or is raised."""
+    asked = ServiceRequest(Service.QUERY, "POST", "/query/service")
+
+    def rows_of(answer: ServiceAnswer) -> int:
+        if answer.status != 200:
+            raise BusyError("not now")
+        return answer.status
+
+    def is_busy(error: Exception) -> bool:
+        return isinstance(error, BusyError)
+
+    hands = Hands(asked_until_run(asked, rows_of, is_busy, RetryReason.QUERY_ERROR_RETRYABLE))
+    hands.procedure.defaults = asking_by(D, strategy)
+    for number, status in enumerate((503, 503, 200)):
+        assert not hands.go_on()
+        call = hands.asked[number]
+        call.reply = answer(status)
+        hands.procedure.member_done(call)  # type: ignore[arg-type]
+        assert hands.go_on() is (status == 200 or isinstance(strategy, FailFast))
+        if hands.procedure.done:
+            break
+        hands.procedure.awake()
+    if isinstance(strategy, FailFast):
+        assert hands.paused == []
+        with pytest.raises(BusyError, match="not now"):
+            hands.procedure.result()
+        return
+    assert hands.procedure.result() == 200
+    assert hands.paused == ([3.0, 3.0] if strategy is not None else [0.002, 0.003])
+    if isinstance(strategy, Patient):
+        why = RetryReason.QUERY_ERROR_RETRYABLE
+        assert strategy.heard == [
+            (RetryRequest("double", "", False, 1, ()), why),
+            (RetryRequest("double", "", False, 2, (why,)), why),
+        ]
+
+
+def test_no_time_to_ask_anew() -> None:
+    """What the service has refused last is the cause, should time run out meanwhile."""
+    asked = ServiceRequest(Service.QUERY, "POST", "/query/service")
+
+    def steps() -> Steps[Any]:
+        yield Again(BusyError("not now"), RetryReason.QUERY_ERROR_RETRYABLE, 1, 5.0)
+        yield asked
+
+    hands = Hands(steps(), timeout=2.0)
+    assert not hands.go_on()
+    assert hands.paused == [2.0]
+    hands.procedure.awake()
+    assert hands.go_on(2.0)
+    with pytest.raises(UnambiguousTimeoutError) as raised:
+        hands.procedure.result()
+    assert isinstance(raised.value.__cause__, BusyError)
