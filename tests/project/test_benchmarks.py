@@ -80,6 +80,19 @@ def test_marks_are_of_what_is_measured() -> None:
                 assert rounds[f"costs/couchloop/{twin}/core/decode/1"] >= 5
 
 
+def test_what_is_compared_is_measured_within_a_minute() -> None:
+    """Both sides of each mark, both twins, and what is taken off both: a few processes apart."""
+    names = [work.name for work in works.costs(works.TWINS)]
+    for mark in MARKS:
+        sides = [f"costs/couchloop/{twin}/{mark.ours}" for twin in mark.wanted]
+        sides.append(f"costs/official/lean/{mark.theirs}")
+        if mark.is_above:
+            sides.append(f"costs/bare/{mark.ours}")
+            sides += [f"costs/couchloop/{twin}/core/decode/1" for twin in mark.wanted]
+        places = [names.index(side) for side in sides]
+        assert max(places) - min(places) <= 12, mark.said
+
+
 def test_everything_is_shown(page: Path) -> None:
     """The page takes all tables, and the pictures are well-formed."""
     texts = write(figures(), page)
