@@ -24,7 +24,6 @@ from couchloop.client.managers import defaults_of_bucket
 from couchloop.client.registry import Registry
 from couchloop.exceptions import ArgumentError
 from couchloop.later import Module
-from couchloop.observation import AnyObserver
 from couchloop.retries import RetryStrategy
 from couchloop.safety.secret import Secret, sealed
 from couchloop.session.events import LogRecord
@@ -49,6 +48,7 @@ from gcouchbase.pipeline import Pipeline
 if TYPE_CHECKING:
     from couchloop.client import threads as handles
     from couchloop.client.threads import ThreadSafeBucket
+    from couchloop.observation import AnyObserver
     from gcouchbase import management, threads
     from gcouchbase.dns import Resolver
     from gcouchbase.management import CollectionManager, DesignManager, ViewIndexManager

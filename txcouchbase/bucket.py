@@ -27,7 +27,6 @@ from couchloop.exceptions import (
     without_frames,
 )
 from couchloop.later import Module
-from couchloop.observation import AnyObserver
 from couchloop.retries import RetryStrategy
 from couchloop.safety.secret import Secret, sealed
 from couchloop.settings.configure import CommonArguments, make_settings
@@ -52,6 +51,7 @@ from txcouchbase.raw import RawOperations
 if TYPE_CHECKING:
     from couchloop.client import threads as handles
     from couchloop.client.threads import ThreadSafeBucket
+    from couchloop.observation import AnyObserver
     from txcouchbase import management, threads
     from txcouchbase.management import CollectionManager, DesignManager, ViewIndexManager
     from txcouchbase.tls import TlsFactory

@@ -20,6 +20,7 @@ RARE = {
     "couchloop.management.buckets": "management",
     "couchloop.n1ql": "queries",
     "couchloop.observe.dispatcher": "observers, and reports of slow operations",
+    "couchloop.observation": "observers",
     "couchloop.operations.durable": "changes that are to be durable",
     "couchloop.operations.subdocument": "parts of documents",
     "couchloop.pytest_plugin": "a fixture of tests",

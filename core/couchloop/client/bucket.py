@@ -30,7 +30,6 @@ from couchloop.hot.durable import DurableDefaults
 from couchloop.hot.encoding import Passthrough, transcoder_of
 from couchloop.hot.operation import Defaults
 from couchloop.later import Module
-from couchloop.observation import AnyObserver
 from couchloop.session.diagnostics import DiagnosticsReport, diagnostics_of
 from couchloop.session.dispatcher import Dispatcher
 from couchloop.session.events import LogRecord
@@ -47,6 +46,7 @@ from couchloop.settings.values import Settings
 from couchloop.transcoder import Transcoder, check_format
 
 if TYPE_CHECKING:
+    from couchloop.observation import AnyObserver
     from couchloop.observe import calls
     from couchloop.observe import dispatcher as observing
     from couchloop.observe import requests as observed

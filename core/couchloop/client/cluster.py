@@ -22,7 +22,6 @@ from couchloop.hot.encoding import transcoder_of
 from couchloop.hot.operation import Defaults
 from couchloop.hot.service_defaults import ServiceDefaults
 from couchloop.later import Module
-from couchloop.observation import AnyObserver
 from couchloop.operations.arguments import strategy_of_services
 from couchloop.retries import RetryStrategy
 from couchloop.safety.secret import Secret, sealed
@@ -39,6 +38,7 @@ from couchloop.settings.options import parse_options
 from couchloop.settings.values import Settings
 
 if TYPE_CHECKING:
+    from couchloop.observation import AnyObserver
     from couchloop.observe import calls
     from couchloop.observe import requests as observed
 else:

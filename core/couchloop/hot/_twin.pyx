@@ -100,7 +100,8 @@ cdef class RequestCore:
     cdef public uint32_t opaque
     cdef public bint quiet
 
-    def __cinit__(self, *arguments, **named):
+    # Without arguments of its own it costs no tuple and no dict of the constructor's.
+    def __cinit__(self):
         self.framing = b""
         self.reasons = ()
 

@@ -31,7 +31,7 @@ from couchloop.exceptions import (
     without_frames,
 )
 from couchloop.hot.collector import paused
-from couchloop.hot.operation import TURN, answer_size, placed, within_turn
+from couchloop.hot.operation import TURN, answers_size, placed, within_turn
 from couchloop.hot.result import MultiResult, Result
 from couchloop.safety.printable import general
 from couchloop.transcoder import Transcoder
@@ -113,7 +113,7 @@ class Batch(_Typed[R]):
         if self.remaining:
             return False
         progress, self.progress = self.progress, None
-        if progress is None or sum(map(answer_size, self.operations)) <= WHOLE_BYTES:
+        if progress is None or answers_size(self.operations) <= WHOLE_BYTES:
             return True
         self.is_reading = True
         progress(self)

@@ -280,6 +280,19 @@ def answer_size(op: Operation[Any]) -> int:
     return len(value)
 
 
+def answers_size(operations: Sequence[Operation[Any]]) -> int:
+    """Return the sum of `answer_size` of these.
+
+    A call for each would take twice as long.
+    """
+    size = 0
+    for op in operations:
+        fields = op.fields
+        if fields is not None:
+            size += answer_size(op) if fields[2] & _SNAPPY else len(fields[9])
+    return size
+
+
 def within_turn(operations: Sequence[Operation[Any]], place: int, most: int) -> int:
     """Return how many of these, from *place* on, one turn may read: one at least, if any.
 

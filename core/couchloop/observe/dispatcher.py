@@ -11,7 +11,7 @@ from couchloop.hot.frames import Frame
 from couchloop.hot.operation import CollectionName, Operation
 from couchloop.hot.request import Request
 from couchloop.kv.connection import Connection, connection_of
-from couchloop.observation import Completed, LateAnswer, NodeChange
+from couchloop.observation import Completed, LateAnswer
 from couchloop.observe.calls import Calls
 from couchloop.observe.reporting import Reporting
 from couchloop.session.dispatcher import Dispatcher
@@ -331,7 +331,7 @@ def add_observer(session: Session, observer: object, wall_clock: Callable[[], fl
     if calls.add(observer) and callable(tell := getattr(observer, "node_changed", None)):
         for connection in session.table.ready:
             # So that who counts nodes begins with those that are there.
-            calls.call(tell, session.shared.node_event(connection, NodeChange.CONNECTED))
+            calls.call(tell, session.shared.node_event(connection, "connected"))
 
 
 def remove_observer(session: Session, observer: object) -> None:

@@ -70,7 +70,10 @@ def usual_get(
         extras = _FLAGS.pack(exact_expiry(ttl, defaults, key))
         op: Get = GetAndTouch(Opcode.GAT, defaults, key, timeout, extras, quiet=quietly)
     else:
-        op = Get(0, defaults, key, timeout, quiet=quietly)
+        # An argument by name would take a dict, made and taken apart: a hundredth of a get.
+        op = Get(0, defaults, key, timeout)
+        if quietly:
+            op.quiet = True
     op.transcoder = defaults.transcoder
     return op
 

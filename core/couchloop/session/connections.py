@@ -17,7 +17,6 @@ from couchloop.exceptions import (
 )
 from couchloop.kv.connection import Connection, Owner, State
 from couchloop.kv.handshake import Hello
-from couchloop.observation import NodeChange
 from couchloop.session.events import CloseConnection, OpenConnection
 from couchloop.session.route_table import Endpoint
 from couchloop.session.shared import nobody
@@ -324,7 +323,7 @@ class Connections:
     def used(self, connection: Connection) -> None:
         """Take note that *connection* is a node's, and can be used."""
         self._used.add(connection.id)
-        self._shared.node_changed(connection, NodeChange.CONNECTED)
+        self._shared.node_changed(connection, "connected")
 
     def drop(self, connection: Connection, error: CouchbaseError | None = None) -> list[Request]:
         """End *connection*; return the requests that were in flight on it.
@@ -348,8 +347,7 @@ class Connections:
     def _not_used(self, connection: Connection, error: CouchbaseError | None) -> None:
         if connection.id in self._used:
             self._used.discard(connection.id)
-            change = NodeChange.CLOSED if error is None else NodeChange.LOST
-            self._shared.node_changed(connection, change, error)
+            self._shared.node_changed(connection, "closed" if error is None else "lost", error)
 
     def let_go(self) -> None:
         """Tell nobody any more: the session has ended, and opens no connection."""

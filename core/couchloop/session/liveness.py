@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from couchloop.exceptions import NodeTimeoutError
 from couchloop.kv.connection import SIGN, Connection, State
-from couchloop.observation import NodeChange
 from couchloop.session.shared import nobody
 from couchloop.session.standstill import blame, blocked_for
 from couchloop.wire import Opcode
@@ -84,7 +83,7 @@ class Liveness:
         text = f"{limit} operations in a row, or more, were not answered"
         endpoint.last_error = error = NodeTimeoutError(text)
         self._table.change()
-        self._shared.node_changed(connection, NodeChange.CIRCUIT_OPENED, error)
+        self._shared.node_changed(connection, "circuit_opened", error)
         self._shared.log(
             "warning",
             "{node} (connection {connection}): {reason}; pausing",
@@ -101,7 +100,7 @@ class Liveness:
         if endpoint.is_open_circuit:
             endpoint.is_open_circuit = False
             endpoint.last_error = None
-            self._shared.node_changed(connection, NodeChange.CIRCUIT_CLOSED)
+            self._shared.node_changed(connection, "circuit_closed")
             self._shared.log(
                 "info",
                 "{node} (connection {connection}) answers again",

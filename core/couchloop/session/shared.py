@@ -9,13 +9,22 @@ from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakMethod
 
 from couchloop.exceptions import CouchbaseError, ObjectDestroyedError, own_copy
-from couchloop.observation import NodeChange, NodeEvent
+from couchloop.later import Module
 from couchloop.session.events import Event, LogRecord
 from couchloop.session.timers import Timers
 
 if TYPE_CHECKING:
+    from typing import Literal
+
+    from couchloop import observation
     from couchloop.kv.connection import Connection
     from couchloop.settings.values import Settings
+
+    Change = Literal["connected", "lost", "closed", "circuit_opened", "circuit_closed"]
+    """The values of `couchloop.observation.NodeChange`."""
+else:
+    # Few programs have observers, and its classes take a tenth of what it takes to import us.
+    observation = Module("couchloop.observation", globals())
 
 
 def nobody(*_: object) -> None:
@@ -91,7 +100,7 @@ class Shared:
         self.timers = Timers()
         self.events: list[Event] = []
         """What the adapter is to do; each part appends to it."""
-        self.on_node: Callable[[NodeEvent], object] | None = None
+        self.on_node: Callable[[observation.NodeEvent], object] | None = None
         """Called with each node whose connection changes; None: nobody wants to know."""
 
     @property
@@ -133,18 +142,18 @@ class Shared:
         return own_copy(self.error)
 
     def node_changed(
-        self, connection: Connection, change: NodeChange, error: CouchbaseError | None = None
+        self, connection: Connection, change: Change, error: CouchbaseError | None = None
     ) -> None:
         """Tell who observes what has become of a connection, and with which error."""
         if self.on_node is not None:
             self.on_node(self.node_event(connection, change, error))
 
     def node_event(
-        self, connection: Connection, change: NodeChange, error: CouchbaseError | None = None
-    ) -> NodeEvent:
+        self, connection: Connection, change: Change, error: CouchbaseError | None = None
+    ) -> observation.NodeEvent:
         """Return what to tell who observes of a connection."""
-        return NodeEvent(
-            change,
+        return observation.NodeEvent(
+            observation.NodeChange(change),
             str(connection.address),
             connection.hello.connection_id,
             self.settings.bucket,

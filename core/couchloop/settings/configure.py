@@ -21,7 +21,6 @@ from couchloop.exceptions import (
     MixedAuthError,
 )
 from couchloop.later import Module
-from couchloop.observation import AnyObserver
 from couchloop.retries import RetryStrategy
 from couchloop.safety.secret import Secret, as_secret, sealed
 from couchloop.settings import memcached
@@ -55,6 +54,8 @@ from couchloop.wire import snappy
 
 if TYPE_CHECKING:
     import platform
+
+    from couchloop.observation import AnyObserver
 else:
     platform = Module("platform", globals())
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
 from couchloop.arguments.times import LONGEST
 from couchloop.exceptions import InvalidOptionError
 from couchloop.later import Module, pattern
+from couchloop.records import record
 from couchloop.safety.printable import printable
 from couchloop.safety.secret import sealed
 
@@ -66,7 +67,7 @@ _VERY_LONG: Final = 1000.0
 _INTEGER: Final = pattern(r"[+-]?[0-9]{1,18}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Option:
     """One row of the table.
 

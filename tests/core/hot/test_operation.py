@@ -27,6 +27,8 @@ from couchloop.hot.operation import (
     MAX_KEY_IN_COLLECTION,
     CollectionName,
     Operation,
+    answer_size,
+    answers_size,
     body,
     placed,
 )
@@ -207,6 +209,20 @@ def test_any_body(value: bytes) -> None:
     """Arbitrary bytes that claim to be compressed are a value or a ProtocolError."""
     with suppress(ProtocolError):
         assert isinstance(body(answer(value, Datatype.SNAPPY)), bytes)
+
+
+@given(st.lists(st.tuples(st.binary(max_size=50), st.booleans())))
+def test_sizes(values: list[tuple[bytes, bool]]) -> None:
+    """All answers together are as long as each by itself, inflated if need be."""
+    operations = [Value(0, D, "key", None)]
+    for value, is_compressed in values:
+        op = Value(0, D, "key", None)
+        op.answer = answer(value, Datatype.SNAPPY if is_compressed else Datatype.RAW)
+        operations.append(op)
+    assert answers_size(operations) == sum(map(answer_size, operations))
+    assert answers_size(operations) >= sum(
+        len(v) for v, is_compressed in values if not is_compressed
+    )
 
 
 def test_placed() -> None:
