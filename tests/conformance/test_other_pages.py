@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.loops import Loop, cluster_of, open_bucket, opened
+from couchloop.embedded import administrator
+from tests.conformance.loops import PASSWORD, Loop, cluster_of, open_bucket, opened
 from tests.conformance.test_documents_page import Waiting
 from tests.conformance.test_pages import DOCS
 
@@ -42,7 +43,7 @@ class Opening:
 
 def test_strategies(loop: Loop) -> None:
     """A Bucket and a call name their strategies; one of one's own waits for a lock to end."""
-    named, own = blocks("retries.md", 2)
+    named, own, _ = blocks("retries.md", 3)
     with loop.serving() as served:
         cluster = cluster_of(loop, served)
         served.cluster.add_bucket("travel")
@@ -61,6 +62,27 @@ def test_strategies(loop: Loop) -> None:
             assert not writing.done
             loop.wait(bucket.unlock("k", held.cas))
             assert writing.outcome().success
+
+
+class Asked:
+    """A Cluster whose managers wait, as on gevent."""
+
+    def __init__(self, loop: Loop, served: Any) -> None:
+        self._loop, self._cluster = loop, cluster_of(loop, served)
+        self.query = self._cluster.query
+
+    def query_indexes(self) -> Waiting:
+        """Return the manager."""
+        return Waiting(self._loop, self._cluster.query_indexes())
+
+
+def test_strategies_of_services(loop: Loop) -> None:
+    """Calls to services name theirs."""
+    _, _, asked = blocks("retries.md", 3)
+    with loop.serving(loop.embedded(1, users=[administrator("user", PASSWORD)])) as served:
+        assert loop.take(run(asked, cluster=Asked(loop, served))["rows"]) == [{"$1": 1}]
+        (node,) = served.cluster.nodes
+        loop.until(lambda: not node.http_connections, "a connection was left")
 
 
 def test_budget(loop: Loop) -> None:
