@@ -5,15 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Self, TypeVar
 
-from couchloop.analytics.results import OfAnalytics
+from couchloop.analytics.query import DeferredAnalyticsQuery
+from couchloop.client.requests_by_hand import (
+    AnalyticsRequestByHand,
+    N1QLRequestByHand,
+    SearchResultByHand,
+    ViewByHand,
+)
 from couchloop.client.rows import RowsBase
-from couchloop.fulltext.results import OfSearches
-from couchloop.n1ql.results import OfQueries
 from couchloop.operations.stream import END, Look
-from couchloop.views.results import OfViews
 from gcouchbase.stream import HubStream
 
-__all__ = ["AnalyticsRequest", "N1QLRequest", "RowsRequest", "SearchResult", "View"]
+__all__ = [
+    "AnalyticsRequest",
+    "DeferredAnalyticsRequest",
+    "N1QLRequest",
+    "RowsRequest",
+    "SearchRequest",
+    "SearchResult",
+    "View",
+]
 
 T = TypeVar("T")
 
@@ -94,19 +105,48 @@ class RowsRequest(RowsBase[T], HubStream[T]):
             stream.ready.extendleft(reversed(kept))
 
 
-class N1QLRequest(OfQueries, RowsRequest[T]):
+class N1QLRequest(N1QLRequestByHand[T], RowsRequest[T]):
     """A query, and its rows: what `n1ql_query` and `query` give."""
 
 
-class AnalyticsRequest(OfAnalytics, RowsRequest[T]):
+class AnalyticsRequest(AnalyticsRequestByHand[T], RowsRequest[T]):
     """An analytics query, and its rows: what `analytics_query` gives."""
 
 
-class SearchResult(OfSearches, RowsRequest[T]):
+class DeferredAnalyticsRequest(AnalyticsRequest[T]):
+    """A query whose rows are fetched later, made by hand (SDK 2.5); `analytics_query` does as well.
+
+    Args:
+        params: the query.
+        host: of the node that is asked. None: any that has the service.
+        parent: the Bucket.
+        timeout: seconds for all of it. None: as *params* say.
+        interval: seconds between two questions whether it is ready. None: as *params* say.
+
+    Raises InvalidSettingError (a TypeError) for a query that is not deferred, and what
+    `Bucket.analytics_query` raises.
+    """
+
+    def __init__(
+        self,
+        params: DeferredAnalyticsQuery,
+        host: str | None,
+        parent: Any,
+        timeout: float | None = None,
+        interval: float | None = None,
+    ) -> None:
+        self._defer(params, host, parent, timeout, interval)
+
+
+class SearchResult(SearchResultByHand[T], RowsRequest[T]):
     """A search, and its hits: what `search` and `search_query` give."""
 
 
-class View(OfViews, RowsRequest[T]):
+SearchRequest = SearchResult
+"""What SDK 2.5 calls it."""
+
+
+class View(ViewByHand[T], RowsRequest[T]):
     """A query of a view, and its rows: what `query` and `view_query` give."""
 
     def _iterate(self) -> Iterator[T]:

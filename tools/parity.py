@@ -3,8 +3,9 @@
 python tools/parity.py           write them
 python tools/parity.py --check   fail if they are not what would be written
 
-`tools/parity_names.py` has the names, where each would be here, and why one is not. Whether it is
-there, and which arguments of the SDK's it takes, is read from the code.
+`tools/parity_names.py` and `tools/parity_services.py` have the names, where each would be here, and
+why one is not. Whether it is there, and which arguments of the SDK's it takes, is read from the
+code.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any, Final, NamedTuple
 
 from couchloop.client.sdk25 import _NotYet
 from tools.parity_names import GROUPS, Group
+from tools.parity_services import SERVICES
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGE: Final = ROOT / "docs" / "api-parity.md"
@@ -117,7 +119,7 @@ def rendered() -> str:
     """Return the lists."""
     parts = [BEGIN]
     counts: dict[str, dict[str, int]] = {}
-    for group in GROUPS:
+    for group in sorted((*GROUPS, *SERVICES), key=lambda group: group.sdk):
         rows = list(names_of(group))
         count = counts.setdefault(group.sdk, {})
         for row in rows:

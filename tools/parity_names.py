@@ -23,7 +23,6 @@ class Group(NamedTuple):
 _BUCKETS: Final = ("gcouchbase.bucket.Bucket", "txcouchbase.bucket.Bucket")
 _CLUSTERS: Final = ("gcouchbase.cluster.Cluster", "txcouchbase.cluster.Cluster")
 _EXPIRY: Final = "ttl takes a timedelta and a datetime too; a number in the past is refused"
-_QUERIES: Final = "queries come with the wave after documents"
 _COLLECTIONS: Final = "collections are being built"
 
 _OPERATIONS: Final = f"""\
@@ -77,7 +76,7 @@ get_attribute | | out: a stub in 2.5 already
 set_attribute | | out: a stub in 2.5 already
 """
 
-_PROPERTIES: Final = f"""\
+_PROPERTIES: Final = """\
 closed
 connected | False after the close
 bucket
@@ -109,7 +108,7 @@ tracing_threshold_view
 tracing_threshold_fts
 tracing_threshold_analytics
 lcb_version | | out: there is no libcouchbase; `couchloop.__version__`
-add_bucket_creds | | {_QUERIES}
+add_bucket_creds | | out: users and their roles have replaced passwords of buckets
 ping | RFC 0061's report too
 diagnostics | RFC 0061's report; version=1 gives 2.5's
 _close
@@ -425,16 +424,9 @@ N1qlIndex | | | couchloop.management.n1ql_indexes.N1qlIndex
     ),
     Group(
         "2.5",
-        "Modules of later waves",
+        "Other modules",
         ("couchloop",),
-        f"""\
-n1ql | | | couchloop.n1ql.N1QLQuery
-analytics | | {_QUERIES}
-analytics_ingester | it is in `couchloop.analytics`; also on Twisted | | couchloop.analytics.ingester
-views | `View` is what `bucket.query` gives; a RowProcessor has its `rowclass` alone | | couchloop.views.ViewQuery gcouchbase.rows.View txcouchbase.rows.View
-fulltext | | {_QUERIES}
-admin | `Admin` comes from `cluster.cluster_manager()` | | gcouchbase.management.Admin txcouchbase.management.Admin
-bucketmanager | `BucketManager` comes from `bucket.bucket_manager()` | | gcouchbase.management.DesignManager txcouchbase.management.DesignManager
+        """\
 crypto | | encryption of fields has a wave of its own
 experimental | | out: nothing here is hidden behind a gate
 asynchronous | | out: the core without I/O takes its place

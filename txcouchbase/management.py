@@ -6,6 +6,7 @@ from typing import Any
 
 from couchloop.client.collections import CollectionManagerBase
 from couchloop.client.managers import ManagerBase
+from couchloop.management.buckets import BucketInfo
 from txcouchbase.driver import TwistedDriver
 from txcouchbase.management_methods import (
     AdminMethods,
@@ -60,6 +61,13 @@ class Admin(HttpMethods, AdminMethods, ManagerBase):
 
     __slots__ = ()
     _driver = _services
+
+    # Other names that SDK 2.5 has for the same, and where it has the descriptions of buckets.
+    get_user = AdminMethods.user_get
+    get_users = AdminMethods.users_get
+    upsert_user = AdminMethods.user_upsert
+    remove_user = AdminMethods.user_remove
+    BucketInfo = BucketInfo
 
 
 class CollectionManager(ManifestMethods, CollectionManagerMethods, CollectionManagerBase):

@@ -14,6 +14,7 @@ from couchloop.analytics import (
     AnalyticsOptions,
     AnalyticsQuery,
     AnalyticsScanConsistency,
+    BucketOperator,
     BucketOperators,
     DeferredAnalyticsQuery,
 )
@@ -248,6 +249,30 @@ def test_ingester(loop: Loop) -> None:
     for bad in ((5, str), (str, 5), (str, str, "upsert")):
         with pytest.raises(InvalidSettingError):
             AnalyticsIngester(*bad)
+    with pytest.raises(ArgumentError):
+        AnalyticsIngester(operation=BucketOperators.REPLACE)
+
+
+def test_ingester_by_itself(loop: Loop) -> None:
+    """Without more it stores rows as they are, by new keys; the query takes its own arguments."""
+    with loop.serving() as served, web_server(fine) as server, ExitStack() as stack:
+        for node in served.cluster.nodes:
+            node.ports["cbas"] = server.port
+        served.cluster.changed()
+        bucket = stack.enter_context(opened_at(loop, served.connection_string + "/default"))
+        stored: list[tuple[str, Any]] = []
+
+        def store(bucket: Any, key: str, value: Any) -> Any:
+            stored.append((key, value))
+            return BucketOperators.UPSERT(bucket, key, value)
+
+        ingest = AnalyticsIngester(operation=BucketOperator(store))
+        loop.wait(ingest(bucket, "SELECT $1, $a", None, False, 1, a=2))
+        assert [value for _, value in stored] == ROWS
+        assert len({key for key, _ in stored}) == len(ROWS)
+        assert loop.wait(bucket.get(stored[0][0])).value == ROWS[0]
+        body = json.loads(server.asked[0].body)
+        assert (body["args"], body["$a"]) == ([1], 2)
 
 
 def test_manager(loop: Loop) -> None:

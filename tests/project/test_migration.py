@@ -18,20 +18,22 @@ SDK4: Final = (ROOT / "docs" / "from-sdk4.md").read_text(encoding="utf-8")
 IMPORTS: Final = """\
 import couchbase.subdocument as SD
 from couchbase import FMT_JSON, FMT_UTF8
+from couchbase.admin import Admin, NotReadyError
 from couchbase.analytics import AnalyticsQuery
 from couchbase.analytics_ingester import AnalyticsIngester, BucketOperators
 from couchbase.bucket import Bucket as First
+from couchbase.bucketmanager import BucketManager
 from couchbase.cluster import Cluster, PasswordAuthenticator
 from couchbase.connstr import ConnectionString
 from couchbase.exceptions import KeyExistsError, NotFoundError
 from couchbase.fulltext import MatchQuery, SearchRequest
 from couchbase.items import Item, ItemOptionDict
 from couchbase.mutation_state import MutationState
-from couchbase.n1ql import REQUEST_PLUS, N1QLQuery
+from couchbase.n1ql import REQUEST_PLUS, N1QLError, N1QLQuery
 from couchbase.result import MultiResult, ValueResult
 from couchbase.transcoder import Transcoder
 from couchbase.views.iterator import RowProcessor, ViewRow
-from couchbase.views.params import Query
+from couchbase.views.params import Params, Query
 from gcouchbase.bucket import Bucket as Second
 from txcouchbase.bucket import Bucket as Third, RawBucket
 """

@@ -46,6 +46,7 @@ SUBJECTS: Final = {
     "client/managers.py": "conformance/test_management.py",
     "client/notices.py": "core/client/test_driver.py",
     "client/pool.py": "conformance/test_pool.py",
+    "client/requests_by_hand.py": "conformance/test_requests_by_hand.py",
     "client/rows.py": "conformance/test_rows.py",
     "client/services.py": "conformance/test_services.py",
     "client/stream.py": "conformance/test_streams.py",

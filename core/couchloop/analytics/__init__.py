@@ -3,7 +3,7 @@
 `bucket.analytics_query`, `cluster.analytics_query` and `scope.analytics_query` ask it.
 """
 
-from couchloop.analytics.ingester import AnalyticsIngester, BucketOperators
+from couchloop.analytics.ingester import AnalyticsIngester, BucketOperator, BucketOperators
 from couchloop.analytics.options import (
     NOT_BOUNDED,
     REQUEST_PLUS,
@@ -23,6 +23,7 @@ __all__ = [
     "AnalyticsQuery",
     "AnalyticsScanConsistency",
     "AnalyticsWarning",
+    "BucketOperator",
     "BucketOperators",
     "DeferredAnalyticsQuery",
 ]

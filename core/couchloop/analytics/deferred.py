@@ -80,6 +80,11 @@ class DeferredAnalyticsStream(AnalyticsStream):
         )
 
     @property
+    def is_ready(self) -> bool:
+        """See `AnalyticsStream`."""
+        return self._step is _Step.FETCH
+
+    @property
     def _is_repeatable(self) -> bool:
         return self._is_readonly or self._step is not _Step.RUN
 

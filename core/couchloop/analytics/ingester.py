@@ -3,56 +3,79 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from enum import Enum
-from typing import Any
+from typing import Any, Final
+from uuid import uuid4
 
-from couchloop.exceptions import CouchbaseError, InvalidSettingError
+from couchloop.exceptions import ArgumentError, CouchbaseError, InvalidSettingError
 
 
-class BucketOperators(Enum):
-    """What becomes of a row: how its document is stored."""
+def _function(given: Any, what: str) -> Callable[..., Any]:
+    if not callable(given):
+        raise InvalidSettingError(f"{what} is a function", objextra=given)
+    found: Callable[..., Any] = given
+    return found
 
-    INSERT = "insert"
+
+class BucketOperator:
+    """What becomes of a row: how its document is stored.
+
+    Args:
+        verb: is called with the Bucket, the key and the value.
+
+    Raises InvalidSettingError (a TypeError) for what cannot be called.
+    """
+
+    def __init__(self, verb: Callable[[Any, str, Any], Any]) -> None:
+        self.verb = _function(verb, "verb")
+
+    def __call__(self, bucket: Any, *args: Any, **kwargs: Any) -> Any:
+        """Store a document; return what the Bucket returns."""
+        return self.verb(bucket, *args, **kwargs)
+
+
+class BucketOperators:
+    """The usual ones."""
+
+    INSERT: Final = BucketOperator(lambda bucket, key, value: bucket.insert(key, value))
     """It must not exist."""
-    REPLACE = "replace"
+    REPLACE: Final = BucketOperator(lambda bucket, key, value: bucket.replace(key, value))
     """It must exist."""
-    UPSERT = "upsert"
+    UPSERT: Final = BucketOperator(lambda bucket, key, value: bucket.upsert(key, value))
     """Whether it exists or not."""
-
-
-Operation = BucketOperators | Callable[[Any, str, Any], Any]
-"""One of these, or a call that is given the Bucket, the key and the value."""
 
 
 class AnalyticsIngester:
     """Stores the rows of analytics queries as documents, one after the other.
 
     Args:
-        id_generator: is called with what is stored, and gives its key.
-        data_converter: is called with a row, and gives what is stored.
-        operation: how it is stored.
+        id_generator: is called with what is stored, and gives its key. None: each has a new UUID.
+        data_converter: is called with a row, and gives what is stored. None: the row itself.
+        operation: one of BucketOperators, or a function, as a BucketOperator has it.
 
-    Raises InvalidSettingError (a TypeError) for what cannot be called.
+    Raises InvalidSettingError (a TypeError) for what cannot be called, ArgumentError for REPLACE
+    without *id_generator*.
     """
 
     def __init__(
         self,
-        id_generator: Callable[[Any], Any],
-        data_converter: Callable[[Any], Any],
-        operation: Operation = BucketOperators.UPSERT,
+        id_generator: Callable[[Any], Any] | None = None,
+        data_converter: Callable[[Any], Any] | None = None,
+        operation: BucketOperator | Callable[[Any, str, Any], Any] = BucketOperators.UPSERT,
     ) -> None:
-        for given, what in ((id_generator, "id_generator"), (data_converter, "data_converter")):
-            if not callable(given):
-                raise InvalidSettingError(f"{what} is a function", objextra=given)
-        if not isinstance(operation, BucketOperators) and not callable(operation):
-            text = "operation is one of BucketOperators, or a function"
-            raise InvalidSettingError(text, objextra=operation)
-        self._key_of = id_generator
-        self._convert = data_converter
-        self._operation = operation
+        if operation is BucketOperators.REPLACE and id_generator is None:
+            raise ArgumentError("REPLACE needs an id_generator: no document has a new UUID")
+        self.id_generator = _function(id_generator or _new_key, "id_generator")
+        self.data_converter = _function(data_converter or _itself, "data_converter")
+        self.operation = _function(operation, "operation")
 
     def __call__(
-        self, bucket: Any, query: Any, host: str | None = None, ignore_ingest_error: bool = False
+        self,
+        bucket: Any,
+        query: Any,
+        host: str | None = None,
+        ignore_ingest_error: bool = False,
+        *args: Any,
+        **kwargs: Any,
     ) -> Any:
         """Ask *query*, and store its rows; no more are read than are stored.
 
@@ -62,12 +85,14 @@ class AnalyticsIngester:
             query: as `bucket.analytics_query` takes it.
             host: likewise.
             ignore_ingest_error: whether documents that cannot be stored are passed over.
+            args: as `bucket.analytics_query` takes them, too.
+            kwargs: likewise.
 
         Returns nothing; on Twisted a new Deferred, which fires when all is stored.
 
         Raises what the query raises, and what ends the storing of a document.
         """
-        request = bucket.analytics_query(query, host)
+        request = bucket.analytics_query(query, host, *args, **kwargs)
         if hasattr(request, "on_rows"):
 
             async def store(rows: list[Any]) -> None:
@@ -90,8 +115,13 @@ class AnalyticsIngester:
         return None
 
     def _store(self, bucket: Any, row: Any) -> Any:
-        value = self._convert(row)
-        key = self._key_of(value)
-        if isinstance(self._operation, BucketOperators):
-            return getattr(bucket, self._operation.value)(str(key), value)
-        return self._operation(bucket, str(key), value)
+        value = self.data_converter(row)
+        return self.operation(bucket, str(self.id_generator(value)), value)
+
+
+def _new_key(_: Any) -> str:
+    return str(uuid4())
+
+
+def _itself(row: Any) -> Any:
+    return row

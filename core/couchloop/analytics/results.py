@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from couchloop.n1ql.results import OfQueries, QueryMetaData, QueryMetrics, QueryWarning
 
@@ -35,6 +36,14 @@ class AnalyticsMetaData(QueryMetaData):
 
 class OfAnalytics(OfQueries):
     """What the results of an analytics query have beside rows, on either loop."""
+
+    _stream: Any
+    """An AnalyticsStream."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the service gives the rows: of a deferred query, whether it has them."""
+        return bool(self._stream.is_ready)
 
     def metadata(self) -> AnalyticsMetaData:
         """Return what the service says beside the rows, as an object (SDK 4)."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from couchloop.topology.configuration import ClusterConfig
 
 PATH: Final = "/analytics/service"
+_OK: Final = 200
 _MOST_TRIES: Final = 10
 """How often what did not run is asked in all (RFC 0027)."""
 _FIRST_PAUSE: Final = 0.002
@@ -97,6 +98,11 @@ class AnalyticsStream(RowStream[Any]):
         """See `RowStream`."""
         found = self._members.get("client_context_id")
         return found if isinstance(found, str) else None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the service gives the rows."""
+        return self.status == _OK
 
     # What is sent
 

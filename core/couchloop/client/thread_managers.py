@@ -124,6 +124,12 @@ class ThreadSafeAdmin(HttpMethods, AdminMethods, _ThreadSafeManager):
 
     __slots__ = ()
 
+    # Other names that SDK 2.5 has for the same.
+    get_user = AdminMethods.user_get
+    get_users = AdminMethods.users_get
+    upsert_user = AdminMethods.user_upsert
+    remove_user = AdminMethods.user_remove
+
 
 class ThreadSafeViewIndexManager(ViewIndexManagerMethods, _ThreadSafeManager):
     """The design documents of a bucket, for plain threads."""

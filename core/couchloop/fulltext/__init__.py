@@ -1,6 +1,6 @@
 """Searches: what is searched for, and how it is answered (SDK 2.5's module, SDK 4's classes)."""
 
-from couchloop.exceptions import NoChildrenError, SearchError
+from couchloop.exceptions import AlreadyQueriedError, NoChildrenError, SearchError
 from couchloop.fulltext.body import make_search_body
 from couchloop.fulltext.compound import BooleanQuery, ConjunctionQuery, DisjunctionQuery
 from couchloop.fulltext.facets import DateFacet, Facet, NumericFacet, TermFacet
@@ -19,6 +19,7 @@ from couchloop.fulltext.queries import (
     MatchQuery,
     PhraseQuery,
     PrefixQuery,
+    Query,
     QueryStringQuery,
     RawQuery,
     RegexpQuery,
@@ -46,6 +47,7 @@ from couchloop.fulltext.vectors import (
 )
 
 __all__ = [
+    "AlreadyQueriedError",
     "BooleanFieldQuery",
     "BooleanQuery",
     "ConjunctionQuery",
@@ -69,6 +71,7 @@ __all__ = [
     "Params",
     "PhraseQuery",
     "PrefixQuery",
+    "Query",
     "QueryStringQuery",
     "RawQuery",
     "RegexQuery",

@@ -72,6 +72,10 @@ class SearchQuery(Part):
     boost = Member("boost", number, "How much more it counts than those beside it; 1 by itself.")
 
 
+Query = SearchQuery
+"""What SDK 2.5 calls it."""
+
+
 class RawQuery(SearchQuery):
     """A query as the service has it: it is sent as it is.
 

@@ -3,7 +3,11 @@
 `bucket.n1ql_query`, `cluster.query` and `scope.query` ask it.
 """
 
+from couchloop.exceptions import AlreadyQueriedError, N1QLError
 from couchloop.n1ql.options import (
+    CONSISTENCY_NONE,
+    CONSISTENCY_REQUEST,
+    CONSISTENCY_UNBOUNDED,
     NOT_BOUNDED,
     PROFILE_OFF,
     PROFILE_PHASES,
@@ -11,6 +15,7 @@ from couchloop.n1ql.options import (
     REQUEST_PLUS,
     STATEMENT_PLUS,
     UNBOUNDED,
+    VALID_PROFILES,
     QueryOptions,
     QueryProfile,
     QueryScanConsistency,
@@ -19,6 +24,9 @@ from couchloop.n1ql.query import N1QLQuery
 from couchloop.n1ql.results import QueryMetaData, QueryMetrics, QueryWarning
 
 __all__ = [
+    "CONSISTENCY_NONE",
+    "CONSISTENCY_REQUEST",
+    "CONSISTENCY_UNBOUNDED",
     "NOT_BOUNDED",
     "PROFILE_OFF",
     "PROFILE_PHASES",
@@ -26,6 +34,9 @@ __all__ = [
     "REQUEST_PLUS",
     "STATEMENT_PLUS",
     "UNBOUNDED",
+    "VALID_PROFILES",
+    "AlreadyQueriedError",
+    "N1QLError",
     "N1QLQuery",
     "QueryMetaData",
     "QueryMetrics",

@@ -25,12 +25,17 @@ AT_PLUS: Final = "at_plus"
 """Likewise all that a MutationState has."""
 UNBOUNDED: Final = "none"
 """SDK 2.5's older name: not said at all."""
+CONSISTENCY_UNBOUNDED: Final = NOT_BOUNDED
+CONSISTENCY_REQUEST: Final = REQUEST_PLUS
+CONSISTENCY_NONE: Final = UNBOUNDED
+"""Names that SDK 2.5 keeps from before."""
 PROFILE_OFF: Final = "off"
 PROFILE_PHASES: Final = "phases"
 PROFILE_TIMINGS: Final = "timings"
+VALID_PROFILES: Final = (PROFILE_OFF, PROFILE_TIMINGS, PROFILE_PHASES)
 
 _CONSISTENCIES: Final = frozenset({NOT_BOUNDED, REQUEST_PLUS, STATEMENT_PLUS, AT_PLUS})
-_PROFILES: Final = frozenset({PROFILE_OFF, PROFILE_PHASES, PROFILE_TIMINGS})
+_PROFILES: Final = frozenset(VALID_PROFILES)
 _LONGEST_ID: Final = 64
 
 

@@ -3,6 +3,7 @@
 `bucket.query` and `bucket.view_query` ask it.
 """
 
+from couchloop.exceptions import AlreadyQueriedError, ViewEngineError
 from couchloop.views.options import (
     ViewErrorMode,
     ViewOptions,
@@ -16,13 +17,15 @@ from couchloop.views.params import (
     STALE_UPDATE_AFTER,
     STALE_UPDATE_BEFORE,
     UNSPEC,
+    Params,
     Query,
     QueryBase,
     SpatialQuery,
     ViewQuery,
+    make_options_string,
 )
 from couchloop.views.results import ViewMetaData
-from couchloop.views.rows import RowProcessor, SpatialRow, ViewRow
+from couchloop.views.rows import RowProcessor, SpatialRow, SpatialRowProcessor, ViewRow
 
 __all__ = [
     "ONERROR_CONTINUE",
@@ -31,11 +34,15 @@ __all__ = [
     "STALE_UPDATE_AFTER",
     "STALE_UPDATE_BEFORE",
     "UNSPEC",
+    "AlreadyQueriedError",
+    "Params",
     "Query",
     "QueryBase",
     "RowProcessor",
     "SpatialQuery",
     "SpatialRow",
+    "SpatialRowProcessor",
+    "ViewEngineError",
     "ViewErrorMode",
     "ViewMetaData",
     "ViewOptions",
@@ -43,4 +50,5 @@ __all__ = [
     "ViewQuery",
     "ViewRow",
     "ViewScanConsistency",
+    "make_options_string",
 ]

@@ -450,3 +450,52 @@ class SpatialQuery(QueryBase):
 
 Query = ViewQuery
 """What SDK 2.5 calls it too."""
+
+
+class Params:
+    """Names of parameters (SDK 2.5)."""
+
+    CONNECTION_TIMEOUT: Final = "connection_timeout"
+    DEBUG: Final = "debug"
+    DESCENDING: Final = "descending"
+    DOCKEY_RANGE: Final = "dockey_range"
+    ENDKEY: Final = "endkey"
+    ENDKEY_DOCID: Final = "endkey_docid"
+    END_RANGE: Final = "end_range"
+    FULL_SET: Final = "full_set"
+    GROUP: Final = "group"
+    GROUP_LEVEL: Final = "group_level"
+    INCLUSIVE_END: Final = "inclusive_end"
+    KEY: Final = "key"
+    KEYS: Final = "keys"
+    LIMIT: Final = "limit"
+    MAPKEY_MULTI: Final = "mapkey_multi"
+    MAPKEY_RANGE: Final = "mapkey_range"
+    MAPKEY_SINGLE: Final = "mapkey_single"
+    ON_ERROR: Final = "on_error"
+    REDUCE: Final = "reduce"
+    SKIP: Final = "skip"
+    STALE: Final = "stale"
+    STARTKEY: Final = "startkey"
+    STARTKEY_DOCID: Final = "startkey_docid"
+    START_RANGE: Final = "start_range"
+
+
+def make_options_string(
+    input: Any,  # noqa: A002 - SDK 2.5's name
+    unrecognized_ok: bool = False,
+    passthrough: bool = False,
+) -> str:
+    """Return parameters as they stand in a URL (SDK 2.5).
+
+    Args:
+        input: a query, a mapping or a text, as `QueryBase.from_any` takes them.
+        unrecognized_ok: see `QueryBase`; not for a query.
+        passthrough: likewise.
+
+    Raises ArgumentError.
+    """
+    if isinstance(input, QueryBase):
+        return input.encoded
+    made = ViewQuery.from_any(input, unrecognized_ok=unrecognized_ok, passthrough=passthrough)
+    return made.encoded

@@ -59,3 +59,14 @@ class RowProcessor:
 
     def __init__(self, rowclass: Callable[..., Any] | None = None) -> None:
         self.rowclass = rowclass
+
+
+class SpatialRowProcessor(RowProcessor):
+    """Likewise of a spatial view's.
+
+    Args:
+        rowclass: see `RowProcessor`.
+    """
+
+    def __init__(self, rowclass: Callable[..., Any] | None = SpatialRow) -> None:
+        super().__init__(rowclass)

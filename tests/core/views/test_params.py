@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from couchloop.exceptions import ArgumentError
-from couchloop.views import UNSPEC, Query, QueryBase, SpatialQuery, ViewQuery
+from couchloop.views import (
+    UNSPEC,
+    Params,
+    Query,
+    QueryBase,
+    SpatialQuery,
+    ViewQuery,
+    make_options_string,
+)
 
 ANYTHING = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(), st.builds(object)
@@ -229,3 +237,21 @@ def test_any_value(name: str, value: Any) -> None:
         assert query == Query()
     else:
         assert query.encoded.isascii()
+
+
+def test_names() -> None:
+    """SDK 2.5's constants are the parameters that there are."""
+    names = {value for name, value in vars(Params).items() if name.isupper()}
+    both = {*ViewQuery._known, *SpatialQuery._known}
+    assert both <= names
+    assert names - both == {"mapkey_single", "mapkey_multi", "mapkey_range", "dockey_range"}
+
+
+def test_options_string() -> None:
+    """A query, a mapping or a text becomes what stands in a URL."""
+    assert make_options_string(Query(limit=3)) == "limit=3"
+    assert make_options_string({"limit": 3, "foo": 1}, unrecognized_ok=True) == "limit=3&foo=1"
+    assert make_options_string({"key": "%22a%22"}, passthrough=True) == "key=%22a%22"
+    assert make_options_string("limit=3") == "limit=3"
+    with pytest.raises(ArgumentError):
+        make_options_string({"foo": 1})
