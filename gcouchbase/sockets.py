@@ -9,6 +9,7 @@ from __future__ import annotations
 import _socket  # nothing of it that blocks
 import sys
 from collections.abc import Callable
+from errno import ECONNABORTED
 from typing import TYPE_CHECKING, Any, Final
 
 from gevent import socket as gsocket
@@ -214,7 +215,9 @@ class TlsSocket(Socket):
     def _received(self, data: bytes) -> None:
         was_established = self._tls.established
         if not data:
-            self.abort(None if was_established else self._tls.cut_off())
+            # The end of what was said is TLS's own; this one anybody on the way may have made.
+            reason = ConnectionAbortedError(ECONNABORTED, "the peer closed without close_notify")
+            self.abort(reason if was_established else self._tls.cut_off())
             return
         try:
             plain, goes_on = self._tls.receive(data)

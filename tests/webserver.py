@@ -66,6 +66,13 @@ class Asked:
             self._sock.shutdown(socket.SHUT_RDWR)
         self._sock.close()
 
+    def finish(self) -> None:
+        """Close it in order: TLS says that nothing more comes."""
+        if isinstance(self._sock, ssl.SSLSocket):
+            with suppress(OSError):
+                self._sock.unwrap()
+        self.close()
+
     def wait_for_end(self) -> None:
         """Wait until the client closes the connection."""
         with suppress(OSError):

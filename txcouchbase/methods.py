@@ -5531,10 +5531,10 @@ class HealthMethods:
             timeout: seconds that each node has; None: as operations.
             report_id: goes into the report; None: one that nobody else has.
 
-        Raises ArgumentError for a service that does not exist; InvalidTimeoutError; what opening
-        the bucket met, once that has failed. A node that does not answer, or is not connected,
-        raises nothing: the report says so, and which services would have been told the password in
-        clear text.
+        Raises ArgumentError for a service that does not exist; InvalidTimeoutError;
+        InvalidSettingError for an id that is no text; what opening the bucket met, once that has
+        failed. A node that does not answer, or is not connected, raises nothing: the report says
+        so, and which services would have been told the password in clear text.
         """
         try:
             pending = ping.ping(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.error import ConnectionClosed
+from twisted.internet.error import ConnectionClosed, ConnectionDone
 from twisted.internet.interfaces import (
     IAddress,
     IConsumer,
@@ -313,11 +313,12 @@ def _tcp_socket(transport: Any) -> socket.socket | None:
 def _translated(
     failure: Failure, tls: TlsAttempt | None, *, established: bool, is_plain: bool
 ) -> BaseException | None:
-    """Return in the core's terms why a connection was lost, where more is known than that."""
+    """Return in the core's terms why a connection was lost; None: the peer has closed in order."""
     reason = failure.value
     if reason is None or is_plain or isinstance(reason, ConnectionClosed):
         if tls is None or established:
-            return reason
+            # What has no length ends so.
+            return None if isinstance(reason, ConnectionDone) else reason
         error = tls_words.cut_off(tls.host)
     elif tls is not None:
         error = tls.explain(failure)

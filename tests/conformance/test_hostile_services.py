@@ -169,6 +169,33 @@ def test_closed_when_idle(loop: Loop) -> None:
         assert there.post().value == 1
 
 
+@pytest.mark.parametrize("is_tls", [False, True])
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+def test_body_without_length(loop: Loop, tmp_path: Path, is_tls: bool, version: bytes) -> None:
+    """A body whose length is not said ends with the connection: that is no failure."""
+
+    def rows(asked: Asked) -> None:
+        asked.send(b'HTTP/%b 200 OK\r\n\r\n{"results":[1,' % version)
+        asked.send(b'2],"status":"success"}')
+        asked.finish()
+
+    with asking(loop, rows, tls=Certificates(tmp_path) if is_tls else None) as there:
+        assert there.get().value["results"] == [1, 2]
+        assert there.post().value["results"] == [1, 2]
+        assert list(loop.take(there.rows())) == [1, 2]
+
+
+def test_body_without_length_cut_off(loop: Loop, tmp_path: Path) -> None:
+    """With TLS that end is said: where it is not, somebody else may have cut the body off."""
+
+    def rows(asked: Asked) -> None:
+        asked.send(b'HTTP/1.1 200 OK\r\n\r\n{"results":[1')
+        asked.close()
+
+    with asking(loop, rows, tls=Certificates(tmp_path)) as there:
+        assert isinstance(there.error(there.post), AmbiguousConnectionLostError)
+
+
 @pytest.mark.parametrize("is_get", [True, False])
 def test_slow_body(loop: Loop, is_get: bool) -> None:
     """A body that comes byte by byte is read until time is up; what it did may be unknown."""

@@ -29,6 +29,18 @@ def exact_integer(number: object) -> int | None:
     return None
 
 
+def exact_text(text: object) -> str | None:
+    """Return *text* as a str; None: it is none, or UTF-8 cannot say it (it has lone surrogates)."""
+    if not isinstance(text, str):
+        return None
+    exact = str.__str__(text)
+    try:
+        exact.encode()
+    except UnicodeEncodeError:
+        return None
+    return exact
+
+
 def is_true(given: object, what: str, key: Any = None) -> bool:
     """Return *given* as a bool; *what* is what it says, *key* the document's, for the error.
 

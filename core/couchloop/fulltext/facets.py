@@ -186,7 +186,10 @@ class FacetDict(dict[str, Facet]):
 
     def update(self, *args: Any, **kwargs: Facet) -> None:
         """Add facets by name. Raises InvalidSearchError (a ValueError) for what is none."""
-        found: Any = dict(*args, **kwargs)
+        try:
+            found: Any = dict(*args, **kwargs)
+        except (TypeError, ValueError):
+            raise InvalidSettingError("facets are a dict of facets by name") from None
         for key in found:
             self[key] = found[key]
 

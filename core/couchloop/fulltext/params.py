@@ -37,7 +37,7 @@ class SearchScanConsistency(Enum):
 
 def _consistency(value: object, what: str) -> str:
     found = getattr(value, "value", value)
-    if found not in {"", "not_bounded"}:
+    if not isinstance(found, str) or found not in {"", "not_bounded"}:
         text = f"{what} is 'not_bounded': for more there is consistent_with"
         raise InvalidSearchError(text, objextra=value)
     return str(found)

@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from couchloop.arguments.exact import exact_text
 from couchloop.exceptions import (
     ConnectionLostError,
     CouchbaseError,
     ErrorContext,
     FeatureNotAvailableError,
     IncompleteAnswerError,
+    InvalidSearchError,
     SearchError,
     TemporaryFailError,
 )
@@ -142,7 +144,10 @@ class SearchRows(RowStream[SearchRow]):
 
 def _path(index: str, scope: Scope | None) -> str:
     """Return where an index is searched. Raises InvalidSettingError, InvalidSearchError."""
-    wanted = quote(checked_name(index, "index"), safe="")
+    exact = exact_text(checked_name(index, "index"))
+    if exact is None or exact in (".", ".."):
+        raise InvalidSearchError("no index is called so: it could not be in a path", objextra=index)
+    wanted = quote(exact, safe="")
     if scope is None:
         return f"/api/index/{wanted}/query"
     bucket, within = (quote(each, safe="") for each in scope)

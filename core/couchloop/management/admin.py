@@ -9,12 +9,12 @@ from couchloop.exceptions import ArgumentError, InvalidSettingError
 from couchloop.hot.operation import Defaults
 from couchloop.http.service import Service, ServiceRequest
 from couchloop.management import buckets, users
-from couchloop.management.answers import Refusal, check, delete, get, send_form
+from couchloop.management.answers import Refusal, check, checked_name, delete, get, send_form
 from couchloop.management.buckets import BucketInfo
 from couchloop.management.http_request import HttpResult, result_of
 from couchloop.management.users import AuthDomain
 from couchloop.operations.procedure import Procedure, Steps
-from couchloop.safety.secret import Secret, as_secret, sealed
+from couchloop.safety.secret import Secret, sealed
 
 _BUCKETS: Final = "/pools/default/buckets"
 _FORGOTTEN: Final = "servers have no passwords of buckets any more: give users roles on the bucket"
@@ -45,7 +45,7 @@ def bucket_create(
     if bucket_password:
         raise ArgumentError(_FORGOTTEN)
     form = {
-        "name": name,
+        "name": checked_name(name, "bucket"),
         "bucketType": bucket_type,
         "replicaNumber": replicas,
         "ramQuotaMB": ram_quota,
@@ -176,8 +176,8 @@ def user_upsert(
         raise ArgumentError("a user has one role at least")
     form = {
         "name": name,
-        "password": None if password is None else as_secret(password).text(),
-        "roles": ",".join(_role(role) for role in roles),
+        "password": None if password is None else users.clear(password),
+        "roles": ",".join(_role(role) for role in users.listed(roles, "roles")),
     }
     request = send_form(Service.MANAGEMENT, "PUT", users.path_of(where, userid), form)
     return _procedure("user_upsert", defaults, timeout, request)
@@ -192,10 +192,10 @@ def user_remove(
 
 
 def _role(role: str | tuple[str, str]) -> str:
-    if isinstance(role, str):
+    if isinstance(role, str) and "," not in role:
         return role
     if isinstance(role, tuple) and len(role) == 2 and all(isinstance(each, str) for each in role):
-        return f"{role[0]}[{role[1]}]"
+        return f"{users.role_part(role[0], 'role')}[{users.role_part(role[1], 'bucket')}]"
     raise ArgumentError("a role is a name, or a pair of a name and a bucket", objextra=role)
 
 

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlencode
 
-from couchloop.exceptions import CouchbaseError, ErrorContext, InvalidNameError, ProtocolError
+from couchloop.arguments.exact import exact_integer, exact_text
+from couchloop.exceptions import (
+    CouchbaseError,
+    ErrorContext,
+    InvalidNameError,
+    InvalidSettingError,
+    ProtocolError,
+)
 from couchloop.http.refusals import is_success, refusal_of, said_by
 from couchloop.http.service import FORM, JSON, Service, ServiceAnswer, ServiceRequest
+
+_UP_AND_DOWN: Final = (".", "..")
 
 
 class Refusal(NamedTuple):
@@ -26,13 +35,17 @@ class Refusal(NamedTuple):
 
 def checked_name(name: str, what: str) -> str:
     """Return the name of a *what*. Raises InvalidNameError if none can be called so."""
-    if not isinstance(name, str) or not name:
+    exact = exact_text(name)
+    if not exact:
         raise InvalidNameError(f"the name of a {what} is a text that is not empty", objextra=name)
-    return name
+    if exact in _UP_AND_DOWN:
+        # On the way it would be taken for the folder itself, or the one above (RFC 3986, 5.2.4).
+        raise InvalidNameError(f"the name of a {what} is neither . nor ..", objextra=name)
+    return exact
 
 
 def segment(name: str) -> str:
-    """Return a name as a part of a path."""
+    """Return a name, which has been checked, as a part of a path."""
     return quote(name, safe="")
 
 
@@ -44,8 +57,11 @@ def get(service: Service, path: str) -> ServiceRequest:
 def send_form(
     service: Service, method: str, path: str, members: Mapping[str, object]
 ) -> ServiceRequest:
-    """Return a request with a form; members that are None are left out, bools are 0 or 1."""
-    given = {name: _member(value) for name, value in members.items() if value is not None}
+    """Return a request with a form; members that are None are left out, bools are 0 or 1.
+
+    Raises InvalidSettingError (a TypeError) for what is no text that UTF-8 can say, nor a number.
+    """
+    given = {name: _member(name, value) for name, value in members.items() if value is not None}
     return ServiceRequest(service, method, path, urlencode(given).encode(), FORM)
 
 
@@ -60,8 +76,15 @@ def delete(service: Service, path: str) -> ServiceRequest:
     return ServiceRequest(service, "DELETE", path)
 
 
-def _member(value: object) -> object:
-    return int(value) if isinstance(value, bool) else value
+def _member(name: str, value: object) -> object:
+    if isinstance(value, bool):
+        return int(value)
+    number = exact_integer(value)
+    found = exact_text(value) if number is None else number
+    if found is None:
+        # It may be a password: the error does not have it.
+        raise InvalidSettingError(f"{name} is a text in Unicode, or a whole number")
+    return found
 
 
 def read_json(answer: ServiceAnswer) -> Any:

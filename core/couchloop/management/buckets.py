@@ -282,17 +282,21 @@ def _ready_bucket(answer: ServiceAnswer, name: str, progress: Progress | None) -
         return None
     document = read_json(check(answer, Service.MANAGEMENT, bucket=name))
     info = bucket_info(document, answer)
+    is_ready = info.healthy_nodes == len(info.nodes) and _is_mapped(document, info, answer)
     if progress is not None:
         progress(info.healthy_nodes, 0, len(info.nodes))
-    return info if info.healthy_nodes == len(info.nodes) and _is_mapped(document, info) else None
+    return info if is_ready else None
 
 
-def _is_mapped(document: Mapping[str, Any], info: BucketInfo) -> bool:
-    """Whether each vbucket has its node."""
+def _is_mapped(document: Mapping[str, Any], info: BucketInfo, answer: ServiceAnswer) -> bool:
+    """Whether each vbucket has its node. Raises ProtocolError if the answer does not tell."""
     if info.bucket_type is BucketType.MEMCACHED:
         return True
-    places = document.get("vBucketServerMap", {}).get("vBucketMap", [])
-    return bool(places) and all(chain and chain[0] >= 0 for chain in places)
+    try:
+        places = document.get("vBucketServerMap", {}).get("vBucketMap", [])
+        return bool(places) and all(bool(chain) and chain[0] >= 0 for chain in places)
+    except (LookupError, TypeError, AttributeError):
+        raise unreadable(answer) from None
 
 
 def _described(path: str, name: str) -> Steps[BucketInfo]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from couchloop.arguments.exact import exact_text
 from couchloop.exceptions import (
     ArgumentError,
     AuthError,
@@ -96,6 +97,7 @@ def request_of(
         raise ArgumentError(f"the method is one of {', '.join(_METHODS)}", objextra=method)
     if not isinstance(path, str):
         raise ArgumentError(f"the path is str, not {type(path).__name__}")
+    path = str.__str__(path)
     if not isinstance(content_type, str):
         raise ArgumentError(f"the content type is str, not {type(content_type).__name__}")
     return ServiceRequest(
@@ -120,9 +122,12 @@ def _body(content: object) -> bytes:
     if content is None:
         return b""
     if isinstance(content, str):
-        return content.encode()
+        text = exact_text(content)
+        if text is None:
+            raise ArgumentError("the content is no text in Unicode: UTF-8 cannot say it")
+        return text.encode()
     if isinstance(content, bytes | bytearray | memoryview):
-        return bytes(content)
+        return memoryview(content).tobytes()
     raise ArgumentError(f"the content is str or bytes, not {type(content).__name__}")
 
 

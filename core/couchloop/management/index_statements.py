@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
-from couchloop.arguments.exact import exact_integer, is_true
+from couchloop.arguments.exact import exact_integer, exact_text, is_true
 from couchloop.exceptions import (
     ArgumentError,
     CouchbaseError,
@@ -90,9 +90,10 @@ def keyspace(bucket: object, scope: object = None, collection: object = None) ->
 
 def name_of(given: object, what: str) -> str:
     """Return a name that is a text, and not empty."""
-    if not isinstance(given, str) or not given:
+    exact = exact_text(given)
+    if not exact:
         raise InvalidSettingError(f"{what} is a str that is not empty", objextra=given)
-    return str.__str__(given)
+    return exact
 
 
 def quoted(name: str) -> str:

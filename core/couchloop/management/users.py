@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from datetime import datetime
 from enum import Enum
 from typing import Any, Final
 
+from couchloop.arguments.exact import exact_text
 from couchloop.exceptions import (
     ArgumentError,
     FeatureNotAvailableError,
     GroupNotFoundError,
+    InvalidNameError,
     InvalidSettingError,
     UserNotFoundError,
 )
@@ -35,6 +37,8 @@ from couchloop.safety.secret import Secret, as_secret, sealed
 USERS: Final = "/settings/rbac/users"
 _GROUPS: Final = "/settings/rbac/groups"
 _ANY: Final = "*"
+_SEPARATORS: Final = frozenset(",[]:")
+"""What stands between the parts of roles in a list of them."""
 
 
 class AuthDomain(Enum):
@@ -102,8 +106,11 @@ class User:
     """Of a new local user; None: the password stays. Kept as a `Secret`."""
 
     def __post_init__(self) -> None:
-        if self.password is not None:
-            object.__setattr__(self, "password", as_secret(self.password))
+        password: Any = self.password
+        if password is not None:
+            if not isinstance(password, str | bytes | Secret):
+                raise InvalidSettingError(f"a password is a str, not {type(password).__name__}")
+            object.__setattr__(self, "password", as_secret(password))
 
 
 @record(frozen=True, slots=True)
@@ -181,8 +188,8 @@ def upsert_user(
         # What is not said there is not: servers of before 6.5 know no groups.
         "name": user.display_name or None,
         "roles": ",".join(str(role) for role in _roles(user.roles)),
-        "groups": ",".join(user.groups) or None,
-        "password": None if password is None else as_secret(password).text(),
+        "groups": ",".join(_groups(user.groups)) or None,
+        "password": None if password is None else clear(password),
     }
     request = send_form(Service.MANAGEMENT, "PUT", path_of(domain, user.username), form)
     return Procedure("upsert_user", defaults, None, timeout, _done(request))
@@ -201,6 +208,24 @@ def drop_user(
 
 
 @sealed
+def clear(password: str | Secret) -> str:
+    """Return a password as a form has it.
+
+    Raises InvalidSettingError (a TypeError) for what is none, or UTF-8 cannot say.
+    """
+    if not isinstance(password, str | Secret):
+        raise InvalidSettingError(f"a password is a str, not {type(password).__name__}")
+    try:
+        found = exact_text(as_secret(password).text())
+    except UnicodeDecodeError:
+        # It has the password, and so has no part in what is raised.
+        found = None
+    if found is None:
+        raise InvalidSettingError("a password is a text in Unicode")
+    return found
+
+
+@sealed
 def change_password(
     defaults: Defaults, new_password: str | Secret, *, timeout: float | None = None
 ) -> Procedure[None]:
@@ -210,9 +235,7 @@ def change_password(
 
     Raises ServerInvalidArgumentError if it is too weak.
     """
-    if not isinstance(new_password, str | Secret):
-        raise InvalidSettingError(f"a password is a str, not {type(new_password).__name__}")
-    form = {"password": as_secret(new_password).text()}
+    form = {"password": clear(new_password)}
     request = send_form(Service.MANAGEMENT, "POST", "/controller/changePassword", form)
     return Procedure("change_password", defaults, None, timeout, _done(request))
 
@@ -364,18 +387,52 @@ def _role(document: Any) -> Role:
 
 
 def _roles(roles: Iterable[Role]) -> Iterable[Role]:
-    for role in roles:
+    for role in listed(roles, "roles"):
         if not isinstance(role, Role):
             raise InvalidSettingError(f"a role is a Role, not {type(role).__name__}", objextra=role)
+        role_part(role.name, "role")
+        for part, what in ((role.bucket, "bucket"), (role.scope, "scope")):
+            if part is not None:
+                role_part(part, what)
+        if role.collection is not None:
+            role_part(role.collection, "collection")
         yield role
+
+
+def role_part(name: str, what: str) -> str:
+    """Return a name as a list of roles may have it. Raises InvalidNameError.
+
+    With a comma in it there would be another role in the list, which nobody has asked for.
+    """
+    exact = checked_name(name, what)
+    if not _SEPARATORS.isdisjoint(exact):
+        raise InvalidNameError(f"the name of a {what} has none of , [ ] :", objextra=name)
+    return exact
+
+
+def listed(given: Any, what: str) -> Iterable[Any]:
+    """Return several of a user's things. Raises InvalidSettingError (a TypeError) for one alone."""
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+        raise InvalidSettingError(
+            f"{what} are a list or a tuple, not {type(given).__name__}", objextra=given
+        )
+    return given
+
+
+def _groups(groups: Iterable[str]) -> Iterable[str]:
+    for group in listed(groups, "groups"):
+        name = checked_name(group, "group")
+        if "," in name:
+            raise InvalidNameError("the name of a group has no comma", objextra=group)
+        yield name
 
 
 def domain_of(given: AuthDomain | str) -> AuthDomain:
     """Return the domain that is meant. Raises ArgumentError if there is none such."""
-    try:
-        return AuthDomain(given)
-    except ValueError:
-        raise ArgumentError("the domain of a user is local or external", objextra=given) from None
+    for domain in AuthDomain:
+        if given is domain or (isinstance(given, str) and str.__str__(given) == domain.value):
+            return domain
+    raise ArgumentError("the domain of a user is local or external", objextra=given)
 
 
 def path_of(domain: AuthDomain | str, username: str) -> str:

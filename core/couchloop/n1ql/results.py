@@ -24,7 +24,12 @@ def duration(said: object) -> timedelta | None:
     """Return a time as the service writes it (`1m2.5s`, `837.425µs`); None: it is none."""
     if not isinstance(said, str) or not re.fullmatch(f"(?:{_PART})+", said, re.ASCII):
         return None
-    return timedelta(seconds=sum(float(n) * _UNITS[unit] for n, unit in re.findall(_PART, said)))
+    try:
+        return timedelta(
+            seconds=sum(float(n) * _UNITS[unit] for n, unit in re.findall(_PART, said))
+        )
+    except OverflowError:
+        return None
 
 
 class QueryWarning:

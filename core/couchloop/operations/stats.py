@@ -180,7 +180,7 @@ def _groups(keys: Key | Iterable[Key] | None) -> list[bytes]:
     if isinstance(keys, str | bytes):
         keys = [keys]
     try:
-        groups = [each.encode() if isinstance(each, str) else exact_bytes(each) for each in keys]
+        groups = [str.encode(each) if isinstance(each, str) else exact_bytes(each) for each in keys]
     except (TypeError, UnicodeError) as error:
         raise ArgumentError("stats takes the name of a group, or several") from error
     return groups or [b""]

@@ -69,7 +69,7 @@ def _turned(data: bytes) -> bytes:
     return (int.from_bytes(data) ^ int.from_bytes(pad)).to_bytes(len(data))
 
 
-def as_secret(secret: str | Secret) -> Secret:
+def as_secret(secret: str | bytes | Secret) -> Secret:
     """Return *secret* as it is to be kept."""
     return secret if isinstance(secret, Secret) else Secret(secret)
 

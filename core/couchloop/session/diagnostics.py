@@ -6,9 +6,10 @@ import json
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
+from couchloop.arguments.exact import exact_integer
 from couchloop.exceptions import ArgumentError
 from couchloop.kv.connection import Connection, State
-from couchloop.session.health import ClusterState, cluster_state, why
+from couchloop.session.health import ClusterState, cluster_state, report_name, why
 from couchloop.session.services.pings import TYPES, ServiceType
 
 if TYPE_CHECKING:
@@ -88,15 +89,16 @@ def diagnostics_of(
         report_id: goes into the report; None: one that nobody else has.
         version: 2 (RFC 0061), or 1: the lists of SDK 2.5 (`config`) and of RFC 0034 (`services`).
 
-    Raises ArgumentError for another version.
+    Raises ArgumentError for another version, InvalidSettingError for an id that is no text.
     """
-    if version not in {1, 2}:
+    if exact_integer(version) not in (1, 2):
         raise ArgumentError("version must be 1 or 2", objextra=version)
+    name = report_name(report_id)
     view = services[0]
     entries = [entry for each in data for entry in _data_entries(each, now)]
     report: dict[str, Any] = {
         "version": version,
-        "id": view.connections.nonce() if report_id is None else report_id,
+        "id": view.connections.nonce() if name is None else name,
         "sdk": view.shared.settings.agent,
     }
     lists = {"kv": entries} if entries else {}

@@ -10,11 +10,13 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Any, Final
 
+from couchloop.arguments.exact import exact_text
 from couchloop.arguments.times import exact_seconds
 from couchloop.exceptions import (
     ArgumentError,
     CouchbaseError,
     ErrorContext,
+    InvalidSettingError,
     NodeTimeoutError,
     UnambiguousTimeoutError,
     own_copy,
@@ -357,6 +359,17 @@ def _nothing_yet() -> NodeTimeoutError:
     return NodeTimeoutError("the node did not finish the handshake in the time given")
 
 
+def report_name(given: object) -> str | None:
+    """Return the id that a report is to have; None: none is given.
+
+    Raises InvalidSettingError (a TypeError) for what is no text.
+    """
+    found = None if given is None else exact_text(given)
+    if found is None and given is not None:
+        raise InvalidSettingError("report_id is a text in Unicode", objextra=given)
+    return found
+
+
 def wait_until_ready(
     defaults: Defaults,  # noqa: ARG001 - every builder has it
     timeout: float,
@@ -379,8 +392,8 @@ def wait_until_ready(
     CleartextPasswordError at once if a service would be told the password without TLS; what
     opening the bucket met, once that has failed for good.
     """
-    if desired_state not in {ClusterState.ONLINE, ClusterState.DEGRADED}:
+    if desired_state is not ClusterState.ONLINE and desired_state is not ClusterState.DEGRADED:
         raise ArgumentError(
-            f"wait for ClusterState.ONLINE or ClusterState.DEGRADED, not for {desired_state!r}"
+            "wait for ClusterState.ONLINE or ClusterState.DEGRADED", objextra=desired_state
         )
     return Readiness(timeout, desired_state, (True, ()) if services is None else chosen(services))

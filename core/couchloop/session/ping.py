@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from couchloop.hot.operation import Defaults
-from couchloop.session.health import Waiter, why
+from couchloop.session.health import Waiter, report_name, why
 from couchloop.session.services.pings import (
     TYPES,
     PingStatus,
@@ -247,8 +247,10 @@ def ping(
         timeout: seconds that each node has; None: as operations.
         report_id: goes into the report; None: one that nobody else has.
 
-    Raises ArgumentError for a service that does not exist; InvalidTimeoutError; what opening the
-    bucket met, once that has failed. A node that does not answer, or is not connected, raises
-    nothing: the report says so, and which services would have been told the password in clear text.
+    Raises ArgumentError for a service that does not exist; InvalidTimeoutError; InvalidSettingError
+    for an id that is no text; what opening the bucket met, once that has failed. A node that does
+    not answer, or is not connected, raises nothing: the report says so, and which services would
+    have been told the password in clear text.
     """
-    return Ping(defaults.timeout if timeout is None else timeout, chosen(services), report_id)
+    name = report_name(report_id)
+    return Ping(defaults.timeout if timeout is None else timeout, chosen(services), name)

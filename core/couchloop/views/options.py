@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any, Final
 
@@ -97,8 +97,10 @@ OTHERS: Final = (
 
 def query_of(options: Mapping[str, Any]) -> ViewQuery:
     """Return the parameters that *options* mean. Raises ArgumentError, InvalidSettingError."""
-    texts = options.get("query_string") or ()
-    if isinstance(texts, str) or not all(isinstance(each, str) for each in texts):
+    texts = options.get("query_string")
+    texts = () if texts is None else texts
+    is_list = isinstance(texts, Iterable) and not isinstance(texts, str)
+    if not is_list or not all(isinstance(each, str) for each in texts):
         raise InvalidSettingError(
             "query_string is a list of texts, each a parameter with its value", objextra=texts
         )

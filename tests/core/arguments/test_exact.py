@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchloop.arguments.exact import exact_bytes, exact_integer, is_quiet, is_true
+from couchloop.arguments.exact import exact_bytes, exact_integer, exact_text, is_quiet, is_true
 from couchloop.exceptions import InvalidSettingError
 
 
@@ -66,6 +66,34 @@ def test_no_bytes(given: object) -> None:
     """Nothing else does, nor does a view of wider items."""
     with pytest.raises(TypeError):
         exact_bytes(given)
+
+
+class Text(str):
+    """A text that lies."""
+
+    __slots__ = ()
+
+    def encode(self, *_: Any, **__: Any) -> Any:
+        """Return what is no bytes."""
+        return "no"
+
+    def __len__(self) -> int:
+        return 0
+
+
+@given(st.text())
+def test_text(text: str) -> None:
+    """Whatever UTF-8 can say becomes a str."""
+    for held in (text, Text(text)):
+        exact = exact_text(held)
+        assert type(exact) is str
+        assert exact == text
+
+
+@pytest.mark.parametrize("given", [b"a", 7, None, [], "a\ud800", "\udfff"])
+def test_no_text(given: object) -> None:
+    """Lone surrogates are in no UTF-8, and so on no way to a server."""
+    assert exact_text(given) is None
 
 
 @given(st.booleans() | st.integers())

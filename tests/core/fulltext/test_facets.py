@@ -82,6 +82,8 @@ def test_by_name() -> None:
         lambda: DateFacet("d").add_range("r"),
         lambda: DateFacet("d").add_range("r", 2012),  # type: ignore[arg-type]
         lambda: Facet(1),  # type: ignore[arg-type]
+        lambda: FacetDict(5),  # type: ignore[arg-type]
+        lambda: FacetDict("abc"),  # type: ignore[arg-type]
         lambda: TermFacet("f", "3"),  # type: ignore[arg-type]
     ],
 )

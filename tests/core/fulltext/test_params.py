@@ -167,6 +167,7 @@ def test_one_consistency() -> None:
         ({"sort": [1]}, ArgumentError),
         ({"consistency": "request_plus"}, InvalidSearchError),
         ({"scan_consistency": "at_plus"}, InvalidSearchError),
+        ({"scan_consistency": ["not_bounded"]}, InvalidSearchError),
         ({"timeout": 0}, InvalidTimeoutError),
         ({"timeout": "1s"}, InvalidTimeoutError),
         ({"timeout": timedelta(seconds=-1)}, InvalidTimeoutError),

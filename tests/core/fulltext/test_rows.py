@@ -121,9 +121,9 @@ def test_request() -> None:
     assert asked.path == "/api/bucket/tra%2Fvel/scope/a%20b/index/ix/query"
 
 
-@pytest.mark.parametrize("index", ["", None, 5, b"ix"])
+@pytest.mark.parametrize("index", ["", None, 5, b"ix", ".", "..", "a\ud800"])
 def test_no_index(index: Any) -> None:
-    """The name of an index is a text that is not empty."""
+    """The name of an index is a text that is not empty, and can be in a path."""
     with pytest.raises((TypeError, ValueError)):
         SearchRows("search", defaults(), index, "a", Params(), None, 1.0)
 

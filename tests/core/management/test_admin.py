@@ -75,6 +75,15 @@ def test_bad_arguments() -> None:
         with pytest.raises(ArgumentError) as caught:
             make()
         assert "secret" not in str(caught.value)
+    for roles in ("admin", {"admin": 1}, 5):
+        with pytest.raises(InvalidSettingError):
+            upsert(DEFAULTS, "local", "a", "secret1", roles)
+    for role in ("ro_admin,admin", ("data_reader", "b],admin["), ("a,b", "c")):
+        with pytest.raises(ArgumentError):
+            upsert(DEFAULTS, "local", "a", "secret1", [role])
+    for odd in (["x"], object(), 1.5, "\ud800"):
+        with pytest.raises(InvalidSettingError):
+            admin.bucket_create(DEFAULTS, "a", replicas=odd)  # type: ignore[arg-type]
     with pytest.raises(InvalidSettingError):
         update(DEFAULTS, "a", None)
     with pytest.raises(InvalidNameError):

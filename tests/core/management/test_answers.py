@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
+from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchloop.exceptions import BucketNotFoundError, CouchbaseError, HTTPError
+from couchloop.exceptions import (
+    BucketNotFoundError,
+    CouchbaseError,
+    HTTPError,
+    InvalidNameError,
+    InvalidSettingError,
+)
 from couchloop.http.service import FORM, JSON, Service, ServiceAnswer
 from couchloop.management.answers import (
     Refusal,
     check,
+    checked_name,
     delete,
     get,
     read_json,
@@ -47,6 +56,37 @@ def test_no_answer_is_too_odd(status: int, body: bytes, service: Service) -> Non
     assert (context.node, context.bucket) == ("node:8091", "b")
     assert str(caught.value).isprintable()
     assert f"HTTP {status}" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", None, 5, b"a", ".", "..", "a\ud800"])
+def test_names(name: Any) -> None:
+    """No name leads to another path, and each can be said in one."""
+    with pytest.raises(InvalidNameError):
+        checked_name(name, "bucket")
+
+
+def test_names_of_many_kinds() -> None:
+    """Whatever else is in a name stays one part of the path."""
+
+    class Odd(str):
+        __slots__ = ()
+
+        def __len__(self) -> int:
+            return 0
+
+    for name in ("...", ".a", "%2e%2e", "a/../b", "é", Odd("odd")):
+        found = checked_name(name, "bucket")
+        assert type(found) is str
+        assert "/" not in segment(found)
+        assert unquote(segment(found)) == found
+
+
+@pytest.mark.parametrize("value", ["\ud800", b"a", 1.5, [], {}, object()])
+def test_forms(value: Any) -> None:
+    """A form has texts and numbers; what it cannot say is in no error, for it may be a secret."""
+    with pytest.raises(InvalidSettingError) as caught:
+        send_form(Service.MANAGEMENT, "POST", "/", {"password": value})
+    assert (caught.value.__context__, caught.value.objextra) == (None, None)
 
 
 def test_order() -> None:

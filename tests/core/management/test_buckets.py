@@ -229,6 +229,17 @@ def test_unreadable(body: bytes) -> None:
         answered(buckets.get_bucket(DEFAULTS, "a"), [(200, body)])
 
 
+@pytest.mark.parametrize(
+    "places", [5, [], {"vBucketMap": 5}, {"vBucketMap": [5]}, {"vBucketMap": [["0"]]}, None]
+)
+def test_unreadable_places(places: object) -> None:
+    """Nor can it be told whether such a bucket is ready."""
+    document = json.loads(Path(__file__).with_name("bucket.json").read_text(encoding="utf-8"))
+    document["vBucketServerMap"] = places
+    with pytest.raises(ProtocolError, match="cannot be read"):
+        answered(buckets.wait_ready(DEFAULTS, "a"), [(200, json.dumps(document).encode())])
+
+
 def test_a_servers_own_description() -> None:
     """What a server of 7.0 has said is read."""
     document = json.loads(Path(__file__).with_name("bucket.json").read_text(encoding="utf-8"))

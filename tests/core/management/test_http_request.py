@@ -61,6 +61,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"service": Service.QUERY}, "the service is one of"),
     ({"path": b"/"}, "the path is str, not bytes"),
     ({"content": 5}, "the content is str or bytes, not int"),
+    ({"content": "\ud800"}, "the content is no text in Unicode: UTF-8 cannot say it"),
     ({"content_type": 5, "content": "x"}, "the content type is str, not int"),
     ({"response_format": FMT_PICKLE}, "FMT_JSON, FMT_UTF8 or FMT_BYTES"),
 ]

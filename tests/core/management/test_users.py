@@ -135,6 +135,11 @@ def test_bad_arguments() -> None:
         lambda: users.upsert_group(DEFAULTS, "writers"),  # type: ignore[arg-type]
         lambda: users.upsert_user(DEFAULTS, User("a", roles=("admin",))),  # type: ignore[arg-type]
         lambda: users.change_password(DEFAULTS, 5),  # type: ignore[arg-type]
+        lambda: User("a", password=5),  # type: ignore[arg-type]
+        lambda: users.upsert_user(DEFAULTS, User("a", display_name=["b"])),  # type: ignore[arg-type]
+        lambda: users.upsert_user(DEFAULTS, User("a", roles=Role("admin"))),  # type: ignore[arg-type]
+        lambda: users.upsert_user(DEFAULTS, User("a", groups="readers")),  # type: ignore[arg-type]
+        lambda: users.upsert_group(DEFAULTS, Group("a", description=b"b")),  # type: ignore[arg-type]
     ]
     for make in made:
         with pytest.raises(InvalidSettingError):
@@ -144,6 +149,42 @@ def test_bad_arguments() -> None:
             users.get_user(DEFAULTS, name)  # type: ignore[arg-type]
         with pytest.raises(InvalidNameError):
             users.get_group(DEFAULTS, name)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "role",
+    [
+        Role("ro_admin,admin"),
+        Role("data_reader", "b],admin,data_reader[c"),
+        Role("data_reader", "b", "s:c"),
+        Role("data_reader", "b", "s", "c,d"),
+        Role("data_reader", 5),  # type: ignore[arg-type]
+        Role(None),  # type: ignore[arg-type]
+    ],
+)
+def test_one_role_is_one(role: Role) -> None:
+    """No name can add a role to the list, or a group, which nobody has asked for."""
+    with pytest.raises(InvalidNameError):
+        users.upsert_user(DEFAULTS, User("a", roles=(role,)))
+    with pytest.raises(InvalidNameError):
+        users.upsert_group(DEFAULTS, Group("a", roles=(role,)))
+    with pytest.raises(InvalidNameError):
+        users.upsert_user(DEFAULTS, User("a", groups=("readers,admins",)))
+
+
+@pytest.mark.parametrize("password", ["hidden\ud800", Secret(b"hidden\xff")])
+def test_passwords_that_no_form_has(password: Any) -> None:
+    """They are refused, and what is raised does not hold them."""
+    made: list[Any] = [
+        lambda: users.change_password(DEFAULTS, password),
+        lambda: users.upsert_user(DEFAULTS, User("a", password=password)),
+    ]
+    for build in made:
+        with pytest.raises(InvalidSettingError) as caught:
+            build()
+        error = caught.value
+        assert (error.__cause__, error.__context__, error.objextra) == (None, None, None)
+        assert "hidden" not in str(error)
 
 
 def test_passwords_are_hidden(manager: Manager) -> None:

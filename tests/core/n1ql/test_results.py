@@ -75,7 +75,9 @@ def test_durations(said: str, seconds: float) -> None:
     assert duration(said) == timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize("said", [None, 1, "", "1", "soon", "1x", "-1s", "1s "])
+@pytest.mark.parametrize(
+    "said", [None, 1, "", "1", "soon", "1x", "-1s", "1s ", "9" * 20 + "h", "9" * 999 + "s"]
+)
 def test_no_durations(said: object) -> None:
     """Anything else is none."""
     assert duration(said) is None

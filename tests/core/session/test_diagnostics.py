@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from couchloop.exceptions import (
-    ArgumentError,
-)
+from couchloop.exceptions import ArgumentError, InvalidSettingError
 from couchloop.operations import document as operations
 from couchloop.session.diagnostics import diagnostics
 from couchloop.session.health import ClusterState, cluster_state
@@ -61,8 +59,17 @@ class TestDiagnostics:
         assert [entry["status"] for entry in report["config"]] == ["connected"] * 3
         assert report["services"]["kv"] == report["config"]
         assert report["config"][0]["scope"] == "default"
-        with pytest.raises(ArgumentError, match="version"):
-            diagnostics(w.session.health, w.now, version=3)
+        odd: Any
+        for odd in (3, True, None, "2", [2]):
+            with pytest.raises(ArgumentError, match="version"):
+                diagnostics(w.session.health, w.now, version=odd)
+
+    @pytest.mark.parametrize("report_id", [5, b"a", [], object(), "\ud800"])
+    def test_bad_id(self, report_id: Any) -> None:
+        """A report is JSON, and so is its id."""
+        w = opened()
+        with pytest.raises(InvalidSettingError):
+            diagnostics(w.session.health, w.now, report_id)
 
     def test_own_ids(self) -> None:
         """Without an id each report gets another."""

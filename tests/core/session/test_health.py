@@ -103,7 +103,7 @@ class TestReadiness:
         assert caught.value.context is not None
         assert [node for node, _ in caught.value.context.seeds] == [str(first), str(second)]
 
-    @pytest.mark.parametrize("state", [ClusterState.OFFLINE, "online", None])
+    @pytest.mark.parametrize("state", [ClusterState.OFFLINE, "online", None, [], {}])
     def test_bad_state(self, state: Any) -> None:
         """Nobody waits for a cluster to be offline."""
         with pytest.raises(ArgumentError):

@@ -9,6 +9,7 @@ import pytest
 
 from couchloop.exceptions import (
     CleartextPasswordError,
+    InvalidSettingError,
     InvalidTimeoutError,
     ObjectDestroyedError,
     RequestCanceledError,
@@ -151,6 +152,12 @@ class TestPing:
             pinging.result()
         with pytest.raises(ObjectDestroyedError):
             w.do(ping(w.defaults))
+
+    @pytest.mark.parametrize("report_id", [5, b"a", [], object(), "\ud800"])
+    def test_bad_id(self, report_id: Any) -> None:
+        """A report is JSON, and so is its id."""
+        with pytest.raises(InvalidSettingError):
+            ping(opened().defaults, report_id=report_id)
 
     @pytest.mark.parametrize("timeout", [0, -1, True, "1", float("nan"), float("inf"), 1e9])
     def test_bad_timeout(self, timeout: Any) -> None:

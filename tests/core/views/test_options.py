@@ -47,6 +47,8 @@ def test_parameters(options: dict[str, Any], encoded: str) -> None:
         ({"raw": {"x": 1}}, ArgumentError),
         ({"query_string": "x=1"}, InvalidSettingError),
         ({"query_string": [1]}, InvalidSettingError),
+        ({"query_string": 1}, InvalidSettingError),
+        ({"query_string": object()}, InvalidSettingError),
         ({"query_string": ["a b"]}, ArgumentError),
         ({"limit": "many"}, ArgumentError),
     ],
