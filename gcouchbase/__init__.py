@@ -5,4 +5,6 @@ Works with and without monkey patching, and patches nothing itself.
 
 from couchloop.neighbours import need
 
+__all__: list[str] = []
+
 need("gevent", "gcouchbase", "gevent")

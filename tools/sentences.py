@@ -29,6 +29,8 @@ from __future__ import annotations
 
 from typing import Final
 
+__all__ = ["SENTENCES"]
+
 SENTENCES: Final = {
 '''
 

@@ -5,4 +5,6 @@ Importing this package, or any module of it, installs no reactor.
 
 from couchloop.neighbours import need
 
+__all__: list[str] = []
+
 need("twisted", "txcouchbase", "twisted")

@@ -4,6 +4,17 @@ import warnings
 
 from couchloop import neighbours
 
+__all__ = [
+    "COMPRESS_FORCE",
+    "COMPRESS_IN",
+    "COMPRESS_INOUT",
+    "COMPRESS_NONE",
+    "COMPRESS_OUT",
+    "LOCKMODE_EXC",
+    "LOCKMODE_NONE",
+    "LOCKMODE_WAIT",
+]
+
 __version__ = "0.1.0"
 
 LOCKMODE_NONE = 0

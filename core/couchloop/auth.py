@@ -14,6 +14,14 @@ from typing import NamedTuple, Self
 from couchloop.exceptions import ArgumentError
 from couchloop.safety.secret import Secret, as_secret, sealed
 
+__all__ = [
+    "Authenticator",
+    "CertAuthenticator",
+    "ClassicAuthenticator",
+    "Credentials",
+    "PasswordAuthenticator",
+]
+
 
 class Credentials(NamedTuple):
     """A user name and its password."""

@@ -1702,3 +1702,20 @@ def status_error(status: int, opcode: int, cas: int) -> type[CouchbaseError]:
     if status == _KEY_EEXISTS and cas and opcode not in _ADDS:
         return CasMismatchError
     return _BY_STATUS_AND_OPCODE.get((status, opcode)) or _BY_STATUS.get(status, ServerError)
+
+
+def _public() -> list[str]:
+    """Return what `import *` gives: SDK 2.5's categories, all classes, `exc_from_rc`."""
+    return [
+        "exc_from_rc",
+        *(
+            name
+            for name, value in globals().items()
+            if (type(value) is int and name.isupper() and name[0] != "_")
+            or (isinstance(value, type) and value.__module__ == __name__ and name[0] != "_")
+        ),
+    ]
+
+
+# Not by its name: type checkers want the whole list there, and know what is made here without.
+globals()["__all__"] = _public()

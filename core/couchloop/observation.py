@@ -9,6 +9,21 @@ from typing import Any, Final, Protocol
 
 from couchloop.exceptions import CouchbaseError
 
+__all__ = [
+    "KV",
+    "MANAGEMENT",
+    "AnyObserver",
+    "CallObserver",
+    "Completed",
+    "Ended",
+    "LateAnswer",
+    "NodeChange",
+    "NodeEvent",
+    "NodeObserver",
+    "Observer",
+    "Started",
+]
+
 KV: Final = "kv"
 """The data service, by RFC 0067's name."""
 MANAGEMENT: Final = "management"

@@ -16,6 +16,19 @@ from couchloop.arguments.times import LONGEST
 from couchloop.exceptions import ArgumentError
 from couchloop.records import record
 
+__all__ = [
+    "BestEffort",
+    "FailFast",
+    "GivenUp",
+    "Policies",
+    "RetryReason",
+    "RetryRequest",
+    "RetryStrategy",
+    "check_strategy",
+    "controlled_backoff",
+    "decision",
+]
+
 
 class RetryReason(StrEnum):
     """Why an operation could not be done yet; the names are those of RFC 0049."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+__all__ = ["SENTENCES"]
+
 SENTENCES: Final = {
     "AlreadyQueriedError": "The rows of a request are given once.",
     "AmbiguousAnswerError": "The answer ended before it was complete: whether the request was carried out is unknown.",

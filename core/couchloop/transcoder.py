@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 else:
     pickle = Module("pickle", globals())
 
+__all__ = [
+    "FMT_AUTO", "FMT_BYTES", "FMT_JSON", "FMT_PICKLE", "FMT_UTF8", "JSONTranscoder",
+    "LegacyTranscoder", "LegacyTranscoderPP", "OneWayTranscoder", "RawBinaryTranscoder",
+    "RawJSONTranscoder", "RawStringTranscoder", "Transcoder", "TranscoderPP",
+    "set_json_converters", "set_pickle_converters",
+]  # fmt: skip
+
 FMT_JSON: Final = 0x02000000
 """JSON."""
 FMT_PICKLE: Final = 0x01000001
@@ -98,9 +105,8 @@ def _plain_encode(value: object, encoders: tuple[_Encode, _Encode] = _RECORDS_TO
         raise
     except Exception as error:
         # Of a subclass of dict, say, whose methods are the user's.
-        raise ValueFormatError(
-            f"The value cannot be written as JSON: {type(error).__name__}", inner_cause=error
-        ) from error
+        text = f"The value cannot be written as JSON: {type(error).__name__}"
+        raise ValueFormatError(text, inner_cause=error) from error
 
 
 def _plain_decode(data: Buffer) -> Value:
@@ -263,11 +269,8 @@ class Transcoder:
         try:
             return str(key, "utf-8")
         except UnicodeDecodeError as error:
-            raise ValueFormatError(
-                "The key's bytes are not UTF-8: give it as bytes, not as text",
-                key=key,
-                inner_cause=error,
-            ) from error
+            text = "The key's bytes are not UTF-8: give it as bytes, not as text"
+            raise ValueFormatError(text, key=key, inner_cause=error) from error
 
     def encode_value(self, value: object, format: int = FMT_JSON) -> tuple[bytes, int]:  # noqa: A002
         """Return the value's bytes and the flags that say how to read them.
@@ -362,20 +365,16 @@ class Transcoder:
         try:
             return value.encode()
         except UnicodeEncodeError as error:
-            raise ValueFormatError(
-                f"The text has no form in UTF-8 ({error.reason}): FMT_JSON can write it",
-                inner_cause=error,
-            ) from error
+            text = f"The text has no form in UTF-8 ({error.reason}): FMT_JSON can write it"
+            raise ValueFormatError(text, inner_cause=error) from error
 
     @staticmethod
     def _decode_utf8(value: Buffer) -> str:
         try:
             return str(value, "utf-8")
         except UnicodeDecodeError as error:
-            raise ValueFormatError(
-                f"The value is flagged as text, but is no UTF-8 ({error.reason}); {_AS_BYTES}",
-                inner_cause=error,
-            ) from error
+            text = f"The value is flagged as text, but is no UTF-8 ({error.reason}); {_AS_BYTES}"
+            raise ValueFormatError(text, inner_cause=error) from error
 
     def _encode_auto(self, value: object) -> tuple[bytes, int]:
         if isinstance(value, str):

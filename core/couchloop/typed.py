@@ -25,6 +25,19 @@ if TYPE_CHECKING:
 else:
     msgspec = Module("msgspec", globals()) if find_spec("msgspec") else None
 
+__all__ = [
+    "TYPES",
+    "check_installed",
+    "convert",
+    "decoder_of",
+    "encode_record",
+    "is_about_type",
+    "is_decoded",
+    "is_record",
+    "misfit",
+    "plain",
+]
+
 _INSTALL: Final = "pip install 'couchloop[fast]'"
 
 TYPES: Final = 256

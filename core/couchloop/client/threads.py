@@ -46,6 +46,13 @@ else:
     # Who manages nothing need not load the managers.
     managers = Module("couchloop.client.thread_managers", globals())
 
+__all__ = [
+    "ThreadSafeBucket",
+    "ThreadSafeCluster",
+    "ThreadSafeCollection",
+    "ThreadSafeScope",
+]
+
 Cross = Callable[[Any], Crossing]
 """Gives the way to the loop of a driver."""
 

@@ -8,6 +8,20 @@ from couchloop import exceptions
 from couchloop.exceptions import CouchbaseError
 from couchloop.observation import KV, Ended, Started
 
+__all__ = [
+    "BOUNDARIES",
+    "DEFAULT",
+    "DURATION",
+    "OTHER",
+    "SYSTEM",
+    "collection",
+    "durability",
+    "error_type",
+    "failed",
+    "operation",
+    "scope",
+]
+
 DURATION: Final = "db.client.operation.duration"
 """The name of the metric: the time of a call in seconds."""
 BOUNDARIES: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)

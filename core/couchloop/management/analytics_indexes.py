@@ -23,6 +23,12 @@ from couchloop.management.answers import get, read_json, unreadable
 from couchloop.operations.procedure import Procedure, Steps
 from couchloop.records import record
 
+__all__ = [
+    "AnalyticsDataType",
+    "AnalyticsDataset",
+    "AnalyticsIndex",
+]
+
 DEFAULT: Final = "Default"
 """The dataverse that is there from the start."""
 LOCAL: Final = "Local"

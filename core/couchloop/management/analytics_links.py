@@ -19,6 +19,15 @@ from couchloop.management.answers import get, read_json, segment, send_form, unr
 from couchloop.operations.procedure import Procedure, Steps
 from couchloop.safety.secret import Secret, sealed
 
+__all__ = [
+    "AnalyticsEncryptionLevel",
+    "AnalyticsLink",
+    "AnalyticsLinkType",
+    "AzureBlobExternalAnalyticsLink",
+    "CouchbaseRemoteAnalyticsLink",
+    "S3ExternalAnalyticsLink",
+]
+
 _ROOT: Final = "/analytics/link"
 
 

@@ -36,6 +36,16 @@ from couchloop.management.answers import (
 from couchloop.operations.procedure import Pause, Procedure, Steps
 from couchloop.records import record
 
+__all__ = [
+    "BucketInfo",
+    "BucketSettings",
+    "BucketType",
+    "CompressionMode",
+    "ConflictResolutionType",
+    "EvictionPolicyType",
+    "StorageBackend",
+]
+
 _BUCKETS: Final = "/pools/default/buckets"
 _MIB: Final = 1 << 20
 _POLL: Final = 0.2

@@ -10,6 +10,11 @@ from couchloop.management.answers import check, get, read_json, unreadable
 from couchloop.operations.procedure import Procedure, Steps
 from couchloop.records import record
 
+__all__ = [
+    "ClusterInfo",
+    "NodeInfo",
+]
+
 
 @record(frozen=True, slots=True)
 class NodeInfo:

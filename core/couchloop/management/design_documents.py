@@ -33,6 +33,12 @@ from couchloop.management.answers import (
 from couchloop.management.defaults import BucketDefaults
 from couchloop.operations.procedure import Procedure, Steps
 
+__all__ = [
+    "DesignDocument",
+    "DesignDocumentNamespace",
+    "View",
+]
+
 DEVELOPMENT: Final = "dev_"
 """What names of design documents for development begin with, on the server."""
 DESIGN: Final = "_design/"

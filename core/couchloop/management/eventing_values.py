@@ -12,6 +12,29 @@ from couchloop.arguments.exact import exact_integer
 from couchloop.exceptions import InvalidNameError, InvalidSettingError
 from couchloop.safety.secret import Secret, as_secret
 
+__all__ = [
+    "EventingFunction",
+    "EventingFunctionBucketAccess",
+    "EventingFunctionBucketBinding",
+    "EventingFunctionConstantBinding",
+    "EventingFunctionDcpBoundary",
+    "EventingFunctionDeploymentStatus",
+    "EventingFunctionKeyspace",
+    "EventingFunctionLanguageCompatibility",
+    "EventingFunctionLogLevel",
+    "EventingFunctionProcessingStatus",
+    "EventingFunctionQueryConsistency",
+    "EventingFunctionSettings",
+    "EventingFunctionState",
+    "EventingFunctionStatus",
+    "EventingFunctionUrlAuthBasic",
+    "EventingFunctionUrlAuthBearer",
+    "EventingFunctionUrlAuthDigest",
+    "EventingFunctionUrlBinding",
+    "EventingFunctionUrlNoAuth",
+    "EventingFunctionsStatus",
+]
+
 _DEFAULT: Final = "_default"
 
 

@@ -20,6 +20,10 @@ from couchloop.http.service import JSON, Service, ServiceAnswer, ServiceRequest
 from couchloop.operations.procedure import Procedure, Steps
 from couchloop.transcoder import FMT_BYTES, FMT_JSON, FMT_UTF8, decode_json
 
+__all__ = [
+    "HttpResult",
+]
+
 _METHODS: Final = ("GET", "POST", "PUT", "DELETE", "PATCH")
 _FORMATS: Final = (FMT_JSON, FMT_BYTES, FMT_UTF8)
 

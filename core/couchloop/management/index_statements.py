@@ -31,6 +31,11 @@ from couchloop.operations.procedure import Pause, Steps, asked_until_run
 from couchloop.records import record
 from couchloop.retries import RetryReason
 
+__all__ = [
+    "Keyspace",
+    "QueryIndex",
+]
+
 _DEFAULT: Final = "_default"
 PRIMARY: Final = "#primary"
 """How a primary index is called that was given no name."""

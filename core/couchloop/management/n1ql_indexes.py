@@ -32,6 +32,10 @@ from couchloop.management.index_statements import (
 )
 from couchloop.operations.procedure import Procedure, Steps
 
+__all__ = [
+    "N1qlIndex",
+]
+
 
 class N1qlIndex:
     """An index, as SDK 2.5 has it.

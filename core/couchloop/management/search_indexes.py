@@ -38,6 +38,10 @@ from couchloop.management.answers import (
 from couchloop.management.defaults import ScopeDefaults
 from couchloop.operations.procedure import Procedure, Steps
 
+__all__ = [
+    "SearchIndex",
+]
+
 
 @dataclass(frozen=True, slots=True)
 class SearchIndex:

@@ -34,6 +34,17 @@ from couchloop.operations.procedure import Procedure, Steps
 from couchloop.records import record
 from couchloop.safety.secret import Secret, as_secret, sealed
 
+__all__ = [
+    "AuthDomain",
+    "Group",
+    "Origin",
+    "Role",
+    "RoleAndDescription",
+    "RoleAndOrigins",
+    "User",
+    "UserAndMetadata",
+]
+
 USERS: Final = "/settings/rbac/users"
 _GROUPS: Final = "/settings/rbac/groups"
 _ANY: Final = "*"
