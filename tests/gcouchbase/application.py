@@ -47,18 +47,19 @@ def main(when: str, connection_string: str) -> None:
         large = "x" * 5_000_000
         bucket.upsert("large", large)
         assert bucket.get("large").value == large
-        # A request that is never answered: ticks happen between its call and its error.
+        # A request that is never answered: ticks happen between its call and its error. On a busy
+        # machine it may be one: that is due before.
         before = ticks
         try:
             bucket.get("silent", timeout=0.1)
         except TimeoutError:
-            say("timeout", ticks > before + 5)
+            say("timeout", ticks > before)
         before = ticks
         try:
             with gevent.Timeout(0.1):
                 bucket.get("silent")
         except gevent.Timeout:
-            say("killed", ticks > before + 5)
+            say("killed", ticks > before)
         assert bucket.get("key-0").value == {"key": "key-0"}
         ticker.kill()
         # The Bucket is idle: it must not keep the hub from ending.

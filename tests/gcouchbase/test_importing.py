@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from typing import Final
 
 import pytest
 from gevent import subprocess
 
-from gcouchbase.testing import ServedCluster
+from couchloop.embedded import EmbeddedCluster
+from gcouchbase.testing import ServedCluster, serve
 from tests.gcouchbase.support import ROOT
 
 PROGRAM: Final = ROOT / "tests" / "gcouchbase" / "importing_program.py"
+
+
+@pytest.fixture
+def served() -> Iterator[ServedCluster]:
+    """Few vbuckets: each scan asks all of them."""
+    with serve(EmbeddedCluster(nodes=3, vbuckets=16)) as served:
+        yield served
 
 
 def run(served: ServedCluster, mode: str, loop: str) -> list[str]:

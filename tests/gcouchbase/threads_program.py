@@ -82,7 +82,10 @@ def interrupt(connection_string: str) -> None:
             opened_one.set()
             while not done.is_set():
                 gevent.sleep(0.001)
-            gevent.sleep(0.01)
+            # The way of the cancelled call to this thread takes its time.
+            with gevent.Timeout(30):
+                while bucket._driver.session.in_flight:
+                    gevent.sleep(0.001)
             say("in flight", bucket._driver.session.in_flight)
         handles.clear()
         del bucket

@@ -282,7 +282,8 @@ async def test_end_under_load(
     served.cluster.inject(opcode=Opcode.INCREMENT, delay=0.7, count=4)
     before = received.total
     waiting = [browser.request("GET", path) for _ in range(8)]
-    await turn(reactor, lambda: received.total == before + 8 * size)
+    # More than that is asked where a signal of life is due.
+    await turn(reactor, lambda: received.total >= before + 8 * size)
     assert ends == []
     process.signalProcess(signal.SIGTERM)
     assert [status for status, _, _ in await gatherResults(waiting)] == [200] * 8
