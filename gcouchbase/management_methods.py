@@ -25,7 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from couchloop.exceptions import CouchbaseError
-from couchloop.hot.operation import Defaults, placed
+from couchloop.hot.operation import Defaults, at_call
 from couchloop.later import Module
 from couchloop.management.users import AuthDomain
 from couchloop.operations.arguments import asking_by
@@ -117,7 +117,7 @@ class BucketManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "create_bucket", self._defaults)
             raise
         finally:
             del self
@@ -147,7 +147,7 @@ class BucketManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "update_bucket", self._defaults)
             raise
         finally:
             del self
@@ -177,7 +177,7 @@ class BucketManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "drop_bucket", self._defaults)
             raise
         finally:
             del self
@@ -207,7 +207,7 @@ class BucketManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_bucket", self._defaults)
             raise
         finally:
             del self
@@ -230,7 +230,7 @@ class BucketManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_all_buckets", self._defaults)
             raise
         finally:
             del self
@@ -261,7 +261,7 @@ class BucketManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "flush_bucket", self._defaults)
             raise
         finally:
             del self
@@ -299,7 +299,7 @@ class BucketManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "wait_ready", self._defaults)
             raise
         finally:
             del self
@@ -341,7 +341,7 @@ class UserManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_user", self._defaults)
             raise
         finally:
             del self
@@ -369,7 +369,7 @@ class UserManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_all_users", self._defaults)
             raise
         finally:
             del self
@@ -405,7 +405,7 @@ class UserManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "upsert_user", self._defaults)
             raise
         finally:
             del self
@@ -438,7 +438,7 @@ class UserManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "drop_user", self._defaults)
             raise
         finally:
             del self
@@ -470,7 +470,7 @@ class UserManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "change_password", self._defaults)
             raise
         finally:
             del self
@@ -491,7 +491,7 @@ class UserManagerMethods:
             pending = users.get_roles(asking_by(self._defaults, retry_strategy), timeout=timeout)
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_roles", self._defaults)
             raise
         finally:
             del self
@@ -519,7 +519,7 @@ class UserManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_group", self._defaults)
             raise
         finally:
             del self
@@ -542,7 +542,7 @@ class UserManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_all_groups", self._defaults)
             raise
         finally:
             del self
@@ -572,7 +572,7 @@ class UserManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "upsert_group", self._defaults)
             raise
         finally:
             del self
@@ -600,7 +600,7 @@ class UserManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "drop_group", self._defaults)
             raise
         finally:
             del self
@@ -656,7 +656,7 @@ class AdminMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "bucket_create", self._defaults)
             raise
         finally:
             del self
@@ -703,7 +703,7 @@ class AdminMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "bucket_update", self._defaults)
             raise
         finally:
             del self
@@ -731,7 +731,7 @@ class AdminMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "bucket_remove", self._defaults)
             raise
         finally:
             del self
@@ -759,7 +759,7 @@ class AdminMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "bucket_delete", self._defaults)
             raise
         finally:
             del self
@@ -789,7 +789,7 @@ class AdminMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "bucket_info", self._defaults)
             raise
         finally:
             del self
@@ -810,7 +810,7 @@ class AdminMethods:
             pending = admin.buckets_list(asking_by(self._defaults, retry_strategy), timeout=timeout)
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "buckets_list", self._defaults)
             raise
         finally:
             del self
@@ -842,7 +842,7 @@ class AdminMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "wait_ready", self._defaults)
             raise
         finally:
             del self
@@ -870,7 +870,7 @@ class AdminMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "users_get", self._defaults)
             raise
         finally:
             del self
@@ -900,7 +900,7 @@ class AdminMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "user_get", self._defaults)
             raise
         finally:
             del self
@@ -945,7 +945,7 @@ class AdminMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "user_upsert", self._defaults)
             raise
         finally:
             del self
@@ -975,7 +975,7 @@ class AdminMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "user_remove", self._defaults)
             raise
         finally:
             del self
@@ -1015,7 +1015,7 @@ class CollectionManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._services_defaults)
+            at_call(error, "create_scope", self._services_defaults)
             raise
         finally:
             del self
@@ -1046,7 +1046,7 @@ class CollectionManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._services_defaults)
+            at_call(error, "drop_scope", self._services_defaults)
             raise
         finally:
             del self
@@ -1089,7 +1089,7 @@ class CollectionManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._services_defaults)
+            at_call(error, "create_collection", self._services_defaults)
             raise
         finally:
             del self
@@ -1132,7 +1132,7 @@ class CollectionManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._services_defaults)
+            at_call(error, "update_collection", self._services_defaults)
             raise
         finally:
             del self
@@ -1168,7 +1168,7 @@ class CollectionManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._services_defaults)
+            at_call(error, "drop_collection", self._services_defaults)
             raise
         finally:
             del self
@@ -1210,7 +1210,7 @@ class ViewIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_design_document", self._defaults)
             raise
         finally:
             del self
@@ -1238,7 +1238,7 @@ class ViewIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_all_design_documents", self._defaults)
             raise
         finally:
             del self
@@ -1273,7 +1273,7 @@ class ViewIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "upsert_design_document", self._defaults)
             raise
         finally:
             del self
@@ -1308,7 +1308,7 @@ class ViewIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "drop_design_document", self._defaults)
             raise
         finally:
             del self
@@ -1340,7 +1340,7 @@ class ViewIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "publish_design_document", self._defaults)
             raise
         finally:
             del self
@@ -1391,7 +1391,7 @@ class DesignMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "design_create", self._defaults)
             raise
         finally:
             del self
@@ -1423,7 +1423,7 @@ class DesignMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "design_get", self._defaults)
             raise
         finally:
             del self
@@ -1456,7 +1456,7 @@ class DesignMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "design_publish", self._defaults)
             raise
         finally:
             del self
@@ -1495,7 +1495,7 @@ class DesignMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "design_delete", self._defaults)
             raise
         finally:
             del self
@@ -1520,7 +1520,7 @@ class DesignMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "design_list", self._defaults)
             raise
         finally:
             del self
@@ -1571,7 +1571,7 @@ class DesignMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "old_http_request", self._defaults)
             raise
         finally:
             del self
@@ -1627,7 +1627,7 @@ class N1qlIndexMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "n1ql_index_create", self._defaults)
             raise
         finally:
             del self
@@ -1659,7 +1659,7 @@ class N1qlIndexMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "n1ql_index_create_primary", self._defaults)
             raise
         finally:
             del self
@@ -1697,7 +1697,7 @@ class N1qlIndexMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "n1ql_index_drop", self._defaults)
             raise
         finally:
             del self
@@ -1727,7 +1727,7 @@ class N1qlIndexMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "n1ql_index_drop_primary", self._defaults)
             raise
         finally:
             del self
@@ -1755,7 +1755,7 @@ class N1qlIndexMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "n1ql_index_list", self._defaults)
             raise
         finally:
             del self
@@ -1785,7 +1785,7 @@ class N1qlIndexMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "n1ql_index_build_deferred", self._defaults)
             raise
         finally:
             del self
@@ -1819,7 +1819,7 @@ class N1qlIndexMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "n1ql_index_watch", self._defaults)
             raise
         finally:
             del self
@@ -1885,7 +1885,7 @@ class QueryIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "create_index", self._defaults)
             raise
         finally:
             del self
@@ -1936,7 +1936,7 @@ class QueryIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "create_primary_index", self._defaults)
             raise
         finally:
             del self
@@ -1981,7 +1981,7 @@ class QueryIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "drop_index", self._defaults)
             raise
         finally:
             del self
@@ -2025,7 +2025,7 @@ class QueryIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "drop_primary_index", self._defaults)
             raise
         finally:
             del self
@@ -2063,7 +2063,7 @@ class QueryIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_all_indexes", self._defaults)
             raise
         finally:
             del self
@@ -2101,7 +2101,7 @@ class QueryIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "build_deferred_indexes", self._defaults)
             raise
         finally:
             del self
@@ -2148,7 +2148,7 @@ class QueryIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "watch_indexes", self._defaults)
             raise
         finally:
             del self
@@ -2204,7 +2204,7 @@ class CollectionQueryIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "create_index", self._defaults)
             raise
         finally:
             del self
@@ -2245,7 +2245,7 @@ class CollectionQueryIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "create_primary_index", self._defaults)
             raise
         finally:
             del self
@@ -2280,7 +2280,7 @@ class CollectionQueryIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "drop_index", self._defaults)
             raise
         finally:
             del self
@@ -2315,7 +2315,7 @@ class CollectionQueryIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "drop_primary_index", self._defaults)
             raise
         finally:
             del self
@@ -2338,7 +2338,7 @@ class CollectionQueryIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_all_indexes", self._defaults)
             raise
         finally:
             del self
@@ -2363,7 +2363,7 @@ class CollectionQueryIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "build_deferred_indexes", self._defaults)
             raise
         finally:
             del self
@@ -2401,7 +2401,7 @@ class CollectionQueryIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "watch_indexes", self._defaults)
             raise
         finally:
             del self
@@ -2443,7 +2443,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "upsert_index", self._defaults)
             raise
         finally:
             del self
@@ -2471,7 +2471,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "drop_index", self._defaults)
             raise
         finally:
             del self
@@ -2499,7 +2499,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_index", self._defaults)
             raise
         finally:
             del self
@@ -2524,7 +2524,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_all_indexes", self._defaults)
             raise
         finally:
             del self
@@ -2554,7 +2554,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_indexed_documents_count", self._defaults)
             raise
         finally:
             del self
@@ -2582,7 +2582,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "pause_ingest", self._defaults)
             raise
         finally:
             del self
@@ -2610,7 +2610,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "resume_ingest", self._defaults)
             raise
         finally:
             del self
@@ -2638,7 +2638,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "allow_querying", self._defaults)
             raise
         finally:
             del self
@@ -2666,7 +2666,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "disallow_querying", self._defaults)
             raise
         finally:
             del self
@@ -2694,7 +2694,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "freeze_plan", self._defaults)
             raise
         finally:
             del self
@@ -2722,7 +2722,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "unfreeze_plan", self._defaults)
             raise
         finally:
             del self
@@ -2759,7 +2759,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "analyze_document", self._defaults)
             raise
         finally:
             del self
@@ -2789,7 +2789,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_index_stats", self._defaults)
             raise
         finally:
             del self
@@ -2812,7 +2812,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_all_index_stats", self._defaults)
             raise
         finally:
             del self
@@ -2856,7 +2856,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "create_dataverse", self._defaults)
             raise
         finally:
             del self
@@ -2891,7 +2891,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "drop_dataverse", self._defaults)
             raise
         finally:
             del self
@@ -2935,7 +2935,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "create_dataset", self._defaults)
             raise
         finally:
             del self
@@ -2973,7 +2973,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "drop_dataset", self._defaults)
             raise
         finally:
             del self
@@ -2996,7 +2996,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_all_datasets", self._defaults)
             raise
         finally:
             del self
@@ -3041,7 +3041,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "create_index", self._defaults)
             raise
         finally:
             del self
@@ -3083,7 +3083,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "drop_index", self._defaults)
             raise
         finally:
             del self
@@ -3106,7 +3106,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_all_indexes", self._defaults)
             raise
         finally:
             del self
@@ -3144,7 +3144,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "connect_link", self._defaults)
             raise
         finally:
             del self
@@ -3179,7 +3179,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "disconnect_link", self._defaults)
             raise
         finally:
             del self
@@ -3202,7 +3202,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_pending_mutations", self._defaults)
             raise
         finally:
             del self
@@ -3233,7 +3233,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "create_link", self._defaults)
             raise
         finally:
             del self
@@ -3264,7 +3264,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "replace_link", self._defaults)
             raise
         finally:
             del self
@@ -3299,7 +3299,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "drop_link", self._defaults)
             raise
         finally:
             del self
@@ -3337,7 +3337,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_links", self._defaults)
             raise
         finally:
             del self
@@ -3378,7 +3378,7 @@ class EventingFunctionManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "upsert_function", self._defaults)
             raise
         finally:
             del self
@@ -3409,7 +3409,7 @@ class EventingFunctionManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "drop_function", self._defaults)
             raise
         finally:
             del self
@@ -3441,7 +3441,7 @@ class EventingFunctionManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "deploy_function", self._defaults)
             raise
         finally:
             del self
@@ -3471,7 +3471,7 @@ class EventingFunctionManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "undeploy_function", self._defaults)
             raise
         finally:
             del self
@@ -3502,7 +3502,7 @@ class EventingFunctionManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "pause_function", self._defaults)
             raise
         finally:
             del self
@@ -3533,7 +3533,7 @@ class EventingFunctionManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "resume_function", self._defaults)
             raise
         finally:
             del self
@@ -3563,7 +3563,7 @@ class EventingFunctionManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_function", self._defaults)
             raise
         finally:
             del self
@@ -3586,7 +3586,7 @@ class EventingFunctionManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_all_functions", self._defaults)
             raise
         finally:
             del self
@@ -3609,7 +3609,7 @@ class EventingFunctionManagerMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "functions_status", self._defaults)
             raise
         finally:
             del self

@@ -44,7 +44,7 @@ from typing import TYPE_CHECKING, overload
 from warnings import warn
 
 from couchloop.exceptions import CouchbaseError
-from couchloop.hot.operation import Defaults, placed
+from couchloop.hot.operation import Defaults, at_call
 from couchloop.later import Module
 from couchloop.operations.arguments import asking_by
 from couchloop.session.health import ClusterState
@@ -278,7 +278,7 @@ class DocumentMethods:
                 )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get", self._defaults)
             raise
         finally:
             del self
@@ -356,7 +356,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_and_touch", self._defaults)
             raise
         finally:
             del self
@@ -383,7 +383,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "exists", self._defaults)
             raise
         finally:
             del self
@@ -480,7 +480,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_multi", self._defaults)
             raise
         finally:
             del self
@@ -551,7 +551,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_and_touch_multi", self._defaults)
             raise
         finally:
             del self
@@ -579,7 +579,7 @@ class DocumentMethods:
             pending = retrieve.exists_multi.build(self._defaults, keys, (timeout, retry_strategy))
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "exists_multi", self._defaults)
             raise
         finally:
             del self
@@ -658,7 +658,7 @@ class DocumentMethods:
                 )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "upsert", self._defaults)
             raise
         finally:
             del self
@@ -728,7 +728,7 @@ class DocumentMethods:
                 )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "insert", self._defaults)
             raise
         finally:
             del self
@@ -806,7 +806,7 @@ class DocumentMethods:
                 )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "replace", self._defaults)
             raise
         finally:
             del self
@@ -869,7 +869,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "upsert_multi", self._defaults)
             raise
         finally:
             del self
@@ -928,7 +928,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "insert_multi", self._defaults)
             raise
         finally:
             del self
@@ -990,7 +990,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "replace_multi", self._defaults)
             raise
         finally:
             del self
@@ -1055,7 +1055,7 @@ class DocumentMethods:
                 )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "append", self._defaults)
             raise
         finally:
             del self
@@ -1120,7 +1120,7 @@ class DocumentMethods:
                 )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "prepend", self._defaults)
             raise
         finally:
             del self
@@ -1162,7 +1162,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "append_multi", self._defaults)
             raise
         finally:
             del self
@@ -1204,7 +1204,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "prepend_multi", self._defaults)
             raise
         finally:
             del self
@@ -1247,7 +1247,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "append_items", self._defaults)
             raise
         finally:
             del self
@@ -1290,7 +1290,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "prepend_items", self._defaults)
             raise
         finally:
             del self
@@ -1346,7 +1346,7 @@ class DocumentMethods:
                 )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "remove", self._defaults)
             raise
         finally:
             del self
@@ -1389,7 +1389,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "remove_multi", self._defaults)
             raise
         finally:
             del self
@@ -1429,7 +1429,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "touch", self._defaults)
             raise
         finally:
             del self
@@ -1463,7 +1463,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "touch_multi", self._defaults)
             raise
         finally:
             del self
@@ -1543,7 +1543,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "lock", self._defaults)
             raise
         finally:
             del self
@@ -1614,7 +1614,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_and_lock", self._defaults)
             raise
         finally:
             del self
@@ -1647,7 +1647,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "unlock", self._defaults)
             raise
         finally:
             del self
@@ -1718,7 +1718,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "lock_multi", self._defaults)
             raise
         finally:
             del self
@@ -1784,7 +1784,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_and_lock_multi", self._defaults)
             raise
         finally:
             del self
@@ -1812,7 +1812,7 @@ class DocumentMethods:
             pending = locks.unlock_multi.build(self._defaults, kvs, (timeout, retry_strategy))
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "unlock_multi", self._defaults)
             raise
         finally:
             del self
@@ -1881,7 +1881,7 @@ class DocumentMethods:
                 )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "counter", self._defaults)
             raise
         finally:
             del self
@@ -1940,7 +1940,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "counter_multi", self._defaults)
             raise
         finally:
             del self
@@ -2018,7 +2018,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "rget", self._defaults)
             raise
         finally:
             del self
@@ -2086,7 +2086,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_any_replica", self._defaults)
             raise
         finally:
             del self
@@ -2154,7 +2154,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_all_replicas", self._defaults)
             raise
         finally:
             del self
@@ -2231,7 +2231,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "rget_multi", self._defaults)
             raise
         finally:
             del self
@@ -2297,7 +2297,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_any_replica_multi", self._defaults)
             raise
         finally:
             del self
@@ -2366,7 +2366,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_all_replicas_multi", self._defaults)
             raise
         finally:
             del self
@@ -2399,7 +2399,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "observe", self._defaults)
             raise
         finally:
             del self
@@ -2431,7 +2431,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "observe_multi", self._defaults)
             raise
         finally:
             del self
@@ -2469,7 +2469,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "endure", self._defaults)
             raise
         finally:
             del self
@@ -2504,7 +2504,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "endure_multi", self._defaults)
             raise
         finally:
             del self
@@ -2538,7 +2538,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "stats", self._defaults)
             raise
         finally:
             del self
@@ -2586,7 +2586,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "lookup_in", self._defaults)
             raise
         finally:
             del self
@@ -2624,7 +2624,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "retrieve_in", self._defaults)
             raise
         finally:
             del self
@@ -2727,7 +2727,7 @@ class DocumentMethods:
                 )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "mutate_in", self._defaults)
             raise
         finally:
             del self
@@ -2762,7 +2762,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "lookup_in_any_replica", self._defaults)
             raise
         finally:
             del self
@@ -2795,7 +2795,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "lookup_in_all_replicas", self._defaults)
             raise
         finally:
             del self
@@ -2860,7 +2860,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "map_add", self._defaults)
             raise
         finally:
             del self
@@ -2892,7 +2892,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "map_get", self._defaults)
             raise
         finally:
             del self
@@ -2950,7 +2950,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "map_remove", self._defaults)
             raise
         finally:
             del self
@@ -2976,7 +2976,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "map_size", self._defaults)
             raise
         finally:
             del self
@@ -3038,7 +3038,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "list_append", self._defaults)
             raise
         finally:
             del self
@@ -3100,7 +3100,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "list_prepend", self._defaults)
             raise
         finally:
             del self
@@ -3161,7 +3161,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "list_set", self._defaults)
             raise
         finally:
             del self
@@ -3193,7 +3193,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "list_get", self._defaults)
             raise
         finally:
             del self
@@ -3251,7 +3251,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "list_remove", self._defaults)
             raise
         finally:
             del self
@@ -3277,7 +3277,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "list_size", self._defaults)
             raise
         finally:
             del self
@@ -3339,7 +3339,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "set_add", self._defaults)
             raise
         finally:
             del self
@@ -3395,7 +3395,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "set_remove", self._defaults)
             raise
         finally:
             del self
@@ -3427,7 +3427,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "set_contains", self._defaults)
             raise
         finally:
             del self
@@ -3453,7 +3453,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "set_size", self._defaults)
             raise
         finally:
             del self
@@ -3515,7 +3515,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "queue_push", self._defaults)
             raise
         finally:
             del self
@@ -3570,7 +3570,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "queue_pop", self._defaults)
             raise
         finally:
             del self
@@ -3596,7 +3596,7 @@ class DocumentMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "queue_size", self._defaults)
             raise
         finally:
             del self
@@ -3698,7 +3698,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_stream", self._defaults)
             raise
         finally:
             del self
@@ -3743,7 +3743,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "exists_stream", self._defaults)
             raise
         finally:
             del self
@@ -3816,7 +3816,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "upsert_stream", self._defaults)
             raise
         finally:
             del self
@@ -3885,7 +3885,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "insert_stream", self._defaults)
             raise
         finally:
             del self
@@ -3957,7 +3957,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "replace_stream", self._defaults)
             raise
         finally:
             del self
@@ -4016,7 +4016,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "append_stream", self._defaults)
             raise
         finally:
             del self
@@ -4075,7 +4075,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "prepend_stream", self._defaults)
             raise
         finally:
             del self
@@ -4137,7 +4137,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "remove_stream", self._defaults)
             raise
         finally:
             del self
@@ -4191,7 +4191,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "touch_stream", self._defaults)
             raise
         finally:
             del self
@@ -4261,7 +4261,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "counter_stream", self._defaults)
             raise
         finally:
             del self
@@ -4356,7 +4356,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "scan", self._defaults)
             raise
         finally:
             del self
@@ -4766,7 +4766,7 @@ class N1qlMethods:
                 self._ask_services(),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "n1ql_query", self._defaults)
             raise
         finally:
             del self
@@ -4948,7 +4948,7 @@ class QueryMethods:
                 self._ask_services(),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "query", self._defaults)
             raise
         finally:
             del self
@@ -5080,7 +5080,7 @@ class AnalyticsMethods:
                 self._ask_services(),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "analytics_query", self._defaults)
             raise
         finally:
             del self
@@ -5172,7 +5172,7 @@ class BucketAnalyticsMethods:
                 self._ask_services(),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "analytics_query", self._defaults)
             raise
         finally:
             del self
@@ -5289,7 +5289,7 @@ class SearchMethods:
                 self._ask_services(),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "search", self._defaults)
             raise
         finally:
             del self
@@ -5323,7 +5323,7 @@ class SearchMethods:
                 self._ask_services(),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "search_query", self._defaults)
             raise
         finally:
             del self
@@ -5394,7 +5394,7 @@ class ViewMethods:
                 self._ask_services(),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "query", self._defaults)
             raise
         finally:
             del self
@@ -5503,7 +5503,7 @@ class ViewMethods:
                 self._ask_services(),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "view_query", self._defaults)
             raise
         finally:
             del self
@@ -5546,7 +5546,7 @@ class HealthMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "wait_until_ready", self._defaults)
             raise
         finally:
             del self
@@ -5579,7 +5579,7 @@ class HealthMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "ping", self._defaults)
             raise
         finally:
             del self
@@ -5616,7 +5616,7 @@ class ManifestMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_all_scopes", self._defaults)
             raise
         finally:
             del self
@@ -5677,7 +5677,7 @@ class HttpMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "http_request", self._defaults)
             raise
         finally:
             del self
@@ -5702,7 +5702,7 @@ class HttpMethods:
             )
             pending.owner = self
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "cluster_info", self._defaults)
             raise
         finally:
             del self

@@ -56,7 +56,7 @@ _STREAM: Final = """\
 try:
     return {stream}.ResultStream(self, {call})
 except CouchbaseError as error:
-    placed(error, self._defaults)
+    at_call(error, "{name}", self._defaults)
     raise
 finally:
     del self
@@ -66,7 +66,7 @@ _ROWS: Final = """\
 try:
     return {request}(self, {call}, self._ask_services())
 except CouchbaseError as error:
-    placed(error, self._defaults)
+    at_call(error, "{name}", self._defaults)
     raise
 finally:
     del self
@@ -83,7 +83,7 @@ a method that raises lets go of its own.""",
         """\
 from twisted.internet.defer import Deferred, fail
 from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
-from couchloop.hot.operation import Defaults, placed
+from couchloop.hot.operation import Defaults, at_call
 from txcouchbase.driver import TwistedDriver
 """,
         """\
@@ -95,7 +95,7 @@ _driver: TwistedDriver
 try:
     pending = {call}
 except CouchbaseError as error:
-    return fail(without_frames(placed(error, self._defaults)))
+    return fail(without_frames(at_call(error, "{name}", self._defaults)))
 try:
     return self._driver.run(pending, self)
 except WrongLoopError:
@@ -117,7 +117,7 @@ Frames are part of tracebacks and must not keep a Bucket open: a method lets go 
 waits, and the operation in flight holds it.""",
         """\
 from couchloop.exceptions import CouchbaseError
-from couchloop.hot.operation import Defaults, placed
+from couchloop.hot.operation import Defaults, at_call
 from gcouchbase.driver import GeventDriver
 """,
         """\
@@ -131,7 +131,7 @@ try:
     pending = {call}
     pending.owner = self
 except CouchbaseError as error:
-    placed(error, self._defaults)
+    at_call(error, "{name}", self._defaults)
     raise
 finally:
     del self
@@ -154,7 +154,7 @@ from collections.abc import Callable
 from typing import Any
 from couchloop.client.crossing import Crossing, Target
 from couchloop.exceptions import CouchbaseError
-from couchloop.hot.operation import placed
+from couchloop.hot.operation import at_call
 """,
         """\
 _target: Target
@@ -170,7 +170,7 @@ try:
     pending = {call}
     pending.owner = target
 except CouchbaseError as error:
-    placed(error, target._defaults)
+    at_call(error, "{name}", target._defaults)
     raise
 finally:
     del target
@@ -184,7 +184,7 @@ try:
     crossing.check(target._driver.session)
     return {stream}.ResultStream(target, {call}, crossing)
 except CouchbaseError as error:
-    placed(error, target._defaults)
+    at_call(error, "{name}", target._defaults)
     raise
 finally:
     del target
@@ -197,7 +197,7 @@ try:
     crossing.check(target._driver.session)
     return {request}(target, {call}, crossing)
 except CouchbaseError as error:
-    placed(error, target._defaults)
+    at_call(error, "{name}", target._defaults)
     raise
 finally:
     del target

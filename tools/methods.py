@@ -304,7 +304,7 @@ class Module:
                 values = [target.defaults if one == "defaults" else one for one in taken]
                 usual = f"{short}.{shortcut.__name__}({', '.join(values)})"
             body = _forked(body, rare, usual)
-        body = body.format(call=call)
+        body = body.format(call=call, name=name)
         end = "\n" if "\n" in docstring else ""
         head = f"{overloads}def {name}({', '.join(declared)}) -> {returns}:\n"
         return head + textwrap.indent(f'"""{docstring}{end}"""\n{body}', "    ")

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred, fail
 
 from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
-from couchloop.hot.operation import Defaults, placed
+from couchloop.hot.operation import Defaults, at_call
 from couchloop.later import Module
 from couchloop.management.users import AuthDomain
 from couchloop.operations.arguments import asking_by
@@ -118,7 +118,7 @@ class BucketManagerMethods:
                 asking_by(self._defaults, retry_strategy), settings, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "create_bucket", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -147,7 +147,7 @@ class BucketManagerMethods:
                 asking_by(self._defaults, retry_strategy), settings, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "update_bucket", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -176,7 +176,7 @@ class BucketManagerMethods:
                 asking_by(self._defaults, retry_strategy), bucket_name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "drop_bucket", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -205,7 +205,7 @@ class BucketManagerMethods:
                 asking_by(self._defaults, retry_strategy), bucket_name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_bucket", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -227,7 +227,7 @@ class BucketManagerMethods:
                 asking_by(self._defaults, retry_strategy), timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_all_buckets", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -257,7 +257,7 @@ class BucketManagerMethods:
                 asking_by(self._defaults, retry_strategy), bucket_name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "flush_bucket", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -294,7 +294,7 @@ class BucketManagerMethods:
                 progress=progress,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "wait_ready", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -335,7 +335,7 @@ class UserManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_user", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -362,7 +362,7 @@ class UserManagerMethods:
                 asking_by(self._defaults, retry_strategy), domain_name=domain_name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_all_users", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -397,7 +397,7 @@ class UserManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "upsert_user", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -429,7 +429,7 @@ class UserManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "drop_user", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -460,7 +460,7 @@ class UserManagerMethods:
                 asking_by(self._defaults, retry_strategy), new_password, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "change_password", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -480,7 +480,7 @@ class UserManagerMethods:
         try:
             pending = users.get_roles(asking_by(self._defaults, retry_strategy), timeout=timeout)
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_roles", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -507,7 +507,7 @@ class UserManagerMethods:
                 asking_by(self._defaults, retry_strategy), group_name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_group", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -529,7 +529,7 @@ class UserManagerMethods:
                 asking_by(self._defaults, retry_strategy), timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_all_groups", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -558,7 +558,7 @@ class UserManagerMethods:
                 asking_by(self._defaults, retry_strategy), group, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "upsert_group", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -585,7 +585,7 @@ class UserManagerMethods:
                 asking_by(self._defaults, retry_strategy), group_name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "drop_group", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -640,7 +640,7 @@ class AdminMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "bucket_create", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -686,7 +686,7 @@ class AdminMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "bucket_update", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -713,7 +713,7 @@ class AdminMethods:
                 asking_by(self._defaults, retry_strategy), name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "bucket_remove", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -740,7 +740,7 @@ class AdminMethods:
                 asking_by(self._defaults, retry_strategy), name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "bucket_delete", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -769,7 +769,7 @@ class AdminMethods:
                 asking_by(self._defaults, retry_strategy), name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "bucket_info", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -789,7 +789,7 @@ class AdminMethods:
         try:
             pending = admin.buckets_list(asking_by(self._defaults, retry_strategy), timeout=timeout)
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "buckets_list", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -820,7 +820,7 @@ class AdminMethods:
                 asking_by(self._defaults, retry_strategy), name, timeout, sleep_interval
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "wait_ready", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -847,7 +847,7 @@ class AdminMethods:
                 asking_by(self._defaults, retry_strategy), domain, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "users_get", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -876,7 +876,7 @@ class AdminMethods:
                 asking_by(self._defaults, retry_strategy), domain, userid, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "user_get", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -920,7 +920,7 @@ class AdminMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "user_upsert", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -949,7 +949,7 @@ class AdminMethods:
                 asking_by(self._defaults, retry_strategy), domain, userid, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "user_remove", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -988,7 +988,7 @@ class CollectionManagerMethods:
                 asking_by(self._services_defaults, retry_strategy), scope_name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._services_defaults)))
+            return fail(without_frames(at_call(error, "create_scope", self._services_defaults)))
         try:
             return self._services_driver.run(pending, self)
         except WrongLoopError:
@@ -1018,7 +1018,7 @@ class CollectionManagerMethods:
                 asking_by(self._services_defaults, retry_strategy), scope_name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._services_defaults)))
+            return fail(without_frames(at_call(error, "drop_scope", self._services_defaults)))
         try:
             return self._services_driver.run(pending, self)
         except WrongLoopError:
@@ -1060,7 +1060,9 @@ class CollectionManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._services_defaults)))
+            return fail(
+                without_frames(at_call(error, "create_collection", self._services_defaults))
+            )
         try:
             return self._services_driver.run(pending, self)
         except WrongLoopError:
@@ -1102,7 +1104,9 @@ class CollectionManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._services_defaults)))
+            return fail(
+                without_frames(at_call(error, "update_collection", self._services_defaults))
+            )
         try:
             return self._services_driver.run(pending, self)
         except WrongLoopError:
@@ -1137,7 +1141,7 @@ class CollectionManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._services_defaults)))
+            return fail(without_frames(at_call(error, "drop_collection", self._services_defaults)))
         try:
             return self._services_driver.run(pending, self)
         except WrongLoopError:
@@ -1178,7 +1182,7 @@ class ViewIndexManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_design_document", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1205,7 +1209,7 @@ class ViewIndexManagerMethods:
                 asking_by(self._defaults, retry_strategy), namespace, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_all_design_documents", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1239,7 +1243,7 @@ class ViewIndexManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "upsert_design_document", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1273,7 +1277,7 @@ class ViewIndexManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "drop_design_document", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1304,7 +1308,7 @@ class ViewIndexManagerMethods:
                 asking_by(self._defaults, retry_strategy), design_doc_name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "publish_design_document", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1354,7 +1358,7 @@ class DesignMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "design_create", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1385,7 +1389,7 @@ class DesignMethods:
                 asking_by(self._defaults, retry_strategy), name, use_devmode, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "design_get", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1417,7 +1421,7 @@ class DesignMethods:
                 asking_by(self._defaults, retry_strategy), name, syncwait, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "design_publish", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1455,7 +1459,7 @@ class DesignMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "design_delete", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1479,7 +1483,7 @@ class DesignMethods:
                 asking_by(self._defaults, retry_strategy), timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "design_list", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1529,7 +1533,7 @@ class DesignMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "old_http_request", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1584,7 +1588,7 @@ class N1qlIndexMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "n1ql_index_create", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1615,7 +1619,7 @@ class N1qlIndexMethods:
                 asking_by(self._defaults, retry_strategy), defer, ignore_exists, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "n1ql_index_create_primary", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1652,7 +1656,7 @@ class N1qlIndexMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "n1ql_index_drop", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1681,7 +1685,7 @@ class N1qlIndexMethods:
                 asking_by(self._defaults, retry_strategy), ignore_missing, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "n1ql_index_drop_primary", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1708,7 +1712,7 @@ class N1qlIndexMethods:
                 asking_by(self._defaults, retry_strategy), other_buckets, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "n1ql_index_list", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1737,7 +1741,7 @@ class N1qlIndexMethods:
                 asking_by(self._defaults, retry_strategy), other_buckets, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "n1ql_index_build_deferred", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1770,7 +1774,7 @@ class N1qlIndexMethods:
                 asking_by(self._defaults, retry_strategy), indexes, timeout, interval, watch_primary
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "n1ql_index_watch", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1835,7 +1839,7 @@ class QueryIndexManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "create_index", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1885,7 +1889,7 @@ class QueryIndexManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "create_primary_index", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1929,7 +1933,7 @@ class QueryIndexManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "drop_index", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1972,7 +1976,7 @@ class QueryIndexManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "drop_primary_index", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2009,7 +2013,7 @@ class QueryIndexManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_all_indexes", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2046,7 +2050,7 @@ class QueryIndexManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "build_deferred_indexes", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2092,7 +2096,7 @@ class QueryIndexManagerMethods:
                 progress=progress,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "watch_indexes", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2147,7 +2151,7 @@ class CollectionQueryIndexManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "create_index", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2187,7 +2191,7 @@ class CollectionQueryIndexManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "create_primary_index", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2221,7 +2225,7 @@ class CollectionQueryIndexManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "drop_index", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2255,7 +2259,7 @@ class CollectionQueryIndexManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "drop_primary_index", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2277,7 +2281,7 @@ class CollectionQueryIndexManagerMethods:
                 asking_by(self._defaults, retry_strategy), timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_all_indexes", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2301,7 +2305,7 @@ class CollectionQueryIndexManagerMethods:
                 asking_by(self._defaults, retry_strategy), timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "build_deferred_indexes", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2338,7 +2342,7 @@ class CollectionQueryIndexManagerMethods:
                 progress=progress,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "watch_indexes", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2379,7 +2383,7 @@ class SearchIndexManagerMethods:
                 asking_by(self._defaults, retry_strategy), index, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "upsert_index", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2406,7 +2410,7 @@ class SearchIndexManagerMethods:
                 asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "drop_index", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2433,7 +2437,7 @@ class SearchIndexManagerMethods:
                 asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_index", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2457,7 +2461,7 @@ class SearchIndexManagerMethods:
                 asking_by(self._defaults, retry_strategy), timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_all_indexes", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2486,7 +2490,9 @@ class SearchIndexManagerMethods:
                 asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(
+                without_frames(at_call(error, "get_indexed_documents_count", self._defaults))
+            )
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2513,7 +2519,7 @@ class SearchIndexManagerMethods:
                 asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "pause_ingest", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2540,7 +2546,7 @@ class SearchIndexManagerMethods:
                 asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "resume_ingest", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2567,7 +2573,7 @@ class SearchIndexManagerMethods:
                 asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "allow_querying", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2594,7 +2600,7 @@ class SearchIndexManagerMethods:
                 asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "disallow_querying", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2621,7 +2627,7 @@ class SearchIndexManagerMethods:
                 asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "freeze_plan", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2648,7 +2654,7 @@ class SearchIndexManagerMethods:
                 asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "unfreeze_plan", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2684,7 +2690,7 @@ class SearchIndexManagerMethods:
                 asking_by(self._defaults, retry_strategy), index_name, document, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "analyze_document", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2713,7 +2719,7 @@ class SearchIndexManagerMethods:
                 asking_by(self._defaults, retry_strategy), index_name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_index_stats", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2735,7 +2741,7 @@ class SearchIndexManagerMethods:
                 asking_by(self._defaults, retry_strategy), timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_all_index_stats", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2778,7 +2784,7 @@ class AnalyticsIndexManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "create_dataverse", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2812,7 +2818,7 @@ class AnalyticsIndexManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "drop_dataverse", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2855,7 +2861,7 @@ class AnalyticsIndexManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "create_dataset", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2892,7 +2898,7 @@ class AnalyticsIndexManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "drop_dataset", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2914,7 +2920,7 @@ class AnalyticsIndexManagerMethods:
                 asking_by(self._defaults, retry_strategy), timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_all_datasets", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2958,7 +2964,7 @@ class AnalyticsIndexManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "create_index", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2999,7 +3005,7 @@ class AnalyticsIndexManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "drop_index", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3021,7 +3027,7 @@ class AnalyticsIndexManagerMethods:
                 asking_by(self._defaults, retry_strategy), timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_all_indexes", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3058,7 +3064,7 @@ class AnalyticsIndexManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "connect_link", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3092,7 +3098,7 @@ class AnalyticsIndexManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "disconnect_link", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3114,7 +3120,7 @@ class AnalyticsIndexManagerMethods:
                 asking_by(self._defaults, retry_strategy), timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_pending_mutations", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3144,7 +3150,7 @@ class AnalyticsIndexManagerMethods:
                 asking_by(self._defaults, retry_strategy), link, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "create_link", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3174,7 +3180,7 @@ class AnalyticsIndexManagerMethods:
                 asking_by(self._defaults, retry_strategy), link, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "replace_link", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3208,7 +3214,7 @@ class AnalyticsIndexManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "drop_link", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3245,7 +3251,7 @@ class AnalyticsIndexManagerMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_links", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3285,7 +3291,7 @@ class EventingFunctionManagerMethods:
                 asking_by(self._defaults, retry_strategy), function, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "upsert_function", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3315,7 +3321,7 @@ class EventingFunctionManagerMethods:
                 asking_by(self._defaults, retry_strategy), name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "drop_function", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3346,7 +3352,7 @@ class EventingFunctionManagerMethods:
                 asking_by(self._defaults, retry_strategy), name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "deploy_function", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3375,7 +3381,7 @@ class EventingFunctionManagerMethods:
                 asking_by(self._defaults, retry_strategy), name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "undeploy_function", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3405,7 +3411,7 @@ class EventingFunctionManagerMethods:
                 asking_by(self._defaults, retry_strategy), name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "pause_function", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3435,7 +3441,7 @@ class EventingFunctionManagerMethods:
                 asking_by(self._defaults, retry_strategy), name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "resume_function", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3464,7 +3470,7 @@ class EventingFunctionManagerMethods:
                 asking_by(self._defaults, retry_strategy), name, timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_function", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3486,7 +3492,7 @@ class EventingFunctionManagerMethods:
                 asking_by(self._defaults, retry_strategy), timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_all_functions", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3508,7 +3514,7 @@ class EventingFunctionManagerMethods:
                 asking_by(self._defaults, retry_strategy), timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "functions_status", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:

@@ -47,7 +47,7 @@ from warnings import warn
 from twisted.internet.defer import Deferred, fail
 
 from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
-from couchloop.hot.operation import Defaults, placed
+from couchloop.hot.operation import Defaults, at_call
 from couchloop.later import Module
 from couchloop.operations.arguments import asking_by
 from couchloop.session.health import ClusterState
@@ -279,7 +279,7 @@ class DocumentMethods:
                     retry_strategy=retry_strategy,
                 )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -356,7 +356,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_and_touch", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -382,7 +382,7 @@ class DocumentMethods:
                 self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "exists", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -478,7 +478,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_multi", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -548,7 +548,7 @@ class DocumentMethods:
                 (expiry, quiet, no_format, transcoder, type, timeout, retry_strategy),
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_and_touch_multi", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -575,7 +575,7 @@ class DocumentMethods:
         try:
             pending = retrieve.exists_multi.build(self._defaults, keys, (timeout, retry_strategy))
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "exists_multi", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -653,7 +653,7 @@ class DocumentMethods:
                     retry_strategy=retry_strategy,
                 )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "upsert", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -722,7 +722,7 @@ class DocumentMethods:
                     retry_strategy=retry_strategy,
                 )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "insert", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -799,7 +799,7 @@ class DocumentMethods:
                     retry_strategy=retry_strategy,
                 )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "replace", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -861,7 +861,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "upsert_multi", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -919,7 +919,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "insert_multi", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -980,7 +980,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "replace_multi", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1044,7 +1044,7 @@ class DocumentMethods:
                     retry_strategy=retry_strategy,
                 )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "append", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1108,7 +1108,7 @@ class DocumentMethods:
                     retry_strategy=retry_strategy,
                 )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "prepend", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1149,7 +1149,7 @@ class DocumentMethods:
                 (format, persist_to, replicate_to, durability, timeout, retry_strategy),
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "append_multi", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1190,7 +1190,7 @@ class DocumentMethods:
                 (format, persist_to, replicate_to, durability, timeout, retry_strategy),
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "prepend_multi", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1232,7 +1232,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "append_items", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1274,7 +1274,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "prepend_items", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1329,7 +1329,7 @@ class DocumentMethods:
                     retry_strategy=retry_strategy,
                 )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "remove", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1371,7 +1371,7 @@ class DocumentMethods:
                 (quiet, persist_to, replicate_to, durability, timeout, retry_strategy),
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "remove_multi", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1410,7 +1410,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "touch", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1443,7 +1443,7 @@ class DocumentMethods:
                 self._defaults, keys, (ttl, expiry, timeout, retry_strategy)
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "touch_multi", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1522,7 +1522,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "lock", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1592,7 +1592,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_and_lock", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1624,7 +1624,7 @@ class DocumentMethods:
                 self._defaults, key, cas, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "unlock", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1694,7 +1694,7 @@ class DocumentMethods:
                 (ttl, quiet, no_format, transcoder, type, timeout, retry_strategy),
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "lock_multi", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1759,7 +1759,7 @@ class DocumentMethods:
                 (lock_time, no_format, transcoder, type, timeout, retry_strategy),
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_and_lock_multi", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1786,7 +1786,7 @@ class DocumentMethods:
         try:
             pending = locks.unlock_multi.build(self._defaults, kvs, (timeout, retry_strategy))
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "unlock_multi", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1854,7 +1854,7 @@ class DocumentMethods:
                     retry_strategy=retry_strategy,
                 )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "counter", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1912,7 +1912,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "counter_multi", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -1989,7 +1989,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "rget", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2056,7 +2056,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_any_replica", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2123,7 +2123,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_all_replicas", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2199,7 +2199,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "rget_multi", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2264,7 +2264,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_any_replica_multi", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2332,7 +2332,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_all_replicas_multi", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2364,7 +2364,7 @@ class DocumentMethods:
                 self._defaults, key, master_only, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "observe", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2395,7 +2395,7 @@ class DocumentMethods:
                 self._defaults, keys, master_only, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "observe_multi", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2432,7 +2432,7 @@ class DocumentMethods:
                 self._defaults, key, persist_to, replicate_to, cas, check_removed, timeout, interval
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "endure", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2466,7 +2466,7 @@ class DocumentMethods:
                 self._defaults, keys, persist_to, replicate_to, timeout, interval, check_removed
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "endure_multi", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2499,7 +2499,7 @@ class DocumentMethods:
                 self._defaults, keys, keystats, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "stats", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2546,7 +2546,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "lookup_in", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2583,7 +2583,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "retrieve_in", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2685,7 +2685,7 @@ class DocumentMethods:
                     retry_strategy=retry_strategy,
                 )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "mutate_in", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2719,7 +2719,7 @@ class DocumentMethods:
                 self._defaults, key, *specs, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "lookup_in_any_replica", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2751,7 +2751,7 @@ class DocumentMethods:
                 self._defaults, key, *specs, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "lookup_in_all_replicas", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2815,7 +2815,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "map_add", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2846,7 +2846,7 @@ class DocumentMethods:
                 self._defaults, key, mapkey, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "map_get", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2903,7 +2903,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "map_remove", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2928,7 +2928,7 @@ class DocumentMethods:
                 self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "map_size", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -2989,7 +2989,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "list_append", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3050,7 +3050,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "list_prepend", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3110,7 +3110,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "list_set", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3141,7 +3141,7 @@ class DocumentMethods:
                 self._defaults, key, index, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "list_get", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3198,7 +3198,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "list_remove", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3223,7 +3223,7 @@ class DocumentMethods:
                 self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "list_size", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3284,7 +3284,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "set_add", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3339,7 +3339,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "set_remove", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3370,7 +3370,7 @@ class DocumentMethods:
                 self._defaults, key, value, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "set_contains", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3395,7 +3395,7 @@ class DocumentMethods:
                 self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "set_size", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3456,7 +3456,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "queue_push", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3510,7 +3510,7 @@ class DocumentMethods:
                 retry_strategy=retry_strategy,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "queue_pop", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3535,7 +3535,7 @@ class DocumentMethods:
                 self._defaults, key, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "queue_size", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -3638,7 +3638,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "get_stream", self._defaults)
             raise
         finally:
             del self
@@ -3683,7 +3683,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "exists_stream", self._defaults)
             raise
         finally:
             del self
@@ -3756,7 +3756,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "upsert_stream", self._defaults)
             raise
         finally:
             del self
@@ -3825,7 +3825,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "insert_stream", self._defaults)
             raise
         finally:
             del self
@@ -3897,7 +3897,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "replace_stream", self._defaults)
             raise
         finally:
             del self
@@ -3956,7 +3956,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "append_stream", self._defaults)
             raise
         finally:
             del self
@@ -4015,7 +4015,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "prepend_stream", self._defaults)
             raise
         finally:
             del self
@@ -4077,7 +4077,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "remove_stream", self._defaults)
             raise
         finally:
             del self
@@ -4131,7 +4131,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "touch_stream", self._defaults)
             raise
         finally:
             del self
@@ -4201,7 +4201,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "counter_stream", self._defaults)
             raise
         finally:
             del self
@@ -4296,7 +4296,7 @@ class DocumentMethods:
                 ),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "scan", self._defaults)
             raise
         finally:
             del self
@@ -4731,7 +4731,7 @@ class N1qlMethods:
                 self._ask_services(),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "n1ql_query", self._defaults)
             raise
         finally:
             del self
@@ -4913,7 +4913,7 @@ class QueryMethods:
                 self._ask_services(),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "query", self._defaults)
             raise
         finally:
             del self
@@ -5045,7 +5045,7 @@ class AnalyticsMethods:
                 self._ask_services(),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "analytics_query", self._defaults)
             raise
         finally:
             del self
@@ -5137,7 +5137,7 @@ class BucketAnalyticsMethods:
                 self._ask_services(),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "analytics_query", self._defaults)
             raise
         finally:
             del self
@@ -5254,7 +5254,7 @@ class SearchMethods:
                 self._ask_services(),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "search", self._defaults)
             raise
         finally:
             del self
@@ -5288,7 +5288,7 @@ class SearchMethods:
                 self._ask_services(),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "search_query", self._defaults)
             raise
         finally:
             del self
@@ -5359,7 +5359,7 @@ class ViewMethods:
                 self._ask_services(),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "query", self._defaults)
             raise
         finally:
             del self
@@ -5468,7 +5468,7 @@ class ViewMethods:
                 self._ask_services(),
             )
         except CouchbaseError as error:
-            placed(error, self._defaults)
+            at_call(error, "view_query", self._defaults)
             raise
         finally:
             del self
@@ -5509,7 +5509,7 @@ class HealthMethods:
                 self._defaults, timeout, desired_state, services=services
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "wait_until_ready", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -5541,7 +5541,7 @@ class HealthMethods:
                 self._defaults, services=services, timeout=timeout, report_id=report_id
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "ping", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -5577,7 +5577,7 @@ class ManifestMethods:
                 self._defaults, timeout=timeout, retry_strategy=retry_strategy
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "get_all_scopes", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -5637,7 +5637,7 @@ class HttpMethods:
                 timeout=timeout,
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "http_request", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:
@@ -5661,7 +5661,7 @@ class HttpMethods:
                 asking_by(self._defaults, retry_strategy), timeout=timeout
             )
         except CouchbaseError as error:
-            return fail(without_frames(placed(error, self._defaults)))
+            return fail(without_frames(at_call(error, "cluster_info", self._defaults)))
         try:
             return self._driver.run(pending, self)
         except WrongLoopError:

@@ -21,13 +21,15 @@ import re
 from copy import copy
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from couchloop.later import pattern
 from couchloop.safety.printable import general, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+E = TypeVar("E", bound=BaseException)
 
 INPUT: Final = 1
 NETWORK: Final = 2
@@ -100,6 +102,9 @@ class CouchbaseError(Exception):
     _FLAGS: ClassVar[int] = 0
     _SENTENCE: ClassVar[str] = "The operation failed."
 
+    cas: int = 0
+    """The document's CAS where the server has done what was asked, but its answer cannot be read,
+    or more was wanted; else 0. It unlocks a document that was locked so."""
     may_pass: bool | None = None
     """Whether the cause may pass by itself; None: as for its class."""
 
@@ -239,10 +244,19 @@ class CouchbaseError(Exception):
         return re.sub("|".join(patterns), r"<ud>\g<0></ud>", text)
 
 
+def caused(error: E, cause: BaseException | None) -> E:
+    """Make *cause* that of *error*, if there is one; return *error*.
+
+    To set None would hide what its caller was handling: Python then shows no `__context__`.
+    """
+    if cause is not None:
+        error.__cause__ = cause
+    return error
+
+
 def own_copy(error: CouchbaseError) -> CouchbaseError:
     """Return a copy of *error*: one that several callers share would collect their tracebacks."""
-    own = copy(error)
-    own.__cause__ = error.__cause__
+    own = caused(copy(error), error.__cause__)
     if own.context is not None:
         own.context = replace(own.context)
     return own
@@ -778,10 +792,6 @@ class FeatureNotAvailableError(NotSupportedError):
     """The server, or the bucket, does not have the feature."""
 
     ID = 15
-
-
-class NotYetAvailableError(FeatureNotAvailableError, AttributeError):
-    """The attribute comes with a later version of couchloop."""
 
 
 class ServerError(CouchbaseError):

@@ -143,7 +143,6 @@ SENTENCES: Final = {
     "NotReadyError": "The bucket was not ready in time.",
     "NotStoredError": "The document does not exist, so nothing can be appended or prepended to it.",
     "NotSupportedError": "The server does not support this operation.",
-    "NotYetAvailableError": "The attribute comes with a later version of couchloop.",
     "ObjectDestroyedError": "The Bucket is closed.",
     "ObjectThreadError": "The object is in use by another thread.",
     "OverloadedError": "Too many operations wait for an answer already; nothing was sent.",

@@ -323,9 +323,50 @@ class TestArguments:
             loop.wait(issue(bucket))
         assert type(caught.value) is kind or kind is E.CouchbaseError
         assert text in caught.value.details()
+        assert caught.value.context is not None
+        assert caught.value.context.operation
         assert bucket._driver.session.in_flight == 0
         assert loop.wait(bucket.get("k", quiet=True)).value is None
         assert (served.cluster.operations - before).total() == 1
+
+    @pytest.mark.parametrize(
+        ("name", "issue"),
+        [
+            ("get", lambda b: b.get("x" * 300)),
+            ("counter", lambda b: b.counter("k", delta="x")),
+            ("get_and_lock", lambda b: b.get_and_lock("k", 99)),
+            ("unlock_multi", lambda b: b.unlock_multi({"k": None})),
+            ("lookup_in", lambda b: b.lookup_in("k")),
+            ("list_get", lambda b: b.list_get("k", "x")),
+            ("get_stream", lambda b: b.get_stream(["k"], in_flight=0)),
+            ("scan", lambda b: b.scan("x")),
+            ("n1ql_query", lambda b: b.n1ql_query(7)),
+            ("query", lambda b: b.query("d", "v", limit=-1)),
+            ("create_scope", lambda b: b.collections().create_scope("")),
+        ],
+    )
+    def test_calls_name_their_operation(
+        self, loop: Loop, bucket: Any, name: str, issue: Callable[[Any], Any]
+    ) -> None:
+        """What a call refuses says which it was, in any thread, and the same each time."""
+
+        def refused(handle: Any, *, waits: bool) -> str:
+            with pytest.raises(E.CouchbaseError) as caught:
+                loop.wait(issue(handle)) if waits else issue(handle)
+            assert caught.value.context is not None
+            assert caught.value.context.operation == name
+            return str(caught.value)
+
+        text = refused(bucket, waits=True)
+        assert refused(bucket, waits=True) == text
+        handle = bucket.threadsafe()
+        assert loop.in_thread(lambda: refused(handle, waits=False)) == text
+        assert name in text
+
+    def test_collections_are_named(self, loop: Loop, bucket: Any) -> None:
+        """So is the collection that it is about, with the operation."""
+        with pytest.raises(E.EmptyKeyError, match=r"\(get, collection s\.c\)"):
+            loop.wait(bucket.scope("s").collection("c").get(""))
 
     def test_largest_arguments(self, loop: Loop, bucket: Any) -> None:
         """The limits themselves are allowed."""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from couchloop import exceptions
-from couchloop.exceptions import CouchbaseError, ErrorContext, status_error
+from couchloop.exceptions import CouchbaseError, ErrorContext, caused, own_copy, status_error
 from couchloop.result import OperationResult
 from couchloop.wire.constants import Opcode, Status
 
@@ -376,3 +376,30 @@ class TestStatus:
     def test_any_status_has_a_class(self, status: int, opcode: int, cas: int) -> None:
         """No status, known or not, is without a class that can be raised."""
         assert isinstance(status_error(status, opcode, cas)(), CouchbaseError)
+
+
+class TestCaused:
+    """Causes, and what was being handled when an error was raised."""
+
+    def test_no_cause_hides_nothing(self) -> None:
+        """Where there is no cause the traceback still shows what the caller was handling."""
+        error = CouchbaseError("first")
+
+        def fail() -> None:
+            try:
+                int("the caller's")
+            except ValueError:
+                raise caused(own_copy(error), None)  # noqa: B904 - as a call within a handler
+
+        with pytest.raises(CouchbaseError) as caught:
+            fail()
+        assert isinstance(caught.value.__context__, ValueError)
+        assert caught.value.__cause__ is None
+        assert not caught.value.__suppress_context__
+
+    def test_a_cause_stays(self) -> None:
+        """A later None, and a copy, leave the cause that is there."""
+        cause = OSError("down")
+        error = caused(caused(CouchbaseError(), cause), None)
+        assert error.__cause__ is cause
+        assert own_copy(error).__cause__ is cause

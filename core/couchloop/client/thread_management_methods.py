@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from couchloop.client.crossing import Crossing, Target
 from couchloop.exceptions import CouchbaseError
-from couchloop.hot.operation import placed
+from couchloop.hot.operation import at_call
 from couchloop.later import Module
 from couchloop.management.users import AuthDomain
 from couchloop.operations.arguments import asking_by
@@ -123,7 +123,7 @@ class BucketManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "create_bucket", target._defaults)
             raise
         finally:
             del target
@@ -156,7 +156,7 @@ class BucketManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "update_bucket", target._defaults)
             raise
         finally:
             del target
@@ -189,7 +189,7 @@ class BucketManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "drop_bucket", target._defaults)
             raise
         finally:
             del target
@@ -222,7 +222,7 @@ class BucketManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_bucket", target._defaults)
             raise
         finally:
             del target
@@ -248,7 +248,7 @@ class BucketManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_all_buckets", target._defaults)
             raise
         finally:
             del target
@@ -282,7 +282,7 @@ class BucketManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "flush_bucket", target._defaults)
             raise
         finally:
             del target
@@ -323,7 +323,7 @@ class BucketManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "wait_ready", target._defaults)
             raise
         finally:
             del target
@@ -368,7 +368,7 @@ class UserManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_user", target._defaults)
             raise
         finally:
             del target
@@ -401,7 +401,7 @@ class UserManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_all_users", target._defaults)
             raise
         finally:
             del target
@@ -440,7 +440,7 @@ class UserManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "upsert_user", target._defaults)
             raise
         finally:
             del target
@@ -476,7 +476,7 @@ class UserManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "drop_user", target._defaults)
             raise
         finally:
             del target
@@ -511,7 +511,7 @@ class UserManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "change_password", target._defaults)
             raise
         finally:
             del target
@@ -535,7 +535,7 @@ class UserManagerMethods:
             pending = users.get_roles(asking_by(target._defaults, retry_strategy), timeout=timeout)
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_roles", target._defaults)
             raise
         finally:
             del target
@@ -566,7 +566,7 @@ class UserManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_group", target._defaults)
             raise
         finally:
             del target
@@ -592,7 +592,7 @@ class UserManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_all_groups", target._defaults)
             raise
         finally:
             del target
@@ -625,7 +625,7 @@ class UserManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "upsert_group", target._defaults)
             raise
         finally:
             del target
@@ -656,7 +656,7 @@ class UserManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "drop_group", target._defaults)
             raise
         finally:
             del target
@@ -715,7 +715,7 @@ class AdminMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "bucket_create", target._defaults)
             raise
         finally:
             del target
@@ -765,7 +765,7 @@ class AdminMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "bucket_update", target._defaults)
             raise
         finally:
             del target
@@ -796,7 +796,7 @@ class AdminMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "bucket_remove", target._defaults)
             raise
         finally:
             del target
@@ -827,7 +827,7 @@ class AdminMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "bucket_delete", target._defaults)
             raise
         finally:
             del target
@@ -860,7 +860,7 @@ class AdminMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "bucket_info", target._defaults)
             raise
         finally:
             del target
@@ -886,7 +886,7 @@ class AdminMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "buckets_list", target._defaults)
             raise
         finally:
             del target
@@ -921,7 +921,7 @@ class AdminMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "wait_ready", target._defaults)
             raise
         finally:
             del target
@@ -952,7 +952,7 @@ class AdminMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "users_get", target._defaults)
             raise
         finally:
             del target
@@ -985,7 +985,7 @@ class AdminMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "user_get", target._defaults)
             raise
         finally:
             del target
@@ -1033,7 +1033,7 @@ class AdminMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "user_upsert", target._defaults)
             raise
         finally:
             del target
@@ -1066,7 +1066,7 @@ class AdminMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "user_remove", target._defaults)
             raise
         finally:
             del target
@@ -1109,7 +1109,7 @@ class CollectionManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "create_scope", target._defaults)
             raise
         finally:
             del target
@@ -1143,7 +1143,7 @@ class CollectionManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "drop_scope", target._defaults)
             raise
         finally:
             del target
@@ -1189,7 +1189,7 @@ class CollectionManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "create_collection", target._defaults)
             raise
         finally:
             del target
@@ -1235,7 +1235,7 @@ class CollectionManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "update_collection", target._defaults)
             raise
         finally:
             del target
@@ -1274,7 +1274,7 @@ class CollectionManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "drop_collection", target._defaults)
             raise
         finally:
             del target
@@ -1319,7 +1319,7 @@ class ViewIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_design_document", target._defaults)
             raise
         finally:
             del target
@@ -1350,7 +1350,7 @@ class ViewIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_all_design_documents", target._defaults)
             raise
         finally:
             del target
@@ -1388,7 +1388,7 @@ class ViewIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "upsert_design_document", target._defaults)
             raise
         finally:
             del target
@@ -1426,7 +1426,7 @@ class ViewIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "drop_design_document", target._defaults)
             raise
         finally:
             del target
@@ -1461,7 +1461,7 @@ class ViewIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "publish_design_document", target._defaults)
             raise
         finally:
             del target
@@ -1515,7 +1515,7 @@ class DesignMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "design_create", target._defaults)
             raise
         finally:
             del target
@@ -1550,7 +1550,7 @@ class DesignMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "design_get", target._defaults)
             raise
         finally:
             del target
@@ -1586,7 +1586,7 @@ class DesignMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "design_publish", target._defaults)
             raise
         finally:
             del target
@@ -1628,7 +1628,7 @@ class DesignMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "design_delete", target._defaults)
             raise
         finally:
             del target
@@ -1656,7 +1656,7 @@ class DesignMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "design_list", target._defaults)
             raise
         finally:
             del target
@@ -1710,7 +1710,7 @@ class DesignMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "old_http_request", target._defaults)
             raise
         finally:
             del target
@@ -1769,7 +1769,7 @@ class N1qlIndexMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "n1ql_index_create", target._defaults)
             raise
         finally:
             del target
@@ -1804,7 +1804,7 @@ class N1qlIndexMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "n1ql_index_create_primary", target._defaults)
             raise
         finally:
             del target
@@ -1845,7 +1845,7 @@ class N1qlIndexMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "n1ql_index_drop", target._defaults)
             raise
         finally:
             del target
@@ -1878,7 +1878,7 @@ class N1qlIndexMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "n1ql_index_drop_primary", target._defaults)
             raise
         finally:
             del target
@@ -1909,7 +1909,7 @@ class N1qlIndexMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "n1ql_index_list", target._defaults)
             raise
         finally:
             del target
@@ -1942,7 +1942,7 @@ class N1qlIndexMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "n1ql_index_build_deferred", target._defaults)
             raise
         finally:
             del target
@@ -1983,7 +1983,7 @@ class N1qlIndexMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "n1ql_index_watch", target._defaults)
             raise
         finally:
             del target
@@ -2052,7 +2052,7 @@ class QueryIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "create_index", target._defaults)
             raise
         finally:
             del target
@@ -2106,7 +2106,7 @@ class QueryIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "create_primary_index", target._defaults)
             raise
         finally:
             del target
@@ -2154,7 +2154,7 @@ class QueryIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "drop_index", target._defaults)
             raise
         finally:
             del target
@@ -2201,7 +2201,7 @@ class QueryIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "drop_primary_index", target._defaults)
             raise
         finally:
             del target
@@ -2242,7 +2242,7 @@ class QueryIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_all_indexes", target._defaults)
             raise
         finally:
             del target
@@ -2283,7 +2283,7 @@ class QueryIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "build_deferred_indexes", target._defaults)
             raise
         finally:
             del target
@@ -2333,7 +2333,7 @@ class QueryIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "watch_indexes", target._defaults)
             raise
         finally:
             del target
@@ -2392,7 +2392,7 @@ class CollectionQueryIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "create_index", target._defaults)
             raise
         finally:
             del target
@@ -2436,7 +2436,7 @@ class CollectionQueryIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "create_primary_index", target._defaults)
             raise
         finally:
             del target
@@ -2474,7 +2474,7 @@ class CollectionQueryIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "drop_index", target._defaults)
             raise
         finally:
             del target
@@ -2512,7 +2512,7 @@ class CollectionQueryIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "drop_primary_index", target._defaults)
             raise
         finally:
             del target
@@ -2538,7 +2538,7 @@ class CollectionQueryIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_all_indexes", target._defaults)
             raise
         finally:
             del target
@@ -2566,7 +2566,7 @@ class CollectionQueryIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "build_deferred_indexes", target._defaults)
             raise
         finally:
             del target
@@ -2607,7 +2607,7 @@ class CollectionQueryIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "watch_indexes", target._defaults)
             raise
         finally:
             del target
@@ -2652,7 +2652,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "upsert_index", target._defaults)
             raise
         finally:
             del target
@@ -2683,7 +2683,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "drop_index", target._defaults)
             raise
         finally:
             del target
@@ -2714,7 +2714,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_index", target._defaults)
             raise
         finally:
             del target
@@ -2742,7 +2742,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_all_indexes", target._defaults)
             raise
         finally:
             del target
@@ -2775,7 +2775,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_indexed_documents_count", target._defaults)
             raise
         finally:
             del target
@@ -2806,7 +2806,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "pause_ingest", target._defaults)
             raise
         finally:
             del target
@@ -2837,7 +2837,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "resume_ingest", target._defaults)
             raise
         finally:
             del target
@@ -2868,7 +2868,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "allow_querying", target._defaults)
             raise
         finally:
             del target
@@ -2899,7 +2899,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "disallow_querying", target._defaults)
             raise
         finally:
             del target
@@ -2930,7 +2930,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "freeze_plan", target._defaults)
             raise
         finally:
             del target
@@ -2961,7 +2961,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "unfreeze_plan", target._defaults)
             raise
         finally:
             del target
@@ -3001,7 +3001,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "analyze_document", target._defaults)
             raise
         finally:
             del target
@@ -3034,7 +3034,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_index_stats", target._defaults)
             raise
         finally:
             del target
@@ -3060,7 +3060,7 @@ class SearchIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_all_index_stats", target._defaults)
             raise
         finally:
             del target
@@ -3107,7 +3107,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "create_dataverse", target._defaults)
             raise
         finally:
             del target
@@ -3145,7 +3145,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "drop_dataverse", target._defaults)
             raise
         finally:
             del target
@@ -3192,7 +3192,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "create_dataset", target._defaults)
             raise
         finally:
             del target
@@ -3233,7 +3233,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "drop_dataset", target._defaults)
             raise
         finally:
             del target
@@ -3259,7 +3259,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_all_datasets", target._defaults)
             raise
         finally:
             del target
@@ -3307,7 +3307,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "create_index", target._defaults)
             raise
         finally:
             del target
@@ -3352,7 +3352,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "drop_index", target._defaults)
             raise
         finally:
             del target
@@ -3378,7 +3378,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_all_indexes", target._defaults)
             raise
         finally:
             del target
@@ -3419,7 +3419,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "connect_link", target._defaults)
             raise
         finally:
             del target
@@ -3457,7 +3457,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "disconnect_link", target._defaults)
             raise
         finally:
             del target
@@ -3483,7 +3483,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_pending_mutations", target._defaults)
             raise
         finally:
             del target
@@ -3517,7 +3517,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "create_link", target._defaults)
             raise
         finally:
             del target
@@ -3551,7 +3551,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "replace_link", target._defaults)
             raise
         finally:
             del target
@@ -3589,7 +3589,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "drop_link", target._defaults)
             raise
         finally:
             del target
@@ -3630,7 +3630,7 @@ class AnalyticsIndexManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_links", target._defaults)
             raise
         finally:
             del target
@@ -3674,7 +3674,7 @@ class EventingFunctionManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "upsert_function", target._defaults)
             raise
         finally:
             del target
@@ -3708,7 +3708,7 @@ class EventingFunctionManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "drop_function", target._defaults)
             raise
         finally:
             del target
@@ -3743,7 +3743,7 @@ class EventingFunctionManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "deploy_function", target._defaults)
             raise
         finally:
             del target
@@ -3776,7 +3776,7 @@ class EventingFunctionManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "undeploy_function", target._defaults)
             raise
         finally:
             del target
@@ -3810,7 +3810,7 @@ class EventingFunctionManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "pause_function", target._defaults)
             raise
         finally:
             del target
@@ -3844,7 +3844,7 @@ class EventingFunctionManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "resume_function", target._defaults)
             raise
         finally:
             del target
@@ -3877,7 +3877,7 @@ class EventingFunctionManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_function", target._defaults)
             raise
         finally:
             del target
@@ -3903,7 +3903,7 @@ class EventingFunctionManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_all_functions", target._defaults)
             raise
         finally:
             del target
@@ -3929,7 +3929,7 @@ class EventingFunctionManagerMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "functions_status", target._defaults)
             raise
         finally:
             del target

@@ -47,7 +47,7 @@ from warnings import warn
 
 from couchloop.client.crossing import Crossing, Target
 from couchloop.exceptions import CouchbaseError
-from couchloop.hot.operation import placed
+from couchloop.hot.operation import at_call
 from couchloop.later import Module
 from couchloop.operations.arguments import asking_by
 from couchloop.session.health import ClusterState
@@ -282,7 +282,7 @@ class DocumentMethods:
                 )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get", target._defaults)
             raise
         finally:
             del target
@@ -363,7 +363,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_and_touch", target._defaults)
             raise
         finally:
             del target
@@ -393,7 +393,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "exists", target._defaults)
             raise
         finally:
             del target
@@ -493,7 +493,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_multi", target._defaults)
             raise
         finally:
             del target
@@ -567,7 +567,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_and_touch_multi", target._defaults)
             raise
         finally:
             del target
@@ -598,7 +598,7 @@ class DocumentMethods:
             pending = retrieve.exists_multi.build(target._defaults, keys, (timeout, retry_strategy))
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "exists_multi", target._defaults)
             raise
         finally:
             del target
@@ -682,7 +682,7 @@ class DocumentMethods:
                 )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "upsert", target._defaults)
             raise
         finally:
             del target
@@ -755,7 +755,7 @@ class DocumentMethods:
                 )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "insert", target._defaults)
             raise
         finally:
             del target
@@ -838,7 +838,7 @@ class DocumentMethods:
                 )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "replace", target._defaults)
             raise
         finally:
             del target
@@ -904,7 +904,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "upsert_multi", target._defaults)
             raise
         finally:
             del target
@@ -966,7 +966,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "insert_multi", target._defaults)
             raise
         finally:
             del target
@@ -1031,7 +1031,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "replace_multi", target._defaults)
             raise
         finally:
             del target
@@ -1099,7 +1099,7 @@ class DocumentMethods:
                 )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "append", target._defaults)
             raise
         finally:
             del target
@@ -1167,7 +1167,7 @@ class DocumentMethods:
                 )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "prepend", target._defaults)
             raise
         finally:
             del target
@@ -1212,7 +1212,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "append_multi", target._defaults)
             raise
         finally:
             del target
@@ -1257,7 +1257,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "prepend_multi", target._defaults)
             raise
         finally:
             del target
@@ -1303,7 +1303,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "append_items", target._defaults)
             raise
         finally:
             del target
@@ -1349,7 +1349,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "prepend_items", target._defaults)
             raise
         finally:
             del target
@@ -1413,7 +1413,7 @@ class DocumentMethods:
                 )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "remove", target._defaults)
             raise
         finally:
             del target
@@ -1459,7 +1459,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "remove_multi", target._defaults)
             raise
         finally:
             del target
@@ -1502,7 +1502,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "touch", target._defaults)
             raise
         finally:
             del target
@@ -1539,7 +1539,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "touch_multi", target._defaults)
             raise
         finally:
             del target
@@ -1622,7 +1622,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "lock", target._defaults)
             raise
         finally:
             del target
@@ -1696,7 +1696,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_and_lock", target._defaults)
             raise
         finally:
             del target
@@ -1732,7 +1732,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "unlock", target._defaults)
             raise
         finally:
             del target
@@ -1806,7 +1806,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "lock_multi", target._defaults)
             raise
         finally:
             del target
@@ -1875,7 +1875,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_and_lock_multi", target._defaults)
             raise
         finally:
             del target
@@ -1906,7 +1906,7 @@ class DocumentMethods:
             pending = locks.unlock_multi.build(target._defaults, kvs, (timeout, retry_strategy))
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "unlock_multi", target._defaults)
             raise
         finally:
             del target
@@ -1978,7 +1978,7 @@ class DocumentMethods:
                 )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "counter", target._defaults)
             raise
         finally:
             del target
@@ -2040,7 +2040,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "counter_multi", target._defaults)
             raise
         finally:
             del target
@@ -2121,7 +2121,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "rget", target._defaults)
             raise
         finally:
             del target
@@ -2192,7 +2192,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_any_replica", target._defaults)
             raise
         finally:
             del target
@@ -2263,7 +2263,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_all_replicas", target._defaults)
             raise
         finally:
             del target
@@ -2343,7 +2343,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "rget_multi", target._defaults)
             raise
         finally:
             del target
@@ -2412,7 +2412,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_any_replica_multi", target._defaults)
             raise
         finally:
             del target
@@ -2484,7 +2484,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_all_replicas_multi", target._defaults)
             raise
         finally:
             del target
@@ -2520,7 +2520,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "observe", target._defaults)
             raise
         finally:
             del target
@@ -2555,7 +2555,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "observe_multi", target._defaults)
             raise
         finally:
             del target
@@ -2603,7 +2603,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "endure", target._defaults)
             raise
         finally:
             del target
@@ -2641,7 +2641,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "endure_multi", target._defaults)
             raise
         finally:
             del target
@@ -2678,7 +2678,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "stats", target._defaults)
             raise
         finally:
             del target
@@ -2729,7 +2729,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "lookup_in", target._defaults)
             raise
         finally:
             del target
@@ -2770,7 +2770,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "retrieve_in", target._defaults)
             raise
         finally:
             del target
@@ -2876,7 +2876,7 @@ class DocumentMethods:
                 )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "mutate_in", target._defaults)
             raise
         finally:
             del target
@@ -2914,7 +2914,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "lookup_in_any_replica", target._defaults)
             raise
         finally:
             del target
@@ -2950,7 +2950,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "lookup_in_all_replicas", target._defaults)
             raise
         finally:
             del target
@@ -3018,7 +3018,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "map_add", target._defaults)
             raise
         finally:
             del target
@@ -3053,7 +3053,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "map_get", target._defaults)
             raise
         finally:
             del target
@@ -3114,7 +3114,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "map_remove", target._defaults)
             raise
         finally:
             del target
@@ -3143,7 +3143,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "map_size", target._defaults)
             raise
         finally:
             del target
@@ -3208,7 +3208,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "list_append", target._defaults)
             raise
         finally:
             del target
@@ -3273,7 +3273,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "list_prepend", target._defaults)
             raise
         finally:
             del target
@@ -3337,7 +3337,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "list_set", target._defaults)
             raise
         finally:
             del target
@@ -3372,7 +3372,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "list_get", target._defaults)
             raise
         finally:
             del target
@@ -3433,7 +3433,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "list_remove", target._defaults)
             raise
         finally:
             del target
@@ -3462,7 +3462,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "list_size", target._defaults)
             raise
         finally:
             del target
@@ -3527,7 +3527,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "set_add", target._defaults)
             raise
         finally:
             del target
@@ -3586,7 +3586,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "set_remove", target._defaults)
             raise
         finally:
             del target
@@ -3621,7 +3621,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "set_contains", target._defaults)
             raise
         finally:
             del target
@@ -3650,7 +3650,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "set_size", target._defaults)
             raise
         finally:
             del target
@@ -3715,7 +3715,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "queue_push", target._defaults)
             raise
         finally:
             del target
@@ -3773,7 +3773,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "queue_pop", target._defaults)
             raise
         finally:
             del target
@@ -3802,7 +3802,7 @@ class DocumentMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "queue_size", target._defaults)
             raise
         finally:
             del target
@@ -3909,7 +3909,7 @@ class DocumentMethods:
                 crossing,
             )
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_stream", target._defaults)
             raise
         finally:
             del target
@@ -3959,7 +3959,7 @@ class DocumentMethods:
                 crossing,
             )
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "exists_stream", target._defaults)
             raise
         finally:
             del target
@@ -4037,7 +4037,7 @@ class DocumentMethods:
                 crossing,
             )
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "upsert_stream", target._defaults)
             raise
         finally:
             del target
@@ -4111,7 +4111,7 @@ class DocumentMethods:
                 crossing,
             )
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "insert_stream", target._defaults)
             raise
         finally:
             del target
@@ -4188,7 +4188,7 @@ class DocumentMethods:
                 crossing,
             )
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "replace_stream", target._defaults)
             raise
         finally:
             del target
@@ -4252,7 +4252,7 @@ class DocumentMethods:
                 crossing,
             )
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "append_stream", target._defaults)
             raise
         finally:
             del target
@@ -4316,7 +4316,7 @@ class DocumentMethods:
                 crossing,
             )
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "prepend_stream", target._defaults)
             raise
         finally:
             del target
@@ -4383,7 +4383,7 @@ class DocumentMethods:
                 crossing,
             )
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "remove_stream", target._defaults)
             raise
         finally:
             del target
@@ -4442,7 +4442,7 @@ class DocumentMethods:
                 crossing,
             )
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "touch_stream", target._defaults)
             raise
         finally:
             del target
@@ -4517,7 +4517,7 @@ class DocumentMethods:
                 crossing,
             )
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "counter_stream", target._defaults)
             raise
         finally:
             del target
@@ -4617,7 +4617,7 @@ class DocumentMethods:
                 crossing,
             )
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "scan", target._defaults)
             raise
         finally:
             del target
@@ -5028,7 +5028,7 @@ class N1qlMethods:
                 crossing,
             )
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "n1ql_query", target._defaults)
             raise
         finally:
             del target
@@ -5211,7 +5211,7 @@ class QueryMethods:
                 crossing,
             )
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "query", target._defaults)
             raise
         finally:
             del target
@@ -5344,7 +5344,7 @@ class AnalyticsMethods:
                 crossing,
             )
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "analytics_query", target._defaults)
             raise
         finally:
             del target
@@ -5437,7 +5437,7 @@ class BucketAnalyticsMethods:
                 crossing,
             )
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "analytics_query", target._defaults)
             raise
         finally:
             del target
@@ -5555,7 +5555,7 @@ class SearchMethods:
                 crossing,
             )
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "search", target._defaults)
             raise
         finally:
             del target
@@ -5593,7 +5593,7 @@ class SearchMethods:
                 crossing,
             )
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "search_query", target._defaults)
             raise
         finally:
             del target
@@ -5665,7 +5665,7 @@ class ViewMethods:
                 crossing,
             )
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "query", target._defaults)
             raise
         finally:
             del target
@@ -5778,7 +5778,7 @@ class ViewMethods:
                 crossing,
             )
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "view_query", target._defaults)
             raise
         finally:
             del target
@@ -5824,7 +5824,7 @@ class HealthMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "wait_until_ready", target._defaults)
             raise
         finally:
             del target
@@ -5860,7 +5860,7 @@ class HealthMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "ping", target._defaults)
             raise
         finally:
             del target
@@ -5900,7 +5900,7 @@ class ManifestMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "get_all_scopes", target._defaults)
             raise
         finally:
             del target
@@ -5964,7 +5964,7 @@ class HttpMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "http_request", target._defaults)
             raise
         finally:
             del target
@@ -5992,7 +5992,7 @@ class HttpMethods:
             )
             pending.owner = target
         except CouchbaseError as error:
-            placed(error, target._defaults)
+            at_call(error, "cluster_info", target._defaults)
             raise
         finally:
             del target

@@ -32,7 +32,7 @@ from couchloop.exceptions import (
 )
 from couchloop.hot.collector import paused
 from couchloop.hot.operation import TURN, answers_size, placed, within_turn
-from couchloop.hot.result import MultiResult, Result
+from couchloop.hot.result import MultiResult, Reasons, Result, told
 from couchloop.safety.printable import general
 from couchloop.transcoder import Transcoder
 
@@ -156,11 +156,12 @@ class Batch(_Typed[R]):
                     continue
                 except CouchbaseError as error:
                     failure = without_frames(error)
-            result = results[op.key] = cast("R", op.missed(op.key, failure.rc or -1))
+            result = results[op.key] = cast("R", op.failed(failure))
             if first is None:
-                first = self.failed = failure
+                first = self.failed = own_copy(failure)
                 first.result = result
                 first.all_results = results
+            result.fail(told(failure))
 
 
 class Lane:
@@ -202,6 +203,7 @@ class Bulk(Batch[R]):
         "_filled",
         "_floor",
         "_made",
+        "_reasons",
         "_warned",
         "answer_bytes",
         "answers",
@@ -269,6 +271,7 @@ class Bulk(Batch[R]):
         """Bytes for which each operation counts beside its value."""
         self.built = self.built_bytes = self.answers = self.answer_bytes = 0
         self._by_key: dict[str | bytes, int] | None = None
+        self._reasons = Reasons()
         self._floor = 0
         """No key before it waits."""
         self._made: dict[int, Operation[Any]] = {}
@@ -407,7 +410,7 @@ class Bulk(Batch[R]):
             try:
                 self.settle(op.place, op.result(), None)
             except CouchbaseError as error:
-                self.settle(op.place, op.missed(op.key, error.rc or -1), error)
+                self.settle(op.place, op.failed(error), error)
         # Only now: reading may be interrupted, and is begun anew then.
         del finished[:count]
 
@@ -451,8 +454,11 @@ class Bulk(Batch[R]):
         if results[key] is None:
             results[key] = result
             self.remaining -= 1
-        if error is not None and (self.first is None or place < self.first[0]):
+        if error is None:
+            return
+        if self.first is None or place < self.first[0]:
             self.first = place, without_frames(error)
+        self._reasons.tell(result, error)
 
     def give_up(self, most: int) -> int:
         """Fail so many keys that wait, for the reason of `ended`; return how many there were."""

@@ -224,6 +224,7 @@ class Operation(_Typed[T]):
             return self.decode(fields if self.reads_fields else Frame._make(fields))
         except CouchbaseError as error:
             placed(error, self.defaults)
+            self._note_missed(error, fields[5])
             raise
 
     def _failure(self) -> CouchbaseError | RuntimeError:
@@ -232,11 +233,23 @@ class Operation(_Typed[T]):
         if error is None:
             return RuntimeError(f"{self.name}: neither answer nor error is there yet")
         self.error = own_copy(error)
-        error.result = self.missed(self.key, error.rc or -1)
+        self._note_missed(error, 0)
+        return error
+
+    def _note_missed(self, error: CouchbaseError, cas: int) -> None:
+        """Have *error* know its results, and *cas*: the server may have locked, or counted."""
+        error.cas = cas
+        error.result = self.failed(error)
         with suppress(Exception):
             # The key may be of any type, and then not fit a dict.
             error.all_results = MultiResult({self.key: error.result})
-        return error
+
+    def failed(self, error: CouchbaseError) -> Result:
+        """Return the result where it has failed with *error*: with the CAS, if that has one."""
+        result = self.missed(self.key, error.rc or -1)
+        if isinstance(result, OperationResult):
+            result.cas = error.cas
+        return result
 
     def decode(self, answer: Any) -> T:
         """Read the answer of a success, or of a miss that the caller asked to be quiet about.
@@ -265,6 +278,16 @@ def placed(error: CouchbaseError, defaults: Defaults) -> CouchbaseError:
         context = error.context or ErrorContext(key=error.key)
         error.context = replace(context, scope=names.scope, collection=names.collection)
     return error
+
+
+def at_call(error: CouchbaseError, name: str, defaults: Defaults) -> CouchbaseError:
+    """Have *error*, which the call of a method has raised, name that, and the collection."""
+    context = error.context
+    if context is None:
+        error.context = ErrorContext(operation=name, key=error.key)
+    elif context.operation is None:
+        error.context = replace(context, operation=name)
+    return placed(error, defaults)
 
 
 def answer_size(op: Operation[Any]) -> int:

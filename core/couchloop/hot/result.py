@@ -6,7 +6,7 @@ from itertools import islice
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from couchloop.exceptions import CouchbaseError, ValueFormatError
+from couchloop.exceptions import CouchbaseError, ValueFormatError, own_copy, without_frames
 from couchloop.typed import convert
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ else:
 
 T = TypeVar("T")
 
+_KINDS = 256
+"""Kinds of failures in one batch of which its results tell more than their numbers."""
 _SHOWN_KEYS = 5
 _SHOWN_CHARACTERS = 200
 
@@ -64,7 +66,10 @@ class Result:
 
     @property
     def error(self) -> CouchbaseError | None:
-        """Why a stream's operation on this key has failed; None: it has not."""
+        """Why the operation on this key has failed, in a stream or a batch; None: it has not.
+
+        In a large batch there is one for all keys that have failed alike: it has no key.
+        """
         try:
             return self._reason
         except AttributeError:
@@ -76,16 +81,58 @@ class Result:
 
     @property
     def errstr(self) -> str:
-        """What `rc` means, in words."""
+        """Why it failed, in words: what `error` says, or else what `rc` means."""
         if self.rc == 0:
             return "Success"
-        return CouchbaseError.rc_to_exctype(self.rc)().message
+        error = self.error
+        return CouchbaseError.rc_to_exctype(self.rc)().message if error is None else str(error)
 
     def _failure(self) -> str:
-        return f", rc={self.rc:#04x} {self.errstr!r}" if self.rc else ""
+        if not self.rc:
+            return ""
+        error = self.error
+        if error is None:
+            return f", rc={self.rc:#04x} {self.errstr!r}"
+        cause = error.__cause__
+        # Of another's error its class alone: what it says may be of any length, and secret.
+        because = "" if cause is None else f", caused by {type(cause).__name__}"
+        return f", {type(error).__name__}: {str(error)!r}{because}"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(key={self.key!r}{self._failure()})"
+
+
+def told(error: CouchbaseError) -> CouchbaseError:
+    """Return *error* as a result has it: it knows no result, for that were a circle."""
+    error.result = error.all_results = None
+    return error
+
+
+class Reasons:
+    """Why keys of a large batch have failed: an error for all that fail alike.
+
+    A batch may have a million keys.
+    """
+
+    __slots__ = ("_kinds",)
+
+    def __init__(self) -> None:
+        self._kinds: dict[Any, CouchbaseError] = {}
+
+    def tell(self, result: object, error: CouchbaseError) -> None:
+        """Have *result* know why it failed."""
+        if not isinstance(result, Result):
+            return
+        kind = type(error), error.message, error.context and error.context.node
+        found = self._kinds.get(kind)
+        if found is None and len(self._kinds) < _KINDS:
+            found = self._kinds[kind] = told(without_frames(own_copy(error)))
+            found.key = found.objextra = None
+            found.cas = 0
+            if found.context is not None:
+                found.context.key = found.context.opaque = None
+        if found is not None:
+            result.fail(found)
 
 
 class OperationResult(Result):

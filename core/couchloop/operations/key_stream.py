@@ -170,7 +170,7 @@ class KeyStream(Stream[R]):
         try:
             result = op.result()
         except CouchbaseError as error:
-            self._add_failure(op.key, op.missed(op.key, error.rc or -1), error)
+            self._add_failure(op.key, op.failed(error), error)
         else:
             self._succeed(op, result)
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import copy
 import pickle
 
+from couchloop.exceptions import (
+    CouchbaseError,
+    ErrorContext,
+    NodeUnreachableError,
+    ServiceNotAvailableError,
+)
 from couchloop.hot.durable import MutationToken
+from couchloop.hot.result import Reasons
 from couchloop.result import MultiResult, OperationResult, Result, ValueResult
 
 
@@ -32,6 +39,15 @@ class TestResult:
         assert result.rc == 0x0D
         assert result.errstr == "The document does not exist."
         assert "rc=0x0d 'The document does not exist.'" in repr(result)
+
+    def test_failure_with_an_error(self) -> None:
+        """A result that knows its error says its class, its words and where they come from."""
+        result = OperationResult("k", 0, rc=-1)
+        error = ServiceNotAvailableError("nobody answers", inner_cause=OSError("s3cr3t"))
+        result.fail(error)
+        assert result.errstr == str(error)
+        said = "ServiceNotAvailableError: 'nobody answers', caused by OSError"
+        assert repr(result) == f"OperationResult(key='k', cas=0x0, {said})"
 
     def test_bare_result_has_defaults(self) -> None:
         """As in 2.5, every result can be asked for its value and its CAS."""
@@ -87,3 +103,27 @@ class TestMultiResult:
         )
         assert text.endswith(", …}>")
         assert len(text) < 400
+
+
+class TestReasons:
+    """Why keys of a large batch have failed."""
+
+    def test_alike(self) -> None:
+        """Failures of one kind have one error, without what is of one key alone."""
+        reasons = Reasons()
+        results = [OperationResult(f"k{number}", 0, rc=-1) for number in range(3)]
+        for number, result in enumerate(results):
+            context = ErrorContext(key=result.key, node="a:1", opaque=number)
+            reasons.tell(result, NodeUnreachableError("away", context=context, result=result))
+        (found,) = {id(result.error): result.error for result in results}.values()
+        assert isinstance(found, NodeUnreachableError)
+        assert (found.key, found.result, found.all_results) == (None, None, None)
+        assert found.context == ErrorContext(node="a:1")
+
+    def test_bounded(self) -> None:
+        """However many kinds of failures there are, few errors are kept."""
+        reasons = Reasons()
+        results = [OperationResult(number, 0, rc=-1) for number in range(1000)]
+        for result in results:
+            reasons.tell(result, CouchbaseError(f"failure {result.key}"))
+        assert sum(result.error is not None for result in results) == 256

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from copy import copy
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from couchloop.exceptions import (
+    CouchbaseError,
     DocumentNotLockedError,
     InvalidCasError,
     InvalidTtlError,
@@ -16,9 +18,13 @@ from couchloop.exceptions import (
     NotFoundError,
     StoreLockedError,
     TemporaryFailError,
+    ValueFormatError,
 )
+from couchloop.hot.frames import Frame
 from couchloop.operations import document as ops
 from couchloop.retries import BestEffort, FailFast, RetryReason, RetryRequest
+from couchloop.transcoder import RawBinaryTranscoder
+from couchloop.wire import Opcode
 from tests.core.session.support import opened
 from tests.core.world import defaults
 
@@ -130,3 +136,53 @@ def test_a_wrong_cas() -> None:
     assert (caught.value.key, caught.value.rc) == ("k", 0x0B)
     assert caught.value.context is not None
     assert caught.value.context.operation == "unlock"
+
+
+def test_locked_and_not_readable() -> None:
+    """A value that cannot be decoded is locked nevertheless: the error has the CAS for that."""
+    w = opened()
+    d = w.defaults
+    w.do(ops.upsert(d, "k", "text"))
+    with pytest.raises(ValueFormatError) as caught:
+        w.do(ops.get_and_lock(d, "k", 10, transcoder=RawBinaryTranscoder()))
+    error = caught.value
+    assert error.cas == error.result.cas == error.all_results["k"].cas != 0  # type: ignore[index]
+    assert copy(error).cas == error.cas
+    with pytest.raises(TemporaryFailError):
+        w.do(ops.lock(d, "k", 10, retry_strategy=ONCE))
+    w.do(ops.unlock(d, "k", error.cas))
+    w.do(ops.upsert(d, "k", "w"))
+
+
+@pytest.mark.parametrize("count", [3, 1500])
+def test_batch_locked_and_not_readable(count: int) -> None:
+    """In a batch, whatever its size, each key's result has the CAS, and says what has failed."""
+    w = opened()
+    d = w.defaults
+    documents: dict[str, Any] = {f"k{number}": "text" for number in range(count)}
+    w.do(ops.upsert_multi(d, documents))
+    with pytest.raises(ValueFormatError) as caught:
+        w.do(ops.lock_multi(d, list(documents), 10, transcoder=RawBinaryTranscoder()))
+    good, bad = caught.value.split_results()
+    assert (len(good), len(bad)) == (0, count)
+    assert all(result.cas and isinstance(result.error, ValueFormatError) for result in bad.values())
+    assert caught.value.cas == bad[caught.value.key].cas
+    w.do(ops.unlock_multi(d, bad))
+    w.do(ops.upsert_multi(d, documents))
+
+
+def test_counted_and_not_readable() -> None:
+    """What the server has counted and answers oddly was counted: the error has the new CAS."""
+    op = ops.counter(D, "n", 1)
+    op.fields = Frame(0x81, Opcode.INCREMENT, 0, 0, 0, 77, b"", b"", b"", b"odd")
+    with pytest.raises(CouchbaseError) as caught:
+        op.result()
+    assert caught.value.cas == 77
+
+
+def test_not_done() -> None:
+    """What the server did not do has no CAS."""
+    w = opened()
+    with pytest.raises(NotFoundError) as caught:
+        w.do(ops.get_and_lock(w.defaults, "k", 10))
+    assert caught.value.cas == 0
