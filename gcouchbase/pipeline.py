@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextvars import copy_context
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakKeyDictionary
 
 from gevent import Greenlet, getcurrent, spawn
 
@@ -29,6 +30,8 @@ class Pipeline:
 
     def __init__(self, bucket: Any) -> None:
         self._bucket: Any = bucket
+        self._greenlet: Any = None
+        """Which has entered it, until it is left."""
         self._calls: list[Greenlet[..., Any]] = []
         self._results: list[Any] = []
 
@@ -50,6 +53,7 @@ class Pipeline:
             driver = PipelinedDriver(driver)
             _use(bucket, driver)
         driver.begin(self._calls)
+        self._greenlet = getcurrent()
         return self
 
     def __exit__(
@@ -58,13 +62,18 @@ class Pipeline:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Wait for all operations; raise what failed first, unless the body has raised."""
+        """Wait for all operations; raise what failed first, unless the body has raised.
+
+        Raises PipelineError if it is not open.
+        """
+        greenlet, self._greenlet = self._greenlet, None
+        if greenlet is None:
+            raise PipelineError("this pipeline is not open: use it in a `with` statement, once")
         bucket, self._bucket = self._bucket, None
-        assert bucket is not None
         driver: Any = bucket._driver  # noqa: SLF001 - ours
-        if isinstance(driver, PipelinedDriver) and driver.end():
+        if isinstance(driver, PipelinedDriver) and driver.end(greenlet):
             _use(bucket, driver.behind)
-        del bucket
+        del bucket, greenlet
         first = self._gather()
         if first is not None and kind is None:
             try:
@@ -99,7 +108,8 @@ class PipelinedDriver:
 
     def __init__(self, behind: Any) -> None:
         self.behind = behind
-        self._open: dict[Any, list[Greenlet[..., Any]]] = {}
+        # One that ends without leaving its pipeline is not kept.
+        self._open: WeakKeyDictionary[Any, list[Greenlet[..., Any]]] = WeakKeyDictionary()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.behind, name)
@@ -111,9 +121,9 @@ class PipelinedDriver:
             raise PipelineError("this greenlet has a pipeline open: end it first")
         self._open[greenlet] = calls
 
-    def end(self) -> bool:
-        """Keep none any more; return whether no greenlet has a pipeline open now."""
-        self._open.pop(getcurrent(), None)
+    def end(self, greenlet: Any) -> bool:
+        """Keep none of *greenlet* any more; return whether no other has a pipeline open now."""
+        self._open.pop(greenlet, None)
         return not self._open
 
     def run(self, pending: Pending[Any]) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
+from weakref import ref
 
 import gevent
 import pytest
@@ -110,6 +112,53 @@ def test_nested(bucket: Bucket) -> None:
     with pytest.raises(PipelineError, match="once"), pipeline:
         pass
     assert pipeline.results[0].success
+
+
+def test_left_wrongly(bucket: Bucket) -> None:
+    """What is not open cannot be left, and one that is open is not ended with that."""
+    used = bucket.pipeline()
+    with used:
+        pass
+    with bucket.pipeline() as pipeline:
+        for each in (used, bucket.pipeline()):
+            with pytest.raises(PipelineError, match="not open"):
+                each.__exit__(None, None, None)
+        given: object = bucket.upsert("k", 1)
+        assert given is None
+    assert pipeline.results[0].success
+
+
+def test_left_elsewhere(bucket: Bucket) -> None:
+    """A pipeline that another greenlet ends is over for the one that has begun it."""
+    pipeline = bucket.pipeline()
+    pipeline.__enter__()
+    bucket.upsert("k", 1)
+    gevent.spawn(pipeline.__exit__, None, None, None).get()
+    assert pipeline.results[0].success
+    assert bucket.get("k").value == 1
+    assert isinstance(bucket._driver, GeventDriver)
+
+
+def test_never_left(bucket: Bucket) -> None:
+    """A greenlet that ends without leaving its pipeline is kept by nobody; others are as ever."""
+    pipelines = [bucket.pipeline()]
+
+    def enter() -> None:
+        pipelines.pop().__enter__()
+
+    greenlet = gevent.spawn(enter)
+    greenlet.join()
+    known = ref(greenlet)
+    del greenlet
+    # The hub has it for one more turn.
+    gevent.sleep(0)
+    gc.collect()
+    assert known() is None
+    assert bucket.upsert("k", 1).success
+    with bucket.pipeline() as pipeline:
+        bucket.get("k")
+    assert pipeline.results[0].value == 1
+    assert isinstance(bucket._driver, GeventDriver)
 
 
 def test_the_bucket_is_itself(bucket: Bucket) -> None:

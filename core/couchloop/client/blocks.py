@@ -29,7 +29,7 @@ class DurabilityBlocks:
         """Return a context in which changes through this Bucket wait for their copies.
 
         It counts for what is called within, in this task (greenlet, coroutine or thread) and no
-        other, in all collections; what a call says itself comes first.
+        other, in all collections; what a call says itself comes first. It may be used again.
 
         Args:
             persist_to: on how many disks a change must be, the active copy's among them; -1: all.
@@ -39,7 +39,7 @@ class DurabilityBlocks:
         Raises InvalidDurabilityError, TooFewReplicasError (ArgumentErrors), InvalidTimeoutError.
         """
         need = durable.need_of_block(persist_to, replicate_to, timeout)
-        return durable.block(self._durable_target()._defaults.durable, need)  # noqa: SLF001 - ours
+        return durable.Block(self._durable_target()._defaults.durable, need)  # noqa: SLF001 - ours
 
     def _mutinfo(self) -> list[MutationToken]:
         """Return the last mutation token of each vbucket that was changed (SDK 2.5)."""

@@ -105,8 +105,13 @@ class ThreadPipeline:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Wait for all operations; raise what failed first, unless the body has raised."""
-        self._ways.open.pop(self._thread, None)
+        """Wait for all operations; raise what failed first, unless the body has raised.
+
+        Raises PipelineError if it is not open.
+        """
+        if self._ways.open.get(self._thread) is not self._calls:
+            raise PipelineError("this pipeline is not open: use it in a `with` statement, once")
+        del self._ways.open[self._thread]
         calls, self._calls = self._calls, []
         first: CouchbaseError | None = None
         is_dead = False

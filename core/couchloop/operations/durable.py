@@ -7,16 +7,17 @@ change is made, then the copies are asked (`couchloop.operations.watching`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from copy import copy
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from couchloop.arguments.times import check_wait
 from couchloop.durability import NO_NEED, DurabilityLevel, Need, meant, need_of
 from couchloop.exceptions import (
     CouchbaseError,
+    InvalidDurabilityError,
     TimeoutError,  # noqa: A004 - 2.5's name
     own_copy,
 )
@@ -52,17 +53,41 @@ _BLOCKS: Final[ContextVar[tuple[tuple[DurableDefaults, Need], ...]]] = ContextVa
 has a context of its own, and so has each thread."""
 
 
-@contextmanager
-def block(durable: DurableDefaults, need: Need) -> Iterator[None]:
-    """Have changes through a Bucket be as durable as *need* says where they say nothing."""
-    durable.has_blocks = True
-    before = _BLOCKS.set((*_BLOCKS.get(), (durable, need)))
-    try:
-        yield
-    finally:
+class Block(AbstractContextManager[None]):
+    """Has changes through a Bucket be as durable as *need* says where they say nothing.
+
+    It may be entered again, also within itself, and in several tasks at once.
+    """
+
+    __slots__ = ("_entry", "_was_entered")
+
+    def __init__(self, durable: DurableDefaults, need: Need) -> None:
+        self._entry = durable, need
+        self._was_entered = False
+
+    def __enter__(self) -> None:
+        """Begin, for what runs in this task from now on."""
+        self._entry[0].has_blocks = self._was_entered = True
+        _BLOCKS.set((*_BLOCKS.get(), self._entry))
+
+    def __exit__(self, *_: object) -> None:
+        """End it. Raises InvalidDurabilityError if nobody has entered it."""
+        if not self._was_entered:
+            text = "this durability() context was never entered: use it in a `with` statement"
+            raise InvalidDurabilityError(text)
+        blocks = _BLOCKS.get()
         # A generator that nobody ends is closed in some other context: its own is gone.
-        with suppress(ValueError):
-            _BLOCKS.reset(before)
+        for place in range(len(blocks) - 1, -1, -1):
+            if blocks[place] is self._entry:
+                _BLOCKS.set(blocks[:place] + blocks[place + 1 :])
+                return
+
+    async def __aenter__(self) -> NoReturn:
+        """Refuse: there is nothing to wait for."""
+        raise InvalidDurabilityError("durability() is entered by `with`, not by `async with`")
+
+    async def __aexit__(self, *_: object) -> None:
+        """See `__aenter__`."""
 
 
 def need_of_block(persist_to: object, replicate_to: object, timeout: object) -> Need:
@@ -160,6 +185,7 @@ def doubtful(result: Any, error: CouchbaseError) -> Any:
     """Return the result of a change that was made, and may be lost: with its CAS and its token."""
     own = copy(result)
     own.rc = error.rc or -1
+    error.cas = own.cas
     return own
 
 

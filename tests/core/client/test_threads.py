@@ -316,6 +316,21 @@ class TestPipeline:
         with pytest.raises(PipelineError, match="used once"), pipeline:
             pass
 
+    def test_left_wrongly(self) -> None:
+        """What is not open cannot be left, and the one that is open stays so."""
+        loop = Loop()
+        threads = handle(loop)
+        used = threads.pipeline()
+        with used:
+            pass
+        with threads.pipeline() as pipeline:
+            for each in (used, threads.pipeline()):
+                with pytest.raises(PipelineError, match="not open"):
+                    each.__exit__(None, None, None)
+            assert cast(Any, threads.get("a")) is None
+            loop.calls[0].succeed(1)
+        assert pipeline.results == [1]
+
     def test_other_threads(self) -> None:
         """Another thread's calls wait as ever; one thread has one pipeline at a time."""
         loop = Loop(lambda _, call: call.succeed(7))

@@ -20,7 +20,7 @@ from couchloop.exceptions import (
 from couchloop.hot.operation import Defaults
 from couchloop.items import Item, ItemOptionDict
 from couchloop.operations import document as ops
-from couchloop.operations.durable import block, need_of_block
+from couchloop.operations.durable import Block, need_of_block
 from couchloop.operations.procedure import Procedure
 from couchloop.operations.subdocument import mutate_in
 from couchloop.wire.framing import decode_framing
@@ -172,7 +172,7 @@ class TestBlocks:
     @staticmethod
     def within(d: Defaults, *arguments: Any) -> Any:
         """Return the context."""
-        return block(d.durable, need_of_block(*arguments))
+        return Block(d.durable, need_of_block(*arguments))
 
     @pytest.mark.parametrize("name", CHANGES | BATCHES)
     def test_defaults(self, name: str) -> None:
@@ -206,6 +206,31 @@ class TestBlocks:
         copy_context().run(entered.__enter__)
         assert not is_watched(ops.remove(d, "k"))
         entered.__exit__(None, None, None)
+
+    def test_again(self) -> None:
+        """One context may be entered again, within itself, and in two tasks at once."""
+        d = defaults()
+        context = self.within(d, 1, 0, 0)
+        for _ in range(2):
+            with context, context:
+                assert is_watched(ops.remove(d, "k"))
+            assert not is_watched(ops.remove(d, "k"))
+        one, other = copy_context(), copy_context()
+        one.run(context.__enter__)
+        other.run(context.__enter__)
+        one.run(context.__exit__, None, None, None)
+        assert not is_watched(one.run(ops.remove, d, "k"))
+        assert is_watched(other.run(ops.remove, d, "k"))
+        other.run(context.__exit__, None, None, None)
+        assert not is_watched(other.run(ops.remove, d, "k"))
+
+    def test_wrongly(self) -> None:
+        """What was not entered cannot be left, and nothing is waited for."""
+        context = self.within(defaults(), 1, 0, 0)
+        with pytest.raises(InvalidDurabilityError, match="never entered"):
+            context.__exit__(None, None, None)
+        with pytest.raises(InvalidDurabilityError, match="not by `async with`"):
+            context.__aenter__().send(None)
 
     @pytest.mark.parametrize(
         ("arguments", "kind"),

@@ -29,7 +29,7 @@ from couchloop.exceptions import (
 )
 from couchloop.operations import document as ops
 from couchloop.operations import streams
-from couchloop.operations.durable import block, need_of_block
+from couchloop.operations.durable import Block, need_of_block
 from couchloop.operations.stream import END, Cancelled, Pull, Stream
 from couchloop.operations.watched_stream import WatchedStream
 from couchloop.settings.values import Address, Wire
@@ -102,13 +102,13 @@ class TestCopies:
         """A stream has what the block says in which it was made, wherever it is taken from."""
         w = world()
         w.cluster.delay_replication("default", 0.2)
-        with block(w.defaults.durable, need_of_block(0, 1, 0.1)):
+        with Block(w.defaults.durable, need_of_block(0, 1, 0.1)):
             stream = streams.upsert_stream(w.defaults, {"a": 1})
             plain = streams.upsert_stream(w.defaults, {"a": 1}, durability=Durability.NONE)
         assert type(plain) is not WatchedStream
         (result,) = take_all(w, stream, 1.0)
         assert type(result.error) is DurabilityTimeoutError
-        with block(w.defaults.durable, need_of_block(0, 1, 1.0)):
+        with Block(w.defaults.durable, need_of_block(0, 1, 1.0)):
             stream = streams.upsert_stream(w.defaults, {"a": 1})
         (result,) = take_all(w, stream, 1.0)
         assert result.success

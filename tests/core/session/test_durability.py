@@ -34,7 +34,7 @@ from couchloop.exceptions import (
 from couchloop.items import Item, ItemOptionDict
 from couchloop.operations import document as ops
 from couchloop.operations import lists, queues, sets
-from couchloop.operations.durable import block, need_of_block
+from couchloop.operations.durable import Block, need_of_block
 from couchloop.operations.subdocument import mutate_in
 from couchloop.result import MultiResult
 from couchloop.retries import FailFast
@@ -561,7 +561,7 @@ class TestBlocks:
         w = world()
         d = w.defaults
         w.cluster.delay_replication("default", inf)
-        with block(d.durable, need_of_block(0, 1, 0.5)):
+        with Block(d.durable, need_of_block(0, 1, 0.5)):
             one, many = ops.upsert(d, "k", 1), ops.upsert_multi(d, {"a": 1, "b": 2})
         for pending in (one, many):
             begun = w.clock.now()
@@ -574,7 +574,7 @@ class TestBlocks:
         d = w.defaults
         w.do(ops.upsert(d, "k", [1]))
         w.cluster.delay_replication("default", 0.5)
-        with block(d.durable, need_of_block(0, 1, 0)):
+        with Block(d.durable, need_of_block(0, 1, 0)):
             calls = [
                 lists.list_append(d, "k", 2),
                 sets.set_add(d, "k", 3),
