@@ -32,6 +32,7 @@ from couchloop.exceptions import (
     ProtocolError,
     ScopeNotFoundError,
     UnambiguousTimeoutError,
+    caused,
     own_copy,
     status_error,
 )
@@ -60,6 +61,7 @@ _ID: Final = Struct(">QI")
 _LONGEST_BODY: Final = 4096
 _LONGEST_UID: Final = 16
 """Hexadecimal digits of a manifest's number."""
+_MOST_HANDLES: Final = 1024
 _PATIENCE: Final = 4
 """So many refusals of a node that seems to lag behind make the number doubtful."""
 
@@ -171,6 +173,7 @@ class Collections:
         "_fences",
         "_handles",
         "_known",
+        "_most_handles",
         "_newest",
         "_requests",
         "_shared",
@@ -190,6 +193,8 @@ class Collections:
         dispatcher.explain = self.expired
         self._known: dict[CollectionName, Number] = {}
         self._handles: dict[CollectionName, list[ref[Defaults]]] = {}
+        self._most_handles = _MOST_HANDLES
+        """Names from which on those are looked for whose handles are gone."""
         """What builds operations of each collection, by a number of its own."""
         self._newest = 0
         """The newest manifest that any node has told of."""
@@ -206,8 +211,14 @@ class Collections:
         known = self._known.get(names)
         is_sure = known is not None and not self._is_watched(names)
         defaults.prefix = known.prefix if known is not None and is_sure else UNNUMBERED
-        others = [each for each in self._handles.get(names, ()) if each() is not None]
-        self._handles[names] = [*others, ref(defaults)]
+        handles = self._handles
+        others = [each for each in handles.get(names, ()) if each() is not None]
+        handles[names] = [*others, ref(defaults)]
+        if len(handles) >= self._most_handles:
+            # Names may come from users, each once: those whose handles are gone are not kept.
+            for each in [each for each, refs in handles.items() if all(r() is None for r in refs)]:
+                del handles[each]
+            self._most_handles = max(_MOST_HANDLES, 2 * len(handles))
 
     def _distrust(self, names: CollectionName) -> None:
         """Have what is built next come here first.
@@ -313,7 +324,7 @@ class Collections:
             what = "the node did not know the collection yet"
             context.node = str(wait.node)
         error = UnambiguousTimeoutError(f"{what} in time", context=context)
-        error.__cause__ = op.obstacle
+        caused(error, op.obstacle)
         return error
 
     def _wait(self, names: CollectionName, node: Address | None) -> Wait:
@@ -506,8 +517,7 @@ class Collections:
             if not isinstance(delay, GivenUp) or not isinstance(op.parked, Queue):
                 continue
             own = self._own(error, self._dispatcher.failures.context(op))
-            if delay.cause is not None:
-                own.__cause__ = delay.cause
+            caused(own, delay.cause)
             self._dispatcher.fail(op, own)
 
     # Errors

@@ -804,3 +804,16 @@ class OlderLink:
         # Its HELLO comes in a write of its own, with others behind it.
         feature, unknown = Feature.COLLECTIONS.to_bytes(2), b"\x7f\xff"
         self._link.receive_data(data.replace(feature, unknown, 1) if data[1] == 0x1F else data)
+
+
+def test_names_of_gone_handles() -> None:
+    """Names that users gave, each for one handle that is gone, are forgotten; others are not."""
+    w = opened()
+    collections = w.session.collections
+    kept = [replace(w.defaults, collection=CollectionName("app", f"kept{n}")) for n in range(10)]
+    for defaults in kept:
+        collections.attach(defaults)
+    for number in range(5000):
+        collections.attach(replace(w.defaults, collection=CollectionName("app", f"u{number}")))
+    assert len(collections._handles) <= 1024
+    assert {defaults.collection for defaults in kept} <= set(collections._handles)
